@@ -1,0 +1,1 @@
+"""How the services are put together and run; and stand-ins for what nobody here owns."""

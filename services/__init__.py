@@ -1,0 +1,1 @@
+"""One package a service, split by trust. They never import each other: messages go over the bus."""
