@@ -1,1 +1,1 @@
-"""What every Blok365 service stands on: contracts, bus, store, web frame, clock and ids. Never imports a service."""
+"""What every service stands on: contracts, bus, store, web frame, clock, ids. Never imports a service."""
