@@ -1,0 +1,89 @@
+"""What happens to one delivered packet: the same for every bus.
+
+packet --open_packet--> Received --handler--> ACK
+  | Refused                 | Retry, fault, time-out -> RETRY (until the attempts are spent)
+  v                         | Reject
+DEAD                        v
+                          DEAD
+"""
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+
+from shared.bus.port import Handlers, Reject, Retry
+from shared.clock import Clock
+from shared.contracts.envelope import Packet, Refused, open_packet
+from shared.crypto.keys import TrustedKeys
+from shared.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+HANDLER_TIMEOUT = 30.0
+MAX_FAULTS = 5
+"""Deliveries that may end in an unexpected exception before the packet is a dead letter."""
+
+
+class Verdict(Enum):
+    """What the bus must do with the packet."""
+
+    ACK = "ack"
+    RETRY = "retry"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A verdict and, unless it is ACK, why: for the dead letter and the log."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+class Dispatcher:
+    """Verifies packets and hands them to one service's handlers."""
+
+    def __init__(self, service: str, handlers: Handlers, trusted: TrustedKeys, clock: Clock) -> None:
+        self.service = service
+        self._table = {contract.TYPE: handler for contract, handler in handlers.items()}
+        for contract in handlers:
+            if contract.KIND == "command" and contract.owner() != service:
+                raise ValueError(
+                    f"{service} may not consume {contract.TYPE}: it is {contract.owner()}'s command"
+                )
+        self._trusted = trusted
+        self._clock = clock
+
+    @property
+    def types(self) -> frozenset[str]:
+        """Message types that this service consumes."""
+        return frozenset(self._table)
+
+    async def dispatch(self, packet: Packet, attempt: int) -> Outcome:
+        """Deliver once. `attempt` counts from 1. Never raises, but for cancellation."""
+        try:
+            received = open_packet(packet, trusted=self._trusted, now=self._clock.now())
+        except Refused as error:
+            log.warning("message.refused", service=self.service, type=packet.type[:80], reason=str(error))
+            return Outcome(Verdict.DEAD, f"refused: {error}")
+        handler = self._table.get(received.envelope.type)
+        if handler is None:
+            return Outcome(Verdict.DEAD, f"{self.service} has no handler for {received.envelope.type}")
+        try:
+            async with asyncio.timeout(HANDLER_TIMEOUT):
+                await handler(received)
+        except Reject as error:
+            log.warning("message.rejected", service=self.service, type=packet.type, reason=str(error))
+            return Outcome(Verdict.DEAD, f"rejected: {error}")
+        except (Retry, Unavailable, TimeoutError) as error:
+            log.info(
+                "message.retry", service=self.service, type=packet.type, attempt=attempt, reason=str(error)
+            )
+            return Outcome(Verdict.RETRY, f"{type(error).__name__}: {error}")
+        except Exception as error:
+            log.exception("message.fault", service=self.service, type=packet.type, attempt=attempt)
+            verdict = Verdict.RETRY if attempt < MAX_FAULTS else Verdict.DEAD
+            return Outcome(verdict, f"{type(error).__name__}: {error}")
+        return Outcome(Verdict.ACK)

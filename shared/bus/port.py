@@ -1,0 +1,62 @@
+"""What a service knows of the bus.
+
+A handler is an async function that takes a `Received` message. It returns when its work is durable; it raises
+`Retry` when the same message may succeed later, `Reject` when it never will. Only the bus acknowledges. An
+exception that is neither is never success: it is retried, then kept as a dead letter with its reason.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from shared.contracts import Message
+from shared.contracts.envelope import Packet, Received
+
+Handler = Callable[[Received[Any]], Awaitable[None]]
+Handlers = Mapping[type[Message], Handler]
+"""A service's consumers table: the index of what it reacts to."""
+
+RETRY_DELAYS = (1, 10, 60)
+"""Seconds before the second, third and every further delivery."""
+
+
+class Retry(Exception):
+    """Deliver it again later: something it needs is not there yet."""
+
+
+class Reject(Exception):
+    """It will never succeed. Kept as a dead letter with this reason."""
+
+
+class BusUnavailable(Exception):
+    """The bus did not confirm. The packet stays in its outbox and is sent again."""
+
+
+class Publisher(Protocol):
+    """The sending half; all that a relay needs."""
+
+    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
+        """Send packets at least once each. Returns the ids of those that every queue has taken on.
+
+        Never raises for one packet's sake: what is not in the answer stays in its outbox.
+        """
+        ...
+
+
+class Bus(Publisher, Protocol):
+    """Publish, consume, and wake pages."""
+
+    async def consume(self, service: str, handlers: Handlers) -> None:
+        """Start to deliver to `service`. Replicas of one service share its queue."""
+        ...
+
+    async def hint(self, topic: str, key: str) -> None:
+        """Tell every replica that `key` changed. May be lost, carries no truth: receivers read again."""
+        ...
+
+    async def on_hint(self, topic: str, wake: Callable[[str], None]) -> None:
+        """Call `wake(key)` for each hint on `topic`, from this process's own transient queue."""
+        ...
+
+    async def stop(self) -> None:
+        """Take no more deliveries and let running handlers finish (10 s at most)."""
+        ...

@@ -1,0 +1,92 @@
+"""Messages that admin owns: tenants, accounts and invitations, each as its whole state."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.contracts import Event
+
+
+class AccountStatus(StrEnum):
+    """Where an account stands. `removed` stays as a tombstone."""
+
+    INVITED = "invited"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REMOVED = "removed"
+
+
+class Domain(BaseModel):
+    """A DNS domain of the tenant that Entra federates to us."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    """Lower case, e.g. `contoso.example`."""
+    issuer: str
+    """issuerUri, unique in all of Entra; the token's Issuer byte for byte."""
+
+
+class Application(BaseModel):
+    """What people sign in to, made from a template."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    name: str
+    template: Literal["microsoft365"] = "microsoft365"
+    session_hours: Literal[4, 8, 12] = 8
+    first_method: Literal["push", "qr"] = "push"
+
+
+class Policy(BaseModel):
+    """Tenant policy; every field has a default, so that new behaviour is never a surprise."""
+
+    model_config = ConfigDict(frozen=True)
+    badge_counts_as_mfa: bool = False
+    """BlokBadge at a registered kiosk counts as MFA only where the tenant says so (guide 5)."""
+
+
+class TenantConfigured(Event):
+    """A tenant with its applications, domains and policy, whole."""
+
+    TYPE: ClassVar[str] = "admin.tenant.configured.v1"
+    STATE: ClassVar[bool] = True
+    version: int = Field(ge=1)
+    name: str
+    applications: tuple[Application, ...]
+    domains: tuple[Domain, ...]
+    policy: Policy = Policy()
+    removed: bool = False
+
+
+class AccountChanged(Event):
+    """An account, whole."""
+
+    TYPE: ClassVar[str] = "admin.account.changed.v1"
+    STATE: ClassVar[bool] = True
+    version: int = Field(ge=1)
+    account: str
+    upn: str
+    """Lower case userPrincipalName."""
+    display_name: str
+    immutable_id: str = Field(max_length=64)
+    status: AccountStatus
+
+
+class InvitationChanged(Event):
+    """An invitation, whole. Its secret is only in the link's fragment; this is the public half.
+
+    Whoever holds the secret can sign a new device's key; nobody on the bus can (guide 4, trust).
+    """
+
+    TYPE: ClassVar[str] = "admin.invitation.changed.v1"
+    STATE: ClassVar[bool] = True
+    version: int = Field(ge=1)
+    invitation: str
+    account: str
+    public_key: str
+    """Ed25519 public key, 32 octets, base64url."""
+    issued_at: datetime
+    expires_at: datetime
+    status: Literal["open", "used", "withdrawn"]

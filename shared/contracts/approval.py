@@ -1,0 +1,99 @@
+"""Messages that approval owns: challenges to a phone, and devices."""
+
+from datetime import datetime, timedelta
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.contracts import Command, Event
+
+
+class OpenChallenge(Command):
+    """wsfed asks: show this request to the account's phones.
+
+    `context` is canonical JSON (RFC 8785) WITHOUT the code; the phone adds what the person typed and signs
+    SHA-256 of the result. approval knows the right digest, so another one is a wrong code and counts.
+    """
+
+    TYPE: ClassVar[str] = "approval.challenge.open.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed"})
+    challenge: str
+    transaction: str
+    account: str
+    method: Literal["push", "qr"]
+    context: str
+    expected_digest: str
+    """SHA-256 of the context with the right code, base64url."""
+    browser: str
+    """Stable pseudonym of the browser that asks: supersession and quotas are counted for each."""
+    browser_known: bool
+    lifetime: int = Field(ge=1, le=600)
+    """Seconds from `occurred_at`; a duration, so that clocks which differ do not end it early."""
+    handle_digest: str | None = None
+    """For a QR code: SHA-256 of the one-time handle that it shows, base64url."""
+
+
+class Proof(BaseModel):
+    """A WebAuthn assertion over SHA-256(context), all base64url without padding except `context`."""
+
+    model_config = ConfigDict(frozen=True)
+    context: str
+    """Canonical JSON with the code, exactly the octets that were hashed."""
+    authenticator_data: str
+    client_data_json: str
+    signature: str
+
+
+class ChallengeAccepted(Event):
+    """A phone approved. wsfed believes nothing of this: it verifies the proof again itself."""
+
+    TYPE: ClassVar[str] = "approval.challenge.accepted.v1"
+    MAX_AGE: ClassVar[timedelta | None] = timedelta(minutes=10)
+    challenge: str
+    transaction: str
+    account: str
+    device: str
+    proof: Proof
+
+
+class ChallengeEnded(Event):
+    """A challenge ended without approval."""
+
+    TYPE: ClassVar[str] = "approval.challenge.ended.v1"
+    MAX_AGE: ClassVar[timedelta | None] = timedelta(minutes=10)
+    challenge: str
+    transaction: str
+    account: str
+    outcome: Literal["denied", "not_me", "expired", "superseded", "wrong_code", "limited"]
+
+
+class Endorsement(BaseModel):
+    """Why a new device key may be trusted: an older key signed it (guide 4, trust).
+
+    The signature is over `shared.crypto.enrolment.NewDeviceKey.octets`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    kind: Literal["invitation"]
+    by: str
+    """The invitation's id."""
+    signature: str
+    """Ed25519, base64url."""
+
+
+class DeviceChanged(Event):
+    """A phone's key, whole. `public_key` is DER SubjectPublicKeyInfo, base64url."""
+
+    TYPE: ClassVar[str] = "approval.device.changed.v1"
+    STATE: ClassVar[bool] = True
+    version: int = Field(ge=1)
+    device: str
+    account: str
+    credential_id: str
+    public_key: str
+    endorsement: Endorsement
+    enrolled_at: datetime
+    status: Literal["active", "removed"]
+    name: str = ""
+    backup_eligible: bool = False
+    backed_up: bool = False

@@ -1,0 +1,165 @@
+"""The envelope: who says what, when, because of which message; signed by the sending service.
+
+On the wire a message is a `Packet`: the canonical JSON (RFC 8785) of the envelope, and beside it an Ed25519
+signature over exactly those octets. A consumer verifies the octets it received and then parses them, so no
+second canonical form can disagree with the first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+import rfc8785
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from shared.clock import Clock, iso_millis
+from shared.contracts import Message, contracts
+from shared.ids import Ids, new_id
+
+DOMAIN_SEPARATOR = b"blok365-message-v1\x00"
+MAX_PACKET = 256 * 1024
+FUTURE_TOLERANCE = timedelta(minutes=10)
+"""A sender's clock may be ahead by this much; more is a clock to be mended or a forgery."""
+
+
+class Refused(Exception):
+    """The packet is not what it claims to be. It is never retried. The text is for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A signed message as it travels and as it waits in an outbox."""
+
+    id: str
+    type: str
+    body: bytes
+    """Canonical JSON of the envelope."""
+    signature: bytes
+    """Ed25519 over DOMAIN_SEPARATOR + body, 64 octets."""
+
+
+class Envelope(BaseModel):
+    """What surrounds a message. `body` is the message as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    v: int
+    id: str
+    type: str
+    tenant: str
+    """Slug of the tenant, or `-` for messages about no tenant."""
+    occurred_at: datetime
+    correlation_id: str
+    causation_id: str | None
+    sender: str
+    stream: str | None = None
+    """State events and heartbeats: the sending process's own stream (guide 4, order and age)."""
+    number: int | None = None
+    """Position in that stream, from 1, without gaps."""
+    body: dict[str, Any]
+
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[M]):
+    """A message whose signature, sender, type and age were verified. Handlers take nothing else.
+
+    Not verified: that what the message says is true.
+    """
+
+    message: M
+    envelope: Envelope
+
+    @property
+    def tenant(self) -> str:
+        return self.envelope.tenant
+
+
+class PacketSigner:
+    """Makes packets in the name of one service."""
+
+    def __init__(self, service: str, key: Ed25519PrivateKey, clock: Clock, ids: Ids) -> None:
+        self.service = service
+        self._key = key
+        self._clock = clock
+        self._ids = ids
+
+    def packet(
+        self,
+        message: Message,
+        *,
+        tenant: str,
+        cause: Envelope | None = None,
+        correlation_id: str | None = None,
+        stream: str | None = None,
+        number: int | None = None,
+    ) -> Packet:
+        """The signed packet for `message`. Raises ValueError when this service may not send that type."""
+        if self.service not in message.SENDERS:
+            raise ValueError(f"{self.service} may not send {message.TYPE}")
+        packet_id = new_id(self._ids)
+        envelope: dict[str, Any] = {
+            "v": 1,
+            "id": packet_id,
+            "type": message.TYPE,
+            "tenant": tenant,
+            "occurred_at": iso_millis(self._clock.now()),
+            "correlation_id": correlation_id or (cause.correlation_id if cause else packet_id),
+            "causation_id": cause.id if cause else None,
+            "sender": self.service,
+            "stream": stream,
+            "number": number,
+            "body": message.model_dump(mode="json"),
+        }
+        body = rfc8785.dumps(envelope)
+        return Packet(packet_id, message.TYPE, body, self._key.sign(DOMAIN_SEPARATOR + body))
+
+
+def open_packet(
+    packet: Packet, *, trusted: Mapping[str, tuple[Ed25519PublicKey, ...]], now: datetime
+) -> Received[Any]:
+    """Verify a packet and return its message.
+
+    `trusted` maps a service to its public keys (more than one while they are rolled over).
+    Raises Refused: too large, not an envelope, unknown type, sender not allowed to send it, wrong signature,
+    too old, from the future, body not of the contract.
+    """
+    if len(packet.body) > MAX_PACKET:
+        raise Refused(f"{len(packet.body)} octets are over {MAX_PACKET}")
+    try:
+        envelope = Envelope.model_validate_json(packet.body)
+    except ValidationError as error:
+        raise Refused(f"not an envelope: {error.error_count()} faults") from error
+    contract = contracts().get(envelope.type)
+    if contract is None:
+        raise Refused(f"unknown type {envelope.type[:80]!r}")
+    if envelope.sender not in contract.SENDERS:
+        raise Refused(f"{envelope.sender[:80]!r} may not send {envelope.type}")
+    if not any(_verifies(key, packet) for key in trusted.get(envelope.sender, ())):
+        raise Refused(f"signature is not {envelope.sender}'s")
+    if envelope.id != packet.id or envelope.type != packet.type:
+        raise Refused("outside and inside of the packet differ")
+    if envelope.occurred_at.tzinfo is None:
+        raise Refused("occurred_at has no time zone")
+    age = now - envelope.occurred_at.astimezone(UTC)
+    if contract.MAX_AGE is not None and age > contract.MAX_AGE:
+        raise Refused(f"{age} old, {envelope.type} is good for {contract.MAX_AGE}")
+    if age < -FUTURE_TOLERANCE:
+        raise Refused(f"from the future by {-age}")
+    try:
+        message = contract.model_validate(envelope.body)
+    except ValidationError as error:
+        raise Refused(f"not a {envelope.type}: {error.error_count()} faults") from error
+    return Received(message, envelope)
+
+
+def _verifies(key: Ed25519PublicKey, packet: Packet) -> bool:
+    try:
+        key.verify(packet.signature, DOMAIN_SEPARATOR + packet.body)
+    except InvalidSignature:
+        return False
+    return True

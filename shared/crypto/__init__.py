@@ -1,0 +1,1 @@
+"""Keys of services, sealed secrets, WebAuthn assertions and the enrolment chain."""
