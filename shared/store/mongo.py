@@ -1,0 +1,214 @@
+"""MongoDB through motor. Majority write concern with journal; reads from the primary.
+
+A network fault during a write is retried once by the driver under the same transaction number, so a step is
+never taken twice; when even that fails the result is unknown and `Unavailable` is raised: the caller's next
+conditional update finds out what happened.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
+from pymongo import ReadPreference, ReturnDocument, UpdateOne, WriteConcern
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    NotPrimaryError,
+    OperationFailure,
+    WTimeoutError,
+)
+
+from shared.clock import Clock
+from shared.contracts.envelope import Packet
+from shared.errors import Unavailable
+from shared.store.outbox import OutboxListener, entry, packet_of
+from shared.store.port import Change, Collection, Document, Filter, Index, Sort
+from shared.store.shape import check_shape, with_outbox
+
+_DUPLICATE_KEY = 11000
+
+
+@asynccontextmanager
+async def _reported() -> AsyncIterator[None]:
+    """Driver faults as our own error: `Unavailable` when trying again is right."""
+    try:
+        yield
+    except (ConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError) as error:
+        raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
+    except OperationFailure as error:
+        if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
+            raise Unavailable(f"the database is busy: {error.code}") from error
+        raise
+
+
+class MongoCollection:
+    """Implements `shared.store.port.Collection`."""
+
+    def __init__(
+        self,
+        inner: AsyncIOMotorCollection[Document],
+        *,
+        v: int,
+        clock: Clock,
+        listener: OutboxListener | None,
+    ) -> None:
+        self.name: str = inner.name
+        self._inner = inner
+        self._v = v
+        self._clock = clock
+        self._listener = listener
+
+    async def insert(self, document: Document, *, outbox: Sequence[Packet] = ()) -> bool:
+        made = {**document, "v": self._v}
+        if outbox:
+            made["outbox"] = [entry(packet, self._clock.now()) for packet in outbox]
+        async with _reported():
+            try:
+                await self._inner.insert_one(made)
+            except DuplicateKeyError:
+                return False
+        self._written(document["_id"], outbox)
+        return True
+
+    async def find_one(self, where: Filter) -> Document | None:
+        async with _reported():
+            found: Document | None = await self._inner.find_one(where)
+        return None if found is None else check_shape(found, self.name, self._v)
+
+    async def find(self, where: Filter, *, sort: Sort = (), limit: int = 200) -> list[Document]:
+        async with _reported():
+            cursor = self._inner.find(where, limit=limit, sort=list(sort) or None)
+            return [check_shape(found, self.name, self._v) async for found in cursor]
+
+    async def update(
+        self, where: Filter, change: Change, *, outbox: Sequence[Packet] = (), upsert: bool = False
+    ) -> Document | None:
+        made = with_outbox(change, self._v, outbox, self._clock.now())
+        async with _reported():
+            try:
+                after: Document | None = await self._inner.find_one_and_update(
+                    where, made, upsert=upsert, return_document=ReturnDocument.AFTER
+                )
+            except DuplicateKeyError:
+                return None
+        if after is not None:
+            self._written(after["_id"], outbox)
+        return after
+
+    async def delete(self, where: Filter) -> int:
+        async with _reported():
+            return (await self._inner.delete_many(where)).deleted_count
+
+    async def insert_many(self, documents: Sequence[Document]) -> None:
+        async with _reported():
+            try:
+                await self._inner.insert_many([{**d, "v": self._v} for d in documents], ordered=False)
+            except BulkWriteError as error:
+                faults = error.details.get("writeErrors", [])
+                if any(fault["code"] != _DUPLICATE_KEY for fault in faults):
+                    raise
+
+    async def pull_outbox(self, sent: Mapping[str, Sequence[str]]) -> None:
+        writes = [
+            UpdateOne({"_id": document_id}, {"$pull": {"outbox": {"id": {"$in": list(ids)}}}})
+            for document_id, ids in sent.items()
+        ]
+        if writes:
+            async with _reported():
+                await self._inner.bulk_write(writes, ordered=False)
+
+    async def stale_outbox(self, older_than: Any, limit: int) -> list[tuple[str, list[Packet]]]:
+        async with _reported():
+            cursor = self._inner.find(
+                {"outbox.at": {"$lt": older_than}}, projection={"outbox": 1}, limit=limit
+            )
+            return [
+                (d["_id"], [packet_of(e) for e in d["outbox"] if e["at"] < older_than]) async for d in cursor
+            ]
+
+    def _written(self, document_id: str, outbox: Sequence[Packet]) -> None:
+        if outbox and self._listener is not None:
+            self._listener.written(self, document_id, outbox)
+
+
+class MongoDatabase:
+    """Implements `shared.store.port.Database`: one database of one service."""
+
+    def __init__(self, url: str, name: str, *, clock: Clock, listener: OutboxListener | None = None) -> None:
+        if not re.fullmatch(r"[a-z0-9_]{1,60}", name):
+            raise ValueError(f"{name!r} cannot name a database")
+        self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url,
+            serverSelectionTimeoutMS=5_000,
+            connectTimeoutMS=5_000,
+            socketTimeoutMS=10_000,
+            maxPoolSize=64,
+            retryWrites=True,
+            appname=name,
+        )
+        self._database = self._client.get_database(
+            name,
+            codec_options=CodecOptions(tz_aware=True),
+            write_concern=WriteConcern(w="majority", j=True, wtimeout=10_000),
+            read_preference=ReadPreference.PRIMARY,
+        )
+        self._clock = clock
+        self._listener = listener
+        self._indexes: dict[str, list[Index]] = {}
+
+    def collection(
+        self, name: str, *, v: int = 1, indexes: Sequence[Index] = (), outbox: bool = False
+    ) -> Collection:
+        wanted = list(indexes)
+        if outbox:
+            wanted.append(Index((("outbox.at", 1),), partial={"outbox.at": {"$exists": True}}))
+        self._indexes[name] = wanted
+        listener = self._listener if outbox else None
+        made = MongoCollection(self._database[name], v=v, clock=self._clock, listener=listener)
+        if listener is not None:
+            listener.watch(made)
+        return made
+
+    async def migrate(self) -> list[str]:
+        built: list[str] = []
+        async with _reported():
+            for name, indexes in self._indexes.items():
+                present = await self._present(name)
+                for index in indexes:
+                    if index.name in present:
+                        continue
+                    options: dict[str, Any] = {"name": index.name, "unique": index.unique}
+                    if index.partial is not None:
+                        options["partialFilterExpression"] = dict(index.partial)
+                    if index.expire_after is not None:
+                        options["expireAfterSeconds"] = index.expire_after
+                    await self._database[name].create_index(list(index.keys), **options)
+                    built.append(f"{self._database.name}.{name}.{index.name}")
+        return built
+
+    async def _present(self, name: str) -> set[str]:
+        return set(await self._database[name].index_information())
+
+    async def check(self) -> None:
+        async with _reported():
+            await self._client.admin.command("ping")
+            for name, indexes in self._indexes.items():
+                missing = {index.name for index in indexes} - await self._present(name)
+                if missing:
+                    raise Unavailable(
+                        f"{self._database.name}.{name} lacks {', '.join(sorted(missing))}",
+                        remedy="Run `blok365 migrate`.",
+                    )
+
+    async def drop(self) -> None:
+        """Remove the whole database. For tests and the demo."""
+        async with _reported():
+            await self._client.drop_database(self._database.name)
+
+    async def close(self) -> None:
+        self._client.close()

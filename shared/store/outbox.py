@@ -1,0 +1,119 @@
+"""Messages wait in the document that they speak of, and the relay takes them to the bus.
+
+Three ways, of which any one is enough: at once from memory after the write; the bulk removal of confirmed ids
+every 200 ms; and the sweeper, once a second on any replica, which sends again what has waited for 2 s (a process
+died between its write and its publish, or the bus was away).
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+import structlog
+
+from shared.bus.port import Publisher
+from shared.clock import Clock
+from shared.contracts.envelope import Packet
+from shared.errors import Unavailable
+from shared.store.port import Collection
+
+log = structlog.get_logger(__name__)
+
+PULL_EVERY = 0.2
+SWEEP_EVERY = 1.0
+STALE_AFTER = timedelta(seconds=2)
+SWEEP_BATCH = 200
+
+
+def entry(packet: Packet, now: Any) -> dict[str, Any]:
+    """A packet as it stands in a document's `outbox` array."""
+    return {"id": packet.id, "type": packet.type, "body": packet.body, "sig": packet.signature, "at": now}
+
+
+def packet_of(stored: dict[str, Any]) -> Packet:
+    """The packet of an `outbox` entry."""
+    return Packet(stored["id"], stored["type"], bytes(stored["body"]), bytes(stored["sig"]))
+
+
+class OutboxListener(Protocol):
+    """Told about every write that left packets behind."""
+
+    def written(self, collection: Collection, document_id: str, packets: Sequence[Packet]) -> None:
+        """The write is durable; these packets are still to be sent."""
+        ...
+
+    def watch(self, collection: Collection) -> None:
+        """Sweep this collection's outboxes."""
+        ...
+
+
+class Relay:
+    """One per process. `run()` is its life; `flush()` empties it at shutdown and in tests."""
+
+    def __init__(self, bus: Publisher, clock: Clock) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._confirmed: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        self._by_name: dict[str, Collection] = {}
+        self._publishing: set[asyncio.Task[None]] = set()
+
+    def watch(self, collection: Collection) -> None:
+        """Sweep this collection's outboxes."""
+        self._by_name[collection.name] = collection
+
+    def written(self, collection: Collection, document_id: str, packets: Sequence[Packet]) -> None:
+        task = asyncio.create_task(self._publish(collection.name, document_id, packets))
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
+
+    async def _publish(self, collection: str, document_id: str, packets: Sequence[Packet]) -> None:
+        confirmed = await self._bus.publish(packets)
+        if confirmed:
+            self._confirmed[collection][document_id].extend(confirmed)
+
+    async def pull(self) -> None:
+        """Remove confirmed packets from their documents. What fails is tried again next time."""
+        for name in list(self._confirmed):
+            sent = self._confirmed.pop(name)
+            try:
+                await self._by_name[name].pull_outbox(sent)
+            except Unavailable:
+                for document_id, ids in sent.items():
+                    self._confirmed[name][document_id].extend(ids)
+
+    async def sweep(self) -> int:
+        """Send again what has waited too long; how many packets."""
+        found = 0
+        for name, collection in self._by_name.items():
+            stale = await collection.stale_outbox(self._clock.now() - STALE_AFTER, SWEEP_BATCH)
+            pending = self._confirmed.get(name, {})
+            for document_id, packets in stale:
+                unsent = [p for p in packets if p.id not in pending.get(document_id, ())]
+                found += len(unsent)
+                if unsent:
+                    await self._publish(name, document_id, unsent)
+        if found:
+            log.info("outbox.swept", packets=found)
+        return found
+
+    async def flush(self) -> None:
+        """Publish and remove all that is known to this process. Waits for the bus's confirmations."""
+        while self._publishing:
+            await asyncio.gather(*list(self._publishing))
+        await self.pull()
+
+    async def run(self) -> None:
+        """Pull and sweep until cancelled."""
+        since_sweep = 0.0
+        while True:
+            await self._clock.sleep(PULL_EVERY)
+            await self.pull()
+            since_sweep += PULL_EVERY
+            if since_sweep >= SWEEP_EVERY:
+                since_sweep = 0.0
+                try:
+                    await self.sweep()
+                except Unavailable as error:
+                    log.warning("outbox.sweep_failed", reason=str(error))

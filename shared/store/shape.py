@@ -1,0 +1,31 @@
+"""What both stores do with a document: its version on the way in and out, its outbox on a change."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from shared.contracts.envelope import Packet
+from shared.store.outbox import entry
+from shared.store.port import Change, Document
+
+
+class WrongShape(Exception):
+    """A document of a version that this release cannot read: run `blok365 migrate`, or a newer release."""
+
+
+def check_shape(document: Document, collection: str, v: int) -> Document:
+    """The document, when its version is `v` or `v - 1`. Raises WrongShape."""
+    if document.get("v") not in (v, v - 1):
+        raise WrongShape(
+            f"{collection} holds version {document.get('v')!r}, this release reads {v - 1} and {v}"
+        )
+    return document
+
+
+def with_outbox(change: Change, v: int, packets: Sequence[Packet], now: datetime) -> dict[str, Any]:
+    """The change, with the shape's version set and the packets appended to `outbox`."""
+    made = {operator: dict(fields) for operator, fields in change.items()}
+    made.setdefault("$set", {})["v"] = v
+    if packets:
+        made.setdefault("$push", {})["outbox"] = {"$each": [entry(packet, now) for packet in packets]}
+    return made
