@@ -1,0 +1,9 @@
+"""What wsfed knows about WS-Federation and SAML 1.1, without I/O, clock or chance.
+
+- `request`: what Entra ID asks for, parsed from the query or form of a passive request
+- `authentication`: what a person really proved, and what may be claimed about it (the MFA truth table)
+- `token`: the signed SAML 1.1 assertion in its RequestSecurityTokenResponse, and the form that carries it
+- `keys`: signing keys and their certificates
+- `metadata`, `mex`: the documents that describe us to Entra ID
+- `xmltext`: text that goes into XML
+"""

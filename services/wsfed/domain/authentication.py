@@ -1,0 +1,180 @@
+"""What a person really proved, and what may be claimed about it to Entra ID.
+
+The one rule about MFA lives in `counts_as_mfa`; the token, the step-up page and the audit trail all ask it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.errors import Forbidden
+
+MULTIPLE_AUTHN = "http://schemas.microsoft.com/claims/multipleauthn"
+UNSPECIFIED = "urn:oasis:names:tc:SAML:1.0:am:unspecified"  # SAML 1.1 core section 7.1.11
+
+# How far replicas' clocks may differ; also how far a token's validity starts in the past.
+CLOCK_SKEW = timedelta(seconds=60)
+
+
+class Method(StrEnum):
+    """How somebody proved who they are."""
+
+    BLOKKEY_PUSH = "blokkey_push"
+    BLOKKEY_QR = "blokkey_qr"
+    PASSKEY = "passkey"
+    BLOKBADGE = "blokbadge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedAuthentication:
+    """An authentication whose proof wsfed checked itself; the only thing a token can be made from.
+
+    Made by the proof checks alone, or read back from an SSO session that was made by them.
+
+    `user_verified`: the device checked face, finger or PIN (the UV flag of WebAuthn); for a badge, the PIN
+    took part in the signature. `registered_kiosk`: an enrolled kiosk's own key took part. `authenticated_at`:
+    the moment wsfed accepted the proof, aware UTC; a session keeps it, so it may lie hours back.
+    """
+
+    tenant: str
+    account: str
+    method: Method
+    user_verified: bool
+    registered_kiosk: bool
+    authenticated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticationPolicy:
+    """What a tenant decided about authentication. Microsoft counts its own QR code and PIN as one factor."""
+
+    badge_counts_as_mfa: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One SAML 1.1 attribute (core section 2.4.4): AttributeName, AttributeNamespace, one value."""
+
+    name: str
+    namespace: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationClaims:
+    """What the token says about the authentication: SAML AuthenticationMethod, and attributes."""
+
+    authentication_method: str
+    attributes: tuple[Attribute, ...]
+
+    @property
+    def mfa(self) -> bool:
+        """Whether these claims say that MFA was done."""
+        return self.authentication_method == MULTIPLE_AUTHN
+
+
+_MFA_CLAIMS = AuthenticationClaims(
+    MULTIPLE_AUTHN,
+    (
+        Attribute("authnmethodsreferences", "http://schemas.microsoft.com/claims", MULTIPLE_AUTHN),
+        Attribute(
+            "authenticationmethod", "http://schemas.microsoft.com/ws/2008/06/identity/claims", MULTIPLE_AUTHN
+        ),
+    ),
+)
+_SINGLE_FACTOR_CLAIMS = AuthenticationClaims(UNSPECIFIED, ())
+
+
+def counts_as_mfa(auth: VerifiedAuthentication, policy: AuthenticationPolicy) -> bool:
+    """The MFA truth table: whether this authentication was multi-factor. Its age is not looked at.
+
+    | method                   | user verified | registered kiosk | policy counts badges | MFA |
+    |--------------------------|---------------|------------------|----------------------|-----|
+    | passkey, BlokKey         | yes           | any              | any                  | yes |
+    | BlokBadge                | yes           | yes              | yes                  | yes |
+    | anything else            |               |                  |                      | no  |
+    """
+    if not auth.user_verified:
+        return False
+    match auth.method:
+        case Method.BLOKKEY_PUSH | Method.BLOKKEY_QR | Method.PASSKEY:
+            return True
+        case Method.BLOKBADGE:
+            return policy.badge_counts_as_mfa and auth.registered_kiosk
+
+
+def made_within(
+    auth: VerifiedAuthentication,
+    max_age: timedelta | None,
+    *,
+    now: datetime,
+    requested_at: datetime | None = None,
+) -> bool:
+    """Whether the authentication is at most `max_age` old. No limit: always.
+
+    One that was made at or after `requested_at`, for this very request, is never too old; otherwise a
+    limit of zero could not be met by anybody and the browser would loop.
+    """
+    if max_age is None or (requested_at is not None and auth.authenticated_at >= requested_at):
+        return True
+    return now - auth.authenticated_at <= max_age
+
+
+def authentication_claims(
+    auth: VerifiedAuthentication,
+    policy: AuthenticationPolicy,
+    *,
+    now: datetime,
+    mfa_max_age: timedelta | None,
+    requested_at: datetime | None = None,
+) -> AuthenticationClaims:
+    """What may be said about `auth` at `now`: MFA when it really was, and is not older than `mfa_max_age`.
+
+    Never a password method. Raises Forbidden `authenticated_in_future` when `authenticated_at` is more than
+    a minute ahead of `now`: such an authentication would stay fresh for as long as somebody liked.
+    """
+    if auth.authenticated_at - now > CLOCK_SKEW:
+        raise Forbidden(
+            "The time of this sign-in lies in the future.",
+            remedy="Start again. If it goes on, your administrator should check the servers' clocks.",
+            code="authenticated_in_future",
+        )
+    if counts_as_mfa(auth, policy) and made_within(auth, mfa_max_age, now=now, requested_at=requested_at):
+        return _MFA_CLAIMS
+    return _SINGLE_FACTOR_CLAIMS
+
+
+class Shortfall(StrEnum):
+    """Why an authentication does not answer a request."""
+
+    FRESHNESS = "freshness"  # authenticate again
+    MFA = "mfa"  # step up
+
+
+def shortfall(
+    auth: VerifiedAuthentication,
+    policy: AuthenticationPolicy,
+    *,
+    now: datetime,
+    requested_at: datetime,
+    fresh_required: bool,
+    max_age: timedelta | None,
+    mfa_wanted: bool,
+    mfa_max_age: timedelta | None,
+) -> Shortfall | None:
+    """What is missing before `auth` (usually an SSO session's) may answer a request made at `requested_at`.
+
+    `fresh_required`: only an authentication made at or after the request will do (wfresh=0, prompt=login,
+    wauth password). `max_age`: wfresh. None means nothing is missing. Whose account it is, is not checked.
+    """
+    if fresh_required and auth.authenticated_at < requested_at:
+        return Shortfall.FRESHNESS
+    if not made_within(auth, max_age, now=now, requested_at=requested_at):
+        return Shortfall.FRESHNESS
+    if mfa_wanted:
+        claims = authentication_claims(
+            auth, policy, now=now, mfa_max_age=mfa_max_age, requested_at=requested_at
+        )
+        if not claims.mfa:
+            return Shortfall.MFA
+    return None

@@ -1,0 +1,204 @@
+"""What the relying party (Entra ID) asks for: the WS-Federation passive requests, parsed.
+
+WS-Federation 1.2 section 13.2 names the parameters; Entra ID adds a few of its own. What we do not know is
+ignored; what we know must be there once, be readable and fit. Nothing here says who the person is: the
+names in `username` and `login_hint` are typed by anybody.
+"""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.errors import BadInput, TooLarge
+
+WTREALM = "urn:federation:MicrosoftOnline"
+MICROSOFT_REPLY_URLS = (
+    "https://login.microsoftonline.com/login.srf",
+    "https://ccs.login.microsoftonline.com/ccs/login.srf",
+    "https://ccs-sdf.login.microsoftonline.com/ccs/login.srf",
+    "https://stamp2.login.microsoftonline.com/login.srf",
+)
+WAUTH_MULTIPLE_AUTHN = "http://schemas.microsoft.com/claims/multipleauthn"
+WAUTH_PASSWORD = frozenset(
+    f"{scheme}://schemas.microsoft.com/ws/2008/06/identity/authenticationmethod/password"
+    for scheme in ("http", "https")
+)
+
+MAXIMUM_PARAMETERS = 64
+MAXIMUM_WCTX_OCTETS = 8 * 1024
+MAXIMUM_VALUE_OCTETS = 2 * 1024
+MAXIMUM_TOTAL_OCTETS = 32 * 1024
+MAXIMUM_HINT_CHARACTERS = 320
+
+_KNOWN = frozenset(
+    (
+        *("wa", "wtrealm", "wctx", "wreply", "wfresh", "wauth", "mfa_max_age"),
+        *("username", "login_hint", "prompt", "mkt", "lc", "client-request-id"),
+    )
+)
+_NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
+_LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}", re.ASCII)
+_CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+# Cc breaks headers, logs and forms; Cs is what is left of octets that were not UTF-8, as is U+FFFD.
+_GARBLED = frozenset(("Cc", "Cs"))
+# Format characters (bidi overrides, zero width) and separators make a name look like another one.
+_INVISIBLE = frozenset(("Cf", "Zl", "Zp", "Co", "Cn"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInRequest:
+    """`wa=wsignin1.0`.
+
+    `wreply`: where the answer goes, always an entry of the allow-list. `wctx`: to be returned byte for byte;
+    None if it was not sent. `hint`: a name to prefill, cleaned, never trusted. `max_age`: greatest age of an
+    authentication (wfresh, minutes). `mfa_max_age`: the same for MFA (seconds). `locale`: a BCP 47 tag as
+    sent. `correlation`: client-request-id, for the log.
+    """
+
+    wreply: str
+    wtrealm: str = WTREALM
+    wctx: str | None = None
+    wfresh: int | None = None
+    prompt_login: bool = False
+    password_wanted: bool = False
+    mfa_wanted: bool = False
+    mfa_max_age: timedelta | None = None
+    hint: str | None = None
+    locale: str | None = None
+    correlation: str | None = None
+
+    @property
+    def fresh_required(self) -> bool:
+        """Only an authentication made after this request will do.
+
+        Entra ID asks for a password whenever it wants a new authentication; we have none, so we take it so.
+        """
+        return self.wfresh == 0 or self.prompt_login or self.password_wanted
+
+    @property
+    def max_age(self) -> timedelta | None:
+        """Greatest age of an authentication that may answer; None: no limit."""
+        return None if self.wfresh is None else timedelta(minutes=self.wfresh)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOutRequest:
+    """`wa=wsignout1.0`. `wreply`: an entry of the allow-list, or None: then show our own page."""
+
+    wreply: str | None = None
+    correlation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOutCleanupRequest:
+    """`wa=wsignoutcleanup1.0`: clear the session and answer 200; never a redirect."""
+
+    correlation: str | None = None
+
+
+PassiveRequest = SignInRequest | SignOutRequest | SignOutCleanupRequest
+
+
+def parse_passive_request(
+    parameters: Sequence[tuple[str, str]], *, reply_urls: tuple[str, ...]
+) -> PassiveRequest:
+    """The request in these decoded query or form parameters.
+
+    `reply_urls`: the allow-list for wreply, its first entry the default; it must not be empty.
+
+    Raises BadInput (`parameter_repeated`, `parameter_garbled`, `parameter_invalid`, `wa_unknown`,
+    `wtrealm_unknown`, `wctx_too_long`, `wreply_not_allowed`) and TooLarge (`too_many_parameters`,
+    `parameters_too_long`). No message repeats what was sent.
+    """
+    known = _known_parameters(parameters)
+    correlation = _matching(_CORRELATION, known.get("client-request-id"))
+    match known.get("wa"):
+        case "wsignin1.0":
+            return _sign_in(known, reply_urls, correlation)
+        case "wsignout1.0":
+            # A foreign wreply must not keep anybody signed in; it is only not followed.
+            wreply = known.get("wreply")
+            return SignOutRequest(wreply=wreply if wreply in reply_urls else None, correlation=correlation)
+        case "wsignoutcleanup1.0":
+            return SignOutCleanupRequest(correlation=correlation)
+        case _:
+            raise BadInput(
+                "This address understands sign-in and sign-out requests of WS-Federation only.",
+                code="wa_unknown",
+            )
+
+
+def _sign_in(known: dict[str, str], reply_urls: tuple[str, ...], correlation: str | None) -> SignInRequest:
+    if known.get("wtrealm") != WTREALM:
+        raise BadInput("The sign-in was not asked for by Microsoft 365.", code="wtrealm_unknown")
+    wctx = known.get("wctx")
+    if wctx is not None and len(wctx.encode()) > MAXIMUM_WCTX_OCTETS:
+        raise BadInput("The state that came with the request is too long to return.", code="wctx_too_long")
+    wreply = known.get("wreply") or reply_urls[0]
+    # Equality with a whole entry: by prefix, https://login.microsoftonline.com.evil.example would pass.
+    if wreply not in reply_urls:
+        raise BadInput(
+            "The answer would have gone to an address that isn't allowed.", code="wreply_not_allowed"
+        )
+    methods = known.get("wauth", "").replace(",", " ").split()
+    mfa_max_age = _number(known, "mfa_max_age")
+    return SignInRequest(
+        wreply=wreply,
+        wctx=wctx,
+        wfresh=_number(known, "wfresh"),
+        prompt_login="login" in known.get("prompt", "").split(),
+        password_wanted=not WAUTH_PASSWORD.isdisjoint(methods),
+        mfa_wanted=WAUTH_MULTIPLE_AUTHN in methods,
+        mfa_max_age=None if mfa_max_age is None else timedelta(seconds=mfa_max_age),
+        hint=_clean_hint(known.get("username")) or _clean_hint(known.get("login_hint")),
+        locale=_matching(_LOCALE, known.get("mkt")) or _matching(_LOCALE, known.get("lc")),
+        correlation=correlation,
+    )
+
+
+def _known_parameters(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The parameters we know, each once, readable and within its limit."""
+    if len(parameters) > MAXIMUM_PARAMETERS:
+        raise TooLarge("The request has too many parameters.", code="too_many_parameters")
+    # Counted in characters first: a cheap bound before anything is encoded.
+    if sum(len(name) + len(value) for name, value in parameters) > MAXIMUM_TOTAL_OCTETS:
+        raise TooLarge("The request is too long.", code="parameters_too_long")
+    known: dict[str, str] = {}
+    for name, value in parameters:
+        if name not in _KNOWN:
+            continue
+        if name in known:
+            # Two readers that take different ones of two values are how filters are passed.
+            raise BadInput(f"The parameter {name} came twice.", code="parameter_repeated")
+        if "\ufffd" in value or any(unicodedata.category(c) in _GARBLED for c in value):
+            # A form control's newline is rewritten by browsers, so wctx could not come back as it was.
+            raise BadInput(
+                f"The parameter {name} contains characters that aren't text.", code="parameter_garbled"
+            )
+        if name != "wctx" and len(value.encode()) > MAXIMUM_VALUE_OCTETS:
+            raise TooLarge(f"The parameter {name} is too long.", code="parameters_too_long")
+        known[name] = value
+    return known
+
+
+def _number(known: dict[str, str], name: str) -> int | None:
+    value = known.get(name, "")
+    if not value:
+        return None
+    if not _NUMBER.fullmatch(value):
+        raise BadInput(f"The parameter {name} isn't a number.", code="parameter_invalid")
+    return int(value)
+
+
+def _matching(pattern: re.Pattern[str], value: str | None) -> str | None:
+    return value if value is not None and pattern.fullmatch(value) else None
+
+
+def _clean_hint(value: str | None) -> str | None:
+    """A name fit to be shown in a field: no invisible characters, no outer space; None if nothing is left."""
+    if value is None:
+        return None
+    cleaned = "".join(c for c in value if unicodedata.category(c) not in _INVISIBLE).strip()
+    return cleaned if 0 < len(cleaned) <= MAXIMUM_HINT_CHARACTERS else None

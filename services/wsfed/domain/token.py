@@ -1,0 +1,309 @@
+"""The signed SAML 1.1 assertion, inside the RequestSecurityTokenResponse that Entra ID expects.
+
+The assertion is written in exclusive canonical form at once (namespaces where they are used, attributes in
+order, no empty-element tags), so its octets are hashed and signed as they stand. Tests compare every octet
+with lxml's canonicalization and every signature with signxml's.
+
+SAML 1.1 core (oasis-sstc-saml-core-1.1), WS-Trust February 2005, XML Signature 1.0, Exclusive C14N 1.0.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.wsfed.domain.authentication import (
+    CLOCK_SKEW,
+    Attribute,
+    AuthenticationPolicy,
+    VerifiedAuthentication,
+    authentication_claims,
+)
+from services.wsfed.domain.keys import SigningKey, certificate_base64
+from services.wsfed.domain.request import WTREALM
+from services.wsfed.domain.xmltext import attribute_text, element_text, require_xml_text
+from shared.clock import iso_millis
+from shared.errors import BadInput, Forbidden
+from shared.ids import Ids, new_id
+
+DEFAULT_LIFETIME = timedelta(minutes=10)
+MAXIMUM_LIFETIME = timedelta(minutes=60)
+MAXIMUM_IMMUTABLE_ID = 64
+
+_ASSERTION_ID = re.compile(r"_[A-Za-z0-9_-]{16,80}", re.ASCII)
+
+_RSTR = (
+    '<t:RequestSecurityTokenResponse xmlns:t="http://schemas.xmlsoap.org/ws/2005/02/trust">'
+    "<t:Lifetime>"
+    '<wsu:Created xmlns:wsu="{wsu}">{not_before}</wsu:Created>'
+    '<wsu:Expires xmlns:wsu="{wsu}">{not_on_or_after}</wsu:Expires>'
+    "</t:Lifetime>"
+    '<wsp:AppliesTo xmlns:wsp="http://schemas.xmlsoap.org/ws/2004/09/policy">'
+    '<wsa:EndpointReference xmlns:wsa="http://www.w3.org/2005/08/addressing">'
+    "<wsa:Address>{audience}</wsa:Address>"
+    "</wsa:EndpointReference>"
+    "</wsp:AppliesTo>"
+    "<t:RequestedSecurityToken>{assertion}</t:RequestedSecurityToken>"
+    "<t:TokenType>urn:oasis:names:tc:SAML:1.0:assertion</t:TokenType>"
+    "<t:RequestType>http://schemas.xmlsoap.org/ws/2005/02/trust/Issue</t:RequestType>"
+    "<t:KeyType>http://schemas.xmlsoap.org/ws/2005/05/identity/NoProofKey</t:KeyType>"
+    "</t:RequestSecurityTokenResponse>"
+)
+_WSU = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
+
+# Signature comes last (core section 2.3.2); it is put before the end tag once the rest is hashed.
+_ASSERTION_END = "</saml:Assertion>"
+_ASSERTION = (
+    '<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:1.0:assertion" AssertionID="{assertion_id}"'
+    ' IssueInstant="{issue_instant}" Issuer="{issuer}" MajorVersion="1" MinorVersion="1">'
+    '<saml:Conditions NotBefore="{not_before}" NotOnOrAfter="{not_on_or_after}">'
+    "<saml:AudienceRestrictionCondition><saml:Audience>{audience}</saml:Audience>"
+    "</saml:AudienceRestrictionCondition></saml:Conditions>"
+    "<saml:AttributeStatement>{subject}{attributes}</saml:AttributeStatement>"
+    '<saml:AuthenticationStatement AuthenticationInstant="{authentication_instant}"'
+    ' AuthenticationMethod="{authentication_method}">{subject}</saml:AuthenticationStatement>'
+    f"{_ASSERTION_END}"
+)
+_SUBJECT = (
+    "<saml:Subject>"
+    '<saml:NameIdentifier Format="urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified">{immutable_id}'
+    "</saml:NameIdentifier>"
+    "<saml:SubjectConfirmation>"
+    "<saml:ConfirmationMethod>urn:oasis:names:tc:SAML:1.0:cm:bearer</saml:ConfirmationMethod>"
+    "</saml:SubjectConfirmation></saml:Subject>"
+)
+_ATTRIBUTE = (
+    '<saml:Attribute AttributeName="{name}" AttributeNamespace="{namespace}">'
+    "<saml:AttributeValue>{value}</saml:AttributeValue></saml:Attribute>"
+)
+
+# SignedInfo is canonicalized on its own, so there it carries the declaration that Signature carries otherwise.
+_DS = ' xmlns:ds="http://www.w3.org/2000/09/xmldsig#"'
+_SIGNED_INFO = (
+    "<ds:SignedInfo{declaration}>"
+    '<ds:CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"></ds:CanonicalizationMethod>'
+    '<ds:SignatureMethod Algorithm="http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"></ds:SignatureMethod>'
+    '<ds:Reference URI="#{assertion_id}">'
+    "<ds:Transforms>"
+    '<ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"></ds:Transform>'
+    '<ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"></ds:Transform>'
+    "</ds:Transforms>"
+    '<ds:DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"></ds:DigestMethod>'
+    "<ds:DigestValue>{digest}</ds:DigestValue>"
+    "</ds:Reference></ds:SignedInfo>"
+)
+_SIGNATURE = (
+    f"<ds:Signature{_DS}>{{signed_info}}<ds:SignatureValue>{{value}}</ds:SignatureValue>"
+    "<ds:KeyInfo><ds:X509Data><ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo>"
+    "</ds:Signature>"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSubject:
+    """About whom a token speaks. Cannot be made with a value that a token may not hold.
+
+    `issuer`: from `issuer_for`. `immutable_id`: at most 64 characters, how Entra ID finds the user.
+    `inside_corporate_network`: only from an administrator's own list of networks and the address that a
+    trusted proxy added; administrators skip MFA on it. Not verified here: that UPN and ImmutableID belong
+    to the account (they come from admin's events).
+
+    Raises BadInput (`not_xml`, `subject_incomplete`, `immutable_id_too_long`).
+    """
+
+    tenant: str
+    account: str
+    issuer: str
+    upn: str
+    immutable_id: str
+    inside_corporate_network: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (
+            ("issuer", self.issuer),
+            ("user name", self.upn),
+            ("ImmutableID", self.immutable_id),
+        ):
+            if not value:
+                raise BadInput(f"The {name} is missing.", code="subject_incomplete")
+            require_xml_text(value, name)
+        if len(self.immutable_id) > MAXIMUM_IMMUTABLE_ID:
+            raise BadInput(
+                f"The ImmutableID is longer than {MAXIMUM_IMMUTABLE_ID} characters.",
+                remedy="Ask your administrator to correct it.",
+                code="immutable_id_too_long",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedToken:
+    """A signed answer. `wresult_sha256`: hex, of its UTF-8 octets; the ledger keeps that, not the token."""
+
+    wresult: str
+    assertion_id: str
+    issued_at: datetime
+    not_before: datetime
+    not_on_or_after: datetime
+    mfa: bool
+    key_id: str
+    wresult_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyForm:
+    """The form that the browser posts to Entra ID. Values are raw: the page template escapes them."""
+
+    action: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedDomain:
+    """A domain of one tenant, as configured in Entra ID: its name and its issuerUri."""
+
+    name: str
+    issuer: str
+
+
+def new_assertion_id(ids: Ids) -> str:
+    """`_` and a 128-bit id: an NCName, as xs:ID wants, and unguessable (core section 1.2.3)."""
+    return f"_{new_id(ids)}"
+
+
+def issuer_for(upn: str, domains: Iterable[FederatedDomain]) -> str:
+    """The issuer of the domain that the UPN's suffix belongs to, out of one tenant's `domains`.
+
+    Equal name first, then the nearest configured parent: Entra ID lets subdomains use their root's issuer.
+    Case of ASCII letters does not matter. Raises Forbidden `domain_not_federated` when nothing matches, and
+    for a UPN with no or two `@` or a suffix beyond ASCII (Unicode case rules would make K of a Kelvin sign).
+    """
+    local, _, suffix = upn.partition("@")
+    if local and suffix.isascii():
+        issuers = {domain.name.lower(): domain.issuer for domain in domains}
+        labels = suffix.lower().split(".")
+        if all(labels) and "@" not in suffix:
+            for start in range(len(labels)):
+                if issuer := issuers.get(".".join(labels[start:])):
+                    return issuer
+    raise Forbidden(
+        "The domain of your user name isn't set up for this sign-in.",
+        remedy="Ask your administrator to federate the domain, or use another user name.",
+        code="domain_not_federated",
+    )
+
+
+def issue_token(
+    verified: VerifiedAuthentication,
+    subject: TokenSubject,
+    key: SigningKey,
+    *,
+    policy: AuthenticationPolicy,
+    now: datetime,
+    assertion_id: str,
+    lifetime: timedelta = DEFAULT_LIFETIME,
+    mfa_wanted: bool = False,
+    mfa_max_age: timedelta | None = None,
+    requested_at: datetime | None = None,
+) -> IssuedToken:
+    """Sign a token for `subject`, who is the person of `verified`. CPU for about a millisecond.
+
+    `now`: aware UTC. `assertion_id`: from `new_assertion_id`. `lifetime`: NotOnOrAfter minus NotBefore, more
+    than 1 and at most 60 minutes; NotBefore lies a minute back, for clocks that differ. `mfa_wanted`,
+    `mfa_max_age`, `requested_at`: from the request.
+
+    Raises Forbidden `subject_not_authenticated` when tenant or account differ, `mfa_not_satisfied` when MFA
+    is wanted and was not done (never a token without the claim, that loops, nor with a false one),
+    `authenticated_in_future`; ValueError for a time, lifetime or id that no caller of ours may pass. Not
+    verified: freshness (see `shortfall`), that the key is the issuer's registered one, that the issuance
+    record is durable.
+    """
+    if (verified.tenant, verified.account) != (subject.tenant, subject.account):
+        raise Forbidden("This sign-in belongs to somebody else.", code="subject_not_authenticated")
+    if not CLOCK_SKEW < lifetime <= MAXIMUM_LIFETIME:
+        raise ValueError("lifetime out of range")
+    if now.tzinfo is None or verified.authenticated_at.tzinfo is None:
+        raise ValueError("times must be aware")
+    if not _ASSERTION_ID.fullmatch(assertion_id):
+        raise ValueError("not an assertion id of ours")
+    claims = authentication_claims(
+        verified, policy, now=now, mfa_max_age=mfa_max_age, requested_at=requested_at
+    )
+    if mfa_wanted and not claims.mfa:
+        raise Forbidden(
+            "Microsoft 365 asks for a stronger sign-in than the one you made.",
+            remedy="Sign in with your phone or a passkey.",
+            code="mfa_not_satisfied",
+        )
+    not_before = now - CLOCK_SKEW
+    not_on_or_after = not_before + lifetime
+    attributes = _identity_attributes(subject) + claims.attributes
+    times = {"not_before": iso_millis(not_before), "not_on_or_after": iso_millis(not_on_or_after)}
+    unsigned = _ASSERTION.format(
+        assertion_id=assertion_id,
+        issue_instant=iso_millis(now),
+        issuer=attribute_text(subject.issuer),
+        audience=WTREALM,
+        subject=_SUBJECT.format(immutable_id=element_text(subject.immutable_id)),
+        attributes="".join(map(_attribute, attributes)),
+        authentication_instant=iso_millis(verified.authenticated_at),
+        authentication_method=claims.authentication_method,
+        **times,
+    )
+    wresult = _RSTR.format(
+        wsu=_WSU, audience=WTREALM, assertion=_signed(unsigned, assertion_id, key), **times
+    )
+    return IssuedToken(
+        wresult=wresult,
+        assertion_id=assertion_id,
+        issued_at=now,
+        not_before=not_before,
+        not_on_or_after=not_on_or_after,
+        mfa=claims.mfa,
+        key_id=key.key_id,
+        wresult_sha256=hashlib.sha256(wresult.encode()).hexdigest(),
+    )
+
+
+def reply_form(token: IssuedToken, *, wreply: str, wctx: str | None) -> ReplyForm:
+    """The answer as a form (WS-Federation 1.2 section 13.2.2).
+
+    `wreply` must come from the parsed request, which took it from the allow-list; it is not checked again.
+    """
+    fields = (("wa", "wsignin1.0"), ("wresult", token.wresult))
+    return ReplyForm(action=wreply, fields=fields if wctx is None else (*fields, ("wctx", wctx)))
+
+
+def _identity_attributes(subject: TokenSubject) -> tuple[Attribute, ...]:
+    identity = (
+        Attribute("UPN", "http://schemas.xmlsoap.org/claims", subject.upn),
+        Attribute(
+            "ImmutableID", "http://schemas.microsoft.com/LiveID/Federation/2008/05", subject.immutable_id
+        ),
+    )
+    if not subject.inside_corporate_network:
+        return identity
+    return (
+        *identity,
+        Attribute("insidecorporatenetwork", "http://schemas.microsoft.com/ws/2012/01", "true"),
+    )
+
+
+def _attribute(attribute: Attribute) -> str:
+    return _ATTRIBUTE.format(
+        name=attribute.name, namespace=attribute.namespace, value=element_text(attribute.value)
+    )
+
+
+def _signed(unsigned: str, assertion_id: str, key: SigningKey) -> str:
+    """The assertion with its enveloped signature (XML Signature 1.0 sections 3.1 and 6.6.4)."""
+    digest = base64.b64encode(hashlib.sha256(unsigned.encode()).digest()).decode()
+    to_sign = _SIGNED_INFO.format(declaration=_DS, assertion_id=assertion_id, digest=digest)
+    value = base64.b64encode(key.sign(to_sign.encode())).decode()
+    signature = _SIGNATURE.format(
+        signed_info=_SIGNED_INFO.format(declaration="", assertion_id=assertion_id, digest=digest),
+        value=value,
+        certificate=certificate_base64(key.certificate),
+    )
+    return f"{unsigned.removesuffix(_ASSERTION_END)}{signature}{_ASSERTION_END}"
