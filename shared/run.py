@@ -1,0 +1,116 @@
+"""The life of a service in a process: start, be ready, stop.
+
+`app.build(platform)` in each service is its only wiring: it takes a `Platform`, so that a test or the one-process
+runner replaces any part, and returns a `Service`. Nothing is made at import.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+
+from shared.bus.port import Bus, Handlers
+from shared.clock import Clock
+from shared.contracts.envelope import PacketSigner
+from shared.crypto.keys import TrustedKeys, load_service_key
+from shared.errors import Unavailable
+from shared.ids import Ids
+from shared.settings import Settings
+from shared.store.outbox import Relay
+from shared.store.port import Database
+
+log = structlog.get_logger(__name__)
+
+Background = Callable[[], Awaitable[None]]
+
+
+class OpenDatabase(Protocol):
+    """Opens one service's database, whose writes tell `relay` about the packets they left."""
+
+    def __call__(self, service: str, relay: Relay) -> Database: ...
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What a process gives to the services in it."""
+
+    clock: Clock
+    ids: Ids
+    bus: Bus
+    trusted: TrustedKeys
+    open_database: OpenDatabase
+    settings: Settings
+
+    def signer(self, service: str) -> PacketSigner:
+        """Signs messages in the service's name, with its key file."""
+        key = load_service_key(self.settings.keys / f"{service}.key")
+        return PacketSigner(service, key, self.clock, self.ids)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service, wired, not yet running."""
+
+    name: str
+    database: Database
+    relay: Relay
+    handlers: Handlers
+    web: web.Application | None = None
+    background: Sequence[Background] = ()
+    """Loops that run until cancelled: sweepers and the like."""
+    on_start: Sequence[Background] = ()
+    """Awaited once, before messages and requests are taken."""
+    on_stop: Sequence[Background] = ()
+    """Awaited once, when requests and messages have ceased: flush what is buffered."""
+
+
+@dataclass
+class Running:
+    """A service at work. `start()` and `stop()` once each."""
+
+    service: Service
+    bus: Bus
+    clock: Clock
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    ready: bool = False
+
+    async def start(self) -> None:
+        """Check the database, start loops and deliveries. Raises Unavailable when a part is not there."""
+        service = self.service
+        await service.database.check()
+        for step in service.on_start:
+            await step()
+        await self.bus.consume(service.name, service.handlers)
+        loops: list[Background] = [service.relay.run, *service.background]
+        self._tasks = [asyncio.create_task(self._loop(loop)) for loop in loops]
+        self.ready = True
+        log.info("service.started", service=service.name)
+
+    async def _loop(self, loop: Background) -> None:
+        """Keep a background loop alive: a fault is logged and the loop starts again."""
+        while True:
+            try:
+                await loop()
+            except Unavailable as error:
+                log.warning("background.unavailable", service=self.service.name, reason=str(error))
+            except Exception:
+                log.exception("background.fault", service=self.service.name)
+            await self.clock.sleep(1)
+
+    async def stop(self) -> None:
+        """Not ready at once; then loops end, buffers are flushed, the database is closed."""
+        self.ready = False
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        for step in self.service.on_stop:
+            await step()
+        await self.service.relay.flush()
+        await self.service.database.close()
+        log.info("service.stopped", service=self.service.name)

@@ -1,0 +1,58 @@
+"""Settings that every service shares. Each service adds its own in its config.py; all come from `BLOK365_*`.
+
+Secrets are never values in the environment: they are paths of files. `docs/settings.md` is generated from these.
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a process needs to know wherever it runs."""
+
+    model_config = SettingsConfigDict(env_prefix="BLOK365_", extra="forbid", frozen=True)
+
+    origin: str = "http://localhost:8365"
+    """Origin of the sign-in and phone host. Its host is the WebAuthn RP ID: fixed for life for all tenants."""
+    console_origin: str = "http://console.localhost:8365"
+    """Origin of the administrators' console."""
+    kiosk_origin: str = "http://kiosk.localhost:8365"
+    """Origin of the badge kiosks."""
+    mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0&directConnection=true"
+    """MongoDB replica set, with credentials if it asks for them."""
+    bus_url: str = "memory:"
+    """`amqp://user:password@host/vhost`, or `memory:` when all services share one process."""
+    database_prefix: str = Field(default="blok365", pattern=r"^[a-z0-9_]{1,40}$")
+    """Each service keeps its data in the database `<prefix>_<service>`."""
+    keys: Path = Path("var/keys")
+    """Folder with this service's `<service>.key`, everyone's `trusted.json`, and `<service>.seal`."""
+    listen: str = "127.0.0.1:0"
+    """Address and port of this process's HTTP server."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks (CIDR) of proxies whose X-Forwarded-For entry is believed, and only the one they added."""
+    log_json: bool = True
+    """Log lines as JSON; false: for people."""
+
+    @field_validator("origin", "console_origin", "kiosk_origin")
+    @classmethod
+    def _is_origin(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or value != f"{parts.scheme}://{parts.netloc}"
+        ):
+            raise ValueError("an origin is scheme://host[:port], nothing more")
+        if parts.scheme == "http" and parts.hostname.rpartition(".")[2] != "localhost":
+            raise ValueError("only localhost may go without https")
+        return value
+
+    @property
+    def rp_id(self) -> str:
+        """The WebAuthn RP ID: the host of `origin`."""
+        host = urlsplit(self.origin).hostname
+        assert host is not None
+        return host
