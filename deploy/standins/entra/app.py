@@ -1,0 +1,255 @@
+"""The stand-in as a web application.
+
+    GET  /                      a user name field
+    GET  /start?username=       302 to the domain's passiveSignInUri with a new request that returns here
+         &variant=  the request's shape, a name in `requests.VARIANTS` (default desktop_browser)
+         &prompt=login  as an application asks for it; becomes what promptLoginBehavior says
+         &method=post  a form that posts the request instead
+    POST /login.srf             verifies the answer: 200 who is signed in, 400 Entra's error page
+    GET  /signout?domain=       302 to the domain's signOutUri (&cleanup=1: wsignoutcleanup1.0)
+    GET  /signedout             where sign-out comes back to
+
+With `Accept: application/json`, /login.srf answers `{"signed_in": {...}}` or
+`{"error": {"code": "AADSTS50107", "message": ..., "detail": ..., "correlation_id": ...}}`, and the other
+paths their errors in the same form. Requests are kept in memory for half an hour, and so are the
+assertions used until they expire: a restart forgets both.
+
+Unlike Entra: an error is status 400, not 200, and the request's wreply names this program's own login.srf.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+
+from deploy.standins.entra import pages
+from deploy.standins.entra.errors import Code, EntraError
+from deploy.standins.entra.requests import (
+    VARIANTS,
+    Fields,
+    PendingRequest,
+    prompt_fields,
+    remember,
+    sign_out_request,
+    to_url,
+    with_field,
+)
+from deploy.standins.entra.settings import (
+    Directory,
+    Federations,
+    FederationSettings,
+    SettingsError,
+    domain_of,
+)
+from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_response
+from shared.clock import Clock, iso_millis
+from shared.ids import Ids
+
+MAX_BODY = 1024 * 1024  # octets
+MAX_FORM_FIELDS = 20
+REQUEST_LIFE = timedelta(minutes=30)
+MAX_PENDING = 100_000
+
+
+class SettingsSource(Protocol):
+    """Where the settings come from: a `SettingsFile`, or a test's own."""
+
+    def current(self) -> tuple[Federations, Directory]:
+        """What holds now. Raises SettingsError."""
+        ...
+
+
+class PendingRequests:
+    """The requests that were sent, by wctx; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._by_wctx: dict[str, PendingRequest] = {}
+
+    def add(self, request: PendingRequest) -> None:
+        """Remember it, and forget what is over."""
+        self._by_wctx[request.wctx] = request
+        for wctx, oldest in list(self._by_wctx.items()):
+            if request.created - oldest.created < REQUEST_LIFE and len(self._by_wctx) <= MAX_PENDING:
+                break
+            del self._by_wctx[wctx]
+
+    def find(self, wctx: str, now: datetime) -> PendingRequest | None:
+        """The living request with this wctx, byte for byte."""
+        found = self._by_wctx.get(wctx)
+        return found if found is not None and now - found.created < REQUEST_LIFE else None
+
+
+class Entra:
+    """The handlers and what they remember."""
+
+    def __init__(self, settings: SettingsSource, clock: Clock, ids: Ids, public_url: str | None) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ids = ids
+        self._public_url = public_url
+        self._pending = PendingRequests()
+        self._replays = ReplayMemory()
+
+    async def home(self, _: web.Request) -> web.Response:
+        federations = self._settings.current()[0]
+        sign_outs = [each.domain for each in federations.by_domain.values() if each.sign_out_uri is not None]
+        return _html(pages.start_page(VARIANTS, sign_outs))
+
+    async def start(self, request: web.Request) -> web.Response:
+        username = request.query.get("username", "").strip()
+        federation = self._federation(domain_of(username))
+        variant = request.query.get("variant", "desktop_browser")
+        if variant not in VARIANTS:
+            raise web.HTTPBadRequest(text=f"variant must be one of {', '.join(VARIANTS)}")
+        fields: Fields = VARIANTS[variant](username, self._ids)
+        if request.query.get("prompt") == "login":
+            for name, value in prompt_fields(federation):
+                fields = with_field(fields, name, value)
+        fields = with_field(fields, "wreply", f"{self._origin(request)}/login.srf")
+        self._pending.add(remember(domain_of(username), fields, self._clock.now()))
+        if request.query.get("method") == "post":
+            return _html(pages.post_page(federation.passive_sign_in_uri, fields), posts_itself=True)
+        return _redirect(to_url(federation.passive_sign_in_uri, fields))
+
+    async def login(self, request: web.Request) -> web.Response:
+        now = self._clock.now()
+        form: list[tuple[str, str]] = []
+        pending = None
+        try:
+            form = await _read_form(request)
+            pending = self._pending.find(dict(form).get("wctx", ""), now)
+            federations, directory = self._settings.current()
+            user = verify_response(
+                form,
+                federations=federations,
+                directory=directory,
+                replays=self._replays,
+                pending=pending,
+                now=now,
+            )
+        except EntraError as error:
+            correlation_id = pending.client_request_id if pending is not None else ""
+            if _wants_json(request):
+                problem = {
+                    "code": f"AADSTS{error.code.value}",
+                    "message": error.message,
+                    "detail": error.detail,
+                    "correlation_id": correlation_id,
+                }
+                return web.json_response({"error": problem}, status=400)
+            return _html(pages.error_page(error, correlation_id, iso_millis(now)), status=400)
+        if _wants_json(request):
+            return web.json_response({"signed_in": describe(user)})
+        return _html(pages.signed_in_page(user))
+
+    async def sign_out(self, request: web.Request) -> web.Response:
+        federation = self._federation(request.query.get("domain", ""))
+        if federation.sign_out_uri is None:
+            raise web.HTTPBadRequest(text="this domain has no signOutUri")
+        cleanup = request.query.get("cleanup") == "1"
+        back = f"{self._origin(request)}/signedout"
+        return _redirect(sign_out_request(federation, wreply=back, cleanup=cleanup))
+
+    async def signed_out(self, _: web.Request) -> web.Response:
+        return _html(pages.plain_page("You are signed out", "Close the browser to be sure."))
+
+    def _federation(self, domain: str) -> FederationSettings:
+        federations, _ = self._settings.current()
+        found = federations.for_domain(domain) if domain else None
+        if found is None:
+            raise web.HTTPNotFound(text="that user name's domain is not federated")
+        return found
+
+    def _origin(self, request: web.Request) -> str:
+        return self._public_url or str(request.url.origin())
+
+
+def describe(user: SignedInUser) -> dict[str, object]:
+    """The user as JSON can carry it: times as text, claims as a list of namespace, name, value."""
+    values: dict[str, object] = {
+        name: iso_millis(value) if isinstance(value, datetime) else value
+        for name, value in asdict(user).items()
+    }
+    values["claims"] = [
+        {"namespace": namespace, "name": name, "value": value}
+        for (namespace, name), value in user.claims.items()
+    ]
+    return values
+
+
+async def _read_form(request: web.Request) -> list[tuple[str, str]]:
+    """The url-encoded form, decoded strictly. Raises EntraError."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise EntraError(Code.BAD_MESSAGE, f"content type {request.content_type}")
+    try:
+        body = await request.read()
+        return parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=MAX_FORM_FIELDS,
+        )
+    except web.HTTPRequestEntityTooLarge as error:
+        raise EntraError(Code.BAD_MESSAGE, f"the form has more than {MAX_BODY} octets") from error
+    except ValueError as error:
+        raise EntraError(Code.BAD_MESSAGE, "the form is not well-formed") from error
+
+
+def _wants_json(request: web.Request) -> bool:
+    return "application/json" in request.headers.get("Accept", "")
+
+
+def _html(text: str, *, status: int = 200, posts_itself: bool = False) -> web.Response:
+    headers = {"Content-Security-Policy": pages.policy(posts_itself)}
+    return web.Response(text=text, content_type="text/html", charset="utf-8", status=status, headers=headers)
+
+
+def _redirect(url: str) -> web.Response:
+    """302 with the URL as it is: aiohttp's own redirect would write the escapes anew."""
+    return web.Response(status=302, headers={"Location": url})
+
+
+@web.middleware
+async def _finish(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Errors as a page or JSON; nothing is ever cached, framed or sniffed."""
+    try:
+        response = await handler(request)
+    except SettingsError as error:
+        response = _problem(request, 503, f"the settings can't be used: {error}")
+    except web.HTTPException as error:
+        response = _problem(request, error.status, error.text or error.reason)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+def _problem(request: web.Request, status: int, text: str) -> web.Response:
+    if _wants_json(request):
+        return web.json_response({"error": {"code": str(status), "message": text}}, status=status)
+    return _html(pages.plain_page("That doesn't work", text), status=status)
+
+
+def build_app(
+    settings: SettingsSource, *, clock: Clock, ids: Ids, public_url: str | None = None
+) -> web.Application:
+    """The application. `public_url` (no slash at its end) is where browsers reach it; default: as they say."""
+    entra = Entra(settings, clock, ids, public_url)
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[_finish])
+    app.add_routes(
+        [
+            web.get("/", entra.home),
+            web.get("/start", entra.start),
+            web.post("/login.srf", entra.login),
+            web.get("/signout", entra.sign_out),
+            web.get("/signedout", entra.signed_out),
+        ]
+    )
+    return app

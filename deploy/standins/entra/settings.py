@@ -1,0 +1,224 @@
+"""What Entra has been told: the federated domains' settings and the directory's users.
+
+The settings file is JSON in this form (all texts; a domain is Graph's `internalDomainFederation` plus
+`domain`, `tenant` and `previousSigningCertificate`; unknown fields are refused):
+
+    {
+      "domains": [{
+        "domain": "contoso.example",                    the federated root domain, lower case
+        "tenant": "contoso",                            optional; keeps several directories apart
+        "displayName": "Contoso",                       optional, not used
+        "issuerUri": "https://idp.example/t/contoso",   compared byte for byte, unique over all domains
+        "passiveSignInUri": "https://idp.example/...",  where /start sends the browser
+        "signOutUri": "https://idp.example/...",        optional
+        "activeSignInUri": "...",                       optional, not used
+        "metadataExchangeUri": "...",                   optional, not used
+        "signingCertificate": "MIIC...",                base64 DER on one line, RSA of 2048 bits or more
+        "nextSigningCertificate": "MIIC...",            optional
+        "previousSigningCertificate": "MIIC...",        optional: Entra remembers the one before a roll-over
+        "preferredAuthenticationProtocol": "wsFed",     optional
+        "federatedIdpMfaBehavior": "acceptIfMfaDoneByFederatedIdp",   or enforceMfaBy..., rejectMfaBy...
+        "promptLoginBehavior": "nativeSupport"          optional; or translateTo..., disabled
+      }],
+      "users": [{
+        "immutable_id": "q83vEjRWeJA=", "upn": "ada@contoso.example",
+        "tenant": "contoso",                            optional, as above
+        "enabled": true                                 optional
+      }]
+    }
+"""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+MIN_RSA_BITS = 2048
+MAX_IMMUTABLE_ID = 64
+
+
+class SettingsError(Exception):
+    """The settings file can't be read or says something impossible."""
+
+
+def parse_certificate(text: str) -> tuple[bytes, RSAPublicKey]:
+    """The DER octets and key of a certificate given as Graph wants it: base64 on one line, no PEM armour.
+
+    Raises ValueError. NOT verified: validity dates, chain, purposes; for Entra it is only a key's envelope.
+    """
+    try:
+        der = base64.b64decode(text, validate=True)
+        key = x509.load_der_x509_certificate(der).public_key()
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("a certificate must be base64 DER on one line without PEM armour") from error
+    if not isinstance(key, RSAPublicKey) or key.key_size < MIN_RSA_BITS:
+        raise ValueError(f"a certificate must hold an RSA key of {MIN_RSA_BITS} bits or more")
+    return der, key
+
+
+class FederationSettings(BaseModel):
+    """One federated domain as Entra knows it (Graph `internalDomainFederation`)."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+    domain: str
+    tenant: str = ""
+    display_name: str = ""
+    issuer_uri: str
+    passive_sign_in_uri: str
+    sign_out_uri: str | None = None
+    active_sign_in_uri: str | None = None
+    metadata_exchange_uri: str | None = None
+    signing_certificate: str
+    next_signing_certificate: str | None = None
+    previous_signing_certificate: str | None = None
+    preferred_authentication_protocol: Literal["wsFed"] = "wsFed"
+    federated_idp_mfa_behavior: Literal[
+        "acceptIfMfaDoneByFederatedIdp", "enforceMfaByFederatedIdp", "rejectMfaByFederatedIdp"
+    ]
+    prompt_login_behavior: Literal["translateToFreshPasswordAuthentication", "nativeSupport", "disabled"] = (
+        "nativeSupport"
+    )
+
+    @field_validator("domain")
+    @classmethod
+    def _lower_case(cls, value: str) -> str:
+        if value != value.lower() or not value or value.startswith("."):
+            raise ValueError("a domain is written in lower case")
+        return value
+
+    @field_validator("signing_certificate", "next_signing_certificate", "previous_signing_certificate")
+    @classmethod
+    def _is_certificate(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_certificate(value)
+        return value
+
+    def registered_keys(self) -> dict[bytes, tuple[str, RSAPublicKey]]:
+        """The keys that may sign for this domain: certificate DER -> (`current`|`next`|`previous`, key)."""
+        keys: dict[bytes, tuple[str, RSAPublicKey]] = {}
+        for name, text in (
+            ("current", self.signing_certificate),
+            ("next", self.next_signing_certificate),
+            ("previous", self.previous_signing_certificate),
+        ):
+            if text is not None:
+                der, key = parse_certificate(text)
+                keys.setdefault(der, (name, key))
+        return keys
+
+
+class User(BaseModel):
+    """A directory user. `immutable_id` is what Graph calls onPremisesImmutableId (at most 64 characters)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    immutable_id: str
+    upn: str
+    tenant: str = ""
+    enabled: bool = True
+
+    @field_validator("immutable_id")
+    @classmethod
+    def _fits(cls, value: str) -> str:
+        if not 0 < len(value) <= MAX_IMMUTABLE_ID:
+            raise ValueError(f"an ImmutableID has 1 to {MAX_IMMUTABLE_ID} characters")
+        return value
+
+
+def domain_of(upn: str) -> str:
+    """The part after the one `@`, in lower case; empty where there is no such part."""
+    name, at, domain = upn.partition("@")
+    return domain.lower() if name and at and "@" not in domain else ""
+
+
+@dataclass(frozen=True)
+class Federations:
+    """All federated domains, of all tenants: Entra is one place, and issuers are unique in it."""
+
+    by_domain: dict[str, FederationSettings] = field(default_factory=dict)
+    by_issuer: dict[str, FederationSettings] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, *domains: FederationSettings) -> Self:
+        """Index them. Raises ValueError when a domain or an issuerUri appears twice."""
+        by_domain = {each.domain: each for each in domains}
+        by_issuer = {each.issuer_uri: each for each in domains}
+        if len(by_domain) != len(domains) or len(by_issuer) != len(domains):
+            raise ValueError("domain and issuerUri must be unique over all domains")
+        return cls(by_domain, by_issuer)
+
+    def for_domain(self, name: str) -> FederationSettings | None:
+        """The settings that rule this domain: its own, otherwise those of the nearest parent domain."""
+        labels = name.lower().split(".")
+        for start in range(len(labels)):
+            found = self.by_domain.get(".".join(labels[start:]))
+            if found is not None:
+                return found
+        return None
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The users, by tenant and ImmutableID."""
+
+    by_id: dict[tuple[str, str], User] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, *users: User) -> Self:
+        """Index them. Raises ValueError when a tenant has an ImmutableID twice."""
+        by_id = {(each.tenant, each.immutable_id): each for each in users}
+        if len(by_id) != len(users):
+            raise ValueError("an ImmutableID must be unique in its tenant")
+        return cls(by_id)
+
+    def find(self, tenant: str, immutable_id: str) -> User | None:
+        """Exact match, case counts."""
+        return self.by_id.get((tenant, immutable_id))
+
+
+class Settings(BaseModel):
+    """The whole settings file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    domains: tuple[FederationSettings, ...]
+    users: tuple[User, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        Federations.of(*self.domains)
+        Directory.of(*self.users)
+        return self
+
+
+class SettingsFile:
+    """Reads the file again whenever it has changed, so roll-overs and new users need no restart."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seen: tuple[int, int, int] | None = None
+        self._current = (Federations(), Directory())
+
+    def current(self) -> tuple[Federations, Directory]:
+        """What the file says now. Raises SettingsError (and goes on refusing until the file is right)."""
+        try:
+            stat = self._path.stat()
+            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if seen != self._seen:
+                settings = Settings.model_validate(json.loads(self._path.read_bytes()))
+                self._current = (Federations.of(*settings.domains), Directory.of(*settings.users))
+                self._seen = seen
+        except (OSError, ValidationError, ValueError) as error:
+            self._seen = None
+            raise SettingsError(f"{self._path.name}: {error}") from error
+        return self._current
