@@ -1,0 +1,54 @@
+# Everything a developer runs. `make` alone lists the targets; docs/setup.md explains them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+BUS ?= memory
+ARGS ?=
+
+.PHONY: help setup setup-run setup-quiet run demo dev test test-fast test-compose lint bench lock clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: ## Install everything (root on Debian also gets the programs that tests use); again is quick
+	@deploy/setup/setup full
+
+setup-run: # Only what run, demo and test-fast need: Python packages and mongod
+	@deploy/setup/setup run
+
+run: setup-run ## The whole system in one process, with its own MongoDB; Ctrl-C stops it
+	@exec $(PY) -m deploy.local --bus $(BUS) $(ARGS)
+
+demo: setup-run ## One sign-in, headless, into var/demo/signin (BUS=rabbit: over RabbitMQ)
+	@exec $(PY) -m deploy.local.demo --bus $(BUS) $(ARGS)
+
+dev: setup-run ## As run, and starts again when a file changes
+	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy.local --bus $(BUS) $(ARGS)" services shared deploy
+
+test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
+	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+test-fast: setup-run ## The tests that need no sockets and no other programs
+	@$(PY) -m pytest -m "not parts" $(ARGS)
+
+test-compose: setup ## The containers of docker-compose.yml: start, check, stop
+	@deploy/setup/test-compose
+
+lint: setup-run ## ruff, mypy, import contracts, generated documents
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy services shared deploy tests
+	@.venv/bin/lint-imports
+	@if [ -e deploy/docs.py ] || [ -e deploy/docs/__main__.py ]; then $(PY) -m deploy.docs --check; fi
+
+bench: setup ## Sign-ins and tokens a second, beside other programs
+	@$(PY) -m deploy.bench $(ARGS)
+
+lock: ## Make requirements/*.txt again from requirements/*.in
+	@deploy/setup/lock
+
+clean: ## Remove what was made here: .venv, var, caches
+	@rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,88 @@
+"""What every part offers, however it was found, and what goes wrong with one."""
+
+import socket
+from types import TracebackType
+from typing import Protocol, Self
+
+from shared.errors import Unavailable
+
+
+class PartMissing(Unavailable):
+    """No way to have this part on this machine. The text is one line that says what to install."""
+
+    code = "part_missing"
+    title = "A part that Blok365 needs is not on this machine"
+    default_remedy = "Run make setup."
+
+
+class PartFailed(Unavailable):
+    """The part is there but did not start, stop or answer. The text ends with its log's last lines."""
+
+    code = "part_failed"
+    title = "A part that Blok365 needs did not start"
+    default_remedy = "Read the log lines above."
+
+
+class Part(Protocol):
+    """A running mongod or RabbitMQ. All calls block; from a coroutine use `asyncio.to_thread`.
+
+    As a context manager it stops at the end of the block.
+    """
+
+    @property
+    def url(self) -> str:
+        """Where clients connect. Stays the same over stop, kill and start."""
+        ...
+
+    def start(self) -> None:
+        """Start on the same folder and port and return when it serves. Nothing happens if it runs."""
+        ...
+
+    def stop(self) -> None:
+        """Stop in good order and return when it is gone. Nothing happens if it is not running."""
+        ...
+
+    def kill(self) -> None:
+        """Kill -9, and return when it is gone: a power cut as far as the part can tell."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Stoppable:
+    """The context manager half of a `Part`."""
+
+    def stop(self) -> None:
+        """Overridden by every part."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody used a moment ago. Another program may still take it first."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on that port of 127.0.0.1 now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is no obstacle
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,116 @@
+"""A part that is a program of this machine, kept by `keeper.py`."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from deploy.local.parts.keeper import LOCKED
+from deploy.local.parts.port import PartFailed
+
+KEEPER = Path(__file__).with_name("keeper.py")
+
+
+class Process:
+    """Start, watch and end one program in its folder.
+
+    `lifeline`: a FIFO; the program lives while somebody has it open for writing. Without one it lives as
+    long as this Python process. Seconds are the unit of every time-out.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        lifeline: Path | None = None,
+    ) -> None:
+        self.name = name
+        self.folder = folder
+        self.log = folder / f"{name}.log"
+        self._command = list(command)
+        self._environment = dict(environment) if environment is not None else None
+        self._lifeline = lifeline
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+
+    @property
+    def pid(self) -> int:
+        """The program's pid; 0 when it is not running."""
+        return self._pid if self._keeper is not None and self._keeper.poll() is None else 0
+
+    def start(self, ready: Callable[[], bool], *, within: float) -> None:
+        """Start the program and return when `ready()`. Raises PartFailed with the log's last lines."""
+        if self.pid:
+            return
+        stdin = subprocess.PIPE if self._lifeline is None else os.open(self._lifeline, os.O_RDONLY)
+        try:
+            with self.log.open("wb") as log:
+                self._keeper = subprocess.Popen(
+                    [sys.executable, "-ISE", str(KEEPER), str(self.folder / "lock"), "--", *self._command],
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=self._environment,
+                    cwd=self.folder,
+                    start_new_session=True,  # Ctrl-C in the terminal is for us; we stop the part in order
+                )
+        finally:
+            if self._lifeline is not None:
+                os.close(stdin)
+        assert self._keeper.stdout is not None
+        self._pid = int(self._keeper.stdout.readline() or 0)
+        deadline = time.monotonic() + within
+        while not ready():
+            if self._keeper.poll() is not None:
+                raise self._failed("ended at once")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise self._failed(f"did not answer within {within:.0f} s")
+            time.sleep(0.02)
+
+    def stop(self, *, within: float = 15) -> None:
+        """SIGTERM, then kill -9 after `within` seconds."""
+        if self._keeper is None:
+            return
+        if self.pid:
+            self._signal(signal.SIGTERM)
+            try:
+                self._keeper.wait(within)
+            except subprocess.TimeoutExpired:
+                self._signal(signal.SIGKILL)
+        self._gone()
+
+    def kill(self) -> None:
+        """Kill -9."""
+        if self.pid:
+            self._signal(signal.SIGKILL)
+        self._gone()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, number)
+
+    def _gone(self) -> None:
+        if self._keeper is None:
+            return
+        self._keeper.wait(15)
+        for pipe in (self._keeper.stdin, self._keeper.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._keeper = None
+        self._pid = 0
+
+    def _failed(self, what: str) -> PartFailed:
+        code = self._keeper.poll() if self._keeper is not None else None
+        if code == LOCKED:
+            what = f"was not started: {self.folder} is in use by another process"
+        lines = self.log.read_text(errors="replace").splitlines()[-12:]
+        self._gone()
+        return PartFailed("\n  ".join([f"{self.name} {what} (its log: {self.log})", *lines]))

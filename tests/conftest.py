@@ -1,0 +1,227 @@
+"""What every test may use: real parts by marker, and no sockets without it.
+
+One mongod and one broker serve the whole run, also over pytest-xdist's workers: a broker of its own for each
+worker would cost 5 s of CPU and 150 MB, a fresh virtual host for each test costs 20 ms. The first worker that
+asks starts a part under a file lock; the part lives by a FIFO that the controlling process holds open, so it
+ends with the run however that ends. Tests that stop or kill a part start one of their own (`own_mongod`,
+`own_rabbit`).
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from deploy.local import parts
+from deploy.local.parts import Broker, Part
+from deploy.local.parts.rabbit import GivenRabbit, Management
+from shared.errors import Blok365Error
+from shared.ids import SystemIds
+
+REAL = frozenset({"mongo_url", "mongo_database", "rabbit", "own_mongod", "own_rabbit", "broker"})
+
+# --- sockets ------------------------------------------------------------------------------------------------
+
+_closed = False
+
+
+def _no_sockets(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook, because it also sees sockets that libraries make in C. socketpair (asyncio's own) is of
+    the UNIX family and passes.
+    """
+    if not _closed:
+        return
+    if event == "socket.getaddrinfo" or (event == "socket.__new__" and arguments[1] in (2, 10)):
+        raise RuntimeError("this test is not marked `parts`, so it may not open sockets")
+
+
+sys.addaudithook(_no_sockets)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Sockets are closed to everything a test without the marker does, its fixtures included."""
+    global _closed
+    _closed = item.get_closest_marker("parts") is None
+    try:
+        return (yield)
+    finally:
+        _closed = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for a real part without the marker would break `make test-fast`: say so at once."""
+    for item in items:
+        used = REAL & set(getattr(item, "fixturenames", ()))
+        if used and item.get_closest_marker("parts") is None:
+            raise pytest.UsageError(
+                f"{item.nodeid} uses {', '.join(sorted(used))} and must be marked @pytest.mark.parts"
+            )
+
+
+# --- the run's parts ----------------------------------------------------------------------------------------
+
+
+class Run:
+    """The folder of one test run and the FIFO that says it goes on. Made by the controlling process."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="blok365-test-"))
+        os.mkfifo(self.folder / "alive")
+        self._alive = os.open(self.folder / "alive", os.O_RDWR)
+
+    def end(self) -> None:
+        """Let the parts go, wait until their keepers are gone, remove the folder."""
+        os.close(self._alive)
+        for lock in self.folder.glob("*/lock"):
+            with lock.open("r+") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.stash[_run] = Run()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (run := config.stash.get(_run, None)) is not None:
+        run.end()
+
+
+class _Workers:
+    """Only with pytest-xdist: tells each worker the run's folder."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["blok365_folder"] = str(node.config.stash[_run].folder)
+
+
+_run = pytest.StashKey[Run]()
+
+
+def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:
+    if not manager.has_plugin("blok365-workers"):
+        manager.register(_Workers(), "blok365-workers")
+
+
+@pytest.fixture(scope="session")
+def run_folder(request: pytest.FixtureRequest) -> Path:
+    """Shared by all workers, gone after the run."""
+    config = request.config
+    if hasattr(config, "workerinput"):
+        return Path(config.workerinput["blok365_folder"])
+    return config.stash[_run].folder
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """A missing part fails the test with its one line, without a traceback through our machinery."""
+    try:
+        yield
+    except Blok365Error as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _shared(folder: Path, name: str, start: Callable[[Path, Path], dict[str, str]]) -> dict[str, str]:
+    """What `start(folder of the part, lifeline)` returned, called once in the whole run."""
+    note = folder / f"{name}.json"
+    with (folder / f"{name}.starting").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not note.exists():
+            own = folder / name
+            own.mkdir()
+            try:
+                said = start(own, folder / "alive")
+            except Blok365Error as error:  # the next test need not wait for the same failure again
+                said = {"error": str(error)}
+            note.write_text(json.dumps(said))
+    known: dict[str, str] = json.loads(note.read_text())
+    if "error" in known:
+        pytest.fail(known["error"], pytrace=False)
+    return known
+
+
+@pytest.fixture(scope="session")
+def mongo_url(run_folder: Path) -> str:
+    """Of the run's replica set. Needs the marker `parts`."""
+    return _shared(run_folder, "mongod", lambda own, alive: {"url": parts.mongod(own, lifeline=alive).url})[
+        "url"
+    ]
+
+
+@pytest.fixture(scope="session")
+def _mongo_client(mongo_url: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
+    with contextlib.closing(client):
+        yield client
+
+
+@pytest.fixture
+def mongo_database(_mongo_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
+    """The name of an empty database, dropped after the test. Needs the marker `parts`."""
+    name = f"test_{SystemIds().octets(8).hex()}"
+    yield name
+    _mongo_client.drop_database(name)
+
+
+@dataclass(frozen=True)
+class Vhost:
+    """An empty virtual host: `url` for clients, `management` for users, permissions and queues."""
+
+    name: str
+    url: str
+    management: Management
+    broker: Broker
+
+
+@pytest.fixture(scope="session")
+def broker(run_folder: Path) -> Broker:
+    """The run's RabbitMQ. Needs the marker `parts`."""
+
+    def start(own: Path, alive: Path) -> dict[str, str]:
+        started = parts.rabbitmq(own, lifeline=alive)
+        return {"url": started.url, "management": started.management_url}
+
+    known = _shared(run_folder, "rabbitmq", start)
+    return GivenRabbit(known["url"], known["management"])
+
+
+@pytest.fixture
+def rabbit(broker: Broker) -> Iterator[Vhost]:
+    """A fresh virtual host on the run's broker, deleted after the test. Needs the marker `parts`."""
+    name = f"test-{SystemIds().octets(8).hex()}"
+    with _plainly():
+        broker.management.create_vhost(name)
+    yield Vhost(name, broker.url_of(name), broker.management, broker)
+    broker.management.delete_vhost(name)
+
+
+@pytest.fixture
+def own_mongod(tmp_path: Path) -> Iterator[Part]:
+    """A mongod of this test alone, to stop, kill and start. Needs the marker `parts`."""
+    with _plainly():
+        part = parts.mongod(tmp_path / "own-mongod")
+    yield part
+    part.kill()
+    part.stop()
+
+
+@pytest.fixture
+def own_rabbit(tmp_path: Path) -> Iterator[Broker]:
+    """A RabbitMQ of this test alone, to stop, kill and start. Needs the marker `parts`."""
+    with _plainly():
+        part = parts.rabbitmq(tmp_path / "own-rabbit")
+    yield part
+    part.kill()  # stopping in good order takes seconds
+    part.stop()
