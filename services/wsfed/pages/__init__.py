@@ -1,0 +1,56 @@
+"""The sign-in pages: one template for every state of a transaction, one for the token on its way out.
+
+| URL | what it is |
+|---|---|
+| GET /signin/{txn} | `SignInPages.sign_in` for the transaction as it stands |
+| POST /signin/{txn}/account | field `username`; 303 back |
+| POST /signin/{txn}/push, /qr | starts or repeats that method; 303 back (the browser code follows it) |
+| POST /signin/{txn}/token | `SignInPages.token`, once, from state `proved` |
+| GET /signin/{txn}/events | stream of `state` events `{"state", "version"}`; 204 when nothing more can happen |
+| GET /signin/{txn}/state | the same as JSON, for polling |
+
+Every form carries `csrf`. Words are in `en.json` and `fr.json`; the browser code has none of its own and
+draws nothing: when the state changes it fetches the page and exchanges `<main>`.
+"""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from services.wsfed.pages.views import SignIn, State, TokenForm
+from shared.web.frame import Pages
+from shared.web.headers import Csp
+
+PACKAGE = Path(__file__).parent.parent
+
+SIGN_IN_CSP = Csp(trusted_types=("blok365",))
+
+_STATUS = {State.NEUTRAL: 403, State.LOOP: 409, State.ERROR: 503}
+
+
+class SignInPages:
+    """Renders the sign-in pages. `pages` is shared with the application, which serves the static files."""
+
+    def __init__(self, pages: Pages | None = None) -> None:
+        self.pages = pages or Pages("wsfed", PACKAGE)
+
+    def sign_in(self, request: web.BaseRequest, view: SignIn, *, lang: str | None = None) -> web.Response:
+        """The page for that state. `lang` was chosen from `mkt`, `lc` when the transaction began."""
+        return self.pages.render(
+            request,
+            "signin.html",
+            view=view,
+            lang=lang,
+            status=_STATUS.get(view.state, 200),
+            csp=SIGN_IN_CSP,
+        )
+
+    def token(self, request: web.BaseRequest, view: TokenForm, *, lang: str | None = None) -> web.Response:
+        """The form that posts itself to `view.action`, and may post nowhere else."""
+        parts = urlsplit(view.action)
+        csp = Csp(form_action=(f"{parts.scheme}://{parts.netloc}",))
+        return self.pages.render(request, "token.html", view=view, lang=lang, csp=csp)
+
+
+__all__ = ["PACKAGE", "SignInPages"]

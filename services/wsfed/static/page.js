@@ -1,0 +1,48 @@
+// Fetching a page of ours and exchanging <main>.
+
+// Under Trusted Types this is the only place where text becomes markup, and only a page of our own origin does.
+const policy = window.trustedTypes?.createPolicy("blok365", { createHTML: (html) => html }) ?? {
+  createHTML: (html) => html,
+};
+
+/**
+ * Get a page, or post a form and follow to the page after it. Returns the parsed document.
+ * Throws on a network error, after 10 s, and when the answer is no page or not ours.
+ */
+export async function fetchPage(url, form = undefined) {
+  const abort = new AbortController();
+  const timeout = setTimeout(() => abort.abort(), 10_000);
+  try {
+    const response = await fetch(url, {
+      method: form ? "POST" : "GET",
+      body: form,
+      headers: { Accept: "text/html" },
+      credentials: "same-origin",
+      cache: "no-store",
+      signal: abort.signal,
+    });
+    const ours = new URL(response.url).origin === window.location.origin;
+    if (!ours || !response.headers.get("Content-Type")?.startsWith("text/html")) throw new Error("not a page");
+    return new DOMParser().parseFromString(policy.createHTML(await response.text()), "text/html");
+  } finally {
+    clearTimeout(timeout);
+  }
+}
+
+/**
+ * Put the other document's <main> in place of ours and move the focus to its heading. `quiet` keeps the focus
+ * where it was (on the same control, where there still is one).
+ */
+export function show(next, { quiet = false } = {}) {
+  const main = document.querySelector("main");
+  const held = quiet && main.contains(document.activeElement) ? place(main, document.activeElement) : -1;
+  const open = quiet && main.querySelector("details")?.open;
+  main.replaceChildren(...document.adoptNode(next.querySelector("main")).childNodes);
+  document.title = next.title;
+  if (open && main.querySelector("details")) main.querySelector("details").open = true;
+  if (!quiet) main.querySelector("h1")?.focus();
+  else if (held >= 0) controls(main)[held]?.focus({ preventScroll: true });
+}
+
+const controls = (main) => [...main.querySelectorAll("h1, a, button, input, summary")];
+const place = (main, element) => controls(main).indexOf(element);

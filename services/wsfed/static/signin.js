@@ -1,0 +1,110 @@
+// The sign-in page, alive. Without this file everything still works as plain forms and links.
+//
+// The server draws every state. Here we only listen for the next one, fetch the page again and exchange
+// <main>, move the focus, speak, count down, and post the proved transaction on, once.
+
+import { startTimer } from "./timer.js";
+import { watch } from "./watch.js";
+import { fetchPage, show } from "./page.js";
+
+const QUIET = { quiet: true };
+let stopWatching = () => {};
+let stopTimers = () => {};
+let continued = false;
+
+/** The card of this state, or null on a page that is none of ours (a refusal). */
+const card = () => document.getElementById("page");
+
+function say(text) {
+  const status = document.getElementById("status");
+  if (text && status.textContent !== text) status.textContent = text;
+}
+
+/** Make the page that is shown now work: called at load and after each exchange. */
+function begin() {
+  stopWatching();
+  stopTimers();
+  const page = card();
+  if (!page) return;
+  for (const form of document.querySelectorAll("form[data-live]")) form.addEventListener("submit", submitted);
+  const timers = [startCountdown(page), startRenewal(page)];
+  stopTimers = () => timers.forEach((stop) => stop());
+  if ("watch" in page.dataset) {
+    stopWatching = watch(`/signin/${page.dataset.txn}`, Number(page.dataset.version), page.dataset.state, refresh);
+  }
+  document.getElementById("summary")?.focus();
+  if (page.dataset.state === "proved" && !continued) {
+    continued = true;
+    document.getElementById("continue").submit();
+  }
+}
+
+function startCountdown(page) {
+  const timer = page.querySelector("[data-timer]");
+  if (!timer) return () => {};
+  const left = timer.querySelector("[data-left]");
+  return startTimer(Number(timer.dataset.timer), (seconds) => {
+    left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+    if (seconds === 60) say(timer.dataset.say60);
+    if (seconds === 20) say(timer.dataset.say20);
+  }, () => refresh());
+}
+
+function startRenewal(page) {
+  const qr = page.querySelector("[data-expires-in]");
+  if (!qr) return () => {};
+  // A renewed code moves no focus and says nothing: the person did nothing and need not know.
+  const end = qr.dataset.renewIn ? () => send(document.getElementById("renew"), QUIET) : () => refresh();
+  return startTimer(Number(qr.dataset.expiresIn), () => {}, end);
+}
+
+async function submitted(event) {
+  event.preventDefault();
+  const button = event.currentTarget.querySelector("button");
+  if (button.getAttribute("aria-disabled") === "true") return; // a second press while the first is on its way
+  button.setAttribute("aria-disabled", "true");
+  await send(event.currentTarget);
+}
+
+async function send(form, how = {}) {
+  stopWatching();
+  try {
+    exchange(await fetchPage(form.action, new URLSearchParams(new FormData(form))), how);
+  } catch {
+    if (!how.quiet) form.submit(); // let the browser try, and show its own page if the network is gone
+    else begin();
+  }
+}
+
+/** The server knows something new, or the page was away: draw what is true now. */
+async function refresh() {
+  const page = card();
+  if (!page || continued) return;
+  try {
+    const next = await fetchPage(`/signin/${page.dataset.txn}`);
+    const to = next.getElementById("page");
+    const same = to && to.dataset.state === page.dataset.state && to.dataset.version === page.dataset.version;
+    exchange(next, { quiet: same });
+  } catch {
+    // No network just now. Watching goes on and comes back here.
+  }
+}
+
+function exchange(next, how) {
+  show(next, how);
+  begin();
+  if (!how.quiet) say(card()?.dataset.say);
+}
+
+// A page kept alive by the browser comes back as it was left: Back, or a phone that slept.
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) {
+    continued = false;
+    refresh();
+  }
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && card() && "watch" in card().dataset) refresh();
+});
+
+begin();

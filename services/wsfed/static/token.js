@@ -1,0 +1,15 @@
+// Post the token to Microsoft, once. Back must never post it again.
+
+const form = document.getElementById("token");
+const [navigation] = performance.getEntriesByType("navigation");
+
+if (navigation?.type === "back_forward") {
+  window.location.replace(form.dataset.back);
+} else {
+  // From here on this place in the history is our own page, which says "finished".
+  window.history.replaceState(null, "", form.dataset.back);
+  form.submit();
+}
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) window.location.replace(form.dataset.back);
+});

@@ -1,0 +1,143 @@
+"""Reading what a client sent, strictly: limits first, UTF-8 or nothing, a doubled name is refused.
+
+Two programs that read `a=1&a=2` differently disagree about what was asked; so nobody gets to read it.
+"""
+
+import ipaddress
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from aiohttp import web
+
+from shared.errors import BadInput, TooLarge
+
+MAX_LINE = 16384
+"""Longest request line and header line in octets; aiohttp refuses longer ones before a handler runs."""
+MAX_PARAMETERS = 64
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def check_request(request: web.Request) -> None:
+    """Refuse what no handler should see: a body announced over the limit (TooLarge), and a path or query that
+    is not percent-encoded UTF-8 without control characters (BadInput).
+    """
+    if (request.content_length or 0) > request.client_max_size:
+        raise TooLarge
+    raw = request.raw_path
+    if not raw.isascii():
+        raise BadInput("The address holds characters that are not encoded.")
+    path, _, query = raw.partition("?")
+    text = _utf8(unquote_to_bytes(path), "The address")
+    if any(c < " " or c == "\x7f" for c in text):
+        raise BadInput("The address holds control characters.")
+    _utf8(unquote_to_bytes(query.replace("+", " ")), "The address")
+
+
+def parse_parameters(
+    raw: str, *, once: Iterable[str] | None = None, max_parameters: int = MAX_PARAMETERS
+) -> dict[str, str]:
+    """The parameters of an `application/x-www-form-urlencoded` text, each byte for byte as sent, decoded.
+
+    `once` names those that must not occur twice; None means all of them. Of another doubled one the first
+    counts. Raises BadInput: bad UTF-8, too many, doubled.
+    """
+    try:
+        pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=max_parameters)
+    except UnicodeDecodeError:
+        raise BadInput("A parameter is not valid UTF-8.") from None
+    except ValueError:
+        raise BadInput(f"More than {max_parameters} parameters.") from None
+    single = None if once is None else frozenset(once)
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in found:
+            found[name] = value
+        elif single is None or name in single:
+            raise BadInput("A parameter was sent twice.")
+    return found
+
+
+def query(request: web.BaseRequest, *, once: Iterable[str] | None = None) -> dict[str, str]:
+    """The parameters in the address. Raises BadInput as `parse_parameters` does."""
+    return parse_parameters(request.raw_path.partition("?")[2], once=once)
+
+
+async def form(request: web.Request, *, once: Iterable[str] | None = None) -> dict[str, str]:
+    """The fields of a posted form. Raises BadInput, TooLarge; files and multipart are not read."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise BadInput("This needs a form.")
+    text = _utf8(await read_body(request), "The form")
+    return parse_parameters(text, once=once)
+
+
+async def read_json(request: web.Request) -> dict[str, Any]:
+    """The JSON object in the body. Raises BadInput (type, UTF-8, syntax, doubled key, not an object), TooLarge."""
+    if request.content_type != "application/json":
+        raise BadInput("This needs application/json.")
+    text = _utf8(await read_body(request), "The body")
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise BadInput("The body is not valid JSON.") from None
+    if not isinstance(value, dict):
+        raise BadInput("The body must be a JSON object.")
+    return value
+
+
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, at most the application's limit. Raises TooLarge."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge from None
+
+
+def client_address(request: web.BaseRequest, trusted_proxies: Sequence[Network]) -> str:
+    """The address of who asks: the last hop added by a trusted proxy, otherwise the peer itself.
+
+    X-Forwarded-For is read from the right, and only as long as the hop that wrote an entry is trusted; what a
+    client writes into it itself is never reached. An entry that is no address ends the reading.
+    """
+    address = _address(request.remote or "")
+    hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    while address is not None and hops and _trusted(address, trusted_proxies):
+        before = _address(hops.pop().strip())
+        if before is None:
+            break
+        address = before
+    return str(address) if address is not None else "unknown"
+
+
+def _trusted(address: Address, proxies: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in proxies)
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(text.removeprefix("[").partition("]")[0].partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _utf8(data: bytes, what: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadInput(f"{what} is not valid UTF-8.") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("doubled key")
+    return made
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

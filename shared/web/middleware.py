@@ -1,0 +1,91 @@
+"""What happens around every request: id, limits, one log line, every error answered, security headers."""
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from shared.clock import Clock
+from shared.errors import Blok365Error, Unavailable
+from shared.ids import Ids, new_id
+from shared.web import inputs, problems
+from shared.web.frame import NONCE, REQUEST_ID, Pages
+from shared.web.headers import CSP, DEFAULT_CSP, HeaderPolicy
+
+log = structlog.get_logger(__name__)
+
+_STARTED = web.RequestKey("started", bool)
+
+
+def around_every_request(pages: Pages, clock: Clock, ids: Ids) -> Middleware:
+    """The middleware of every application.
+
+    Nothing a handler raises reaches aiohttp: our errors become their page, anything else is logged with the
+    request's id and becomes "try again" (503). Redirects raised as exceptions pass.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        begin(request, ids)
+        started = clock.monotonic()
+        with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID], service=pages.service):
+            response = await _answer(request, handler, pages)
+            log.info(
+                "request",
+                method=request.method,
+                route=_route(request),  # the pattern: ids and parameters stay out of the log
+                status=response.status,
+                ms=round((clock.monotonic() - started) * 1000, 1),
+            )
+            return response
+
+    return middleware
+
+
+def begin(request: web.BaseRequest, ids: Ids) -> None:
+    """Give the request its id and its nonce. An id sent by a client is not taken: it could forge log lines."""
+    request[REQUEST_ID] = new_id(ids)
+    request[NONCE] = new_id(ids)
+
+
+async def _answer(request: web.Request, handler: Handler, pages: Pages) -> web.StreamResponse:
+    try:
+        inputs.check_request(request)
+        return await handler(request)
+    except Blok365Error as error:
+        log.info("refused", code=error.reason, detail=error.detail, fault=error.status >= 500)
+        return problems.respond(request, error, pages)
+    except web.HTTPException as decided:
+        if decided.status < 400:
+            return decided
+        response = problems.respond(request, problems.from_http(decided.status), pages)
+        if isinstance(decided, web.HTTPMethodNotAllowed):
+            response.headers["Allow"] = decided.headers["Allow"]
+        return response
+    except Exception as unknown:
+        if request.get(_STARTED):
+            log.info("stream ended early", error=type(unknown).__name__)
+            raise ConnectionResetError("the stream had begun; the client sees it break off") from unknown
+        log.exception("unexpected")
+        return problems.respond(request, Unavailable(), pages)
+
+
+def headers_signal(
+    policy: HeaderPolicy,
+) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """The signal that puts the headers on: it runs for streams and refusals too, a middleware would not."""
+
+    async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
+        request[_STARTED] = True
+        csp = response.get(CSP, DEFAULT_CSP)
+        policy.apply(response.headers, csp.header(request[NONCE]))
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
+        response.headers.pop("Server", None)
+
+    return on_prepare
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "none"

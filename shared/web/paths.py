@@ -1,0 +1,109 @@
+"""The one table of hosts and paths. The one-process router and the Caddyfile are both made from it.
+
+Sign-in page and phone share a host because that host is the WebAuthn rp_id; console and kiosk live outside
+it, so that a fault in one cannot use the keys of the other.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+
+class Host(StrEnum):
+    """The kinds of host. Which name each has is a setting (`Origins`)."""
+
+    SIGNIN = "signin"
+    CONSOLE = "console"
+    KIOSK = "kiosk"
+
+
+FRONT = "front"
+"""Who answers what belongs to no service: health checks, and the page that says there is nothing here."""
+
+SERVICES = ("wsfed", "approval", "badge", "admin")
+"""The services that browsers and phones can reach."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Paths that begin with `prefix` on hosts of that kind go to `service`.
+
+    A prefix ends with `/`; without it `/keys` would fall to `/key`.
+    """
+
+    host: Host
+    prefix: str
+    service: str
+
+
+PATHS: tuple[Mount, ...] = (
+    Mount(Host.SIGNIN, "/t/", "wsfed"),
+    Mount(Host.SIGNIN, "/signin/", "wsfed"),
+    Mount(Host.SIGNIN, "/key/", "approval"),
+    Mount(Host.SIGNIN, "/me/", "approval"),
+    Mount(Host.SIGNIN, "/push/", "approval"),
+    Mount(Host.CONSOLE, "/", "admin"),
+    Mount(Host.KIOSK, "/", "badge"),
+)
+"""Where each service is reached. `/static/{service}/` and the health checks are on every host besides."""
+
+HEALTH = ("/healthz", "/readyz")
+STATIC = "/static/"
+
+
+@dataclass(frozen=True)
+class Origins:
+    """The public origins, e.g. `https://id.example`, without a path or a slash at the end.
+
+    Raises ValueError when one is not an http or https origin, is plain http on anything but localhost, or when
+    console or kiosk share the sign-in host.
+    """
+
+    signin: str
+    console: str
+    kiosk: str
+
+    def __post_init__(self) -> None:
+        for origin in (self.signin, self.console, self.kiosk):
+            parts = urlsplit(origin)
+            name = parts.hostname or ""
+            if f"{parts.scheme}://{parts.netloc}" != origin or parts.scheme not in ("http", "https"):
+                raise ValueError(f"not an origin such as https://id.example: {origin!r}")
+            if parts.scheme == "http" and name != "localhost" and not name.endswith(".localhost"):
+                raise ValueError(f"{origin!r}: passkeys and our cookies need https except on localhost")
+        if self.authority(Host.SIGNIN) in (self.authority(Host.CONSOLE), self.authority(Host.KIOSK)):
+            raise ValueError("console and kiosk need hosts of their own, apart from the sign-in host")
+
+    def of(self, host: Host) -> str:
+        """The origin of that kind of host."""
+        return {Host.SIGNIN: self.signin, Host.CONSOLE: self.console, Host.KIOSK: self.kiosk}[host]
+
+    def authority(self, host: Host) -> str:
+        """What a browser sends as Host: name, and port where it is not the scheme's own; lower case."""
+        return authority(self.of(host))
+
+    def host_of(self, header: str) -> Host | None:
+        """Which kind of host that Host header names; None for a name that is not ours."""
+        wanted = header.lower().removesuffix(":80").removesuffix(":443")
+        for host in Host:
+            if self.authority(host) == wanted:
+                return host
+        return None
+
+
+def authority(origin: str) -> str:
+    """`https://ID.example:443` as `id.example`."""
+    return urlsplit(origin).netloc.lower().removesuffix(":80").removesuffix(":443")
+
+
+def service_for(host: Host, path: str) -> str:
+    """The service that answers that path on that kind of host; `FRONT` when there is none."""
+    if path in HEALTH:
+        return FRONT
+    if path.startswith(STATIC):
+        service = path.removeprefix(STATIC).partition("/")[0]
+        return service if service in SERVICES else FRONT
+    for mount in PATHS:
+        if mount.host is host and path.startswith(mount.prefix):
+            return mount.service
+    return FRONT

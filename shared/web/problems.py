@@ -1,0 +1,126 @@
+"""The one mapping from `shared.errors` to what a client is told: a page for people, problem+json for programs."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from shared.errors import (
+    BadInput,
+    Blok365Error,
+    Conflict,
+    Forbidden,
+    NotAuthenticated,
+    NotFound,
+    TooLarge,
+    TooMany,
+    Unavailable,
+)
+from shared.web import language
+from shared.web.frame import REQUEST_ID, Pages
+
+API_PREFIXES = ("/key/api", "/api")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A way on: a path or URL of ours, and its words. Never made from what the client sent."""
+
+    href: str
+    text: str
+
+
+WAY_ON = web.RequestKey("way_on", Link)
+"""Set on a request by a route: the link that a problem page offers."""
+
+
+@dataclass(frozen=True)
+class ProblemView:
+    """What problem.html shows. `detail` is in English where the error gave one of its own."""
+
+    title: str
+    detail: str
+    remedy: str
+    link: Link | None
+    request_id: str
+
+
+def wants_json(request: web.BaseRequest) -> bool:
+    """Whether a program asks: an API path, or JSON preferred over HTML in Accept."""
+    if any(request.path == prefix or request.path.startswith(prefix + "/") for prefix in API_PREFIXES):
+        return True
+    for item in request.headers.get("Accept", "").lower().split(","):
+        kind = item.partition(";")[0].strip()
+        if kind in ("application/json", "application/problem+json"):
+            return True
+        if kind in ("text/html", "application/xhtml+xml"):
+            return False
+    return False
+
+
+def respond(request: web.BaseRequest, error: Blok365Error, pages: Pages) -> web.Response:
+    """The answer for that error. A status of 500 is never sent: what is our fault is 503, try again."""
+    status = error.status if error.status != 500 else Unavailable.status
+    headers = {}
+    if isinstance(error, TooMany):
+        headers["Retry-After"] = str(error.retry_after)
+    elif status == 503:
+        headers["Retry-After"] = "30"
+    if wants_json(request):
+        return _json(request, error, status, headers)
+    lang = language.choose(request)
+    words = pages.words[lang]
+    remedy = error.remedy
+    if remedy == type(error).default_remedy:
+        remedy = words.get(f"problem.{error.code}.remedy") or remedy
+    view = ProblemView(
+        title=words.get(f"problem.{error.code}.title") or error.title,
+        detail=error.detail,
+        remedy=remedy,
+        link=request.get(WAY_ON),
+        request_id=request[REQUEST_ID],
+    )
+    return pages.render(request, "problem.html", view=view, lang=lang, status=status, headers=headers)
+
+
+def _json(
+    request: web.BaseRequest, error: Blok365Error, status: int, headers: dict[str, str]
+) -> web.Response:
+    """RFC 9457 section 3; `code`, `remedy` and `request_id` are extension members."""
+    body = {
+        "type": f"urn:blok365:problem:{error.reason}",
+        "title": error.title,
+        "status": status,
+        "detail": error.detail,
+        "code": error.reason,
+        "remedy": error.remedy,
+        "request_id": request[REQUEST_ID],
+    }
+    if isinstance(error, TooMany):
+        body["retry_after"] = error.retry_after
+    response = web.json_response(body, status=status, content_type="application/problem+json")
+    response.headers.update(headers)
+    return response
+
+
+def from_http(status: int) -> Blok365Error:
+    """Our error for a status that aiohttp itself decided on (no such route, wrong method, too large)."""
+    if status == 405:
+        return MethodNotAllowed()
+    kinds: dict[int, type[Blok365Error]] = {
+        401: NotAuthenticated,
+        403: Forbidden,
+        404: NotFound,
+        409: Conflict,
+        413: TooLarge,
+    }
+    if status in kinds:
+        return kinds[status]()
+    return BadInput() if status < 500 else Unavailable()
+
+
+class MethodNotAllowed(NotFound):
+    """The address exists, but not for that method."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "That address doesn't work this way"

@@ -1,0 +1,247 @@
+"""Applications with everything of `shared.web` on them, and the server that listens."""
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
+
+from shared.clock import Clock
+from shared.errors import BadInput
+from shared.ids import Ids
+from shared.web import problems
+from shared.web.frame import NONCE, REQUEST_ID, Pages
+from shared.web.headers import CSP, DEFAULT_CSP, Coop, HeaderPolicy
+from shared.web.inputs import MAX_LINE, Network
+from shared.web.middleware import around_every_request, begin, headers_signal
+from shared.web.paths import FRONT, Origins, service_for
+from shared.web.sse import CLOSING
+
+log = structlog.get_logger(__name__)
+
+Ready = Callable[[], Awaitable[Mapping[str, bool]]]
+"""What must work before requests are useful, by name: `{"store": True, "bus": False}`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSettings:
+    """How a service faces the web.
+
+    `origin`: its public origin. `max_body`: octets. `trusted_proxies`: whose X-Forwarded-For counts.
+    `coop`, `features`: see `headers.HeaderPolicy`.
+    """
+
+    origin: str
+    max_body: int = 64 * 1024
+    trusted_proxies: tuple[Network, ...] = ()
+    coop: Coop = "same-origin"
+    features: tuple[str, ...] = ()
+
+    @property
+    def headers(self) -> HeaderPolicy:
+        return HeaderPolicy(https=self.origin.startswith("https:"), coop=self.coop, features=self.features)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Side:
+    """What an application was made of; the connection needs it before a handler runs."""
+
+    pages: Pages
+    settings: WebSettings
+    ids: Ids
+    ready: Ready
+
+
+_SIDE = web.AppKey("side", _Side)
+WEB_SETTINGS = web.AppKey("web_settings", WebSettings)
+"""A route reads `request.app[WEB_SETTINGS].trusted_proxies` from here."""
+
+
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Networks from settings, e.g. `10.0.0.0/8`. Raises ValueError."""
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
+def make_app(
+    pages: Pages, settings: WebSettings, *, clock: Clock, ids: Ids, ready: Ready | None = None
+) -> web.Application:
+    """An application that answers `/healthz`, `/readyz` and its static files; the service adds its routes."""
+    app = web.Application(
+        middlewares=[around_every_request(pages, clock, ids)], client_max_size=settings.max_body
+    )
+    app.on_response_prepare.append(headers_signal(settings.headers))
+    app[WEB_SETTINGS] = settings
+    app[_SIDE] = _Side(pages=pages, settings=settings, ids=ids, ready=ready or _always)
+    app[CLOSING] = asyncio.Event()
+    app.on_shutdown.append(_close_streams)
+    app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz)])
+    app.add_routes(pages.static.routes())
+    return app
+
+
+async def _always() -> Mapping[str, bool]:
+    return {}
+
+
+async def _close_streams(app: web.Application) -> None:
+    app[CLOSING].set()
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    checks = dict(await request.app[_SIDE].ready())
+    if request.app[CLOSING].is_set():
+        checks["accepting"] = False
+    ready = all(checks.values())
+    return web.json_response({"ready": ready, "checks": checks}, status=200 if ready else 503)
+
+
+class _Where(AbstractRuleMatching):
+    """Matches the requests whose host and path belong to one service."""
+
+    def __init__(self, service: str, origins: Origins) -> None:
+        super().__init__()
+        self._service = service
+        self._origins = origins
+
+    async def match(self, request: web.Request) -> bool:
+        host = self._origins.host_of(request.host)
+        return (FRONT if host is None else service_for(host, request.path)) == self._service
+
+    def get_info(self) -> Any:
+        return {"service": self._service}
+
+    @property
+    def canonical(self) -> str:
+        return self._service
+
+
+def combine(
+    apps: Mapping[str, web.Application], origins: Origins, *, clock: Clock, ids: Ids
+) -> web.Application:
+    """Several services on one port, told apart by Host and path (`paths.PATHS`); starts and stops them all.
+
+    `/readyz` is ready when each of them is. A host or path of no service, or of one that is not in `apps`, gets
+    our page for "that doesn't exist".
+    """
+
+    async def ready() -> Mapping[str, bool]:
+        return {
+            f"{name}.{check}": good
+            for name, app in apps.items()
+            for check, good in (await app[_SIDE].ready()).items()
+        }
+
+    front = make_app(Pages(FRONT), WebSettings(origin=origins.signin), clock=clock, ids=ids, ready=ready)
+    root = web.Application()
+    root[_SIDE] = front[_SIDE]
+    for name, app in {**apps, FRONT: front}.items():
+        app.pre_freeze()
+        root.router.register_resource(MatchedSubAppResource(_Where(name, origins), app))
+        root.cleanup_ctx.append(_lifecycle(app))
+        root.on_shutdown.append(_shutting_down(app))
+    # a service that is not running here: its paths fall through to the front
+    root.router.register_resource(MatchedSubAppResource(_Anything(), front))
+    return root
+
+
+class _Anything(AbstractRuleMatching):
+    async def match(self, request: web.Request) -> bool:  # noqa: ARG002
+        return True
+
+    def get_info(self) -> Any:
+        return {}
+
+    @property
+    def canonical(self) -> str:
+        return FRONT
+
+
+def _shutting_down(app: web.Application) -> Callable[[web.Application], Awaitable[None]]:
+    async def shutdown(_: web.Application) -> None:
+        await app.shutdown()
+
+    return shutdown
+
+
+def _lifecycle(app: web.Application) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def run(_: web.Application) -> AsyncIterator[None]:
+        app.freeze()
+        await app.startup()
+        yield
+        await app.cleanup()
+
+    return run
+
+
+class _Protocol(web.RequestHandler):
+    """aiohttp's connection, except that what it refuses itself gets our page instead of its plain text."""
+
+    side: _Side
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's words may repeat what was sent
+    ) -> web.StreamResponse:
+        """Answer a request that is no HTTP, has a line over the limit, or broke before a handler ran."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("a response had begun; nothing more can be said")
+        side = self.side
+        begin(request, side.ids)
+        log.info("malformed", status=status, error=type(exc).__name__ if exc else "", id=request[REQUEST_ID])
+        error = BadInput("The request is malformed, or a part of it is too long.") if status < 500 else None
+        response = problems.respond(request, error or problems.from_http(status), side.pages)
+        side.settings.headers.apply(response.headers, response.get(CSP, DEFAULT_CSP).header(request[NONCE]))
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    side: _Side
+
+    def __call__(self) -> web.RequestHandler:
+        protocol = _Protocol(self, loop=self._loop, **self._kwargs)
+        protocol.side = self.side
+        return protocol
+
+
+class Runner(web.AppRunner):
+    """aiohttp's runner with our limits and our answer to what is malformed."""
+
+    def __init__(self, app: web.Application, *, shutdown_timeout: float = 8) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            shutdown_timeout=shutdown_timeout,
+            keepalive_timeout=75,
+        )
+
+    async def _make_server(self) -> web.Server:
+        plain = await super()._make_server()
+        server = _Server(
+            plain.request_handler, request_factory=plain.request_factory, loop=plain._loop, **plain._kwargs
+        )
+        server.side = self.app[_SIDE]
+        return server
+
+
+async def serve(app: web.Application, host: str, port: int) -> tuple[Runner, int]:
+    """Listen; `port` 0 takes a free one. Returns the runner (`await runner.cleanup()` stops) and the port."""
+    runner = Runner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    return runner, int(runner.addresses[0][1])
