@@ -1,0 +1,75 @@
+"""What admin's handlers need kept. `store.py` implements it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from services.admin.domain import Account, AccountId, Invitation, Tenant
+from shared.contracts.admin import AccountStatus
+from shared.contracts.envelope import Packet
+
+
+class Tenants(Protocol):
+    """Tenants by slug."""
+
+    async def add(self, tenant: Tenant, packet: Packet) -> bool:
+        """Keep a new one. False when its slug, a domain or an issuer is taken."""
+        ...
+
+    async def get(self, slug: str) -> Tenant | None: ...
+
+    async def replace(self, tenant: Tenant, packet: Packet) -> bool:
+        """Write the successor of version `tenant.version - 1`.
+
+        False when that is no longer the version, or when a domain or issuer is another tenant's.
+        """
+        ...
+
+    async def page(self, after: str, limit: int) -> Sequence[Tenant]:
+        """Tenants whose slug comes after `after`, in that order. For the operator, who sees them all."""
+        ...
+
+
+class Accounts(Protocol):
+    """Accounts of a tenant."""
+
+    async def add(self, account: Account, packet: Packet) -> bool:
+        """Keep a new one. False when its user name is taken."""
+        ...
+
+    async def add_many(self, accounts: Sequence[tuple[Account, Packet]]) -> None:
+        """Keep those whose user name is free. Their packets are sent by the sweeper."""
+        ...
+
+    async def get(self, tenant: str, account: str) -> Account | None: ...
+
+    async def by_upn(self, tenant: str, upn: str) -> Account | None:
+        """The account that holds this user name; a removed one does not."""
+        ...
+
+    async def replace(self, account: Account, packet: Packet) -> bool:
+        """Write the successor of version `account.version - 1`; False when that is no longer the version."""
+        ...
+
+    async def page(
+        self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
+    ) -> Sequence[Account]:
+        """In the order of (user name, id), from behind `after`."""
+        ...
+
+
+class Invitations(Protocol):
+    """Invitations of a tenant's accounts."""
+
+    async def add(self, invitation: Invitation, packet: Packet) -> bool:
+        """Keep a new one. False when the account has an open one already."""
+        ...
+
+    async def get(self, tenant: str, invitation: str) -> Invitation | None: ...
+
+    async def open_of(self, tenant: str, account: str) -> Invitation | None:
+        """The account's open invitation, expired or not."""
+        ...
+
+    async def replace(self, invitation: Invitation, packet: Packet) -> bool:
+        """Write the successor of version `invitation.version - 1`; False when that is no longer the version."""
+        ...

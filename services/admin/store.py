@@ -1,0 +1,216 @@
+"""admin's collections. Each document is one aggregate; each write is one conditional update, no transaction."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from services.admin.domain import Account, AccountId, Invitation, Tenant
+from shared.clock import Clock
+from shared.contracts.admin import AccountStatus, Application, Domain, Policy
+from shared.contracts.envelope import Packet
+from shared.store.outbox import entry
+from shared.store.port import Collection, Database, Document, Index
+
+LIVE = "live"
+"""True on an account that holds its user name; absent on a removed one, so that the unique index frees it."""
+
+
+class StoredTenants:
+    """Implements `ports.Tenants`. `_id` is the slug."""
+
+    def __init__(self, database: Database) -> None:
+        self._tenants: Collection = database.collection(
+            "tenants",
+            indexes=[
+                # Over all tenants: whoever had another's domain or issuer could speak in its name to Entra.
+                Index((("domains.name", 1),), unique=True, partial={"domains.name": {"$exists": True}}),
+                Index((("domains.issuer", 1),), unique=True, partial={"domains.issuer": {"$exists": True}}),
+            ],
+            outbox=True,
+        )
+
+    async def add(self, tenant: Tenant, packet: Packet) -> bool:
+        return await self._tenants.insert({"_id": tenant.slug, **_tenant_fields(tenant)}, outbox=[packet])
+
+    async def get(self, slug: str) -> Tenant | None:
+        found = await self._tenants.find_one({"_id": slug})
+        return None if found is None else _tenant(found)
+
+    async def replace(self, tenant: Tenant, packet: Packet) -> bool:
+        where = {"_id": tenant.slug, "version": tenant.version - 1}
+        return (
+            await self._tenants.update(where, {"$set": _tenant_fields(tenant)}, outbox=[packet]) is not None
+        )
+
+    async def page(self, after: str, limit: int) -> Sequence[Tenant]:
+        found = await self._tenants.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
+        return [_tenant(document) for document in found]
+
+
+class StoredAccounts:
+    """Implements `ports.Accounts`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._clock = clock
+        self._accounts: Collection = database.collection(
+            "accounts",
+            indexes=[
+                Index((("tenant", 1), ("upn", 1)), unique=True, partial={LIVE: True}),
+                Index((("tenant", 1), ("upn", 1), ("_id", 1))),
+            ],
+            outbox=True,
+        )
+
+    async def add(self, account: Account, packet: Packet) -> bool:
+        return await self._accounts.insert(_account_document(account), outbox=[packet])
+
+    async def add_many(self, accounts: Sequence[tuple[Account, Packet]]) -> None:
+        now = self._clock.now()
+        await self._accounts.insert_many(
+            [{**_account_document(account), "outbox": [entry(packet, now)]} for account, packet in accounts]
+        )
+
+    async def get(self, tenant: str, account: str) -> Account | None:
+        found = await self._accounts.find_one({"_id": account, "tenant": tenant})
+        return None if found is None else _account(found)
+
+    async def by_upn(self, tenant: str, upn: str) -> Account | None:
+        found = await self._accounts.find_one({"tenant": tenant, "upn": upn, LIVE: True})
+        return None if found is None else _account(found)
+
+    async def replace(self, account: Account, packet: Packet) -> bool:
+        where = {"_id": account.id, "tenant": account.tenant, "version": account.version - 1}
+        change: dict[str, Mapping[str, Any]] = {"$set": _account_fields(account)}
+        if account.status is AccountStatus.REMOVED:
+            change["$unset"] = {LIVE: ""}
+        return await self._accounts.update(where, change, outbox=[packet]) is not None
+
+    async def page(
+        self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
+    ) -> Sequence[Account]:
+        where: dict[str, Any] = {"tenant": tenant}
+        if status is not None:
+            where["status"] = status.value
+        if after is not None:
+            upn, account = after
+            where["$or"] = [{"upn": {"$gt": upn}}, {"upn": upn, "_id": {"$gt": account}}]
+        found = await self._accounts.find(where, sort=[("upn", 1), ("_id", 1)], limit=limit)
+        return [_account(document) for document in found]
+
+
+class StoredInvitations:
+    """Implements `ports.Invitations`. There is no field for a secret."""
+
+    def __init__(self, database: Database) -> None:
+        self._invitations: Collection = database.collection(
+            "invitations",
+            indexes=[Index((("tenant", 1), ("account", 1)), unique=True, partial={"status": "open"})],
+            outbox=True,
+        )
+
+    async def add(self, invitation: Invitation, packet: Packet) -> bool:
+        document = {"_id": invitation.id, **_invitation_fields(invitation)}
+        return await self._invitations.insert(document, outbox=[packet])
+
+    async def get(self, tenant: str, invitation: str) -> Invitation | None:
+        found = await self._invitations.find_one({"_id": invitation, "tenant": tenant})
+        return None if found is None else _invitation(found)
+
+    async def open_of(self, tenant: str, account: str) -> Invitation | None:
+        found = await self._invitations.find_one({"tenant": tenant, "account": account, "status": "open"})
+        return None if found is None else _invitation(found)
+
+    async def replace(self, invitation: Invitation, packet: Packet) -> bool:
+        where = {"_id": invitation.id, "tenant": invitation.tenant, "version": invitation.version - 1}
+        change = {"$set": _invitation_fields(invitation)}
+        return await self._invitations.update(where, change, outbox=[packet]) is not None
+
+
+def _tenant_fields(tenant: Tenant) -> Document:
+    return {
+        "name": tenant.name,
+        "applications": [application.model_dump() for application in tenant.applications],
+        "domains": [domain.model_dump() for domain in tenant.domains],
+        "policy": tenant.policy.model_dump(),
+        "version": tenant.version,
+    }
+
+
+def _tenant(document: Document) -> Tenant:
+    return Tenant(
+        slug=document["_id"],
+        name=document["name"],
+        applications=tuple(Application.model_validate(a) for a in document["applications"]),
+        domains=tuple(Domain.model_validate(d) for d in document["domains"]),
+        policy=Policy.model_validate(document["policy"]),
+        version=document["version"],
+    )
+
+
+def _account_document(account: Account) -> Document:
+    return {"_id": account.id, LIVE: True, **_account_fields(account)}
+
+
+def _account_fields(account: Account) -> Document:
+    return {
+        "tenant": account.tenant,
+        "upn": account.upn,
+        "first_name": account.first_name,
+        "last_name": account.last_name,
+        "display_name": account.display_name,
+        "email": account.email,
+        "immutable_id": account.immutable_id,
+        "status": account.status.value,
+        "enrolled": account.enrolled,
+        "created_at": account.created_at,
+        "version": account.version,
+    }
+
+
+def _account(document: Document) -> Account:
+    return Account(
+        id=document["_id"],
+        tenant=document["tenant"],
+        upn=document["upn"],
+        first_name=document["first_name"],
+        last_name=document["last_name"],
+        display_name=document["display_name"],
+        email=document["email"],
+        immutable_id=document["immutable_id"],
+        status=AccountStatus(document["status"]),
+        enrolled=document["enrolled"],
+        created_at=_moment(document["created_at"]),
+        version=document["version"],
+    )
+
+
+def _invitation_fields(invitation: Invitation) -> Document:
+    return {
+        "tenant": invitation.tenant,
+        "account": invitation.account,
+        "public_key": invitation.public_key,
+        "issued_at": invitation.issued_at,
+        "expires_at": invitation.expires_at,
+        "status": invitation.status,
+        "device": invitation.device,
+        "version": invitation.version,
+    }
+
+
+def _invitation(document: Document) -> Invitation:
+    return Invitation(
+        id=document["_id"],
+        tenant=document["tenant"],
+        account=document["account"],
+        public_key=document["public_key"],
+        issued_at=_moment(document["issued_at"]),
+        expires_at=_moment(document["expires_at"]),
+        status=document["status"],
+        device=document["device"],
+        version=document["version"],
+    )
+
+
+def _moment(value: Any) -> datetime:
+    assert isinstance(value, datetime)
+    return value
