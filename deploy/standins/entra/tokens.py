@@ -286,7 +286,12 @@ def _canonical(element: Element) -> bytes:
 
 
 def _octets(element: Element) -> bytes:
+    """The element's base64, with line breaks allowed but no stray bits: one text for one value."""
+    text = "".join((element.text or "").split())
     try:
-        return base64.b64decode("".join((element.text or "").split()), validate=True)
+        octets = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise EntraError(Code.BAD_SIGNATURE, f"{_local(element)} is not base64") from error
+    if base64.b64encode(octets).decode() != text:
+        raise EntraError(Code.BAD_SIGNATURE, f"{_local(element)} is base64 with stray bits")
+    return octets

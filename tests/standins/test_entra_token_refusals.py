@@ -1,0 +1,389 @@
+"""What can be wrong with the token itself or fall short of the request: name, AADSTS code."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from deploy.standins.entra.errors import Code
+from tests.standins.entra_attempts import (
+    FABRIKAM,
+    UPN_VALUE,
+    Attempt,
+    before_signing,
+    federation,
+    in_signed,
+    refused,
+    signed,
+    wanting,
+)
+from tests.standins.entra_tokens import (
+    IMMUTABLE_ID,
+    INSIDE,
+    METHOD,
+    MFA,
+    NOW,
+    REFERENCES,
+    UPN,
+    Token,
+    certificate_text,
+    cut,
+    once,
+)
+
+PASSWORD = "urn:oasis:names:tc:SAML:1.0:am:password"
+REFERENCE = '<ds:Reference URI="#_aaaaaaaaaaaaaaaaaaaaaa-1">'
+EXC = "http://www.w3.org/2001/10/xml-exc-c14n#"
+
+
+def signature_moved(to: str) -> Attempt:
+    bare, signature = cut(Token().assertion(), "<ds:Signature", "</ds:Signature>")
+    if to == "response":
+        return Attempt(wresult=once(Token().response(bare), "<t:TokenType>", signature + "<t:TokenType>"))
+    if to == "first":
+        return Attempt(
+            wresult=Token().response(once(bare, "<saml:Conditions", signature + "<saml:Conditions"))
+        )
+    return Attempt(
+        wresult=Token().response(once(bare, "</saml:Conditions>", signature + "</saml:Conditions>"))
+    )
+
+
+def signature_of(other: Token) -> Attempt:
+    """The signature of another good assertion, moved onto this one."""
+    _, theirs = cut(other.assertion(), "<ds:Signature", "</ds:Signature>")
+    bare, _ = cut(Token().assertion(), "<ds:Signature", "</ds:Signature>")
+    return Attempt(wresult=Token().response(once(bare, "</saml:Assertion>", theirs + "</saml:Assertion>")))
+
+
+def outer_namespaces() -> Attempt:
+    """The assertion's prefix is declared by the response only; c14n and signature still come out right."""
+    declaration = ' xmlns:saml="urn:oasis:names:tc:SAML:1.0:assertion"'
+    response = Token().response(once(Token().assertion(), declaration, ""))
+    return Attempt(
+        wresult=once(
+            response, "<t:RequestSecurityTokenResponse", f"<t:RequestSecurityTokenResponse{declaration}"
+        )
+    )
+
+
+def no_signature() -> Attempt:
+    return Attempt(wresult=Token().response(Token().unsigned()))
+
+
+def two_signatures() -> Attempt:
+    _, signature = cut(Token().assertion(), "<ds:Signature", "</ds:Signature>")
+    return in_signed("</saml:Assertion>", signature + "</saml:Assertion>")
+
+
+def saml_2() -> Attempt:
+    old, new = "urn:oasis:names:tc:SAML:1.0:assertion", "urn:oasis:names:tc:SAML:2.0:assertion"
+    return before_signing(old, new)
+
+
+BAD: dict[str, tuple[Code, Callable[[], Attempt]]] = {
+    # the issuer, before anything else about the assertion
+    "issuer unknown": (Code.ISSUER_UNKNOWN, lambda: signed(issuer="https://idp.example/t/nobody")),
+    "issuer with a slash more": (Code.ISSUER_UNKNOWN, lambda: signed(issuer=Token().issuer + "/")),
+    "issuer in capitals": (Code.ISSUER_UNKNOWN, lambda: signed(issuer="https://IDP.example/t/contoso")),
+    "issuer of another domain, own key": (
+        Code.KEY_NOT_REGISTERED,
+        lambda: signed(issuer=FABRIKAM.issuer_uri),
+    ),
+    "another domain's own good token": (
+        Code.UPN_DOMAIN,
+        lambda: signed(
+            issuer=FABRIKAM.issuer_uri, signer="fabrikam", immutable_id="fab", upn="fay@fabrikam.example"
+        ),
+    ),
+    "another domain speaks for our user": (
+        Code.USER_NOT_FOUND,
+        lambda: signed(issuer=FABRIKAM.issuer_uri, signer="fabrikam"),
+    ),
+    # the signature
+    "signature removed": (Code.BAD_SIGNATURE, no_signature),
+    "signature twice": (Code.BAD_SIGNATURE, two_signatures),
+    "signature on the response": (Code.BAD_MESSAGE, lambda: signature_moved("response")),
+    "signature inside Conditions": (Code.BAD_SIGNATURE, lambda: signature_moved("conditions")),
+    "signature first": (Code.BAD_ASSERTION, lambda: signature_moved("first")),
+    "white space after the signature": (
+        Code.BAD_ASSERTION,
+        lambda: in_signed("</ds:Signature>", "</ds:Signature>\n"),
+    ),
+    "signature over another element": (
+        Code.BAD_SIGNATURE,
+        lambda: signature_of(Token(assertion_id="_bbbbbbbbbbbbbbbbbbbbbb-1")),
+    ),
+    "signature of another assertion with this id": (
+        Code.BAD_SIGNATURE,
+        lambda: signature_of(Token(upn="x@contoso.example")),
+    ),
+    "Reference to the whole document": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed(REFERENCE, '<ds:Reference URI="">'),
+    ),
+    "Reference by XPointer": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed(REFERENCE, REFERENCE.replace('"#_', "\"#xpointer(id('_").replace('-1"', "-1'))\"")),
+    ),
+    "Reference without URI": (Code.BAD_SIGNATURE, lambda: in_signed(REFERENCE, "<ds:Reference>")),
+    "two References": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed(
+            "</ds:Reference>",
+            "</ds:Reference>" + cut(Token().assertion(), "<ds:Reference", "</ds:Reference>")[1],
+        ),
+    ),
+    "a third transform": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed("</ds:Transforms>", f'<ds:Transform Algorithm="{EXC}"/></ds:Transforms>'),
+    ),
+    "XSLT transform": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed(
+            f'<ds:Transform Algorithm="{EXC}"/>',
+            '<ds:Transform Algorithm="http://www.w3.org/TR/1999/REC-xslt-19991116"/>',
+        ),
+    ),
+    "inclusive prefixes": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed(
+            f'<ds:Transform Algorithm="{EXC}"/>',
+            f'<ds:Transform Algorithm="{EXC}">'
+            f'<ec:InclusiveNamespaces xmlns:ec="{EXC}" PrefixList="saml"/></ds:Transform>',
+        ),
+    ),
+    "inclusive c14n": (
+        Code.BAD_SIGNATURE,
+        lambda: signed(c14n="http://www.w3.org/TR/2001/REC-xml-c14n-20010315"),
+    ),
+    "c14n with comments": (Code.BAD_SIGNATURE, lambda: signed(c14n=EXC + "WithComments")),
+    "RSA-SHA1": (Code.BAD_SIGNATURE, lambda: signed(algorithm="rsa-sha1")),
+    "SHA-1 digest": (Code.BAD_SIGNATURE, lambda: signed(digest="sha1")),
+    "RSA-SHA512": (Code.BAD_SIGNATURE, lambda: signed(algorithm="rsa-sha512")),
+    "other key under our certificate": (
+        Code.BAD_SIGNATURE,
+        lambda: signed(signer="attacker", embedded="current"),
+    ),
+    "attacker's key and certificate": (Code.KEY_NOT_REGISTERED, lambda: signed(signer="attacker")),
+    "our key, attacker's certificate": (Code.KEY_NOT_REGISTERED, lambda: signed(embedded="attacker")),
+    "no KeyInfo": (
+        Code.BAD_SIGNATURE,
+        lambda: Attempt(
+            wresult=Token().response(cut(Token().assertion(), "<ds:KeyInfo>", "</ds:KeyInfo>")[0])
+        ),
+    ),
+    "KeyValue beside the certificate": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed("<ds:KeyInfo>", "<ds:KeyInfo><ds:KeyValue/>"),
+    ),
+    "two certificates": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed(
+            "</ds:X509Data>",
+            f"<ds:X509Certificate>{certificate_text('attacker')}</ds:X509Certificate></ds:X509Data>",
+        ),
+    ),
+    "certificate that is no base64": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed("<ds:X509Certificate>", "<ds:X509Certificate>*"),
+    ),
+    "UPN changed after signing": (Code.BAD_SIGNATURE, lambda: in_signed("ada@", "bob@")),
+    "white space added after signing": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed("</saml:Conditions>", "</saml:Conditions> "),
+    ),
+    "id on another element too": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed("<saml:Audience>", '<saml:Audience ID="_x">'),
+    ),
+    "xml:id on another element": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed("<saml:Audience>", '<saml:Audience xml:id="_aaaaaaaaaaaaaaaaaaaaaa-1">'),
+    ),
+    "id on the signature": (
+        Code.BAD_SIGNATURE,
+        lambda: in_signed("<ds:SignedInfo>", '<ds:SignedInfo Id="_s">'),
+    ),
+    # the assertion's layout
+    "namespaces of the response": (Code.BAD_ASSERTION, outer_namespaces),
+    "SAML 2.0 assertion": (Code.BAD_ASSERTION, saml_2),
+    "version 1.0": (Code.BAD_ASSERTION, lambda: signed(version=("1", "0"))),
+    "short AssertionID": (Code.BAD_ASSERTION, lambda: signed(assertion_id="_1234")),
+    "AssertionID without underscore": (Code.BAD_ASSERTION, lambda: signed(assertion_id="a" * 30)),
+    "statements in the wrong order": (
+        Code.BAD_ASSERTION,
+        lambda: Attempt(
+            Token(
+                edits=(
+                    (
+                        cut(
+                            Token().unsigned(), "<saml:AttributeStatement>", "</saml:AuthenticationStatement>"
+                        )[1],
+                        cut(
+                            Token().unsigned(),
+                            "<saml:AuthenticationStatement",
+                            "</saml:AuthenticationStatement>",
+                        )[1]
+                        + cut(Token().unsigned(), "<saml:AttributeStatement>", "</saml:AttributeStatement>")[
+                            1
+                        ],
+                    ),
+                )
+            )
+        ),
+    ),
+    "no AuthenticationStatement": (
+        Code.BAD_ASSERTION,
+        lambda: before_signing(
+            cut(Token().unsigned(), "<saml:AuthenticationStatement", "</saml:AuthenticationStatement>")[1], ""
+        ),
+    ),
+    "DoNotCacheCondition": (
+        Code.BAD_ASSERTION,
+        lambda: before_signing("</saml:Conditions>", "<saml:DoNotCacheCondition/></saml:Conditions>"),
+    ),
+    "second audience": (
+        Code.BAD_ASSERTION,
+        lambda: before_signing(
+            "</saml:Audience>", "</saml:Audience><saml:Audience>urn:other</saml:Audience>"
+        ),
+    ),
+    "no Conditions times": (
+        Code.BAD_ASSERTION,
+        lambda: before_signing(' NotOnOrAfter="2026-11-21T20:59:00.000Z"', ""),
+    ),
+    "two values in one attribute": (
+        Code.BAD_ASSERTION,
+        lambda: before_signing(UPN_VALUE, UPN_VALUE + UPN_VALUE.replace("ada", "bob")),
+    ),
+    "element inside the UPN": (
+        Code.BAD_ASSERTION,
+        lambda: before_signing(UPN_VALUE, UPN_VALUE.replace("ada@", "ada<saml:x/>@")),
+    ),
+    "subjects differ": (Code.BAD_ASSERTION, lambda: signed(second_subject="sub")),
+    "both subjects are not the ImmutableID claim": (
+        Code.BAD_ASSERTION,
+        lambda: before_signing(
+            "<saml:AttributeValue>q83vEjRWeJA=</saml:AttributeValue>",
+            "<saml:AttributeValue>sub</saml:AttributeValue>",
+        ),
+    ),
+    "Format of e-mail": (
+        Code.BAD_ASSERTION,
+        lambda: signed(name_format="urn:oasis:names:tc:SAML:1.1:nameid-format:emailAddress"),
+    ),
+    "sender-vouches": (
+        Code.BAD_ASSERTION,
+        lambda: signed(confirmation="urn:oasis:names:tc:SAML:1.0:cm:sender-vouches"),
+    ),
+    "ImmutableID of 65 characters": (Code.BAD_ASSERTION, lambda: signed(immutable_id="x" * 65)),
+    "UPN twice": (Code.BAD_ASSERTION, lambda: signed(claims=((UPN, "bob@contoso.example"),))),
+    "ImmutableID twice": (Code.BAD_ASSERTION, lambda: signed(claims=((IMMUTABLE_ID, "sub"),))),
+    "no UPN": (Code.BAD_ASSERTION, lambda: before_signing('AttributeName="UPN"', 'AttributeName="Upn"')),
+    "unknown claim": (Code.BAD_ASSERTION, lambda: signed(claims=((("role", "urn:x"), "admin"),))),
+    "insidecorporatenetwork of 1": (Code.BAD_ASSERTION, lambda: signed(claims=((INSIDE, "1"),))),
+    # methods
+    "password method": (Code.BAD_ASSERTION, lambda: signed(method=PASSWORD)),
+    "Microsoft's password method": (
+        Code.BAD_ASSERTION,
+        lambda: signed(
+            method="http://schemas.microsoft.com/ws/2008/06/identity/authenticationmethod/password"
+        ),
+    ),
+    "MFA claims without the method": (
+        Code.BAD_ASSERTION,
+        lambda: signed(claims=((REFERENCES, MFA), (METHOD, MFA))),
+    ),
+    "MFA method without the claims": (Code.BAD_ASSERTION, lambda: signed(method=MFA)),
+    "only one MFA claim": (Code.BAD_ASSERTION, lambda: signed(method=MFA, claims=((REFERENCES, MFA),))),
+    "another method in the claim": (
+        Code.BAD_ASSERTION,
+        lambda: signed(method=MFA, claims=((REFERENCES, MFA), (METHOD, PASSWORD))),
+    ),
+    # times
+    "expired": (Code.BAD_ASSERTION, lambda: Attempt(later=timedelta(minutes=10))),
+    "not yet valid": (Code.BAD_ASSERTION, lambda: Attempt(later=timedelta(seconds=-46))),
+    "issued in the future": (Code.BAD_ASSERTION, lambda: Attempt(later=timedelta(milliseconds=-1))),
+    "valid for more than an hour": (
+        Code.BAD_ASSERTION,
+        lambda: signed(not_on_or_after=NOW + timedelta(minutes=60, milliseconds=1)),
+    ),
+    "NotBefore not back far enough": (
+        Code.BAD_ASSERTION,
+        lambda: signed(not_before=NOW - timedelta(seconds=29)),
+    ),
+    "NotBefore too far back": (Code.BAD_ASSERTION, lambda: signed(not_before=NOW - timedelta(seconds=61))),
+    "authenticated after the issue": (
+        Code.BAD_ASSERTION,
+        lambda: signed(authenticated=NOW + timedelta(milliseconds=1)),
+    ),
+    "time without Z": (Code.BAD_ASSERTION, lambda: before_signing('T20:49:00.000Z"', 'T20:49:00.000"')),
+    "time with an offset": (
+        Code.BAD_ASSERTION,
+        lambda: before_signing('T20:49:00.000Z"', 'T20:49:00.000+00:00"'),
+    ),
+    "time in seconds": (Code.BAD_ASSERTION, lambda: before_signing('T20:49:00.000Z"', 'T20:49:00Z"')),
+    "no such date": (
+        Code.BAD_ASSERTION,
+        lambda: before_signing('"2026-11-21T20:49:00', '"2026-11-31T20:49:00'),
+    ),
+    # audience, user, domain
+    "audience": (Code.BAD_ASSERTION, lambda: signed(audience="urn:federation:Other")),
+    "audience with white space": (
+        Code.BAD_ASSERTION,
+        lambda: signed(audience=" urn:federation:MicrosoftOnline"),
+    ),
+    "unknown ImmutableID": (Code.USER_NOT_FOUND, lambda: signed(immutable_id="nobody")),
+    "ImmutableID in other letters": (Code.USER_NOT_FOUND, lambda: signed(immutable_id="Q83vEjRWeJA=")),
+    "ImmutableID of somebody else": (Code.USER_NOT_FOUND, lambda: signed(immutable_id="sub")),
+    "UPN of another domain": (Code.UPN_DOMAIN, lambda: signed(upn="ada@fabrikam.example")),
+    "UPN of a domain that is not federated": (Code.UPN_DOMAIN, lambda: signed(upn="ada@unfederated.example")),
+    "UPN whose domain ends like ours": (Code.UPN_DOMAIN, lambda: signed(upn="ada@notcontoso.example")),
+    "UPN without a domain": (Code.UPN_DOMAIN, lambda: signed(upn="ada")),
+    "UPN with two @": (Code.UPN_DOMAIN, lambda: signed(upn="ada@evil.test@contoso.example")),
+    "user whose own domain is another": (Code.UPN_DOMAIN, lambda: signed(immutable_id="moved")),
+    "root's issuer for a subdomain that has its own": (
+        Code.UPN_DOMAIN,
+        lambda: signed(immutable_id="branch", upn="bob@branch.contoso.example"),
+    ),
+    "disabled user": (Code.USER_DISABLED, lambda: signed(immutable_id="gone", upn="gone@contoso.example")),
+    # what the request demanded
+    "MFA wanted but not claimed": (Code.MFA_REQUIRED, lambda: wanting(Token(), mfa_wanted=True)),
+    "MFA enforced but not claimed": (
+        Code.MFA_REQUIRED,
+        lambda: wanting(
+            Token(), federation(federated_idp_mfa_behavior="enforceMfaByFederatedIdp"), mfa_wanted=True
+        ),
+    ),
+    "MFA of the provider rejected": (
+        Code.MFA_REQUIRED_HERE,
+        lambda: wanting(
+            Token().with_mfa(),
+            federation(federated_idp_mfa_behavior="rejectMfaByFederatedIdp"),
+            mfa_wanted=True,
+        ),
+    ),
+    "MFA too old": (
+        Code.MFA_TOO_OLD,
+        lambda: wanting(
+            Token(authenticated=NOW - timedelta(seconds=61)).with_mfa(),
+            mfa_wanted=True,
+            mfa_max_age_seconds=60,
+        ),
+    ),
+    "session answers a forced re-authentication": (
+        Code.AUTHENTICATION_TOO_OLD,
+        lambda: wanting(Token(authenticated=NOW - timedelta(seconds=31)), max_age_seconds=0),
+    ),
+    "older than wfresh": (
+        Code.AUTHENTICATION_TOO_OLD,
+        lambda: wanting(Token(authenticated=NOW - timedelta(seconds=91)), max_age_seconds=60),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_rejects(name: str) -> None:
+    code, build = BAD[name]
+    refused(build(), code)
