@@ -12,7 +12,7 @@ from signxml.verifier import SignatureConfiguration, XMLVerifier
 from services.wsfed.domain.metadata import federation_metadata
 from services.wsfed.domain.mex import mex_document
 from shared.errors import BadInput
-from tests.wsfed.domain_samples import pem, signing_key
+from tests.wsfed.domain_samples import NOW, pem, signing_key
 
 ISSUER = "https://id.example/t/tenant-1/contoso.example?a=1&b=<2>"
 PASSIVE = "https://id.example/t/tenant-1/wsfed?x=1&y=2"
@@ -42,7 +42,7 @@ def verified(document: bytes, certificate: bytes) -> etree._Element:
         document,
         x509_cert=pem(certificate),
         id_attribute="ID",
-        expect_config=SignatureConfiguration(location="./"),
+        expect_config=SignatureConfiguration(location="./", verification_time=NOW),
     )
     assert not isinstance(result, list)
     assert result.signed_xml is not None

@@ -23,6 +23,7 @@ from services.wsfed.domain.token import TokenSubject
 from tests.wsfed.domain_samples import (
     BADGE,
     DS,
+    NOW,
     PASSKEY,
     SAML,
     SUBJECT,
@@ -71,7 +72,7 @@ def verify_with_signxml(assertion: bytes) -> etree._Element:
         assertion,
         x509_cert=pem(signing_key().certificate),
         id_attribute="AssertionID",
-        expect_config=SignatureConfiguration(location="./"),
+        expect_config=SignatureConfiguration(location="./", verification_time=NOW),
     )
     assert not isinstance(result, list)
     assert result.signed_xml is not None

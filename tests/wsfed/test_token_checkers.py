@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from services.wsfed.domain.authentication import MULTIPLE_AUTHN
 from services.wsfed.domain.keys import RsaSigningKey, certificate_base64, create_signing_key
 from services.wsfed.domain.metadata import federation_metadata
 from services.wsfed.domain.request import WTREALM
-from services.wsfed.domain.token import IssuedToken
+from services.wsfed.domain.token import IssuedToken, TokenSubject
 from shared.clock import SystemClock
 from tests.wsfed.domain_samples import PASSKEY, SUBJECT, a_token, assertion_of, pem
 
@@ -34,26 +34,34 @@ INSTALLED = HERE.parents[1] / "var" / "checkers"
 SAML_ID = "AssertionID", "urn:oasis:names:tc:SAML:1.0:assertion:Assertion"
 METADATA_ID = "ID", "urn:oasis:names:tc:SAML:2.0:metadata:EntityDescriptor"
 
-# The checkers look at the machine's clock, so the tokens here are made with it.
-NOW = SystemClock().now()
-VERIFIED = replace(PASSKEY, authenticated_at=NOW - timedelta(minutes=3))
 ODD = replace(SUBJECT, upn="o'né&\"<ada>]]>\u2028𝒳@contoso.example", issuer='https://id.example/?a="1"&b=<2>')
+
+
+def real_time() -> datetime:
+    """The machine's time: the checkers look at it too."""
+    return SystemClock().now()
+
+
+def token_of_now(key: RsaSigningKey, subject: TokenSubject = SUBJECT, *, later: timedelta) -> IssuedToken:
+    """A token that is issued `later` than now, after a passkey three minutes before."""
+    now = real_time() + later
+    verified = replace(PASSKEY, authenticated_at=now - timedelta(minutes=3))
+    return a_token(verified=verified, subject=subject, key=key, now=now)
 
 
 @pytest.fixture(scope="module")
 def key() -> RsaSigningKey:
-    return create_signing_key("Blok365 checkers", NOW - timedelta(days=1), 1)
+    return create_signing_key("Blok365 checkers", real_time() - timedelta(days=1), 1)
 
 
 @pytest.fixture(scope="module")
 def stranger() -> RsaSigningKey:
-    return create_signing_key("Somebody else", NOW - timedelta(days=1), 1)
+    return create_signing_key("Somebody else", real_time() - timedelta(days=1), 1)
 
 
-@pytest.fixture(scope="module", params=["plain", "odd characters"])
+@pytest.fixture(params=["plain", "odd characters"])
 def token(request: pytest.FixtureRequest, key: RsaSigningKey) -> IssuedToken:
-    subject = SUBJECT if request.param == "plain" else ODD
-    return a_token(verified=VERIFIED, subject=subject, key=key, now=NOW)
+    return token_of_now(key, SUBJECT if request.param == "plain" else ODD, later=timedelta(0))
 
 
 def run(*command: str | Path, stdin: str | None = None, **environment: str) -> tuple[int, str]:
@@ -319,7 +327,5 @@ def test_relying_party_refuses_a_strangers_key_and_another_realm(
 def test_relying_party_refuses_a_token_outside_its_time(
     judge: Path, key: RsaSigningKey, off: timedelta
 ) -> None:
-    late = a_token(
-        verified=replace(VERIFIED, authenticated_at=NOW - timedelta(hours=1)), key=key, now=NOW + off
-    )
-    assert "expired" in posted(judge, late.wresult, key.certificate)["reason"]
+    token = token_of_now(key, later=off)
+    assert "expired" in posted(judge, token.wresult, key.certificate)["reason"]
