@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
-from aiohttp import web
+from aiohttp.web import Application
 
 from shared.bus.port import Bus, Handlers
 from shared.clock import Clock
@@ -59,7 +59,7 @@ class Service:
     database: Database
     relay: Relay
     handlers: Handlers
-    web: web.Application | None = None
+    web: Application | None = None
     background: Sequence[Background] = ()
     """Loops that run until cancelled: sweepers and the like."""
     on_start: Sequence[Background] = ()
@@ -100,6 +100,14 @@ class Running:
             except Exception:
                 log.exception("background.fault", service=self.service.name)
             await self.clock.sleep(1)
+
+    async def readiness(self) -> dict[str, bool]:
+        """What must work before requests are useful."""
+        try:
+            await self.service.database.check()
+        except Unavailable:
+            return {"database": False, "started": self.ready}
+        return {"database": True, "started": self.ready}
 
     async def stop(self) -> None:
         """Not ready at once; then loops end, buffers are flushed, the database is closed."""

@@ -28,7 +28,7 @@ from shared.contracts.envelope import Packet
 from shared.errors import Unavailable
 from shared.store.outbox import OutboxListener, entry, packet_of
 from shared.store.port import Change, Collection, Document, Filter, Index, Sort
-from shared.store.shape import check_shape, with_outbox
+from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox
 
 _DUPLICATE_KEY = 11000
 
@@ -40,6 +40,10 @@ async def _reported() -> AsyncIterator[None]:
         yield
     except (ConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError) as error:
         raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
+    except BulkWriteError as error:
+        if error.details.get("writeConcernErrors"):
+            raise Unavailable("the database did not confirm") from error
+        raise
     except OperationFailure as error:
         if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
             raise Unavailable(f"the database is busy: {error.code}") from error
@@ -81,6 +85,7 @@ class MongoCollection:
         return None if found is None else check_shape(found, self.name, self._v)
 
     async def find(self, where: Filter, *, sort: Sort = (), limit: int = 200) -> list[Document]:
+        check_limit(limit)
         async with _reported():
             cursor = self._inner.find(where, limit=limit, sort=list(sort) or None)
             return [check_shape(found, self.name, self._v) async for found in cursor]
@@ -89,6 +94,8 @@ class MongoCollection:
         self, where: Filter, change: Change, *, outbox: Sequence[Packet] = (), upsert: bool = False
     ) -> Document | None:
         made = with_outbox(change, self._v, outbox, self._clock.now())
+        if upsert:
+            check_upsert(where)
         async with _reported():
             try:
                 after: Document | None = await self._inner.find_one_and_update(
@@ -110,8 +117,8 @@ class MongoCollection:
                 await self._inner.insert_many([{**d, "v": self._v} for d in documents], ordered=False)
             except BulkWriteError as error:
                 faults = error.details.get("writeErrors", [])
-                if any(fault["code"] != _DUPLICATE_KEY for fault in faults):
-                    raise
+                if not faults or any(fault["code"] != _DUPLICATE_KEY for fault in faults):
+                    raise  # without faults of documents: not confirmed by a majority
 
     async def pull_outbox(self, sent: Mapping[str, Sequence[str]]) -> None:
         writes = [
@@ -137,15 +144,26 @@ class MongoCollection:
 
 
 class MongoDatabase:
-    """Implements `shared.store.port.Database`: one database of one service."""
+    """Implements `shared.store.port.Database`: one database of one service.
 
-    def __init__(self, url: str, name: str, *, clock: Clock, listener: OutboxListener | None = None) -> None:
+    `timeout`: seconds to look for a server that answers before `Unavailable` is raised.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        clock: Clock,
+        listener: OutboxListener | None = None,
+        timeout: float = 5.0,
+    ) -> None:
         if not re.fullmatch(r"[a-z0-9_]{1,60}", name):
             raise ValueError(f"{name!r} cannot name a database")
         self._client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
             url,
-            serverSelectionTimeoutMS=5_000,
-            connectTimeoutMS=5_000,
+            serverSelectionTimeoutMS=int(timeout * 1000),
+            connectTimeoutMS=int(timeout * 1000),
             socketTimeoutMS=10_000,
             maxPoolSize=64,
             retryWrites=True,

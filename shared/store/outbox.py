@@ -7,7 +7,7 @@ died between its write and its publish, or the bus was away).
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -58,20 +58,28 @@ class Relay:
         self._confirmed: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         self._by_name: dict[str, Collection] = {}
         self._publishing: set[asyncio.Task[None]] = set()
+        self._in_flight: set[str] = set()
 
     def watch(self, collection: Collection) -> None:
         """Sweep this collection's outboxes."""
         self._by_name[collection.name] = collection
 
     def written(self, collection: Collection, document_id: str, packets: Sequence[Packet]) -> None:
-        task = asyncio.create_task(self._publish(collection.name, document_id, packets))
+        self._start(collection.name, document_id, packets)
+
+    def _start(self, collection: str, document_id: str, packets: Sequence[Packet]) -> None:
+        self._in_flight.update(packet.id for packet in packets)
+        task = asyncio.create_task(self._publish(collection, document_id, packets))
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
 
     async def _publish(self, collection: str, document_id: str, packets: Sequence[Packet]) -> None:
-        confirmed = await self._bus.publish(packets)
-        if confirmed:
-            self._confirmed[collection][document_id].extend(confirmed)
+        try:
+            confirmed = await self._bus.publish(packets)
+            if confirmed:
+                self._confirmed[collection][document_id].extend(confirmed)
+        finally:
+            self._in_flight.difference_update(packet.id for packet in packets)
 
     async def pull(self) -> None:
         """Remove confirmed packets from their documents. What fails is tried again next time."""
@@ -84,24 +92,38 @@ class Relay:
                     self._confirmed[name][document_id].extend(ids)
 
     async def sweep(self) -> int:
-        """Send again what has waited too long; how many packets."""
+        """Send again what has waited too long; how many packets. Does not wait for the bus: a handler in the
+        memory bus may take minutes over one message, and the others must not wait for it.
+        """
         found = 0
         for name, collection in self._by_name.items():
             stale = await collection.stale_outbox(self._clock.now() - STALE_AFTER, SWEEP_BATCH)
             pending = self._confirmed.get(name, {})
             for document_id, packets in stale:
-                unsent = [p for p in packets if p.id not in pending.get(document_id, ())]
+                known = self._in_flight.union(pending.get(document_id, ()))
+                unsent = [p for p in packets if p.id not in known]
                 found += len(unsent)
                 if unsent:
-                    await self._publish(name, document_id, unsent)
+                    self._start(name, document_id, unsent)
         if found:
             log.info("outbox.swept", packets=found)
         return found
 
+    async def published(self) -> None:
+        """Wait until the bus has answered for everything that is being sent."""
+        while self._publishing:
+            await asyncio.wait(list(self._publishing))
+
     async def flush(self) -> None:
         """Publish and remove all that is known to this process. Waits for the bus's confirmations."""
-        while self._publishing:
-            await asyncio.gather(*list(self._publishing))
+        await self.published()
+        await self.pull()
+
+    async def settle(self, drain: Callable[[], Awaitable[None]]) -> None:
+        """Let running publishes get as far as they can now (`drain` waits for the bus), and remove what was sent."""
+        await asyncio.sleep(0)
+        await drain()
+        await asyncio.sleep(0)
         await self.pull()
 
     async def run(self) -> None:

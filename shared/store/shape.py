@@ -1,12 +1,12 @@
-"""What both stores do with a document: its version on the way in and out, its outbox on a change."""
+"""What both stores do alike: a document's version on the way in and out, its outbox on a change, refusals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from shared.contracts.envelope import Packet
 from shared.store.outbox import entry
-from shared.store.port import Change, Document
+from shared.store.port import Change, Document, Filter
 
 
 class WrongShape(Exception):
@@ -29,3 +29,21 @@ def with_outbox(change: Change, v: int, packets: Sequence[Packet], now: datetime
     if packets:
         made.setdefault("$push", {})["outbox"] = {"$each": [entry(packet, now) for packet in packets]}
     return made
+
+
+def check_limit(limit: int) -> None:
+    """A list has a limit. Raises ValueError (to MongoDB 0 means none at all)."""
+    if limit < 1:
+        raise ValueError(f"{limit} is no limit")
+
+
+def check_upsert(where: Filter) -> None:
+    """Whether a filter says what the new document is. Raises ValueError.
+
+    `_id` must be in it: MongoDB would make one up. Of branches and `$in` MongoDB takes values over in some cases.
+    """
+    if not isinstance(where.get("_id"), str):
+        raise ValueError("an upsert names the _id")
+    for field, condition in where.items():
+        if field.startswith("$") or (isinstance(condition, Mapping) and "$in" in condition):
+            raise ValueError(f"an upsert by {field}: only plain values and comparisons")

@@ -1,0 +1,147 @@
+"""A browser without a screen: cookies, redirects and forms over HTTP. For the demo, tests and the benchmark.
+
+It connects to 127.0.0.1 whatever the host's name is, and sends that name as Host (`*.localhost` does not resolve
+everywhere). Cookies are kept by hand: aiohttp's jar would not send Secure ones over http to localhost.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookies import SimpleCookie
+from types import TracebackType
+from typing import Self
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import lxml.html
+from yarl import URL
+
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+MAX_REDIRECTS = 10
+
+
+class Surprise(Exception):
+    """The page is not what the walk expected. Says what came instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form on a page: where it goes and what is in it."""
+
+    action: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer after all redirects."""
+
+    url: str
+    status: int
+    text: str
+    headers: Mapping[str, str]
+
+    def forms(self) -> list[Form]:
+        """All forms, actions made absolute."""
+        forms = lxml.html.fromstring(self.text).forms
+        return [
+            Form(urljoin(self.url, form.action or ""), {k: v or "" for k, v in form.fields.items()})
+            for form in forms
+        ]
+
+    def form(self, ending: str) -> Form:
+        """The first form whose action ends so. Raises Surprise."""
+        for form in self.forms():
+            if urlsplit(form.action).path.endswith(ending):
+                return form
+        raise Surprise(f"{self.status} {self.url}: no form for {ending} in\n{self.words()[:600]}")
+
+    def one(self, css_class: str) -> str:
+        """The text of the first element of that class, without spaces. Raises Surprise."""
+        for element in lxml.html.fromstring(self.text).find_class(css_class):
+            return "".join(element.text_content().split())
+        raise Surprise(f"{self.status} {self.url}: nothing of class {css_class} in\n{self.words()[:600]}")
+
+    def words(self) -> str:
+        """What a person would read."""
+        body = lxml.html.fromstring(self.text).find("body")
+        return " ".join(("" if body is None else str(body.text_content())).split())
+
+
+class Browser:
+    """One browser window with its own cookies. Use as an async context manager."""
+
+    def __init__(self, *, agent: str = AGENT, resolve_to: str = "127.0.0.1") -> None:
+        self._cookies: dict[str, dict[str, str]] = defaultdict(dict)
+        self._agent = agent
+        self._resolve_to = resolve_to
+        self.requests = 0
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=30)
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def get(self, url: str, *, headers: Mapping[str, str] | None = None, follow: bool = True) -> Page:
+        """Open an address."""
+        return await self._go("GET", url, None, headers or {}, follow)
+
+    async def post(
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        follow: bool = True,
+    ) -> Page:
+        """Send a form, as if from a page of the same origin."""
+        return await self._go("POST", url, fields, headers or {}, follow)
+
+    async def submit(self, form: Form, **extra: str) -> Page:
+        """Send a form of a page, with fields filled in."""
+        return await self.post(form.action, {**form.fields, **extra})
+
+    async def _go(
+        self,
+        method: str,
+        url: str,
+        fields: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        follow: bool,
+    ) -> Page:
+        for _ in range(MAX_REDIRECTS):
+            parts = urlsplit(url)
+            target = parts._replace(netloc=f"{self._resolve_to}:{parts.port or 80}", fragment="").geturl()
+            cookies = self._cookies[parts.hostname or ""]
+            sent = {"Host": parts.netloc, "User-Agent": self._agent, "Accept": "text/html", **headers}
+            if cookies:
+                sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+            self.requests += 1
+            async with self._session.request(
+                method,
+                URL(target, encoded=True),
+                data=fields,
+                headers=sent,
+                allow_redirects=False,
+            ) as response:
+                self._keep(cookies, response.headers.getall("Set-Cookie", []))
+                if follow and response.status in (301, 302, 303):
+                    url, method, fields = urljoin(url, response.headers["Location"]), "GET", None
+                    continue
+                return Page(url, response.status, await response.text(), dict(response.headers))
+        raise Surprise(f"more than {MAX_REDIRECTS} redirects, last to {url}")
+
+    @staticmethod
+    def _keep(cookies: dict[str, str], lines: list[str]) -> None:
+        for line in lines:
+            for name, morsel in SimpleCookie(line).items():
+                if morsel["max-age"] == "0":
+                    cookies.pop(name, None)
+                else:
+                    cookies[name] = morsel.value

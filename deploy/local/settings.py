@@ -1,0 +1,29 @@
+"""Settings for one machine: everything on localhost, all state under one folder."""
+
+import os
+from pathlib import Path
+
+from services.wsfed.config import WsFedSettings
+from services.wsfed.domain.request import MICROSOFT_REPLY_URLS
+from shared.settings import Settings
+
+
+def local_settings(var: Path, port: int, mongo_url: str, *, database_prefix: str = "blok365") -> Settings:
+    """Settings from the environment where it says something, otherwise local ones."""
+    values: dict[str, object] = {
+        "origin": f"http://localhost:{port}",
+        "console_origin": f"http://console.localhost:{port}",
+        "kiosk_origin": f"http://kiosk.localhost:{port}",
+        "mongo_url": mongo_url,
+        "keys": var / "keys",
+        "log_json": False,
+        "database_prefix": database_prefix,
+    }
+    given = {name: value for name, value in values.items() if f"BLOK365_{name.upper()}" not in os.environ}
+    return Settings.model_validate({**Settings().model_dump(), **given})
+
+
+def wsfed_settings(entra_port: int) -> WsFedSettings:
+    """Microsoft's reply URLs and, here only, the Entra stand-in's."""
+    home = f"http://localhost:{entra_port}"
+    return WsFedSettings(reply_urls=(*MICROSOFT_REPLY_URLS, f"{home}/login.srf"), start_url=f"{home}/")

@@ -1,0 +1,51 @@
+"""All services in one process, on one port, told apart by host and path (shared/web/paths.py)."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from services.admin import app as admin_app
+from services.admin.handlers import Admin
+from services.approval import app as approval_app
+from services.wsfed import app as wsfed_app
+from services.wsfed.config import WsFedSettings
+from shared.run import Platform, Running, Service
+from shared.web.paths import Origins
+from shared.web.server import combine, serve
+
+
+@dataclass(frozen=True)
+class System:
+    """The running whole. `admin`: what the command line works with, too."""
+
+    platform: Platform
+    services: dict[str, Running]
+    admin: Admin
+    port: int
+
+
+@asynccontextmanager
+async def running(platform: Platform, *, wsfed: WsFedSettings, port: int) -> AsyncIterator[System]:
+    """Indexes built, services started, port open; all stopped in order at the end."""
+    wired = admin_app.wire(platform)
+    built: list[Service] = [
+        wired.service,
+        approval_app.build(platform),
+        wsfed_app.build(platform, wsfed),
+    ]
+    settings = platform.settings
+    async with AsyncExitStack() as stack:
+        services: dict[str, Running] = {}
+        for service in built:
+            await service.database.migrate()
+            services[service.name] = Running(service, platform.bus, platform.clock)
+        for each in services.values():
+            await each.start()
+            stack.push_async_callback(each.stop)
+        stack.push_async_callback(platform.bus.stop)
+        apps = {service.name: service.web for service in built if service.web is not None}
+        origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
+        root = combine(apps, origins, clock=platform.clock, ids=platform.ids)
+        runner, bound = await serve(root, "127.0.0.1", port)
+        stack.push_async_callback(runner.cleanup)
+        yield System(platform, services, wired.admin, bound)

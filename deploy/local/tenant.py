@@ -1,0 +1,77 @@
+"""The demo tenant: contoso, its domain, its application and Ada; made once, found again at every start."""
+
+import contextlib
+import json
+from collections.abc import Awaitable
+from pathlib import Path
+
+from lxml import etree
+
+from deploy.local.browser import Browser
+from deploy.local.system import System
+from services.admin import handlers as admin
+from services.admin.handlers import NewAccount
+from shared.errors import Conflict, NotFound
+
+TENANT = "contoso"
+DOMAIN = "contoso.example"
+PERSON = "ada@contoso.example"
+
+
+async def seed(system: System) -> None:
+    """Make what is missing, and wait until every service knows of it."""
+    office = system.admin
+    await _unless_there(admin.create_tenant(office, TENANT, "Contoso"))
+    await _unless_there(admin.add_domain(office, TENANT, DOMAIN))
+    await _unless_there(admin.add_application(office, TENANT))
+    try:
+        await admin.show_account(office, TENANT, PERSON)
+    except NotFound:
+        ada = NewAccount(first_name="Ada", last_name="Lovelace", upn=PERSON, email="ada@private.example")
+        await admin.create_account(office, TENANT, ada)
+    await system.services["admin"].service.relay.flush()
+
+
+async def _unless_there(step: Awaitable[object]) -> None:
+    with contextlib.suppress(Conflict):
+        await step
+
+
+async def tell_entra(system: System, path: Path) -> None:
+    """Write what the Entra stand-in must know: the federation of each domain, read from its metadata; its users."""
+    configured = await admin.show_tenant(system.admin, TENANT)
+    origin = system.platform.settings.origin
+    domains = []
+    async with Browser() as browser:
+        for domain in configured.domains:
+            url = f"{origin}/t/{TENANT}/{domain.name}/FederationMetadata/2007-06/FederationMetadata.xml"
+            metadata = await browser.get(url)
+            domains.append(
+                {
+                    "domain": domain.name,
+                    "tenant": TENANT,
+                    "issuerUri": domain.issuer,
+                    "passiveSignInUri": f"{origin}/t/{TENANT}/wsfed",
+                    "signingCertificate": signing_certificate(metadata.text),
+                    "federatedIdpMfaBehavior": "acceptIfMfaDoneByFederatedIdp",
+                }
+            )
+    users = [
+        {"immutable_id": account.immutable_id, "upn": account.upn, "tenant": TENANT}
+        for account in (await admin.list_accounts(system.admin, TENANT, limit=200)).accounts
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".new")
+    partial.write_text(json.dumps({"domains": domains, "users": users}, indent=2))
+    partial.replace(path)
+
+
+def signing_certificate(metadata: str) -> str:
+    """The first certificate of the token service in federation metadata, base64 on one line."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    found = etree.fromstring(metadata.encode(), parser).findtext(
+        ".//{*}RoleDescriptor/{*}KeyDescriptor/{*}KeyInfo/{*}X509Data/{*}X509Certificate"
+    )
+    if found is None:
+        raise ValueError("metadata without a signing certificate")
+    return "".join(found.split())

@@ -1,0 +1,84 @@
+"""wsfed, wired. The only place that knows all its parts; every one can be replaced."""
+
+from aiohttp import web
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from services.wsfed.config import WsFedSettings
+from services.wsfed.consumers import consumers
+from services.wsfed.gateways import PageWaker
+from services.wsfed.handlers import WsFed
+from services.wsfed.pages import SignInPages
+from services.wsfed.routes import Web
+from services.wsfed.store import (
+    StoredDirectory,
+    StoredIssuances,
+    StoredSigningKeys,
+    StoredTransactions,
+)
+from shared.ids import new_id
+from shared.run import Platform, Service
+from shared.store.outbox import Relay
+from shared.store.sealing import SealingKey
+from shared.web.cookies import Csrf
+from shared.web.server import WebSettings, make_app, networks
+
+NAME = "wsfed"
+
+
+def build(platform: Platform, settings: WsFedSettings | None = None) -> Service:
+    """The service, not yet running."""
+    settings = settings or WsFedSettings()
+    relay = Relay(platform.bus, platform.clock)
+    database = platform.open_database(NAME, relay)
+    shared = platform.settings
+    key_file = shared.keys / f"{NAME}.seal"
+    issuances = StoredIssuances(database, new_id(platform.ids))
+    waker = PageWaker(platform.bus)
+    wsfed = WsFed(
+        transactions=StoredTransactions(database, platform.clock),
+        directory=StoredDirectory(database),
+        keys=StoredSigningKeys(database, SealingKey.from_file(key_file, platform.ids), platform.clock),
+        issuances=issuances,
+        wake=waker,
+        signer=platform.signer(NAME),
+        clock=platform.clock,
+        ids=platform.ids,
+        origin=shared.origin,
+        rp_id=shared.rp_id,
+        expected_origins=frozenset({shared.origin, *settings.phone_origins}),
+    )
+    return Service(
+        name=NAME,
+        database=database,
+        relay=relay,
+        handlers=consumers(wsfed),
+        web=_web(platform, settings, wsfed, waker, key_file.read_bytes()),
+        on_start=[waker.start],
+        on_stop=[issuances.flush],
+    )
+
+
+def _web(
+    platform: Platform, settings: WsFedSettings, wsfed: WsFed, waker: PageWaker, secret: bytes
+) -> web.Application:
+    pages = SignInPages()
+    origin = platform.settings.origin
+    proxies = networks(platform.settings.trusted_proxies)
+    csrf_key = HKDF(SHA256(), 32, salt=None, info=b"blok365 wsfed csrf").derive(secret)
+    app = make_app(
+        pages.pages,
+        WebSettings(origin=origin, trusted_proxies=proxies),
+        clock=platform.clock,
+        ids=platform.ids,
+    )
+    routes = Web(
+        wsfed=wsfed,
+        settings=settings,
+        pages=pages,
+        csrf=Csrf(csrf_key, origin),
+        waker=waker,
+        proxies=proxies,
+    )
+    app.add_routes(routes.routes())
+    return app

@@ -1,0 +1,18 @@
+"""wsfed's own settings, `BLOK365_WSFED_*`; what all services share is in `shared.settings`."""
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.wsfed.domain.request import MICROSOFT_REPLY_URLS
+
+
+class WsFedSettings(BaseSettings):
+    """Where tokens may go, and whose signatures count."""
+
+    model_config = SettingsConfigDict(env_prefix="BLOK365_WSFED_", extra="forbid", frozen=True)
+
+    reply_urls: tuple[str, ...] = MICROSOFT_REPLY_URLS
+    """Where tokens may go, compared whole; the first is the default. Locally the stand-in's address is added."""
+    start_url: str = "https://m365.cloud.microsoft/"
+    """Where a finished, expired or lost sign-in sends the person to begin again."""
+    phone_origins: tuple[str, ...] = ()
+    """Further origins that a phone may sign for (native apps: `android:apk-key-hash:...`); ours always is."""

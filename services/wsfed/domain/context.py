@@ -1,0 +1,62 @@
+"""The context: what a phone shows, and signs together with the code that the person typed.
+
+RFC 8785 canonical JSON. wsfed makes it; approval carries it without the code; the phone puts the code in and
+signs SHA-256 of the result. Every field is compared with the transaction before a token is made (step 8).
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Literal
+
+import rfc8785
+
+from shared.clock import iso_millis
+
+PURPOSE = "blok365.sign-in"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInContext:
+    """Everything that an approval is about. Times are aware UTC; text is as shown to the person."""
+
+    tenant: str
+    organisation: str
+    application: str
+    application_name: str
+    realm: str
+    """wtrealm, in full."""
+    origin: str
+    transaction: str
+    challenge: str
+    account: str
+    upn: str
+    method: Literal["push", "qr"]
+    address: str
+    """The browser's network address as our trusted proxy saw it."""
+    place: str
+    """From the operator's own database; empty when unknown. Approximate."""
+    agent: str
+    """The browser in words, e.g. `Firefox on Windows`; as it calls itself, so not proved."""
+    known_browser: bool
+    issued_at: datetime
+    expires_at: datetime
+    nonce: str
+    """256 bit, base64url."""
+
+    def without_code(self) -> str:
+        """Canonical JSON as approval and the phone receive it."""
+        return rfc8785.dumps(self._fields()).decode()
+
+    def with_code(self, code: str) -> str:
+        """Canonical JSON as the phone signs it."""
+        return rfc8785.dumps({**self._fields(), "code": code}).decode()
+
+    def _fields(self) -> dict[str, str | bool | int]:
+        times = {"issued_at": iso_millis(self.issued_at), "expires_at": iso_millis(self.expires_at)}
+        return {**asdict(self), **times, "v": 1, "typ": PURPOSE}
+
+
+def digest(context: str) -> bytes:
+    """SHA-256 of a context: the WebAuthn challenge."""
+    return hashlib.sha256(context.encode()).digest()

@@ -1,0 +1,126 @@
+"""A sign-in transaction: one request of Entra ID in one browser, from its arrival to its token.
+
+    started --3--> waiting --8--> proved --10--> issued
+                    ^   |
+                    |   +--7--> denied | not_me | expired | superseded | wrong_code | limited
+                    +--3-----------'   (a new request, with a new code and nonce)
+
+The numbers are the steps of docs/flows/sign-in.md. Nothing leads out of `issued`.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from services.wsfed.domain.authentication import VerifiedAuthentication
+from services.wsfed.domain.context import SignInContext
+from services.wsfed.domain.request import SignInRequest
+
+LIFETIME = timedelta(minutes=15)
+CHALLENGE_LIFETIME = timedelta(seconds=120)
+MAX_CHALLENGES = 12
+"""Requests that one transaction may send; the per-account limits of approval come on top."""
+
+
+class State(StrEnum):
+    """Where a transaction stands."""
+
+    STARTED = "started"
+    WAITING = "waiting"
+    DENIED = "denied"
+    NOT_ME = "not_me"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    WRONG_CODE = "wrong_code"
+    LIMITED = "limited"
+    PROVED = "proved"
+    ISSUED = "issued"
+
+
+ENDED_CHALLENGE = frozenset(
+    {State.DENIED, State.NOT_ME, State.EXPIRED, State.SUPERSEDED, State.WRONG_CODE, State.LIMITED}
+)
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.STARTED: frozenset({State.WAITING}),
+    State.WAITING: frozenset({State.WAITING, State.PROVED}) | ENDED_CHALLENGE,
+    **{state: frozenset({State.WAITING}) for state in ENDED_CHALLENGE},
+    State.PROVED: frozenset({State.ISSUED}),
+    State.ISSUED: frozenset(),
+}
+
+
+def sources(target: State) -> list[str]:
+    """The states from which `target` may be reached: the guard of a conditional update."""
+    return [state.value for state, targets in TRANSITIONS.items() if target in targets]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """One request to a phone: the context it signs, and the code that the page shows."""
+
+    context: SignInContext
+    code: str
+    handle: str | None = None
+    """For a QR code: the one-time handle that it shows."""
+
+    @property
+    def id(self) -> str:
+        return self.context.challenge
+
+    def expired(self, now: datetime) -> bool:
+        """Whether it can no longer be approved."""
+        return now >= self.context.expires_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneProof:
+    """What the phone signed, kept with the transaction and handed to the ledger: verifiable offline."""
+
+    context: str
+    authenticator_data: bytes
+    client_data_json: bytes
+    signature: bytes
+    public_key: bytes
+    """DER SubjectPublicKeyInfo from wsfed's own projection, never from the message."""
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """A sign-in under way. `browser` is SHA-256 of the secret in the browser's cookie, hex."""
+
+    id: str
+    tenant: str
+    application: str
+    request: SignInRequest
+    hint: str
+    """The user name asked for, lower case; from Entra or typed. Proves nothing. May be empty."""
+    browser: str
+    created_at: datetime
+    expires_at: datetime
+    state: State = State.STARTED
+    challenges: int = 0
+    challenge: Challenge | None = None
+    account: str | None = None
+    proof: PhoneProof | None = None
+    authentication: VerifiedAuthentication | None = None
+    assertion_id: str | None = None
+
+    def belongs_to(self, browser_secret: str | None) -> bool:
+        """Whether that cookie value is this transaction's browser's. Constant time."""
+        return hmac.compare_digest(browser_digest(browser_secret or ""), self.browser)
+
+    def seen_at(self, now: datetime) -> State:
+        """The state as a reader must take it: a request past its time has expired, whoever noticed it."""
+        if self.state is State.WAITING and (self.challenge is None or self.challenge.expired(now)):
+            return State.EXPIRED
+        return self.state
+
+
+def browser_digest(secret: str) -> str:
+    """How a browser is kept: SHA-256 of its cookie, hex. A stolen database binds nobody."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,41 @@
+"""Outside systems: the hints that wake pages on every replica."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from shared.bus.port import Bus
+
+TOPIC = "wsfed.transaction"
+
+
+class PageWaker:
+    """Tells waiting pages that their transaction changed. A lost hint costs one polling interval."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+
+    async def start(self) -> None:
+        """Listen for hints from all replicas."""
+        await self._bus.on_hint(TOPIC, self._wake)
+
+    async def __call__(self, transaction: str) -> None:
+        await self._bus.hint(TOPIC, transaction)
+
+    def _wake(self, transaction: str) -> None:
+        for event in self._waiting.get(transaction, ()):
+            event.set()
+
+    @asynccontextmanager
+    async def watching(self, transaction: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when the transaction may have changed."""
+        event = asyncio.Event()
+        self._waiting[transaction].add(event)
+        try:
+            yield event
+        finally:
+            self._waiting[transaction].discard(event)
+            if not self._waiting[transaction]:
+                del self._waiting[transaction]

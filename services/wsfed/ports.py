@@ -1,0 +1,136 @@
+"""What wsfed's handlers need from the world, narrow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.wsfed.domain.authentication import VerifiedAuthentication
+from services.wsfed.domain.keys import SigningKey
+from services.wsfed.domain.transaction import Challenge, PhoneProof, State, Transaction
+from services.wsfed.domain.trust import Invitation, TrustedDevice
+from shared.contracts.admin import AccountStatus, TenantConfigured
+from shared.contracts.envelope import Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as admin last said."""
+
+    tenant: str
+    id: str
+    upn: str
+    immutable_id: str
+    status: AccountStatus
+
+    @property
+    def may_try(self) -> bool:
+        """Whether a request is sent to its phones.
+
+        An invited account whose phone was enrolled a second ago may already sign in: its key has its own chain.
+        """
+        return self.status in (AccountStatus.ACTIVE, AccountStatus.INVITED)
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant as admin last said."""
+
+    slug: str
+    configured: TenantConfigured
+
+
+class Transactions(Protocol):
+    """Sign-in transactions. Every change is one conditional update; None means that its condition failed."""
+
+    async def add(self, transaction: Transaction) -> None: ...
+
+    async def get(self, transaction: str) -> Transaction | None: ...
+
+    async def name_account(self, transaction: str, hint: str) -> Transaction | None:
+        """Take a typed user name, before any request was sent."""
+        ...
+
+    async def open_challenge(
+        self, transaction: str, account: str | None, challenge: Challenge, packets: Sequence[Packet]
+    ) -> Transaction | None:
+        """Step 3: to `waiting`, with the message of step 4, unless proved, issued or over the limit."""
+        ...
+
+    async def end_challenge(self, transaction: str, challenge: str, state: State) -> Transaction | None:
+        """Step 7: from `waiting` on this challenge to one of the ends."""
+        ...
+
+    async def prove(
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+    ) -> Transaction | None:
+        """Step 8: from `waiting` on this challenge to `proved`."""
+        ...
+
+    async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
+        """Step 10: from `proved` to `issued`: true for one caller only."""
+        ...
+
+
+class Directory(Protocol):
+    """wsfed's own projection of what admin and approval say. Only higher versions are accepted."""
+
+    async def tenant(self, slug: str) -> Tenant | None: ...
+
+    async def account(self, tenant: str, account: str) -> Account | None: ...
+
+    async def account_by_upn(self, tenant: str, upn: str) -> Account | None: ...
+
+    async def invitation(self, tenant: str, invitation: str) -> Invitation | None: ...
+
+    async def device(self, tenant: str, device: str) -> TrustedDevice | None: ...
+
+    async def keep_tenant(self, slug: str, configured: TenantConfigured) -> bool: ...
+
+    async def keep_account(self, account: Account, version: int) -> bool: ...
+
+    async def keep_invitation(self, invitation: Invitation, version: int) -> bool: ...
+
+    async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
+        """Spend the invitation's word on this device; False when it was spent on another."""
+        ...
+
+    async def keep_device(self, device: TrustedDevice, version: int) -> bool: ...
+
+
+class SigningKeys(Protocol):
+    """Token-signing keys of each tenant."""
+
+    async def current(self, tenant: str) -> SigningKey:
+        """The key that signs now; made when the tenant has none. Raises Unavailable."""
+        ...
+
+    async def upcoming(self, tenant: str) -> Sequence[bytes]:
+        """Certificates (DER) that will sign later and are published already."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuance:
+    """The record without which no token leaves (guide 5: log before sign)."""
+
+    transaction: Transaction
+    account: Account
+    assertion_id: str
+    issued_at: datetime
+    issuer: str
+    key_id: str
+
+
+class IssuanceLog(Protocol):
+    """A gapless stream of issuance records, one for each process."""
+
+    async def append(self, issuance: Issuance) -> None:
+        """Returns when the record is durable. Raises Unavailable."""
+        ...
+
+
+class Wake(Protocol):
+    """Tells the pages of a transaction, on any replica, to look again."""
+
+    async def __call__(self, transaction: str) -> None: ...

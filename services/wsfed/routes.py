@@ -1,0 +1,323 @@
+"""aiohttp to handlers and back. What is decided here is only HTTP: cookies, forms, redirects, streams."""
+
+import asyncio
+import re
+import zlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
+
+import segno
+from aiohttp import web
+
+from services.wsfed import handlers
+from services.wsfed.config import WsFedSettings
+from services.wsfed.domain.agent import browser_in_words
+from services.wsfed.domain.metadata import federation_metadata
+from services.wsfed.domain.mex import mex_document
+from services.wsfed.domain.request import (
+    MAXIMUM_PARAMETERS,
+    SignInRequest,
+    parse_passive_request,
+)
+from services.wsfed.domain.transaction import State, Transaction
+from services.wsfed.gateways import PageWaker
+from services.wsfed.handlers import Browser, WsFed
+from services.wsfed.pages import SignInPages, views
+from services.wsfed.ports import Tenant
+from shared.contracts.admin import Domain
+from shared.errors import BadInput, Conflict, NotFound
+from shared.ids import new_secret
+from shared.web import inputs, language, problems, sse
+from shared.web.cookies import Csrf, HostCookie
+from shared.web.inputs import Network
+
+BROWSER_COOKIE = HostCookie("blok365-browser")
+POLL_SECONDS = 5.0
+_UPN = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """What the routes work with."""
+
+    wsfed: WsFed
+    settings: WsFedSettings
+    pages: SignInPages
+    csrf: Csrf
+    waker: PageWaker
+    proxies: tuple[Network, ...]
+
+    def routes(self) -> list[web.RouteDef]:
+        """URL to handler."""
+        return [
+            web.get("/t/{tenant}/wsfed", self.passive),
+            web.post("/t/{tenant}/wsfed", self.passive),
+            web.get("/t/{tenant}/{domain}/mex", self.mex),
+            web.get(
+                "/t/{tenant}/{domain}/{path:(?i:federationmetadata/2007-06/federationmetadata.xml)}",
+                self.metadata,
+            ),
+            web.get("/signin/{transaction}", self.page),
+            web.post("/signin/{transaction}/account", self.account),
+            web.post("/signin/{transaction}/{method:push|qr}", self.ask),
+            web.get("/signin/{transaction}/events", self.events),
+            web.get("/signin/{transaction}/state", self.state),
+            web.post("/signin/{transaction}/token", self.token),
+        ]
+
+    # step 1
+
+    async def passive(self, request: web.Request) -> web.Response:
+        """Entra's request, by GET or POST; both end at our own GET (a POST from another site has no cookie)."""
+        self._offer_start(request)
+        parsed = parse_passive_request(await _parameters(request), reply_urls=self.settings.reply_urls)
+        if not isinstance(parsed, SignInRequest):
+            raise BadInput("Sign-out is not offered at this address yet.", remedy="Close the browser.")
+        secret = BROWSER_COOKIE.read(request)
+        known = secret or new_secret(self.wsfed.ids)
+        transaction = await handlers.begin(self.wsfed, request.match_info["tenant"], parsed, known)
+        answer = _see(transaction.id)
+        if secret is None:
+            BROWSER_COOKIE.set(answer, known)
+        return answer
+
+    # step 2
+
+    async def page(self, request: web.Request) -> web.Response:
+        """The sign-in page as the transaction stands now."""
+        transaction = await self._look(request)
+        return await self._show(request, transaction)
+
+    async def _show(
+        self,
+        request: web.Request,
+        transaction: Transaction,
+        problem: views.FieldProblem | None = None,
+        typed: str = "",
+    ) -> web.Response:
+        tenant = await handlers.find_tenant(self.wsfed, transaction.tenant)
+        application = next(a for a in tenant.configured.applications if a.id == transaction.application)
+        first = views.Method(application.first_method)
+        view = views.SignIn(
+            txn=transaction.id,
+            csrf=self.csrf.token(BROWSER_COOKIE.read(request) or "", transaction.id),
+            state=views.State.START,
+            version=self._version(transaction),
+            organisation=tenant.configured.name,
+            application=application.name,
+            account=transaction.hint or None,
+            typed=typed,
+            problem=problem,
+            methods=(first, *(m for m in views.Method if m is not first)),
+            start_url=self.settings.start_url,
+        )
+        view = self._with_challenge(view, transaction)
+        return self.pages.sign_in(request, view, lang=_language(transaction))
+
+    def _with_challenge(self, view: views.SignIn, transaction: Transaction) -> views.SignIn:
+        state, challenge = self._page_state(transaction), transaction.challenge
+        if challenge is None or state not in views.LIVE:
+            return replace(view, state=state)
+        left = challenge.context.expires_at - self.wsfed.clock.now()
+        return replace(
+            view,
+            state=state,
+            code=challenge.code,
+            expires_in=max(0, int(left.total_seconds())),
+            qr=None if challenge.handle is None else _qr(f"{self.wsfed.origin}/key/#q={challenge.handle}"),
+        )
+
+    def _page_state(self, transaction: Transaction) -> views.State:
+        state = transaction.seen_at(self.wsfed.clock.now())
+        if state is State.WAITING and transaction.challenge is not None:
+            by_qr = transaction.challenge.handle is not None
+            return views.State.QR_WAITING if by_qr else views.State.PUSH_WAITING
+        return _PAGE_STATES[state]
+
+    def _version(self, transaction: Transaction) -> int:
+        """Changes whenever the page would look different."""
+        challenge = transaction.challenge.id if transaction.challenge else ""
+        return zlib.crc32(f"{self._page_state(transaction)}/{challenge}/{transaction.hint}".encode())
+
+    # steps 3 and 4
+
+    async def account(self, request: web.Request) -> web.Response:
+        """The user name was typed."""
+        transaction, form = await self._posted(request)
+        typed = form.get("username", "").strip()
+        if not _UPN.fullmatch(typed) or not typed.isprintable():
+            problem = views.FieldProblem.MALFORMED if typed else views.FieldProblem.EMPTY
+            return await self._show(request, transaction, problem, typed[:320] if typed.isprintable() else "")
+        await handlers.name_account(self.wsfed, transaction.id, self._browser(request), typed)
+        return _see(transaction.id)
+
+    async def ask(self, request: web.Request) -> web.Response:
+        """Send a request to the phone, or show a QR code."""
+        transaction, _ = await self._posted(request)
+        method = request.match_info["method"]
+        await handlers.ask_phone(self.wsfed, transaction.id, self._browser(request), method)
+        return _see(transaction.id)
+
+    # step 9
+
+    async def state(self, request: web.Request) -> web.Response:
+        """The state now, for pages whose live stream does not work."""
+        return web.json_response(self._state(await self._look(request)))
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """The live stream: the state at once, then at each change. 204 when nothing more can change."""
+        transaction = await self._look(request)
+        if transaction.state is State.ISSUED:
+            return web.Response(status=204)
+        return await sse.stream(request, self._changes(request, transaction), clock=self.wsfed.clock)
+
+    async def _changes(self, request: web.Request, transaction: Transaction) -> AsyncIterator[sse.Event]:
+        async with self.waker.watching(transaction.id) as woken:
+            told: object = None
+            while True:
+                woken.clear()
+                now = self._state(await self._look(request))
+                if now != told:
+                    told = now
+                    yield sse.Event("state", now)
+                if now["state"] in (views.State.PROVED, views.State.FINISHED):
+                    return
+                try:
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await woken.wait()
+                except TimeoutError:
+                    pass
+
+    def _state(self, transaction: Transaction) -> dict[str, object]:
+        return {"state": self._page_state(transaction), "version": self._version(transaction)}
+
+    # steps 10 and 11
+
+    async def token(self, request: web.Request) -> web.Response:
+        """The token, once; a second post shows that it is finished."""
+        transaction, _ = await self._posted(request)
+        try:
+            form = await handlers.take_token(self.wsfed, transaction.id, BROWSER_COOKIE.read(request))
+        except Conflict as conflict:
+            if conflict.reason in ("finished", "not_proved"):
+                return _see(transaction.id)
+            raise
+        tenant = await handlers.find_tenant(self.wsfed, transaction.tenant)
+        view = views.TokenForm(
+            action=form.action,
+            fields=form.fields,
+            back_url=f"/signin/{transaction.id}",
+            organisation=tenant.configured.name,
+        )
+        return self.pages.token(request, view, lang=_language(transaction))
+
+    # what describes us to Entra
+
+    async def metadata(self, request: web.Request) -> web.Response:
+        """Signed federation metadata of one domain."""
+        tenant, domain = await self._domain(request)
+        document = federation_metadata(
+            issuer=domain.issuer,
+            display_name=tenant.configured.name,
+            passive_url=f"{self.wsfed.origin}/t/{tenant.slug}/wsfed",
+            key=await self.wsfed.keys.current(tenant.slug),
+            next_certificates=await self.wsfed.keys.upcoming(tenant.slug),
+        )
+        return web.Response(body=document, content_type="application/samlmetadata+xml", charset="utf-8")
+
+    async def mex(self, request: web.Request) -> web.Response:
+        """WSDL without any username/password endpoint."""
+        tenant, domain = await self._domain(request)
+        document = mex_document(
+            issuer=domain.issuer, passive_url=f"{self.wsfed.origin}/t/{tenant.slug}/wsfed"
+        )
+        return web.Response(body=document, content_type="text/xml", charset="utf-8")
+
+    async def _domain(self, request: web.Request) -> tuple[Tenant, Domain]:
+        tenant = await handlers.find_tenant(self.wsfed, request.match_info["tenant"])
+        name = request.match_info["domain"].lower()
+        for domain in tenant.configured.domains:
+            if domain.name == name:
+                return tenant, domain
+        raise NotFound("This organisation has no such domain.", remedy="Check the federation settings.")
+
+    # common to all
+
+    async def _look(self, request: web.Request) -> Transaction:
+        self._offer_start(request)
+        return await handlers.look(
+            self.wsfed, request.match_info["transaction"], BROWSER_COOKIE.read(request)
+        )
+
+    async def _posted(self, request: web.Request) -> tuple[Transaction, dict[str, str]]:
+        """The transaction of a form that came from our own page in the same browser."""
+        transaction = await self._look(request)
+        form = await inputs.form(request)
+        self.csrf.check(request, form.get(Csrf.FIELD), BROWSER_COOKIE.read(request), transaction.id)
+        return transaction, form
+
+    def _browser(self, request: web.Request) -> Browser:
+        return Browser(
+            secret=BROWSER_COOKIE.read(request) or "",
+            address=inputs.client_address(request, self.proxies),
+            place="",
+            agent=browser_in_words(request.headers.get("User-Agent", "")),
+        )
+
+    def _offer_start(self, request: web.Request) -> None:
+        request[problems.WAY_ON] = problems.Link(self.settings.start_url, "Microsoft 365")
+
+
+_PAGE_STATES = {
+    State.STARTED: views.State.START,
+    State.DENIED: views.State.DENIED,
+    State.NOT_ME: views.State.NOT_ME,
+    State.EXPIRED: views.State.EXPIRED,
+    State.SUPERSEDED: views.State.SUPERSEDED,
+    State.WRONG_CODE: views.State.EXPIRED,
+    State.LIMITED: views.State.NEUTRAL,
+    State.PROVED: views.State.PROVED,
+    State.ISSUED: views.State.FINISHED,
+}
+
+
+async def _parameters(request: web.Request) -> list[tuple[str, str]]:
+    """Query or form as pairs, doubles kept. Raises BadInput for what is not UTF-8, TooLarge for a large body."""
+    if request.method == "POST":
+        if request.content_type != "application/x-www-form-urlencoded":
+            raise BadInput("This needs a form.")
+        raw = (await inputs.read_body(request)).decode("ascii", errors="replace")
+    else:
+        raw = request.raw_path.partition("?")[2]
+    try:
+        return parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=4 * MAXIMUM_PARAMETERS)
+    except ValueError as error:
+        raise BadInput("The request's parameters can't be read.", code="parameter_garbled") from error
+
+
+def _see(transaction: str) -> web.Response:
+    return web.Response(status=303, headers={"Location": f"/signin/{transaction}"})
+
+
+def _language(transaction: Transaction) -> str | None:
+    locale = transaction.request.locale
+    return language.from_tag(locale) if locale else None
+
+
+def _qr(text: str) -> views.Qr:
+    """A QR code as one path, a module a unit (ISO/IEC 18004; level M: it is read from a screen)."""
+    code = segno.make(text, error="m", micro=False)
+    path = []
+    for y, row in enumerate(code.matrix):
+        x = 0
+        while x < len(row):
+            if row[x]:
+                end = x
+                while end < len(row) and row[end]:
+                    end += 1
+                path.append(f"M{x} {y}h{end - x}v1h-{end - x}z")
+                x = end
+            else:
+                x += 1
+    return views.Qr(modules=len(code.matrix), path="".join(path))

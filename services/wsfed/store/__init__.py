@@ -1,0 +1,16 @@
+"""wsfed's collections. Nobody else reads them.
+
+| collection | one document is | outbox |
+|---|---|---|
+| transactions | a sign-in transaction, from Entra's request to the token | yes |
+| tenants, accounts, invitations, devices | projections of admin's and approval's events | no |
+| signing_keys | a tenant's token-signing key, its private half sealed | no |
+| issuances | an issuance record; its id is `stream/number` | no |
+"""
+
+from services.wsfed.store.directory import StoredDirectory
+from services.wsfed.store.issuances import StoredIssuances
+from services.wsfed.store.keys import StoredSigningKeys
+from services.wsfed.store.transactions import StoredTransactions
+
+__all__ = ["StoredDirectory", "StoredIssuances", "StoredSigningKeys", "StoredTransactions"]

@@ -1,0 +1,138 @@
+"""What wsfed knows of tenants, accounts, invitations and devices: projections, newest version only.
+
+Ids carry the tenant, so a document of one tenant cannot be found under another. Removed things stay as
+tombstones: a message that arrives late must not bring them back.
+"""
+
+from typing import Any
+
+from services.wsfed.domain.trust import Invitation, TrustedDevice
+from services.wsfed.ports import Account, Tenant
+from shared.contracts.admin import AccountStatus, TenantConfigured
+from shared.store.port import Collection, Database, Document, Index
+
+
+class StoredDirectory:
+    """Implements `services.wsfed.ports.Directory`."""
+
+    def __init__(self, database: Database) -> None:
+        self._tenants = database.collection("tenants")
+        self._accounts = database.collection("accounts", indexes=[Index((("tenant", 1), ("upn", 1)))])
+        self._invitations = database.collection("invitations")
+        self._devices = database.collection("devices")
+
+    async def tenant(self, slug: str) -> Tenant | None:
+        found = await self._tenants.find_one({"_id": slug})
+        if found is None:
+            return None
+        return Tenant(slug, TenantConfigured.model_validate(found["configured"]))
+
+    async def account(self, tenant: str, account: str) -> Account | None:
+        return _account(await self._accounts.find_one({"_id": f"{tenant}/{account}"}))
+
+    async def account_by_upn(self, tenant: str, upn: str) -> Account | None:
+        # A removed account's name may have been given to a new one: the living one counts.
+        living = {"$ne": AccountStatus.REMOVED.value}
+        return _account(await self._accounts.find_one({"tenant": tenant, "upn": upn, "status": living}))
+
+    async def invitation(self, tenant: str, invitation: str) -> Invitation | None:
+        found = await self._invitations.find_one({"_id": f"{tenant}/{invitation}"})
+        if found is None:
+            return None
+        return Invitation(
+            id=invitation,
+            tenant=tenant,
+            account=found["account"],
+            public_key=bytes(found["public_key"]),
+            issued_at=found["issued_at"],
+            expires_at=found["expires_at"],
+            status=found["status"],
+            vouched_for=found.get("vouched_for"),
+        )
+
+    async def device(self, tenant: str, device: str) -> TrustedDevice | None:
+        found = await self._devices.find_one({"_id": f"{tenant}/{device}"})
+        if found is None:
+            return None
+        return TrustedDevice(
+            id=device,
+            tenant=tenant,
+            account=found["account"],
+            public_key=bytes(found["public_key"]),
+            removed=found["removed"],
+        )
+
+    async def keep_tenant(self, slug: str, configured: TenantConfigured) -> bool:
+        fields = {"configured": configured.model_dump(mode="json")}
+        return await _keep(self._tenants, slug, configured.version, fields)
+
+    async def keep_account(self, account: Account, version: int) -> bool:
+        return await _keep(
+            self._accounts,
+            f"{account.tenant}/{account.id}",
+            version,
+            {
+                "tenant": account.tenant,
+                "account": account.id,
+                "upn": account.upn,
+                "immutable_id": account.immutable_id,
+                "status": account.status.value,
+            },
+        )
+
+    async def keep_invitation(self, invitation: Invitation, version: int) -> bool:
+        return await _keep(
+            self._invitations,
+            f"{invitation.tenant}/{invitation.id}",
+            version,
+            {
+                "account": invitation.account,
+                "public_key": invitation.public_key,
+                "issued_at": invitation.issued_at,
+                "expires_at": invitation.expires_at,
+                "status": invitation.status,
+            },
+        )
+
+    async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
+        after = await self._invitations.update(
+            {"_id": f"{tenant}/{invitation}", "vouched_for": {"$in": [None, device]}},
+            {"$set": {"vouched_for": device}},
+        )
+        return after is not None
+
+    async def keep_device(self, device: TrustedDevice, version: int) -> bool:
+        # A removed phone never comes back under its id, whatever version approval claims.
+        return await _keep(
+            self._devices,
+            f"{device.tenant}/{device.id}",
+            version,
+            {"account": device.account, "public_key": device.public_key, "removed": device.removed},
+            unless={"removed": {"$ne": True}},
+        )
+
+
+async def _keep(
+    collection: Collection,
+    document_id: str,
+    version: int,
+    fields: dict[str, Any],
+    *,
+    unless: dict[str, Any] | None = None,
+) -> bool:
+    """Accept a higher version only. False when what is kept is as new or newer."""
+    where = {"_id": document_id, "version": {"$lt": version}, **(unless or {})}
+    after = await collection.update(where, {"$set": {**fields, "version": version}}, upsert=True)
+    return after is not None
+
+
+def _account(found: Document | None) -> Account | None:
+    if found is None:
+        return None
+    return Account(
+        found["tenant"],
+        found["account"],
+        found["upn"],
+        found["immutable_id"],
+        AccountStatus(found["status"]),
+    )

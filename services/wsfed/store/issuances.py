@@ -1,0 +1,46 @@
+"""Issuance records: what was issued, to whom, why; durable before the token is signed."""
+
+from dataclasses import asdict
+
+from services.wsfed.ports import Issuance
+from shared.store.port import Database, Index
+from shared.store.sequencer import Sequencer
+
+
+class StoredIssuances:
+    """Implements `services.wsfed.ports.IssuanceLog`."""
+
+    def __init__(self, database: Database, stream: str) -> None:
+        collection = database.collection(
+            "issuances", indexes=[Index((("tenant", 1), ("account", 1), ("issued_at", -1)))]
+        )
+        self._sequencer = Sequencer(collection, stream)
+
+    async def append(self, issuance: Issuance) -> None:
+        transaction = issuance.transaction
+        proof, authentication = transaction.proof, transaction.authentication
+        assert proof is not None
+        assert authentication is not None
+        await self._sequencer.append(
+            {
+                "tenant": transaction.tenant,
+                "application": transaction.application,
+                "account": issuance.account.id,
+                "upn": issuance.account.upn,
+                "immutable_id": issuance.account.immutable_id,
+                "transaction": transaction.id,
+                "client_request_id": transaction.request.correlation,
+                "assertion_id": issuance.assertion_id,
+                "issuer": issuance.issuer,
+                "key_id": issuance.key_id,
+                "issued_at": issuance.issued_at,
+                "method": authentication.method.value,
+                "user_verified": authentication.user_verified,
+                "authenticated_at": authentication.authenticated_at,
+                "proof": asdict(proof),
+            }
+        )
+
+    async def flush(self) -> None:
+        """For shutdown: nothing may stay unwritten."""
+        await self._sequencer.flush()

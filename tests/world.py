@@ -1,0 +1,85 @@
+"""The services in one process without a socket: memory bus, memory databases, a clock that is moved by hand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deploy.local.platform import make_keys
+from shared.bus.memory import MemoryBus
+from shared.clock import ManualClock
+from shared.contracts import SERVICES, Message
+from shared.contracts.envelope import PacketSigner
+from shared.crypto.keys import load_service_key, load_trusted_keys
+from shared.ids import SeededIds
+from shared.run import Platform, Service
+from shared.settings import Settings
+from shared.store.memory import MemoryDatabase
+from shared.store.outbox import Relay
+from shared.store.port import Database
+
+START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+
+
+@dataclass
+class World:
+    """What the services run on, and handles for a test to look behind them."""
+
+    clock: ManualClock
+    ids: SeededIds
+    bus: MemoryBus
+    platform: Platform
+    databases: dict[str, MemoryDatabase] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+
+    async def start(self, *builds: Callable[[Platform], Service]) -> None:
+        """Wire services and let them consume. Background loops are not started: a test takes their steps itself."""
+        for build in builds:
+            service = build(self.platform)
+            self.services[service.name] = service
+            for step in service.on_start:
+                await step()
+            await self.bus.consume(service.name, service.handlers)
+
+    async def settle(self) -> None:
+        """Until every message that can be delivered now is."""
+        before = -1
+        while before != (count := sum(len(d.operations) for d in self.databases.values())):
+            before = count
+            for service in self.services.values():
+                await service.relay.settle(self.bus.drain)
+
+    def signer(self, service: str) -> PacketSigner:
+        """Signs as that service: for taken-over services."""
+        key = load_service_key(self.platform.settings.keys / f"{service}.key")
+        return PacketSigner(service, key, self.clock, self.ids)
+
+    async def say(self, service: str, message: Message, tenant: str = "contoso") -> None:
+        """A message of that service, past its outbox."""
+        await self.bus.publish([self.signer(service).packet(message, tenant=tenant)])
+
+    def documents(self, service: str, collection: str) -> list[dict[str, Any]]:
+        """All documents of a collection."""
+        found = self.databases[service].collection(collection)
+        return list(found._documents.values())  # type: ignore[attr-defined]
+
+
+def make_world(folder: Path, seed: str = "world") -> World:
+    """A fresh world with keys of its own."""
+    ids, clock = SeededIds(seed), ManualClock(START)
+    settings = Settings(keys=folder / "keys", bus_url="memory:")
+    make_keys(settings, ids)
+    trusted = load_trusted_keys(settings.keys / "trusted.json")
+    assert set(trusted) == set(SERVICES)
+    bus = MemoryBus(trusted, clock)
+    databases: dict[str, MemoryDatabase] = {}
+
+    def open_database(service: str, relay: Relay) -> Database:
+        databases[service] = MemoryDatabase(clock=clock, listener=relay)
+        return databases[service]
+
+    platform = Platform(
+        clock=clock, ids=ids, bus=bus, trusted=trusted, open_database=open_database, settings=settings
+    )
+    return World(clock, ids, bus, platform, databases)
