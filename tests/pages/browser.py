@@ -1,0 +1,150 @@
+"""A server that shows sample pages through the real middleware, and a Chromium to look at them."""
+
+import asyncio
+import dataclasses
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from aiohttp import web
+from playwright.sync_api import Browser, sync_playwright
+
+from services.wsfed.pages import SignInPages
+from services.wsfed.pages.views import SignIn, State, TokenForm
+from shared.clock import SystemClock
+from shared.errors import BadInput
+from shared.ids import SeededIds
+from shared.web.inputs import form
+from shared.web.server import WebSettings, make_app, serve
+from shared.web.sse import Event, stream
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+    "--disable-lcd-text",
+]  # fmt: skip
+START = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+
+
+class Shown:
+    """What the sample server shows now, and what was posted to it. Tests set it; pages read it."""
+
+    def __init__(self) -> None:
+        self.view: SignIn | None = None
+        self.token: TokenForm | None = None
+        self.lang: str | None = None
+        self.posts: list[tuple[str, Mapping[str, str]]] = []
+        self.on_post: Callable[[str, Mapping[str, str]], None] = lambda action, fields: None
+        self.streams = True
+        self.origin = ""
+        self._changed: list[asyncio.Event] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def set(self, view: SignIn) -> None:
+        """Show that view and wake the pages that listen."""
+        self.view = view
+        if self._loop:
+            for event in self._changed:
+                self._loop.call_soon_threadsafe(event.set)
+
+    def become(self, state: State, **more: object) -> None:
+        """The same transaction, one version later, in that state."""
+        assert self.view is not None
+        self.set(dataclasses.replace(self.view, state=state, version=self.view.version + 1, **more))  # type: ignore[arg-type]
+
+    def routes(self, pages: SignInPages) -> list[web.RouteDef]:
+        async def page(request: web.Request) -> web.StreamResponse:
+            assert self.view is not None
+            return pages.sign_in(request, self.view, lang=self.lang)
+
+        async def state(request: web.Request) -> web.StreamResponse:
+            assert self.view is not None
+            return web.json_response({"state": self.view.state.value, "version": self.view.version})
+
+        async def events(request: web.Request) -> web.StreamResponse:
+            if not self.streams:
+                raise web.HTTPNotFound
+            event = asyncio.Event()
+            self._loop = asyncio.get_running_loop()
+            self._changed.append(event)
+
+            async def source():  # type: ignore[no-untyped-def]
+                while self.view is not None:
+                    yield Event("state", {"state": self.view.state.value, "version": self.view.version})
+                    await event.wait()
+                    event.clear()
+
+            return await stream(request, source(), clock=SystemClock())
+
+        async def posted(request: web.Request) -> web.StreamResponse:
+            fields = await form(request)
+            action = request.match_info["action"]
+            self.posts.append((action, fields))
+            self.on_post(action, fields)
+            if action == "token" and self.token is not None:
+                return pages.token(request, self.token, lang=self.lang)
+            raise web.HTTPSeeOther(f"/signin/{request.match_info['txn']}")
+
+        async def received(request: web.Request) -> web.StreamResponse:
+            self.posts.append(("login.srf", await form(request)))
+            return web.Response(
+                text="<!doctype html><title>Received</title><h1>Received</h1>", content_type="text/html"
+            )
+
+        async def problem(request: web.Request) -> web.StreamResponse:
+            raise BadInput("A parameter was sent twice.")
+
+        return [
+            web.get("/signin/{txn}", page),
+            web.get("/signin/{txn}/state", state),
+            web.get("/signin/{txn}/events", events),
+            web.post("/signin/{txn}/{action}", posted),
+            web.post("/login.srf", received),
+            web.get("/problem", problem),
+        ]
+
+
+@contextmanager
+def sample_server() -> Iterator[Shown]:
+    """Serve on a free port of 127.0.0.1 in a thread of its own."""
+    shown = Shown()
+    pages = SignInPages()
+    loop = asyncio.new_event_loop()
+    ready = threading.Event()
+    stop = asyncio.Event()
+
+    async def main() -> None:
+        settings = WebSettings(origin="http://localhost:8365", coop="unsafe-none")
+        app = make_app(pages.pages, settings, clock=SystemClock(), ids=SeededIds("pages"))
+        app.add_routes(shown.routes(pages))
+        runner, port = await serve(app, "127.0.0.1", 0)
+        shown.origin = f"http://localhost:{port}"
+        ready.set()
+        await stop.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
+    thread.start()
+    assert ready.wait(10), "the sample server did not start"
+    try:
+        yield shown
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(15)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A fresh headless Chromium (guide: playwright with the system's own)."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+__all__ = ["Shown", "chromium", "json", "sample_server"]
