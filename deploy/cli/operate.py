@@ -1,0 +1,94 @@
+"""`blok365 migrate`, `keys`, `seed`."""
+
+import asyncio
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from deploy.cli import output
+from deploy.cli.session import open_platform, told, with_admin
+from deploy.cli.tenants import InTenant
+from services.admin import handlers
+from services.admin.handlers import Admin, NewAccount
+from shared.contracts import SERVICES
+from shared.crypto.keys import make_service_keys
+from shared.errors import BadInput
+from shared.ids import SystemIds
+from shared.run import Platform, Service
+from shared.store.sealing import make_sealing_key
+
+FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia", "Donald", "Frances", "Tony")
+LAST_NAMES = ("Almeida", "Berg", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haas", "Ito", "Jansen")
+
+
+def services(platform: Platform) -> Iterator[Service]:
+    """Every service that this tree holds, wired and not running."""
+    for name in SERVICES:
+        if importlib.util.find_spec(f"services.{name}") is None:
+            continue
+        if importlib.util.find_spec(f"services.{name}.app") is not None:
+            yield importlib.import_module(f"services.{name}.app").build(platform)
+
+
+def migrate(context: typer.Context) -> None:
+    """Build the indexes that are missing in the databases of all services. Safe to repeat and to interrupt."""
+
+    async def run() -> list[str]:
+        built: list[str] = []
+        for service in services(open_platform(context.obj.settings())):
+            try:
+                built += await service.database.migrate()
+            finally:
+                await service.database.close()
+        return built
+
+    built = told(context.obj, lambda: asyncio.run(run()))
+    for name in built:
+        output.line(name)
+    output.line(f"{len(built)} indexes built." if built else "Nothing to build.")
+
+
+def keys(context: typer.Context) -> None:
+    """Make the services' signing keys and sealing keys that are missing. Existing ones are kept.
+
+    Each service gets `<service>.key`, `<service>.seal` and everybody's `trusted.json`, and no other's files.
+    """
+
+    def make() -> None:
+        folder = context.obj.settings().keys
+        make_service_keys(folder, SERVICES, SystemIds())
+        for service in SERVICES:
+            make_sealing_key(folder / f"{service}.seal", SystemIds())
+        output.line(f"Keys of {', '.join(SERVICES)} in {folder}.")
+
+    told(context.obj, make)
+
+
+def seed(
+    context: typer.Context,
+    tenant: InTenant,
+    people: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many.")],
+) -> None:
+    """Make many accounts for a demo or a measurement: person000001@<the tenant's first domain> and so on.
+
+    Those that exist are left as they are. A running admin process tells the other services, 200 a second.
+    """
+
+    async def work(admin: Admin) -> int:
+        found = await handlers.show_tenant(admin, tenant)
+        if not found.domains:
+            raise BadInput(f"{tenant} has no domain.", remedy="Run `blok365 domain add` first.")
+        return await handlers.create_accounts(admin, tenant, _people(people, found.domains[0].name))
+
+    output.line(f"{with_admin(context.obj, work)} people in {tenant}.")
+
+
+def _people(count: int, domain: str) -> Iterator[NewAccount]:
+    for number in range(1, count + 1):
+        first = FIRST_NAMES[number % len(FIRST_NAMES)]
+        last = LAST_NAMES[number // len(FIRST_NAMES) % len(LAST_NAMES)]
+        name = f"person{number:06d}"
+        yield NewAccount(f"{name}@{domain}", first, f"{last} {number}", f"{name}@mail.example")

@@ -1,0 +1,138 @@
+"""`blok365 person`."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from deploy.cli import output
+from deploy.cli.session import with_admin
+from deploy.cli.tenants import InTenant, Json
+from services.admin import handlers
+from services.admin.domain import Account
+from services.admin.handlers import Admin, InvitationLink, NewAccount
+from shared.clock import iso_millis
+from shared.contracts.admin import AccountStatus
+
+people = typer.Typer(no_args_is_help=True, help="People of a tenant, and their invitations.")
+
+Who = Annotated[str, typer.Argument(help="User name (or account id).")]
+
+
+@people.command("add")
+def add(
+    context: typer.Context,
+    upn: Annotated[str, typer.Argument(help="The new Microsoft 365 user name.")],
+    tenant: InTenant,
+    first: Annotated[str, typer.Option(help="First name.")],
+    last: Annotated[str, typer.Option(help="Last name.")],
+    email: Annotated[str, typer.Option(help="Where the registration goes; may be a private address.")],
+    display: Annotated[str, typer.Option(help="Display name; first and last name unless given.")] = "",
+    invite: Annotated[bool, typer.Option(help="Make an invitation link at once.")] = True,
+    json: Json = False,
+) -> None:
+    """Make an account, and print its invitation link (the only time that it is seen)."""
+
+    async def work(admin: Admin) -> tuple[Account, InvitationLink | None]:
+        account = await handlers.create_account(admin, tenant, NewAccount(upn, first, last, email, display))
+        return account, (await handlers.invite(admin, tenant, account.id)) if invite else None
+
+    account, link = with_admin(context.obj, work)
+    if json:
+        output.as_json(_plain(account) | (_plain_link(link) if link else {}))
+        return
+    output.line(f"{account.upn} is {account.status.value}.")
+    if link:
+        _print_link(link)
+
+
+@people.command("invite")
+def invite(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
+    """Make a new invitation link and withdraw the one before. It is printed once and kept nowhere."""
+    link = with_admin(context.obj, lambda admin: handlers.invite(admin, tenant, who))
+    if json:
+        output.as_json(_plain_link(link))
+    else:
+        _print_link(link)
+
+
+@people.command("list")
+def list_people(
+    context: typer.Context,
+    tenant: InTenant,
+    status: Annotated[AccountStatus | None, typer.Option(help="Only these.")] = None,
+    limit: Annotated[int, typer.Option(help="1 to 200.")] = 50,
+    cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
+    json: Json = False,
+) -> None:
+    """People in the order of their user names."""
+    page = with_admin(
+        context.obj,
+        lambda admin: handlers.list_accounts(admin, tenant, cursor=cursor, limit=limit, status=status),
+    )
+    if json:
+        output.as_json({"people": [_plain(a) for a in page.accounts], "cursor": page.cursor})
+        return
+    output.table(
+        ("user name", "name", "status", "e-mail"),
+        [(a.upn, a.display_name, a.status.value, a.email) for a in page.accounts],
+    )
+    if page.cursor:
+        typer.echo(f"More: --cursor {page.cursor}", err=True)
+
+
+@people.command("show")
+def show(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
+    """One person."""
+    account = with_admin(context.obj, lambda admin: handlers.show_account(admin, tenant, who))
+    if json:
+        output.as_json(_plain(account))
+    else:
+        output.fields([(name.replace("_", " "), str(value)) for name, value in _plain(account).items()])
+
+
+@people.command("suspend")
+def suspend(context: typer.Context, who: Who, tenant: InTenant) -> None:
+    """No sign-in until resumed."""
+    _print_status(with_admin(context.obj, lambda admin: handlers.suspend(admin, tenant, who)))
+
+
+@people.command("resume")
+def resume(context: typer.Context, who: Who, tenant: InTenant) -> None:
+    """End a suspension."""
+    _print_status(with_admin(context.obj, lambda admin: handlers.resume(admin, tenant, who)))
+
+
+@people.command("remove")
+def remove(
+    context: typer.Context,
+    who: Who,
+    tenant: InTenant,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove an account for good; its user name is free again."""
+    if not yes:
+        typer.confirm(f"Remove {who} for good?", abort=True)
+    _print_status(with_admin(context.obj, lambda admin: handlers.remove(admin, tenant, who)))
+
+
+def _print_status(account: Account) -> None:
+    output.line(f"{account.upn} is {account.status.value}.")
+
+
+def _print_link(link: InvitationLink) -> None:
+    if output.is_terminal():
+        output.line(f"Good until {iso_millis(link.invitation.expires_at)}, once, shown only now:")
+    output.line(link.url)
+    output.qr(link.url)
+
+
+def _plain(account: Account) -> dict[str, Any]:
+    return asdict(account) | {
+        "status": account.status.value,
+        "created_at": iso_millis(account.created_at),
+    }
+
+
+def _plain_link(link: InvitationLink) -> dict[str, Any]:
+    return {"link": link.url, "expires_at": iso_millis(link.invitation.expires_at)}

@@ -1,0 +1,134 @@
+"""One command's work: a platform without a bus, admin's handlers, and faults told in one line."""
+# ruff: noqa: ARG002 - NoBus takes what a bus takes and uses none of it
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+import typer
+from pydantic import ValidationError
+
+from services.admin.app import wire
+from services.admin.handlers import Admin
+from shared.bus.port import Handlers
+from shared.clock import SystemClock
+from shared.contracts.envelope import Packet
+from shared.crypto.keys import load_trusted_keys
+from shared.errors import Blok365Error, Unavailable
+from shared.ids import SystemIds
+from shared.run import Platform
+from shared.settings import Settings
+from shared.store.mongo import MongoDatabase
+from shared.store.outbox import Relay
+from shared.store.port import Database
+
+T = TypeVar("T")
+
+
+class NoBus:
+    """Confirms nothing, so every packet stays in its outbox for the running admin process to send."""
+
+    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
+        return frozenset()
+
+    async def consume(self, service: str, handlers: Handlers) -> None:
+        return None
+
+    async def hint(self, topic: str, key: str) -> None:
+        return None
+
+    async def on_hint(self, topic: str, wake: Callable[[str], None]) -> None:
+        return None
+
+    async def stop(self) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Options:
+    """What stands before the command."""
+
+    var: Path
+    debug: bool
+
+    def settings(self) -> Settings:
+        """`BLOK365_*`; without them, what `make run` uses in its folder `var`."""
+        given: dict[str, Any] = {}
+        if "BLOK365_KEYS" not in os.environ:
+            given["keys"] = self.var / "keys"
+        if "BLOK365_MONGO_URL" not in os.environ:
+            with suppress(OSError, ValueError):
+                port = int((self.var / "mongo" / "port").read_text())
+                given["mongo_url"] = f"mongodb://127.0.0.1:{port}/?replicaSet=rs0&directConnection=true"
+        if "BLOK365_ORIGIN" not in os.environ and (port_set := os.environ.get("BLOK365_PORT")):
+            given["origin"] = f"http://localhost:{port_set}"
+        return Settings(**given)
+
+
+def open_platform(settings: Settings) -> Platform:
+    """A platform on MongoDB without a bus. Raises Unavailable when the keys are not there."""
+    clock, ids = SystemClock(), SystemIds()
+
+    def open_database(service: str, relay: Relay) -> Database:
+        name = f"{settings.database_prefix}_{service}"
+        return MongoDatabase(settings.mongo_url, name, clock=clock, listener=relay)
+
+    try:
+        trusted = load_trusted_keys(settings.keys / "trusted.json")
+    except OSError as error:
+        raise Unavailable(
+            f"No keys in {settings.keys}.", remedy="Run `blok365 keys`, or name the folder in BLOK365_KEYS."
+        ) from error
+    return Platform(
+        clock=clock, ids=ids, bus=NoBus(), trusted=trusted, open_database=open_database, settings=settings
+    )
+
+
+def with_admin(options: Options, work: Callable[[Admin], Awaitable[T]]) -> T:
+    """What `work` returns, given admin's handlers on the real database. Ends the program on a fault."""
+
+    async def run() -> T:
+        wired = wire(open_platform(options.settings()))
+        try:
+            # Without its unique indexes the database would keep two accounts of one name.
+            await wired.service.database.check()
+            return await work(wired.admin)
+        finally:
+            await wired.service.database.close()
+
+    return told(options, lambda: asyncio.run(run()))
+
+
+def told(options: Options, work: Callable[[], T]) -> T:
+    """What `work` returns; a fault becomes one line on standard error and exit code 1."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        return work()
+    except Blok365Error as error:
+        line = f"{str(error).rstrip('.')}. {error.remedy}"
+        if isinstance(error, Unavailable):
+            line += f" MongoDB is looked for at {_place(options)}, keys in {options.settings().keys}."
+    except ValidationError as error:
+        line = "; ".join(
+            f"BLOK365_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
+        )
+    except OSError as error:
+        line = f"{error.filename or 'file'}: {error.strerror or error}"
+    except Exception as error:
+        if options.debug:
+            raise
+        line = f"{type(error).__name__}: {error} (--debug shows where)"
+    typer.echo(f"blok365: {' '.join(line.split())}", err=True)
+    raise typer.Exit(1)
+
+
+def _place(options: Options) -> str:
+    """Host and port of MongoDB, never its user and password."""
+    return urlsplit(options.settings().mongo_url).netloc.rpartition("@")[2] or "?"

@@ -1,0 +1,99 @@
+"""`blok365 tenant`, `app`, `domain`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from deploy.cli import output
+from deploy.cli.session import with_admin
+from services.admin import handlers
+from services.admin.domain import Tenant
+
+tenants = typer.Typer(no_args_is_help=True, help="Organisations.")
+applications = typer.Typer(no_args_is_help=True, help="Applications that people sign in to.")
+domains = typer.Typer(no_args_is_help=True, help="Domains that Entra federates to us.")
+
+InTenant = Annotated[
+    str, typer.Option("--tenant", "-t", envvar="BLOK365_TENANT", help="Slug of the tenant.", show_envvar=True)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@tenants.command("add")
+def add_tenant(
+    context: typer.Context,
+    slug: Annotated[str, typer.Argument(help="1 to 40 of a-z, 0-9 and hyphen; stands in its URLs for ever.")],
+    name: Annotated[str, typer.Option(help="What people read on the sign-in page.")],
+) -> None:
+    """Make a tenant."""
+    tenant = with_admin(context.obj, lambda admin: handlers.create_tenant(admin, slug, name))
+    output.line(f"Tenant {tenant.slug} ({tenant.name}). Next: blok365 domain add, blok365 app add.")
+
+
+@tenants.command("show")
+def show_tenant(context: typer.Context, slug: str, json: Json = False) -> None:
+    """A tenant with its applications and domains."""
+    tenant = with_admin(context.obj, lambda admin: handlers.show_tenant(admin, slug))
+    if json:
+        output.as_json(_plain(tenant))
+        return
+    output.fields([("tenant", tenant.slug), ("name", tenant.name), ("version", str(tenant.version))])
+    for application in tenant.applications:
+        output.line(
+            f"application {application.name}: session {application.session_hours} h, "
+            f"first method {application.first_method}"
+        )
+    for domain in tenant.domains:
+        output.line(f"domain {domain.name}: issuer {domain.issuer}")
+
+
+@tenants.command("list")
+def list_tenants(context: typer.Context, json: Json = False) -> None:
+    """All tenants (the first 200)."""
+    found = with_admin(context.obj, handlers.list_tenants)
+    if json:
+        output.as_json([_plain(tenant) for tenant in found])
+        return
+    output.table(
+        ("tenant", "name", "domains", "applications"),
+        [
+            (t.slug, t.name, " ".join(d.name for d in t.domains), ", ".join(a.name for a in t.applications))
+            for t in found
+        ],
+    )
+
+
+@applications.command("add")
+def add_application(
+    context: typer.Context,
+    tenant: InTenant,
+    name: Annotated[str, typer.Option(help="What people read on the sign-in page.")] = "Microsoft 365",
+    session_hours: Annotated[int, typer.Option(help="4, 8 or 12.")] = 8,
+    first_method: Annotated[str, typer.Option(help="push or qr.")] = "push",
+) -> None:
+    """Add an application from the template "Microsoft 365"."""
+    made = with_admin(
+        context.obj,
+        lambda admin: handlers.add_application(
+            admin, tenant, name=name, session_hours=session_hours, first_method=first_method
+        ),
+    )
+    output.line(f"Application {made.name}: session {made.session_hours} h, first method {made.first_method}.")
+
+
+@domains.command("add")
+def add_domain(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The domain as it is verified in Entra.")],
+    tenant: InTenant,
+    issuer: Annotated[
+        str | None, typer.Option(help="issuerUri; without it one that is unique in all of Entra.")
+    ] = None,
+) -> None:
+    """Add a domain."""
+    made = with_admin(context.obj, lambda admin: handlers.add_domain(admin, tenant, name, issuer=issuer))
+    output.line(f"Domain {made.name}, issuer {made.issuer}")
+
+
+def _plain(tenant: Tenant) -> dict[str, Any]:
+    return {"tenant": tenant.slug, **tenant.event().model_dump(mode="json", exclude={"removed"})}
