@@ -9,7 +9,7 @@ from deploy.standins.entra.errors import MEANING, Code, EntraError
 from deploy.standins.entra.requests import PendingRequest
 from deploy.standins.entra.settings import Directory, Federations, FederationSettings, User
 from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_response
-from tests.standins.entra_tokens import NOW, Token, certificate_text, once
+from tests.standins.entra_tokens import NOW, Token, certificate_text, once, resigned
 
 UPN_VALUE = "<saml:AttributeValue>ada@contoso.example</saml:AttributeValue>"
 WCTX = "LoginOptions=3&estsredirect=2&estsrequest=rQQIARAA-é<>\"'&amp;%3d+ _"
@@ -81,6 +81,11 @@ def in_response(old: str, new: str) -> Attempt:
 def in_signed(old: str, new: str) -> Attempt:
     """A good assertion changed after it was signed."""
     return Attempt(wresult=Token().response(once(Token().assertion(), old, new)))
+
+
+def in_signed_info(old: str, new: str) -> Attempt:
+    """A SignedInfo that says something else, and is signed with the right key all the same."""
+    return Attempt(wresult=Token().response(resigned(once(Token().assertion(), old, new))))
 
 
 def before_signing(old: str, new: str) -> Attempt:

@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
@@ -161,6 +162,18 @@ class Token:
             "<t:KeyType>http://schemas.xmlsoap.org/ws/2005/05/identity/NoProofKey</t:KeyType>"
             "</t:RequestSecurityTokenResponse>"
         )
+
+
+def resigned(assertion: str, signer: str = "current") -> str:
+    """The assertion with a new SignatureValue over its SignedInfo as it stands; the digest stays."""
+    signed_info = etree.fromstring(assertion).find(".//{http://www.w3.org/2000/09/xmldsig#}SignedInfo")
+    assert signed_info is not None
+    octets = etree.tostring(signed_info, method="c14n", exclusive=True)
+    value = base64.b64encode(key_of(signer, 2048).sign(octets, PKCS1v15(), SHA256())).decode()
+    tag = "<ds:SignatureValue>"
+    rest, _ = cut(assertion, tag, "</ds:SignatureValue>")
+    place = assertion.index(tag)
+    return f"{rest[:place]}{tag}{value}</ds:SignatureValue>{rest[place:]}"
 
 
 def once(text: str, old: str, new: str) -> str:

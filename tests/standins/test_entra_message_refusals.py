@@ -49,6 +49,10 @@ BAD: dict[str, tuple[Code, Callable[[], Attempt]]] = {
     "a half surrogate": (Code.BAD_MESSAGE, lambda: in_response("</t:KeyType>", "\ud800</t:KeyType>")),
     "a NUL": (Code.BAD_MESSAGE, lambda: in_response("</t:KeyType>", "\0</t:KeyType>")),
     "ten megabytes": (Code.BAD_MESSAGE, lambda: in_response(TOKEN_OPEN, " " * 10_000_000 + TOKEN_OPEN)),
+    "more than 256 K characters": (
+        Code.BAD_MESSAGE,
+        lambda: in_response(TOKEN_OPEN, " " * 262_144 + TOKEN_OPEN),
+    ),
     "ten thousand levels": (
         Code.BAD_MESSAGE,
         lambda: posted(wresult=Token().response("<a>" * 10_000 + "</a>" * 10_000)),
@@ -163,6 +167,10 @@ BAD: dict[str, tuple[Code, Callable[[], Attempt]]] = {
     "Lifetime longer than the assertion's": (
         Code.BAD_MESSAGE,
         lambda: in_response("20:59:00.000Z</wsu:Expires>", "20:59:00.001Z</wsu:Expires>"),
+    ),
+    "Lifetime from before the assertion's": (
+        Code.BAD_MESSAGE,
+        lambda: in_response("20:49:00.000Z</wsu:Created>", "20:48:14.999Z</wsu:Created>"),
     ),
     "Lifetime without milliseconds": (
         Code.BAD_MESSAGE,

@@ -25,7 +25,7 @@ def _page(title: str, body: str) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)} - {NAME}</title></head>\n<body>\n"
+        f"<title>{escape(title if title == NAME else f'{title} - {NAME}')}</title></head>\n<body>\n"
         "<p><strong>This is a stand-in for tests. It is not Microsoft, "
         "and nobody should type a password here.</strong></p>\n"
         f"<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
