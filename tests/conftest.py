@@ -30,6 +30,8 @@ from shared.ids import SystemIds
 
 REAL = frozenset({"mongo_url", "mongo_database", "rabbit", "own_mongod", "own_rabbit", "broker"})
 
+PREFIX = "blok365-test-"
+
 # --- sockets ------------------------------------------------------------------------------------------------
 
 _closed = False
@@ -76,9 +78,20 @@ class Run:
     """The folder of one test run and the FIFO that says it goes on. Made by the controlling process."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="blok365-test-"))
+        self._sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._lock = (self.folder / "run.lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         os.mkfifo(self.folder / "alive")
         self._alive = os.open(self.folder / "alive", os.O_RDWR)
+
+    @staticmethod
+    def _sweep() -> None:
+        """Remove the folders of runs that were killed: nobody holds their lock any more."""
+        for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/run.lock"):
+            with contextlib.suppress(OSError), lock.open("r+") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)
 
     def end(self) -> None:
         """Let the parts go, wait until their keepers are gone, remove the folder."""
@@ -87,11 +100,16 @@ class Run:
             with lock.open("r+") as handle:
                 fcntl.flock(handle, fcntl.LOCK_EX)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.close()
+
+
+_run = pytest.StashKey[Run]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.stash[_run] = Run()
+        config.pluginmanager.register(_Workers(), "blok365-workers")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -105,14 +123,6 @@ class _Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["blok365_folder"] = str(node.config.stash[_run].folder)
-
-
-_run = pytest.StashKey[Run]()
-
-
-def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:
-    if not manager.has_plugin("blok365-workers"):
-        manager.register(_Workers(), "blok365-workers")
 
 
 @pytest.fixture(scope="session")
@@ -207,14 +217,20 @@ def rabbit(broker: Broker) -> Iterator[Vhost]:
     broker.management.delete_vhost(name)
 
 
+def _discard(part: Part, folder: Path) -> None:
+    """End a part whose data nobody wants: kill, because stopping in good order takes RabbitMQ seconds."""
+    part.kill()
+    part.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
 def own_mongod(tmp_path: Path) -> Iterator[Part]:
     """A mongod of this test alone, to stop, kill and start. Needs the marker `parts`."""
     with _plainly():
         part = parts.mongod(tmp_path / "own-mongod")
     yield part
-    part.kill()
-    part.stop()
+    _discard(part, tmp_path / "own-mongod")
 
 
 @pytest.fixture
@@ -223,5 +239,4 @@ def own_rabbit(tmp_path: Path) -> Iterator[Broker]:
     with _plainly():
         part = parts.rabbitmq(tmp_path / "own-rabbit")
     yield part
-    part.kill()  # stopping in good order takes seconds
-    part.stop()
+    _discard(part, tmp_path / "own-rabbit")

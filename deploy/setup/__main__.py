@@ -18,6 +18,7 @@ from deploy.setup import node, system
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
+BUILD_LOCK = "requirements/build.txt"
 LOCKS = ("requirements/runtime.txt", "requirements/dev.txt")
 NODE_LOCKS = ("requirements/node.txt",)
 
@@ -39,17 +40,19 @@ def make_venv() -> None:
 
 def install(locks: tuple[str, ...], stamp_name: str) -> None:
     """Pip install exactly what the locks say, unless the stamp says that it was done."""
-    digest = hashlib.sha256(b"".join((ROOT / lock).read_bytes() for lock in locks)).hexdigest()
+    contents = b"".join((ROOT / lock).read_bytes() for lock in (BUILD_LOCK, *locks))
+    digest = hashlib.sha256(contents).hexdigest()
     stamp = VENV / stamp_name
     if PYTHON.exists() and stamp.exists() and stamp.read_text() == digest:
         return
     make_venv()
     say(f"installing {', '.join(locks)}")
-    # --no-deps: the locks are complete, and nothing that they do not name may come in.
-    command: list[str | Path] = [PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+    # --no-deps, --no-build-isolation: the locks are complete, and nothing that they do not name may come in.
+    pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+    subprocess.run([*pip, "-r", ROOT / BUILD_LOCK], check=True, stdin=subprocess.DEVNULL)
     for lock in locks:
-        command += ["-r", ROOT / lock]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        pip += ["-r", ROOT / lock]
+    subprocess.run([*pip, "--no-build-isolation"], check=True, stdin=subprocess.DEVNULL)
     stamp.write_text(digest)
 
 

@@ -179,6 +179,7 @@ async def test_rabbitmq_keeps_confirmed_messages_over_kill(own_rabbit: Broker) -
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         await channel.declare_queue("q", durable=True, arguments={"x-queue-type": "quorum"})
+        await asyncio.to_thread(own_rabbit.flush_declarations)
         message = aio_pika.Message(b"365", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         await channel.default_exchange.publish(message, "q")
         await asyncio.to_thread(own_rabbit.kill)

@@ -39,7 +39,7 @@ def mongod(folder: Path, port: int = 0, *, lifeline: Path | None = None) -> Part
     elif not _forced() and (program := mongo.program()):
         part = mongo.LocalMongod(program, folder, port, lifeline=lifeline)
     elif containers.available(containers.MONGO_IMAGE):
-        part = containers.ContainedMongo(port)
+        part = containers.ContainedMongo(port, lifeline=lifeline)
     else:
         raise PartMissing(
             "No MongoDB: run `make setup` (x86-64 Linux with glibc 2.35: it brings mongod; as root it installs "
@@ -60,7 +60,7 @@ def rabbitmq(folder: Path, port: int = 0, *, lifeline: Path | None = None) -> Br
     elif not _forced() and (programs := rabbit.programs()):
         part = rabbit.LocalRabbit(programs, folder, port, lifeline=lifeline)
     elif containers.available(containers.RABBIT_IMAGE):
-        part = containers.ContainedRabbit(port)
+        part = containers.ContainedRabbit(port, lifeline=lifeline)
     else:
         raise PartMissing(
             "No RabbitMQ: as root run `make setup` or `apt-get install rabbitmq-server`, or set "

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pymongo import MongoClient
@@ -56,8 +57,9 @@ def _container(image: str, ports: Mapping[int, int]) -> "DockerContainer":
 class _Contained:
     """One container: make, start, kill, remove."""
 
-    def __init__(self, name: str, container: "DockerContainer") -> None:
+    def __init__(self, name: str, container: "DockerContainer", lifeline: Path | None) -> None:
         self._name = name
+        self._lifeline = lifeline
         self._container = container
         self._keeper: subprocess.Popen[bytes] | None = None
 
@@ -65,6 +67,7 @@ class _Contained:
         """Start or start again, and wait until `ready()`."""
         if self._keeper is None:
             self._container.start()
+            stdin = subprocess.PIPE if self._lifeline is None else os.open(self._lifeline, os.O_RDONLY)
             self._keeper = subprocess.Popen(
                 [
                     sys.executable,
@@ -76,11 +79,13 @@ class _Contained:
                     REMOVE,
                     self._wrapped.id,
                 ],
-                stdin=subprocess.PIPE,
+                stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+            if self._lifeline is not None:
+                os.close(stdin)
         else:
             self._wrapped.start()
         deadline = time.monotonic() + within
@@ -94,7 +99,9 @@ class _Contained:
 
     def kill(self) -> None:
         """SIGKILL to its first process."""
-        self._wrapped.kill()
+        self._wrapped.reload()
+        if self._wrapped.status == "running":
+            self._wrapped.kill()
         self._wrapped.wait()
 
     def remove(self) -> None:
@@ -102,9 +109,10 @@ class _Contained:
         if self._keeper is not None:
             with contextlib.suppress(Exception):
                 self._container.stop(force=True, delete_volume=True)
-            assert self._keeper.stdin is not None
-            self._keeper.stdin.close()
-            self._keeper.wait(30)
+            self._keeper.kill()  # nothing is left for it to remove
+            self._keeper.wait()
+            if self._keeper.stdin is not None:
+                self._keeper.stdin.close()
             self._keeper = None
 
     def run(self, *command: str) -> str:
@@ -122,11 +130,11 @@ class _Contained:
 class ContainedMongo(Stoppable):
     """mongo:6, listening on the same port inside and outside, so that the set's one member has one address."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, lifeline: Path | None = None) -> None:
         self.port = port or free_port()
         container = _container(MONGO_IMAGE, {self.port: self.port})
         container.with_command(f"--replSet {REPLICA_SET} --port {self.port} --wiredTigerCacheSizeGB 0.25")
-        self._contained = _Contained("MongoDB", container)
+        self._contained = _Contained("MongoDB", container, lifeline)
 
     @property
     def url(self) -> str:
@@ -147,14 +155,14 @@ class ContainedMongo(Stoppable):
 class ContainedRabbit(Broker):
     """rabbitmq:3-management. A fixed host name keeps its node name, and so its data, over kill and start."""
 
-    def __init__(self, port: int = 0, ids: Ids | None = None) -> None:
+    def __init__(self, port: int = 0, *, lifeline: Path | None = None, ids: Ids | None = None) -> None:
         port, management = port or free_port(), free_port()
         password = new_secret(ids or SystemIds())
         login = f"{USER}:{password}@127.0.0.1"
         super().__init__(f"amqp://{login}:{port}/", f"http://{login}:{management}")
         container = _container(RABBIT_IMAGE, {5672: port, 15672: management}).with_kwargs(hostname="blok365")
         container.with_env("RABBITMQ_DEFAULT_USER", USER).with_env("RABBITMQ_DEFAULT_PASS", password)
-        self._contained = _Contained("RabbitMQ", container)
+        self._contained = _Contained("RabbitMQ", container, lifeline)
 
     def start(self) -> None:
         self._contained.start(self.is_ready)
