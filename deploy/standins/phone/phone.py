@@ -1,0 +1,310 @@
+"""`SoftPhone`: a phone as the API sees it."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import rfc8785
+
+from deploy.standins.phone.authenticator import (
+    HONEST,
+    Algorithm,
+    Key,
+    Tamper,
+    assertion,
+    attestation,
+    make_private_key,
+)
+from shared.crypto.enrolment import NewDeviceKey, endorse
+from shared.crypto.keys import key_from_seed
+from shared.ids import Ids, SystemIds, b64u, unb64u
+
+_COOKIE = "__Host-blok365-key"
+_TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+
+class PhoneError(Exception):
+    """The server said no. `code` and `status` are from its problem+json."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(problem.get("code", ""))
+        self.problem = problem
+        super().__init__(f"{status} {self.code}: {problem.get('title', '')}. {problem.get('detail', '')}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to approve. What it is about is in `context`, which is what will be signed."""
+
+    id: str
+    method: str
+    context: str
+    browser_known: bool
+    tries_left: int
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The context's fields."""
+        fields: dict[str, Any] = json.loads(self.context)
+        return fields
+
+    def with_code(self, code: str) -> str:
+        """The context as it is signed (RFC 8785)."""
+        return rfc8785.dumps({**self.facts, "code": code}).decode()
+
+
+class SoftPhone:
+    """One phone with any number of keys; the newest one is used unless `use` chose another.
+
+    `store`: the file that keeps the keys (mode 0600), or None for memory only. `connect`: `http://host:port` to
+    connect to instead of the origin's own name; by default 127.0.0.1 for origins on localhost, because
+    `*.localhost` is known to browsers and not to Python. Close it, or use it with `async with`.
+    """
+
+    def __init__(
+        self,
+        store: Path | None = None,
+        *,
+        connect: str | None = None,
+        ids: Ids | None = None,
+        algorithm: Algorithm = "ES256",
+        counts: bool = True,
+    ) -> None:
+        self._store = store
+        self._connect = connect
+        self._ids = ids or SystemIds()
+        self._algorithm = algorithm
+        self._counts = counts
+        self._http: aiohttp.ClientSession | None = None
+        self._cookies: dict[str, str] = {}
+        """Session token by origin. Kept by hand: a cookie jar refuses Secure cookies over plain http."""
+        self.keys: list[Key] = list(self._load())
+        self._current = len(self.keys) - 1
+        self.last_credential: dict[str, Any] | None = None
+        """What was sent last, for replays."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close connections; keys stay."""
+        if self._http is not None:
+            await self._http.close()
+            self._http = None
+
+    @property
+    def key(self) -> Key:
+        """The key in use. Raises LookupError when none was enrolled."""
+        if not self.keys:
+            raise LookupError("no key yet: enrol first")
+        return self.keys[self._current]
+
+    def use(self, upn: str) -> None:
+        """Use that account's newest key from now on. Raises LookupError."""
+        found = [i for i, key in enumerate(self.keys) if key.upn == upn]
+        if not found:
+            raise LookupError(f"no key for {upn}")
+        self._current = found[-1]
+
+    # enrolment
+
+    async def enrol(self, link: str, *, name: str = "Software phone", tamper: Tamper = HONEST) -> Key:
+        """Make a key for an invitation link `{origin}/key/#i=<invitation>.<seed>` and have it endorsed.
+
+        Raises ValueError (not such a link), PhoneError.
+        """
+        parts = urlsplit(link)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        kind, _, value = parts.fragment.partition("=")
+        invitation, _, seed = value.partition(".")
+        if kind != "i" or not invitation or not seed:
+            raise ValueError("not an invitation link")
+        begun = await self._call(origin, "POST", "/enrolments", {"invitation": invitation})
+        options = begun["options"]
+        key = Key(
+            credential_id=tamper.credential_id or b64u(self._ids.octets(32)),
+            private_key=make_private_key(self._algorithm, self._ids),
+            origin=origin,
+            rp_id=options["rp"]["id"],
+            tenant=begun["tenant"],
+            account=begun["account"],
+            upn=begun["upn"],
+            sign_count=1 if self._counts else 0,
+        )
+        new = NewDeviceKey(key.tenant, key.account, invitation, key.credential_id, key.spki)
+        vouched = tamper.endorsement or endorse(key_from_seed(unb64u(seed)), new)
+        credential = attestation(key, unb64u(options["challenge"]), tamper)
+        body = {"credential": credential, "endorsement": b64u(vouched), "name": name}
+        done = await self._call(origin, "POST", f"/enrolments/{begun['id']}", body)
+        key = replace(key, device=done["device"]["id"])
+        self.keys.append(key)
+        self._current = len(self.keys) - 1
+        self._save()
+        return key
+
+    # session
+
+    async def sign_in(self, *, tamper: Tamper = HONEST) -> None:
+        """Make a session by an assertion. `list` and the others do it when they need one."""
+        key = self._use_key()
+        begun = await self._call(key.origin, "POST", "/sessions/options", {})
+        made = tamper.replay or assertion(key, unb64u(begun["options"]["challenge"]), tamper)
+        self.last_credential = made
+        await self._call(key.origin, "POST", "/sessions", {"id": begun["id"], "credential": made})
+
+    async def sign_out(self) -> None:
+        """End the session."""
+        await self._call(self.key.origin, "DELETE", "/sessions")
+        self._cookies.pop(self.key.origin, None)
+
+    # requests
+
+    async def list(self) -> Sequence[Request]:
+        """Open requests, at most three."""
+        answer = await self._in_session("GET", "/challenges")
+        return [_request(each) for each in answer["challenges"]]
+
+    async def scan(self, text: str) -> Request:
+        """The request behind the text of a QR code, `{origin}/key/#q=<handle>`. Raises ValueError, PhoneError."""
+        parts = urlsplit(text)
+        kind, _, handle = parts.fragment.partition("=")
+        if kind != "q" or not handle:
+            raise ValueError("not a sign-in code")
+        if f"{parts.scheme}://{parts.netloc}" != self.key.origin:
+            raise ValueError(f"that code is of {parts.netloc}, this phone's key is for {self.key.origin}")
+        answer = await self._in_session("POST", "/challenges/by-handle", {"handle": handle})
+        return _request(answer["challenge"])
+
+    async def approve(
+        self, code: str, request: Request | str | None = None, *, tamper: Tamper = HONEST
+    ) -> dict[str, str]:
+        """Approve with the code from the sign-in page; returns the proof.
+
+        `request`: one from `list` or `scan`, its id, or None for the first listed. The proof: `context`,
+        `authenticator_data`, `client_data_json`, `signature`, `public_key` (DER), base64url without padding.
+        Raises LookupError (no such request), PhoneError.
+        """
+        chosen = await self._chosen(request)
+        context = tamper.context or chosen.with_code(code)
+        key = self._use_key()
+        made = tamper.replay or assertion(key, hashlib.sha256(context.encode()).digest(), tamper)
+        self.last_credential = made
+        body = {"context": context, "credential": made}
+        await self._call(key.origin, "POST", f"/challenges/{chosen.id}/approve", body)
+        response = made["response"]
+        return {
+            "context": b64u(context.encode()),
+            "authenticator_data": response["authenticatorData"],
+            "client_data_json": response["clientDataJSON"],
+            "signature": response["signature"],
+            "public_key": b64u(key.spki),
+        }
+
+    async def deny(self, request: Request | str | None = None) -> None:
+        """Say no."""
+        chosen = await self._chosen(request)
+        await self._in_session("POST", f"/challenges/{chosen.id}/deny", {})
+
+    async def not_me(self, request: Request | str | None = None) -> None:
+        """Say no, and that somebody else asked."""
+        chosen = await self._chosen(request)
+        await self._in_session("POST", f"/challenges/{chosen.id}/not-me", {})
+
+    async def _chosen(self, request: Request | str | None) -> Request:
+        if isinstance(request, Request):
+            return request
+        for each in await self.list():
+            if request in (None, each.id):
+                return each
+        raise LookupError("no such request")
+
+    # devices
+
+    async def devices(self) -> Sequence[Mapping[str, Any]]:
+        """The account's phones, as the server lists them."""
+        devices: list[Mapping[str, Any]] = (await self._in_session("GET", "/devices"))["devices"]
+        return devices
+
+    async def remove_device(self, device: str) -> None:
+        """Take one of the account's phones out of use."""
+        await self._in_session("DELETE", f"/devices/{device}")
+
+    # the wire
+
+    async def _in_session(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """A call that needs a session: made first when there is none, and once more when it was over."""
+        origin = self.key.origin
+        if origin in self._cookies:
+            try:
+                return await self._call(origin, method, path, body)
+            except PhoneError as error:
+                if error.status != 401:
+                    raise
+        await self.sign_in()
+        return await self._call(origin, method, path, body)
+
+    async def _call(self, origin: str, method: str, path: str, body: object = None) -> dict[str, Any]:
+        if self._http is None:
+            self._http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=_TIMEOUT)
+        parts = urlsplit(origin)
+        base = self._connect or origin
+        if self._connect is None and (parts.hostname or "").rpartition(".")[2] == "localhost":
+            base = f"{parts.scheme}://127.0.0.1:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        headers = {"Host": parts.netloc, "Origin": origin, "Accept": "application/json"}
+        if origin in self._cookies:
+            headers["Cookie"] = f"{_COOKIE}={self._cookies[origin]}"
+        async with self._http.request(
+            method, f"{base}/key/api{path}", json=body, headers=headers, allow_redirects=False
+        ) as response:
+            self._keep_cookie(origin, response)
+            text = await response.text()
+            if response.status == 204:
+                return {}
+            try:
+                answer = json.loads(text)
+            except ValueError:
+                answer = {"title": f"not JSON: {text[:80]!r}"}
+            if response.status >= 300:
+                raise PhoneError(response.status, answer)
+            return dict(answer)
+
+    def _keep_cookie(self, origin: str, response: aiohttp.ClientResponse) -> None:
+        for header in response.headers.getall("Set-Cookie", []):
+            cookie = SimpleCookie(header).get(_COOKIE)
+            if cookie is not None and cookie.value:
+                self._cookies[origin] = cookie.value
+
+    def _use_key(self) -> Key:
+        """The key with its counter moved on, kept."""
+        self.keys[self._current] = self.key.used()
+        self._save()
+        return self.key
+
+    def _load(self) -> Sequence[Key]:
+        if self._store is None or not self._store.exists():
+            return []
+        return [Key.from_json(stored) for stored in json.loads(self._store.read_text())["keys"]]
+
+    def _save(self) -> None:
+        if self._store is None:
+            return
+        self._store.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._store.with_name(self._store.name + ".new")
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        partial.write_text(json.dumps({"v": 1, "keys": [key.to_json() for key in self.keys]}, indent=1))
+        partial.replace(self._store)
+
+
+def _request(raw: Mapping[str, Any]) -> Request:
+    return Request(raw["id"], raw["method"], raw["context"], raw["browser_known"], raw["tries_left"])

@@ -1,0 +1,184 @@
+"""An account as approval sees it: one aggregate, one document, so that every limit is atomic."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from shared.contracts import Message
+from shared.contracts.admin import AccountStatus
+from shared.contracts.approval import DeviceChanged, Endorsement
+from shared.errors import Blok365Error, Forbidden, Unavailable
+from shared.ids import b64u
+
+
+class State(StrEnum):
+    """Where a challenge stands. Every state but `open` is final."""
+
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    DENIED = "denied"
+    NOT_ME = "not_me"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    WRONG_CODE = "wrong_code"
+    LIMITED = "limited"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One request to a phone. When it ends, what was signed is dropped and a small tombstone stays."""
+
+    id: str
+    transaction: str
+    correlation: str
+    """Correlation id of the sign-in, for the messages that tell of the end."""
+    method: Literal["push", "qr"]
+    context: str
+    """Canonical JSON without the code; empty once the challenge has ended."""
+    expected_digest: bytes
+    """SHA-256 of the context with the right code; empty once the challenge has ended."""
+    browser: str
+    browser_known: bool
+    handle_digest: str | None
+    opened_at: datetime
+    deadline: datetime
+    state: State = State.OPEN
+    tries: int = 0
+    """Wrong codes so far."""
+    quiet: bool = False
+    """No notification may be sent for it: a quota is spent, or push is frozen. It is listed all the same."""
+    ended_at: datetime | None = None
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether it can still be answered."""
+        return self.state is State.OPEN and now < self.deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A phone's key. A removed one stays, so that its credential id is never taken again."""
+
+    id: str
+    version: int
+    credential_id: str
+    """base64url"""
+    cose_key: bytes
+    """The public key as the authenticator sent it (RFC 9052)."""
+    public_key: bytes
+    """The same key, DER SubjectPublicKeyInfo."""
+    sign_count: int
+    name: str
+    enrolled_at: datetime
+    invitation: str
+    endorsement: str
+    """The invitation key's signature, base64url."""
+    backup_eligible: bool
+    backed_up: bool
+    active: bool = True
+
+    def changed(self, account: str) -> DeviceChanged:
+        """The event that tells this device's whole state."""
+        return DeviceChanged(
+            version=self.version,
+            device=self.id,
+            account=account,
+            credential_id=self.credential_id,
+            public_key=b64u(self.public_key),
+            endorsement=Endorsement(kind="invitation", by=self.invitation, signature=self.endorsement),
+            enrolled_at=self.enrolled_at,
+            status="active" if self.active else "removed",
+            name=self.name,
+            backup_eligible=self.backup_eligible,
+            backed_up=self.backed_up,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What admin signed about an invitation, and whether we have spent it."""
+
+    id: str
+    version: int
+    public_key: bytes
+    """Ed25519, 32 octets."""
+    expires_at: datetime
+    status: Literal["open", "used", "withdrawn"]
+    spent_by: str | None = None
+    """The device that was made with it. Ours alone: admin learns it from `DeviceChanged`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Everything that one person's approvals depend on.
+
+    `version` 0 means that admin has not told us about it yet (its invitation came first).
+    """
+
+    tenant: str
+    id: str
+    version: int = 0
+    status: AccountStatus | None = None
+    upn: str = ""
+    display_name: str = ""
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    invitations: Mapping[str, Invitation] = field(default_factory=dict)
+    challenges: Mapping[str, Challenge] = field(default_factory=dict)
+    pushes_known: tuple[datetime, ...] = ()
+    """When notifications were asked for by known browsers since the last success, at most a day back."""
+    pushes_unknown: tuple[datetime, ...] = ()
+    frozen_at: datetime | None = None
+    """Since when "not me" stops notifications for unknown browsers."""
+
+    def with_challenge(self, *challenges: Challenge) -> "Account":
+        return replace(self, challenges={**self.challenges, **{c.id: c for c in challenges}})
+
+    def with_device(self, device: Device) -> "Account":
+        return replace(self, devices={**self.devices, device.id: device})
+
+    def device_of(self, credential_id: str) -> Device | None:
+        """The device with that credential, active or not."""
+        return next((d for d in self.devices.values() if d.credential_id == credential_id), None)
+
+    def check_usable(self) -> None:
+        """Raises Forbidden for a suspended or removed account, Unavailable while its news are under way.
+
+        An account whose phone was enrolled a second ago is still `invited`; the phone has its own chain.
+        """
+        if self.status is None:
+            raise Unavailable("This account is being set up.", remedy="Try again in a moment.")
+        if self.status not in (AccountStatus.ACTIVE, AccountStatus.INVITED):
+            raise Forbidden("This account can't be used now.", code="account")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message that a step sends, and the correlation id that it continues."""
+
+    message: Message
+    correlation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step makes of an account: written as one conditional update, messages in the same write.
+
+    `refusal` is raised to the caller after the write: a wrong code is counted first, then refused.
+    """
+
+    account: Account
+    said: tuple[Said, ...] = ()
+    refusal: Blok365Error | None = None
+
+    def then(self, other: "Step") -> "Step":
+        """The other step after this one, in the same write."""
+        return replace(other, said=(*self.said, *other.said))
+
+
+def active_device(account: Account, device_id: str) -> Device:
+    """The account's device. Raises Forbidden when it was removed."""
+    device = account.devices.get(device_id)
+    if device is None or not device.active:
+        raise Forbidden("This phone was removed.", remedy="Ask your administrator.", code="device_removed")
+    return device

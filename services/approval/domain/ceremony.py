@@ -1,0 +1,196 @@
+"""WebAuthn ceremonies, verified with py_webauthn (Web Authentication Level 3, sections 7.1 and 7.2).
+
+Beyond the library: the two frames it leaves open (crossOrigin), sizes, and keys only of the kinds that wsfed and
+the ledger verify again later. Attestation is not asked for and not believed: it proves no vendor here.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from webauthn import verify_authentication_response, verify_registration_response
+from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography
+from webauthn.helpers.cose import COSEAlgorithmIdentifier
+from webauthn.helpers.structs import CredentialDeviceType
+
+from shared.contracts.approval import Proof
+from shared.errors import BadInput, Forbidden
+from shared.ids import b64u, unb64u
+
+ALGORITHMS = (
+    COSEAlgorithmIdentifier.ECDSA_SHA_256,
+    COSEAlgorithmIdentifier.EDDSA,
+    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
+)
+MAX_FIELD = 16 * 1024
+"""Characters of one base64url field of a credential."""
+MAX_CREDENTIAL_ID = 1023
+"""Octets (section 7.1, step 25)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelyingParty:
+    """Whom the credentials are for: RP ID, and the origins where a ceremony may take place."""
+
+    id: str
+    origins: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedKey:
+    """A new credential whose registration was verified, with user verification.
+
+    Not verified: what kind of device holds it, and that the person was invited.
+    """
+
+    credential_id: str
+    cose_key: bytes
+    public_key: bytes
+    sign_count: int
+    backup_eligible: bool
+    backed_up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedAnswer:
+    """An assertion over `digest` that a device's key made, with user verification.
+
+    Not verified: that the digest is the expected one, that the device is still active, the signature counter.
+    """
+
+    digest: bytes
+    proof: Proof
+    sign_count: int
+    backed_up: bool
+
+
+class Credential:
+    """The JSON form of a PublicKeyCredential as it came in; only its outer shape is known to be right.
+
+    Raises BadInput for anything that is not of that shape.
+    """
+
+    def __init__(self, raw: object, fields: tuple[str, ...]) -> None:
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("response"), Mapping):
+            raise _malformed()
+        response = raw["response"]
+        texts = [raw.get("id"), raw.get("rawId"), *(response.get(name) for name in fields)]
+        if not all(isinstance(text, str) and 0 < len(text) <= MAX_FIELD for text in texts):
+            raise _malformed()
+        try:
+            self.response = {name: unb64u(response[name]) for name in fields}
+            raw_id = unb64u(raw["rawId"])
+        except ValueError as error:
+            raise _malformed() from error
+        if raw["id"] != raw["rawId"] or len(raw_id) > MAX_CREDENTIAL_ID or raw.get("type") != "public-key":
+            raise _malformed()
+        self.id: str = raw["id"]
+        self.json: dict[str, Any] = {
+            "id": self.id,
+            "rawId": self.id,
+            "type": "public-key",
+            "response": {name: response[name] for name in fields},
+        }
+        try:
+            client_data = json.loads(self.response["clientDataJSON"])
+        except (ValueError, RecursionError) as error:
+            raise _malformed() from error
+        if not isinstance(client_data, dict):
+            raise _malformed()
+        # sections 7.1 step 10 and 7.2 step 14: never inside somebody else's frame; the library does not look
+        if client_data.get("crossOrigin", False) is not False or "topOrigin" in client_data:
+            raise Forbidden("This must be done on our own page.", code="assertion")
+
+
+def assertion(raw: object) -> Credential:
+    """The credential of an authentication ceremony (AuthenticatorAssertionResponse)."""
+    return Credential(raw, ("authenticatorData", "clientDataJSON", "signature"))
+
+
+def registration(raw: object) -> Credential:
+    """The credential of a registration ceremony (AuthenticatorAttestationResponse)."""
+    return Credential(raw, ("attestationObject", "clientDataJSON"))
+
+
+def verify_registration(credential: Credential, *, challenge: bytes, rp: RelyingParty) -> VerifiedKey:
+    """Check a new credential. Raises Forbidden: not made here, now, with user verification, or a key we refuse."""
+    try:
+        verified = verify_registration_response(
+            credential=credential.json,
+            expected_challenge=challenge,
+            expected_rp_id=rp.id,
+            expected_origin=list(rp.origins),
+            require_user_verification=True,
+            supported_pub_key_algs=list(ALGORITHMS),
+        )
+        public_key = _spki(verified.credential_public_key)
+    except Exception as error:  # the library parses a stranger's CBOR: anything it raises means no
+        raise Forbidden("This phone's key could not be verified.", code="registration") from error
+    if b64u(verified.credential_id) != credential.id:
+        raise Forbidden("This phone's key could not be verified.", code="registration")
+    return VerifiedKey(
+        credential_id=credential.id,
+        cose_key=verified.credential_public_key,
+        public_key=public_key,
+        sign_count=verified.sign_count,
+        backup_eligible=verified.credential_device_type == CredentialDeviceType.MULTI_DEVICE,
+        backed_up=verified.credential_backed_up,
+    )
+
+
+def verify_answer(
+    credential: Credential, *, cose_key: bytes, challenge: bytes, context: str, rp: RelyingParty
+) -> VerifiedAnswer:
+    """Check an assertion over `challenge`. `context` is kept in the proof. Raises Forbidden (code `assertion`)."""
+    try:
+        verified = verify_authentication_response(
+            credential=credential.json,
+            expected_challenge=challenge,
+            expected_rp_id=rp.id,
+            expected_origin=list(rp.origins),
+            credential_public_key=cose_key,
+            credential_current_sign_count=0,  # checked in the same write that advances it
+            require_user_verification=True,
+        )
+    except Exception as error:  # as above
+        raise Forbidden("This approval could not be verified.", code="assertion") from error
+    return VerifiedAnswer(
+        digest=challenge,
+        proof=Proof(
+            context=context,
+            authenticator_data=b64u(credential.response["authenticatorData"]),
+            client_data_json=b64u(credential.response["clientDataJSON"]),
+            signature=b64u(credential.response["signature"]),
+        ),
+        sign_count=verified.new_sign_count,
+        backed_up=verified.credential_backed_up,
+    )
+
+
+def check_sign_count(known: int, new: int) -> None:
+    """Section 7.2 step 22: the counter goes up, unless the authenticator has none. Raises Forbidden.
+
+    A counter that stands still is a replay or a copied key.
+    """
+    if (known or new) and new <= known:
+        raise Forbidden("This approval was used before.", code="sign_count")
+
+
+def _spki(cose_key: bytes) -> bytes:
+    """DER SubjectPublicKeyInfo of a COSE key of a kind we accept. Raises ValueError and what the library raises."""
+    key = decoded_public_key_to_cryptography(decode_credential_public_key(cose_key))
+    accepted = (
+        (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1))
+        or isinstance(key, ed25519.Ed25519PublicKey)
+        or (isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= 4096)
+    )
+    if not accepted:
+        raise ValueError("a key of a kind that is not accepted")
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _malformed() -> BadInput:
+    return BadInput("This is not a WebAuthn credential.", remedy="Reload the page and try again.")

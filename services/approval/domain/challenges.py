@@ -1,0 +1,212 @@
+"""The life of a challenge: `open -> accepted | denied | not_me | expired | superseded | wrong_code | limited`.
+
+Only `open` can be left. Each function takes the account as it was read and returns the step to write; the store
+writes it only if nobody wrote in between, otherwise the step is computed again from the newer account. So two
+answers at once, or fifty guesses at once, are taken one after the other.
+
+Numbers: guide "Security rules", push. Unknown browsers can spend neither the quota nor the places of known ones:
+otherwise anybody who knows a name could lock its owner out.
+"""
+
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from services.approval.domain.account import Account, Challenge, Said, State, Step, active_device
+from services.approval.domain.ceremony import VerifiedAnswer, check_sign_count
+from shared.contracts.approval import ChallengeAccepted, ChallengeEnded
+from shared.errors import Conflict, Forbidden, Gone, NotFound
+
+MAX_TRIES = 3
+MAX_LISTED = 3
+MAX_SCANNABLE = 20
+"""Open QR challenges of one account: they are never listed, so a flood of them hides nothing."""
+QUOTA = ((timedelta(minutes=10), 3), (timedelta(days=1), 10))
+"""Notifications without a success, for each class of browsers."""
+REMEMBER = timedelta(minutes=30)
+"""Ended challenges stay that long: longer than a late copy of their command is believed."""
+MAX_REMEMBERED = 100
+
+
+def open_challenge(account: Account, challenge: Challenge, now: datetime) -> Step | None:
+    """Add a challenge; an older one of the same browser is superseded. None: it was delivered before."""
+    if challenge.id in account.challenges:
+        return None
+    step = expire(_forget(account, now), now)
+    outstanding = [c for c in step.account.challenges.values() if c.state is State.OPEN]
+    same = [c for c in outstanding if c.browser == challenge.browser]
+    step = step.then(_end(step.account, same, State.SUPERSEDED, now))
+    rivals = [c for c in outstanding if c not in same and c.method == challenge.method]
+    most = MAX_LISTED if challenge.method == "push" else MAX_SCANNABLE
+    if len(rivals) >= most:
+        loser = min([*rivals, challenge], key=lambda c: (c.browser_known, c.opened_at))
+        if loser is challenge or (loser.browser_known and not challenge.browser_known):
+            return step.then(_end(step.account.with_challenge(challenge), [challenge], State.LIMITED, now))
+        step = step.then(_end(step.account, [loser], State.LIMITED, now))
+    if challenge.method == "push":
+        return step.then(_count_push(step.account, challenge, now))
+    return step.then(Step(step.account.with_challenge(challenge)))
+
+
+def _count_push(account: Account, challenge: Challenge, now: datetime) -> Step:
+    """Spend the quota of the browser's class, or keep the request quiet."""
+    asked = account.pushes_known if challenge.browser_known else account.pushes_unknown
+    asked = tuple(at for at in asked if now - at < QUOTA[-1][0])
+    spent = any(sum(now - at < window for at in asked) >= most for window, most in QUOTA)
+    frozen = account.frozen_at is not None and not challenge.browser_known
+    quiet = spent or frozen
+    if not quiet:
+        asked = (*asked, now)
+    account = account.with_challenge(replace(challenge, quiet=quiet))
+    if challenge.browser_known:
+        return Step(replace(account, pushes_known=asked))
+    return Step(replace(account, pushes_unknown=asked))
+
+
+def approve(
+    account: Account, challenge_id: str, device_id: str, answer: VerifiedAnswer, now: datetime
+) -> Step:
+    """Accept, or count a wrong code. The assertion was verified; what it signed is judged here.
+
+    Raises NotFound, Conflict (already answered), Gone (expired), Forbidden (device, account).
+    """
+    challenge = answerable(account, challenge_id, now)
+    account.check_usable()
+    device = active_device(account, device_id)
+    check_sign_count(device.sign_count, answer.sign_count)
+    account = account.with_device(replace(device, sign_count=answer.sign_count, backed_up=answer.backed_up))
+    if not hmac.compare_digest(answer.digest, challenge.expected_digest):
+        return _wrong_code(account, challenge, now)
+    accepted = ChallengeAccepted(
+        challenge=challenge.id,
+        transaction=challenge.transaction,
+        account=account.id,
+        device=device.id,
+        proof=answer.proof,
+    )
+    if challenge.method == "qr":  # another method than push: the person is there, the freeze is over
+        account = replace(account, frozen_at=None)
+    elif challenge.browser_known:
+        account = replace(account, pushes_known=())
+    else:
+        account = replace(account, pushes_unknown=())
+    account = account.with_challenge(_tombstone(challenge, State.ACCEPTED, now))
+    return Step(account, (Said(accepted, challenge.correlation),))
+
+
+def _wrong_code(account: Account, challenge: Challenge, now: datetime) -> Step:
+    counted = replace(challenge, tries=challenge.tries + 1)
+    if counted.tries < MAX_TRIES:
+        left = MAX_TRIES - counted.tries
+        again = f"{left} {'try' if left == 1 else 'tries'} left."
+        refusal = Forbidden(
+            f"That isn't the code on the sign-in page. {again}",
+            remedy="Look at the sign-in page and type the code that it shows now.",
+            code="wrong_code",
+        )
+        return Step(account.with_challenge(counted), refusal=refusal)
+    step = _end(account.with_challenge(counted), [counted], State.WRONG_CODE, now)
+    gone = Gone(
+        "The code was wrong three times. Nothing was approved.",
+        remedy="Ask for a new request on the sign-in page.",
+        code="wrong_code",
+    )
+    return replace(step, refusal=gone)
+
+
+def refuse(account: Account, challenge_id: str, outcome: State, now: datetime) -> Step:
+    """The person says no: `denied` (a slip freezes nothing) or `not_me` (freezes push, and is reported)."""
+    if outcome not in (State.DENIED, State.NOT_ME):
+        raise ValueError(outcome)
+    challenge = answerable(account, challenge_id, now)
+    if outcome is State.NOT_ME:
+        account = replace(account, frozen_at=account.frozen_at or now)
+    return _end(account, [challenge], outcome, now)
+
+
+def expire(account: Account, now: datetime) -> Step:
+    """End what is past its deadline."""
+    late = [c for c in account.challenges.values() if c.state is State.OPEN and now >= c.deadline]
+    return _end(account, late, State.EXPIRED, now)
+
+
+def expired_step(account: Account, now: datetime) -> Step | None:
+    """The sweeper's step: None when nothing is left to end."""
+    step = expire(account, now)
+    return step if step.said else None
+
+
+def listed(account: Account, now: datetime) -> Sequence[Challenge]:
+    """What the phone shows: push only (a QR code must be scanned), known browsers first, then the newest."""
+    found = [c for c in account.challenges.values() if c.method == "push" and c.is_open(now)]
+    found.sort(key=lambda c: (c.browser_known, c.opened_at), reverse=True)
+    return found[:MAX_LISTED]
+
+
+def scanned(account: Account, handle_digest: str, now: datetime) -> Challenge:
+    """The open challenge behind a QR code. Raises Gone."""
+    for challenge in account.challenges.values():
+        if challenge.handle_digest == handle_digest and challenge.is_open(now):
+            return challenge
+    raise Gone(
+        "This code has expired.", remedy="Scan the code that the sign-in page shows now.", code="expired"
+    )
+
+
+def next_deadline(account: Account) -> datetime | None:
+    """When the sweeper must look at this account."""
+    return min((c.deadline for c in account.challenges.values() if c.state is State.OPEN), default=None)
+
+
+def answerable(account: Account, challenge_id: str, now: datetime) -> Challenge:
+    """The challenge, while it can be answered. Raises NotFound, Conflict (accepted), Gone (ended)."""
+    challenge = account.challenges.get(challenge_id)
+    if challenge is None:
+        raise NotFound("There is no such request.", remedy="Look at your list again.")
+    if challenge.state is State.OPEN and now < challenge.deadline:
+        return challenge
+    if challenge.state in (State.OPEN, State.EXPIRED):
+        raise Gone(
+            "This request expired. Nothing was approved.",
+            remedy="Ask for a new one on the sign-in page.",
+            code="expired",
+        )
+    if challenge.state is State.ACCEPTED:
+        raise Conflict("This request was already approved.", remedy="Nothing is left to do.", code="accepted")
+    raise Gone(
+        "This request is over. Nothing was approved.",
+        remedy="Ask for a new one on the sign-in page.",
+        code=challenge.state.value,
+    )
+
+
+def _end(account: Account, challenges: Iterable[Challenge], outcome: State, now: datetime) -> Step:
+    said = []
+    for challenge in challenges:
+        account = account.with_challenge(_tombstone(challenge, outcome, now))
+        ended = ChallengeEnded.model_validate(
+            {
+                "challenge": challenge.id,
+                "transaction": challenge.transaction,
+                "account": account.id,
+                "outcome": outcome.value,
+            }
+        )
+        said.append(Said(ended, challenge.correlation))
+    return Step(account, tuple(said))
+
+
+def _tombstone(challenge: Challenge, state: State, now: datetime) -> Challenge:
+    return replace(challenge, state=state, ended_at=now, context="", expected_digest=b"", handle_digest=None)
+
+
+def _forget(account: Account, now: datetime) -> Account:
+    """Without ended challenges that no late message can name any more."""
+    ended = [c for c in account.challenges.values() if c.ended_at is not None]
+    kept = [c for c in ended if c.ended_at is not None and now - c.ended_at < REMEMBER]
+    kept.sort(key=lambda c: c.opened_at)
+    gone = {c.id for c in ended} - {c.id for c in kept[-MAX_REMEMBERED:]}
+    if not gone:
+        return account
+    return replace(account, challenges={k: c for k, c in account.challenges.items() if k not in gone})

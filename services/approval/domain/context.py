@@ -1,0 +1,51 @@
+"""The text that a phone signs: wsfed's context with the code that the person typed (RFC 8785 JSON)."""
+
+import hashlib
+import json
+from typing import Any
+
+import rfc8785
+
+from shared.errors import BadInput, Conflict
+
+MAX_CONTEXT = 8 * 1024
+MAX_CODE = 12
+
+
+def answer_digest(answer: str, context: str) -> bytes:
+    """SHA-256 of the answer's octets: what the assertion must have signed.
+
+    The answer must be canonical and, without `code`, be the context octet for octet; otherwise the phone showed
+    something else than it signed, or signed for another request. Not verified: that the code is right.
+    Raises BadInput, Conflict (code `other_context`).
+    """
+    octets = answer.encode("utf-8", "surrogatepass")
+    fields = _canonical(octets)
+    code = fields.pop("code", None)
+    if not isinstance(code, str) or not code.isascii() or not code.isdigit() or len(code) > MAX_CODE:
+        raise BadInput("The context has no code.", remedy="Type the digits that the sign-in page shows.")
+    if rfc8785.dumps(fields) != context.encode():
+        raise Conflict(
+            "This answers another request.", remedy="Look at your list again.", code="other_context"
+        )
+    return hashlib.sha256(octets).digest()
+
+
+def is_context(text: str) -> bool:
+    """Whether wsfed's context can be answered: canonical JSON, an object, still without a code."""
+    try:
+        return "code" not in _canonical(text.encode())
+    except (BadInput, UnicodeEncodeError):
+        return False
+
+
+def _canonical(octets: bytes) -> dict[str, Any]:
+    if len(octets) > MAX_CONTEXT:
+        raise BadInput("The context is too long.")
+    try:
+        fields = json.loads(octets)
+        if isinstance(fields, dict) and rfc8785.dumps(fields) == octets:  # also: no name twice
+            return fields
+    except (ValueError, RecursionError):
+        pass
+    raise BadInput("The context is not canonical JSON.")

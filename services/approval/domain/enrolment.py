@@ -1,0 +1,154 @@
+"""What admin told us about accounts and invitations, and the devices that invitations vouch for.
+
+Projections take only higher versions, because retries reorder; what ended stays as a tombstone.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from services.approval.domain.account import Account, Device, Invitation, Said, Step, active_device
+from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
+from shared.contracts.admin import AccountChanged, InvitationChanged
+from shared.crypto.enrolment import NewDeviceKey, is_endorsed
+from shared.errors import Forbidden, Gone, NotFound
+from shared.ids import unb64u
+
+MAX_DEVICES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """What the phone shows of a tenant."""
+
+    id: str
+    version: int
+    name: str
+
+
+def account_changed(account: Account, news: AccountChanged) -> Step | None:
+    """The account as admin says it is now; None when we know that or better."""
+    if news.version <= account.version:
+        return None
+    return Step(
+        replace(
+            account,
+            version=news.version,
+            status=news.status,
+            upn=news.upn,
+            display_name=news.display_name,
+        )
+    )
+
+
+def invitation_changed(account: Account, news: InvitationChanged) -> Step | None:
+    """The invitation as admin says it is now; None when we know that or better. Raises ValueError (bad key)."""
+    known = account.invitations.get(news.invitation)
+    if known is not None and news.version <= known.version:
+        return None
+    public_key = unb64u(news.public_key)
+    if len(public_key) != 32:
+        raise ValueError("not an Ed25519 public key")
+    if known is not None and known.public_key != public_key:
+        raise ValueError("an invitation's key cannot change")
+    invitation = Invitation(
+        id=news.invitation,
+        version=news.version,
+        public_key=public_key,
+        expires_at=news.expires_at,
+        status=news.status,
+        spent_by=known.spent_by if known is not None else None,
+    )
+    return Step(replace(account, invitations={**account.invitations, invitation.id: invitation}))
+
+
+def usable_invitation(account: Account, invitation_id: str, now: datetime) -> Invitation:
+    """The invitation, when a device can be enrolled with it now.
+
+    Raises Gone with the same words for every reason, so that a stranger's guess teaches nothing; Unavailable
+    while the account's own news are still under way.
+    """
+    invitation = account.invitations.get(invitation_id)
+    if (
+        invitation is None
+        or invitation.status != "open"
+        or invitation.spent_by is not None
+        or now >= invitation.expires_at
+    ):
+        raise dead_link()
+    try:
+        account.check_usable()
+    except Forbidden as error:
+        raise dead_link() from error
+    return invitation
+
+
+def dead_link() -> Gone:
+    """An invitation that is expired, used, withdrawn, unknown, or for an account that is not to be used."""
+    return Gone(
+        "This link no longer works.",
+        remedy="If you got it just now, try again in a moment. Otherwise ask your administrator for a new one.",
+        code="invitation",
+    )
+
+
+def enrol(
+    account: Account,
+    *,
+    invitation_id: str,
+    key: VerifiedKey,
+    endorsement: str,
+    device_id: str,
+    name: str,
+    now: datetime,
+) -> Step:
+    """Spend the invitation on that key. Raises Gone, Forbidden (code `endorsement`, `too_many_devices`)."""
+    invitation = usable_invitation(account, invitation_id, now)
+    new = NewDeviceKey(account.tenant, account.id, invitation_id, key.credential_id, key.public_key)
+    if not is_endorsed(invitation.public_key, new, _octets(endorsement)):
+        raise Forbidden("The invitation does not vouch for this phone.", code="endorsement")
+    if sum(device.active for device in account.devices.values()) >= MAX_DEVICES:
+        raise Forbidden(
+            "This account has too many phones.", remedy="Remove one first.", code="too_many_devices"
+        )
+    device = Device(
+        id=device_id,
+        version=1,
+        credential_id=key.credential_id,
+        cose_key=key.cose_key,
+        public_key=key.public_key,
+        sign_count=key.sign_count,
+        name=name,
+        enrolled_at=now,
+        invitation=invitation_id,
+        endorsement=endorsement,
+        backup_eligible=key.backup_eligible,
+        backed_up=key.backed_up,
+    )
+    spent = {**account.invitations, invitation_id: replace(invitation, spent_by=device_id)}
+    account = replace(account.with_device(device), invitations=spent)
+    return Step(account, (Said(device.changed(account.id)),))
+
+
+def device_used(account: Account, device_id: str, answer: VerifiedAnswer) -> Step | None:
+    """Advance the signature counter; None when the authenticator has none. Raises Forbidden (replay, removed)."""
+    device = active_device(account, device_id)
+    check_sign_count(device.sign_count, answer.sign_count)
+    if device.sign_count == answer.sign_count:
+        return None
+    return Step(account.with_device(replace(device, sign_count=answer.sign_count)))
+
+
+def remove_device(account: Account, device_id: str) -> Step:
+    """Take a phone's key out of use, at once. Raises NotFound."""
+    device = account.devices.get(device_id)
+    if device is None or not device.active:
+        raise NotFound("There is no such phone.", remedy="Look at your list again.")
+    removed = replace(device, active=False, version=device.version + 1)
+    return Step(account.with_device(removed), (Said(removed.changed(account.id)),))
+
+
+def _octets(text: str) -> bytes:
+    try:
+        return unb64u(text)
+    except ValueError:
+        return b""

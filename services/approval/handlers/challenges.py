@@ -1,0 +1,164 @@
+"""Requests to a phone (docs/flows/sign-in.md, steps 4 to 7)."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from services.approval.domain import ceremony, challenges
+from services.approval.domain.account import Account, Challenge, State, Step
+from services.approval.domain.context import answer_digest, is_context
+from services.approval.handlers.sessions import SignedIn
+from services.approval.handlers.steps import change, check_ids
+from services.approval.ports import Parts
+from shared.bus.port import Reject, Retry
+from shared.contracts.approval import OpenChallenge, Proof
+from shared.contracts.envelope import Received
+from shared.errors import Blok365Error, Forbidden, Gone, NotFound
+from shared.ids import b64u, unb64u
+
+SWEEP_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A challenge as the phone sees it.
+
+    `context` is what it signs, once the code is in it, and the only source of what it shows.
+    """
+
+    id: str
+    method: str
+    context: str
+    browser_known: bool
+    opened_at: datetime
+    deadline: datetime
+    tries_left: int
+
+
+async def open_challenge(parts: Parts, received: Received[OpenChallenge]) -> None:
+    """Step 4: keep the challenge. Raises Retry while the account's own news are under way."""
+    command, now = received.message, parts.clock.now()
+    try:
+        expected = unb64u(command.expected_digest)
+    except ValueError as error:
+        raise Reject("expected_digest is not base64url") from error
+    check_ids(received.tenant, command.account, command.challenge)
+    if len(expected) != 32 or not is_context(command.context):
+        raise Reject("not a context that a phone could answer")
+    if (command.method == "qr") is not (command.handle_digest is not None):
+        raise Reject("a QR challenge has a handle, a push has none")
+    challenge = Challenge(
+        id=command.challenge,
+        transaction=command.transaction,
+        correlation=received.envelope.correlation_id,
+        method=command.method,
+        context=command.context,
+        expected_digest=expected,
+        browser=command.browser,
+        browser_known=command.browser_known,
+        handle_digest=command.handle_digest,
+        opened_at=now,
+        deadline=now + timedelta(seconds=command.lifetime),  # from receipt: clocks may differ
+    )
+
+    def step(account: Account) -> Step | None:
+        if account.status is None:
+            raise Retry(f"account {command.account} is not known here yet")
+        return challenges.open_challenge(account, challenge, now)
+
+    await change(parts, received.tenant, command.account, step)
+
+
+async def list_requests(parts: Parts, who: SignedIn) -> Sequence[Request]:
+    """Step 5: at most three open requests, known browsers first."""
+    found = challenges.listed(who.account, parts.clock.now())
+    return [_shown(challenge) for challenge in found]
+
+
+async def request_by_handle(parts: Parts, who: SignedIn, handle: str) -> Request:
+    """Step 5, QR: the request behind a scanned code.
+
+    Raises Gone (expired, unknown), Forbidden with code `other_account`: an attacker's code shown to somebody
+    else must not be approved by that somebody.
+    """
+    digest = b64u(hashlib.sha256(handle.encode()).digest())
+    stored = await parts.accounts.by_handle(digest)
+    now = parts.clock.now()
+    if stored is None:
+        raise Gone(
+            "This code has expired.", remedy="Scan the code that the sign-in page shows now.", code="expired"
+        )
+    if (stored.account.tenant, stored.account.id) != (who.account.tenant, who.account.id):
+        challenges.scanned(stored.account, digest, now)
+        raise Forbidden(
+            f"This code is for another account. You are {who.account.upn}.",
+            remedy="If somebody else gave you this code, somebody may be trying to get in with your help. "
+            "Approve nothing.",
+            code="other_account",
+        )
+    return _shown(challenges.scanned(stored.account, digest, now))
+
+
+def _shown(challenge: Challenge) -> Request:
+    return Request(
+        id=challenge.id,
+        method=challenge.method,
+        context=challenge.context,
+        browser_known=challenge.browser_known,
+        opened_at=challenge.opened_at,
+        deadline=challenge.deadline,
+        tries_left=challenges.MAX_TRIES - challenge.tries,
+    )
+
+
+async def approve(parts: Parts, challenge_id: str, context: str, raw_credential: object) -> Proof:
+    """Step 6: verify the assertion, then accept or count a wrong code, in one conditional write.
+
+    The assertion is the authentication: the credential names the account, and a challenge of another account
+    does not exist for it. Nothing is counted before the assertion is verified, so a stranger can end nothing.
+    """
+    credential = ceremony.assertion(raw_credential)
+    stored = await parts.accounts.by_credential(credential.id)
+    device = stored.account.device_of(credential.id) if stored is not None else None
+    if stored is None or device is None:
+        raise NotFound("This phone is not known here.", remedy="Enrol it again.", code="unknown_device")
+    challenge = challenges.answerable(stored.account, challenge_id, parts.clock.now())
+    digest = answer_digest(context, challenge.context)
+    answer = ceremony.verify_answer(
+        credential, cose_key=device.cose_key, challenge=digest, context=context, rp=parts.rp
+    )
+    await change(
+        parts,
+        stored.account.tenant,
+        stored.account.id,
+        lambda account: challenges.approve(account, challenge_id, device.id, answer, parts.clock.now()),
+        first=stored,
+    )
+    return answer.proof
+
+
+async def refuse(parts: Parts, who: SignedIn, challenge_id: str, outcome: State) -> None:
+    """Step 6, the other answers: `denied` or `not_me`."""
+    await change(
+        parts,
+        who.account.tenant,
+        who.account.id,
+        lambda account: challenges.refuse(account, challenge_id, outcome, parts.clock.now()),
+        first=who.stored,
+    )
+
+
+async def end_overdue(parts: Parts) -> int:
+    """Record `expired` for what is past its deadline; how many accounts. Any replica may do it."""
+    now = parts.clock.now()
+    overdue = await parts.accounts.overdue(now, SWEEP_BATCH)
+    for stored in overdue:
+        account = stored.account
+        try:
+            await change(
+                parts, account.tenant, account.id, lambda a: challenges.expired_step(a, now), first=stored
+            )
+        except Blok365Error:  # busy: the next sweep takes it
+            continue
+    return len(overdue)

@@ -1,0 +1,99 @@
+"""Enrolment of a phone (docs/flows/enrolment.md, steps 3 to 6)."""
+
+import hashlib
+from dataclasses import dataclass
+
+from services.approval.domain import ceremony, enrolment
+from services.approval.domain.account import Account, Device
+from services.approval.handlers.steps import change
+from services.approval.ports import Ceremony, Parts
+from shared.errors import Conflict, Gone
+from shared.ids import new_id
+
+MAX_NAME = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the phone needs to make its key."""
+
+    ceremony: Ceremony
+    upn: str
+    display_name: str
+    organisation: str
+    user_handle: bytes
+    exclude: tuple[str, ...]
+    """Credential ids that this account has already."""
+
+
+async def begin_enrolment(parts: Parts, invitation_id: str) -> Begun:
+    """Step 3. Nothing is spent yet. Raises Gone, Unavailable."""
+    now = parts.clock.now()
+    stored = await parts.accounts.by_invitation(invitation_id)
+    if stored is None:
+        raise enrolment.dead_link()
+    account = stored.account
+    enrolment.usable_invitation(account, invitation_id, now)
+    made = Ceremony(
+        id=new_id(parts.ids),
+        kind="enrolment",
+        challenge=parts.ids.octets(32),
+        expires_at=now + parts.limits.ceremony,
+        tenant=account.tenant,
+        account=account.id,
+        invitation=invitation_id,
+    )
+    await parts.ceremonies.add(made)
+    return Begun(
+        ceremony=made,
+        upn=account.upn,
+        display_name=account.display_name,
+        organisation=await parts.tenants.name(account.tenant) or account.tenant,
+        user_handle=user_handle(account),
+        exclude=tuple(d.credential_id for d in account.devices.values() if d.active),
+    )
+
+
+async def finish_enrolment(
+    parts: Parts, ceremony_id: str, raw_credential: object, endorsement: str, name: str
+) -> Device:
+    """Step 5: verify key, invitation and endorsement; one write spends the invitation and makes the device.
+
+    Raises Gone (took too long, link dead), Forbidden (registration, endorsement), Conflict (key known already).
+    """
+    credential = ceremony.registration(raw_credential)
+    begun = await parts.ceremonies.take(ceremony_id)
+    now = parts.clock.now()
+    if begun is None or begun.kind != "enrolment" or now >= begun.expires_at:
+        raise Gone("That took too long.", remedy="Open the link again.", code="ceremony")
+    key = ceremony.verify_registration(credential, challenge=begun.challenge, rp=parts.rp)
+    if await parts.accounts.by_credential(key.credential_id) is not None:
+        raise Conflict("This phone's key is enrolled already.", code="credential")
+    device_id = new_id(parts.ids)
+    taken = await change(
+        parts,
+        begun.tenant,
+        begun.account,
+        lambda account: enrolment.enrol(
+            account,
+            invitation_id=begun.invitation,
+            key=key,
+            endorsement=endorsement,
+            device_id=device_id,
+            name=tidy_name(name),
+            now=parts.clock.now(),
+        ),
+    )
+    assert taken is not None
+    return taken.account.devices[device_id]
+
+
+def user_handle(account: Account) -> bytes:
+    """WebAuthn user handle: SHA-256 of tenant and account, 32 octets; it tells nobody a name."""
+    return hashlib.sha256(f"{account.tenant}/{account.id}".encode()).digest()
+
+
+def tidy_name(name: str) -> str:
+    """A phone's name as it may be shown: printable, trimmed, at most `MAX_NAME` characters."""
+    kept = "".join(c for c in name if c.isprintable())
+    return " ".join(kept.split())[:MAX_NAME] or "Phone"

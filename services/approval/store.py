@@ -1,0 +1,194 @@
+"""Accounts, sessions and ceremonies in MongoDB.
+
+An account is one document and every step on it is one update, conditional on `revision`. Maps are keyed by id,
+so that a step writes only the entries it changed. `credentials`, `invitation_ids`, `handles` and `due` are there
+to be indexed; each is derived from the maps in the same write. No transaction anywhere.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+from services.approval.domain.account import Account, Challenge, Device, Invitation, State
+from services.approval.domain.challenges import next_deadline
+from services.approval.domain.enrolment import Tenant
+from services.approval.ports import Ceremony, Session, Stored
+from shared.contracts.admin import AccountStatus
+from shared.contracts.envelope import Packet
+from shared.store.port import Collection, Database, Document, Filter, Index
+
+_MAPS = ("devices", "invitations", "challenges")
+_DAY = 24 * 3600
+
+T = TypeVar("T")
+
+
+class AccountStore:
+    """Implements `ports.Accounts`."""
+
+    def __init__(self, database: Database) -> None:
+        self._accounts: Collection = database.collection(
+            "accounts",
+            indexes=(
+                # a credential id exists once: an attacker's copy of it must not shadow its owner's
+                Index((("credentials", 1),), unique=True, partial={"credentials": {"$exists": True}}),
+                Index((("invitation_ids", 1),), partial={"invitation_ids": {"$exists": True}}),
+                Index((("handles", 1),), partial={"handles": {"$exists": True}}),
+                Index((("due", 1),), partial={"due": {"$exists": True}}),
+            ),
+            outbox=True,
+        )
+
+    async def load(self, tenant: str, account: str) -> Stored | None:
+        return await self._one({"_id": f"{tenant}/{account}"})
+
+    async def by_credential(self, credential_id: str) -> Stored | None:
+        return await self._one({"credentials": credential_id})
+
+    async def by_invitation(self, invitation: str) -> Stored | None:
+        return await self._one({"invitation_ids": invitation})
+
+    async def by_handle(self, handle_digest: str) -> Stored | None:
+        return await self._one({"handles": handle_digest})
+
+    async def _one(self, where: Filter) -> Stored | None:
+        found = await self._accounts.find_one(where)
+        return None if found is None else _stored(found)
+
+    async def overdue(self, now: datetime, limit: int) -> Sequence[Stored]:
+        found = await self._accounts.find({"due": {"$lte": now}}, sort=(("due", 1),), limit=limit)
+        return [_stored(document) for document in found]
+
+    async def save(self, before: Stored, after: Account, outbox: Sequence[Packet]) -> bool:
+        key = f"{after.tenant}/{after.id}"
+        if before.revision == 0:
+            wanted = _document(after)
+            return await self._accounts.insert({"_id": key, **wanted, "revision": 1}, outbox=outbox)
+        change = _difference(_document(before.account), _document(after))
+        change["$inc"] = {"revision": 1}
+        where = {"_id": key, "revision": before.revision}
+        return await self._accounts.update(where, change, outbox=outbox) is not None
+
+
+def _difference(before: Document, after: Document) -> dict[str, dict[str, Any]]:
+    """The update that makes one document of the other: whole fields, and single entries of maps."""
+    put: dict[str, Any] = {}
+    drop: dict[str, Any] = {}
+    for name in before.keys() | after.keys():
+        if name in _MAPS:
+            old, new = before[name], after[name]
+            put |= {f"{name}.{key}": value for key, value in new.items() if old.get(key) != value}
+            drop |= {f"{name}.{key}": "" for key in old.keys() - new.keys()}
+        elif name not in after:
+            drop[name] = ""
+        elif before.get(name) != after[name]:
+            put[name] = after[name]
+    return {operator: part for operator, part in (("$set", put), ("$unset", drop)) if part}
+
+
+def _document(account: Account) -> Document:
+    made = _plain(account)
+    for name in _MAPS:
+        made[name] = {key: _plain(value) for key, value in getattr(account, name).items()}
+    derived: Document = {
+        "credentials": sorted(d.credential_id for d in account.devices.values()),
+        "invitation_ids": sorted(account.invitations),
+        "handles": sorted(c.handle_digest for c in account.challenges.values() if c.handle_digest),
+        "due": next_deadline(account),
+    }
+    return made | {name: value for name, value in derived.items() if value}
+
+
+def _stored(document: Document) -> Stored:
+    entries = {
+        "devices": {k: _typed(Device, d) for k, d in document["devices"].items()},
+        "invitations": {k: _typed(Invitation, d) for k, d in document["invitations"].items()},
+        "challenges": {
+            k: _typed(Challenge, {**d, "state": State(d["state"])}) for k, d in document["challenges"].items()
+        },
+        "status": None if document["status"] is None else AccountStatus(document["status"]),
+        "pushes_known": tuple(document["pushes_known"]),
+        "pushes_unknown": tuple(document["pushes_unknown"]),
+        "version": document["version"],
+    }
+    return Stored(_typed(Account, {**document, **entries}), document["revision"])
+
+
+def _plain(value: Any) -> Document:
+    """A dataclass's own fields, as MongoDB keeps them."""
+    made: Document = {}
+    for field in fields(value):
+        item = getattr(value, field.name)
+        made[field.name] = (
+            item.value if isinstance(item, Enum) else list(item) if isinstance(item, tuple) else item
+        )
+    return made
+
+
+def _typed(kind: type[T], document: Mapping[str, Any]) -> T:
+    """The dataclass of a document; fields that it does not know are left out (a newer release wrote them)."""
+    return kind(**{f.name: document[f.name] for f in fields(kind) if f.name in document})  # type: ignore[arg-type]
+
+
+class SessionStore:
+    """Implements `ports.Sessions`."""
+
+    def __init__(self, database: Database) -> None:
+        self._sessions = database.collection(
+            "sessions", indexes=(Index((("expires_at", 1),), expire_after=_DAY),)
+        )
+
+    async def add(self, session: Session) -> None:
+        document = _plain(session)
+        document["_id"] = document.pop("token_digest")
+        await self._sessions.insert(document)
+
+    async def find(self, token_digest: str) -> Session | None:
+        found = await self._sessions.find_one({"_id": token_digest})
+        return None if found is None else _typed(Session, {**found, "token_digest": token_digest})
+
+    async def seen(self, token_digest: str, now: datetime) -> None:
+        await self._sessions.update({"_id": token_digest}, {"$max": {"seen_at": now}})
+
+    async def remove(self, token_digest: str) -> None:
+        await self._sessions.delete({"_id": token_digest})
+
+
+class CeremonyStore:
+    """Implements `ports.Ceremonies`."""
+
+    def __init__(self, database: Database) -> None:
+        self._ceremonies = database.collection(
+            "ceremonies", indexes=(Index((("expires_at", 1),), expire_after=_DAY),)
+        )
+
+    async def add(self, ceremony: Ceremony) -> None:
+        document = _plain(ceremony)
+        document["_id"] = document.pop("id")
+        await self._ceremonies.insert(document)
+
+    async def take(self, ceremony_id: str) -> Ceremony | None:
+        found = await self._ceremonies.find_one({"_id": ceremony_id})
+        if found is None or not await self._ceremonies.delete({"_id": ceremony_id}):
+            return None  # unknown, or another request was faster
+        return _typed(Ceremony, {**found, "id": ceremony_id})
+
+
+class TenantStore:
+    """Implements `ports.Tenants`: a projection, only higher versions."""
+
+    def __init__(self, database: Database) -> None:
+        self._tenants = database.collection("tenants")
+
+    async def name(self, tenant: str) -> str | None:
+        found = await self._tenants.find_one({"_id": tenant})
+        return None if found is None else str(found["name"])
+
+    async def put(self, tenant: Tenant) -> None:
+        await self._tenants.update(
+            {"_id": tenant.id, "version": {"$lt": tenant.version}},
+            {"$set": {"version": tenant.version, "name": tenant.name}},
+            upsert=True,
+        )

@@ -1,0 +1,279 @@
+"""approval in a world of its own, what admin and wsfed would tell it, and a phone without a network."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from deploy.standins.phone.authenticator import (
+    HONEST,
+    Algorithm,
+    Key,
+    Tamper,
+    assertion,
+    attestation,
+    make_private_key,
+)
+from services.approval import app
+from services.approval.domain.ceremony import RelyingParty
+from services.approval.handlers import challenges, enrolling, sessions
+from services.approval.handlers.sessions import SignedIn
+from services.approval.ports import Parts
+from services.approval.store import AccountStore, CeremonyStore, SessionStore, TenantStore
+from shared.bus.port import Handlers
+from shared.contracts import Message
+from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
+from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, DeviceChanged, OpenChallenge
+from shared.contracts.envelope import Received
+from shared.crypto.enrolment import NewDeviceKey, endorse
+from shared.crypto.keys import key_from_seed, raw_public
+from shared.ids import b64u, new_id, new_secret, unb64u
+from tests.world import World, make_world
+
+CODE = "482913"
+ORIGIN = "http://localhost:8365"
+
+
+def sha256(text: str) -> str:
+    return b64u(hashlib.sha256(text.encode()).digest())
+
+
+@dataclass
+class Asked:
+    """A challenge that wsfed opened, and what only wsfed and the page know of it."""
+
+    command: OpenChallenge
+    code: str
+    handle: str | None
+
+    @property
+    def id(self) -> str:
+        return self.command.challenge
+
+    def with_code(self, code: str | None = None) -> str:
+        return rfc8785.dumps({**json.loads(self.command.context), "code": code or self.code}).decode()
+
+
+@dataclass
+class Approval:
+    """The service under test; `parts` work on the same data as a second replica would."""
+
+    world: World
+    parts: Parts
+    heard: list[Message] = field(default_factory=list)
+    _invitations: dict[str, tuple[Ed25519PrivateKey, str]] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> Any:
+        return self.world.ids
+
+    async def tenant(self, tenant: str = "contoso", *, version: int = 1, name: str = "Contoso") -> None:
+        news = TenantConfigured(version=version, name=name, applications=(), domains=())
+        await self.world.say("admin", news, tenant)
+
+    async def account(
+        self,
+        account: str = "ada",
+        *,
+        tenant: str = "contoso",
+        version: int = 1,
+        status: AccountStatus = AccountStatus.ACTIVE,
+    ) -> None:
+        news = AccountChanged(
+            version=version,
+            account=account,
+            upn=f"{account}@{tenant}.example",
+            display_name=account.title(),
+            immutable_id=account,
+            status=status,
+        )
+        await self.world.say("admin", news, tenant)
+
+    async def invitation(
+        self,
+        account: str = "ada",
+        *,
+        tenant: str = "contoso",
+        invitation: str | None = None,
+        version: int = 1,
+        status: Any = "open",
+        hours: float = 24,
+    ) -> str:
+        """The link's fragment: `<id>.<seed>`."""
+        if invitation is None:
+            seed = self.ids.octets(32)
+            invitation = new_id(self.ids)
+            self._invitations[invitation] = (key_from_seed(seed), b64u(seed))
+        key, seed_text = self._invitations[invitation]
+        now = self.world.clock.now()
+        news = InvitationChanged(
+            version=version,
+            invitation=invitation,
+            account=account,
+            public_key=b64u(raw_public(key)),
+            issued_at=now,
+            expires_at=now + timedelta(hours=hours),
+            status=status,
+        )
+        await self.world.say("admin", news, tenant)
+        return f"{invitation}.{seed_text}"
+
+    async def phone(
+        self,
+        account: str = "ada",
+        *,
+        tenant: str = "contoso",
+        algorithm: Algorithm = "ES256",
+        counts: bool = True,
+    ) -> "Phone":
+        """An account that is active, with one phone enrolled."""
+        await self.account(account, tenant=tenant)
+        fragment = await self.invitation(account, tenant=tenant)
+        phone = Phone(self, algorithm=algorithm, counts=counts)
+        await phone.enrol(fragment)
+        return phone
+
+    async def ask(
+        self,
+        account: str = "ada",
+        *,
+        tenant: str = "contoso",
+        method: Any = "push",
+        browser: str = "firefox",
+        known: bool = False,
+        lifetime: int = 120,
+        code: str = CODE,
+        deliver: bool = True,
+    ) -> Asked:
+        """wsfed opens a challenge."""
+        challenge, transaction = new_id(self.ids), new_id(self.ids)
+        fields = {
+            "v": 1,
+            "tenant": tenant,
+            "account": account,
+            "transaction": transaction,
+            "challenge": challenge,
+        }
+        fields |= {"nonce": new_secret(self.ids), "application_name": "Microsoft 365", "method": method}
+        context = rfc8785.dumps(fields).decode()
+        handle = new_id(self.ids) if method == "qr" else None
+        command = OpenChallenge(
+            challenge=challenge,
+            transaction=transaction,
+            account=account,
+            method=method,
+            context=context,
+            expected_digest=sha256(rfc8785.dumps({**fields, "code": code}).decode()),
+            browser=browser,
+            browser_known=known,
+            lifetime=lifetime,
+            handle_digest=None if handle is None else sha256(handle),
+        )
+        if deliver:
+            await self.world.say("wsfed", command, tenant)
+        return Asked(command, code, handle)
+
+    async def outcomes(self) -> list[tuple[str, str]]:
+        """What wsfed heard: transaction and outcome, in order."""
+        await self.world.settle()
+        said = []
+        for message in self.heard:
+            if isinstance(message, ChallengeAccepted):
+                said.append((message.transaction, "accepted"))
+            elif isinstance(message, ChallengeEnded):
+                said.append((message.transaction, message.outcome))
+        return said
+
+    async def devices_told(self) -> list[DeviceChanged]:
+        await self.world.settle()
+        return [message for message in self.heard if isinstance(message, DeviceChanged)]
+
+    def document(self, account: str = "ada", tenant: str = "contoso") -> dict[str, Any]:
+        found = [d for d in self.world.documents("approval", "accounts") if d["_id"] == f"{tenant}/{account}"]
+        return found[0]
+
+    def state(self, asked: Asked) -> str:
+        return str(self.document(asked.command.account)["challenges"][asked.id]["state"])
+
+
+class Phone:
+    """A phone that speaks to the handlers directly."""
+
+    def __init__(self, approval: Approval, *, algorithm: Algorithm = "ES256", counts: bool = True) -> None:
+        self.approval = approval
+        self.parts = approval.parts
+        self.algorithm = algorithm
+        self.counts = counts
+        self.key: Key
+
+    async def enrol(self, fragment: str, *, tamper: Tamper = HONEST, name: str = "Ada's phone") -> None:
+        invitation, _, seed = fragment.partition(".")
+        begun = await enrolling.begin_enrolment(self.parts, invitation)
+        key = Key(
+            credential_id=tamper.credential_id or b64u(self.approval.ids.octets(32)),
+            private_key=make_private_key(self.algorithm, self.approval.ids),
+            origin=ORIGIN,
+            rp_id="localhost",
+            tenant=begun.ceremony.tenant,
+            account=begun.ceremony.account,
+            sign_count=1 if self.counts else 0,
+        )
+        new = NewDeviceKey(key.tenant, key.account, invitation, key.credential_id, key.spki)
+        vouched = tamper.endorsement or endorse(key_from_seed(unb64u(seed)), new)
+        credential = attestation(key, begun.ceremony.challenge, tamper)
+        await enrolling.finish_enrolment(self.parts, begun.ceremony.id, credential, b64u(vouched), name)
+        self.key = key
+
+    def answer(self, context: str, *, tamper: Tamper = HONEST) -> dict[str, Any]:
+        self.key = self.key.used()
+        return assertion(self.key, hashlib.sha256(context.encode()).digest(), tamper)
+
+    async def approve(self, asked: Asked, *, code: str | None = None, tamper: Tamper = HONEST) -> None:
+        context = tamper.context or asked.with_code(code)
+        await challenges.approve(self.parts, asked.id, context, self.answer(context, tamper=tamper))
+
+    async def sign_in(self) -> tuple[str, SignedIn]:
+        begun = await sessions.begin_session(self.parts)
+        self.key = self.key.used()
+        return await sessions.open_session(self.parts, begun.id, assertion(self.key, begun.challenge))
+
+    async def who(self) -> SignedIn:
+        return (await self.sign_in())[1]
+
+    async def listed(self) -> Sequence[str]:
+        return [each.id for each in await challenges.list_requests(self.parts, await self.who())]
+
+
+async def make_approval(folder: Path) -> Approval:
+    world = make_world(folder)
+    await world.start(app.build)
+    approval = Approval(world, replica(world))
+
+    async def hear(received: Received[Any]) -> None:
+        approval.heard.append(received.message)
+
+    listens: Handlers = {ChallengeAccepted: hear, ChallengeEnded: hear, DeviceChanged: hear}
+    await world.bus.consume("wsfed", listens)
+    await approval.tenant()
+    return approval
+
+
+def replica(world: World) -> Parts:
+    """Parts of another process on the same data: nothing in memory is shared."""
+    database = world.databases["approval"]
+    return Parts(
+        accounts=AccountStore(database),
+        sessions=SessionStore(database),
+        ceremonies=CeremonyStore(database),
+        tenants=TenantStore(database),
+        clock=world.clock,
+        ids=world.ids,
+        signer=world.platform.signer("approval"),
+        rp=RelyingParty("localhost", (ORIGIN, "android:apk-key-hash:blokkey")),
+    )
