@@ -11,14 +11,13 @@ import typer
 from deploy.cli import output
 from deploy.cli.session import open_platform, told, with_admin
 from deploy.cli.tenants import InTenant
+from deploy.local.platform import make_keys
 from services.admin import handlers
 from services.admin.handlers import Admin, NewAccount
 from shared.contracts import SERVICES
-from shared.crypto.keys import make_service_keys
 from shared.errors import BadInput
 from shared.ids import SystemIds
 from shared.run import Platform, Service
-from shared.store.sealing import make_sealing_key
 
 FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia", "Donald", "Frances", "Tony")
 LAST_NAMES = ("Almeida", "Berg", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haas", "Ito", "Jansen")
@@ -58,11 +57,9 @@ def keys(context: typer.Context) -> None:
     """
 
     def make() -> None:
-        folder = context.obj.settings().keys
-        make_service_keys(folder, SERVICES, SystemIds())
-        for service in SERVICES:
-            make_sealing_key(folder / f"{service}.seal", SystemIds())
-        output.line(f"Keys of {', '.join(SERVICES)} in {folder}.")
+        settings = context.obj.settings()
+        make_keys(settings, SystemIds())
+        output.line(f"Keys of {', '.join(SERVICES)} in {settings.keys}.")
 
     told(context.obj, make)
 

@@ -15,19 +15,14 @@ import structlog
 import typer
 from pydantic import ValidationError
 
+import shared.platform
 from services.admin.app import wire
 from services.admin.handlers import Admin
 from shared.bus.port import Handlers
-from shared.clock import SystemClock
 from shared.contracts.envelope import Packet
-from shared.crypto.keys import load_trusted_keys
 from shared.errors import Blok365Error, Unavailable
-from shared.ids import SystemIds
 from shared.run import Platform
 from shared.settings import Settings
-from shared.store.mongo import MongoDatabase
-from shared.store.outbox import Relay
-from shared.store.port import Database
 
 T = TypeVar("T")
 
@@ -74,21 +69,11 @@ class Options:
 
 def open_platform(settings: Settings) -> Platform:
     """A platform on MongoDB without a bus. Raises Unavailable when the keys are not there."""
-    clock, ids = SystemClock(), SystemIds()
-
-    def open_database(service: str, relay: Relay) -> Database:
-        name = f"{settings.database_prefix}_{service}"
-        return MongoDatabase(settings.mongo_url, name, clock=clock, listener=relay)
-
-    try:
-        trusted = load_trusted_keys(settings.keys / "trusted.json")
-    except OSError as error:
+    if not (settings.keys / "trusted.json").exists():
         raise Unavailable(
             f"No keys in {settings.keys}.", remedy="Run `blok365 keys`, or name the folder in BLOK365_KEYS."
-        ) from error
-    return Platform(
-        clock=clock, ids=ids, bus=NoBus(), trusted=trusted, open_database=open_database, settings=settings
-    )
+        )
+    return shared.platform.open_platform(settings, bus=NoBus())
 
 
 def with_admin(options: Options, work: Callable[[Admin], Awaitable[T]]) -> T:
@@ -113,7 +98,7 @@ def told(options: Options, work: Callable[[], T]) -> T:
         return work()
     except Blok365Error as error:
         line = f"{str(error).rstrip('.')}. {error.remedy}"
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable) and error.remedy == Unavailable.default_remedy:
             line += f" MongoDB is looked for at {_place(options)}, keys in {options.settings().keys}."
     except ValidationError as error:
         line = "; ".join(
