@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
 
 from shared.clock import Clock
@@ -140,7 +141,8 @@ def combine(
         }
 
     front = make_app(Pages(FRONT), WebSettings(origin=origins.signin), clock=clock, ids=ids, ready=ready)
-    root = web.Application()
+    # aiohttp runs the middlewares of nested applications only if the outermost one has any
+    root = web.Application(middlewares=[_pass_on])
     root[_SIDE] = front[_SIDE]
     for name, app in {**apps, FRONT: front}.items():
         app.pre_freeze()
@@ -150,6 +152,19 @@ def combine(
     # a service that is not running here: its paths fall through to the front
     root.router.register_resource(MatchedSubAppResource(_Anything(), front))
     return root
+
+
+@web.middleware
+async def _pass_on(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    return await handler(request)
+
+
+@web.middleware
+async def _pass(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Does nothing: an application without a middleware of its own does not run those of the matched one."""
+    return await handler(request)
 
 
 class _Anything(AbstractRuleMatching):
