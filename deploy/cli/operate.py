@@ -1,8 +1,6 @@
 """`blok365 migrate`, `keys`, `seed`."""
 
 import asyncio
-import importlib
-import importlib.util
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -12,24 +10,15 @@ from deploy.cli import output
 from deploy.cli.session import open_platform, told, with_admin
 from deploy.cli.tenants import InTenant
 from deploy.local.platform import make_keys
+from deploy.tree import services
 from services.admin import handlers
 from services.admin.handlers import Admin, NewAccount
 from shared.contracts import SERVICES
 from shared.errors import BadInput
 from shared.ids import SystemIds
-from shared.run import Platform, Service
 
 FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia", "Donald", "Frances", "Tony")
 LAST_NAMES = ("Almeida", "Berg", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haas", "Ito", "Jansen")
-
-
-def services(platform: Platform) -> Iterator[Service]:
-    """Every service that this tree holds, wired and not running."""
-    for name in SERVICES:
-        if importlib.util.find_spec(f"services.{name}") is None:
-            continue
-        if importlib.util.find_spec(f"services.{name}.app") is not None:
-            yield importlib.import_module(f"services.{name}.app").build(platform)
 
 
 def migrate(context: typer.Context) -> None:

@@ -1,0 +1,256 @@
+"""Makes docs/messages.md and docs/settings.md from the code: `python -m deploy.docs`; `--check` only compares.
+
+Meanings are the docstrings; who handles a message is read from each service's own table, wired on a memory
+platform.
+"""
+
+import ast
+import difflib
+import importlib
+import inspect
+import sys
+import tempfile
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
+from deploy import tree
+from deploy.local.platform import make_keys
+from shared.bus.memory import MemoryBus
+from shared.clock import ManualClock
+from shared.contracts import Message, contracts
+from shared.crypto.keys import load_trusted_keys
+from shared.ids import SeededIds
+from shared.run import Platform
+from shared.settings import Settings
+from shared.store.memory import MemoryDatabase
+from shared.store.outbox import Relay
+from shared.store.port import Database
+
+ROOT = Path(__file__).parent.parent
+GENERATED = "<!-- Made by `python -m deploy.docs`. Change the code, then run it again. -->\n"
+
+
+def main() -> int:
+    """Write both, or with `--check` print what would change. Exit code 1 when a checked page is stale."""
+    pages = {"docs/messages.md": messages(handled_by()), "docs/settings.md": settings()}
+    if "--check" not in sys.argv[1:]:
+        for name, text in pages.items():
+            (ROOT / name).write_text(text)
+        return 0
+    stale = 0
+    for name, text in pages.items():
+        path = ROOT / name
+        kept = path.read_text() if path.exists() else ""
+        if kept != text:
+            stale = 1
+            sys.stdout.writelines(
+                difflib.unified_diff(
+                    kept.splitlines(keepends=True),
+                    text.splitlines(keepends=True),
+                    name,
+                    f"{name} from the code",
+                )
+            )
+    if stale:
+        print("Stale: run `python -m deploy.docs`.")
+    return stale
+
+
+def handled_by() -> Mapping[str, list[str]]:
+    """Message type: services that have a handler for it."""
+    found: dict[str, list[str]] = defaultdict(list)
+    clock, ids = ManualClock(datetime(2026, 1, 1, tzinfo=UTC)), SeededIds("docs")
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(keys=Path(folder))
+        make_keys(settings, ids)
+        trusted = load_trusted_keys(settings.keys / "trusted.json")
+
+        def open_database(_service: str, relay: Relay) -> Database:
+            return MemoryDatabase(clock=clock, listener=relay)
+
+        platform = Platform(
+            clock=clock,
+            ids=ids,
+            bus=MemoryBus(trusted, clock),
+            trusted=trusted,
+            open_database=open_database,
+            settings=settings,
+        )
+        for service in tree.services(platform):
+            for contract in service.handlers:
+                found[contract.TYPE].append(service.name)
+    return found
+
+
+def messages(handlers: Mapping[str, list[str]]) -> str:
+    """docs/messages.md"""
+    known = sorted(contracts().values(), key=lambda contract: contract.TYPE)
+    lines = [
+        "# Messages",
+        GENERATED,
+        "Every message that crosses the bus. An event is in the past tense and only its owner sends it; a command "
+        "is imperative and only its owner obeys it. *State* means that it carries an aggregate's whole state with "
+        "a version, and projections keep the highest. Contracts: `shared/contracts/`; the envelope and its "
+        "signature: `shared/contracts/envelope.py`; an example of each: `tests/contracts/golden/`.\n",
+        "| message | kind | sent by | handled by | refused when older than |",
+        "|---|---|---|---|---|",
+    ]
+    for contract in known:
+        kind = f"{contract.KIND}, state" if contract.STATE else contract.KIND
+        by = ", ".join(handlers.get(contract.TYPE, ())) or "nobody yet"
+        lines.append(
+            f"| [`{contract.TYPE}`](#{_anchor(contract.TYPE)}) | {kind} | {', '.join(sorted(contract.SENDERS))} "
+            f"| {by} | {_age(contract.MAX_AGE)} |"
+        )
+    lines.append("")
+    nested: dict[str, type[BaseModel]] = {}
+    for contract in known:
+        lines += [f"## {contract.TYPE}", "", _prose(contract), "", *_fields(contract, nested), ""]
+    done: set[str] = set()
+    if nested:
+        lines += ["# Parts of messages", ""]
+    while todo := sorted(set(nested) - done):
+        for name in todo:
+            done.add(name)
+            lines += [f"## {name}", "", _prose(nested[name]), "", *_fields(nested[name], nested), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def settings() -> str:
+    """docs/settings.md"""
+    lines = [
+        "# Settings",
+        GENERATED,
+        'All come from the environment. Lists are JSON, e.g. `["10.0.0.0/8"]`. Secrets are never values here: '
+        "they are files in the folder `BLOK365_KEYS`.\n",
+    ]
+    modules = ["shared.settings", *(f"services.{name}.config" for name in tree.names("config"))]
+    for module_name in modules:
+        module = importlib.import_module(module_name)
+        for _, found in inspect.getmembers(module, inspect.isclass):
+            if issubclass(found, BaseSettings) and found.__module__ == module_name:
+                owner = "All services" if module_name == "shared.settings" else module_name.split(".")[1]
+                lines += [f"## {owner}", "", _prose(found), "", *_variables(found), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _variables(model: type[BaseSettings]) -> Iterator[str]:
+    prefix = model.model_config.get("env_prefix", "")
+    meanings = _meanings(model)
+    yield "| variable | value | default | meaning |"
+    yield "|---|---|---|---|"
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else _code(field.get_default(call_default_factory=True))
+        kind = _kind(field.annotation, field, {})
+        yield f"| `{prefix}{name.upper()}` | {kind} | {default} | {meanings.get(name, '')} |"
+
+
+def _fields(model: type[BaseModel], nested: dict[str, type[BaseModel]]) -> Iterator[str]:
+    meanings = _meanings(model)
+    yield "| field | value | meaning |"
+    yield "|---|---|---|"
+    for name, field in model.model_fields.items():
+        kind = _kind(field.annotation, field, nested)
+        if not field.is_required():
+            kind += f"; default {_code(field.get_default(call_default_factory=True))}"
+        yield f"| `{name}` | {kind} | {meanings.get(name, '')} |"
+
+
+NAMES = {
+    str: "string",
+    int: "integer",
+    bool: "true or false",
+    datetime: "time",
+    Path: "path",
+    NoneType: "null",
+}
+
+
+def _kind(annotation: Any, field: FieldInfo, nested: dict[str, type[BaseModel]]) -> str:
+    limits = [
+        f"{word} {getattr(limit, name)}"
+        for limit in field.metadata
+        for name, word in (
+            ("ge", "at least"),
+            ("le", "at most"),
+            ("max_length", "at most"),
+            ("pattern", "like"),
+        )
+        if getattr(limit, name, None) is not None
+    ]
+    return ", ".join([_name(annotation, nested), *(limit.replace("|", "\\|") for limit in limits)])
+
+
+def _name(annotation: Any, nested: dict[str, type[BaseModel]]) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(f"`{argument}`" for argument in arguments)
+    if origin in (Union, UnionType):
+        return " or ".join(_name(argument, nested) for argument in arguments)
+    if origin in (tuple, list):
+        return f"list of {_name(arguments[0], nested)}"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return " or ".join(f"`{member.value}`" for member in annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        nested[annotation.__name__] = annotation
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    return NAMES.get(annotation) or f"`{annotation}`".replace("|", "\\|")
+
+
+def _code(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return "all defaults"
+    if isinstance(value, tuple):
+        return "<br>".join(f"`{item}`" for item in value) or "empty"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return "null" if value is None else f"`{value}`" if value != "" else "empty"
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """The string under each field, of this class and those it comes from."""
+    found: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        if not issubclass(cls, BaseModel) or cls in (BaseModel, BaseSettings, Message):
+            continue
+        tree_ = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+        body = tree_.body[0].body if isinstance(tree_.body[0], ast.ClassDef) else []
+        for field, after in pairwise(body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(after, ast.Expr)
+                and isinstance(after.value, ast.Constant)
+            ):
+                found[field.target.id] = " ".join(str(after.value.value).split()).replace("|", "\\|")
+    return found
+
+
+def _prose(cls: type) -> str:
+    return inspect.cleandoc(cls.__doc__ or "")
+
+
+def _anchor(heading: str) -> str:
+    return heading.replace(".", "")
+
+
+def _age(limit: timedelta | None) -> str:
+    if limit is None:
+        return "never"
+    days, rest = divmod(int(limit.total_seconds()), 86_400)
+    return f"{days} days" if days and not rest else f"{int(limit.total_seconds()) // 60} min"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
