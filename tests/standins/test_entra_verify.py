@@ -1,5 +1,6 @@
 """The Entra stand-in believes the good token, checks in Entra's order, and believes no token twice."""
 
+import ast
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 
+from deploy.standins import entra
 from deploy.standins.entra.errors import Code, EntraError
 from deploy.standins.entra.verify import ReplayMemory
 from tests.standins.entra_attempts import PENDING, Attempt, federation, in_signed, signed, wanting
@@ -35,6 +37,13 @@ GOOD: dict[str, Callable[[], Attempt]] = {
         Token(immutable_id="sub", upn="sue@shop.contoso.example")
     ),
     "MFA wanted and done": lambda: Attempt(Token().with_mfa(), pending=replace(PENDING, mfa_wanted=True)),
+    "MFA made for this very request": lambda: Attempt(
+        Token().with_mfa(), pending=replace(PENDING, mfa_wanted=True, mfa_max_age_seconds=0)
+    ),
+    "MFA young enough": lambda: Attempt(
+        Token(authenticated=NOW - timedelta(seconds=60)).with_mfa(),
+        pending=replace(PENDING, mfa_wanted=True, mfa_max_age_seconds=60),
+    ),
     "inside the corporate network": lambda: Attempt(Token(claims=((INSIDE, "true"),))),
     "valid for an hour": lambda: Attempt(Token(not_on_or_after=NOW + timedelta(minutes=60))),
     "last moment": lambda: Attempt(later=timedelta(minutes=10, milliseconds=-1)),
@@ -137,6 +146,26 @@ def test_rejects_any_single_changed_character_of_the_assertion() -> None:
         changed = assertion[:position] + ("x" if old != "x" else "y") + assertion[position + 1 :]
         with pytest.raises(EntraError):
             Attempt(wresult=Token().response(changed)).verify()
+
+
+def test_shares_no_code_with_what_it_checks() -> None:
+    """One bug must not hide in both: of ours it may use only the clock and the ids, and not signxml."""
+    used = set()
+    for file in Path(entra.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                used.add(node.module or ".")
+            elif isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names}
+    ours = {
+        name
+        for name in used
+        if name.partition(".")[0] in ("services", "shared", "signxml", "deploy", "tests")
+    }
+    assert {name for name in ours if not name.startswith("deploy.standins.entra")} == {
+        "shared.clock",
+        "shared.ids",
+    }
 
 
 @pytest.mark.parts

@@ -32,8 +32,8 @@ _ESTS_HEAD = "rQQIARAA"
 class PendingRequest:
     """A request that waits for its answer: what was asked decides what is enough.
 
-    `max_age_seconds` (wfresh) counts back from `created`, 0 = authenticate again; `mfa_max_age_seconds` counts
-    back from the moment of the answer. None = no such demand.
+    `max_age_seconds` (wfresh) counts back from `created`, 0 = authenticate again. `mfa_max_age_seconds` counts
+    back from the moment of the answer; what was done after `created` is never too old. None = no such demand.
     """
 
     domain: str

@@ -286,7 +286,7 @@ def _check_demands(
     if pending.mfa_wanted and not user.mfa:
         raise EntraError(Code.MFA_REQUIRED, federation.federated_idp_mfa_behavior)
     if pending.mfa_wanted and pending.mfa_max_age_seconds is not None:
-        oldest = now - timedelta(seconds=pending.mfa_max_age_seconds)
+        oldest = min(now - timedelta(seconds=pending.mfa_max_age_seconds), pending.created)
         if user.authentication_instant < oldest:
             raise EntraError(Code.MFA_TOO_OLD, f"more than {pending.mfa_max_age_seconds} s")
     if pending.max_age_seconds is not None:
