@@ -76,7 +76,7 @@ def handled_by() -> Mapping[str, list[str]]:
         make_keys(settings, ids)
         trusted = load_trusted_keys(settings.keys / "trusted.json")
 
-        def open_database(_service: str, relay: Relay) -> Database:
+        def open_database(service: str, relay: Relay) -> Database:  # noqa: ARG001 - the port names it
             return MemoryDatabase(clock=clock, listener=relay)
 
         platform = Platform(
