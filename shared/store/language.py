@@ -148,9 +148,10 @@ def _comparable(a: Any, b: Any) -> bool:
 
 def sort_key(document: Document, field: str) -> tuple[bool, Any]:
     """For `sorted`: missing and null first, then values, which must be of one kind."""
-    value = values(document, field.split("."))[0]
-    if isinstance(value, (list, dict, bool)):
-        raise NotImplementedError(f"sort by {type(value).__name__}")
+    reached = values(document, field.split("."))
+    if len(reached) != 1 or isinstance(reached[0], (list, dict, bool)):
+        raise NotImplementedError(f"sort by {field}: more than one value, or of this type")
+    value = reached[0]
     present = value is not MISSING and value is not None
     return present, value if present else None
 
@@ -161,22 +162,32 @@ def sort_key(document: Document, field: str) -> tuple[bool, Any]:
 def apply(document: Document, change: Change, *, inserting: bool = False) -> Document:
     """The document after an update document; the given one stays as it is. Raises ValueError, as said above."""
     made = kept(document)
-    operations = [
+    for operator, field, operand in operations(change):
+        if operator == "$setOnInsert" and not inserting:
+            continue
+        found = _parent(made, field, operator)
+        if found is not None:
+            _CHANGES[operator](found, field.rpartition(".")[2], operand)
+    return kept(made)
+
+
+def operations(change: Change) -> list[tuple[str, str, Any]]:
+    """Operator, field and operand of each part of an update document. Raises as `apply` does.
+
+    To be called even when nothing matches: MongoDB refuses a wrong change then too.
+    """
+    found = [
         (operator, field, operand) for operator, fields in change.items() for field, operand in fields.items()
     ]
-    _no_conflict([field for _, field, _ in operations])
-    for operator, field, operand in operations:
-        step = _CHANGES.get(operator)
-        if step is None:
+    _no_conflict([field for _, field, _ in found])
+    for operator, field, operand in found:
+        if operator not in _CHANGES:
             raise NotImplementedError(operator)
         if field == "_id":
             raise NotImplementedError("a change of _id")
-        if operator == "$setOnInsert" and not inserting:
-            continue
-        found = _parent(made, field, make=operator not in ("$unset", "$pull"))
-        if found is not None:
-            step(found, field.rpartition(".")[2], operand)
-    return kept(made)
+        if operator == "$inc":
+            _number(operand)
+    return found
 
 
 def _no_conflict(fields: list[str]) -> None:
@@ -187,17 +198,17 @@ def _no_conflict(fields: list[str]) -> None:
                 raise ValueError(f"{a} and {b} conflict")
 
 
-def _parent(document: Document, field: str, *, make: bool) -> dict[str, Any] | None:
-    """The sub-document that holds the field; None where it is missing and shall not be made."""
+def _parent(document: Document, field: str, operator: str) -> dict[str, Any] | None:
+    """The sub-document that holds the field; None where it is missing and the operator does not make it."""
     at: Any = document
     for name in field.split(".")[:-1]:
         if name not in at:
-            if not make:
+            if operator in ("$unset", "$pull"):
                 return None
             at[name] = {}
         at = at[name]
         if not isinstance(at, dict):
-            if not make and not isinstance(at, list):
+            if operator == "$unset" and not isinstance(at, list):
                 return None
             raise ValueError(f"{field}: {name} is no document")
     assert isinstance(at, dict)
@@ -244,7 +255,6 @@ def _number(value: Any) -> None:
 
 
 def _inc(at: dict[str, Any], key: str, operand: Any) -> None:
-    _number(operand)
     _number(at.get(key, 0))
     at[key] = at.get(key, 0) + operand
 

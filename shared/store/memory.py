@@ -9,7 +9,17 @@ from typing import Any
 
 from shared.clock import Clock
 from shared.contracts.envelope import Packet
-from shared.store.language import MISSING, apply, has_operators, kept, matches, same, sort_key, values
+from shared.store.language import (
+    MISSING,
+    apply,
+    has_operators,
+    kept,
+    matches,
+    operations,
+    same,
+    sort_key,
+    values,
+)
 from shared.store.outbox import OutboxListener, entry, packet_of
 from shared.store.port import Change, Collection, Document, Filter, Index, Sort
 from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox
@@ -70,6 +80,7 @@ class MemoryCollection:
     ) -> Document | None:
         self._count(self.name, "update")
         made = with_outbox(change, self._v, outbox, self._clock.now())
+        operations(made)
         if upsert:
             check_upsert(where)
         for document in self._candidates(where):
@@ -80,10 +91,8 @@ class MemoryCollection:
             return None
         fixed = {field: operand for field, operand in where.items() if not has_operators(operand)}
         document_id = fixed.pop("_id")
-        if document_id in self._documents:
-            return None
-        base = apply({"_id": document_id}, {"$set": fixed})
-        return self._replace(apply(base, made, inserting=True), outbox)
+        after = apply(apply({"_id": document_id}, {"$set": fixed}), made, inserting=True)
+        return None if document_id in self._documents else self._replace(after, outbox)
 
     def _replace(self, after: Document, outbox: Sequence[Packet]) -> Document | None:
         if self._collides(after):
@@ -146,15 +155,16 @@ class MemoryCollection:
 def _keys(document: Document, index: Index) -> Iterator[Key]:
     """A document's entries in an index: one, none when it is not in a partial one, several through an array.
 
-    A missing field is indexed as null.
+    A missing field is indexed as null, and so is a path through an empty array; an empty array as itself: two
+    documents without any element collide, unless the index is partial.
     """
     if index.partial is not None and not matches(document, index.partial):
         return iter(())
     fields: list[list[Any]] = []
     for field, _ in index.keys:
         reached = values(document, field.split("."))
-        expanded = [v for value in reached for v in (value if isinstance(value, list) else [value])]
-        fields.append([None if v is MISSING else v for v in expanded])
+        expanded = [v for value in reached for v in (value or [[]] if isinstance(value, list) else [value])]
+        fields.append([None if v is MISSING else v for v in expanded or [MISSING]])
     return product(*fields)
 
 

@@ -1,0 +1,32 @@
+"""The databases that one suite is run against."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.clock import ManualClock
+from shared.store.memory import MemoryDatabase
+from shared.store.mongo import MongoDatabase
+from shared.store.outbox import OutboxListener
+from shared.store.port import Database
+from tests.conformance.support import START, Store
+
+
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """An empty database of each kind."""
+    clock = ManualClock(START)
+    if request.param == "memory":
+        data = MemoryDatabase(clock=clock).data
+        yield Store(clock, lambda listener: MemoryDatabase(clock=clock, listener=listener, data=data))
+        return
+    url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
+    opened: list[MongoDatabase] = []
+
+    def open_database(listener: OutboxListener | None) -> Database:
+        opened.append(MongoDatabase(url, name, clock=clock, listener=listener))
+        return opened[-1]
+
+    yield Store(clock, open_database)
+    for database in opened:
+        await database.close()

@@ -1,0 +1,51 @@
+"""What the conformance suites share."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from shared.clock import ManualClock
+from shared.contracts.envelope import Packet
+from shared.store.outbox import OutboxListener
+from shared.store.port import Database
+
+START = datetime(2026, 11, 21, 20, 49, tzinfo=UTC)
+DEADLINE = 20.0
+"""Seconds that a condition may take to come true; far more than it needs."""
+
+
+def packet(name: str) -> Packet:
+    """A packet that nobody opens."""
+    return Packet(name, "admin.account.changed.v1", b'{"name":"' + name.encode() + b'"}', b"s" * 64)
+
+
+@dataclass
+class Store:
+    """One database, opened again and again as by processes that start again."""
+
+    clock: ManualClock
+    open: Callable[[OutboxListener | None], Database]
+
+
+@dataclass
+class FakePublisher:
+    """Confirms what `refuses` does not name; `down` confirms nothing."""
+
+    sent: list[str] = field(default_factory=list)
+    refuses: set[str] = field(default_factory=set)
+    down: bool = False
+
+    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
+        await asyncio.sleep(0)
+        if self.down:
+            return frozenset()
+        self.sent += [p.id for p in packets]
+        return frozenset(p.id for p in packets) - self.refuses
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within: float = DEADLINE) -> None:
+    """Ask again and again until it holds; fail after `within` seconds."""
+    async with asyncio.timeout(within):
+        while not await condition():  # noqa: ASYNC110 - nobody in this process could set an Event
+            await asyncio.sleep(0.005)
