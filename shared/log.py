@@ -6,8 +6,8 @@ import sys
 import structlog
 
 
-def configure(*, json: bool) -> None:
-    """Once per process. JSON lines on standard error, or coloured text for people."""
+def configure(*, json: bool, quiet: bool = False) -> None:
+    """Once per process. JSON lines on standard error, or text for people; `quiet` leaves warnings and worse."""
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
     )
@@ -19,7 +19,7 @@ def configure(*, json: bool) -> None:
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -56,11 +56,11 @@ class Page:
                 return form
         raise Surprise(f"{self.status} {self.url}: no form for {ending} in\n{self.words()[:600]}")
 
-    def one(self, css_class: str) -> str:
-        """The text of the first element of that class, without spaces. Raises Surprise."""
-        for element in lxml.html.fromstring(self.text).find_class(css_class):
+    def code(self) -> str:
+        """The code that the page shows. Raises Surprise."""
+        for element in lxml.html.fromstring(self.text).xpath("//*[@data-code]"):
             return "".join(element.text_content().split())
-        raise Surprise(f"{self.status} {self.url}: nothing of class {css_class} in\n{self.words()[:600]}")
+        raise Surprise(f"{self.status} {self.url}: no code in\n{self.words()[:600]}")
 
     def words(self) -> str:
         """What a person would read."""

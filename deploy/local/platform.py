@@ -1,42 +1,17 @@
-"""The platform of a process: system clock and chance, keys from files, MongoDB, and the bus it was given."""
+"""Key files for one machine. In production each service holds its own key, and nobody holds them all."""
 
-from shared.bus.memory import MemoryBus
-from shared.bus.port import Bus
-from shared.clock import Clock, SystemClock
 from shared.contracts import SERVICES
-from shared.crypto.keys import load_trusted_keys, make_service_keys
-from shared.ids import Ids, SystemIds
-from shared.run import Platform
+from shared.crypto.keys import make_service_keys
+from shared.ids import Ids
+from shared.platform import open_platform
 from shared.settings import Settings
-from shared.store.mongo import MongoDatabase
-from shared.store.outbox import Relay
-from shared.store.port import Database
 from shared.store.sealing import make_sealing_key
+
+__all__ = ["make_keys", "open_platform"]
 
 
 def make_keys(settings: Settings, ids: Ids) -> None:
-    """Make the key files that are missing. For one machine only: in production each service holds its own."""
+    """Make the key files that are missing."""
     make_service_keys(settings.keys, SERVICES, ids)
     for service in SERVICES:
         make_sealing_key(settings.keys / f"{service}.seal", ids)
-
-
-def open_platform(
-    settings: Settings, *, bus: Bus | None = None, clock: Clock | None = None, ids: Ids | None = None
-) -> Platform:
-    """A platform on `settings`; without a bus, a memory bus of its own."""
-    clock = clock or SystemClock()
-    trusted = load_trusted_keys(settings.keys / "trusted.json")
-
-    def open_database(service: str, relay: Relay) -> Database:
-        name = f"{settings.database_prefix}_{service}"
-        return MongoDatabase(settings.mongo_url, name, clock=clock, listener=relay)
-
-    return Platform(
-        clock=clock,
-        ids=ids or SystemIds(),
-        bus=bus or MemoryBus(trusted, clock),
-        trusted=trusted,
-        open_database=open_database,
-        settings=settings,
-    )

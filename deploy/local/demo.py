@@ -1,0 +1,172 @@
+"""`make demo`: one sign-in, headless, step by step; leaves the evidence in var/demo/signin/.
+
+The steps are those of docs/flows/enrolment.md and sign-in.md. Everything is real but Entra and the phone, which
+are strict stand-ins: the Entra stand-in, a program of its own, verifies the token by an independent path.
+"""
+
+import argparse
+import asyncio
+import html
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import uvloop
+
+from deploy.local import tenant
+from deploy.local.browser import Browser, Page, Surprise
+from deploy.local.parts import PartFailed, PartMissing, mongod
+from deploy.local.parts.port import free_port
+from deploy.local.platform import make_keys, open_platform
+from deploy.local.settings import local_settings, wsfed_settings
+from deploy.local.system import System, running
+from deploy.standins.phone.phone import PhoneError, SoftPhone
+from services.admin import handlers as admin
+from shared.errors import Blok365Error
+from shared.ids import SystemIds
+from shared.log import configure
+
+PATIENCE = 10.0
+
+
+def step(number: str, text: str) -> None:
+    """One visible step."""
+    print(f"  {number:>4}  {text}", flush=True)
+
+
+async def demo(var: Path, mongo_url: str) -> None:
+    """The walk. Raises Surprise, PhoneError, Blok365Error."""
+    ids = SystemIds()
+    port, entra_port = free_port(), free_port()
+    prefix = "demo_" + ids.octets(6).hex()
+    settings = local_settings(var, port, mongo_url, database_prefix=prefix)
+    make_keys(settings, ids)
+    out = var / "signin"
+    out.mkdir(parents=True, exist_ok=True)
+    platform = open_platform(settings, ids=ids)
+    async with running(platform, wsfed=wsfed_settings(entra_port), port=port) as system:
+        await tenant.seed(system)
+        federation = var / "entra.json"
+        await tenant.tell_entra(system, federation)
+        async with entra_standin(entra_port, federation) as entra, Browser() as browser:
+            phone = SoftPhone(ids=ids)
+            async with phone:
+                await enrol(system, phone)
+                await sign_in(system, browser, phone, entra, out)
+    for file in sorted(out.iterdir()):
+        print(f"        {file}  {file.stat().st_size} octets")
+
+
+async def enrol(system: System, phone: SoftPhone) -> None:
+    """docs/flows/enrolment.md"""
+    print("Enrolment")
+    link = await admin.invite(system.admin, tenant.TENANT, tenant.PERSON)
+    await system.services["admin"].service.relay.flush()
+    step("1-2", f"admin invites {tenant.PERSON}; the link's secret is in its fragment only")
+    key = await phone.enrol(link.url)
+    await system.services["approval"].service.relay.flush()
+    step("3-5", f"the phone makes a key and has it endorsed: credential {key.credential_id[:12]}...")
+    account = await admin.show_account(system.admin, tenant.TENANT, tenant.PERSON)
+    if account.status.value != "active":
+        raise Surprise(f"the account is {account.status.value}")
+    step("6-8", "wsfed and admin verified the chain; the account is active")
+
+
+async def sign_in(system: System, browser: Browser, phone: SoftPhone, entra: str, out: Path) -> None:
+    """docs/flows/sign-in.md"""
+    print("Sign-in")
+    start = await browser.get(f"{entra}/start?username={tenant.PERSON}", follow=False)
+    request = start.headers["Location"]
+    (out / "request.txt").write_text(request + "\n")
+    page = await browser.get(request)
+    step("1", f"Entra's request, {len(request)} characters, is a transaction bound to this browser")
+    step("2", f"the sign-in page: {page.words()[:60]}...")
+    page = await browser.submit(page.form("/push"))
+    code = page.code()
+    step("3-4", f"the page shows the code {code}; the phone is asked")
+    proof = await phone.approve(code)
+    (out / "proof.json").write_text(json.dumps(proof, indent=2) + "\n")
+    step("5-7", "the phone typed the code, verified its user and signed the context")
+    page = await until_proved(system, browser, page)
+    step("8-9", "wsfed verified the proof against its own transaction; the page goes on")
+    page = await browser.submit(page.form("/token"))
+    (out / "response.html").write_text(page.text)
+    form = next((f for f in page.forms() if "wresult" in f.fields), None)
+    if form is None:
+        raise Surprise(f"no token: {page.words()[:300]}")
+    (out / "wresult.xml").write_text(form.fields["wresult"])
+    step("10", f"issuance record, then the token: {len(form.fields['wresult'])} octets")
+    await describe(system, browser, out)
+    answer = await browser.submit(form)
+    if answer.status != 200:
+        raise Surprise(f"Entra refused: {answer.words()[:600]}")
+    step("11", f"Entra's stand-in accepts: {html.unescape(answer.words())[:100]}...")
+    again = await browser.get(page.url.removesuffix("/token"))
+    if any("token" in form.action for form in again.forms()):
+        raise Surprise("Back would post again")
+    step("", "Back shows that it is finished, and posts nothing")
+
+
+async def until_proved(system: System, browser: Browser, page: Page) -> Page:
+    """The page once the proof has arrived: as its live stream would, by asking again when something happened."""
+    deadline = system.platform.clock.monotonic() + PATIENCE
+    while not any(form.action.endswith("/token") for form in page.forms()):
+        if system.platform.clock.monotonic() > deadline:
+            raise Surprise(f"the approval did not arrive: {page.words()[:300]}")
+        await system.services["approval"].service.relay.flush()
+        page = await browser.get(page.url)
+    return page
+
+
+async def describe(system: System, browser: Browser, out: Path) -> None:
+    """What a checker needs besides the token: metadata and the signing certificate."""
+    origin = system.platform.settings.origin
+    url = f"{origin}/t/{tenant.TENANT}/{tenant.DOMAIN}/federationmetadata/2007-06/federationmetadata.xml"
+    metadata = (await browser.get(url)).text
+    (out / "metadata.xml").write_text(metadata)
+    base64 = tenant.signing_certificate(metadata)
+    lines = [base64[i : i + 64] for i in range(0, len(base64), 64)]
+    pem = "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])
+    (out / "signing.pem").write_text(pem)
+
+
+@asynccontextmanager
+async def entra_standin(port: int, settings: Path) -> AsyncIterator[str]:
+    """The Entra stand-in as a program of its own; its address."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.standins.entra", "--port", str(port), "--settings", str(settings)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            if not await process.stdout.readline():
+                raise Surprise("the Entra stand-in did not start")
+        yield f"http://localhost:{port}"
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+def main() -> int:
+    """Exit code 1 and one clear line when something is not as it should be."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--bus", choices=["memory"], default="memory")
+    parser.add_argument("--var", type=Path, default=Path("var/demo"))
+    options = parser.parse_args()
+    configure(json=False, quiet=True)
+    try:
+        with mongod(options.var / "mongo") as mongo:
+            uvloop.run(demo(options.var, mongo.url))
+    except (Surprise, PhoneError, PartMissing, PartFailed, Blok365Error) as error:
+        print(f"The demo failed: {error}", file=sys.stderr)
+        return 1
+    print("The demo went through.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
