@@ -76,6 +76,7 @@ class HeaderPolicy:
     def apply(self, headers: MutableMapping[str, str], csp: str) -> None:
         """Set every security header; an existing Cache-Control stays, anything else is overwritten."""
         headers["Content-Security-Policy"] = csp
+        headers["Server"] = "Blok365"  # instead of aiohttp's and Python's versions
         headers["X-Content-Type-Options"] = "nosniff"
         headers["X-Frame-Options"] = "DENY"
         headers["Referrer-Policy"] = "no-referrer"  # a transaction's address stays here

@@ -29,16 +29,23 @@ def around_every_request(pages: Pages, clock: Clock, ids: Ids) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         begin(request, ids)
         started = clock.monotonic()
+        status = 0  # the client left, or the process is stopping
         with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID], service=pages.service):
-            response = await _answer(request, handler, pages)
-            log.info(
-                "request",
-                method=request.method,
-                route=_route(request),  # the pattern: ids and parameters stay out of the log
-                status=response.status,
-                ms=round((clock.monotonic() - started) * 1000, 1),
-            )
-            return response
+            try:
+                response = await _answer(request, handler, pages)
+                status = response.status
+                return response  # noqa: TRY300 - what is raised below is an answer too
+            except web.HTTPException as redirect:
+                status = redirect.status
+                raise
+            finally:
+                log.info(
+                    "request",
+                    method=request.method,
+                    route=_route(request),  # the pattern: ids and parameters stay out of the log
+                    status=status,
+                    ms=round((clock.monotonic() - started) * 1000, 1),
+                )
 
     return middleware
 
@@ -58,7 +65,7 @@ async def _answer(request: web.Request, handler: Handler, pages: Pages) -> web.S
         return problems.respond(request, error, pages)
     except web.HTTPException as decided:
         if decided.status < 400:
-            return decided
+            raise
         response = problems.respond(request, problems.from_http(decided.status), pages)
         if isinstance(decided, web.HTTPMethodNotAllowed):
             response.headers["Allow"] = decided.headers["Allow"]
@@ -81,7 +88,6 @@ def headers_signal(
         csp = response.get(CSP, DEFAULT_CSP)
         policy.apply(response.headers, csp.header(request[NONCE]))
         response.headers["X-Request-Id"] = request[REQUEST_ID]
-        response.headers.pop("Server", None)
 
     return on_prepare
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Event:
 
 async def stream(
     request: web.Request,
-    events: AsyncIterator[Event],
+    events: AsyncGenerator[Event],
     *,
     clock: Clock,
     heartbeat: float = 15,
@@ -47,12 +47,12 @@ async def stream(
     )
     await response.prepare(request)
     await response.write(f"retry: {retry_ms}\n\n".encode())
-    over: list[asyncio.Task[object]] = [
-        asyncio.create_task(_finished(request.app[CLOSING].wait())),
-        asyncio.create_task(_finished(clock.sleep(life))),
+    over: list[asyncio.Task[Any]] = [
+        asyncio.create_task(request.app[CLOSING].wait()),
+        asyncio.create_task(clock.sleep(life)),
     ]
     following = asyncio.create_task(_following(events))
-    beat = asyncio.create_task(_finished(clock.sleep(heartbeat)))
+    beat = asyncio.create_task(clock.sleep(heartbeat))
     try:
         while not any(task.done() for task in over):
             await asyncio.wait([following, beat, *over], return_when=asyncio.FIRST_COMPLETED)
@@ -61,7 +61,7 @@ async def stream(
                 following = asyncio.create_task(_following(events))
             if beat.done():
                 await response.write(b":\n\n")
-                beat = asyncio.create_task(_finished(clock.sleep(heartbeat)))
+                beat = asyncio.create_task(clock.sleep(heartbeat))
     except (StopAsyncIteration, ConnectionResetError):
         pass  # nothing more to say, or nobody there
     finally:
@@ -69,12 +69,9 @@ async def stream(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await events.aclose()  # its finally lets go of whatever it listens to
     return response
 
 
-async def _following(events: AsyncIterator[Event]) -> Event:
+async def _following(events: AsyncGenerator[Event]) -> Event:
     return await anext(events)
-
-
-async def _finished(waiting: Awaitable[object]) -> object:
-    return await waiting

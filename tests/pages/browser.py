@@ -2,9 +2,8 @@
 
 import asyncio
 import dataclasses
-import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -71,7 +70,7 @@ class Shown:
             self._loop = asyncio.get_running_loop()
             self._changed.append(event)
 
-            async def source():  # type: ignore[no-untyped-def]
+            async def source() -> AsyncGenerator[Event]:
                 while self.view is not None:
                     yield Event("state", {"state": self.view.state.value, "version": self.view.version})
                     await event.wait()
@@ -147,4 +146,4 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-__all__ = ["Shown", "chromium", "json", "sample_server"]
+__all__ = ["Shown", "chromium", "sample_server"]

@@ -1,0 +1,125 @@
+"""Paths, headers, static files and the pages that every service shares."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.web import language
+from shared.web.frame import Pages
+from shared.web.headers import Csp, HeaderPolicy
+from shared.web.paths import FRONT, PATHS, SERVICES, Host, Origins, service_for
+from shared.web.static import StaticFiles
+
+LOCAL = Origins(
+    signin="http://localhost:8365",
+    console="http://console.localhost:8365",
+    kiosk="http://kiosk.localhost:8365",
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "service"),
+    [
+        (Host.SIGNIN, "/t/contoso/FederationMetadata/2007-06/FederationMetadata.xml", "wsfed"),
+        (Host.SIGNIN, "/signin/abc/events", "wsfed"),
+        (Host.SIGNIN, "/key/", "approval"),
+        (Host.SIGNIN, "/key/api/requests", "approval"),
+        (Host.SIGNIN, "/me/", "approval"),
+        (Host.SIGNIN, "/push/key", "approval"),
+        (Host.SIGNIN, "/keys", FRONT),
+        (Host.SIGNIN, "/", FRONT),
+        (Host.SIGNIN, "/api/v1/accounts", FRONT),  # the console's API is not on the phone's host
+        (Host.CONSOLE, "/api/v1/accounts", "admin"),
+        (Host.CONSOLE, "/key/api", "admin"),
+        (Host.KIOSK, "/", "badge"),
+        (Host.KIOSK, "/static/badge/0/x.js", "badge"),
+        (Host.CONSOLE, "/static/nobody/0/x.js", FRONT),
+        (Host.CONSOLE, "/healthz", FRONT),
+    ],
+)
+def test_table_of_hosts_and_paths(host: Host, path: str, service: str) -> None:
+    assert service_for(host, path) == service
+
+
+def test_every_prefix_ends_with_a_slash_and_names_a_service() -> None:
+    assert all(mount.prefix.endswith("/") and mount.service in SERVICES for mount in PATHS)
+
+
+def test_host_header_decides_the_kind_of_host() -> None:
+    assert LOCAL.host_of("localhost:8365") is Host.SIGNIN
+    assert LOCAL.host_of("Console.LOCALHOST:8365") is Host.CONSOLE
+    assert LOCAL.host_of("localhost:8365.evil.example") is None
+    assert LOCAL.host_of("localhost") is None
+    public = Origins(signin="https://id.example", console="https://c.example", kiosk="https://k.example")
+    assert public.host_of("id.example:443") is Host.SIGNIN
+
+
+@pytest.mark.parametrize(
+    "signin",
+    ["id.example", "https://id.example/", "http://id.example", "ftp://localhost", "https://c.example"],
+)
+def test_refuses_origins_that_cannot_work(signin: str) -> None:
+    with pytest.raises(ValueError, match=r"origin|https|host"):
+        Origins(signin=signin, console="https://c.example", kiosk="https://k.example")
+
+
+def test_csp_has_a_nonce_and_nothing_inline() -> None:
+    header = Csp().header("N0nce")
+    assert "script-src 'nonce-N0nce';" in header
+    assert "unsafe-inline" not in header
+    assert "unsafe-eval" not in header
+    for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"):
+        assert part in header.split("; ")
+    assert "http" not in header
+
+
+@pytest.mark.parametrize("source", ["'unsafe-inline'", "https://a.example; script-src *", "a b", "a,b"])
+def test_csp_refuses_what_would_open_it(source: str) -> None:
+    with pytest.raises(ValueError, match="content security policy"):
+        Csp(form_action=(source,))
+
+
+def test_only_granted_features_are_allowed_and_hsts_only_on_https() -> None:
+    headers: dict[str, str] = {"Cache-Control": "public"}
+    HeaderPolicy(https=True, features=("camera",)).apply(headers, "csp")
+    assert "camera=(self)" in headers["Permissions-Policy"]
+    assert "microphone=()" in headers["Permissions-Policy"]
+    assert headers["Strict-Transport-Security"].startswith("max-age=31536000")
+    assert headers["Cache-Control"] == "public"
+    plain: dict[str, str] = {}
+    HeaderPolicy(https=False).apply(plain, "csp")
+    assert "Strict-Transport-Security" not in plain
+    assert plain["Cache-Control"] == "no-store"
+    assert plain["Referrer-Policy"] == "no-referrer"
+
+
+def test_static_hash_changes_with_content_and_unknown_types_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.js").write_text("1")
+    one = StaticFiles("s", [tmp_path])
+    (tmp_path / "a.js").write_text("2")
+    assert StaticFiles("s", [tmp_path]).hash != one.hash
+    assert one.url("a.js") == f"/static/s/{one.hash}/a.js"
+    with pytest.raises(ValueError, match="no static file"):
+        one.url("b.js")
+    (tmp_path / "a.exe").write_text("")
+    with pytest.raises(ValueError, match="content type"):
+        StaticFiles("s", [tmp_path])
+
+
+def test_languages_must_have_the_same_keys(tmp_path: Path) -> None:
+    (tmp_path / "en.json").write_text('{"a": "A", "b": "B"}')
+    (tmp_path / "fr.json").write_text('{"a": "A"}')
+    with pytest.raises(ValueError, match="differ"):
+        language.load([tmp_path])
+
+
+def test_every_error_has_its_words_in_both_languages() -> None:
+    from shared import errors
+    from shared.web.problems import MethodNotAllowed
+
+    kinds: list[type[errors.Blok365Error]] = [MethodNotAllowed]
+    kinds += [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, errors.Blok365Error)]
+    for kind in kinds:
+        for words in Pages("front").words.values():
+            assert words.get(f"problem.{kind.code}.title"), kind
+            assert words.get(f"problem.{kind.code}.remedy"), kind
