@@ -5,10 +5,11 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
-BUS ?= memory
+BUS ?=
 ARGS ?=
+ON = $(if $(BUS),--bus $(BUS)) $(ARGS)
 
-.PHONY: help setup setup-run setup-quiet run demo dev test test-fast test-compose lint bench lock clean
+.PHONY: help setup setup-run run demo dev test test-fast test-compose lint bench lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -20,13 +21,13 @@ setup-run: # Only what run, demo and test-fast need: Python packages and mongod
 	@deploy/setup/setup run
 
 run: setup-run ## The whole system in one process, with its own MongoDB; Ctrl-C stops it
-	@exec $(PY) -m deploy.local --bus $(BUS) $(ARGS)
+	@exec $(PY) -m deploy.local $(ON)
 
 demo: setup-run ## One sign-in, headless, into var/demo/signin (BUS=rabbit: over RabbitMQ)
-	@exec $(PY) -m deploy.local.demo --bus $(BUS) $(ARGS)
+	@exec $(PY) -m deploy.local.demo $(ON)
 
 dev: setup-run ## As run, and starts again when a file changes
-	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy.local --bus $(BUS) $(ARGS)" services shared deploy
+	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy.local $(ON)" services shared deploy
 
 test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
@@ -38,11 +39,13 @@ test-compose: setup ## The containers of docker-compose.yml: start, check, stop
 	@deploy/setup/test-compose
 
 lint: setup-run ## ruff, mypy, import contracts, generated documents
-	@.venv/bin/ruff check .
-	@.venv/bin/ruff format --check .
-	@.venv/bin/mypy services shared deploy tests
-	@.venv/bin/lint-imports
-	@if [ -e deploy/docs.py ] || [ -e deploy/docs/__main__.py ]; then $(PY) -m deploy.docs --check; fi
+	@failed=0; \
+	.venv/bin/ruff check . || failed=1; \
+	.venv/bin/ruff format --check . || failed=1; \
+	.venv/bin/mypy services shared deploy tests || failed=1; \
+	.venv/bin/lint-imports || failed=1; \
+	if [ -e deploy/docs.py ] || [ -e deploy/docs/__main__.py ]; then $(PY) -m deploy.docs --check || failed=1; fi; \
+	exit $$failed
 
 bench: setup ## Sign-ins and tokens a second, beside other programs
 	@$(PY) -m deploy.bench $(ARGS)
