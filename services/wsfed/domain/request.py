@@ -29,7 +29,7 @@ WAUTH_PASSWORD = frozenset(
 MAXIMUM_PARAMETERS = 64
 MAXIMUM_WCTX_OCTETS = 8 * 1024
 MAXIMUM_VALUE_OCTETS = 2 * 1024
-MAXIMUM_TOTAL_OCTETS = 32 * 1024
+MAXIMUM_TOTAL_CHARACTERS = 32 * 1024
 MAXIMUM_HINT_CHARACTERS = 320
 
 _KNOWN = frozenset(
@@ -163,7 +163,7 @@ def _known_parameters(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:
     if len(parameters) > MAXIMUM_PARAMETERS:
         raise TooLarge("The request has too many parameters.", code="too_many_parameters")
     # Counted in characters first: a cheap bound before anything is encoded.
-    if sum(len(name) + len(value) for name, value in parameters) > MAXIMUM_TOTAL_OCTETS:
+    if sum(len(name) + len(value) for name, value in parameters) > MAXIMUM_TOTAL_CHARACTERS:
         raise TooLarge("The request is too long.", code="parameters_too_long")
     known: dict[str, str] = {}
     for name, value in parameters:
