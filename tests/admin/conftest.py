@@ -1,0 +1,67 @@
+"""admin on its own, over the memory bus and, where a test asks for both stores, over a real MongoDB."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from services.admin import handlers
+from services.admin.app import wire
+from services.admin.domain import Account
+from services.admin.handlers import Admin, NewAccount
+from shared.store.mongo import MongoDatabase
+from shared.store.outbox import Relay
+from shared.store.port import Database
+from tests.world import World, make_world
+
+CONTOSO, FABRIKAM = "contoso", "fabrikam"
+
+
+@dataclass
+class Office:
+    """admin's handlers in a world, with what a test needs to look behind them."""
+
+    world: World
+    admin: Admin
+    database: Database
+
+    async def person(self, name: str = "ada", tenant: str = CONTOSO) -> Account:
+        new = NewAccount(f"{name}@{tenant}.example", name.title(), "Lovelace", f"{name}@home.example")
+        return await handlers.create_account(self.admin, tenant, new)
+
+
+async def open_office(world: World) -> Office:
+    wired = wire(world.platform)
+    world.services["admin"] = wired.service
+    await wired.service.database.migrate()
+    await world.bus.consume("admin", wired.service.handlers)
+    for tenant in (CONTOSO, FABRIKAM):
+        await handlers.create_tenant(wired.admin, tenant, tenant.title())
+        await handlers.add_domain(wired.admin, tenant, f"{tenant}.example")
+    return Office(world, wired.admin, wired.service.database)
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> Office:
+    """Two tenants, each with a domain, in memory."""
+    return await open_office(make_world(tmp_path))
+
+
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Office]:
+    """The same on each kind of database."""
+    world = make_world(tmp_path)
+    if request.param == "memory":
+        yield await open_office(world)
+        return
+    url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
+
+    def open_database(service: str, relay: Relay) -> Database:
+        return MongoDatabase(url, name, clock=world.clock, listener=relay)
+
+    object.__setattr__(world.platform, "open_database", open_database)
+    made = await open_office(world)
+    yield made
+    await world.services["admin"].relay.flush()
+    await made.database.close()
