@@ -8,7 +8,7 @@ from aiohttp import web
 from services.approval.config import ApprovalSettings
 from services.approval.consumers import consumers
 from services.approval.domain.ceremony import RelyingParty
-from services.approval.handlers.challenges import end_overdue
+from services.approval.handlers.challenges import SWEEP_BATCH, end_overdue
 from services.approval.ports import Limits, Parts
 from services.approval.routes import Web
 from services.approval.store import AccountStore, CeremonyStore, SessionStore, TenantStore
@@ -44,8 +44,8 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Servi
 
     async def sweep() -> None:
         while True:
-            await end_overdue(parts)
-            await platform.clock.sleep(SWEEP_EVERY)
+            if await end_overdue(parts) < SWEEP_BATCH:
+                await platform.clock.sleep(SWEEP_EVERY)
 
     return Service(
         name=NAME,

@@ -232,4 +232,8 @@ def _text(body: Mapping[str, Any], name: str, *, default: str | None = None) -> 
     value = body.get(name, default)
     if not isinstance(value, str) or len(value) > MAX_TEXT or (not value and default is None):
         raise BadInput(f"{name} is missing or is not text.", remedy="Reload the page and try again.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a character, written as an escape
+        raise BadInput(f"{name} is not text.", remedy="Reload the page and try again.") from None
     return value

@@ -1,5 +1,6 @@
 """approval in a world of its own, what admin and wsfed would tell it, and a phone without a network."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -153,7 +154,7 @@ class Approval:
     ) -> Asked:
         """wsfed opens a challenge."""
         challenge, transaction = new_id(self.ids), new_id(self.ids)
-        fields = {
+        fields: dict[str, Any] = {
             "v": 1,
             "tenant": tenant,
             "account": account,
@@ -264,14 +265,30 @@ async def make_approval(folder: Path) -> Approval:
     return approval
 
 
+class Interleaved:
+    """A store that lets others run before each operation, as a real database does."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._store, name)
+
+        async def later(*arguments: Any) -> Any:
+            await asyncio.sleep(0)
+            return await operation(*arguments)
+
+        return later
+
+
 def replica(world: World) -> Parts:
     """Parts of another process on the same data: nothing in memory is shared."""
     database = world.databases["approval"]
     return Parts(
-        accounts=AccountStore(database),
-        sessions=SessionStore(database),
-        ceremonies=CeremonyStore(database),
-        tenants=TenantStore(database),
+        accounts=Interleaved(AccountStore(database)),
+        sessions=Interleaved(SessionStore(database)),
+        ceremonies=Interleaved(CeremonyStore(database)),
+        tenants=Interleaved(TenantStore(database)),
         clock=world.clock,
         ids=world.ids,
         signer=world.platform.signer("approval"),

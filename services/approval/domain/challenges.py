@@ -41,7 +41,7 @@ def open_challenge(account: Account, challenge: Challenge, now: datetime) -> Ste
     most = MAX_LISTED if challenge.method == "push" else MAX_SCANNABLE
     if len(rivals) >= most:
         loser = min([*rivals, challenge], key=lambda c: (c.browser_known, c.opened_at))
-        if loser is challenge or (loser.browser_known and not challenge.browser_known):
+        if loser is challenge:
             return step.then(_end(step.account.with_challenge(challenge), [challenge], State.LIMITED, now))
         step = step.then(_end(step.account, [loser], State.LIMITED, now))
     if challenge.method == "push":

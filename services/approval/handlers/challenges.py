@@ -14,10 +14,10 @@ from services.approval.ports import Parts
 from shared.bus.port import Reject, Retry
 from shared.contracts.approval import OpenChallenge, Proof
 from shared.contracts.envelope import Received
-from shared.errors import Blok365Error, Forbidden, Gone, NotFound
+from shared.errors import Forbidden, Gone, NotFound
 from shared.ids import b64u, unb64u
 
-SWEEP_BATCH = 100
+SWEEP_BATCH = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +155,7 @@ async def end_overdue(parts: Parts) -> int:
     overdue = await parts.accounts.overdue(now, SWEEP_BATCH)
     for stored in overdue:
         account = stored.account
-        try:
-            await change(
-                parts, account.tenant, account.id, lambda a: challenges.expired_step(a, now), first=stored
-            )
-        except Blok365Error:  # busy: the next sweep takes it
-            continue
+        await change(
+            parts, account.tenant, account.id, lambda a: challenges.expired_step(a, now), first=stored
+        )
     return len(overdue)

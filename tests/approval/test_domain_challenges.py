@@ -1,0 +1,221 @@
+"""Supersession, places, quotas and freeze, as pure steps."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.approval.domain import challenges
+from services.approval.domain.account import Account, Challenge, State, Step
+from shared.contracts.admin import AccountStatus
+from shared.contracts.approval import ChallengeEnded
+
+NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+ADA = Account("contoso", "ada", 1, AccountStatus.ACTIVE)
+
+
+def challenge(
+    name: str, *, at: datetime = NOW, browser: str = "", known: bool = False, method: Any = "push"
+) -> Challenge:
+    return Challenge(
+        id=name,
+        transaction=f"t-{name}",
+        correlation="c",
+        method=method,
+        context="{}",
+        expected_digest=bytes(32),
+        browser=browser or f"browser of {name}",
+        browser_known=known,
+        handle_digest=f"h-{name}" if method == "qr" else None,
+        opened_at=at,
+        deadline=at + timedelta(seconds=120),
+    )
+
+
+def opened(account: Account, *made: Challenge) -> Account:
+    for each in made:
+        step = challenges.open_challenge(account, each, each.opened_at)
+        assert step is not None
+        account = step.account
+    return account
+
+
+def ends(step: Step | None) -> dict[str, str]:
+    assert step is not None
+    messages = [said.message for said in step.said]
+    return {m.challenge: m.outcome for m in messages if isinstance(m, ChallengeEnded)}
+
+
+def listed(account: Account, at: datetime = NOW) -> list[str]:
+    return [each.id for each in challenges.listed(account, at)]
+
+
+def test_second_delivery_changes_nothing() -> None:
+    account = opened(ADA, challenge("a"))
+    assert challenges.open_challenge(account, challenge("a"), NOW) is None
+
+
+def test_second_delivery_after_the_end_does_not_open_again() -> None:
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", State.DENIED, NOW).account
+    assert challenges.open_challenge(account, challenge("a"), NOW + timedelta(minutes=10)) is None
+
+
+def test_newer_request_of_the_same_browser_supersedes() -> None:
+    account = opened(ADA, challenge("a", browser="x"))
+    step = challenges.open_challenge(account, challenge("b", browser="x", method="qr"), NOW)
+    assert ends(step) == {"a": "superseded"}
+
+
+def test_request_of_another_browser_supersedes_nothing() -> None:
+    account = opened(ADA, challenge("a", browser="x"), challenge("b", browser="y"))
+    assert set(listed(account)) == {"a", "b"}
+
+
+def test_known_browsers_come_first_then_the_newest() -> None:
+    later = NOW + timedelta(seconds=5)
+    account = opened(ADA, challenge("k", known=True), challenge("a"), challenge("b", at=later))
+    assert listed(account, later) == ["k", "b", "a"]
+
+
+def test_fourth_unknown_browser_takes_the_place_of_the_oldest_unknown() -> None:
+    account = opened(
+        ADA, *(challenge(n, at=NOW + timedelta(seconds=i), known=n == "k") for i, n in enumerate("kab"))
+    )
+    step = challenges.open_challenge(account, challenge("c", at=NOW + timedelta(seconds=9)), NOW)
+    assert ends(step) == {"a": "limited"}
+    assert step is not None
+    assert listed(step.account) == ["k", "c", "b"]
+
+
+def test_unknown_browser_never_takes_a_known_ones_place() -> None:
+    account = opened(ADA, *(challenge(name, known=True) for name in "abc"))
+    step = challenges.open_challenge(account, challenge("stranger"), NOW)
+    assert ends(step) == {"stranger": "limited"}
+    assert step is not None
+    assert set(listed(step.account)) == {"a", "b", "c"}
+
+
+def test_known_browser_takes_an_unknown_ones_place() -> None:
+    account = opened(ADA, *(challenge(name) for name in "abc"))
+    step = challenges.open_challenge(account, challenge("k", known=True), NOW)
+    assert ends(step) == {"a": "limited"}
+
+
+def test_qr_requests_take_no_place_in_the_list() -> None:
+    account = opened(
+        ADA, *(challenge(name, method="qr") for name in "abcdef"), challenge("p"), challenge("q")
+    )
+    assert set(listed(account)) == {"p", "q"}
+
+
+def test_flood_of_qr_requests_is_bounded() -> None:
+    account = opened(ADA, challenge("p"), *(challenge(f"q{i}", method="qr") for i in range(60)))
+    still = [c for c in account.challenges.values() if c.state is State.OPEN and c.method == "qr"]
+    assert len(still) == challenges.MAX_SCANNABLE
+    assert listed(account) == ["p"]
+
+
+def quiet(account: Account) -> list[bool]:
+    return [c.quiet for c in account.challenges.values()]
+
+
+def test_fourth_push_in_ten_minutes_is_quiet_but_listed() -> None:
+    times = [NOW + timedelta(minutes=3 * i) for i in range(5)]
+    account = opened(ADA, *(challenge(f"c{i}", at=at, browser="x") for i, at in enumerate(times)))
+    assert quiet(account) == [False, False, False, True, False]  # the fifth, 12 minutes on, is loud again
+    assert listed(account, times[-1]) == ["c4"]
+
+
+def test_eleventh_push_of_a_day_is_quiet() -> None:
+    times = [NOW + timedelta(minutes=15 * i) for i in range(12)]
+    account = opened(ADA, *(challenge(f"c{i}", at=at, browser="x") for i, at in enumerate(times)))
+    assert len(account.pushes_unknown) == 10
+    assert account.challenges["c10"].quiet
+    account = opened(account, challenge("next day", at=NOW + timedelta(hours=24, minutes=1)))
+    assert not account.challenges["next day"].quiet
+
+
+def test_denials_do_not_give_the_quota_back() -> None:
+    account = ADA
+    for name in "abc":
+        account = challenges.refuse(opened(account, challenge(name)), name, State.DENIED, NOW).account
+    assert opened(account, challenge("d")).challenges["d"].quiet
+
+
+def test_unknown_browsers_cannot_spend_the_quota_of_known_ones() -> None:
+    account = opened(ADA, *(challenge(f"u{i}") for i in range(9)), challenge("k", known=True))
+    assert not account.challenges["k"].quiet
+
+
+def test_not_me_freezes_notifications_of_unknown_browsers_only() -> None:
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", State.NOT_ME, NOW).account
+    assert account.frozen_at == NOW
+    account = opened(account, challenge("u"), challenge("k", known=True))
+    assert account.challenges["u"].quiet
+    assert not account.challenges["k"].quiet
+    assert listed(account) == ["k", "u"]  # the list goes on: otherwise anybody could lock anybody out
+
+
+def test_cancel_freezes_nothing() -> None:
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", State.DENIED, NOW).account
+    assert account.frozen_at is None
+
+
+def test_expires_at_its_deadline_and_not_before() -> None:
+    account = opened(ADA, challenge("a"))
+    assert challenges.expired_step(account, NOW + timedelta(seconds=119)) is None
+    assert ends(challenges.expired_step(account, NOW + timedelta(seconds=120))) == {"a": "expired"}
+
+
+def test_nothing_that_was_signed_stays_after_the_end() -> None:
+    account = challenges.refuse(opened(ADA, challenge("a", method="qr")), "a", State.DENIED, NOW).account
+    kept = account.challenges["a"]
+    assert (kept.context, kept.expected_digest, kept.handle_digest) == ("", b"", None)
+
+
+def test_ended_requests_are_forgotten_later() -> None:
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", State.DENIED, NOW).account
+    account = opened(account, challenge("b", at=NOW + timedelta(hours=1)))
+    assert set(account.challenges) == {"b"}
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.OPEN])
+def test_every_state_but_open_is_final(state: State) -> None:
+    account = ADA.with_challenge(replace(challenge("a"), state=state, ended_at=NOW))
+    assert challenges.expired_step(account, NOW + timedelta(days=1)) is None
+    with pytest.raises(Exception) as refused:
+        challenges.refuse(account, "a", State.DENIED, NOW)
+    assert refused.type.__name__ == ("Conflict" if state is State.ACCEPTED else "Gone")
+
+
+requests = st.tuples(
+    st.integers(0, 400), st.integers(0, 5), st.booleans(), st.sampled_from(["push", "push", "qr"])
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(requests, max_size=40))
+def test_limits_hold_under_any_traffic(traffic: list[tuple[int, int, bool, str]]) -> None:
+    account, now, opened_ids, ended = ADA, NOW, set(), []
+    for number, (pause, browser, known, method) in enumerate(traffic):
+        now += timedelta(seconds=pause)
+        made = challenge(f"c{number}", at=now, browser=f"{browser}{known}", known=known, method=method)
+        step = challenges.open_challenge(account, made, now)
+        assert step is not None
+        account = step.account
+        opened_ids.add(made.id)
+        ended += list(ends(step))
+        still = [c for c in account.challenges.values() if c.state is State.OPEN]
+        assert len(ended) == len(set(ended))  # each end is told once
+        assert opened_ids == {c.id for c in still} | set(ended)
+        assert len([c for c in still if c.method == "push"]) <= challenges.MAX_LISTED
+        assert len({c.browser for c in still}) == len(still)
+        assert all(c.is_open(now) for c in still)
+        if known:
+            assert account.challenges[made.id].state is State.OPEN
+        for pushes in (account.pushes_known, account.pushes_unknown):
+            assert len(pushes) <= 10
+            assert sum(now - at < timedelta(minutes=10) for at in pushes) <= 3
