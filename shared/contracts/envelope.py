@@ -5,6 +5,7 @@ signature over exactly those octets. A consumer verifies the octets it received 
 second canonical form can disagree with the first.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -126,7 +127,7 @@ def open_packet(
 
     `trusted` maps a service to its public keys (more than one while they are rolled over).
     Raises Refused: too large, not an envelope, unknown type, sender not allowed to send it, wrong signature,
-    too old, from the future, body not of the contract.
+    doubled key, too old, from the future, body not of the contract.
     """
     if len(packet.body) > MAX_PACKET:
         raise Refused(f"{len(packet.body)} octets are over {MAX_PACKET}")
@@ -141,6 +142,8 @@ def open_packet(
         raise Refused(f"{envelope.sender[:80]!r} may not send {envelope.type}")
     if not any(_verifies(key, packet) for key in trusted.get(envelope.sender, ())):
         raise Refused(f"signature is not {envelope.sender}'s")
+    if _has_doubled_key(packet.body):
+        raise Refused("doubled key: another reader could see another message in it")
     if envelope.id != packet.id or envelope.type != packet.type:
         raise Refused("outside and inside of the packet differ")
     if envelope.occurred_at.tzinfo is None:
@@ -155,6 +158,19 @@ def open_packet(
     except ValidationError as error:
         raise Refused(f"not a {envelope.type}: {error.error_count()} faults") from error
     return Received(message, envelope)
+
+
+def _has_doubled_key(body: bytes) -> bool:
+    doubled = False
+
+    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal doubled
+        made = dict(members)
+        doubled = doubled or len(made) != len(members)
+        return made
+
+    json.loads(body, object_pairs_hook=pairs)
+    return doubled
 
 
 def _verifies(key: Ed25519PublicKey, packet: Packet) -> bool:
