@@ -3,8 +3,7 @@
 import os
 from pathlib import Path
 
-from services.wsfed.config import WsFedSettings
-from services.wsfed.domain.request import MICROSOFT_REPLY_URLS
+from services.wsfed.config import MICROSOFT_REPLY_URLS, WsFedSettings
 from shared.settings import Settings
 
 

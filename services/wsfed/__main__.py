@@ -1,6 +1,6 @@
 """`python -m services.wsfed`"""
 
 from services.wsfed import app
-from shared.run import run
+from shared.process import run
 
 run(app.build)

@@ -13,6 +13,7 @@ from services.wsfed.routes import Web
 from services.wsfed.store import (
     StoredDirectory,
     StoredIssuances,
+    StoredSessions,
     StoredSigningKeys,
     StoredTransactions,
 )
@@ -37,6 +38,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Service:
     waker = PageWaker(platform.bus)
     wsfed = WsFed(
         transactions=StoredTransactions(database, platform.clock),
+        sessions=StoredSessions(database),
         directory=StoredDirectory(database),
         keys=StoredSigningKeys(database, SealingKey.from_file(key_file, platform.ids), platform.clock),
         issuances=issuances,
@@ -77,7 +79,7 @@ def _web(
         settings=settings,
         pages=pages,
         csrf=Csrf(csrf_key, origin),
-        waker=waker,
+        watch=waker.watching,
         proxies=proxies,
     )
     app.add_routes(routes.routes())

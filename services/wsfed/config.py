@@ -2,7 +2,12 @@
 
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.wsfed.domain.request import MICROSOFT_REPLY_URLS
+MICROSOFT_REPLY_URLS = (
+    "https://login.microsoftonline.com/login.srf",
+    "https://ccs.login.microsoftonline.com/ccs/login.srf",
+    "https://ccs-sdf.login.microsoftonline.com/ccs/login.srf",
+    "https://stamp2.login.microsoftonline.com/login.srf",
+)
 
 
 class WsFedSettings(BaseSettings):

@@ -1,12 +1,15 @@
 """What wsfed's handlers need from the world, narrow."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.keys import SigningKey
+from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import Challenge, PhoneProof, State, Transaction
 from services.wsfed.domain.trust import Invitation, TrustedDevice
 from shared.contracts.admin import AccountStatus, TenantConfigured
@@ -110,16 +113,43 @@ class SigningKeys(Protocol):
         ...
 
 
+class Sessions(Protocol):
+    """What browsers remember of accounts."""
+
+    async def get(self, session: str) -> Session | None: ...
+
+    async def add(self, session: Session) -> None: ...
+
+    async def use(self, session: Session, now: datetime, idle_ends_at: datetime) -> Session | None:
+        """Note another token, if the session is still live; None when it is not."""
+        ...
+
+    async def end(self, session: str, now: datetime) -> None:
+        """It answers no more, the browser stays known."""
+        ...
+
+    async def forget(self, session: str) -> None:
+        """Remove it: a newer one has taken its place."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuance:
-    """The record without which no token leaves (guide 5: log before sign)."""
+    """The record without which no token leaves (guide 5: log before sign).
 
-    transaction: Transaction
+    It stands on a transaction and its proof, or on the session that such a transaction opened.
+    """
+
     account: Account
+    authentication: VerifiedAuthentication
     assertion_id: str
     issued_at: datetime
     issuer: str
     key_id: str
+    client_request_id: str | None
+    transaction: str | None
+    proof: PhoneProof | None
+    session: str | None
 
 
 class IssuanceLog(Protocol):
@@ -127,6 +157,14 @@ class IssuanceLog(Protocol):
 
     async def append(self, issuance: Issuance) -> None:
         """Returns when the record is durable. Raises Unavailable."""
+        ...
+
+
+class Watch(Protocol):
+    """Lets a page wait for its transaction."""
+
+    def __call__(self, transaction: str) -> AbstractAsyncContextManager[asyncio.Event]:
+        """An event that is set whenever the transaction may have changed."""
         ...
 
 

@@ -18,13 +18,16 @@ from services.wsfed.domain.mex import mex_document
 from services.wsfed.domain.request import (
     MAXIMUM_PARAMETERS,
     SignInRequest,
+    SignOutCleanupRequest,
+    SignOutRequest,
     parse_passive_request,
 )
+from services.wsfed.domain.session import ACCOUNT_COOKIES, KNOWN_FOR, cookie_name
 from services.wsfed.domain.transaction import State, Transaction
-from services.wsfed.gateways import PageWaker
-from services.wsfed.handlers import Browser, WsFed
+from services.wsfed.handlers import Answer, Browser, Looping, WsFed
+from services.wsfed.handlers.issuing import SecretOf
 from services.wsfed.pages import SignInPages, views
-from services.wsfed.ports import Tenant
+from services.wsfed.ports import Tenant, Watch
 from shared.contracts.admin import Domain
 from shared.errors import BadInput, Conflict, NotFound
 from shared.ids import new_secret
@@ -34,6 +37,7 @@ from shared.web.inputs import Network
 
 BROWSER_COOKIE = HostCookie("blok365-browser")
 POLL_SECONDS = 5.0
+MAX_ACCOUNTS = 50
 _UPN = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 
 
@@ -45,7 +49,7 @@ class Web:
     settings: WsFedSettings
     pages: SignInPages
     csrf: Csrf
-    waker: PageWaker
+    watch: Watch
     proxies: tuple[Network, ...]
 
     def routes(self) -> list[web.RouteDef]:
@@ -58,6 +62,7 @@ class Web:
                 "/t/{tenant}/{domain}/{path:(?i:federationmetadata/2007-06/federationmetadata.xml)}",
                 self.metadata,
             ),
+            web.get("/signin/finished", self.finished),
             web.get("/signin/{transaction}", self.page),
             web.post("/signin/{transaction}/account", self.account),
             web.post("/signin/{transaction}/{method:push|qr}", self.ask),
@@ -69,18 +74,65 @@ class Web:
     # step 1
 
     async def passive(self, request: web.Request) -> web.Response:
-        """Entra's request, by GET or POST; both end at our own GET (a POST from another site has no cookie)."""
+        """Entra's request. A POST from another site brings no cookies, so it ends at our own GET first."""
         self._offer_start(request)
-        parsed = parse_passive_request(await _parameters(request), reply_urls=self.settings.reply_urls)
+        pairs = await _parameters(request)
+        parsed = parse_passive_request(pairs, reply_urls=self.settings.reply_urls)
         if not isinstance(parsed, SignInRequest):
-            raise BadInput("Sign-out is not offered at this address yet.", remedy="Close the browser.")
+            return await self._sign_out(request, parsed)
+        slug = request.match_info["tenant"]
+        if request.method != "POST":
+            answer = await self._from_session(request, slug, parsed)
+            if answer is not None:
+                return answer
         secret = BROWSER_COOKIE.read(request)
         known = secret or new_secret(self.wsfed.ids)
-        transaction = await handlers.begin(self.wsfed, request.match_info["tenant"], parsed, known)
-        answer = _see(transaction.id)
+        transaction = await handlers.begin(self.wsfed, slug, parsed, known)
+        response = _see(transaction.id)
         if secret is None:
-            BROWSER_COOKIE.set(answer, known)
-        return answer
+            BROWSER_COOKIE.set(response, known)
+        return response
+
+    async def _from_session(
+        self, request: web.Request, slug: str, parsed: SignInRequest
+    ) -> web.Response | None:
+        """The token at once when this browser's session is enough; None when the person must sign in."""
+        try:
+            answer = await handlers.answer_from_session(self.wsfed, slug, parsed, _secrets(request))
+        except Looping as loop:
+            return self._loop_stopped(request, loop)
+        if answer is None:
+            return None
+        return self._token_page(request, answer, "/signin/finished", parsed.locale)
+
+    def _loop_stopped(self, request: web.Request, loop: Looping) -> web.Response:
+        cause = views.LoopCause.REFUSED
+        if loop.request.mfa_wanted:
+            cause = views.LoopCause.MFA
+        elif loop.request.fresh_required or loop.request.max_age is not None:
+            cause = views.LoopCause.FRESH
+        view = views.SignIn(
+            txn="",
+            csrf="",
+            state=views.State.LOOP,
+            organisation=loop.tenant.configured.name,
+            account=loop.request.hint,
+            start_url=self.settings.start_url,
+            loop_cause=cause,
+        )
+        return self.pages.sign_in(request, view, lang=_language(loop.request.locale))
+
+    async def _sign_out(
+        self, request: web.Request, parsed: SignOutRequest | SignOutCleanupRequest
+    ) -> web.Response:
+        """End every session of this browser. Clean-up always answers 200; sign-out may go back to Microsoft."""
+        await handlers.find_tenant(self.wsfed, request.match_info["tenant"])
+        await handlers.sign_out(self.wsfed, _all_secrets(request))
+        if isinstance(parsed, SignOutRequest) and parsed.wreply is not None:
+            return web.Response(status=303, headers={"Location": parsed.wreply})
+        return self.pages.pages.render(
+            request, "signedout.html", view=views.SignedOut(start_url=self.settings.start_url)
+        )
 
     # step 2
 
@@ -88,6 +140,13 @@ class Web:
         """The sign-in page as the transaction stands now."""
         transaction = await self._look(request)
         return await self._show(request, transaction)
+
+    async def finished(self, request: web.Request) -> web.Response:
+        """Where Back leads after a token from a session."""
+        view = views.SignIn(
+            txn="", csrf="", state=views.State.FINISHED, organisation="", start_url=self.settings.start_url
+        )
+        return self.pages.sign_in(request, view)
 
     async def _show(
         self,
@@ -113,7 +172,7 @@ class Web:
             start_url=self.settings.start_url,
         )
         view = self._with_challenge(view, transaction)
-        return self.pages.sign_in(request, view, lang=_language(transaction))
+        return self.pages.sign_in(request, view, lang=_language(transaction.request.locale))
 
     def _with_challenge(self, view: views.SignIn, transaction: Transaction) -> views.SignIn:
         state, challenge = self._page_state(transaction), transaction.challenge
@@ -173,7 +232,7 @@ class Web:
         return await sse.stream(request, self._changes(request, transaction), clock=self.wsfed.clock)
 
     async def _changes(self, request: web.Request, transaction: Transaction) -> AsyncIterator[sse.Event]:
-        async with self.waker.watching(transaction.id) as woken:
+        async with self.watch(transaction.id) as woken:
             told: object = None
             while True:
                 woken.clear()
@@ -198,19 +257,31 @@ class Web:
         """The token, once; a second post shows that it is finished."""
         transaction, _ = await self._posted(request)
         try:
-            form = await handlers.take_token(self.wsfed, transaction.id, BROWSER_COOKIE.read(request))
+            answer = await handlers.take_token(
+                self.wsfed, transaction.id, BROWSER_COOKIE.read(request), _secrets(request)
+            )
+        except Looping as loop:
+            return self._loop_stopped(request, loop)
         except Conflict as conflict:
             if conflict.reason in ("finished", "not_proved"):
                 return _see(transaction.id)
             raise
-        tenant = await handlers.find_tenant(self.wsfed, transaction.tenant)
-        view = views.TokenForm(
-            action=form.action,
-            fields=form.fields,
-            back_url=f"/signin/{transaction.id}",
-            organisation=tenant.configured.name,
+        response = self._token_page(request, answer, f"/signin/{transaction.id}", transaction.request.locale)
+        _account_cookie(answer.account.tenant, answer.account.upn).set(
+            response, answer.session_secret, max_age=int(KNOWN_FOR.total_seconds())
         )
-        return self.pages.token(request, view, lang=_language(transaction))
+        return response
+
+    def _token_page(
+        self, request: web.Request, answer: Answer, back_url: str, locale: str | None
+    ) -> web.Response:
+        view = views.TokenForm(
+            action=answer.form.action,
+            fields=answer.form.fields,
+            back_url=back_url,
+            organisation=answer.tenant.configured.name,
+        )
+        return self.pages.token(request, view, lang=_language(locale))
 
     # what describes us to Entra
 
@@ -300,9 +371,23 @@ def _see(transaction: str) -> web.Response:
     return web.Response(status=303, headers={"Location": f"/signin/{transaction}"})
 
 
-def _language(transaction: Transaction) -> str | None:
-    locale = transaction.request.locale
+def _language(locale: str | None) -> str | None:
     return language.from_tag(locale) if locale else None
+
+
+def _account_cookie(tenant: str, upn: str) -> HostCookie:
+    """The cookie of one account in this browser."""
+    return HostCookie(cookie_name(tenant, upn))
+
+
+def _secrets(request: web.Request) -> SecretOf:
+    return lambda tenant, upn: _account_cookie(tenant, upn).read(request)
+
+
+def _all_secrets(request: web.Request) -> list[str]:
+    """Of every account in this browser; at most as many as a browser of a shared workstation may hold."""
+    prefix = HostCookie(ACCOUNT_COOKIES).name
+    return [value for name, value in request.cookies.items() if name.startswith(prefix)][:MAX_ACCOUNTS]
 
 
 def _qr(text: str) -> views.Qr:

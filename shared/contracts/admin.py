@@ -45,6 +45,8 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True)
     badge_counts_as_mfa: bool = False
     """BlokBadge at a registered kiosk counts as MFA only where the tenant says so (guide 5)."""
+    session_idle_minutes: int = Field(default=120, ge=5, le=720)
+    """A browser's session ends when no token was asked for this long."""
 
 
 class TenantConfigured(Event):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.wsfed.config import MICROSOFT_REPLY_URLS
 from services.wsfed.domain.request import (
-    MICROSOFT_REPLY_URLS,
     PassiveRequest,
     SignInRequest,
     SignOutCleanupRequest,

@@ -14,12 +14,6 @@ from datetime import timedelta
 from shared.errors import BadInput, TooLarge
 
 WTREALM = "urn:federation:MicrosoftOnline"
-MICROSOFT_REPLY_URLS = (
-    "https://login.microsoftonline.com/login.srf",
-    "https://ccs.login.microsoftonline.com/ccs/login.srf",
-    "https://ccs-sdf.login.microsoftonline.com/ccs/login.srf",
-    "https://stamp2.login.microsoftonline.com/login.srf",
-)
 WAUTH_MULTIPLE_AUTHN = "http://schemas.microsoft.com/claims/multipleauthn"
 WAUTH_PASSWORD = frozenset(
     f"{scheme}://schemas.microsoft.com/ws/2008/06/identity/authenticationmethod/password"

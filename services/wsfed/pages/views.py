@@ -163,3 +163,10 @@ class TokenForm:
     def __post_init__(self) -> None:
         if not self.action.startswith("https://") and not self.action.startswith("http://localhost:"):
             raise ValueError("a token goes out over https only")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedOut:
+    """The page after sign-out: what has ended, and what has not."""
+
+    start_url: str

@@ -45,8 +45,8 @@ function startCountdown(page) {
   const left = timer.querySelector("[data-left]");
   return startTimer(Number(timer.dataset.timer), (seconds) => {
     left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-    if (seconds === 60) say(timer.dataset.say60);
-    if (seconds === 20) say(timer.dataset.say20);
+    if (seconds === 60) say(timer.dataset.at60);
+    if (seconds === 20) say(timer.dataset.at20);
   }, () => refresh());
 }
 

@@ -2,6 +2,7 @@
 
 | collection | one document is | outbox |
 |---|---|---|
+| sessions | one account in one browser: SSO session, and that the browser is known | no |
 | transactions | a sign-in transaction, from Entra's request to the token | yes |
 | tenants, accounts, invitations, devices | projections of admin's and approval's events | no |
 | signing_keys | a tenant's token-signing key, its private half sealed | no |
@@ -11,6 +12,7 @@
 from services.wsfed.store.directory import StoredDirectory
 from services.wsfed.store.issuances import StoredIssuances
 from services.wsfed.store.keys import StoredSigningKeys
+from services.wsfed.store.sessions import StoredSessions
 from services.wsfed.store.transactions import StoredTransactions
 
-__all__ = ["StoredDirectory", "StoredIssuances", "StoredSigningKeys", "StoredTransactions"]
+__all__ = ["StoredDirectory", "StoredIssuances", "StoredSessions", "StoredSigningKeys", "StoredTransactions"]

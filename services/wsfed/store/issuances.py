@@ -17,19 +17,16 @@ class StoredIssuances:
         self._sequencer = Sequencer(collection, stream)
 
     async def append(self, issuance: Issuance) -> None:
-        transaction = issuance.transaction
-        proof, authentication = transaction.proof, transaction.authentication
-        assert proof is not None
-        assert authentication is not None
+        account, authentication = issuance.account, issuance.authentication
         await self._sequencer.append(
             {
-                "tenant": transaction.tenant,
-                "application": transaction.application,
-                "account": issuance.account.id,
-                "upn": issuance.account.upn,
-                "immutable_id": issuance.account.immutable_id,
-                "transaction": transaction.id,
-                "client_request_id": transaction.request.correlation,
+                "tenant": account.tenant,
+                "account": account.id,
+                "upn": account.upn,
+                "immutable_id": account.immutable_id,
+                "transaction": issuance.transaction,
+                "session": issuance.session,
+                "client_request_id": issuance.client_request_id,
                 "assertion_id": issuance.assertion_id,
                 "issuer": issuance.issuer,
                 "key_id": issuance.key_id,
@@ -37,7 +34,7 @@ class StoredIssuances:
                 "method": authentication.method.value,
                 "user_verified": authentication.user_verified,
                 "authenticated_at": authentication.authenticated_at,
-                "proof": asdict(proof),
+                "proof": None if issuance.proof is None else asdict(issuance.proof),
             }
         )
 

@@ -1,0 +1,43 @@
+"""One function for each use case of wsfed; the numbers are the steps of docs/flows/sign-in.md and enrolment.md.
+
+| step | function |
+|---|---|
+| sign-in 1, 2 | `begin`, `look`; `answer_from_session` when the browser's session is enough |
+| 3, 4 | `name_account`, `ask_phone` |
+| 7, 8 | `phone_ended`, `phone_accepted` |
+| 10, 11 | `take_token` |
+| sign-out | `sign_out` |
+| enrolment 2, 7 | `tenant_configured`, `account_changed`, `invitation_changed`, `device_changed` |
+"""
+
+from services.wsfed.handlers.common import Browser, WsFed, find_tenant, look
+from services.wsfed.handlers.issuing import Answer, Looping, answer_from_session, sign_out, take_token
+from services.wsfed.handlers.knowing import (
+    account_changed,
+    device_changed,
+    invitation_changed,
+    tenant_configured,
+)
+from services.wsfed.handlers.proving import phone_accepted, phone_ended
+from services.wsfed.handlers.signing_in import ask_phone, begin, name_account
+
+__all__ = [
+    "Answer",
+    "Browser",
+    "Looping",
+    "WsFed",
+    "account_changed",
+    "answer_from_session",
+    "ask_phone",
+    "begin",
+    "device_changed",
+    "find_tenant",
+    "invitation_changed",
+    "look",
+    "name_account",
+    "phone_accepted",
+    "phone_ended",
+    "sign_out",
+    "take_token",
+    "tenant_configured",
+]

@@ -1,0 +1,283 @@
+"""Steps 10 and 11 of docs/flows/sign-in.md: tokens, from a proof made now or from an SSO session that holds one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from services.wsfed.domain.authentication import (
+    AuthenticationPolicy,
+    VerifiedAuthentication,
+    shortfall,
+)
+from services.wsfed.domain.request import SignInRequest
+from services.wsfed.domain.session import Session, session_id
+from services.wsfed.domain.token import (
+    FederatedDomain,
+    ReplyForm,
+    TokenSubject,
+    issue_token,
+    issuer_for,
+    new_assertion_id,
+    reply_form,
+)
+from services.wsfed.domain.transaction import PhoneProof, State, Transaction
+from services.wsfed.handlers.common import WsFed, find_tenant, look
+from services.wsfed.ports import Account, Issuance, Tenant
+from shared.errors import Conflict, Forbidden
+from shared.ids import new_secret
+
+log = structlog.get_logger(__name__)
+
+TOKEN_LIFETIME = timedelta(minutes=10)
+
+SecretOf = Callable[[str, str], str | None]
+"""The session secret that this browser holds for a tenant's user name, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A token on its way, and the secret of the session that was made or used."""
+
+    form: ReplyForm
+    tenant: Tenant
+    account: Account
+    session_secret: str
+
+
+class Looping(Exception):
+    """Entra keeps coming back: a page must say so instead of another token."""
+
+    def __init__(self, tenant: Tenant, request: SignInRequest) -> None:
+        super().__init__("three tokens within a minute")
+        self.tenant = tenant
+        self.request = request
+
+
+async def answer_from_session(
+    wsfed: WsFed, slug: str, request: SignInRequest, secret_of: SecretOf
+) -> Answer | None:
+    """A token from this browser's session of the very account that Entra names; None when it must sign in.
+
+    Raises NotFound (tenant), Looping, Forbidden, Unavailable.
+    """
+    if request.hint is None:
+        return None  # a session answers only for the account that was asked for
+    upn = request.hint.lower()
+    secret = secret_of(slug, upn)
+    if secret is None:
+        return None
+    tenant = await find_tenant(wsfed, slug)
+    session = await wsfed.sessions.get(session_id(secret))
+    account = await wsfed.directory.account_by_upn(slug, upn)
+    now = wsfed.clock.now()
+    if session is None or account is None or not session.live(now):
+        return None
+    if (session.tenant, session.account) != (slug, account.id) or not account.may_try:
+        return None
+    device = await wsfed.directory.device(slug, session.device)
+    if device is None or device.removed:
+        return None
+    missing = shortfall(
+        session.authentication,
+        _policy(tenant),
+        now=now,
+        requested_at=now,
+        fresh_required=request.fresh_required,
+        max_age=request.max_age,
+        mfa_wanted=request.mfa_wanted,
+        mfa_max_age=request.mfa_max_age,
+    )
+    if missing is not None:
+        log.info("session.not_enough", tenant=slug, account=account.id, missing=missing.value)
+        return None
+    if session.looping(now):
+        raise Looping(tenant, request)
+    used = await wsfed.sessions.use(session, now, _idle_end(tenant, now))
+    if used is None:
+        return None
+    prepared = await _prepare(wsfed, tenant, account)
+    form = await _issue(
+        wsfed,
+        prepared,
+        used.authentication,
+        request,
+        requested_at=now,
+        now=now,
+        assertion_id=new_assertion_id(wsfed.ids),
+        basis=_Basis(session=used.id),
+    )
+    return Answer(form, tenant, account, secret)
+
+
+async def take_token(
+    wsfed: WsFed, transaction_id: str, browser_secret: str | None, secret_of: SecretOf
+) -> Answer:
+    """Exactly one token for a proved transaction, and the session that it opens.
+
+    The account's status is read now: one that was suspended since the approval gets none. Raises NotFound,
+    Gone, Conflict (`finished`: it was issued already; `not_proved`), Forbidden, Looping, Unavailable.
+    """
+    transaction = await look(wsfed, transaction_id, browser_secret)
+    if transaction.state is State.ISSUED:
+        raise Conflict("This sign-in is finished.", code="finished")
+    authentication, proof = transaction.authentication, transaction.proof
+    if transaction.state is not State.PROVED or authentication is None or proof is None:
+        raise Conflict("This sign-in is not approved yet.", code="not_proved")
+    tenant = await find_tenant(wsfed, transaction.tenant)
+    account = await wsfed.directory.account(transaction.tenant, authentication.account)
+    if account is None or not account.may_try:
+        raise Forbidden("This account can't sign in.", code="account_not_active")
+    prepared = await _prepare(wsfed, tenant, account)
+    now = wsfed.clock.now()
+    _check_enough(authentication, tenant, transaction, now)
+    earlier = await _earlier(wsfed, secret_of(tenant.slug, account.upn), account)
+    if earlier is not None and earlier.looping(now):
+        raise Looping(tenant, transaction.request)
+    assertion_id = new_assertion_id(wsfed.ids)
+    if await wsfed.transactions.issue(transaction.id, assertion_id, now) is None:
+        raise Conflict("This sign-in is finished.", code="finished")
+    form = await _issue(
+        wsfed,
+        prepared,
+        authentication,
+        transaction.request,
+        requested_at=transaction.created_at,
+        now=now,
+        assertion_id=assertion_id,
+        basis=_Basis(transaction=transaction.id, proof=proof),
+    )
+    secret = new_secret(wsfed.ids)
+    hours = next(a.session_hours for a in tenant.configured.applications if a.id == transaction.application)
+    await wsfed.sessions.add(
+        Session(
+            id=session_id(secret),
+            authentication=authentication,
+            device=proof.device,
+            ends_at=authentication.authenticated_at + timedelta(hours=hours),
+            idle_ends_at=_idle_end(tenant, now),
+            issued=(*(earlier.issued if earlier else ()), now),
+        )
+    )
+    if earlier is not None:
+        await wsfed.sessions.forget(earlier.id)
+    log.info("signin.issued", tenant=tenant.slug, transaction=transaction.id)
+    return Answer(form, tenant, account, secret)
+
+
+def _check_enough(
+    authentication: VerifiedAuthentication, tenant: Tenant, transaction: Transaction, now: datetime
+) -> None:
+    """Refuse before anything is written: Entra would send a token without the claim straight back."""
+    request = transaction.request
+    missing = shortfall(
+        authentication,
+        _policy(tenant),
+        now=now,
+        requested_at=transaction.created_at,
+        fresh_required=request.fresh_required,
+        max_age=request.max_age,
+        mfa_wanted=request.mfa_wanted,
+        mfa_max_age=request.mfa_max_age,
+    )
+    if missing is not None:
+        raise Forbidden(
+            "Microsoft 365 asks for a stronger sign-in than the one you made.",
+            remedy="Start again, and sign in with your phone or a passkey.",
+            code=f"{missing.value}_not_satisfied",
+        )
+
+
+async def sign_out(wsfed: WsFed, secrets: list[str]) -> None:
+    """End this browser's sessions. It stays known for its accounts."""
+    for secret in secrets:
+        await wsfed.sessions.end(session_id(secret), wsfed.clock.now())
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    tenant: Tenant
+    account: Account
+    subject: TokenSubject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Basis:
+    """What a token stands on: a transaction with its proof, or a session that such a one opened."""
+
+    transaction: str | None = None
+    proof: PhoneProof | None = None
+    session: str | None = None
+
+
+async def _prepare(wsfed: WsFed, tenant: Tenant, account: Account) -> _Prepared:
+    """Everything that can be refused, before anything is written."""
+    await wsfed.keys.current(tenant.slug)
+    domains = [FederatedDomain(d.name, d.issuer) for d in tenant.configured.domains]
+    subject = TokenSubject(
+        tenant=account.tenant,
+        account=account.id,
+        issuer=issuer_for(account.upn, domains),
+        upn=account.upn,
+        immutable_id=account.immutable_id,
+    )
+    return _Prepared(tenant, account, subject)
+
+
+async def _issue(
+    wsfed: WsFed,
+    prepared: _Prepared,
+    authentication: VerifiedAuthentication,
+    request: SignInRequest,
+    *,
+    requested_at: datetime,
+    now: datetime,
+    assertion_id: str,
+    basis: _Basis,
+) -> ReplyForm:
+    """The record, durable; then the signature."""
+    key = await wsfed.keys.current(prepared.tenant.slug)
+    await wsfed.issuances.append(
+        Issuance(
+            account=prepared.account,
+            authentication=authentication,
+            assertion_id=assertion_id,
+            issued_at=now,
+            issuer=prepared.subject.issuer,
+            key_id=key.key_id,
+            client_request_id=request.correlation,
+            transaction=basis.transaction,
+            proof=basis.proof,
+            session=basis.session,
+        )
+    )
+    token = issue_token(
+        authentication,
+        prepared.subject,
+        key,
+        policy=_policy(prepared.tenant),
+        now=now,
+        assertion_id=assertion_id,
+        lifetime=TOKEN_LIFETIME,
+        mfa_wanted=request.mfa_wanted,
+        mfa_max_age=request.mfa_max_age,
+        requested_at=requested_at,
+    )
+    return reply_form(token, wreply=request.wreply, wctx=request.wctx)
+
+
+async def _earlier(wsfed: WsFed, secret: str | None, account: Account) -> Session | None:
+    """What this browser remembers of the account from before, live or not."""
+    session = None if secret is None else await wsfed.sessions.get(session_id(secret))
+    if session is None or (session.tenant, session.account) != (account.tenant, account.id):
+        return None
+    return session
+
+
+def _policy(tenant: Tenant) -> AuthenticationPolicy:
+    return AuthenticationPolicy(badge_counts_as_mfa=tenant.configured.policy.badge_counts_as_mfa)
+
+
+def _idle_end(tenant: Tenant, now: datetime) -> datetime:
+    return now + timedelta(minutes=tenant.configured.policy.session_idle_minutes)

@@ -1,0 +1,130 @@
+"""Steps 1 to 4 of docs/flows/sign-in.md: from Entra's request to the question on the phone."""
+
+import structlog
+
+from services.wsfed.domain.context import SignInContext, digest
+from services.wsfed.domain.request import SignInRequest
+from services.wsfed.domain.transaction import (
+    CHALLENGE_LIFETIME,
+    LIFETIME,
+    MAX_CHALLENGES,
+    Challenge,
+    State,
+    Transaction,
+    browser_digest,
+)
+from services.wsfed.handlers.common import Browser, WsFed, find_tenant, look
+from services.wsfed.ports import Account, Tenant
+from shared.contracts.approval import OpenChallenge
+from shared.errors import Conflict, Gone, NotFound
+from shared.ids import b64u, new_code, new_id, new_secret
+
+log = structlog.get_logger(__name__)
+
+
+async def begin(wsfed: WsFed, slug: str, request: SignInRequest, browser_secret: str) -> Transaction:
+    """Step 1: keep Entra's request as a transaction of this browser. Raises NotFound."""
+    tenant = await find_tenant(wsfed, slug)
+    if not tenant.configured.applications:
+        raise NotFound(
+            "This organisation has no application yet.", remedy="Ask your administrator to add one."
+        )
+    now = wsfed.clock.now()
+    transaction = Transaction(
+        id=new_id(wsfed.ids),
+        tenant=slug,
+        application=tenant.configured.applications[0].id,
+        request=request,
+        hint=(request.hint or "").lower(),
+        browser=browser_digest(browser_secret),
+        created_at=now,
+        expires_at=now + LIFETIME,
+    )
+    await wsfed.transactions.add(transaction)
+    log.info("signin.begun", tenant=slug, transaction=transaction.id, client_request_id=request.correlation)
+    return transaction
+
+
+async def name_account(wsfed: WsFed, transaction_id: str, browser: Browser, upn: str) -> Transaction:
+    """The person typed their user name, since Entra sent none (or another is wanted)."""
+    await look(wsfed, transaction_id, browser.secret)
+    named = await wsfed.transactions.name_account(transaction_id, upn.strip().lower())
+    if named is None:
+        raise Conflict("A request for this sign-in is already on its way.")
+    return named
+
+
+async def ask_phone(wsfed: WsFed, transaction_id: str, browser: Browser, method: str) -> Transaction:
+    """Steps 3 and 4: draw code and nonce, and ask the account's phones, if there is such an account.
+
+    Unknown, suspended and removed accounts take the same path with the same work: only the message is not kept.
+    """
+    transaction = await look(wsfed, transaction_id, browser.secret)
+    if transaction.state in (State.PROVED, State.ISSUED):
+        return transaction
+    if not transaction.hint:
+        raise Conflict("The user name is missing.", remedy="Type your user name first.")
+    if transaction.challenges >= MAX_CHALLENGES:
+        raise Gone("Too many requests were sent for this sign-in.", remedy="Start again from Microsoft 365.")
+    tenant = await find_tenant(wsfed, transaction.tenant)
+    account = await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
+    challenge = _challenge(wsfed, transaction, tenant, account, browser, method)
+    packet = wsfed.signer.packet(_open_challenge(challenge, transaction), tenant=transaction.tenant)
+    reachable = account is not None and account.may_try
+    asked = await wsfed.transactions.open_challenge(
+        transaction.id,
+        account.id if account is not None and reachable else None,
+        challenge,
+        [packet] if reachable else [],
+    )
+    return asked or await look(wsfed, transaction_id, browser.secret)
+
+
+def _challenge(
+    wsfed: WsFed,
+    transaction: Transaction,
+    tenant: Tenant,
+    account: Account | None,
+    browser: Browser,
+    method: str,
+) -> Challenge:
+    now = wsfed.clock.now()
+    application = next(a for a in tenant.configured.applications if a.id == transaction.application)
+    context = SignInContext(
+        tenant=tenant.slug,
+        organisation=tenant.configured.name,
+        application=application.id,
+        application_name=application.name,
+        realm=transaction.request.wtrealm,
+        origin=wsfed.origin,
+        transaction=transaction.id,
+        challenge=new_id(wsfed.ids),
+        account=account.id if account else new_id(wsfed.ids),
+        upn=account.upn if account else transaction.hint,
+        method="qr" if method == "qr" else "push",
+        address=browser.address,
+        place=browser.place,
+        agent=browser.agent,
+        known_browser=False,
+        issued_at=now,
+        expires_at=now + CHALLENGE_LIFETIME,
+        nonce=new_secret(wsfed.ids),
+    )
+    handle = new_id(wsfed.ids) if method == "qr" else None
+    return Challenge(context=context, code=new_code(wsfed.ids), handle=handle)
+
+
+def _open_challenge(challenge: Challenge, transaction: Transaction) -> OpenChallenge:
+    context = challenge.context
+    return OpenChallenge(
+        challenge=challenge.id,
+        transaction=transaction.id,
+        account=context.account,
+        method=context.method,
+        context=context.without_code(),
+        expected_digest=b64u(digest(context.with_code(challenge.code))),
+        browser=transaction.browser,
+        browser_known=context.known_browser,
+        lifetime=int(CHALLENGE_LIFETIME.total_seconds()),
+        handle_digest=None if challenge.handle is None else b64u(digest(challenge.handle)),
+    )

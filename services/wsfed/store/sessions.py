@@ -1,0 +1,69 @@
+"""SSO sessions: one document for each account in a browser, removed when the browser is no longer known."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from services.wsfed.domain.authentication import Method, VerifiedAuthentication
+from services.wsfed.domain.session import KNOWN_FOR, LOOP_TOKENS, Session
+from shared.store.port import Database, Document, Index
+
+
+class StoredSessions:
+    """Implements `services.wsfed.ports.Sessions`."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database.collection(
+            "sessions", indexes=[Index((("known_until", 1),), expire_after=0)]
+        )
+
+    async def get(self, session: str) -> Session | None:
+        found = await self._collection.find_one({"_id": session})
+        return None if found is None else _session(found)
+
+    async def add(self, session: Session) -> None:
+        authentication = session.authentication
+        await self._collection.insert(
+            {
+                "_id": session.id,
+                "authentication": {**asdict(authentication), "method": authentication.method.value},
+                "device": session.device,
+                "ends_at": session.ends_at,
+                "idle_ends_at": session.idle_ends_at,
+                "issued": list(session.issued),
+                "known_until": authentication.authenticated_at + KNOWN_FOR,
+            }
+        )
+
+    async def use(self, session: Session, now: datetime, idle_ends_at: datetime) -> Session | None:
+        where: dict[str, Any] = {
+            "_id": session.id,
+            "ends_at": {"$gt": now},
+            "idle_ends_at": {"$gt": now},
+        }
+        after = await self._collection.update(
+            where,
+            {
+                "$set": {"idle_ends_at": idle_ends_at},
+                "$push": {"issued": {"$each": [now], "$slice": -(LOOP_TOKENS + 1)}},
+            },
+        )
+        return None if after is None else _session(after)
+
+    async def end(self, session: str, now: datetime) -> None:
+        await self._collection.update({"_id": session}, {"$set": {"ends_at": now}})
+
+    async def forget(self, session: str) -> None:
+        await self._collection.delete({"_id": session})
+
+
+def _session(found: Document) -> Session:
+    stored = found["authentication"]
+    return Session(
+        id=found["_id"],
+        authentication=VerifiedAuthentication(**{**stored, "method": Method(stored["method"])}),
+        device=found["device"],
+        ends_at=found["ends_at"],
+        idle_ends_at=found["idle_ends_at"],
+        issued=tuple(found["issued"]),
+    )

@@ -1,0 +1,63 @@
+"""One service as a process of its own: `python -m services.<name>`."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+
+import structlog
+import uvloop
+
+from shared.bus.connect import connect
+from shared.clock import SystemClock
+from shared.crypto.keys import load_trusted_keys
+from shared.errors import Blok365Error
+from shared.ids import SystemIds
+from shared.log import configure
+from shared.platform import open_platform
+from shared.run import Platform, Running, Service
+from shared.settings import Settings
+from shared.web.frame import Pages
+from shared.web.server import WebSettings, make_app, serve
+
+log = structlog.get_logger(__name__)
+
+
+def run(build: Callable[[Platform], Service]) -> None:
+    """Until SIGTERM or SIGINT. Exit code 1 with one clear line when a part is missing at the start."""
+    settings = Settings()
+    configure(json=settings.log_json)
+    try:
+        uvloop.run(_serve(build, settings))
+    except Blok365Error as error:
+        log.critical("start.failed", reason=error.detail or error.title, remedy=error.remedy)
+        sys.exit(1)
+
+
+async def _serve(build: Callable[[Platform], Service], settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    clock = SystemClock()
+    bus = await connect(settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock)
+    platform = open_platform(settings, bus=bus, clock=clock, ids=SystemIds())
+    service = build(platform)
+    running = Running(service, bus, clock)
+    app = service.web or make_app(
+        Pages(service.name),
+        WebSettings(origin=settings.origin),
+        clock=clock,
+        ids=platform.ids,
+        ready=running.readiness,
+    )
+    host, _, port = settings.listen.rpartition(":")
+    runner, bound = await serve(app, host or "127.0.0.1", int(port))
+    try:
+        await running.start()
+        log.info("listening", service=service.name, port=bound)
+        await stop.wait()
+    finally:
+        running.ready = False
+        await runner.cleanup()  # live streams are told to come back, requests finish
+        await bus.stop()
+        await running.stop()
