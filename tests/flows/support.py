@@ -1,0 +1,392 @@
+"""All services behind their HTTP routes, without a network: UNIX socket, memory bus and databases, clock moved by hand.
+
+`Flow` is the stage, `SignIn` one sign-in in one browser, `Phone` a software phone. Every step is taken as people
+and programs take it: over HTTP. Messages are delivered before the next step begins.
+"""
+
+import asyncio
+import hashlib
+import json
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+import rfc8785
+from aiohttp import web
+
+from deploy.local.browser import Browser, Form, Page
+from deploy.local.tenant import signing_certificate
+from deploy.standins.entra.requests import (
+    PendingRequest,
+    RequestOptions,
+    passive_fields,
+    remember,
+    to_url,
+)
+from deploy.standins.entra.settings import Directory, Federations, FederationSettings, User
+from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_response
+from deploy.standins.phone.authenticator import HONEST, Key, Tamper, assertion
+from deploy.standins.phone.phone import Request, SoftPhone
+from services.admin import app as admin_app
+from services.admin import handlers as admin
+from services.admin.domain import Account
+from services.admin.handlers import Admin, NewAccount
+from services.approval import app as approval_app
+from services.wsfed import app as wsfed_app
+from shared.clock import iso_millis
+from shared.contracts import Message
+from shared.contracts.approval import ChallengeAccepted, Proof
+from shared.contracts.envelope import DOMAIN_SEPARATOR, Packet
+from shared.crypto.keys import key_from_seed, load_service_key
+from shared.ids import new_id
+from shared.run import Platform, Service
+from shared.web.paths import Origins
+from shared.web.server import Runner, combine
+from tests.world import World, make_world
+
+TENANT, DOMAIN, ADA = "contoso", "contoso.example", "ada@contoso.example"
+BOB = "bob@contoso.example"
+REALM = "urn:federation:MicrosoftOnline"
+LOGIN = "https://login.microsoftonline.com/login.srf"
+
+
+class Window(Browser):
+    """A browser over the UNIX socket. After each answer, messages that it caused have been delivered."""
+
+    def __init__(self, flow: "Flow", *, settle: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self._flow = flow
+        self.settle = settle
+
+    async def __aenter__(self) -> Self:
+        self._session = self._flow.http()
+        return self
+
+    async def _go(
+        self,
+        method: str,
+        url: str,
+        fields: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        follow: bool,
+    ) -> Page:
+        page = await super()._go(method, url, fields, headers, follow)
+        if self.settle:
+            await self._flow.world.settle()
+        return page
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Of the sign-in host."""
+        return self._cookies["localhost"]
+
+
+class Phone(SoftPhone):
+    """A software phone over the UNIX socket."""
+
+    def __init__(self, flow: "Flow", **options: Any) -> None:
+        super().__init__(ids=flow.world.ids, **options)
+        self._flow = flow
+        self._http = flow.http()
+
+    async def _call(self, origin: str, method: str, path: str, body: object = None) -> dict[str, Any]:
+        try:
+            return await super()._call(origin, method, path, body)
+        finally:
+            await self._flow.world.settle()
+
+
+@dataclass
+class Entra:
+    """Microsoft's side: makes requests in Entra's shapes and believes nothing that it did not verify itself."""
+
+    flow: "Flow"
+    replays: ReplayMemory = field(default_factory=ReplayMemory)
+
+    def request(self, upn: str, tenant: str = TENANT, **options: Any) -> tuple[str, PendingRequest]:
+        """The address that Entra sends a browser to, and what it will expect of the answer."""
+        typed: RequestOptions = options  # type: ignore[assignment]
+        fields = passive_fields(upn, ids=self.flow.world.ids, **typed)
+        url = to_url(f"{self.flow.origin}/t/{tenant}/wsfed", fields)
+        return url, remember(upn.rpartition("@")[2] or DOMAIN, fields, self.flow.world.clock.now())
+
+    async def verify(self, form: Form, pending: PendingRequest, tenant: str = TENANT) -> SignedInUser:
+        """Raises EntraError."""
+        configured = await admin.show_tenant(self.flow.admin, tenant)
+        settings = []
+        async with Window(self.flow) as browser:
+            for each in configured.domains:
+                path = f"/t/{tenant}/{each.name}/FederationMetadata/2007-06/FederationMetadata.xml"
+                metadata = await browser.get(self.flow.origin + path)
+                settings.append(
+                    FederationSettings(
+                        domain=each.name,
+                        tenant=tenant,
+                        issuer_uri=each.issuer,
+                        passive_sign_in_uri=f"{self.flow.origin}/t/{tenant}/wsfed",
+                        signing_certificate=signing_certificate(metadata.text),
+                        federated_idp_mfa_behavior="acceptIfMfaDoneByFederatedIdp",
+                    )
+                )
+        users = [
+            User(immutable_id=a.immutable_id, upn=a.upn, tenant=tenant)
+            for a in (await admin.list_accounts(self.flow.admin, tenant, limit=200)).accounts
+        ]
+        return verify_response(
+            form.fields,
+            federations=Federations.of(*settings),
+            directory=Directory.of(*users),
+            replays=self.replays,
+            pending=pending,
+            now=self.flow.world.clock.now(),
+        )
+
+
+@dataclass
+class SignIn:
+    """One sign-in in one browser: an address, and the CSRF token that its own page carried."""
+
+    flow: "Flow"
+    browser: Window
+    url: str
+    csrf: str
+    pending: PendingRequest
+
+    @property
+    def id(self) -> str:
+        return urlsplit(self.url).path.rpartition("/")[2]
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """The transaction as wsfed keeps it."""
+        (found,) = (d for d in self.flow.world.documents("wsfed", "transactions") if d["_id"] == self.id)
+        return found
+
+    async def page(self) -> Page:
+        return await self.browser.get(self.url)
+
+    async def state(self) -> str:
+        """What the page's own code polls."""
+        return await self.flow.polled(self.browser, self.url)
+
+    async def post(self, action: str, **fields: str) -> Page:
+        return await self.browser.post(f"{self.url}/{action}", {"csrf": self.csrf, **fields})
+
+    async def push(self) -> str:
+        """Step 3: ask for a push; the code that the page shows."""
+        return (await self.post("push")).code()
+
+    async def qr(self) -> str:
+        """Step 3: ask for a QR code; the code that the page shows."""
+        return (await self.post("qr")).code()
+
+    async def token(self) -> Page:
+        """Step 10: what the browser gets when it asks for the token."""
+        return await self.post("token")
+
+    async def take(self) -> Form:
+        """Steps 10 and 11: the form that goes to Microsoft."""
+        return token_form(await self.token())
+
+
+def token_form(page: Page) -> Form:
+    """The form that carries the token; fails when there is none."""
+    (form,) = (f for f in page.forms() if "wresult" in f.fields)
+    return form
+
+
+@dataclass
+class Flow:
+    """Everything at work."""
+
+    world: World
+    admin: Admin
+    socket: Path
+    stack: AsyncExitStack
+
+    @property
+    def origin(self) -> str:
+        return self.world.platform.settings.origin
+
+    @property
+    def entra(self) -> Entra:
+        return Entra(self)
+
+    def http(self) -> aiohttp.ClientSession:
+        """A client whose every connection goes to the socket."""
+        return aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(str(self.socket)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=30),
+        )
+
+    async def tenant(self, slug: str, domain: str) -> None:
+        """A tenant with an application and a domain."""
+        await admin.create_tenant(self.admin, slug, slug.capitalize())
+        await admin.add_domain(self.admin, slug, domain)
+        await admin.add_application(self.admin, slug)
+        await self.world.settle()
+
+    async def person(self, upn: str, tenant: str = TENANT) -> Account:
+        """A new, invited person."""
+        first = upn.partition("@")[0].capitalize()
+        new = NewAccount(upn=upn, first_name=first, last_name="Test", email=f"{first}@private.example")
+        account = await admin.create_account(self.admin, tenant, new)
+        await self.world.settle()
+        return account
+
+    async def account(self, upn: str = ADA, tenant: str = TENANT) -> Account:
+        return await admin.show_account(self.admin, tenant, upn)
+
+    async def invite(self, upn: str = ADA, tenant: str = TENANT) -> str:
+        """The invitation link."""
+        link = await admin.invite(self.admin, tenant, upn)
+        await self.world.settle()
+        return link.url
+
+    async def bare_phone(self, **options: Any) -> Phone:
+        """A phone without a key."""
+        phone = Phone(self, **options)
+        self.stack.push_async_callback(phone.close)
+        return phone
+
+    async def phone(self, upn: str = ADA, tenant: str = TENANT, **options: Any) -> Phone:
+        """That person's enrolled phone."""
+        phone = await self.bare_phone(**options)
+        await phone.enrol(await self.invite(upn, tenant))
+        return phone
+
+    async def browser(self, **options: Any) -> Window:
+        return await self.stack.enter_async_context(Window(self, **options))
+
+    async def begin(
+        self, upn: str = ADA, tenant: str = TENANT, *, browser: Window | None = None, **options: Any
+    ) -> SignIn:
+        """Steps 1 and 2: Entra's request in a browser, by default a new one."""
+        browser = browser or await self.browser()
+        url, pending = self.entra.request(upn, tenant, **options)
+        page = await browser.get(url)
+        assert page.status == 200, page.words()
+        csrf = next(form.fields["csrf"] for form in page.forms() if "csrf" in form.fields)
+        return SignIn(self, browser, page.url, csrf, pending)
+
+    async def polled(self, browser: Window, url: str) -> str:
+        """The state by the polling address."""
+        answer = await browser.get(f"{url}/state", headers={"Accept": "application/json"})
+        assert answer.status == 200, answer.text
+        state: str = json.loads(answer.text)["state"]
+        return state
+
+    def issuances(self) -> list[dict[str, Any]]:
+        """wsfed's issuance records."""
+        return self.world.documents("wsfed", "issuances")
+
+    def reasons(self, service: str = "wsfed") -> list[str]:
+        """Why messages ended as that service's dead letters."""
+        return [letter.reason for letter in self.world.bus.dead_letters if letter.service == service]
+
+    # attackers
+
+    async def say(self, service: str, message: Message, tenant: str = TENANT) -> None:
+        """A message with that service's true signature: the service was taken over."""
+        await self.publish(self.world.signer(service).packet(message, tenant=tenant))
+
+    async def publish(self, packet: Packet) -> None:
+        """A packet from whoever can write to the bus. One that is to be retried goes on waiting for the clock."""
+        task = asyncio.create_task(self.world.bus.publish([packet]))
+        self.stack.callback(task.cancel)
+        for _ in range(3):  # the bus starts its deliveries
+            await asyncio.sleep(0)
+        await self.world.settle()
+
+    def packet(self, message: Message, *, sender: str, key_of: str | None, tenant: str = TENANT) -> Packet:
+        """A packet that calls itself `sender`'s, signed with the key of `key_of`, or with one of the forger's own.
+
+        Made without the help of `PacketSigner`, which would refuse to lie.
+        """
+        key = key_from_seed(bytes(32))
+        if key_of is not None:
+            key = load_service_key(self.world.platform.settings.keys / f"{key_of}.key")
+        packet_id = new_id(self.world.ids)
+        envelope: dict[str, Any] = {
+            "v": 1,
+            "id": packet_id,
+            "type": message.TYPE,
+            "tenant": tenant,
+            "occurred_at": iso_millis(self.world.clock.now()),
+            "correlation_id": packet_id,
+            "causation_id": None,
+            "sender": sender,
+            "stream": None,
+            "number": None,
+            "body": message.model_dump(mode="json"),
+        }
+        body = rfc8785.dumps(envelope)
+        return Packet(packet_id, message.TYPE, body, key.sign(DOMAIN_SEPARATOR + body))
+
+
+def proof_of(key: Key, context: str, tamper: Tamper = HONEST) -> Proof:
+    """What that key signs for a context: approval's message carries it to wsfed."""
+    made = assertion(key.used(), hashlib.sha256(context.encode()).digest(), tamper)["response"]
+    return Proof(
+        context=context,
+        authenticator_data=made["authenticatorData"],
+        client_data_json=made["clientDataJSON"],
+        signature=made["signature"],
+    )
+
+
+def accepted(sign_in: SignIn, request: Request, key: Key, proof: Proof) -> ChallengeAccepted:
+    """approval's word that this device approved this request."""
+    return ChallengeAccepted(
+        challenge=request.id,
+        transaction=sign_in.id,
+        account=key.account,
+        device=key.device,
+        proof=proof,
+    )
+
+
+async def assert_no_token(sign_in: SignIn, state: str | None = None) -> None:
+    """Neither the page nor a bare post gives a token; nothing was issued. `state`: what the page must say."""
+    page = await sign_in.page()
+    assert not any(form.action.endswith("/token") for form in page.forms())
+    answer = await sign_in.token()
+    assert "wresult" not in answer.text
+    assert sign_in.stored["state"] not in ("proved", "issued")
+    assert sign_in.flow.issuances() == []
+    if state is not None:
+        assert await sign_in.state() == state
+
+
+@asynccontextmanager
+async def start_flow(folder: Path) -> AsyncIterator[Flow]:
+    """contoso with one domain, one application and the invited person Ada."""
+    world = make_world(folder)
+    wired = admin_app.wire(world.platform)
+
+    def with_admin(_: Platform) -> Service:
+        return wired.service
+
+    await world.start(with_admin, approval_app.build, wsfed_app.build)
+    settings = world.platform.settings
+    apps = {name: service.web for name, service in world.services.items() if service.web is not None}
+    origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
+    root = combine(apps, origins, clock=world.clock, ids=world.ids)
+    async with AsyncExitStack() as stack:
+        # a short path: the address of a UNIX socket has 108 octets at most
+        socket = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="b365-"))) / "http"
+        stack.push_async_callback(world.bus.stop)
+        runner = Runner(root)
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        await web.UnixSite(runner, str(socket)).start()
+        flow = Flow(world, wired.admin, socket, stack)
+        await flow.tenant(TENANT, DOMAIN)
+        await flow.person(ADA)
+        yield flow
