@@ -9,7 +9,7 @@ from aiohttp import web
 Coop = Literal["same-origin", "unsafe-none"]
 
 _FEATURES_DENIED = (
-    "accelerometer", "autoplay", "bluetooth", "browsing-topics", "camera", "display-capture", "geolocation",
+    "accelerometer", "autoplay", "browsing-topics", "camera", "display-capture", "geolocation",
     "gyroscope", "hid", "identity-credentials-get", "idle-detection", "magnetometer", "microphone", "midi",
     "payment", "serial", "usb", "xr-spatial-tracking",
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Event:
 
 async def stream(
     request: web.Request,
-    events: AsyncGenerator[Event],
+    events: AsyncIterator[Event],
     *,
     clock: Clock,
     heartbeat: float = 15,
@@ -69,9 +69,10 @@ async def stream(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await events.aclose()  # its finally lets go of whatever it listens to
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()  # its finally lets go of whatever it listens to
     return response
 
 
-async def _following(events: AsyncGenerator[Event]) -> Event:
+async def _following(events: AsyncIterator[Event]) -> Event:
     return await anext(events)

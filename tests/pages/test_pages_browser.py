@@ -1,0 +1,412 @@
+"""The sign-in pages in Chromium: accessible, narrow, by keyboard, live, without script, under the policy."""
+
+import dataclasses
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+
+from services.wsfed.pages.views import Method, State, TokenForm
+from tests.pages.browser import Shown, chromium, sample_server
+from tests.pages.samples import TOKEN, TXN, VIEWS, qr, view
+
+pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("chromium")]
+
+HERE = Path(__file__).parent
+AXE = Path("var/pages")
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The accessibility checker, installed by its lock into var/pages. Without npm the test fails and says so."""
+    AXE.mkdir(parents=True, exist_ok=True)
+    script = AXE / "node_modules/axe-core/axe.min.js"
+    lock = (HERE / "package-lock.json").read_text()
+    if not script.is_file() or (AXE / "package-lock.json").read_text() != lock:
+        assert shutil.which("npm"), "install npm (Debian: apt install npm), or put a Node with it on the PATH"
+        for name in ("package.json", "package-lock.json", ".npmrc"):
+            shutil.copy(HERE / name, AXE / name)
+        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=AXE, check=True)
+    return script.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Shown]:
+    with sample_server() as shown:
+        yield shown
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def shown(server: Shown) -> Shown:
+    server.view, server.token, server.lang, server.streams = VIEWS["start"], None, None, True
+    server.posts.clear()
+    server.on_post = lambda action, fields: None
+    return server
+
+
+Open = Callable[..., Page]
+
+
+def complains(message: ConsoleMessage) -> bool:
+    """Errors and warnings, except that Chromium notes every page that comes with a status from 400."""
+    return message.type in ("error", "warning") and "Failed to load resource" not in message.text
+
+
+@pytest.fixture
+def open_page(browser: Browser, shown: Shown) -> Iterator[Open]:
+    """Open the page that is shown; any complaint on the console or uncaught error fails the test."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def begin(path: str = f"/signin/{TXN}", **options: object) -> Page:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})  # type: ignore[arg-type]
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if complains(message) else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(shown.origin + path)
+        return page
+
+    yield begin
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_in_any_state(browser: Browser, shown: Shown, axe: str, theme: str) -> None:
+    context = browser.new_context(bypass_csp=True, color_scheme=theme, service_workers="block")  # type: ignore[arg-type]
+    page = context.new_page()
+    found: dict[str, object] = {}
+    for name, sample in VIEWS.items():
+        shown.view = dataclasses.replace(sample, state=State.FINISHED) if name == "proved" else sample
+        page.goto(f"{shown.origin}/signin/{TXN}")
+        page.evaluate(axe)
+        violations = page.evaluate(
+            "axe.run().then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html)]))"
+        )
+        if violations:
+            found[name] = violations
+    context.close()
+    assert found == {}
+
+
+@pytest.mark.parametrize("name", [n for n in VIEWS if n != "proved"])
+def test_nothing_is_cut_off_at_320_px_or_at_200_percent(open_page: Open, shown: Shown, name: str) -> None:
+    long = dataclasses.replace(
+        VIEWS[name],
+        account=VIEWS[name].account
+        and "maximiliane.featherstonehaugh-cholmondeley@verwaltung.contoso.example",
+        organisation="Contoso Rückversicherungsgesellschaft",
+    )
+    for shown.view, lang in ((VIEWS[name], "en"), (long, "fr")):
+        shown.lang = lang
+        page = open_page(viewport={"width": 320, "height": 640})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        page.evaluate("document.documentElement.style.fontSize = '200%'")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_targets_are_at_least_48_px_high(open_page: Open, shown: Shown) -> None:
+    for name in ("start", "push-waiting", "expired", "account"):
+        shown.view = VIEWS[name]
+        page = open_page()
+        heights = page.eval_on_selector_all(
+            ".button, input:not([type=hidden]), summary",
+            "all => all.map(e => e.getBoundingClientRect().height)",
+        )
+        assert heights
+        assert min(heights) >= 48
+
+
+def tab_order(page: Page, count: int) -> list[str]:
+    stops = []
+    for _ in range(count):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.textContent.trim()"))
+    return stops
+
+
+def test_focus_order(open_page: Open, shown: Shown) -> None:
+    page = open_page()
+    assert tab_order(page, 5) == [
+        "Skip to the main part",
+        "Use another account",
+        "Send request to my phone",
+        "Scan a QR code instead",
+        "Can't use your phone?",
+    ]
+    shown.view = VIEWS["push-waiting"]
+    page = open_page()
+    assert tab_order(page, 4)[1:] == ["Send again", "Scan a QR code instead", "Can't use your phone?"]
+    order = page.evaluate("[...document.querySelectorAll('h1, h1 + p, .who, .code, .waiting, button, summary')]"
+                          ".map(e => e.className || e.localName)")  # fmt: skip
+    assert order == ["h1", "muted", "who", "code", "waiting", "button secondary", "button quiet", "summary"]
+
+
+def test_by_keyboard_alone_from_start_to_code(open_page: Open, shown: Shown) -> None:
+    shown.on_post = lambda action, fields: shown.set(view(State.PUSH_WAITING, version=4))
+    page = open_page()
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Check your phone")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    assert shown.posts == [("push", {"csrf": "c" * 43})]
+    expect(page).to_have_title("Check your phone – Contoso Ltd")
+    expect(page.locator("#status")).to_have_text("Request sent to your phone.")
+
+
+def test_copied_code_is_plain_digits(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["push-waiting"]
+    page = open_page()
+    page.locator("#code [data-code]").click()
+    assert page.evaluate("getSelection().toString().trim()") == "482913"
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('.code-box'))")
+    assert "482913" in page.evaluate("getSelection().toString()")
+    gap = page.eval_on_selector_all(
+        ".group", "([a, b]) => b.getBoundingClientRect().left - a.getBoundingClientRect().right"
+    )
+    assert gap > 8  # the eye sees two groups all the same
+
+
+def test_stream_brings_the_next_state_and_moves_the_focus(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["push-waiting"]
+    page = open_page()
+    with page.expect_response("**/events"):
+        page.reload(wait_until="commit")
+    shown.become(State.DENIED)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Request declined")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    expect(page.locator("#status")).to_have_text("The request was declined on the phone.")
+
+
+def test_polling_covers_a_missing_stream(browser: Browser, shown: Shown) -> None:
+    shown.streams = False
+    shown.view = VIEWS["push-waiting"]
+    context = browser.new_context()
+    page = context.new_page()
+    page.clock.install()
+    page.goto(f"{shown.origin}/signin/{TXN}")
+    shown.become(State.EXPIRED)
+    page.clock.run_for(4_000)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Request expired")
+    context.close()
+
+
+def test_coming_back_to_the_page_asks_at_once(open_page: Open, shown: Shown) -> None:
+    shown.streams = True
+    shown.view = VIEWS["push-waiting"]
+    page = open_page()
+    # changed without waking the stream: what a phone that froze the page would have missed
+    shown.view = dataclasses.replace(shown.view, state=State.SUPERSEDED, version=9)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Replaced by a newer request")
+
+
+def test_timer_counts_and_speaks_at_60_and_20_seconds(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["push-waiting"]
+    context_page = open_page()
+    context_page.clock.install()
+    context_page.reload()
+    status = context_page.locator("#status")
+    context_page.clock.run_for(10_000)
+    expect(context_page.locator("[data-left]")).to_have_text("1:37")
+    expect(status).to_have_text("")
+    context_page.clock.run_for(37_500)
+    expect(status).to_have_text("One minute left.")
+    context_page.clock.run_for(40_000)
+    expect(status).to_have_text("20 seconds left.")
+    shown.view = dataclasses.replace(shown.view, state=State.EXPIRED, version=4)
+    context_page.clock.run_for(25_000)
+    expect(context_page.get_by_role("heading", level=1)).to_have_text("Request expired")
+    assert shown.posts == []  # never an automatic second push
+
+
+def test_qr_is_renewed_quietly(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["qr-waiting"]
+
+    def renew(action: str, fields: Mapping[str, str]) -> None:
+        assert shown.view is not None
+        left = shown.view.renewals_left - 1
+        shown.view = dataclasses.replace(
+            shown.view, version=shown.view.version + 1, renewals_left=left, qr=qr("new")
+        )
+
+    shown.on_post = renew
+    page = open_page()
+    page.clock.install()
+    page.reload()
+    page.get_by_role("button", name="Send a request").focus()
+    before = page.locator(".qr path").get_attribute("d")
+    page.clock.run_for(61_500)
+    expect(page.locator(".qr path")).not_to_have_attribute("d", before or "")
+    assert shown.posts == [("qr", {"csrf": "c" * 43})]
+    expect(page.get_by_role("button", name="Send a request")).to_be_focused()
+    expect(page.locator("#status")).to_have_text("")
+
+
+def test_qr_is_at_least_240_px_with_five_a_module(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["qr-waiting"]
+    page = open_page(color_scheme="dark")
+    box = page.locator(".qr svg").bounding_box()
+    assert box is not None
+    assert shown.view.qr is not None
+    assert box["width"] >= 240
+    assert box["width"] / (shown.view.qr.modules + 8) >= 5
+    assert page.eval_on_selector(".qr rect", "e => getComputedStyle(e).fill") == "rgb(255, 255, 255)"
+
+
+def test_proved_goes_on_once_and_back_lands_on_finished(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["push-waiting"]
+    shown.token = TokenForm(
+        action=f"{shown.origin}/login.srf",
+        fields=(("wa", "wsignin1.0"), ("wctx", "a=1&b=<2>\"'")),
+        back_url=f"/signin/{TXN}",
+        organisation="Contoso Ltd",
+    )
+    page = open_page()
+    with page.expect_response("**/events"):
+        page.reload(wait_until="commit")
+    shown.become(State.PROVED)
+    page.wait_for_url("**/login.srf")
+    assert [action for action, _ in shown.posts] == ["token", "login.srf"]
+    assert shown.posts[1][1] == {"wa": "wsignin1.0", "wctx": "a=1&b=<2>\"'"}
+    shown.become(State.FINISHED)
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("This sign-in is finished")
+    assert [action for action, _ in shown.posts] == ["token", "login.srf"]
+
+
+def test_token_page_cannot_post_anywhere_but_its_target(browser: Browser, shown: Shown) -> None:
+    shown.view, shown.token = VIEWS["proved"], TOKEN
+    context = browser.new_context(java_script_enabled=False)
+    context.route("https://login.microsoftonline.com/**", lambda route: route.fulfill(body="Microsoft"))
+    for action in ("/signin/x/push", "https://evil.example/login.srf"):
+        page = context.new_page()
+        page.goto(f"{shown.origin}/signin/{TXN}")
+        page.get_by_role("button", name="Continue").click()
+        page.wait_for_url("**/token")
+        page.eval_on_selector("#token", "(form, action) => { form.action = action; }", action)
+        shown.posts.clear()
+        with page.expect_console_message(lambda message: "form-action" in message.text):
+            page.get_by_role("button", name="Continue").click(no_wait_after=True)
+        assert shown.posts == []
+    page = context.new_page()
+    page.goto(f"{shown.origin}/signin/{TXN}")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("button", name="Continue").click()
+    page.wait_for_url("https://login.microsoftonline.com/login.srf")
+    context.close()
+
+
+def test_whole_way_without_script(open_page: Open, shown: Shown) -> None:
+    def step(action: str, fields: Mapping[str, str]) -> None:
+        if action == "account":
+            shown.view = view(State.START, account=fields["username"])
+        elif action in ("push", "qr"):
+            shown.view = VIEWS[f"{action}-waiting"]
+
+    shown.view, shown.on_post = VIEWS["account"], step
+    shown.token = dataclasses.replace(TOKEN, action=f"{shown.origin}/login.srf")
+    page = open_page(java_script_enabled=False)
+    page.get_by_label("User name").fill("grace@contoso.example")
+    page.get_by_role("button", name="Next").click()
+    page.get_by_role("button", name="Send request to my phone").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Check your phone")
+    page.get_by_role("button", name="Scan a QR code instead").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Scan with your phone")
+    shown.view = VIEWS["proved"]
+    expect(page.get_by_role("heading", level=1)).to_have_text("Approved", timeout=20_000)  # it asks every 5 s
+    page.get_by_role("button", name="Continue").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Signing you in")
+    page.get_by_role("button", name="Continue").click()
+    page.wait_for_url("**/login.srf")
+    assert [action for action, _ in shown.posts] == ["account", "push", "qr", "token", "login.srf"]
+
+
+def test_user_name_problem_is_focused_and_leads_to_the_field(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["account"]
+    shown.on_post = lambda action, fields: shown.set(VIEWS["account-problem"])
+    page = open_page()
+    page.get_by_label("User name").fill("ada")
+    page.keyboard.press("Enter")
+    expect(page.locator("#summary")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("User name")).to_be_focused()
+
+
+def test_second_press_does_not_send_twice(open_page: Open, shown: Shown) -> None:
+    shown.on_post = lambda action, fields: shown.set(view(State.PUSH_WAITING, version=len(shown.posts) + 3))
+    page = open_page()
+    page.get_by_role("button", name="Send request").dblclick()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Check your phone")
+    assert [action for action, _ in shown.posts] == ["push"]
+
+
+def test_refusal_of_a_post_is_shown_in_place(browser: Browser, shown: Shown) -> None:
+    shown.on_post = lambda action, fields: (_ for _ in ()).throw(RuntimeError("broken"))
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{shown.origin}/signin/{TXN}")
+    page.get_by_role("button", name="Send request").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("We can't do that just now")
+    context.close()
+
+
+def test_on_a_phone_opening_blokkey_comes_before_the_qr_code(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["qr-waiting"]
+    page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    here = page.get_by_role("link", name="Open BlokKey on this phone")
+    expect(here).to_be_visible()
+    link, code = here.bounding_box(), page.locator(".qr").bounding_box()
+    assert link is not None
+    assert code is not None
+    assert link["y"] < code["y"]
+    expect(open_page().get_by_role("link", name="Open BlokKey on this phone")).to_be_hidden()
+
+
+def test_forced_colours_and_reduced_motion(open_page: Open, shown: Shown) -> None:
+    page = open_page(forced_colors="active", reduced_motion="reduce")
+    border = page.eval_on_selector(".button", "e => getComputedStyle(e).borderTopWidth")
+    assert border == "1px"
+    assert page.eval_on_selector(".button", "e => getComputedStyle(e).transitionProperty") in ("none", "all")
+    assert page.eval_on_selector(".button", "e => getComputedStyle(e).transitionDuration") == "0s"
+
+
+def test_injected_script_does_not_run(browser: Browser, shown: Shown) -> None:
+    shown.view = view(State.START, account='<img src=x onerror="window.hit=1"><script>window.hit=1</script>')
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{shown.origin}/signin/{TXN}")
+    attempts = [
+        "document.body.innerHTML = '<img src=x onerror=window.hit=1>'",
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'window.hit = 1'}))",
+        "document.body.append(Object.assign(document.createElement('script'), {src: '/x.js'}))",
+        "document.createElement('img').setAttribute('onerror', 'window.hit = 1')",
+        "trustedTypes.createPolicy('mine', {createHTML: html => html})",
+    ]
+    for attempt in attempts:
+        refused = "() => { try { " + attempt + "; return 'ran'; } catch (error) { return error.name; } }"
+        assert page.evaluate(refused) == "TypeError", attempt
+    assert page.evaluate("window.hit") is None
+    assert page.locator("main img").count() == 0
+    context.close()
+
+
+def test_methods_are_what_the_view_says(open_page: Open, shown: Shown) -> None:
+    shown.view = view(State.NOT_ME, methods=(Method.QR,))
+    page = open_page()
+    names = page.get_by_role("button").all_inner_texts()
+    assert names == ["Show a new code"]  # push is frozen: not offered

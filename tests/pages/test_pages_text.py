@@ -1,0 +1,217 @@
+"""The sign-in pages as text: words, escaping, forms, and nothing that the policy would have to allow."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from string import Formatter
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from bs4 import BeautifulSoup
+
+from services.wsfed.pages import PACKAGE, SIGN_IN_CSP, SignInPages
+from services.wsfed.pages.views import LIVE, Method, SignIn, State, TokenForm
+from shared.web.frame import NONCE, REQUEST_ID
+from shared.web.headers import CSP
+from tests.pages.samples import TOKEN, TXN, VIEWS, view
+
+PAGES = SignInPages()
+EVIL = "\"'><script>alert(1)</script>&amp;{{7*7}}"
+
+
+def page(shown: SignIn, lang: str = "en") -> str:
+    return PAGES.pages.text("signin.html", view=shown, lang=lang, nonce="N0nce")
+
+
+def token(shown: TokenForm) -> str:
+    return PAGES.pages.text("token.html", view=shown, lang="en", nonce="N0nce")
+
+
+def soup(text: str) -> BeautifulSoup:
+    return BeautifulSoup(text, "html.parser")
+
+
+def test_both_languages_have_the_same_keys_and_the_same_values_in_them() -> None:
+    en, fr = (json.loads((PACKAGE / "pages" / f"{lang}.json").read_text("utf-8")) for lang in ("en", "fr"))
+    assert en.keys() == fr.keys()
+    for key in en:
+        names = [{name for _, name, _, _ in Formatter().parse(words[key]) if name} for words in (en, fr)]
+        assert names[0] == names[1], key
+        assert bool(en[key]) == bool(fr[key]), key
+
+
+def test_no_words_are_left_unused() -> None:
+    files = [*(PACKAGE / "pages").glob("*.html")]
+    used = "".join(file.read_text("utf-8") for file in files)
+    for key in json.loads((PACKAGE / "pages" / "en.json").read_text("utf-8")):
+        parts = key.split(".")
+        assert key in used or (
+            parts[0] == "signin" and len(parts) == 3 and _said(parts[1], parts[2], used)
+        ), key
+
+
+def _said(group: str, word: str, used: str) -> bool:
+    """Whether templates build that key: signin.{state or method or group}.{word}."""
+    built = f".{word}" in used or f'"signin.{group}."' in used or f"'signin.{group}.'" in used
+    return built and (group in {*State, *Method} or group == "problem")
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_state_is_a_whole_page(name: str, lang: str) -> None:
+    found = soup(page(VIEWS[name], lang))
+    assert found.html is not None
+    assert found.html["lang"] == lang
+    assert len(found.find_all("h1")) == 1
+    assert found.title is not None
+    assert "Contoso Ltd" in (found.title.string or "")
+    ids = [tag["id"] for tag in found.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+    status = found.find(id="status")
+    assert status is not None
+    assert status["role"] == "status"
+    assert not status.text  # empty from load, so that what comes into it is spoken
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_nothing_inline_and_nothing_from_elsewhere(name: str) -> None:
+    found = soup(page(VIEWS[name]))
+    for tag in found.find_all(True):
+        assert "style" not in tag.attrs
+        assert not [attribute for attribute in tag.attrs if attribute.startswith("on")]
+        for attribute in ("src", "href", "action"):
+            value = str(tag.get(attribute, "/"))
+            external = tag.name == "a" and value == VIEWS[name].start_url
+            assert value.startswith(("/", "#")) or external, value
+    assert not found.find_all("style")
+    for script in found.find_all("script"):
+        assert script["nonce"] == "N0nce"
+        assert not script.text
+
+
+def test_policy_of_the_pages_has_no_unsafe_inline() -> None:
+    header = SIGN_IN_CSP.header("N0nce")
+    assert "unsafe" not in header
+    assert "require-trusted-types-for 'script'" in header
+    assert "form-action 'self'" in header
+
+
+@pytest.mark.parametrize("field", ["organisation", "application", "account"])
+def test_script_in_what_is_shown_is_escaped(field: str) -> None:
+    for name in VIEWS:
+        text = page(dataclasses.replace(VIEWS[name], **{field: EVIL}))  # type: ignore[arg-type]
+        assert "<script>alert" not in text
+        assert "49" not in soup(text).text or "{{7*7}}" in soup(text).text
+
+
+def test_script_in_the_typed_user_name_is_escaped() -> None:
+    text = page(view(State.START, account=None, typed=EVIL))
+    assert "<script>alert" not in text
+    field = soup(text).find(id="username")
+    assert field is not None
+    assert field["value"] == EVIL
+
+
+def test_script_in_wctx_is_escaped_and_comes_through_unchanged() -> None:
+    wresult = '<t:RequestSecurityTokenResponse xmlns:t="x">é &amp; "q" \'a\'</t:RequestSecurityTokenResponse>'
+    fields = (("wa", "wsignin1.0"), ("wresult", wresult), ("wctx", EVIL))
+    text = token(dataclasses.replace(TOKEN, fields=fields))
+    assert "<script>alert" not in text
+    sent = [(tag["name"], tag["value"]) for tag in soup(text).select("#token input[type=hidden]")]
+    assert sent == list(fields)
+
+
+@pytest.mark.parametrize("action", ["http://login.example/", "javascript:alert(1)", "//evil.example", ""])
+def test_token_goes_out_over_https_only(action: str) -> None:
+    with pytest.raises(ValueError, match="https"):
+        dataclasses.replace(TOKEN, action=action)
+
+
+def test_only_the_token_page_may_post_elsewhere_and_only_to_its_target() -> None:
+    request = make_mocked_request("GET", "/")
+    request[NONCE], request[REQUEST_ID] = "N0nce", "id"
+    assert PAGES.token(request, TOKEN)[CSP].form_action == ("https://login.microsoftonline.com",)
+    for shown in VIEWS.values():
+        assert PAGES.sign_in(request, shown)[CSP].form_action == ("'self'",)
+
+
+def test_every_form_carries_the_token_against_forged_posts() -> None:
+    for shown in VIEWS.values():
+        for form in soup(page(shown)).find_all("form"):
+            assert form["method"] == "post"
+            assert str(form["action"]).startswith(f"/signin/{TXN}/")
+            csrf = form.find("input", attrs={"name": "csrf"})
+            assert csrf is not None
+            assert csrf["value"] == shown.csrf
+
+
+def test_code_in_the_page_is_plain_digits() -> None:
+    code = soup(page(VIEWS["push-waiting"])).select_one("[data-code]")
+    assert code is not None
+    assert code.text == "482913"
+    assert [group.text for group in code.find_all(class_="group")] == ["482", "913"]
+
+
+@pytest.mark.parametrize(
+    ("code", "groups"),
+    [("482913", ("482", "913")), ("12345678", ("12", "34", "56", "78")), ("4829", ("48", "29"))],
+)
+def test_code_groups(code: str, groups: tuple[str, ...]) -> None:
+    assert view(State.PUSH_WAITING, code=code).code_groups == groups
+
+
+def test_waiting_pages_refresh_by_themselves_without_script_and_others_never() -> None:
+    for shown in VIEWS.values():
+        refresh = re.search(r'<noscript><meta http-equiv="refresh" content="5"></noscript>', page(shown))
+        assert bool(refresh) is (shown.state in LIVE)
+
+
+def test_neutral_refusal_says_the_one_sentence() -> None:
+    sentence = "We can't sign you in this way. Try another way, or ask your administrator."
+    assert sentence in soup(page(VIEWS["neutral"])).text
+
+
+def test_expired_says_that_nothing_was_approved_and_offers_a_new_request() -> None:
+    text = soup(page(VIEWS["expired"])).text
+    assert "This request expired. Nothing was approved." in text
+    assert "Send a new request" in text
+
+
+def test_field_error_is_in_title_summary_and_field() -> None:
+    found = soup(page(VIEWS["account-problem"]))
+    words = "Enter your user name like ada@contoso.example"
+    assert found.title is not None
+    assert (found.title.string or "").startswith("Error:")
+    summary = found.select_one("#summary a")
+    error = found.find(id="username-error")
+    assert summary is not None
+    assert error is not None
+    assert (summary["href"], summary.text, error.text) == ("#username", words, words)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"state": State.PUSH_WAITING, "code": ""},
+        {"state": State.PUSH_WAITING, "code": "<b>1"},
+        {"state": State.PUSH_WAITING, "code": "４８２９１３"},
+        {"state": State.QR_WAITING, "qr": None},
+        {"state": State.START, "methods": (Method.PUSH, Method.PUSH)},
+    ],
+)
+def test_view_refuses_what_it_could_not_show(fields: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"code|QR|twice"):
+        view(**fields)  # type: ignore[arg-type]
+
+
+def test_qr_outline_cannot_carry_markup() -> None:
+    with pytest.raises(ValueError, match="outline"):
+        dataclasses.replace(VIEWS["qr-waiting"].qr, path='"/><script>')  # type: ignore[type-var]
+
+
+def test_browser_code_has_no_words_and_no_way_around_the_policy() -> None:
+    for file in (Path(PACKAGE) / "static").glob("*.js"):
+        code = file.read_text("utf-8")
+        for banned in ("innerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage"):
+            assert banned not in code, (file.name, banned)
