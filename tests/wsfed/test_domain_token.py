@@ -287,6 +287,7 @@ def test_issuer_follows_from_the_domain_of_the_upn(upn: str, issuer: str) -> Non
         "ada@.contoso.example",
         "ada@mail..contoso.example",
         "ada@evil.example@contoso.example",
+        "ada@evil.example@mail.contoso.example",
         "ada@fabri\u212aam.example",
         "ada@contoso.example ",
         "contoso.example",

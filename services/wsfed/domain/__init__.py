@@ -6,4 +6,7 @@
 - `keys`: signing keys and their certificates
 - `metadata`, `mex`: the documents that describe us to Entra ID
 - `xmltext`: text that goes into XML
+- `transaction`: one request of Entra ID in one browser, from its arrival to its token
+- `context`, `agent`: what a phone shows and signs; the browser in a few words
+- `proof`, `trust`: our own check of an approval, and why a phone's key is believed
 """
