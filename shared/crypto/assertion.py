@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from shared.ids import b64u
 
-_UP, _UV, _BE, _BS = 0x01, 0x04, 0x08, 0x10
+_UP, _UV, _BE, _BS, _AT, _ED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
 MAX_CLIENT_DATA = 4096
 
 
@@ -55,7 +55,7 @@ def verify_assertion(
         raise InvalidAssertion("too large")
     try:
         client_data = json.loads(client_data_json.decode("utf-8"))  # steps 9, 10
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidAssertion("clientDataJSON is not JSON") from error
     if not isinstance(client_data, dict):
         raise InvalidAssertion("clientDataJSON is not an object")
@@ -63,10 +63,11 @@ def verify_assertion(
         raise InvalidAssertion("type is not webauthn.get")
     challenge = client_data.get("challenge")
     if not isinstance(challenge, str) or not hmac.compare_digest(
-        challenge.encode(), b64u(expected_challenge).encode()
+        challenge.encode(errors="replace"), b64u(expected_challenge).encode()
     ):  # step 12
         raise InvalidAssertion("challenge differs")
-    if client_data.get("origin") not in expected_origins:  # step 13
+    origin = client_data.get("origin")
+    if not isinstance(origin, str) or origin not in expected_origins:  # step 13
         raise InvalidAssertion("origin is not ours")
     if client_data.get("crossOrigin", False) is not False:  # step 14: never inside somebody's frame
         raise InvalidAssertion("made in a cross-origin frame")
@@ -81,6 +82,8 @@ def verify_assertion(
         raise InvalidAssertion("user not verified")
     if flags & _BS and not flags & _BE:  # step 18
         raise InvalidAssertion("backed up but not eligible")
+    if flags & _AT or (len(authenticator_data) > 37) != bool(flags & _ED):  # section 6.1
+        raise InvalidAssertion("authenticatorData has parts that its flags do not allow")
     _verify_signature(
         public_key, signature, authenticator_data + hashlib.sha256(client_data_json).digest()
     )  # steps 20, 21
