@@ -1,18 +1,16 @@
 """The bus that a URL names."""
 
-from shared.bus.port import Bus
+from shared.bus.rabbit import RabbitBus
 from shared.clock import Clock
 from shared.crypto.keys import TrustedKeys
 from shared.errors import BadInput
 
 
-async def connect(url: str, trusted: TrustedKeys, clock: Clock) -> Bus:
+async def connect(url: str, trusted: TrustedKeys, clock: Clock) -> RabbitBus:
     """RabbitMQ for `amqp://` and `amqps://`. Raises BadInput for others, Unavailable when nobody answers."""
     if not url.startswith(("amqp://", "amqps://")):
         raise BadInput(
             "BLOK365_BUS_URL must name a RabbitMQ server when each service is a process of its own.",
             remedy="Set it to amqp://user:password@host/vhost, or use `make run` for all in one process.",
         )
-    from shared.bus.rabbit import RabbitBus
-
     return await RabbitBus.connect(url, trusted=trusted, clock=clock)

@@ -68,6 +68,9 @@ class Dispatcher:
         except Refused as error:
             log.warning("message.refused", service=self.service, type=packet.type[:80], reason=str(error))
             return Outcome(Verdict.DEAD, f"refused: {error}")
+        except Exception as error:
+            log.exception("message.unreadable", service=self.service, type=packet.type[:80])
+            return Outcome(Verdict.DEAD, f"unreadable: {type(error).__name__}: {error}")
         handler = self._table.get(received.envelope.type)
         if handler is None:
             return Outcome(Verdict.DEAD, f"{self.service} has no handler for {received.envelope.type}")

@@ -8,12 +8,19 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
+from typing import cast
 
 from shared.bus.delivery import Dispatcher, Verdict
-from shared.bus.port import RETRY_DELAYS, Handlers
+from shared.bus.port import Handlers
+from shared.bus.topology import TOPOLOGY, Topology
 from shared.clock import Clock
+from shared.contracts import contracts
 from shared.contracts.envelope import Packet
 from shared.crypto.keys import TrustedKeys
+
+STOP_TIMEOUT = 10.0
+"""Seconds that running handlers get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +33,30 @@ class DeadLetter:
 
 
 class MemoryBus:
-    """Implements `shared.bus.port.Bus`."""
+    """Implements `shared.bus.port.Bus`.
 
-    def __init__(self, trusted: TrustedKeys, clock: Clock) -> None:
+    With a topology, an event whose consumer has not started yet is not confirmed, as in RabbitMQ; without one
+    the services that consume are those that have started.
+    """
+
+    def __init__(self, trusted: TrustedKeys, clock: Clock, topology: Topology | None = None) -> None:
         self._trusted = trusted
         self._clock = clock
-        self._dispatchers: dict[str, Dispatcher] = {}
+        self._topology = topology
+        self._replicas: dict[str, list[Dispatcher]] = defaultdict(list)
+        self._turn = count()
         self._wakers: dict[str, list[Callable[[str], None]]] = defaultdict(list)
         self._deliveries: set[asyncio.Task[bool]] = set()
-        self._waiting = 0  # deliveries that sleep until their next attempt
+        self._waiting: set[asyncio.Task[bool]] = set()  # deliveries that sleep until their next attempt
         self._progress = asyncio.Event()
         self._stopped = False
         self.dead_letters: list[DeadLetter] = []
 
     async def consume(self, service: str, handlers: Handlers) -> None:
-        self._dispatchers[service] = Dispatcher(service, handlers, self._trusted, self._clock)
+        dispatcher = Dispatcher(service, handlers, self._trusted, self._clock)
+        if self._topology is not None:
+            self._topology.check(service, dispatcher.types)
+        self._replicas[service].append(dispatcher)
 
     async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
         if self._stopped:
@@ -49,33 +65,49 @@ class MemoryBus:
         return frozenset(packet.id for packet, ok in zip(packets, confirmed, strict=True) if ok)
 
     async def _publish_one(self, packet: Packet) -> bool:
+        takers = [each for each in self._replicas.values() if packet.type in each[0].types]
         tasks = [
-            asyncio.create_task(self._deliver(dispatcher, packet), name=f"deliver {packet.type}")
-            for dispatcher in self._dispatchers.values()
-            if packet.type in dispatcher.types
+            asyncio.create_task(self._deliver(replicas, packet), name=f"deliver {packet.type}")
+            for replicas in takers
         ]
+        if not tasks:
+            return not self._is_lost(packet.type)
         self._deliveries.update(tasks)
         for task in tasks:
             task.add_done_callback(self._done)
-        return all(await asyncio.gather(*tasks))
+        await asyncio.wait(tasks)
+        return all(not task.cancelled() and task.result() for task in tasks)
 
-    async def _deliver(self, dispatcher: Dispatcher, packet: Packet) -> bool:
+    def _is_lost(self, message_type: str) -> bool:
+        """Whether a message that nobody here takes is missing somewhere."""
+        if self._topology is not None:
+            return self._topology.is_lost_unrouted(message_type)
+        contract = contracts().get(message_type)
+        return contract is None or contract.KIND == "command"
+
+    async def _deliver(self, replicas: list[Dispatcher], packet: Packet) -> bool:
         attempt = 1
         while not self._stopped:
+            dispatcher = replicas[next(self._turn) % len(replicas)]
             outcome = await dispatcher.dispatch(packet, attempt)
             if outcome.verdict is Verdict.ACK:
                 return True
             if outcome.verdict is Verdict.DEAD:
                 self.dead_letters.append(DeadLetter(dispatcher.service, packet, outcome.reason))
                 return True
-            self._waiting += 1
-            self._progress.set()
-            try:
-                await self._clock.sleep(RETRY_DELAYS[min(attempt, len(RETRY_DELAYS)) - 1])
-            finally:
-                self._waiting -= 1
+            await self._wait((self._topology or TOPOLOGY).delay(attempt))
             attempt += 1
         return False
+
+    async def _wait(self, delay: float) -> None:
+        task = cast("asyncio.Task[bool]", asyncio.current_task())
+        self._waiting.add(task)
+        self._progress.set()
+        try:
+            if not self._stopped:
+                await self._clock.sleep(delay)
+        finally:
+            self._waiting.discard(task)
 
     def _done(self, task: asyncio.Task[bool]) -> None:
         self._deliveries.discard(task)
@@ -83,7 +115,7 @@ class MemoryBus:
 
     async def drain(self) -> None:
         """Wait until no delivery is running (those that wait for a retry do not count). For tests."""
-        while len(self._deliveries) > self._waiting:
+        while len(self._deliveries) > len(self._waiting):
             self._progress.clear()
             await self._progress.wait()
 
@@ -95,10 +127,13 @@ class MemoryBus:
         self._wakers[topic].append(wake)
 
     async def stop(self) -> None:
+        """Also ends `publish`: there is nobody left to take anything on."""
         self._stopped = True
-        tasks = list(self._deliveries)
-        if tasks:
-            _, running = await asyncio.wait(tasks, timeout=0 if self._waiting == len(tasks) else 10)
-            for task in running:
+        for task in self._waiting:
+            task.cancel()
+        if self._deliveries:
+            _, late = await asyncio.wait(list(self._deliveries), timeout=STOP_TIMEOUT)
+            for task in late:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            if late:
+                await asyncio.wait(late)

@@ -27,17 +27,14 @@ class Reject(Exception):
     """It will never succeed. Kept as a dead letter with this reason."""
 
 
-class BusUnavailable(Exception):
-    """The bus did not confirm. The packet stays in its outbox and is sent again."""
-
-
 class Publisher(Protocol):
     """The sending half; all that a relay needs."""
 
     async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
         """Send packets at least once each. Returns the ids of those that every queue has taken on.
 
-        Never raises for one packet's sake: what is not in the answer stays in its outbox.
+        Never raises for one packet's sake: what is not in the answer stays in its outbox. An event that no
+        service consumes counts as taken on; a command, or an event whose consumer has no queue yet, does not.
         """
         ...
 
@@ -58,5 +55,7 @@ class Bus(Publisher, Protocol):
         ...
 
     async def stop(self) -> None:
-        """Take no more deliveries and let running handlers finish (10 s at most)."""
+        """Take no more deliveries and let running handlers finish (10 s at most). `publish` goes on working
+        where it can, so that relays may be flushed; the process's end closes the rest.
+        """
         ...

@@ -208,7 +208,7 @@ def _parent(document: Document, field: str, operator: str) -> dict[str, Any] | N
             at[name] = {}
         at = at[name]
         if not isinstance(at, dict):
-            if operator == "$unset" and not isinstance(at, list):
+            if operator == "$unset":
                 return None
             raise ValueError(f"{field}: {name} is no document")
     assert isinstance(at, dict)

@@ -55,6 +55,7 @@ class MemoryCollection:
         if outbox:
             made["outbox"] = [entry(packet, self._clock.now()) for packet in outbox]
         if made["_id"] in self._documents or self._collides(made):
+            self._dropped(outbox)
             return False
         self._documents[made["_id"]] = made
         self._written(made["_id"], outbox)
@@ -71,14 +72,25 @@ class MemoryCollection:
         self._count(self.name, "find")
         check_limit(limit)
         found = [d for d in self._candidates(where) if matches(d, where)]
-        for field, order in reversed(sort):
-            found.sort(key=lambda d: sort_key(d, field), reverse=order < 0)
+        try:
+            for field, order in reversed(sort):
+                found.sort(key=lambda d: sort_key(d, field), reverse=order < 0)
+        except TypeError as error:
+            raise NotImplementedError(f"sort over different kinds: {error}") from None
         return [kept(check_shape(d, self.name, self._v)) for d in found[:limit]]
 
     async def update(
         self, where: Filter, change: Change, *, outbox: Sequence[Packet] = (), upsert: bool = False
     ) -> Document | None:
         self._count(self.name, "update")
+        after = self._updated(where, change, outbox, upsert)
+        if after is None:
+            self._dropped(outbox)
+        return after
+
+    def _updated(
+        self, where: Filter, change: Change, outbox: Sequence[Packet], upsert: bool
+    ) -> Document | None:
         made = with_outbox(change, self._v, outbox, self._clock.now())
         operations(made)
         if upsert:
@@ -150,6 +162,10 @@ class MemoryCollection:
     def _written(self, document_id: str, outbox: Sequence[Packet]) -> None:
         if outbox and self._listener is not None:
             self._listener.written(self, document_id, outbox)
+
+    def _dropped(self, outbox: Sequence[Packet]) -> None:
+        if outbox and self._listener is not None:
+            self._listener.dropped(outbox)
 
 
 def _keys(document: Document, index: Index) -> Iterator[Key]:

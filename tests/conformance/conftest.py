@@ -1,4 +1,4 @@
-"""The databases that one suite is run against."""
+"""The databases and buses that one suite is run against."""
 
 from collections.abc import AsyncIterator
 
@@ -9,6 +9,7 @@ from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.outbox import OutboxListener
 from shared.store.port import Database
+from tests.conformance.bus_support import MemoryWorld, RabbitWorld, World
 from tests.conformance.support import START, Store
 
 
@@ -30,3 +31,12 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     yield Store(clock, open_database)
     for database in opened:
         await database.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("rabbit", marks=pytest.mark.parts)])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """A bus of each kind, without messages."""
+    world: World
+    world = MemoryWorld() if request.param == "memory" else RabbitWorld(request.getfixturevalue("rabbit").url)
+    yield world
+    await world.close()

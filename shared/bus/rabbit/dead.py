@@ -1,0 +1,98 @@
+"""Dead letters: look at them, send them again. For people, by `blok365 dead`."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import aio_pika
+from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError
+
+from shared.bus.rabbit import wire
+from shared.bus.topology import AGAIN, dead_queue
+from shared.contracts.envelope import Packet
+from shared.errors import NotFound, Unavailable
+
+TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A packet that a service could not handle, and why."""
+
+    packet: Packet
+    reason: str
+    died_at: str
+    """UTC, as in `shared.clock.iso_millis`; empty when the broker itself gave it up."""
+    attempts: int
+
+
+async def list_dead(url: str, service: str, limit: int = 200) -> list[DeadLetter]:
+    """The oldest dead letters of a service; they stay where they are. Raises Unavailable, NotFound."""
+    async with _Dead(url, service) as queue:
+        return [_letter(message) for message in await queue.take(limit)]
+
+
+async def replay(url: str, service: str, ids: Collection[str] | None = None) -> int:
+    """Give dead letters (packet ids; None: all that are there now) to the service once more; how many.
+
+    A copy is confirmed before the letter is removed. What the service cannot handle comes back as a new letter.
+    Raises Unavailable, NotFound.
+    """
+    async with _Dead(url, service) as queue:
+        done = 0
+        for message in await queue.take(None):
+            packet = wire.packet_of(message)
+            if ids is None or packet.id in ids:
+                await queue.give_back(packet)
+                await message.ack()
+                done += 1
+        return done
+
+
+class _Dead:
+    """A channel on the dead-letter queue. What was taken and not acknowledged is back there when it closes."""
+
+    def __init__(self, url: str, service: str) -> None:
+        self._url = url
+        self._service = service
+
+    async def __aenter__(self) -> "_Dead":
+        try:
+            self._connection = await aio_pika.connect(self._url, timeout=TIMEOUT)
+        except (AMQPError, OSError) as error:
+            raise Unavailable(f"RabbitMQ does not answer: {error}") from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connection.close()
+
+    async def take(self, limit: int | None) -> list[AbstractIncomingMessage]:
+        """Messages from the front, as many as there are now, at most `limit`."""
+        try:
+            self._channel = await self._connection.channel(on_return_raises=True)
+            queue = await self._channel.declare_queue(dead_queue(self._service), passive=True)
+        except aio_pika.exceptions.ChannelNotFoundEntity:
+            raise NotFound(f"{self._service} has no queue of dead letters") from None
+        wanted = queue.declaration_result.message_count or 0
+        taken: list[AbstractIncomingMessage] = []
+        while len(taken) < (wanted if limit is None else min(wanted, limit)):
+            message = await queue.get(fail=False, timeout=TIMEOUT)
+            if message is None:
+                break
+            taken.append(message)
+        return taken
+
+    async def give_back(self, packet: Packet) -> None:
+        exchange = await self._channel.get_exchange(self._service, ensure=False)
+        await exchange.publish(wire.message_of(packet), AGAIN, mandatory=True, timeout=TIMEOUT)
+
+
+def _letter(message: AbstractIncomingMessage) -> DeadLetter:
+    headers = message.headers
+    by_broker = f"given up by the broker: {headers.get('x-first-death-reason', 'unknown')}"
+    return DeadLetter(
+        packet=wire.packet_of(message),
+        reason=str(headers.get(wire.REASON, by_broker)),
+        died_at=str(headers.get(wire.DIED_AT, "")),
+        attempts=wire.attempt_of(message),
+    )

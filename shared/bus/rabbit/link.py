@@ -1,0 +1,113 @@
+"""One connection to the broker, made again whenever it is lost.
+
+Not `connect_robust`: after a loss we want everything declared and consumed again by the same code as at first,
+and to know at any moment whether there is a connection.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AMQPError
+from yarl import URL
+
+from shared.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+FAULTS = (AMQPError, OSError, RuntimeError, TimeoutError)
+"""What aio-pika raises when a connection or channel is lost, refused, or in the middle of closing."""
+CONNECT_TIMEOUT = 5.0
+HEARTBEAT = 10
+"""Seconds; after three without a sign of life the peer is taken for dead."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+"""Seconds between tries to connect."""
+
+Setup = Callable[[AbstractConnection, Callable[[], None]], Awaitable[None]]
+"""Makes channels on a new connection. The second argument is to be called when one of them is lost: then the
+whole connection is made anew."""
+
+
+class Link:
+    """`start()`, then `up()` waits for it, `close()` ends it. `name` shows in RabbitMQ's list of connections."""
+
+    def __init__(self, url: str, name: str, setup: Setup) -> None:
+        self._url = URL(url).update_query(heartbeat=str(HEARTBEAT))
+        self._name = name
+        self._setup = setup
+        self._up = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._fault = "not connected yet"
+
+    @property
+    def is_up(self) -> bool:
+        return self._up.is_set()
+
+    def start(self) -> None:
+        """Connect, and stay connected, in the background."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._keep(), name=f"link {self._name}")
+
+    async def up(self, within: float) -> None:
+        """Wait for the connection. Raises Unavailable after `within` seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._up.wait()
+        except TimeoutError:
+            raise Unavailable(f"RabbitMQ does not answer: {self._fault}") from None
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def _keep(self) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                connected = await self._once()
+            except FAULTS as error:
+                connected = False
+                self._fault = f"{type(error).__name__}: {error}"
+                log.warning("bus.connect_failed", link=self._name, reason=self._fault)
+            pause = FIRST_PAUSE if connected else min(pause * 2, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+    async def _once(self) -> bool:
+        """Connect and stay until the connection is lost."""
+        lost = asyncio.Event()
+        connection = await aio_pika.connect(
+            self._url, timeout=CONNECT_TIMEOUT, client_properties={"connection_name": self._name}
+        )
+        try:
+            connection.close_callbacks.add(_calling(lost.set))
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await self._setup(connection, lost.set)
+            self._up.set()
+            log.info("bus.connected", link=self._name)
+            await lost.wait()
+            self._fault = "the connection was lost"
+            log.warning("bus.lost", link=self._name)
+            return True
+        finally:
+            self._up.clear()
+            with contextlib.suppress(*FAULTS):
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    await connection.close()
+
+
+def _calling(then: Callable[[], None]) -> Callable[..., None]:
+    """A close callback for aio-pika, which passes what was closed and why."""
+
+    def callback(*_: Any) -> None:
+        then()
+
+    return callback
+
+
+on_close = _calling

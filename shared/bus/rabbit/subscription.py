@@ -1,0 +1,131 @@
+"""One service's queue in this process: declared, consumed, and each message answered once its outcome is safe.
+
+received --dispatch--> ACK ---------------------------------------------> ack
+                       RETRY --publish to retry.Ns, wait for the confirm--> ack
+                       DEAD ---publish to <service>.dead, confirm---------> ack
+                       no confirm ----------------------------------------> nack, requeue
+
+Killed anywhere, the message is still in its queue or already safe in the next; at worst it is in both.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
+
+from shared.bus.delivery import Dispatcher, Outcome, Verdict
+from shared.bus.rabbit import wire
+from shared.bus.rabbit.link import FAULTS, Link, on_close
+from shared.bus.rabbit.outgoing import Outgoing, Unroutable, ensure_exchange
+from shared.bus.topology import DEAD, EXCHANGE, Topology
+from shared.clock import Clock, iso_millis
+
+log = structlog.get_logger(__name__)
+
+PREFETCH = 64
+"""Messages in work at once in one process."""
+PAUSE = 1.0
+"""Seconds before a message goes back to its queue because the broker did not confirm its next place."""
+REASON_LENGTH = 500
+
+
+class Subscription:
+    """Delivers to one dispatcher until `stop()`."""
+
+    def __init__(
+        self, url: str, dispatcher: Dispatcher, outgoing: Outgoing, topology: Topology, clock: Clock
+    ) -> None:
+        self.link = Link(url, f"blok365 {dispatcher.service}", self._setup)
+        self._dispatcher = dispatcher
+        self._outgoing = outgoing
+        self._topology = topology
+        self._clock = clock
+        self._consuming: tuple[AbstractQueue, str] | None = None
+        self._working: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def _setup(self, connection: AbstractConnection, lost: Callable[[], None]) -> None:
+        service = self._dispatcher.service
+        await ensure_exchange(connection, EXCHANGE, "topic")
+        await ensure_exchange(connection, service, "direct")
+        channel = await connection.channel(publisher_confirms=False)
+        channel.close_callbacks.add(on_close(lost))
+        await channel.set_qos(PREFETCH)
+        queue: AbstractQueue | None = None
+        for spec in self._topology.queues(service):
+            queue = await channel.declare_queue(spec.name, durable=True, arguments=dict(spec.arguments))
+        for binding in self._topology.bindings(service):
+            target = await channel.get_queue(binding.queue, ensure=False)
+            await target.bind(binding.exchange, binding.key)
+        assert queue is not None
+        assert queue.name == service
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(on_close(lost))  # the queue was deleted: make it again
+        if not self._stopping:
+            self._consuming = (queue, await queue.consume(self._receive))
+
+    async def _receive(self, message: AbstractIncomingMessage) -> None:
+        """Take the message on. The work is in a task of ours: aiormq cancels its own when a channel closes."""
+        task = asyncio.create_task(self._answer(message), name=f"deliver {message.type}")
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def _answer(self, message: AbstractIncomingMessage) -> None:
+        settled = False
+        try:
+            settled = not self._stopping and await self._settle(message)
+        finally:
+            # The channel may be gone: then the broker delivers the message again by itself.
+            with contextlib.suppress(*FAULTS):
+                await (message.ack() if settled else message.nack(requeue=True))
+
+    async def _settle(self, message: AbstractIncomingMessage) -> bool:
+        """Handle it, and see to it that it is safe where it belongs next. False: it must come again."""
+        packet, attempt = wire.packet_of(message), wire.attempt_of(message)
+        outcome = await self._dispatcher.dispatch(packet, attempt)
+        if outcome.verdict is Verdict.ACK or await self._pass_on(message, outcome, attempt):
+            return True
+        if not self._stopping:
+            await asyncio.sleep(PAUSE)
+        return False
+
+    async def _pass_on(self, message: AbstractIncomingMessage, outcome: Outcome, attempt: int) -> bool:
+        service, packet = self._dispatcher.service, wire.packet_of(message)
+        if outcome.verdict is Verdict.RETRY:
+            key = self._topology.retry_key(attempt)
+            made = wire.message_of(packet, {wire.ATTEMPT: attempt + 1})
+        else:
+            key = DEAD
+            died_at = iso_millis(self._clock.now())
+            made = wire.message_of(
+                packet,
+                {
+                    wire.ATTEMPT: attempt,
+                    wire.REASON: outcome.reason[:REASON_LENGTH],
+                    wire.DIED_AT: died_at,
+                },
+            )
+        try:
+            return await self._outgoing.send(service, key, made)
+        except Unroutable:
+            log.error("bus.no_queue", service=service, key=key)  # noqa: TRY400
+            return False
+
+    async def stop(self, within: float) -> None:
+        """No more deliveries; running handlers get `within` seconds, then their messages go back to the queue."""
+        self._stopping = True
+        if self._consuming is not None and self.link.is_up:
+            queue, tag = self._consuming
+            with contextlib.suppress(*FAULTS):
+                async with asyncio.timeout(within):
+                    await queue.cancel(tag)
+        if self._working:
+            _, late = await asyncio.wait(list(self._working), timeout=within)
+            for task in late:
+                task.cancel()
+            if late:
+                log.warning("bus.handlers_cut_short", service=self._dispatcher.service, count=len(late))
+                await asyncio.wait(late, timeout=1)
+        await self.link.close()

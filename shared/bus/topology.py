@@ -1,0 +1,202 @@
+"""Exchanges, queues, bindings and permissions of the bus in RabbitMQ, as data.
+
+    publisher --type--> [blok365] --bindings by type--> (wsfed) --> handlers
+                                                          | again          | retry.1s, .10s, .60s
+                                                          |                v
+                                   [wsfed] <--after the delay-- (wsfed.retry.1s) ...
+                                      | dead
+                                      v
+                                (wsfed.dead) --list, replay--> people
+
+Each service declares its own part when it connects, and `deploy/rabbitmq/definitions.py` makes the whole, with
+users and permissions, before any service runs. Both read this file. A service may touch nothing but its own
+queue, exchange, retry and dead-letter queues, and of the shared exchange only the types it may send or consumes.
+It may configure what is its own: whoever reads a queue can empty it anyway.
+
+Queues are quorum queues: replicated, and with at-least-once dead-lettering; that needs `reject-publish`, the
+default overflow loses messages.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from shared.bus.port import RETRY_DELAYS
+from shared.contracts import SERVICES, contracts
+
+EXCHANGE = "blok365"
+"""Topic exchange of all messages; the routing key is the message's type."""
+HINTS = "blok365.hints"
+"""Direct exchange of hints; the routing key is the topic."""
+AGAIN, DEAD = "again", "dead"
+"""Routing keys in a service's own exchange: once more to the queue, to the dead letters."""
+DELIVERY_LIMIT = 20
+"""Deliveries without any answer (a message that kills its consumer) before the broker makes it a dead letter."""
+MAX_LENGTH = 1_000_000
+"""Messages in a queue; beyond that the broker refuses and they wait in their senders' outboxes."""
+
+# Events are not addressed to anybody, so who reacts to them is written down here: from this come the bindings,
+# the permissions, and what it means that no queue took an event. Commands go to their owner, see contracts.
+EVENTS: Mapping[str, frozenset[str]] = {
+    "wsfed": frozenset(
+        {
+            "admin.account.changed.v1",
+            "admin.invitation.changed.v1",
+            "admin.state.paged.v1",
+            "admin.stream.advanced.v1",
+            "admin.tenant.configured.v1",
+            "approval.challenge.accepted.v1",
+            "approval.challenge.ended.v1",
+            "approval.device.changed.v1",
+            "approval.state.paged.v1",
+            "approval.stream.advanced.v1",
+        }
+    ),
+    "approval": frozenset(
+        {
+            "admin.account.changed.v1",
+            "admin.invitation.changed.v1",
+            "admin.state.paged.v1",
+            "admin.stream.advanced.v1",
+            "admin.tenant.configured.v1",
+        }
+    ),
+    "admin": frozenset(
+        {"approval.device.changed.v1", "approval.state.paged.v1", "approval.stream.advanced.v1"}
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable quorum queue. `arguments` beyond the type."""
+
+    name: str
+    arguments: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Messages of `exchange` with `key` go to `queue`."""
+
+    exchange: str
+    key: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Regular expressions as RabbitMQ means them; `send` and `consume` are over routing keys in EXCHANGE."""
+
+    configure: str
+    write: str
+    read: str
+    send: str
+    consume: str
+
+
+def dead_queue(service: str) -> str:
+    """Name of a service's dead-letter queue."""
+    return f"{service}.{DEAD}"
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Who consumes what. `events`: types of events by service. `delays`: seconds before further deliveries."""
+
+    events: Mapping[str, frozenset[str]]
+    delays: tuple[float, ...] = RETRY_DELAYS
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after that attempt (from 1)."""
+        return self.delays[min(attempt, len(self.delays)) - 1]
+
+    def retry_key(self, attempt: int) -> str:
+        """Routing key of the delay after that attempt (from 1)."""
+        return f"retry.{self.delay(attempt):g}s"
+
+    def types_of(self, service: str) -> frozenset[str]:
+        """Everything that a service consumes: its events and the commands it owns."""
+        commands = {t for t, c in contracts().items() if c.KIND == "command" and c.owner() == service}
+        return self.events.get(service, frozenset()) | commands
+
+    @cached_property
+    def consumed(self) -> frozenset[str]:
+        """Types that have at least one consumer."""
+        return frozenset().union(*(self.types_of(service) for service in SERVICES))
+
+    def is_lost_unrouted(self, message_type: str) -> bool:
+        """Whether a message that reached no queue is missing somewhere.
+
+        An event that nobody consumes is not; of a type that is not known here nothing is known.
+        """
+        return message_type in self.consumed or message_type not in contracts()
+
+    def check(self, service: str, types: Iterable[str]) -> None:
+        """Raises ValueError when what a service consumes is not what this file says."""
+        said, found = self.types_of(service), set(types)
+        if unknown := found - said:
+            raise ValueError(
+                f"{service} consumes {', '.join(sorted(unknown))}: say so in shared/bus/topology.py"
+            )
+        if missing := said - found:
+            raise ValueError(f"{service} has no handler for {', '.join(sorted(missing))}")
+
+    def queues(self, service: str) -> list[Queue]:
+        """A service's queues; those that others dead-letter into come first."""
+        safe: dict[str, str | int] = {
+            "x-queue-type": "quorum",
+            "x-overflow": "reject-publish",
+            "x-dead-letter-strategy": "at-least-once",
+            "x-dead-letter-exchange": service,
+        }
+        return [
+            Queue(dead_queue(service), {"x-queue-type": "quorum"}),
+            *(
+                Queue(
+                    f"{service}.retry.{delay:g}s",
+                    {**safe, "x-dead-letter-routing-key": AGAIN, "x-message-ttl": int(delay * 1000)},
+                )
+                for delay in self.delays
+            ),
+            Queue(
+                service,
+                {
+                    **safe,
+                    "x-dead-letter-routing-key": DEAD,
+                    "x-delivery-limit": DELIVERY_LIMIT,
+                    "x-max-length": MAX_LENGTH,
+                },
+            ),
+        ]
+
+    def bindings(self, service: str) -> list[Binding]:
+        """A service's bindings: its own exchange first, so that nothing arrives that could not be retried."""
+        own = {DEAD: dead_queue(service), AGAIN: service}
+        own |= {f"retry.{delay:g}s": f"{service}.retry.{delay:g}s" for delay in self.delays}
+        return [
+            *(Binding(service, key, queue) for key, queue in own.items()),
+            *(Binding(EXCHANGE, message_type, service) for message_type in sorted(self.types_of(service))),
+        ]
+
+    def permission(self, service: str) -> Permission:
+        """What a service's user may do. Its hint queue has a name that the broker makes and is exclusive."""
+        own = rf"{service}(\.dead|\.retry\.[0-9]+s)?|amq\.gen-.*"
+        shared = rf"{re.escape(EXCHANGE)}(\.hints)?"
+        sends = sorted(t for t, contract in contracts().items() if service in contract.SENDERS)
+        return Permission(
+            configure=f"^({own})$",
+            write=f"^({shared}|{own})$",
+            read=f"^({shared}|{own})$",
+            send=_any_of(sends),
+            consume=_any_of(sorted(self.types_of(service))),
+        )
+
+
+def _any_of(keys: list[str]) -> str:
+    """A regular expression for exactly these; for none of them one that matches nothing that is a type."""
+    return f"^({'|'.join(re.escape(key) for key in keys)})$"
+
+
+TOPOLOGY = Topology(EVENTS)
