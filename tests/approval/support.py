@@ -180,9 +180,15 @@ class Approval:
             await self.world.say("wsfed", command, tenant)
         return Asked(command, code, handle)
 
+    async def settle(self) -> None:
+        """Until what was written has been heard."""
+        for _ in range(5):  # a publish needs a few turns before the bus knows of it
+            await asyncio.sleep(0)
+        await self.world.settle()
+
     async def outcomes(self) -> list[tuple[str, str]]:
         """What wsfed heard: transaction and outcome, in order."""
-        await self.world.settle()
+        await self.settle()
         said = []
         for message in self.heard:
             if isinstance(message, ChallengeAccepted):
@@ -192,7 +198,7 @@ class Approval:
         return said
 
     async def devices_told(self) -> list[DeviceChanged]:
-        await self.world.settle()
+        await self.settle()
         return [message for message in self.heard if isinstance(message, DeviceChanged)]
 
     def document(self, account: str = "ada", tenant: str = "contoso") -> dict[str, Any]:

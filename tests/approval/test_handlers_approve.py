@@ -380,22 +380,22 @@ async def test_request_delivered_twice_is_one(approval: Approval) -> None:
     assert await approval.outcomes() == [(asked.command.transaction, "accepted")]
 
 
-async def test_thousand_requests_and_approvals_at_once_keep_every_limit(approval: Approval) -> None:
+async def test_many_requests_and_approvals_at_once_keep_every_limit(approval: Approval) -> None:
     phone = await approval.phone(counts=False)
-    asked = [await approval.ask(browser=f"b{i % 40}", deliver=False) for i in range(500)]
+    asked = [await approval.ask(browser=f"b{i % 20}", deliver=False) for i in range(120)]
 
     async def one(number: int) -> None:
         await approval.world.say("wsfed", asked[number].command)
         await phone.approve(asked[number])
 
-    codes(await asyncio.gather(*(one(i) for i in range(500)), return_exceptions=True))
+    codes(await asyncio.gather(*(one(i) for i in range(120)), return_exceptions=True))
     heard = await approval.outcomes()
     assert len({transaction for transaction, _ in heard}) == len(heard)
     kept = approval.document()
     still = [c for c in kept["challenges"].values() if c["state"] == "open"]
     assert len(still) <= 3
     assert len(kept["pushes_unknown"]) <= 3
-    assert len(heard) + len(still) == 500
+    assert len(heard) + len(still) == 120
 
 
 # --- QR -----------------------------------------------------------------------------------------------------

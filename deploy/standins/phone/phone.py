@@ -84,7 +84,7 @@ class SoftPhone:
         self._counts = counts
         self._http: aiohttp.ClientSession | None = None
         self._cookies: dict[str, str] = {}
-        """Session token by origin. Kept by hand: a cookie jar refuses Secure cookies over plain http."""
+        """Session token by credential id. Kept by hand: a cookie jar refuses Secure cookies over plain http."""
         self.keys: list[Key] = list(self._load())
         self._current = len(self.keys) - 1
         self.last_credential: dict[str, Any] | None = None
@@ -160,12 +160,14 @@ class SoftPhone:
         begun = await self._call(key.origin, "POST", "/sessions/options", {})
         made = tamper.replay or assertion(key, unb64u(begun["options"]["challenge"]), tamper)
         self.last_credential = made
-        await self._call(key.origin, "POST", "/sessions", {"id": begun["id"], "credential": made})
+        body = {"id": begun["id"], "credential": made}
+        await self._call(key.origin, "POST", "/sessions", body, session=key.credential_id)
 
     async def sign_out(self) -> None:
         """End the session."""
-        await self._call(self.key.origin, "DELETE", "/sessions")
-        self._cookies.pop(self.key.origin, None)
+        key = self.key
+        await self._call(key.origin, "DELETE", "/sessions", session=key.credential_id)
+        self._cookies.pop(key.credential_id, None)
 
     # requests
 
@@ -243,17 +245,19 @@ class SoftPhone:
 
     async def _in_session(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """A call that needs a session: made first when there is none, and once more when it was over."""
-        origin = self.key.origin
-        if origin in self._cookies:
+        origin, session = self.key.origin, self.key.credential_id
+        if session in self._cookies:
             try:
-                return await self._call(origin, method, path, body)
+                return await self._call(origin, method, path, body, session=session)
             except PhoneError as error:
                 if error.status != 401:
                     raise
         await self.sign_in()
-        return await self._call(origin, method, path, body)
+        return await self._call(origin, method, path, body, session=session)
 
-    async def _call(self, origin: str, method: str, path: str, body: object = None) -> dict[str, Any]:
+    async def _call(
+        self, origin: str, method: str, path: str, body: object = None, *, session: str = ""
+    ) -> dict[str, Any]:
         if self._http is None:
             self._http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=_TIMEOUT)
         parts = urlsplit(origin)
@@ -261,12 +265,12 @@ class SoftPhone:
         if self._connect is None and (parts.hostname or "").rpartition(".")[2] == "localhost":
             base = f"{parts.scheme}://127.0.0.1:{parts.port or (443 if parts.scheme == 'https' else 80)}"
         headers = {"Host": parts.netloc, "Origin": origin, "Accept": "application/json"}
-        if origin in self._cookies:
-            headers["Cookie"] = f"{_COOKIE}={self._cookies[origin]}"
+        if session in self._cookies:
+            headers["Cookie"] = f"{_COOKIE}={self._cookies[session]}"
         async with self._http.request(
             method, f"{base}/key/api{path}", json=body, headers=headers, allow_redirects=False
         ) as response:
-            self._keep_cookie(origin, response)
+            self._keep_cookie(session, response)
             text = await response.text()
             if response.status == 204:
                 return {}
@@ -278,11 +282,11 @@ class SoftPhone:
                 raise PhoneError(response.status, answer)
             return dict(answer)
 
-    def _keep_cookie(self, origin: str, response: aiohttp.ClientResponse) -> None:
+    def _keep_cookie(self, session: str, response: aiohttp.ClientResponse) -> None:
         for header in response.headers.getall("Set-Cookie", []):
             cookie = SimpleCookie(header).get(_COOKIE)
             if cookie is not None and cookie.value:
-                self._cookies[origin] = cookie.value
+                self._cookies[session] = cookie.value
 
     def _use_key(self) -> Key:
         """The key with its counter moved on, kept."""

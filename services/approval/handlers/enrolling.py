@@ -95,5 +95,5 @@ def user_handle(account: Account) -> bytes:
 
 def tidy_name(name: str) -> str:
     """A phone's name as it may be shown: printable, trimmed, at most `MAX_NAME` characters."""
-    kept = "".join(c for c in name if c.isprintable())
-    return " ".join(kept.split())[:MAX_NAME] or "Phone"
+    spaced = " ".join(name.split())
+    return "".join(c for c in spaced if c.isprintable())[:MAX_NAME].strip() or "Phone"

@@ -1,0 +1,254 @@
+"""Enrolment (docs/flows/enrolment.md, steps 2 to 6) and the attacks on it."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from deploy.standins.phone.authenticator import UP, Tamper, attestation
+from services.approval.handlers import enrolling, sessions
+from services.approval.handlers.enrolling import tidy_name
+from shared.contracts.admin import AccountStatus
+from shared.crypto.enrolment import NewDeviceKey, endorse, is_endorsed
+from shared.crypto.keys import key_from_seed, raw_public
+from shared.errors import Blok365Error, Conflict, Forbidden, Gone, Unavailable
+from shared.ids import b64u, unb64u
+from tests.approval.support import Approval, Phone, replica
+
+
+async def invited(approval: Approval, account: str = "ada", hours: float = 24) -> str:
+    await approval.account(account, status=AccountStatus.INVITED)
+    return await approval.invitation(account, hours=hours)
+
+
+async def test_new_device_is_told_with_its_chain(approval: Approval) -> None:
+    fragment = await invited(approval)
+    invitation, _, seed = fragment.partition(".")
+    phone = Phone(approval)
+    await phone.enrol(fragment, name="  Ada's\tphone\n")
+    (told,) = await approval.devices_told()
+    assert (told.account, told.version, told.status, told.name) == ("ada", 1, "active", "Ada's phone")
+    assert unb64u(told.public_key) == phone.key.spki
+    assert (told.endorsement.kind, told.endorsement.by) == ("invitation", invitation)
+    device = NewDeviceKey("contoso", "ada", invitation, told.credential_id, unb64u(told.public_key))
+    public = raw_public(key_from_seed(unb64u(seed)))
+    assert is_endorsed(public, device, unb64u(told.endorsement.signature))
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
+async def test_enrolled_phone_can_approve_at_once(approval: Approval, algorithm: str) -> None:
+    fragment = await invited(approval)
+    phone = Phone(approval, algorithm=algorithm)  # type: ignore[arg-type]
+    await phone.enrol(fragment)
+    asked = await approval.ask()  # admin's "active" has not come yet
+    await phone.approve(asked)
+    assert approval.state(asked) == "accepted"
+
+
+async def test_options_do_not_spend_the_invitation(approval: Approval) -> None:
+    fragment = await invited(approval)
+    for _ in range(3):
+        await enrolling.begin_enrolment(approval.parts, fragment.partition(".")[0])
+    await Phone(approval).enrol(fragment)
+
+
+async def test_rejects_invitation_used_twice(approval: Approval) -> None:
+    fragment = await invited(approval)
+    await Phone(approval).enrol(fragment)
+    with pytest.raises(Gone) as refused:
+        await Phone(approval).enrol(fragment)
+    assert refused.value.reason == "invitation"
+    assert len(await approval.devices_told()) == 1
+
+
+async def test_invitation_used_twice_at_once_makes_one_device(approval: Approval) -> None:
+    fragment = await invited(approval)
+    phones = [Phone(approval) for _ in range(10)]
+    for phone in phones[5:]:
+        phone.parts = replica(approval.world)
+    results = await asyncio.gather(*(phone.enrol(fragment) for phone in phones), return_exceptions=True)
+    assert [type(result) for result in results].count(type(None)) == 1
+    assert all(result is None or isinstance(result, Gone) for result in results)
+    assert len(await approval.devices_told()) == 1
+
+
+async def test_ceremony_answered_twice_at_once_makes_one_device(approval: Approval) -> None:
+    fragment = await invited(approval)
+    invitation, _, seed = fragment.partition(".")
+    phone = Phone(approval)
+    begun = await enrolling.begin_enrolment(approval.parts, invitation)
+    other = await approval.phone("grace")
+    key = other.key
+    credential = attestation(key, begun.ceremony.challenge)
+    vouched = endorse(
+        key_from_seed(unb64u(seed)), NewDeviceKey("contoso", "ada", invitation, key.credential_id, key.spki)
+    )
+    results = await asyncio.gather(
+        *(
+            enrolling.finish_enrolment(phone.parts, begun.ceremony.id, credential, b64u(vouched), "")
+            for _ in range(5)
+        ),
+        return_exceptions=True,
+    )
+    assert all(isinstance(result, Blok365Error) for result in results)  # Grace's key is enrolled already
+    assert sorted(type(result).__name__ for result in results) == ["Conflict", *["Gone"] * 4]
+
+
+async def test_rejects_forged_endorsement(approval: Approval) -> None:
+    fragment = await invited(approval)
+    with pytest.raises(Forbidden) as refused:
+        await Phone(approval).enrol(fragment, tamper=Tamper(endorsement=bytes(64)))
+    assert refused.value.reason == "endorsement"
+    assert await approval.devices_told() == []
+    await Phone(approval).enrol(fragment)  # the invitation is not spent by a forgery
+
+
+async def test_rejects_endorsement_by_another_invitation(approval: Approval) -> None:
+    fragment = await invited(approval)
+    other = await invited(approval, "grace")
+    mixed = f"{fragment.partition('.')[0]}.{other.partition('.')[2]}"
+    with pytest.raises(Forbidden) as refused:
+        await Phone(approval).enrol(mixed)
+    assert refused.value.reason == "endorsement"
+
+
+@pytest.mark.parametrize("text", ["", "!!", "AAAA", "x" * 5000])
+async def test_rejects_malformed_endorsement(approval: Approval, text: str) -> None:
+    fragment = await invited(approval)
+    begun = await enrolling.begin_enrolment(approval.parts, fragment.partition(".")[0])
+    key = replace((await approval.phone("grace")).key, credential_id="bmV3")
+    with pytest.raises(Forbidden) as refused:
+        await enrolling.finish_enrolment(
+            approval.parts, begun.ceremony.id, attestation(key, begun.ceremony.challenge), text, ""
+        )
+    assert refused.value.reason == "endorsement"
+
+
+LIES = {
+    "without user verification": Tamper(flags=UP),
+    "other origin": Tamper(origin="https://evil.example"),
+    "other RP ID": Tamper(rp_id="evil.example"),
+    "other challenge": Tamper(challenge=bytes(32)),
+    "an assertion": Tamper(type="webauthn.get"),
+}
+
+
+@pytest.mark.parametrize("tamper", LIES.values(), ids=LIES)
+async def test_rejects_registration(approval: Approval, tamper: Tamper) -> None:
+    fragment = await invited(approval)
+    with pytest.raises(Forbidden) as refused:
+        await Phone(approval).enrol(fragment, tamper=tamper)
+    assert refused.value.reason == "registration"
+
+
+@pytest.mark.parametrize("why", ["expired", "withdrawn", "used", "unknown", "suspended", "removed"])
+async def test_dead_link_has_one_answer_for_every_reason(approval: Approval, why: str) -> None:
+    fragment = await invited(approval)
+    invitation = fragment.partition(".")[0]
+    if why == "expired":
+        approval.world.clock.advance(24 * 3600)
+    elif why in ("withdrawn", "used"):
+        await approval.invitation(invitation=invitation, version=2, status=why)
+    elif why == "unknown":
+        fragment = f"unknown.{fragment.partition('.')[2]}"
+    else:
+        await approval.account(version=2, status=AccountStatus(why))
+    with pytest.raises(Gone) as refused:
+        await Phone(approval).enrol(fragment)
+    assert (refused.value.reason, refused.value.detail) == ("invitation", "This link no longer works.")
+
+
+async def test_invitation_withdrawn_during_the_ceremony_is_dead(approval: Approval) -> None:
+    fragment = await invited(approval)
+    invitation = fragment.partition(".")[0]
+    begun = await enrolling.begin_enrolment(approval.parts, invitation)
+    await approval.invitation(invitation=invitation, version=2, status="withdrawn")
+    key = replace((await approval.phone("grace")).key, credential_id="bmV3")
+    with pytest.raises(Gone) as refused:
+        await enrolling.finish_enrolment(
+            approval.parts, begun.ceremony.id, attestation(key, begun.ceremony.challenge), "AAAA", ""
+        )
+    assert refused.value.reason == "invitation"
+
+
+async def test_invitation_that_comes_before_its_account_waits(approval: Approval) -> None:
+    fragment = await approval.invitation()
+    with pytest.raises(Unavailable) as refused:
+        await Phone(approval).enrol(fragment)
+    assert refused.value.remedy == "Try again in a moment."
+    await approval.account(status=AccountStatus.INVITED)
+    await Phone(approval).enrol(fragment)
+
+
+async def test_ceremony_is_over_after_five_minutes(approval: Approval) -> None:
+    fragment = await invited(approval)
+    begun = await enrolling.begin_enrolment(approval.parts, fragment.partition(".")[0])
+    approval.world.clock.advance(300)
+    other = await approval.phone("grace")
+    with pytest.raises(Gone) as refused:
+        await enrolling.finish_enrolment(
+            approval.parts, begun.ceremony.id, attestation(other.key, begun.ceremony.challenge), "", ""
+        )
+    assert refused.value.reason == "ceremony"
+
+
+async def test_rejects_a_credential_id_that_exists(approval: Approval) -> None:
+    victim = await approval.phone("grace")
+    fragment = await invited(approval)
+    with pytest.raises(Conflict) as refused:
+        await Phone(approval).enrol(fragment, tamper=Tamper(credential_id=victim.key.credential_id))
+    assert refused.value.reason == "credential"
+    asked = await approval.ask("grace")
+    await victim.approve(asked)
+
+
+async def test_one_credential_id_enrolled_by_two_accounts_at_once_is_one_devices(approval: Approval) -> None:
+    links = [await invited(approval, name) for name in ("ada", "grace")]
+    tamper = Tamper(credential_id="c2FtZS1jcmVkZW50aWFsLWlk")
+    results = await asyncio.gather(
+        *(Phone(approval).enrol(link, tamper=tamper) for link in links), return_exceptions=True
+    )
+    assert results.count(None) == 1
+    assert len(await approval.devices_told()) == 1
+
+
+async def test_removed_phones_credential_is_never_taken_again(approval: Approval) -> None:
+    phone = await approval.phone()
+    who = await phone.who()
+    await sessions.remove_device(approval.parts, who, who.session.device)
+    with pytest.raises(Conflict):
+        await Phone(approval).enrol(
+            await approval.invitation(), tamper=Tamper(credential_id=phone.key.credential_id)
+        )
+
+
+async def test_account_has_at_most_ten_phones(approval: Approval) -> None:
+    await approval.account()
+    for _ in range(10):
+        await Phone(approval).enrol(await approval.invitation())
+    with pytest.raises(Forbidden) as refused:
+        await Phone(approval).enrol(await approval.invitation())
+    assert refused.value.reason == "too_many_devices"
+
+
+async def test_rejects_a_session_challenge_as_enrolment(approval: Approval) -> None:
+    phone = await approval.phone("grace")
+    begun = await sessions.begin_session(approval.parts)
+    with pytest.raises(Gone):
+        await enrolling.finish_enrolment(
+            approval.parts, begun.id, attestation(phone.key, begun.challenge), "", ""
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("", "Phone"),
+        ("  a  b ", "a b"),
+        ("\u202eevil\x00", "evil"),
+        ("x" * 100, "x" * 60),
+        ("\ud800", "Phone"),
+    ],
+)
+def test_names_are_tidied(given: str, kept: str) -> None:
+    assert tidy_name(given) == kept

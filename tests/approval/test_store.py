@@ -1,0 +1,162 @@
+"""Accounts as documents: what was saved is what is read, in memory and in MongoDB."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.approval.domain.account import Account, Challenge, Device, Invitation, State
+from services.approval.ports import Ceremony, Session, Stored
+from services.approval.store import AccountStore, CeremonyStore, SessionStore
+from shared.clock import ManualClock
+from shared.contracts.admin import AccountStatus
+from shared.store.memory import MemoryDatabase
+from shared.store.mongo import MongoDatabase
+from shared.store.port import Database
+
+NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+
+DEVICE = Device(
+    id="d1",
+    version=1,
+    credential_id="c1",
+    cose_key=b"\xa1\x00",
+    public_key=b"\x30\x00",
+    sign_count=3,
+    name="phone",
+    enrolled_at=NOW,
+    invitation="i1",
+    endorsement="e",
+    backup_eligible=True,
+    backed_up=False,
+)
+CHALLENGE = Challenge(
+    id="q1",
+    transaction="t1",
+    correlation="c",
+    method="qr",
+    context="{}",
+    expected_digest=bytes(32),
+    browser="b",
+    browser_known=False,
+    handle_digest="h1",
+    opened_at=NOW,
+    deadline=NOW + timedelta(seconds=60),
+)
+ADA = Account(
+    "contoso",
+    "ada",
+    2,
+    AccountStatus.ACTIVE,
+    "ada@contoso.example",
+    "Ada",
+    devices={"d1": DEVICE},
+    invitations={"i1": Invitation("i1", 1, bytes(32), NOW, "open", "d1")},
+    challenges={"q1": CHALLENGE},
+    pushes_known=(NOW,),
+    frozen_at=NOW,
+)
+
+
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    clock = ManualClock(NOW)
+    made: Any
+    if request.param == "memory":
+        made = MemoryDatabase(clock=clock)
+    else:
+        url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
+        made = MongoDatabase(url, name, clock=clock)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def accounts(database: Database) -> AccountStore:
+    store = AccountStore(database)
+    await database.migrate()
+    await database.check()
+    return store
+
+
+async def saved(accounts: AccountStore, account: Account) -> Stored:
+    assert await accounts.save(Stored(account, 0), account, ())
+    found = await accounts.load(account.tenant, account.id)
+    assert found is not None
+    return found
+
+
+async def test_what_was_saved_is_read(accounts: AccountStore) -> None:
+    found = await saved(accounts, ADA)
+    assert found == Stored(ADA, 1)
+
+
+async def test_only_one_of_two_writers_wins(accounts: AccountStore) -> None:
+    found = await saved(accounts, ADA)
+    assert await accounts.save(found, replace(ADA, frozen_at=None), ())
+    assert not await accounts.save(found, replace(ADA, upn="late"), ())
+    again = await accounts.load("contoso", "ada")
+    assert again == Stored(replace(ADA, frozen_at=None), 2)
+
+
+async def test_only_one_of_two_makers_wins(accounts: AccountStore) -> None:
+    await saved(accounts, ADA)
+    assert not await accounts.save(Stored(ADA, 0), replace(ADA, upn="late"), ())
+
+
+async def test_step_touches_single_entries_and_derived_fields(accounts: AccountStore) -> None:
+    found = await saved(accounts, ADA)
+    ended = replace(CHALLENGE, state=State.ACCEPTED, handle_digest=None, ended_at=NOW)
+    more = replace(CHALLENGE, id="q2", handle_digest="h2", deadline=NOW + timedelta(seconds=90))
+    after = replace(ADA, challenges={"q1": ended, "q2": more})
+    assert await accounts.save(found, after, ())
+    assert await accounts.by_handle("h1") is None
+    assert await accounts.by_handle("h2") == Stored(after, 2)
+    assert await accounts.overdue(NOW + timedelta(seconds=89), 10) == []
+    assert len(await accounts.overdue(NOW + timedelta(seconds=90), 10)) == 1
+    gone = replace(after, challenges={})
+    assert await accounts.save(Stored(after, 2), gone, ())
+    assert await accounts.load("contoso", "ada") == Stored(gone, 3)
+    assert await accounts.overdue(NOW + timedelta(days=1), 10) == []
+
+
+async def test_is_found_by_credential_and_invitation(accounts: AccountStore) -> None:
+    found = await saved(accounts, ADA)
+    assert await accounts.by_credential("c1") == found
+    assert await accounts.by_invitation("i1") == found
+    assert await accounts.by_credential("i1") is None
+
+
+async def test_credential_id_belongs_to_one_account(accounts: AccountStore) -> None:
+    await saved(accounts, ADA)
+    eve = Account("fabrikam", "eve", 1, AccountStatus.ACTIVE)
+    found = await saved(accounts, eve)
+    thief = replace(eve, devices={"d9": replace(DEVICE, id="d9")})
+    assert not await accounts.save(found, thief, ())
+    assert not await accounts.save(Stored(replace(thief, id="mallory"), 0), replace(thief, id="mallory"), ())
+
+
+async def test_accounts_without_devices_do_not_collide(accounts: AccountStore) -> None:
+    for name in ("ada", "grace", "edsger"):
+        await saved(accounts, Account("contoso", name))
+
+
+async def test_ceremony_is_taken_once(database: Database) -> None:
+    ceremonies = CeremonyStore(database)
+    made = Ceremony("x", "enrolment", bytes(32), NOW, "contoso", "ada", "i1")
+    await ceremonies.add(made)
+    assert await ceremonies.take("x") == made
+    assert await ceremonies.take("x") is None
+
+
+async def test_session_is_seen_and_removed(database: Database) -> None:
+    sessions = SessionStore(database)
+    made = Session("digest", "contoso", "ada", "d1", NOW, NOW + timedelta(hours=12))
+    await sessions.add(made)
+    await sessions.seen("digest", NOW + timedelta(minutes=5))
+    await sessions.seen("digest", NOW)
+    assert await sessions.find("digest") == replace(made, seen_at=NOW + timedelta(minutes=5))
+    await sessions.remove("digest")
+    assert await sessions.find("digest") is None
