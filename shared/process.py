@@ -50,14 +50,14 @@ async def _serve(build: Callable[[Platform], Service], settings: Settings) -> No
         ids=platform.ids,
         ready=running.readiness,
     )
+    await running.start()
     host, _, port = settings.listen.rpartition(":")
     runner, bound = await serve(app, host or "127.0.0.1", int(port))
-    try:
-        await running.start()
-        log.info("listening", service=service.name, port=bound)
-        await stop.wait()
-    finally:
-        running.ready = False
-        await runner.cleanup()  # live streams are told to come back, requests finish
-        await bus.stop()
-        await running.stop()
+    log.info("listening", service=service.name, port=bound)
+    await stop.wait()
+    log.info("stopping", service=service.name)
+    running.ready = False
+    await runner.cleanup()  # live streams are told to come back, requests finish
+    await bus.stop()
+    await running.stop()
+    await bus.close()

@@ -11,9 +11,9 @@ import uvloop
 
 from deploy.local import tenant
 from deploy.local.parts import PartFailed, PartMissing, mongod
-from deploy.local.platform import make_keys, open_platform
-from deploy.local.settings import local_settings, wsfed_settings
-from deploy.local.system import System, running
+from deploy.local.platform import make_keys
+from deploy.local.settings import local_settings
+from deploy.local.stage import Stage, one_process
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus
 from shared.errors import Blok365Error
@@ -32,17 +32,17 @@ async def run(var: Path, port: int, mongo_url: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(open_platform(settings), wsfed=wsfed_settings(entra_port), port=port) as system:
-        await tenant.seed(system)
+    async with one_process(settings, port=port, entra_port=entra_port) as stage:
+        await tenant.seed(stage)
         federation = var / "run" / "entra.json"
-        await tenant.tell_entra(system, federation)
+        await tenant.tell_entra(stage, federation)
         entra = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "deploy.standins.entra"),
             *("--port", str(entra_port), "--settings", str(federation)),
             stdout=asyncio.subprocess.DEVNULL,
         )
         try:
-            await _tell(system, entra_port)
+            await _tell(stage, entra_port)
             await stop.wait()
             print("\nStopping.", flush=True)
         finally:
@@ -51,17 +51,17 @@ async def run(var: Path, port: int, mongo_url: str) -> None:
             await entra.wait()
 
 
-async def _tell(system: System, entra_port: int) -> None:
+async def _tell(stage: Stage, entra_port: int) -> None:
     """What to open and do."""
     phone = f"{PYTHON} -m deploy.standins.phone"
-    ada = await admin.show_account(system.admin, tenant.TENANT, tenant.PERSON)
+    ada = await admin.show_account(stage.admin, tenant.TENANT, tenant.PERSON)
     lines = [
         "",
         "Blok365 is running: tenant contoso, domain contoso.example, person ada@contoso.example.",
         "",
     ]
     if ada.status is AccountStatus.INVITED:
-        link = await admin.invite(system.admin, tenant.TENANT, tenant.PERSON)
+        link = await admin.invite(stage.admin, tenant.TENANT, tenant.PERSON)
         lines += ["  1. Give Ada a phone (a software phone; the link is her invitation):", ""]
         lines += [f"       {phone} enrol '{link.url}'", ""]
     else:

@@ -7,13 +7,16 @@ from services.wsfed.config import MICROSOFT_REPLY_URLS, WsFedSettings
 from shared.settings import Settings
 
 
-def local_settings(var: Path, port: int, mongo_url: str, *, database_prefix: str = "blok365") -> Settings:
+def local_settings(
+    var: Path, port: int, mongo_url: str, *, bus_url: str = "memory:", database_prefix: str = "blok365"
+) -> Settings:
     """Settings from the environment where it says something, otherwise local ones."""
     values: dict[str, object] = {
         "origin": f"http://localhost:{port}",
         "console_origin": f"http://console.localhost:{port}",
         "kiosk_origin": f"http://kiosk.localhost:{port}",
         "mongo_url": mongo_url,
+        "bus_url": bus_url,
         "keys": var / "keys",
         "log_json": False,
         "database_prefix": database_prefix,

@@ -24,15 +24,17 @@ class System:
     port: int
 
 
+def build_all(platform: Platform, wsfed: WsFedSettings) -> dict[str, Service]:
+    """Every service, wired, by name."""
+    built = [admin_app.build(platform), approval_app.build(platform), wsfed_app.build(platform, wsfed)]
+    return {service.name: service for service in built}
+
+
 @asynccontextmanager
 async def running(platform: Platform, *, wsfed: WsFedSettings, port: int) -> AsyncIterator[System]:
     """Indexes built, services started, port open; all stopped in order at the end."""
     wired = admin_app.wire(platform)
-    built: list[Service] = [
-        wired.service,
-        approval_app.build(platform),
-        wsfed_app.build(platform, wsfed),
-    ]
+    built = [*(build_all(platform, wsfed) | {"admin": wired.service}).values()]
     settings = platform.settings
     async with AsyncExitStack() as stack:
         services: dict[str, Running] = {}

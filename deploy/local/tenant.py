@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lxml import etree
 
-from deploy.local.browser import Browser
-from deploy.local.system import System
+from deploy.local.browser import Browser, Page
+from deploy.local.stage import Stage
 from services.admin import handlers as admin
 from services.admin.handlers import NewAccount
 from shared.errors import Conflict, NotFound
@@ -18,9 +18,9 @@ DOMAIN = "contoso.example"
 PERSON = "ada@contoso.example"
 
 
-async def seed(system: System) -> None:
+async def seed(stage: Stage) -> None:
     """Make what is missing, and wait until every service knows of it."""
-    office = system.admin
+    office = stage.admin
     await _unless_there(admin.create_tenant(office, TENANT, "Contoso"))
     await _unless_there(admin.add_domain(office, TENANT, DOMAIN))
     await _unless_there(admin.add_application(office, TENANT))
@@ -29,7 +29,7 @@ async def seed(system: System) -> None:
     except NotFound:
         ada = NewAccount(first_name="Ada", last_name="Lovelace", upn=PERSON, email="ada@private.example")
         await admin.create_account(office, TENANT, ada)
-    await system.services["admin"].service.relay.flush()
+    await stage.flush()
 
 
 async def _unless_there(step: Awaitable[object]) -> None:
@@ -37,15 +37,20 @@ async def _unless_there(step: Awaitable[object]) -> None:
         await step
 
 
-async def tell_entra(system: System, path: Path) -> None:
+async def tell_entra(stage: Stage, path: Path) -> None:
     """Write what the Entra stand-in must know: the federation of each domain, read from its metadata; its users."""
-    configured = await admin.show_tenant(system.admin, TENANT)
-    origin = system.platform.settings.origin
+    configured = await admin.show_tenant(stage.admin, TENANT)
+    origin = stage.settings.origin
     domains = []
     async with Browser() as browser:
         for domain in configured.domains:
             url = f"{origin}/t/{TENANT}/{domain.name}/FederationMetadata/2007-06/FederationMetadata.xml"
-            metadata = await browser.get(url)
+
+            async def fetch(url: str = url) -> Page | None:
+                page = await browser.get(url)
+                return page if page.status == 200 else None
+
+            metadata = await stage.eventually(fetch, f"metadata of {domain.name}")
             domains.append(
                 {
                     "domain": domain.name,
@@ -58,7 +63,7 @@ async def tell_entra(system: System, path: Path) -> None:
             )
     users = [
         {"immutable_id": account.immutable_id, "upn": account.upn, "tenant": TENANT}
-        for account in (await admin.list_accounts(system.admin, TENANT, limit=200)).accounts
+        for account in (await admin.list_accounts(stage.admin, TENANT, limit=200)).accounts
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".new")

@@ -101,8 +101,18 @@ class Directory(Protocol):
     async def keep_device(self, device: TrustedDevice, version: int) -> bool: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRing:
+    """A tenant's certificates (DER). `next` is published and will sign; `previous` has signed until lately."""
+
+    current: bytes
+    next: bytes | None
+    previous: bytes | None
+    next_since: datetime | None
+
+
 class SigningKeys(Protocol):
-    """Token-signing keys of each tenant."""
+    """Token-signing keys of each tenant. Changes are one conditional update each; False: the condition failed."""
 
     async def current(self, tenant: str) -> SigningKey:
         """The key that signs now; made when the tenant has none. Raises Unavailable."""
@@ -110,6 +120,26 @@ class SigningKeys(Protocol):
 
     async def upcoming(self, tenant: str) -> Sequence[bytes]:
         """Certificates (DER) that will sign later and are published already."""
+        ...
+
+    async def ring(self, tenant: str) -> KeyRing:
+        """All certificates, as they are stored now."""
+        ...
+
+    async def add_next(self, tenant: str) -> bool:
+        """Make the next key, if there is none."""
+        ...
+
+    async def switch(self, tenant: str) -> bool:
+        """Next becomes current, current becomes previous."""
+        ...
+
+    async def drop_previous(self, tenant: str) -> bool:
+        """Destroy the previous key."""
+        ...
+
+    async def replace_all(self, tenant: str) -> None:
+        """Two new keys, current and next; every other is destroyed."""
         ...
 
 

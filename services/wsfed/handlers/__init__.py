@@ -7,6 +7,7 @@
 | 7, 8 | `phone_ended`, `phone_accepted` |
 | 10, 11 | `take_token` |
 | sign-out | `sign_out` |
+| key roll-over | `show_keys`, `next_key`, `switch_key`, `promote_key`, `emergency_keys` |
 | enrolment 2, 7 | `tenant_configured`, `account_changed`, `invitation_changed`, `device_changed` |
 """
 
@@ -19,6 +20,7 @@ from services.wsfed.handlers.knowing import (
     tenant_configured,
 )
 from services.wsfed.handlers.proving import phone_accepted, phone_ended
+from services.wsfed.handlers.rolling import emergency_keys, next_key, promote_key, show_keys, switch_key
 from services.wsfed.handlers.signing_in import ask_phone, begin, name_account
 
 __all__ = [
@@ -31,13 +33,18 @@ __all__ = [
     "ask_phone",
     "begin",
     "device_changed",
+    "emergency_keys",
     "find_tenant",
     "invitation_changed",
     "look",
     "name_account",
+    "next_key",
     "phone_accepted",
     "phone_ended",
+    "promote_key",
+    "show_keys",
     "sign_out",
+    "switch_key",
     "take_token",
     "tenant_configured",
 ]

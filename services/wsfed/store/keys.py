@@ -1,68 +1,162 @@
-"""Token-signing keys: one current for each tenant, the private half sealed under this service's key file."""
+"""Token-signing keys: one document for each tenant, so that a roll-over's step is one conditional update.
+
+Private halves are sealed under this service's key file. Unsealed keys are held in memory; which of them signs is
+read again every `FRESH_FOR` seconds, so a switch reaches every replica within that time.
+"""
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from services.wsfed.domain.keys import RsaSigningKey, SigningKey, create_signing_key
+from services.wsfed.ports import KeyRing
 from shared.clock import Clock
 from shared.errors import Unavailable
-from shared.store.port import Database, Document, Index
+from shared.store.port import Database, Document
 from shared.store.sealing import SealingKey
 
 YEARS = 3
+FRESH_FOR = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    document: Document
+    at: float
 
 
 class StoredSigningKeys:
-    """Implements `services.wsfed.ports.SigningKeys`. Unsealed keys are held in memory."""
+    """Implements `services.wsfed.ports.SigningKeys`."""
 
     def __init__(self, database: Database, sealing: SealingKey, clock: Clock) -> None:
-        self._collection = database.collection(
-            "signing_keys",
-            indexes=[Index((("tenant", 1), ("role", 1)), unique=True, partial={"role": {"$exists": True}})],
-        )
+        self._collection = database.collection("signing_keys")
         self._sealing = sealing
         self._clock = clock
-        self._held: dict[str, SigningKey] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._unsealed: dict[str, SigningKey] = {}
 
     async def current(self, tenant: str) -> SigningKey:
-        held = self._held.get(tenant)
-        if held is not None:
-            return held
-        found = await self._collection.find_one({"tenant": tenant, "role": "current"})
-        if found is None:
-            await self._make(tenant)
-            found = await self._collection.find_one({"tenant": tenant, "role": "current"})
-        if found is None:
-            raise Unavailable(f"no signing key for {tenant}")
-        # Unsealing parses an RSA key: several milliseconds, so not on the event loop.
-        key = await asyncio.to_thread(self._unseal, found)
-        self._held[tenant] = key
-        return key
+        seen = self._seen.get(tenant)
+        if seen is None or self._clock.monotonic() - seen.at > FRESH_FOR:
+            seen = await self._read(tenant)
+        key_id = seen.document["current"]
+        held = self._unsealed.get(key_id)
+        if held is None:
+            # Parsing an RSA key takes milliseconds: not on the event loop.
+            held = await asyncio.to_thread(self._unseal, tenant, seen.document, key_id)
+            self._unsealed[key_id] = held
+        return held
 
     async def upcoming(self, tenant: str) -> Sequence[bytes]:
-        found = await self._collection.find_one({"tenant": tenant, "role": "next"})
-        return () if found is None else (bytes(found["certificate"]),)
+        ring = await self.ring(tenant)
+        return () if ring.next is None else (ring.next,)
 
-    async def _make(self, tenant: str) -> None:
-        """Create a first key. Two replicas at once: the unique index keeps one, both read it."""
-        created = await asyncio.to_thread(
-            create_signing_key, f"Blok365 token signing {tenant}", self._clock.now(), YEARS
+    async def ring(self, tenant: str) -> KeyRing:
+        document = (await self._read(tenant)).document
+
+        def certificate(role: str) -> bytes | None:
+            key_id = document[role]
+            return None if key_id is None else bytes(document["keys"][key_id]["certificate"])
+
+        current = certificate("current")
+        assert current is not None
+        return KeyRing(
+            current=current,
+            next=certificate("next"),
+            previous=certificate("previous"),
+            next_since=document["next_since"],
         )
-        private = created.private_der()
-        await self._collection.insert(
+
+    async def add_next(self, tenant: str) -> bool:
+        key_id, stored = await self._create(tenant)
+        after = await self._collection.update(
+            {"_id": tenant, "next": None},
+            {"$set": {"next": key_id, "next_since": self._clock.now(), f"keys.{key_id}": stored}},
+        )
+        return self._changed(tenant, after)
+
+    async def switch(self, tenant: str) -> bool:
+        before = (await self._read(tenant)).document
+        after = await self._collection.update(
+            {"_id": tenant, "current": before["current"], "next": {"$in": [before["next"]], "$ne": None}},
             {
-                "_id": created.key_id,
-                "tenant": tenant,
-                "role": "current",
-                "certificate": created.certificate,
-                "sealed": self._sealing.seal(private, _place(tenant, created.key_id)),
-                "created_at": self._clock.now(),
-            }
+                "$set": {
+                    "current": before["next"],
+                    "previous": before["current"],
+                    "next": None,
+                    "next_since": None,
+                }
+            },
         )
+        return self._changed(tenant, after)
 
-    def _unseal(self, found: Document) -> SigningKey:
-        private = self._sealing.unseal(bytes(found["sealed"]), _place(found["tenant"], found["_id"]))
-        return RsaSigningKey.from_der(private, bytes(found["certificate"]))
+    async def drop_previous(self, tenant: str) -> bool:
+        before = (await self._read(tenant)).document
+        previous = before["previous"]
+        if previous is None:
+            return False
+        after = await self._collection.update(
+            {"_id": tenant, "previous": previous},
+            {"$set": {"previous": None}, "$unset": {f"keys.{previous}": ""}},
+        )
+        return self._changed(tenant, after)
+
+    async def replace_all(self, tenant: str) -> None:
+        (first, stored_first), (second, stored_second) = (
+            await self._create(tenant),
+            await self._create(tenant),
+        )
+        after = await self._collection.update(
+            {"_id": tenant},
+            {
+                "$set": {
+                    "current": first,
+                    "next": second,
+                    "next_since": self._clock.now(),
+                    "previous": None,
+                    "keys": {first: stored_first, second: stored_second},
+                }
+            },
+        )
+        self._changed(tenant, after)
+
+    def _changed(self, tenant: str, after: Document | None) -> bool:
+        self._seen.pop(tenant, None)
+        return after is not None
+
+    async def _read(self, tenant: str) -> _Seen:
+        found = await self._collection.find_one({"_id": tenant})
+        if found is None:
+            key_id, stored = await self._create(tenant)
+            # Two replicas at once: one insert wins, both then read the same.
+            await self._collection.insert(
+                {
+                    "_id": tenant,
+                    "current": key_id,
+                    "next": None,
+                    "next_since": None,
+                    "previous": None,
+                    "keys": {key_id: stored},
+                }
+            )
+            found = await self._collection.find_one({"_id": tenant})
+        if found is None:
+            raise Unavailable(f"no signing key for {tenant}")
+        seen = _Seen(found, self._clock.monotonic())
+        self._seen[tenant] = seen
+        return seen
+
+    async def _create(self, tenant: str) -> tuple[str, dict[str, Any]]:
+        now = self._clock.now()
+        created = await asyncio.to_thread(create_signing_key, f"Blok365 {tenant}", now, YEARS)
+        sealed = self._sealing.seal(created.private_der(), _place(tenant, created.key_id))
+        return created.key_id, {"certificate": created.certificate, "sealed": sealed, "created_at": now}
+
+    def _unseal(self, tenant: str, document: Document, key_id: str) -> SigningKey:
+        stored = document["keys"][key_id]
+        private = self._sealing.unseal(bytes(stored["sealed"]), _place(tenant, key_id))
+        return RsaSigningKey.from_der(private, bytes(stored["certificate"]))
 
 
 def _place(tenant: str, key_id: str) -> str:

@@ -1,0 +1,79 @@
+"""A system to walk through, in one process or in many, with admin's handlers at hand: for demo, tests, benchmark."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from deploy.local.cluster import Cluster, cluster
+from deploy.local.settings import wsfed_settings
+from deploy.local.system import System, build_all, running
+from services.admin import app as admin_app
+from services.admin.handlers import Admin
+from shared.bus.connect import connect
+from shared.clock import Clock, SystemClock
+from shared.crypto.keys import load_trusted_keys
+from shared.platform import open_platform
+from shared.settings import Settings
+
+PATIENCE = 15.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a walk needs. `flush`: send what admin's handlers have left in outboxes here."""
+
+    settings: Settings
+    clock: Clock
+    admin: Admin
+    flush: Callable[[], Awaitable[None]]
+    system: System | None = None
+    cluster: Cluster | None = None
+
+    async def eventually(self, attempt: Callable[[], Awaitable[T | None]], what: str) -> T:
+        """What `attempt` gives once it is not None. Raises TimeoutError."""
+        deadline = self.clock.monotonic() + PATIENCE
+        while self.clock.monotonic() < deadline:
+            found = await attempt()
+            if found is not None:
+                return found
+            await self.clock.sleep(0.05)
+        raise TimeoutError(f"did not happen within {PATIENCE:.0f} s: {what}")
+
+
+@asynccontextmanager
+async def one_process(settings: Settings, *, port: int, entra_port: int) -> AsyncIterator[Stage]:
+    """All services here, on the memory bus."""
+    platform = open_platform(settings)
+    async with running(platform, wsfed=wsfed_settings(entra_port), port=port) as system:
+        relay = system.services["admin"].service.relay
+        yield Stage(settings, platform.clock, system.admin, relay.flush, system=system)
+
+
+@asynccontextmanager
+async def many_processes(
+    settings: Settings, *, port: int, entra_port: int, logs: Path
+) -> AsyncIterator[Stage]:
+    """Processes over RabbitMQ behind a router, and admin's handlers here, as the command line has them."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        bus = await connect(settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock)
+        stack.push_async_callback(bus.close)
+        platform = open_platform(settings, bus=bus, clock=clock)
+        for service in build_all(platform, wsfed_settings(entra_port)).values():
+            await service.database.migrate()
+            await service.database.close()
+        wired = admin_app.wire(platform)
+        stack.push_async_callback(wired.service.database.close)
+        local = wsfed_settings(entra_port)
+        environment = {
+            "BLOK365_WSFED_REPLY_URLS": json.dumps(local.reply_urls),
+            "BLOK365_WSFED_START_URL": local.start_url,
+        }
+        whole = await stack.enter_async_context(
+            cluster(settings, port=port, logs=logs, environment=environment)
+        )
+        yield Stage(settings, clock, wired.admin, wired.service.relay.flush, cluster=whole)

@@ -1,0 +1,69 @@
+"""Roll-over of a tenant's token-signing key (docs/flows/key-roll-over.md). Entra must be told at each step.
+
+Entra accepts a token signed by signingCertificate or nextSigningCertificate. So the next certificate is made known
+before it signs, and the old one is forgotten only after the new one has signed.
+"""
+
+from datetime import timedelta
+
+from services.wsfed.handlers.common import WsFed, find_tenant
+from services.wsfed.ports import KeyRing
+from shared.errors import Conflict
+
+NOTICE = timedelta(hours=24)
+"""How long the next certificate should have been known before it signs: Entra's settings take a while everywhere."""
+
+
+async def show_keys(wsfed: WsFed, tenant: str) -> KeyRing:
+    """The tenant's certificates. Raises NotFound."""
+    await find_tenant(wsfed, tenant)
+    return await wsfed.keys.ring(tenant)
+
+
+async def next_key(wsfed: WsFed, tenant: str) -> KeyRing:
+    """Step 1: make the next key and publish its certificate. Then set nextSigningCertificate in Entra."""
+    ring = await show_keys(wsfed, tenant)
+    if ring.next is None and not await wsfed.keys.add_next(tenant):
+        raise Conflict("Somebody else made a next key just now.", remedy="Look again.")
+    return await wsfed.keys.ring(tenant)
+
+
+async def switch_key(wsfed: WsFed, tenant: str, *, at_once: bool = False) -> KeyRing:
+    """Step 2: sign with the next key. Raises Conflict when there is none, or when it is not known long enough."""
+    ring = await show_keys(wsfed, tenant)
+    if ring.next is None or ring.next_since is None:
+        raise Conflict("There is no next key.", remedy="Make one first, and set it in Entra.")
+    if ring.previous is not None:
+        raise Conflict("The roll-over before is not finished.", remedy="Promote first.")
+    waited = wsfed.clock.now() - ring.next_since
+    if waited < NOTICE and not at_once:
+        raise Conflict(
+            f"The next certificate has been published for {_hours(waited)} only.",
+            remedy=f"Wait until {_hours(NOTICE)} have passed, or say that Entra has it already.",
+        )
+    if not await wsfed.keys.switch(tenant):
+        raise Conflict("Somebody else switched just now.", remedy="Look again.")
+    return await wsfed.keys.ring(tenant)
+
+
+async def promote_key(wsfed: WsFed, tenant: str) -> KeyRing:
+    """Step 3: forget the previous key. Before it, set signingCertificate in Entra to the one that signs now."""
+    await show_keys(wsfed, tenant)
+    if not await wsfed.keys.drop_previous(tenant):
+        raise Conflict("There is no previous key.", remedy="Nothing is left to do.")
+    return await wsfed.keys.ring(tenant)
+
+
+async def emergency_keys(wsfed: WsFed, tenant: str) -> KeyRing:
+    """After a compromise: two new keys at once, all others destroyed.
+
+    Sign-ins fail from now until Entra has both. Entra remembers the one before, so roll over once more afterwards
+    (switch, set it in Entra, promote): only then is the stolen key worthless.
+    """
+    await show_keys(wsfed, tenant)
+    await wsfed.keys.replace_all(tenant)
+    return await wsfed.keys.ring(tenant)
+
+
+def _hours(span: timedelta) -> str:
+    return f"{int(span.total_seconds() // 3600)} hours"
