@@ -89,7 +89,7 @@ def main() -> int:
     options = parser.parse_args()
     configure(json=False)
     try:
-        with mongod(options.var / "run" / "mongo") as mongo:
+        with mongod(options.var / "mongo") as mongo:
             uvloop.run(run(options.var, options.port, mongo.url))
     except (PartMissing, PartFailed, Blok365Error) as error:
         print(f"{error} {getattr(error, 'remedy', '')}".strip(), file=sys.stderr)
