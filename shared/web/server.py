@@ -24,8 +24,10 @@ from shared.web.sse import CLOSING
 
 log = structlog.get_logger(__name__)
 
-Ready = Callable[[], Awaitable[Mapping[str, bool]]]
-"""What must work before requests are useful, by name: `{"store": True, "bus": False}`."""
+Ready = Callable[[], Awaitable[Mapping[str, bool | str]]]
+"""What must work before requests are useful, by name: `{"store": True, "bus": False}`. Text is for people: it
+says what is wrong without being in the way of requests.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ def make_app(
     return app
 
 
-async def _always() -> Mapping[str, bool]:
+async def _always() -> Mapping[str, bool | str]:
     return {}
 
 
@@ -100,7 +102,7 @@ async def _readyz(request: web.Request) -> web.Response:
     checks = dict(await request.app[_SIDE].ready())
     if request.app[CLOSING].is_set():
         checks["accepting"] = False
-    ready = all(checks.values())
+    ready = all(check for check in checks.values() if isinstance(check, bool))
     return web.json_response({"ready": ready, "checks": checks}, status=200 if ready else 503)
 
 
@@ -133,7 +135,7 @@ def combine(
     our page for "that doesn't exist".
     """
 
-    async def ready() -> Mapping[str, bool]:
+    async def ready() -> Mapping[str, bool | str]:
         return {
             f"{name}.{check}": good
             for name, app in apps.items()

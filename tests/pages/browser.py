@@ -11,13 +11,14 @@ from aiohttp import web
 from playwright.sync_api import Browser, sync_playwright
 
 from services.wsfed.pages import SignInPages
-from services.wsfed.pages.views import SignIn, State, TokenForm
+from services.wsfed.pages.views import SignedOut, SignIn, State, TokenForm
 from shared.clock import SystemClock
 from shared.errors import BadInput
 from shared.ids import SeededIds
 from shared.web.inputs import form
 from shared.web.server import WebSettings, make_app, serve
 from shared.web.sse import Event, stream
+from tests.pages.samples import TOKEN
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -96,7 +97,16 @@ class Shown:
         async def problem(request: web.Request) -> web.StreamResponse:
             raise BadInput("A parameter was sent twice.")
 
+        async def token(request: web.Request) -> web.StreamResponse:
+            return pages.token(request, TOKEN, lang=self.lang)
+
+        async def signed_out(request: web.Request) -> web.StreamResponse:
+            left = SignedOut(start_url="https://m365.cloud.microsoft/")
+            return pages.pages.render(request, "signedout.html", view=left, lang=self.lang)
+
         return [
+            web.get("/token", token),
+            web.get("/signed-out", signed_out),
             web.get("/signin/{txn}", page),
             web.get("/signin/{txn}/state", state),
             web.get("/signin/{txn}/events", events),

@@ -13,7 +13,8 @@ from tests.pages.browser import Shown, chromium, sample_server
 from tests.pages.png import shrink
 from tests.pages.samples import TXN, VIEWS
 
-OUT = Path("docs/pictures/signin")
+OUT = Path(__file__).parents[2] / "docs/pictures/signin"
+EXTRA = {"problem": "/problem", "token": "/token", "signed-out": "/signed-out"}
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 
 
@@ -30,7 +31,7 @@ def take(browser: Browser, shown: Shown, name: str, size: str, theme: str, lang:
     )
     page = context.new_page()
     shown.view, shown.lang = VIEWS.get(name), lang
-    page.goto(f"{shown.origin}{'/problem' if name == 'problem' else f'/signin/{TXN}'}")
+    page.goto(f"{shown.origin}{EXTRA.get(name, f'/signin/{TXN}')}")
     suffix = "" if lang == "en" else f"-{lang}"
     file = OUT / f"{name}-{size}-{theme}{suffix}.png"
     page.screenshot(path=file)
@@ -41,7 +42,7 @@ def take(browser: Browser, shown: Shown, name: str, size: str, theme: str, lang:
 def main(names: list[str]) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     with sample_server() as shown, chromium() as browser:
-        for name in names or [*VIEWS, "problem"]:
+        for name in names or [*VIEWS, *EXTRA]:
             for size in SIZES:
                 for theme in ("light", "dark"):
                     shrink(take(browser, shown, name, size, theme, "en"))

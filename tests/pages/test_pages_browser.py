@@ -16,7 +16,7 @@ from tests.pages.samples import TOKEN, TXN, VIEWS, qr, view
 pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("chromium")]
 
 HERE = Path(__file__).parent
-AXE = Path("var/pages")
+AXE = HERE.parents[1] / "var/pages"
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,14 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, shown: Shown, axe: str
         )
         if violations:
             found[name] = violations
+    for path in ("/signed-out", "/problem"):
+        page.goto(shown.origin + path)
+        page.evaluate(axe)
+        violations = page.evaluate(
+            "axe.run().then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html)]))"
+        )
+        if violations:
+            found[path] = violations
     context.close()
     assert found == {}
 
@@ -353,6 +361,22 @@ def test_second_press_does_not_send_twice(open_page: Open, shown: Shown) -> None
     page.get_by_role("button", name="Send request").dblclick()
     expect(page.get_by_role("heading", level=1)).to_have_text("Check your phone")
     assert [action for action, _ in shown.posts] == ["push"]
+
+
+def test_post_without_an_answer_is_not_sent_again_by_itself(browser: Browser, shown: Shown) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{shown.origin}/signin/{TXN}")
+    context.set_offline(True)
+    page.get_by_role("button", name="Send request").click()
+    expect(page.locator("#offline")).to_be_visible()
+    expect(page.locator("#status")).to_contain_text("Check your connection")
+    context.set_offline(False)
+    assert shown.posts == []
+    page.get_by_role("button", name="Send request").click()
+    expect(page.locator("#offline")).to_be_hidden()
+    assert [action for action, _ in shown.posts] == ["push"]
+    context.close()
 
 
 def test_refusal_of_a_post_is_shown_in_place(browser: Browser, shown: Shown) -> None:

@@ -71,9 +71,19 @@ async function send(form, how = {}) {
   try {
     exchange(await fetchPage(form.action, new URLSearchParams(new FormData(form))), how);
   } catch {
-    if (!how.quiet) form.submit(); // let the browser try, and show its own page if the network is gone
-    else begin();
+    // Never sent again by itself: it may have arrived, and a second push would look like an attack.
+    unreachable();
   }
+}
+
+/** The post got no answer: say so, free the buttons, and find out what is true as soon as that works. */
+function unreachable() {
+  const notice = document.getElementById("offline");
+  if (!notice) return;
+  notice.hidden = false;
+  say(notice.textContent.trim());
+  for (const button of document.querySelectorAll("button[aria-disabled]")) button.removeAttribute("aria-disabled");
+  if ("watch" in card().dataset) begin();
 }
 
 /** The server knows something new, or the page was away: draw what is true now. */
