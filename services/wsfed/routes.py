@@ -208,14 +208,14 @@ class Web:
         if not _UPN.fullmatch(typed) or not typed.isprintable():
             problem = views.FieldProblem.MALFORMED if typed else views.FieldProblem.EMPTY
             return await self._show(request, transaction, problem, typed[:320] if typed.isprintable() else "")
-        await handlers.name_account(self.wsfed, transaction.id, self._browser(request), typed)
+        await handlers.name_account(self.wsfed, transaction.id, self._browser(request, transaction), typed)
         return _see(transaction.id)
 
     async def ask(self, request: web.Request) -> web.Response:
         """Send a request to the phone, or show a QR code."""
         transaction, _ = await self._posted(request)
         method = request.match_info["method"]
-        await handlers.ask_phone(self.wsfed, transaction.id, self._browser(request), method)
+        await handlers.ask_phone(self.wsfed, transaction.id, self._browser(request, transaction), method)
         return _see(transaction.id)
 
     # step 9
@@ -328,12 +328,13 @@ class Web:
         self.csrf.check(request, form.get(Csrf.FIELD), BROWSER_COOKIE.read(request), transaction.id)
         return transaction, form
 
-    def _browser(self, request: web.Request) -> Browser:
+    def _browser(self, request: web.Request, transaction: Transaction) -> Browser:
         return Browser(
             secret=BROWSER_COOKIE.read(request) or "",
             address=inputs.client_address(request, self.proxies),
             place="",
             agent=browser_in_words(request.headers.get("User-Agent", "")),
+            known=_account_cookie(transaction.tenant, transaction.hint).read(request),
         )
 
     def _offer_start(self, request: web.Request) -> None:

@@ -4,6 +4,7 @@ import structlog
 
 from services.wsfed.domain.context import SignInContext, digest
 from services.wsfed.domain.request import SignInRequest
+from services.wsfed.domain.session import session_id
 from services.wsfed.domain.transaction import (
     CHALLENGE_LIFETIME,
     LIFETIME,
@@ -13,7 +14,7 @@ from services.wsfed.domain.transaction import (
     Transaction,
     browser_digest,
 )
-from services.wsfed.handlers.common import Browser, WsFed, find_tenant, look
+from services.wsfed.handlers.common import Browser, WsFed, check_current, find_tenant, look
 from services.wsfed.ports import Account, Tenant
 from shared.contracts.approval import OpenChallenge
 from shared.errors import Conflict, Gone, NotFound
@@ -66,9 +67,11 @@ async def ask_phone(wsfed: WsFed, transaction_id: str, browser: Browser, method:
         raise Conflict("The user name is missing.", remedy="Type your user name first.")
     if transaction.challenges >= MAX_CHALLENGES:
         raise Gone("Too many requests were sent for this sign-in.", remedy="Start again from Microsoft 365.")
+    check_current(wsfed)
     tenant = await find_tenant(wsfed, transaction.tenant)
     account = await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
-    challenge = _challenge(wsfed, transaction, tenant, account, browser, method)
+    known = await is_known(wsfed, browser, account)
+    challenge = _challenge(wsfed, transaction, tenant, account, browser, method, known)
     packet = wsfed.signer.packet(_open_challenge(challenge, transaction), tenant=transaction.tenant)
     reachable = account is not None and account.may_try
     asked = await wsfed.transactions.open_challenge(
@@ -80,6 +83,14 @@ async def ask_phone(wsfed: WsFed, transaction_id: str, browser: Browser, method:
     return asked or await look(wsfed, transaction_id, browser.secret)
 
 
+async def is_known(wsfed: WsFed, browser: Browser, account: Account | None) -> bool:
+    """Whether this account has signed in from this browser before and it still has the cookie that says so."""
+    if browser.known is None or account is None:
+        return False
+    session = await wsfed.sessions.get(session_id(browser.known))
+    return session is not None and (session.tenant, session.account) == (account.tenant, account.id)
+
+
 def _challenge(
     wsfed: WsFed,
     transaction: Transaction,
@@ -87,6 +98,7 @@ def _challenge(
     account: Account | None,
     browser: Browser,
     method: str,
+    known: bool,
 ) -> Challenge:
     now = wsfed.clock.now()
     application = next(a for a in tenant.configured.applications if a.id == transaction.application)
@@ -105,7 +117,7 @@ def _challenge(
         address=browser.address,
         place=browser.place,
         agent=browser.agent,
-        known_browser=False,
+        known_browser=known,
         issued_at=now,
         expires_at=now + CHALLENGE_LIFETIME,
         nonce=new_secret(wsfed.ids),
