@@ -1,0 +1,133 @@
+"""`blok365`: an operator's walk on a real MongoDB, and faults told in one line."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from pymongo import MongoClient
+from typer.testing import CliRunner, Result
+
+from deploy.cli.commands import app
+from shared.ids import unb64u
+
+Blok365 = Callable[..., Result]
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blok365:
+    """The program with a folder of its own and nothing in the environment."""
+    for name in ("KEYS", "MONGO_URL", "ORIGIN", "PORT", "TENANT", "DATABASE_PREFIX"):
+        monkeypatch.delenv(f"BLOK365_{name}", raising=False)
+    return lambda *arguments: CliRunner().invoke(app, ["--var", str(tmp_path / "var"), *arguments])
+
+
+@pytest.fixture
+def blok365(
+    alone: Blok365, mongo_url: str, mongo_database: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Blok365]:
+    """The program on an empty MongoDB."""
+    monkeypatch.setenv("BLOK365_MONGO_URL", mongo_url)
+    monkeypatch.setenv("BLOK365_DATABASE_PREFIX", mongo_database)
+    yield alone
+    client: MongoClient[dict[str, object]] = MongoClient(mongo_url)
+    for name in client.list_database_names():
+        if name.startswith(mongo_database):
+            client.drop_database(name)
+    client.close()
+
+
+def said(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(result: Result) -> str:
+    """One line for a person, on standard error, and exit code 1."""
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("blok365: ")
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.output
+    return result.stderr
+
+
+@pytest.mark.parts
+def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) -> None:
+    assert "blok365 keys" in refused(blok365("tenant", "list"))
+    said(blok365("keys"))
+    assert "blok365 migrate" in refused(blok365("tenant", "list"))
+    assert "indexes built" in said(blok365("migrate"))
+    assert said(blok365("migrate")) == "Nothing to build.\n"
+    said(blok365("tenant", "add", "contoso", "--name", "Contoso"))
+    assert "already" in refused(blok365("tenant", "add", "contoso", "--name", "Contoso"))
+    said(blok365("domain", "add", "Contoso.example", "-t", "contoso"))
+    said(blok365("app", "add", "-t", "contoso", "--session-hours", "4", "--first-method", "qr"))
+    shown = json.loads(said(blok365("tenant", "show", "contoso", "--json")))
+    assert shown["domains"][0]["issuer"] == "http://localhost:8365/t/contoso/contoso.example"
+    assert shown["applications"][0]["session_hours"] == 4
+    ada = ("--first", "Ada", "--last", "Lovelace", "--email", "ada@home.example", "--json")
+    added = json.loads(said(blok365("person", "add", "ada@contoso.example", "-t", "contoso", *ada)))
+    assert added["status"] == "invited"
+    assert len(unb64u(urlsplit(added["link"]).fragment.rpartition(".")[2])) == 32
+    again = said(blok365("person", "invite", "ada@contoso.example", "-t", "contoso")).strip()
+    assert again.startswith("http://localhost:8365/key/#i=")
+    assert again != added["link"]
+    said(blok365("person", "suspend", "ada@contoso.example", "-t", "contoso"))
+    assert "nothing to suspend" in refused(
+        blok365("person", "suspend", "ada@contoso.example", "-t", "contoso")
+    )
+    assert "suspended" in said(blok365("person", "show", "ada@contoso.example", "-t", "contoso"))
+    assert "invited" in said(blok365("person", "resume", "ada@contoso.example", "-t", "contoso"))
+    assert "removed" in said(blok365("person", "remove", "ada@contoso.example", "-t", "contoso", "--yes"))
+
+
+@pytest.mark.parts
+def test_seeding_makes_that_many_people_and_again_makes_no_more(blok365: Blok365) -> None:
+    for step in (("keys",), ("migrate",), ("tenant", "add", "contoso", "--name", "Contoso")):
+        said(blok365(*step))
+    assert "no domain" in refused(blok365("seed", "-t", "contoso", "--people", "3"))
+    said(blok365("domain", "add", "contoso.example", "-t", "contoso"))
+    for _ in range(2):
+        said(blok365("seed", "-t", "contoso", "--people", "1203"))
+    seen: list[str] = []
+    more: tuple[str, ...] = ()
+    while True:
+        page = json.loads(said(blok365("person", "list", "-t", "contoso", "--limit", "200", "--json", *more)))
+        seen += [person["upn"] for person in page["people"]]
+        if page["cursor"] is None:
+            break
+        more = ("--cursor", page["cursor"])
+    assert seen == [f"person{n:06d}@contoso.example" for n in range(1, 1204)]
+
+
+@pytest.mark.parts
+@pytest.mark.parametrize("url", ["mongodb://user:hidden@127.0.0.1:1/", "nonsense"])
+def test_a_mongodb_that_does_not_answer_is_one_line_without_its_password(
+    alone: Blok365, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(alone("keys"))
+    monkeypatch.setenv("BLOK365_MONGO_URL", url + "?serverSelectionTimeoutMS=200" * url.endswith("/"))
+    for command in (("tenant", "list"), ("migrate",)):
+        line = refused(alone(*command))
+        assert "hidden" not in line
+
+
+def test_a_wrong_setting_is_named(alone: Blok365, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLOK365_ORIGIN", "http://signin.example")
+    assert "BLOK365_ORIGIN" in refused(alone("keys"))
+
+
+def test_keys_are_made_once(alone: Blok365, tmp_path: Path) -> None:
+    said(alone("keys"))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "var" / "keys").iterdir()}
+    said(alone("keys"))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "var" / "keys").iterdir()} == before
+    assert {"admin.key", "wsfed.seal", "trusted.json"} <= set(before)
+
+
+def test_help_says_that_it_works_beside_a_running_system() -> None:
+    text = " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
+    assert "Works beside a running system" in text
+    assert "no bus" in text
