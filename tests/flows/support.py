@@ -8,11 +8,13 @@ import asyncio
 import hashlib
 import json
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
+from unittest import mock
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -38,6 +40,8 @@ from services.admin.domain import Account
 from services.admin.handlers import Admin, NewAccount
 from services.approval import app as approval_app
 from services.wsfed import app as wsfed_app
+from services.wsfed.domain.keys import create_signing_key
+from services.wsfed.store import keys
 from shared.clock import iso_millis
 from shared.contracts import Message
 from shared.contracts.approval import ChallengeAccepted, Proof
@@ -56,29 +60,15 @@ LOGIN = "https://login.microsoftonline.com/login.srf"
 
 
 class Window(Browser):
-    """A browser over the UNIX socket. After each answer, messages that it caused have been delivered."""
+    """A browser over the UNIX socket."""
 
-    def __init__(self, flow: "Flow", *, settle: bool = True, **options: Any) -> None:
+    def __init__(self, flow: "Flow", **options: Any) -> None:
         super().__init__(**options)
         self._flow = flow
-        self.settle = settle
 
     async def __aenter__(self) -> Self:
         self._session = self._flow.http()
         return self
-
-    async def _go(
-        self,
-        method: str,
-        url: str,
-        fields: Mapping[str, str] | None,
-        headers: Mapping[str, str],
-        follow: bool,
-    ) -> Page:
-        page = await super()._go(method, url, fields, headers, follow)
-        if self.settle:
-            await self._flow.world.settle()
-        return page
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -91,14 +81,7 @@ class Phone(SoftPhone):
 
     def __init__(self, flow: "Flow", **options: Any) -> None:
         super().__init__(ids=flow.world.ids, **options)
-        self._flow = flow
         self._http = flow.http()
-
-    async def _call(self, origin: str, method: str, path: str, body: object = None) -> dict[str, Any]:
-        try:
-            return await super()._call(origin, method, path, body)
-        finally:
-            await self._flow.world.settle()
 
 
 @dataclass
@@ -218,11 +201,18 @@ class Flow:
         return Entra(self)
 
     def http(self) -> aiohttp.ClientSession:
-        """A client whose every connection goes to the socket."""
+        """A client whose every connection goes to the socket; an answer comes after what it set going on the bus."""
+
+        async def settle(*_: object) -> None:
+            await self.world.settle()
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(settle)
         return aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(str(self.socket)),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=30),
+            trace_configs=[trace],
         )
 
     async def tenant(self, slug: str, domain: str) -> None:
@@ -364,6 +354,10 @@ async def assert_no_token(sign_in: SignIn, state: str | None = None) -> None:
         assert await sign_in.state() == state
 
 
+_made_once = cache(create_signing_key)
+"""Token-signing keys, one for each tenant in the whole run: making RSA keys is what takes the time."""
+
+
 @asynccontextmanager
 async def start_flow(folder: Path) -> AsyncIterator[Flow]:
     """contoso with one domain, one application and the invited person Ada."""
@@ -379,6 +373,7 @@ async def start_flow(folder: Path) -> AsyncIterator[Flow]:
     origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
     root = combine(apps, origins, clock=world.clock, ids=world.ids)
     async with AsyncExitStack() as stack:
+        stack.enter_context(mock.patch.object(keys, "create_signing_key", _made_once))
         # a short path: the address of a UNIX socket has 108 octets at most
         socket = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="b365-"))) / "http"
         stack.push_async_callback(world.bus.stop)

@@ -23,7 +23,7 @@ from services.wsfed.domain.token import (
     reply_form,
 )
 from services.wsfed.domain.transaction import PhoneProof, State, Transaction
-from services.wsfed.handlers.common import WsFed, find_tenant, look
+from services.wsfed.handlers.common import WsFed, check_current, find_tenant, look
 from services.wsfed.ports import Account, Issuance, Tenant
 from shared.errors import Conflict, Forbidden
 from shared.ids import new_secret
@@ -68,6 +68,7 @@ async def answer_from_session(
     secret = secret_of(slug, upn)
     if secret is None:
         return None
+    check_current(wsfed)
     tenant = await find_tenant(wsfed, slug)
     session = await wsfed.sessions.get(session_id(secret))
     account = await wsfed.directory.account_by_upn(slug, upn)
@@ -116,7 +117,7 @@ async def take_token(
 ) -> Answer:
     """Exactly one token for a proved transaction, and the session that it opens.
 
-    The account's status is read now: one that was suspended since the approval gets none. Raises NotFound,
+    Account and phone are read now: one that was suspended or removed since the approval gets none. Raises NotFound,
     Gone, Conflict (`finished`: it was issued already; `not_proved`), Forbidden, Looping, Unavailable.
     """
     transaction = await look(wsfed, transaction_id, browser_secret)
@@ -125,10 +126,14 @@ async def take_token(
     authentication, proof = transaction.authentication, transaction.proof
     if transaction.state is not State.PROVED or authentication is None or proof is None:
         raise Conflict("This sign-in is not approved yet.", code="not_proved")
+    check_current(wsfed)
     tenant = await find_tenant(wsfed, transaction.tenant)
     account = await wsfed.directory.account(transaction.tenant, authentication.account)
     if account is None or not account.may_try:
         raise Forbidden("This account can't sign in.", code="account_not_active")
+    device = await wsfed.directory.device(tenant.slug, proof.device)
+    if device is None or device.removed:  # lost, and taken out of use since it approved
+        raise Forbidden("The phone that approved this was removed.", code="device_removed")
     prepared = await _prepare(wsfed, tenant, account)
     now = wsfed.clock.now()
     _check_enough(authentication, tenant, transaction, now)
