@@ -2,6 +2,8 @@
 
 from shared.contracts import SERVICES
 from shared.crypto.keys import make_service_keys
+from shared.crypto.sealed_box import make_box_keys
+from shared.crypto.vapid import make_vapid_key
 from shared.ids import Ids
 from shared.platform import open_platform
 from shared.settings import Settings
@@ -13,5 +15,7 @@ __all__ = ["make_keys", "open_platform"]
 def make_keys(settings: Settings, ids: Ids) -> None:
     """Make the key files that are missing."""
     make_service_keys(settings.keys, SERVICES, ids)
+    make_box_keys(settings.keys, ["notify"], ids)
+    make_vapid_key(settings.keys, ids)
     for service in SERVICES:
         make_sealing_key(settings.keys / f"{service}.seal", ids)

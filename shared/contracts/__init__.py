@@ -77,6 +77,6 @@ class Command(Message):
 @cache
 def contracts() -> Mapping[str, type[Message]]:
     """All known message types by name."""
-    from shared.contracts import admin, approval  # noqa: F401 - importing registers them
+    from shared.contracts import admin, approval, notify  # noqa: F401 - importing registers them
 
     return MappingProxyType(_REGISTRY)

@@ -1,0 +1,160 @@
+"""Messages that notify owns: mail and push to be sent, and what a push service said of a subscription.
+
+What a stranger must not read (an invitation link, an address, a push endpoint) is sealed for notify with
+`shared.crypto.sealed_box`: it is in no message, log or database but sealed. The models of what is sealed are
+here too, because two services must agree on them.
+"""
+
+import unicodedata
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from shared.contracts import Command, Event
+from shared.ids import unb64u
+
+DELIVERY_ID = r"^[A-Za-z0-9_.-]{1,128}$"
+MAX_SEALED = 16 * 1024
+Language = Literal["en", "fr"]
+
+
+def _one_line(text: str) -> str:
+    # Cc, Zl, Zp: a line feed in a name would begin a header or a line of the attacker's own. Cf, Cs: direction
+    # overrides make one name read as another. Joiners are letters in some scripts.
+    bad = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    if any(unicodedata.category(c) in bad and c not in "\u200c\u200d" for c in text):
+        raise ValueError("control characters")
+    return text
+
+
+def _address(text: str) -> str:
+    local, at, domain = _one_line(text).rpartition("@")
+    if not (at and local and domain) or set(text) & set(' "<>()[],;:\\') or "@" in local:
+        raise ValueError("not an address")
+    if not domain.isascii():
+        raise ValueError("the domain is not in A-labels")
+    return text
+
+
+OneLine = Annotated[str, Field(max_length=256), AfterValidator(_one_line)]
+MailAddress = Annotated[str, Field(max_length=254), AfterValidator(_address)]
+
+
+class SendMail(Command):
+    """Send one mail. Sent again under the same `delivery` by the same service, it is the same mail."""
+
+    TYPE: ClassVar[str] = "notify.mail.send.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    MAX_AGE: ClassVar[timedelta | None] = timedelta(days=1)
+    delivery: str = Field(pattern=DELIVERY_ID)
+    """Chosen by the sender, one for each mail."""
+    kind: Literal["invitation", "device_added"]
+    expires_at: AwareDatetime
+    """Not to be sent after this."""
+    sealed: str = Field(max_length=MAX_SEALED)
+    """The letter as JSON, sealed for notify at `mail_place`."""
+
+
+class SendPush(Command):
+    """Tell one phone that a request is waiting. Nothing of the request is in it."""
+
+    TYPE: ClassVar[str] = "notify.push.send.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"approval"})
+    delivery: str = Field(pattern=DELIVERY_ID)
+    """Chosen by the sender, one for each request and phone."""
+    account: str
+    subscription: str
+    expires_at: AwareDatetime
+    """When the request ends: later nobody needs to know of it."""
+    sealed: str = Field(max_length=MAX_SEALED)
+    """`PushSubscription` as JSON, sealed for notify at `push_place`."""
+
+
+class SubscriptionGone(Event):
+    """The push service knows the subscription no longer, or it names a place that we never push to: forget it."""
+
+    TYPE: ClassVar[str] = "notify.subscription.gone.v1"
+    account: str
+    subscription: str
+
+
+class _Sealed(BaseModel):
+    """Base of what travels sealed."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class InvitationLetter(_Sealed):
+    """An invitation with its link: the only place where the link's secret leaves admin."""
+
+    kind: Literal["invitation"] = "invitation"
+    to: MailAddress
+    name: OneLine
+    """The person's display name."""
+    language: Language
+    organisation: OneLine
+    invited_by: OneLine = ""
+    """The administrator; empty: the letter says "an administrator"."""
+    upn: OneLine
+    link: str = Field(max_length=1024)
+    expires_at: AwareDatetime
+    another_phone: bool = False
+    """The person had a phone before."""
+
+
+class DeviceAddedLetter(_Sealed):
+    """The notice, by another channel, that a phone was added to the account."""
+
+    kind: Literal["device_added"] = "device_added"
+    to: MailAddress
+    name: OneLine
+    language: Language
+    organisation: OneLine
+    upn: OneLine
+    device: OneLine
+    """The phone's name, as it called itself."""
+    added_at: AwareDatetime
+
+
+Letter = Annotated[InvitationLetter | DeviceAddedLetter, Field(discriminator="kind")]
+LETTER: TypeAdapter[InvitationLetter | DeviceAddedLetter] = TypeAdapter(Letter)
+
+
+def _point(text: str) -> str:
+    octets = unb64u(text)
+    if len(octets) != 65:
+        raise ValueError("not an uncompressed point of P-256")
+    ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), octets)
+    return text
+
+
+def _auth(text: str) -> str:
+    if len(unb64u(text)) != 16:
+        raise ValueError("not 16 octets")
+    return text
+
+
+class PushSubscription(_Sealed):
+    """A browser's PushSubscription (Push API). Its endpoint is a capability: who has it can push to the phone.
+
+    Not checked here: whose the endpoint is. notify alone knows which hosts it may speak to.
+    """
+
+    endpoint: str = Field(max_length=2048)
+    p256dh: Annotated[str, Field(max_length=100), AfterValidator(_point)]
+    """P-256 public key, uncompressed point, base64url (RFC 8291 section 3.1)."""
+    auth: Annotated[str, Field(max_length=30), AfterValidator(_auth)]
+    """Authentication secret, 16 octets, base64url (RFC 8291 section 3.2)."""
+    language: Language = "en"
+
+
+def mail_place(tenant: str, delivery: str) -> str:
+    """Where a sealed letter stands."""
+    return f"{SendMail.TYPE}/{tenant}/{delivery}"
+
+
+def push_place(tenant: str, account: str, subscription: str) -> str:
+    """Where a sealed subscription stands."""
+    return f"{SendPush.TYPE}/{tenant}/{account}/{subscription}"

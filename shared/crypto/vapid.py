@@ -1,0 +1,53 @@
+"""The key by which push services know us (RFC 8292). notify holds it; phones subscribe with its public half."""
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from shared.ids import Ids, b64u
+
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of P-256's group (SEC 2, section 2.4.2)."""
+
+
+def make_p256_key(ids: Ids) -> ec.EllipticCurvePrivateKey:
+    """A new P-256 key; 384 random bits, so that the remainder is even enough (FIPS 186-5, appendix A.2.1)."""
+    return ec.derive_private_key(1 + int.from_bytes(ids.octets(48), "big") % (_ORDER - 1), ec.SECP256R1())
+
+
+def public_point(key: ec.EllipticCurvePublicKey) -> bytes:
+    """The uncompressed point, 65 octets (X9.62): the form that browsers and push services use."""
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+def make_vapid_key(folder: Path, ids: Ids) -> None:
+    """Make `notify.vapid` (PKCS8 PEM, mode 0600) unless it is there, and `vapid.pub` (base64url).
+
+    A new key makes every subscription useless: push services refuse another key than the one it was made with.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "notify.vapid"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(make_p256_key(ids).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (folder / "vapid.pub").write_text(b64u(public_point(load_vapid_key(folder).public_key())) + "\n")
+
+
+def load_vapid_key(folder: Path) -> ec.EllipticCurvePrivateKey:
+    """Raises OSError, ValueError."""
+    key = load_pem_private_key((folder / "notify.vapid").read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise ValueError("notify.vapid is not a P-256 key")
+    return key
+
+
+def load_vapid_public(folder: Path) -> str:
+    """The `applicationServerKey` that a phone subscribes with, base64url. Raises OSError."""
+    return (folder / "vapid.pub").read_text().strip()
