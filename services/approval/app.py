@@ -1,6 +1,7 @@
 """approval, wired. The only place that knows all its parts; every one can be replaced."""
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -12,10 +13,11 @@ from services.approval.handlers.challenges import SWEEP_BATCH, end_overdue
 from services.approval.ports import Limits, Parts
 from services.approval.routes import Web
 from services.approval.store import AccountStore, CeremonyStore, SessionStore, TenantStore
-from shared.run import Platform, Service
+from shared.projection import StateOwner, StateStream
+from shared.run import Platform, Service, readiness
 from shared.store.outbox import Relay
 from shared.web.frame import Pages
-from shared.web.server import WebSettings, make_app, networks
+from shared.web.server import Ready, WebSettings, make_app, networks
 
 NAME = "approval"
 SWEEP_EVERY = 1.0
@@ -24,17 +26,21 @@ SWEEP_EVERY = 1.0
 def build(platform: Platform, settings: ApprovalSettings | None = None) -> Service:
     """The service, not yet running."""
     settings = settings or ApprovalSettings()
-    relay = Relay(platform.bus, platform.clock)
+    stream = StateStream(platform.clock, platform.ids)
+    relay = Relay(platform.bus, platform.clock, stream)
     database = platform.open_database(NAME, relay)
+    signer = platform.signer(NAME, stream)
+    follower = platform.follower(["admin"], database, signer)
     shared = platform.settings
+    accounts = AccountStore(database)
     parts = Parts(
-        accounts=AccountStore(database),
+        accounts=accounts,
         sessions=SessionStore(database),
         ceremonies=CeremonyStore(database),
         tenants=TenantStore(database),
         clock=platform.clock,
         ids=platform.ids,
-        signer=platform.signer(NAME),
+        signer=signer,
         rp=RelyingParty(shared.rp_id, (shared.origin, *settings.phone_origins)),
         limits=Limits(
             session=timedelta(hours=settings.session_hours),
@@ -47,17 +53,27 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Servi
             if await end_overdue(parts) < SWEEP_BATCH:
                 await platform.clock.sleep(SWEEP_EVERY)
 
+    owner = StateOwner(
+        stream,
+        [accounts.state],
+        database=database,
+        signer=signer,
+        bus=platform.bus,
+        clock=platform.clock,
+    )
     return Service(
         name=NAME,
         database=database,
         relay=relay,
-        handlers=consumers(parts),
-        web=_web(platform, parts),
+        handlers={**follower.tracked(consumers(parts)), **owner.consumers()},
+        web=_web(platform, parts, partial(readiness, database, follower)),
+        owner=owner,
+        follower=follower,
         background=[sweep],
     )
 
 
-def _web(platform: Platform, parts: Parts) -> web.Application:
+def _web(platform: Platform, parts: Parts, ready: Ready) -> web.Application:
     pages = Pages(NAME, Path(__file__).parent)
     origin = platform.settings.origin
     app = make_app(
@@ -69,6 +85,7 @@ def _web(platform: Platform, parts: Parts) -> web.Application:
         ),
         clock=platform.clock,
         ids=platform.ids,
+        ready=ready,
     )
     app.add_routes(Web(parts, pages, origin).routes())
     return app

@@ -5,6 +5,7 @@ never says more to a stranger than that something is not known here.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -20,10 +21,35 @@ from shared.errors import BadInput
 from shared.ids import b64u
 from shared.web.cookies import HostCookie, check_same_origin
 from shared.web.frame import Pages
+from shared.web.headers import Csp
 from shared.web.inputs import read_json
 
 SESSION_COOKIE = HostCookie("blok365-key")
 MAX_TEXT = 16 * 1024
+PAGE_CSP = Csp(trusted_types=("blok365",))  # no such policy is ever made: text never becomes markup here
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """What the phone's page is drawn from: the outcomes it has words for, by code."""
+
+    outcomes: tuple[str, ...] = (
+        "approved",
+        "enrolled",
+        "denied",
+        "not_me",
+        "expired",
+        "over",
+        "accepted",
+        "wrong_code",
+        "other_account",
+        "invitation",
+        "account",
+        "device_removed",
+        "unknown_device",
+        "unavailable",
+        "other",
+    )
 
 
 class Web:
@@ -55,7 +81,7 @@ class Web:
 
     async def page(self, request: web.Request) -> web.Response:
         """The phone's page. Changes nothing: mail scanners follow links."""
-        return self._pages.render(request, "key.html")
+        return self._pages.render(request, "key.html", view=KeyPage(), csp=PAGE_CSP)
 
     # enrolment
 

@@ -17,6 +17,7 @@ from services.approval.domain.enrolment import Tenant
 from services.approval.ports import Ceremony, Session, Stored
 from shared.contracts.admin import AccountStatus
 from shared.contracts.envelope import Packet
+from shared.projection import Row
 from shared.store.port import Collection, Database, Document, Filter, Index
 
 _MAPS = ("devices", "invitations", "challenges")
@@ -60,6 +61,15 @@ class AccountStore:
     async def overdue(self, now: datetime, limit: int) -> Sequence[Stored]:
         found = await self._accounts.find({"due": {"$lte": now}}, sort=(("due", 1),), limit=limit)
         return [_stored(document) for document in found]
+
+    async def state(self, after: str, limit: int) -> Sequence[Row]:
+        """All devices of all accounts, removed ones too, for followers."""
+        found = await self._accounts.find({"_id": {"$gt": after}}, sort=(("_id", 1),), limit=limit)
+        accounts = [_stored(document).account for document in found]
+        return [
+            Row(f"{a.tenant}/{a.id}", a.tenant, [d.changed(a.id) for d in a.devices.values()])
+            for a in accounts
+        ]
 
     async def save(self, before: Stored, after: Account, outbox: Sequence[Packet]) -> bool:
         key = f"{after.tenant}/{after.id}"

@@ -1,0 +1,76 @@
+// The phone's key, through WebAuthn. The challenge of an approval is SHA-256 of the context with the code.
+
+import { canonical } from "./canonical.js";
+import { fromBase64url, sha256, toBase64url, utf8 } from "./octets.js";
+
+/** What a browser needs to hold and use a key; an app's built-in browser often lacks it. */
+export async function isSupported() {
+  if (!window.PublicKeyCredential || !window.crypto?.subtle) return false;
+  return PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable().catch(() => false);
+}
+
+/** Make a key. Returns the credential as JSON and its public key (DER SubjectPublicKeyInfo). */
+export async function make(options) {
+  const publicKey = {
+    ...options,
+    challenge: fromBase64url(options.challenge),
+    user: { ...options.user, id: fromBase64url(options.user.id) },
+    excludeCredentials: options.excludeCredentials.map((known) => ({ ...known, id: fromBase64url(known.id) })),
+  };
+  const made = await navigator.credentials.create({ publicKey });
+  const response = {
+    clientDataJSON: toBase64url(made.response.clientDataJSON),
+    attestationObject: toBase64url(made.response.attestationObject),
+  };
+  return { credential: plain(made, response), publicKey: made.response.getPublicKey() };
+}
+
+/** Sign a challenge (octets) with user verification; `known` is the credential's id, where we remember it. */
+export async function sign(challenge, rpId, known) {
+  const allowCredentials = known ? [{ type: "public-key", id: fromBase64url(known), transports: ["internal"] }] : [];
+  const used = await navigator.credentials.get({
+    publicKey: { challenge, rpId, allowCredentials, userVerification: "required", timeout: 120_000 },
+  });
+  return plain(used, {
+    clientDataJSON: toBase64url(used.response.clientDataJSON),
+    authenticatorData: toBase64url(used.response.authenticatorData),
+    signature: toBase64url(used.response.signature),
+  });
+}
+
+function plain(credential, response) {
+  return { id: credential.id, rawId: toBase64url(credential.rawId), type: credential.type, response };
+}
+
+// PKCS #8 of an Ed25519 private key (RFC 8410 section 7) up to the seed
+const PKCS8_ED25519 = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
+/**
+ * The invitation's signature over the new key (shared/crypto/enrolment.py). The seed comes from the link's
+ * fragment and never leaves this page. Throws where WebCrypto has no Ed25519.
+ */
+export async function endorse(seed, { tenant, account, invitation, credentialId, publicKey }) {
+  const octets = new Uint8Array([...PKCS8_ED25519, ...fromBase64url(seed)]);
+  const key = await crypto.subtle.importKey("pkcs8", octets, { name: "Ed25519" }, false, ["sign"]);
+  const vouched = canonical({
+    v: 1,
+    typ: "blok365.device-enrolment",
+    tenant,
+    account,
+    invitation,
+    credential_id: credentialId,
+    public_key_sha256: toBase64url(await sha256(publicKey)),
+  });
+  return toBase64url(await crypto.subtle.sign("Ed25519", key, utf8(vouched)));
+}
+
+/** Whether `endorse` can work here: asked before a key is made in vain. */
+export async function canEndorse() {
+  try {
+    const probe = new Uint8Array([...PKCS8_ED25519, ...new Uint8Array(32)]);
+    await crypto.subtle.importKey("pkcs8", probe, { name: "Ed25519" }, false, ["sign"]);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,243 @@
+// BlokKey in a browser: enrol, list, approve, say no. Words and layout are the page's; here is only what happens.
+//
+// What is shown of a request is read from the very text that is signed, and from nothing else.
+
+import { Refused, call } from "./api.js";
+import { canEndorse, endorse, isSupported, make, sign } from "./authenticator.js";
+import { canonical } from "./canonical.js";
+import { fromBase64url, sha256, utf8 } from "./octets.js";
+
+const POLL = 3_000;
+const CREDENTIAL = "blokkey.credential"; // an id, not a secret: spares a choice between accounts
+
+const app = document.getElementById("app");
+const words = document.getElementById("words").content;
+const word = (key) => words.querySelector(`[data-word="${key}"]`).textContent;
+const within = (view, selector) => app.querySelector(`[data-view="${view}"] ${selector}`);
+
+let request = null; // the one that is shown
+let handle = null; // of a scanned code
+let invitation = null; // {id, seed}
+let busy = false;
+let shown = "start";
+
+function speak(text) {
+  document.getElementById("status").textContent = text;
+}
+
+function show(view) {
+  shown = view;
+  for (const section of app.querySelectorAll("[data-view]")) section.hidden = section.dataset.view !== view;
+  within(view, "h1").focus();
+}
+
+/** An outcome as a page of its own. Codes without words of their own get the general ones. */
+function say(code) {
+  const found = words.querySelector(`[data-code="${CSS.escape(code)}"]`) ?? words.querySelector('[data-code="other"]');
+  within("said", "[data-title]").textContent = found.querySelector("b").textContent;
+  within("said", "[data-text]").textContent = found.querySelector("i").textContent;
+  request = null;
+  show("said");
+}
+
+const OVER = ["superseded", "limited", "denied", "not_me", "not_found"];
+
+function fail(error) {
+  if (error instanceof Refused) {
+    if (error.status === 401 && error.code !== "unknown_device") return show("locked");
+    return say(OVER.includes(error.code) ? "over" : error.code);
+  }
+  if (error?.name === "NotAllowedError" || error?.name === "AbortError") return speak(word("not_finished"));
+  return say("other");
+}
+
+/** One thing at a time: a second tap while the first is under way does nothing. */
+async function once(action) {
+  if (busy) return;
+  busy = true;
+  for (const button of app.querySelectorAll("button")) button.setAttribute("aria-disabled", "true");
+  speak(word("busy"));
+  try {
+    await action();
+    speak("");
+  } catch (error) {
+    speak("");
+    fail(error);
+  } finally {
+    busy = false;
+    for (const button of app.querySelectorAll("button")) button.removeAttribute("aria-disabled");
+  }
+}
+
+// requests
+
+async function look() {
+  if (handle !== null) {
+    const scanned = handle;
+    const found = await call("POST", "/challenges/by-handle", { handle: scanned });
+    handle = null;
+    return open(found.challenge);
+  }
+  const { challenges } = await call("GET", "/challenges");
+  if (challenges.length === 0) return shown === "empty" ? undefined : show("empty");
+  if (challenges.length === 1) return open(challenges[0]);
+  return choose(challenges);
+}
+
+function choose(challenges) {
+  const rows = challenges.map((each) => {
+    const facts = JSON.parse(each.context);
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button secondary";
+    for (const text of [facts.application_name, [facts.agent, facts.place || facts.address].filter(Boolean).join(" · ")]) {
+      button.append(Object.assign(document.createElement("span"), { textContent: text ?? "" }));
+    }
+    button.addEventListener("click", () => open(each));
+    const row = document.createElement("li");
+    row.append(button);
+    return row;
+  });
+  within("choose", "[data-requests]").replaceChildren(...rows);
+  if (shown !== "choose") show("choose");
+}
+
+function open(challenge) {
+  const facts = JSON.parse(challenge.context);
+  request = challenge;
+  for (const place of app.querySelectorAll('[data-view="request"] [data-fact]')) {
+    place.textContent = facts[place.dataset.fact] ?? "";
+  }
+  within("request", "[data-approximate]").hidden = !facts.place;
+  within("request", "[data-unknown]").hidden = challenge.browser_known;
+  const time = within("request", "[data-time]");
+  time.dateTime = facts.issued_at ?? "";
+  time.textContent = facts.issued_at
+    ? new Date(facts.issued_at).toLocaleTimeString(document.documentElement.lang, { hour: "numeric", minute: "2-digit" })
+    : "";
+  const form = within("request", "form");
+  form.reset();
+  complain("");
+  show("request");
+}
+
+function complain(text) {
+  within("request", "[data-summary]").hidden = !text;
+  for (const place of app.querySelectorAll('[data-view="request"] [data-error]')) place.textContent = text;
+  within("request", "#code-error").hidden = !text;
+  const field = document.getElementById("code");
+  if (text) {
+    field.setAttribute("aria-invalid", "true");
+    within("request", "[data-summary]").focus();
+  } else {
+    field.removeAttribute("aria-invalid");
+  }
+}
+
+async function approve(form) {
+  const code = form.elements.code.value.replaceAll(/[\s-]/g, "");
+  if (!/^[0-9]{4,12}$/.test(code)) return complain(word("code_needed"));
+  complain("");
+  const context = canonical({ ...JSON.parse(request.context), code });
+  const credential = await sign(await sha256(utf8(context)), location.hostname, localStorage.getItem(CREDENTIAL));
+  try {
+    await call("POST", `/challenges/${request.id}/approve`, { context, credential });
+  } catch (error) {
+    if (!(error instanceof Refused) || error.code !== "wrong_code" || error.status !== 403) throw error;
+    form.reset();
+    return complain(word("code_wrong"));
+  }
+  return say("approved");
+}
+
+async function refuse(path, outcome) {
+  await call("POST", `/challenges/${request.id}/${path}`, {});
+  say(outcome);
+}
+
+// session
+
+async function unlock() {
+  const begun = await call("POST", "/sessions/options", {});
+  const known = localStorage.getItem(CREDENTIAL);
+  const credential = await sign(fromBase64url(begun.options.challenge), begun.options.rpId, known);
+  await call("POST", "/sessions", { id: begun.id, credential });
+  localStorage.setItem(CREDENTIAL, credential.id);
+  await look();
+}
+
+// enrolment
+
+async function enrol(form) {
+  if (!(await canEndorse())) return show("unsupported");
+  const begun = await call("POST", "/enrolments", { invitation: invitation.id });
+  const made = await make(begun.options);
+  const endorsement = await endorse(invitation.seed, {
+    tenant: begun.tenant,
+    account: begun.account,
+    invitation: invitation.id,
+    credentialId: made.credential.id,
+    publicKey: made.publicKey,
+  });
+  const name = form.elements.name.value;
+  await call("POST", `/enrolments/${begun.id}`, { credential: made.credential, endorsement, name });
+  localStorage.setItem(CREDENTIAL, made.credential.id);
+  invitation = null;
+  return say("enrolled");
+}
+
+// the page
+
+/** Read the link's fragment and take it out of the address, so that no history keeps it. */
+function readLink() {
+  const [kind, value = ""] = location.hash.slice(1).split("=");
+  if (kind === "i") {
+    const [id, seed = ""] = value.split(".");
+    invitation = { id, seed };
+  }
+  if (kind === "q") handle = value;
+}
+
+const actions = {
+  unlock,
+  lock: async () => {
+    await call("DELETE", "/sessions");
+    show("locked");
+  },
+  deny: () => refuse("deny", "denied"),
+  "not-me": () => refuse("not-me", "not_me"),
+  again: look,
+  copy: async () => {
+    await navigator.clipboard.writeText(location.href);
+    speak(word("copied"));
+  },
+};
+
+app.addEventListener("click", (event) => {
+  const action = event.target.closest("[data-do]")?.dataset.do;
+  if (action) once(actions[action]);
+});
+
+app.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const form = event.target;
+  once(() => (form.dataset.form === "enrol" ? enrol(form) : approve(form)));
+});
+
+async function begin() {
+  readLink();
+  if (!(await isSupported())) return show("unsupported");
+  if (location.hash) history.replaceState(null, "", location.pathname);
+  if (invitation !== null) return show("invited");
+  return look().catch(fail);
+}
+
+setInterval(() => {
+  if (document.visibilityState === "visible" && !busy && (shown === "empty" || shown === "choose")) look().catch(fail);
+}, POLL);
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible" && !busy && shown === "empty") look().catch(fail);
+});
+window.addEventListener("hashchange", begin);
+
+begin();

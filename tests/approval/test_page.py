@@ -1,0 +1,230 @@
+"""The phone's page in Chromium with a virtual authenticator: its JavaScript against the real routes."""
+
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from shared.contracts.approval import ChallengeAccepted
+from shared.web.server import serve
+from tests.approval.support import Approval, Asked, make_approval
+
+pytestmark = pytest.mark.parts
+
+FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+@dataclass
+class Handset:
+    """A page in a phone-sized Chromium, and the service behind it."""
+
+    approval: Approval
+    page: Page
+    origin: str
+    authenticator: str
+    devtools: Any
+
+    async def open(self, fragment: str = "") -> None:
+        await self.page.goto("about:blank")
+        await self.page.goto(f"{self.origin}/key/{fragment}")
+
+    async def heading(self, text: str) -> None:
+        await expect(self.page.locator("section:not([hidden]) h1")).to_contain_text(text)
+
+    async def press(self, name: str) -> None:
+        await self.page.get_by_role("button", name=name, exact=True).click()
+
+    async def enrol(self) -> None:
+        await self.approval.account()
+        await self.open(f"#i={await self.approval.invitation()}")
+        await self.heading("Set up this phone")
+        await self.page.get_by_label("Name of this phone").fill("Ada's phone")
+        await self.press("Set up")
+        await self.heading("This phone is ready")
+
+    async def unlock(self) -> None:
+        await self.press("Back to requests")
+        await self.heading("Unlock BlokKey")
+        await self.press("Unlock")
+
+    async def ask(self, **more: Any) -> Asked:
+        return await self.approval.ask(**more)
+
+    async def code(self, code: str) -> None:
+        await self.page.get_by_label("Code from your sign-in page").fill(code)
+        await self.press("Approve")
+
+
+@pytest.fixture
+async def handset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Handset]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    origin = f"http://localhost:{port}"
+    monkeypatch.setenv("BLOK365_ORIGIN", origin)
+    approval = await make_approval(tmp_path)
+    application = approval.world.services["approval"].web
+    assert application is not None
+    runner, _ = await serve(application, "127.0.0.1", port)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=FLAGS, ignore_default_args=["--headless"]
+        )
+        context = await browser.new_context(viewport={"width": 390, "height": 844}, locale="en-GB")
+        page = await context.new_page()
+        faults: list[str] = []
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on(
+            "console",
+            lambda message: faults.append(message.text) if "Content Security" in message.text else None,
+        )
+        devtools = await context.new_cdp_session(page)
+        await devtools.send("WebAuthn.enable")
+        options = {
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+        }
+        made = await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+        yield Handset(approval, page, origin, made["authenticatorId"], devtools)
+        await browser.close()
+        assert faults == []
+    await runner.cleanup()
+
+
+async def test_enrols_unlocks_and_approves(handset: Handset) -> None:
+    await handset.enrol()
+    (device,) = await handset.approval.devices_told()
+    assert device.name == "Ada's phone"
+    asked = await handset.ask()
+    await handset.unlock()
+    await handset.heading("Are you signing in to Microsoft 365?")
+    await expect(handset.page.locator("section:not([hidden]) h1")).to_be_focused()
+    await handset.code("482 913")
+    await handset.heading("Approved")
+    assert await handset.approval.outcomes() == [(asked.command.transaction, "accepted")]
+    (told,) = [m for m in handset.approval.heard if isinstance(m, ChallengeAccepted)]
+    assert told.proof.context == asked.with_code()
+
+
+async def test_secret_of_the_link_is_taken_out_of_the_address(handset: Handset) -> None:
+    await handset.approval.account()
+    await handset.open(f"#i={await handset.approval.invitation()}")
+    await handset.heading("Set up this phone")
+    assert handset.page.url == f"{handset.origin}/key/"
+
+
+async def test_request_appears_by_itself(handset: Handset) -> None:
+    await handset.enrol()
+    await handset.unlock()
+    await handset.heading("No requests")
+    await handset.ask()
+    await handset.heading("Are you signing in to")
+
+
+async def test_wrong_code_is_said_at_the_field_and_the_third_ends(handset: Handset) -> None:
+    await handset.enrol()
+    asked = await handset.ask()
+    await handset.unlock()
+    await handset.code("")
+    await expect(handset.page.get_by_role("link", name="Type the code")).to_be_visible()
+    for code in ("000000", "111111"):
+        await handset.code(code)
+        await expect(handset.page.locator("#code-error")).to_have_text(
+            "That isn't the code on your sign-in page."
+        )
+        await expect(handset.page.get_by_label("Code from your sign-in page")).to_have_value("")
+    await handset.code("222222")
+    await handset.heading("The code was wrong three times")
+    assert handset.approval.state(asked) == "wrong_code"
+
+
+@pytest.mark.parametrize(
+    ("button", "heading", "outcome"),
+    [("Cancel", "Cancelled", "denied"), ("Not me", "Thank you for telling us", "not_me")],
+)
+async def test_says_no(handset: Handset, button: str, heading: str, outcome: str) -> None:
+    await handset.enrol()
+    asked = await handset.ask()
+    await handset.unlock()
+    await handset.heading("Are you signing in to")
+    await handset.press(button)
+    await handset.heading(heading)
+    assert handset.approval.state(asked) == outcome
+
+
+async def test_scanned_code_opens_its_request_after_unlocking(handset: Handset) -> None:
+    await handset.enrol()
+    asked = await handset.ask(method="qr")
+    await handset.open(f"#q={asked.handle}")
+    await handset.heading("Unlock BlokKey")
+    await handset.press("Unlock")
+    await handset.heading("Are you signing in to")
+    await handset.code(asked.code)
+    await handset.heading("Approved")
+
+
+async def test_rejects_a_scanned_code_for_another_account(handset: Handset) -> None:
+    await handset.enrol()
+    await handset.approval.phone("grace")
+    asked = await handset.ask(account="grace", method="qr")
+    await handset.open(f"#q={asked.handle}")
+    await handset.press("Unlock")
+    await handset.heading("This code is for another account")
+
+
+async def test_several_requests_are_chosen_from(handset: Handset) -> None:
+    await handset.enrol()
+    await handset.ask(browser="a")
+    known = await handset.ask(browser="b", known=True)
+    await handset.unlock()
+    await handset.heading("Your requests")
+    await handset.page.locator("[data-requests] button").first.click()
+    await handset.code(known.code)
+    await handset.heading("Approved")
+    assert handset.approval.state(known) == "accepted"
+
+
+async def test_dead_link(handset: Handset) -> None:
+    await handset.open("#i=unknown.c2VlZA")
+    await handset.press("Set up")
+    await handset.heading("This link no longer works")
+
+
+async def test_declined_user_verification_approves_nothing(handset: Handset) -> None:
+    await handset.enrol()
+    asked = await handset.ask()
+    await handset.unlock()
+    await handset.heading("Are you signing in to")
+    await handset.devtools.send(
+        "WebAuthn.setUserVerified", {"authenticatorId": handset.authenticator, "isUserVerified": False}
+    )
+    await handset.code(asked.code)
+    await expect(handset.page.locator("#status")).to_have_text("That didn't finish.")
+    assert handset.approval.state(asked) == "open"
+
+
+async def test_browser_without_a_key_says_how_to_go_on(handset: Handset) -> None:
+    await handset.page.add_init_script("delete window.PublicKeyCredential")
+    await handset.open("#i=x.y")
+    await handset.heading("Open this in your browser")
+    assert handset.page.url.endswith("#i=x.y")  # so that the link can be copied
+
+
+async def test_no_sideways_scroll_at_any_width(handset: Handset, tmp_path: Path) -> None:
+    await handset.enrol()
+    await handset.ask()
+    await handset.unlock()
+    await handset.heading("Are you signing in to")
+    for width in (320, 390, 1280):
+        await handset.page.set_viewport_size({"width": width, "height": 844})
+        wide = await handset.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width
+        await handset.page.screenshot(path=tmp_path / f"{width}.png", full_page=True)
