@@ -248,9 +248,9 @@ def check_issuer(issuer: str, *, origin: str, tenant: str, domain: str) -> str:
 def check_upn(text: str, tenant: Tenant) -> str:
     """A userPrincipalName in one of the tenant's domains, lower case. Raises BadInput."""
     local, at, domain = text.strip().rpartition("@")
-    ascii_only = local.isascii()  # first: lower() makes a k of the Kelvin sign
+    allowed = local.isascii() and UPN_LOCAL.fullmatch(local.lower())  # lower() makes a k of the Kelvin sign
     local = local.lower()
-    if not at or not ascii_only or not UPN_LOCAL.fullmatch(local) or local[0] == "." or local[-1] == "." or ".." in local:
+    if not at or not allowed or local[0] == "." or local[-1] == "." or ".." in local:
         raise BadInput(
             f"{_shown(text)} can't be a Microsoft 365 user name.",
             remedy="Before the @: up to 64 of a-z 0-9 ' . - _ ! # ^ ~, no dot first, last or twice.",
