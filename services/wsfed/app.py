@@ -1,5 +1,7 @@
 """wsfed, wired. The only place that knows all its parts; every one can be replaced."""
 
+from functools import partial
+
 from aiohttp import web
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -18,11 +20,11 @@ from services.wsfed.store import (
     StoredTransactions,
 )
 from shared.ids import new_id
-from shared.run import Platform, Service
+from shared.run import Platform, Service, readiness
 from shared.store.outbox import Relay
 from shared.store.sealing import SealingKey
 from shared.web.cookies import Csrf
-from shared.web.server import WebSettings, make_app, networks
+from shared.web.server import Ready, WebSettings, make_app, networks
 
 NAME = "wsfed"
 
@@ -32,6 +34,8 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Service:
     settings = settings or WsFedSettings()
     relay = Relay(platform.bus, platform.clock)
     database = platform.open_database(NAME, relay)
+    signer = platform.signer(NAME)
+    follower = platform.follower(["admin", "approval"], database, signer)
     shared = platform.settings
     key_file = shared.keys / f"{NAME}.seal"
     issuances = StoredIssuances(database, new_id(platform.ids))
@@ -43,7 +47,8 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Service:
         keys=StoredSigningKeys(database, SealingKey.from_file(key_file, platform.ids), platform.clock),
         issuances=issuances,
         wake=waker,
-        signer=platform.signer(NAME),
+        fresh=follower.fresh,
+        signer=signer,
         clock=platform.clock,
         ids=platform.ids,
         origin=shared.origin,
@@ -54,15 +59,23 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Service:
         name=NAME,
         database=database,
         relay=relay,
-        handlers=consumers(wsfed),
-        web=_web(platform, settings, wsfed, waker, key_file.read_bytes()),
+        handlers=follower.tracked(consumers(wsfed)),
+        web=_web(
+            platform, settings, wsfed, waker, key_file.read_bytes(), partial(readiness, database, follower)
+        ),
+        follower=follower,
         on_start=[waker.start],
         on_stop=[issuances.flush],
     )
 
 
 def _web(
-    platform: Platform, settings: WsFedSettings, wsfed: WsFed, waker: PageWaker, secret: bytes
+    platform: Platform,
+    settings: WsFedSettings,
+    wsfed: WsFed,
+    waker: PageWaker,
+    secret: bytes,
+    ready: Ready,
 ) -> web.Application:
     pages = SignInPages()
     origin = platform.settings.origin
@@ -70,9 +83,12 @@ def _web(
     csrf_key = HKDF(SHA256(), 32, salt=None, info=b"blok365 wsfed csrf").derive(secret)
     app = make_app(
         pages.pages,
-        WebSettings(origin=origin, trusted_proxies=proxies),
+        # Applications that sign in through a popup keep a handle on it across our pages; severed by COOP, they
+        # take the sign-in for cancelled. Framing stays forbidden.
+        WebSettings(origin=origin, trusted_proxies=proxies, coop="unsafe-none"),
         clock=platform.clock,
         ids=platform.ids,
+        ready=ready,
     )
     routes = Web(
         wsfed=wsfed,

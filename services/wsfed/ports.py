@@ -198,6 +198,12 @@ class Watch(Protocol):
         ...
 
 
+class Freshness(Protocol):
+    """Whether what we know of what a service owns is recent and whole (docs/flows/projections.md). Costs nothing."""
+
+    def __call__(self, owner: str) -> bool: ...
+
+
 class Wake(Protocol):
     """Tells the pages of a transaction, on any replica, to look again."""
 

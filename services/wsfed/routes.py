@@ -172,6 +172,11 @@ class Web:
             start_url=self.settings.start_url,
         )
         view = self._with_challenge(view, transaction)
+        if transaction.state is State.STARTED and transaction.hint and first is views.Method.PUSH:
+            known = await handlers.is_known_by_name(
+                self.wsfed, self._browser(request, transaction), transaction
+            )
+            view = replace(view, autostart=known)
         return self.pages.sign_in(request, view, lang=_language(transaction.request.locale))
 
     def _with_challenge(self, view: views.SignIn, transaction: Transaction) -> views.SignIn:
@@ -347,7 +352,7 @@ _PAGE_STATES = {
     State.NOT_ME: views.State.NOT_ME,
     State.EXPIRED: views.State.EXPIRED,
     State.SUPERSEDED: views.State.SUPERSEDED,
-    State.WRONG_CODE: views.State.EXPIRED,
+    State.WRONG_CODE: views.State.WRONG_CODE,
     State.LIMITED: views.State.NEUTRAL,
     State.PROVED: views.State.PROVED,
     State.ISSUED: views.State.FINISHED,

@@ -47,6 +47,7 @@ VIEWS: Mapping[str, SignIn] = {
     "expired": view(State.EXPIRED),
     "expired-qr": view(State.EXPIRED, methods=(Method.QR, Method.PUSH)),
     "superseded": view(State.SUPERSEDED),
+    "wrong-code": view(State.WRONG_CODE),
     "finished": view(State.FINISHED),
     "neutral": view(State.NEUTRAL),
     "loop": view(State.LOOP, loop_cause=LoopCause.MFA),

@@ -21,7 +21,7 @@ from services.wsfed.handlers.knowing import (
 )
 from services.wsfed.handlers.proving import phone_accepted, phone_ended
 from services.wsfed.handlers.rolling import emergency_keys, next_key, promote_key, show_keys, switch_key
-from services.wsfed.handlers.signing_in import ask_phone, begin, name_account
+from services.wsfed.handlers.signing_in import ask_phone, begin, is_known_by_name, name_account
 
 __all__ = [
     "Answer",
@@ -36,6 +36,7 @@ __all__ = [
     "emergency_keys",
     "find_tenant",
     "invitation_changed",
+    "is_known_by_name",
     "look",
     "name_account",
     "next_key",

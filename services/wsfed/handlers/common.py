@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from services.wsfed.domain.transaction import State, Transaction
 from services.wsfed.ports import (
     Directory,
+    Freshness,
     IssuanceLog,
     Sessions,
     SigningKeys,
@@ -14,7 +15,7 @@ from services.wsfed.ports import (
 )
 from shared.clock import Clock
 from shared.contracts.envelope import PacketSigner
-from shared.errors import Gone, NotFound
+from shared.errors import Gone, NotFound, Unavailable
 from shared.ids import Ids
 
 
@@ -28,6 +29,7 @@ class WsFed:
     keys: SigningKeys
     issuances: IssuanceLog
     wake: Wake
+    fresh: Freshness
     signer: PacketSigner
     clock: Clock
     ids: Ids
@@ -54,6 +56,16 @@ async def find_tenant(wsfed: WsFed, slug: str) -> Tenant:
     if tenant is None or tenant.configured.removed:
         raise NotFound("No organisation signs in at this address.", remedy="Check the federation settings.")
     return tenant
+
+
+def check_current(wsfed: WsFed) -> None:
+    """Whether accounts and phones are known as they are now. Raises Unavailable: nothing is signed on old knowledge."""
+    if not (wsfed.fresh("admin") and wsfed.fresh("approval")):
+        raise Unavailable(
+            "We can't check who you are against current data.",
+            remedy="Try again in a few minutes. If it goes on, tell your administrator.",
+            code="stale",
+        )
 
 
 async def look(wsfed: WsFed, transaction_id: str, browser_secret: str | None) -> Transaction:

@@ -91,6 +91,15 @@ async def is_known(wsfed: WsFed, browser: Browser, account: Account | None) -> b
     return session is not None and (session.tenant, session.account) == (account.tenant, account.id)
 
 
+async def is_known_by_name(wsfed: WsFed, browser: Browser, transaction: Transaction) -> bool:
+    """The same for the account that the transaction names. A stranger's browser has no cookie: nothing is looked up."""
+    if browser.known is None:
+        return False
+    return await is_known(
+        wsfed, browser, await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
+    )
+
+
 def _challenge(
     wsfed: WsFed,
     transaction: Transaction,

@@ -47,9 +47,14 @@ class SignInPages:
         )
 
     def token(self, request: web.BaseRequest, view: TokenForm, *, lang: str | None = None) -> web.Response:
-        """The form that posts itself to `view.action`, and may post nowhere else."""
+        """The form that posts itself to `view.action`.
+
+        Chromium applies form-action to every redirect that follows the post, too, and Entra redirects on to
+        applications whose addresses nobody lists. So the policy says https and the reply URL; that the form goes
+        to that URL is ours to guarantee: the page holds nothing that a stranger can write markup into.
+        """
         parts = urlsplit(view.action)
-        csp = Csp(form_action=(f"{parts.scheme}://{parts.netloc}",))
+        csp = Csp(form_action=(f"{parts.scheme}://{parts.netloc}", "https:"))
         return self.pages.render(request, "token.html", view=view, lang=lang, csp=csp)
 
 

@@ -16,6 +16,8 @@ class State(StrEnum):
     DENIED = "denied"
     NOT_ME = "not_me"
     """Reported from the phone as somebody else's; push is frozen for the account."""
+    WRONG_CODE = "wrong_code"
+    """The phone typed another code three times."""
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
     FINISHED = "finished"
@@ -32,7 +34,15 @@ LIVE = frozenset({State.PUSH_WAITING, State.QR_WAITING})
 """States in which the page listens for the next one."""
 
 WITH_WAY_ON = frozenset(
-    {State.START, State.DENIED, State.NOT_ME, State.EXPIRED, State.SUPERSEDED, State.ERROR}
+    {
+        State.START,
+        State.DENIED,
+        State.NOT_ME,
+        State.WRONG_CODE,
+        State.EXPIRED,
+        State.SUPERSEDED,
+        State.ERROR,
+    }
 )
 """States that offer methods as a new try."""
 
@@ -105,6 +115,8 @@ class SignIn:
     key_url: str = "/key/"
     start_url: str = "https://m365.cloud.microsoft/"
     loop_cause: LoopCause = LoopCause.REFUSED
+    autostart: bool = False
+    """The page may start its first method by itself: only on a browser that is known for the account."""
 
     def __post_init__(self) -> None:
         if self.code and not (self.code.isascii() and self.code.isdigit() and 4 <= len(self.code) <= 10):

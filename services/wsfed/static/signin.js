@@ -11,6 +11,7 @@ const QUIET = { quiet: true };
 let stopWatching = () => {};
 let stopTimers = () => {};
 let continued = false;
+let started = false;
 
 /** The card of this state, or null on a page that is none of ours (a refusal). */
 const card = () => document.getElementById("page");
@@ -36,6 +37,11 @@ function begin() {
   if (page.dataset.state === "proved" && !continued) {
     continued = true;
     document.getElementById("continue").submit();
+  }
+  // The server allows it on a browser that it knows for this account, and only before anything was asked.
+  if ("autostart" in page.dataset && !started) {
+    started = true;
+    send(page.querySelector("form[data-live]"));
   }
 }
 
