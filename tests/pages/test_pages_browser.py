@@ -296,11 +296,11 @@ def test_proved_goes_on_once_and_back_lands_on_finished(open_page: Open, shown: 
     assert [action for action, _ in shown.posts] == ["token", "login.srf"]
 
 
-def test_token_page_cannot_post_anywhere_but_its_target(browser: Browser, shown: Shown) -> None:
+def test_token_page_cannot_post_to_us_or_in_clear(browser: Browser, shown: Shown) -> None:
     shown.view, shown.token = VIEWS["proved"], TOKEN
     context = browser.new_context(java_script_enabled=False)
     context.route("https://login.microsoftonline.com/**", lambda route: route.fulfill(body="Microsoft"))
-    for action in ("/signin/x/push", "https://evil.example/login.srf"):
+    for action in ("/signin/x/push", "http://evil.example/login.srf"):
         page = context.new_page()
         page.goto(f"{shown.origin}/signin/{TXN}")
         page.get_by_role("button", name="Continue").click()
