@@ -6,8 +6,9 @@ runner replaces any part, and returns a `Service`. Nothing is made at import.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -15,10 +16,11 @@ from aiohttp.web import Application
 
 from shared.bus.port import Bus, Handlers
 from shared.clock import Clock
-from shared.contracts.envelope import PacketSigner
+from shared.contracts.envelope import Numbering, PacketSigner
 from shared.crypto.keys import TrustedKeys, load_service_key
 from shared.errors import Unavailable
 from shared.ids import Ids
+from shared.projection import Follower, StateOwner
 from shared.settings import Settings
 from shared.store.outbox import Relay
 from shared.store.port import Database
@@ -45,10 +47,21 @@ class Platform:
     open_database: OpenDatabase
     settings: Settings
 
-    def signer(self, service: str) -> PacketSigner:
-        """Signs messages in the service's name, with its key file."""
+    def signer(self, service: str, stream: Numbering | None = None) -> PacketSigner:
+        """Signs messages in the service's name, with its key file; state events get numbers of `stream`."""
         key = load_service_key(self.settings.keys / f"{service}.key")
-        return PacketSigner(service, key, self.clock, self.ids)
+        return PacketSigner(service, key, self.clock, self.ids, stream)
+
+    def follower(self, owners: Sequence[str], database: Database, signer: PacketSigner) -> Follower:
+        """What keeps a projection of those owners' state current, in the service's own database."""
+        return Follower(
+            owners,
+            database=database,
+            signer=signer,
+            clock=self.clock,
+            ids=self.ids,
+            max_age=timedelta(seconds=self.settings.projection_max_age),
+        )
 
 
 @dataclass(frozen=True)
@@ -60,12 +73,29 @@ class Service:
     relay: Relay
     handlers: Handlers
     web: Application | None = None
+    owner: StateOwner | None = None
+    """Of a service that others follow."""
+    follower: Follower | None = None
+    """Of a service that follows others."""
     background: Sequence[Background] = ()
     """Loops that run until cancelled: sweepers and the like."""
     on_start: Sequence[Background] = ()
     """Awaited once, before messages and requests are taken."""
     on_stop: Sequence[Background] = ()
     """Awaited once, when requests and messages have ceased: flush what is buffered."""
+
+
+async def readiness(database: Database, follower: Follower | None = None) -> Mapping[str, bool | str]:
+    """What must work before requests are useful, by name; what is text is an alarm and stops nothing."""
+    checks: dict[str, bool | str] = {"database": True}
+    try:
+        await database.check()
+    except Unavailable:
+        checks["database"] = False
+    if follower is not None:
+        checks |= {f"{owner}_known": known for owner, known in follower.ready().items()}
+        checks |= {f"{owner}_alarm": alarm for owner, alarm in follower.alarms().items()}
+    return checks
 
 
 @dataclass
@@ -86,6 +116,7 @@ class Running:
             await step()
         await self.bus.consume(service.name, service.handlers)
         loops: list[Background] = [service.relay.run, *service.background]
+        loops += [part.run for part in (service.owner, service.follower) if part is not None]
         self._tasks = [asyncio.create_task(self._loop(loop)) for loop in loops]
         self.ready = True
         log.info("service.started", service=service.name)
@@ -101,13 +132,10 @@ class Running:
                 log.exception("background.fault", service=self.service.name)
             await self.clock.sleep(1)
 
-    async def readiness(self) -> dict[str, bool]:
+    async def readiness(self) -> Mapping[str, bool | str]:
         """What must work before requests are useful."""
-        try:
-            await self.service.database.check()
-        except Unavailable:
-            return {"database": False, "started": self.ready}
-        return {"database": True, "started": self.ready}
+        checks = await readiness(self.service.database, self.service.follower)
+        return {**checks, "started": self.ready}
 
     async def stop(self) -> None:
         """Not ready at once; then loops end, buffers are flushed, the database is closed."""
@@ -119,6 +147,11 @@ class Running:
                 await task
         for step in self.service.on_stop:
             await step()
+        if self.service.owner is not None:
+            with contextlib.suppress(
+                Unavailable
+            ):  # then it looks like a crash, and followers ask for everything
+                await self.service.owner.close()
         await self.service.relay.flush()
         await self.service.database.close()
         log.info("service.stopped", service=self.service.name)

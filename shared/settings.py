@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """Address and port of this process's HTTP server."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For entry is believed, and only the one they added."""
+    projection_max_age: int = Field(default=300, ge=30)
+    """Seconds without word from an owner of state, or with a gap in it, after which we act on it no longer."""
     log_json: bool = True
     """Log lines as JSON; false: for people."""
 

@@ -11,6 +11,7 @@ from shared.bus.memory import MemoryBus
 from shared.clock import ManualClock
 from shared.contracts import SERVICES, Message
 from shared.contracts.envelope import PacketSigner
+from shared.contracts.state import advanced_of, paged_of
 from shared.crypto.keys import load_service_key, load_trusted_keys
 from shared.ids import SeededIds
 from shared.run import Platform, Service
@@ -19,6 +20,9 @@ from shared.store.memory import MemoryDatabase
 from shared.store.outbox import Relay
 from shared.store.port import Database
 
+OWNERS = ("admin", "approval")
+NEVER = 10**9
+"""Seconds: about thirty years."""
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
@@ -41,6 +45,33 @@ class World:
             for step in service.on_start:
                 await step()
             await self.bus.consume(service.name, service.handlers)
+        await self.current()
+
+    async def current(self) -> None:
+        """Let every follower hear of its owners and catch up. For owners that are not here, the world speaks."""
+        for owner in OWNERS:
+            if (here := self.services.get(owner)) is not None and here.owner is not None:
+                await here.owner.beat()
+            else:
+                await self.say(owner, advanced_of(owner)(stream="away", number=0), tenant="-")
+        for _ in OWNERS:
+            await self.settle()
+            for service in self.services.values():
+                if service.follower is not None:
+                    await service.follower.look()
+            await self.settle()
+            await self._answer_for_the_absent()
+        await self.settle()
+
+    async def _answer_for_the_absent(self) -> None:
+        for name in self.services:
+            for record in self.documents(name, "follows") if self.services[name].follower else ():
+                owner, resync = record["owner"], record.get("resync")
+                if resync is not None and owner not in self.services:
+                    empty = paged_of(owner)(
+                        resync=resync["id"], to=name, after=resync["after"], next=None, items=()
+                    )
+                    await self.say(owner, empty, tenant="-")
 
     async def settle(self) -> None:
         """Until every message that can be delivered now is."""
@@ -65,10 +96,12 @@ class World:
         return list(found._documents.values())  # type: ignore[attr-defined]
 
 
-def make_world(folder: Path, seed: str = "world") -> World:
-    """A fresh world with keys of its own."""
+def make_world(folder: Path, seed: str = "world", *, projection_max_age: int = NEVER) -> World:
+    """A fresh world with keys of its own. Unless told otherwise, what services know of each other never gets old:
+    no test has to send heartbeats because it moved the clock.
+    """
     ids, clock = SeededIds(seed), ManualClock(START)
-    settings = Settings(keys=folder / "keys", bus_url="memory:")
+    settings = Settings(keys=folder / "keys", bus_url="memory:", projection_max_age=projection_max_age)
     make_keys(settings, ids)
     trusted = load_trusted_keys(settings.keys / "trusted.json")
     assert set(trusted) == set(SERVICES)

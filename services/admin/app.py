@@ -6,6 +6,7 @@ from services.admin import consumers
 from services.admin.config import AdminSettings
 from services.admin.handlers import Admin
 from services.admin.store import StoredAccounts, StoredInvitations, StoredTenants
+from shared.projection import StateOwner, StateStream
 from shared.run import Platform, Service
 from shared.store.outbox import Relay
 
@@ -22,19 +23,40 @@ class Wired:
 
 def wire(platform: Platform, settings: AdminSettings | None = None) -> Wired:
     """Everything that admin is made of."""
-    relay = Relay(platform.bus, platform.clock)
+    stream = StateStream(platform.clock, platform.ids)
+    relay = Relay(platform.bus, platform.clock, stream)
     database = platform.open_database(NAME, relay)
+    signer = platform.signer(NAME, stream)
+    follower = platform.follower(["approval"], database, signer)
+    tenants = StoredTenants(database)
+    accounts = StoredAccounts(database, platform.clock)
+    invitations = StoredInvitations(database)
     admin = Admin(
-        tenants=StoredTenants(database),
-        accounts=StoredAccounts(database, platform.clock),
-        invitations=StoredInvitations(database),
-        signer=platform.signer(NAME),
+        tenants=tenants,
+        accounts=accounts,
+        invitations=invitations,
+        signer=signer,
         clock=platform.clock,
         ids=platform.ids,
         settings=settings or AdminSettings(),
         origin=platform.settings.origin,
     )
-    service = Service(name=NAME, database=database, relay=relay, handlers=consumers.table(admin))
+    owner = StateOwner(
+        stream,
+        [tenants.state, accounts.state, invitations.state],
+        database=database,
+        signer=signer,
+        bus=platform.bus,
+        clock=platform.clock,
+    )
+    service = Service(
+        name=NAME,
+        database=database,
+        relay=relay,
+        handlers={**follower.tracked(consumers.table(admin)), **owner.consumers()},
+        owner=owner,
+        follower=follower,
+    )
     return Wired(service, admin)
 
 

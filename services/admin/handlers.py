@@ -236,7 +236,8 @@ async def create_accounts(admin: Admin, slug: str, new: Iterable[NewAccount]) ->
     count = 0
     for one in new:
         account = _account(admin, tenant, one)
-        batch.append((account, admin.account_packet(account)))
+        packet = admin.signer.packet(account.event(), tenant=account.tenant, numbered=False)
+        batch.append((account, packet))
         count += 1
         if len(batch) == BATCH:
             await admin.accounts.add_many(batch)

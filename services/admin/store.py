@@ -8,6 +8,7 @@ from services.admin.domain import Account, AccountId, Invitation, Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus, Application, Domain, Policy
 from shared.contracts.envelope import Packet
+from shared.projection import Row
 from shared.store.outbox import entry
 from shared.store.port import Collection, Database, Document, Index
 
@@ -45,6 +46,10 @@ class StoredTenants:
     async def page(self, after: str, limit: int) -> Sequence[Tenant]:
         found = await self._tenants.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
         return [_tenant(document) for document in found]
+
+    async def state(self, after: str, limit: int) -> Sequence[Row]:
+        """All tenants, for followers."""
+        return [Row(t.slug, t.slug, [t.event()]) for t in await self.page(after, limit)]
 
 
 class StoredAccounts:
@@ -97,6 +102,11 @@ class StoredAccounts:
         found = await self._accounts.find(where, sort=[("upn", 1), ("_id", 1)], limit=limit)
         return [_account(document) for document in found]
 
+    async def state(self, after: str, limit: int) -> Sequence[Row]:
+        """All accounts of all tenants, removed ones too, for followers."""
+        found = await self._accounts.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
+        return [Row(a.id, a.tenant, [a.event()]) for a in map(_account, found)]
+
 
 class StoredInvitations:
     """Implements `ports.Invitations`. There is no field for a secret."""
@@ -124,6 +134,11 @@ class StoredInvitations:
         where = {"_id": invitation.id, "tenant": invitation.tenant, "version": invitation.version - 1}
         change = {"$set": _invitation_fields(invitation)}
         return await self._invitations.update(where, change, outbox=[packet]) is not None
+
+    async def state(self, after: str, limit: int) -> Sequence[Row]:
+        """All invitations, used ones too: devices' chains begin there. For followers."""
+        found = await self._invitations.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
+        return [Row(i.id, i.tenant, [i.event()]) for i in map(_invitation, found)]
 
 
 def _tenant_fields(tenant: Tenant) -> Document:

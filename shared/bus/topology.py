@@ -117,9 +117,18 @@ class Topology:
         return f"retry.{self.delay(attempt):g}s"
 
     def types_of(self, service: str) -> frozenset[str]:
-        """Everything that a service consumes: its events and the commands it owns."""
-        commands = {t for t, c in contracts().items() if c.KIND == "command" and c.owner() == service}
-        return self.events.get(service, frozenset()) | commands
+        """Everything that a service consumes: its events, what belongs to them, and the commands it owns.
+
+        Whoever follows an owner's state events also hears its heartbeats and the pages it answers with.
+        """
+        known = contracts()
+        events = self.events.get(service, frozenset())
+        followed = {known[t].owner() for t in events if known[t].STATE}
+        wanted = {
+            f"{owner}.{what}" for owner in followed for what in ("stream.advanced.v1", "state.paged.v1")
+        }
+        commands = {t for t, c in known.items() if c.KIND == "command" and c.owner() == service}
+        return events | (wanted & known.keys()) | commands
 
     @cached_property
     def consumed(self) -> frozenset[str]:
@@ -134,14 +143,11 @@ class Topology:
         return message_type in self.consumed or message_type not in contracts()
 
     def check(self, service: str, types: Iterable[str]) -> None:
-        """Raises ValueError when what a service consumes is not what this file says."""
-        said, found = self.types_of(service), set(types)
-        if unknown := found - said:
+        """Raises ValueError when a service is about to consume what this file does not know of."""
+        if unknown := set(types) - self.types_of(service):
             raise ValueError(
                 f"{service} consumes {', '.join(sorted(unknown))}: say so in shared/bus/topology.py"
             )
-        if missing := said - found:
-            raise ValueError(f"{service} has no handler for {', '.join(sorted(missing))}")
 
     def queues(self, service: str) -> list[Queue]:
         """A service's queues; those that others dead-letter into come first."""
@@ -171,13 +177,13 @@ class Topology:
             ),
         ]
 
-    def bindings(self, service: str) -> list[Binding]:
+    def bindings(self, service: str, types: Iterable[str]) -> list[Binding]:
         """A service's bindings: its own exchange first, so that nothing arrives that could not be retried."""
         own = {DEAD: dead_queue(service), AGAIN: service}
         own |= {f"retry.{delay:g}s": f"{service}.retry.{delay:g}s" for delay in self.delays}
         return [
             *(Binding(service, key, queue) for key, queue in own.items()),
-            *(Binding(EXCHANGE, message_type, service) for message_type in sorted(self.types_of(service))),
+            *(Binding(EXCHANGE, message_type, service) for message_type in sorted(types)),
         ]
 
     def permission(self, service: str) -> Permission:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import Event
+from shared.contracts.state import ResyncState, StatePaged, StreamAdvanced
 
 
 class AccountStatus(StrEnum):
@@ -92,3 +93,22 @@ class InvitationChanged(Event):
     issued_at: datetime
     expires_at: datetime
     status: Literal["open", "used", "withdrawn"]
+
+
+class AdminStreamAdvanced(StreamAdvanced):
+    """How far a process of admin is."""
+
+    TYPE: ClassVar[str] = "admin.stream.advanced.v1"
+
+
+class AdminResyncState(ResyncState):
+    """Asks for all tenants, accounts and invitations."""
+
+    TYPE: ClassVar[str] = "admin.state.resync.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
+
+
+class AdminStatePaged(StatePaged):
+    """A page of tenants, accounts and invitations, those that were removed or used included."""
+
+    TYPE: ClassVar[str] = "admin.state.paged.v1"

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import Command, Event
+from shared.contracts.state import ResyncState, StatePaged, StreamAdvanced
 
 
 class OpenChallenge(Command):
@@ -97,3 +98,22 @@ class DeviceChanged(Event):
     name: str = ""
     backup_eligible: bool = False
     backed_up: bool = False
+
+
+class ApprovalStreamAdvanced(StreamAdvanced):
+    """How far a process of approval is."""
+
+    TYPE: ClassVar[str] = "approval.stream.advanced.v1"
+
+
+class ApprovalResyncState(ResyncState):
+    """Asks for all devices."""
+
+    TYPE: ClassVar[str] = "approval.state.resync.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
+
+
+class ApprovalStatePaged(StatePaged):
+    """A page of devices, those that were removed included."""
+
+    TYPE: ClassVar[str] = "approval.state.paged.v1"

@@ -9,15 +9,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.clock import Clock, iso_millis
 from shared.contracts import Message, contracts
+from shared.contracts.state import MAX_NUMBER, STREAM_ID
 from shared.ids import Ids, new_id
 
 DOMAIN_SEPARATOR = b"blok365-message-v1\x00"
@@ -55,10 +56,10 @@ class Envelope(BaseModel):
     correlation_id: str
     causation_id: str | None
     sender: str
-    stream: str | None = None
-    """State events and heartbeats: the sending process's own stream (guide 4, order and age)."""
-    number: int | None = None
-    """Position in that stream, from 1, without gaps."""
+    stream: str | None = Field(default=None, pattern=STREAM_ID)
+    """State events: the stream of the process that signed (docs/flows/projections.md)."""
+    number: int | None = Field(default=None, ge=1, le=MAX_NUMBER)
+    """Position in that stream, from 1."""
     body: dict[str, Any]
 
 
@@ -80,14 +81,30 @@ class Received(Generic[M]):
         return self.envelope.tenant
 
 
-class PacketSigner:
-    """Makes packets in the name of one service."""
+class Numbering(Protocol):
+    """Numbers a process's state events, so that a follower sees when one is missing."""
 
-    def __init__(self, service: str, key: Ed25519PrivateKey, clock: Clock, ids: Ids) -> None:
+    @property
+    def id(self) -> str:
+        """The stream's id."""
+        ...
+
+    def take(self, packet: str) -> int:
+        """The next number, for the packet of that id."""
+        ...
+
+
+class PacketSigner:
+    """Makes packets in the name of one service. With a `stream`, its state events are numbered."""
+
+    def __init__(
+        self, service: str, key: Ed25519PrivateKey, clock: Clock, ids: Ids, stream: Numbering | None = None
+    ) -> None:
         self.service = service
         self._key = key
         self._clock = clock
         self._ids = ids
+        self._stream = stream
 
     def packet(
         self,
@@ -96,13 +113,16 @@ class PacketSigner:
         tenant: str,
         cause: Envelope | None = None,
         correlation_id: str | None = None,
-        stream: str | None = None,
-        number: int | None = None,
+        numbered: bool = True,
     ) -> Packet:
-        """The signed packet for `message`. Raises ValueError when this service may not send that type."""
+        """The signed packet for `message`. Raises ValueError when this service may not send that type.
+
+        `numbered=False`: for many state events at once, whose long way through the outbox would look like a gap.
+        """
         if self.service not in message.SENDERS:
             raise ValueError(f"{self.service} may not send {message.TYPE}")
         packet_id = new_id(self._ids)
+        stream = self._stream if message.STATE and numbered else None
         envelope: dict[str, Any] = {
             "v": 1,
             "id": packet_id,
@@ -112,8 +132,8 @@ class PacketSigner:
             "correlation_id": correlation_id or (cause.correlation_id if cause else packet_id),
             "causation_id": cause.id if cause else None,
             "sender": self.service,
-            "stream": stream,
-            "number": number,
+            "stream": stream.id if stream else None,
+            "number": stream.take(packet_id) if stream else None,
             "body": message.model_dump(mode="json"),
         }
         body = rfc8785.dumps(envelope)

@@ -75,6 +75,7 @@ class MongoCollection:
             try:
                 await self._inner.insert_one(made)
             except DuplicateKeyError:
+                self._dropped(outbox)
                 return False
         self._written(document["_id"], outbox)
         return True
@@ -102,8 +103,10 @@ class MongoCollection:
                     where, made, upsert=upsert, return_document=ReturnDocument.AFTER
                 )
             except DuplicateKeyError:
-                return None
-        if after is not None:
+                after = None
+        if after is None:
+            self._dropped(outbox)
+        else:
             self._written(after["_id"], outbox)
         return after
 
@@ -141,6 +144,10 @@ class MongoCollection:
     def _written(self, document_id: str, outbox: Sequence[Packet]) -> None:
         if outbox and self._listener is not None:
             self._listener.written(self, document_id, outbox)
+
+    def _dropped(self, outbox: Sequence[Packet]) -> None:
+        if outbox and self._listener is not None:
+            self._listener.dropped(outbox)
 
 
 class MongoDatabase:
