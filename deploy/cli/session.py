@@ -93,7 +93,7 @@ def with_admin(options: Options, work: Callable[[Admin], Awaitable[T]]) -> T:
 
 def told(options: Options, work: Callable[[], T]) -> T:
     """What `work` returns; a fault becomes one line on standard error and exit code 1."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:
         return work()
     except Blok365Error as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import structlog
 from pymongo import MongoClient
 from typer.testing import CliRunner, Result
 
@@ -16,11 +17,12 @@ Blok365 = Callable[..., Result]
 
 
 @pytest.fixture
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blok365:
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Blok365]:
     """The program with a folder of its own and nothing in the environment."""
     for name in ("KEYS", "MONGO_URL", "ORIGIN", "PORT", "TENANT", "DATABASE_PREFIX"):
         monkeypatch.delenv(f"BLOK365_{name}", raising=False)
-    return lambda *arguments: CliRunner().invoke(app, ["--var", str(tmp_path / "var"), *arguments])
+    yield lambda *arguments: CliRunner().invoke(app, ["--var", str(tmp_path / "var"), *arguments])
+    structlog.reset_defaults()
 
 
 @pytest.fixture
