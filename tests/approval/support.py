@@ -28,6 +28,7 @@ from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Parts
 from services.approval.store import AccountStore, CeremonyStore, SessionStore, TenantStore
 from shared.bus.port import Handlers
+from shared.clock import iso_millis
 from shared.contracts import Message
 from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
 from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, DeviceChanged, OpenChallenge
@@ -162,6 +163,9 @@ class Approval:
             "challenge": challenge,
         }
         fields |= {"nonce": new_secret(self.ids), "application_name": "Microsoft 365", "method": method}
+        fields |= {"organisation": "Contoso", "upn": f"{account}@{tenant}.example", "realm": "urn:federation"}
+        fields |= {"address": "192.0.2.17", "place": "Lyon, France", "agent": "Firefox on Windows"}
+        fields |= {"issued_at": iso_millis(self.world.clock.now())}
         context = rfc8785.dumps(fields).decode()
         handle = new_id(self.ids) if method == "qr" else None
         command = OpenChallenge(

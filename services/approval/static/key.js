@@ -78,13 +78,33 @@ async function look() {
     handle = null;
     return open(found.challenge);
   }
-  const { challenges } = await call("GET", "/challenges");
-  if (challenges.length === 0) return shown === "empty" ? undefined : show("empty");
-  if (challenges.length === 1) return open(challenges[0]);
-  return choose(challenges);
+  present((await call("GET", "/challenges")).challenges);
+}
+
+function present(challenges) {
+  if (challenges.length === 1) open(challenges[0]);
+  else if (challenges.length > 1) choose(challenges);
+  else if (shown !== "empty") show("empty");
+}
+
+/** Look for news while nothing else goes on; what the person did meanwhile wins. */
+async function poll() {
+  const before = shown;
+  const idle = () => !busy && shown === before && document.visibilityState === "visible";
+  if (!idle() || !["empty", "choose"].includes(before)) return;
+  try {
+    const { challenges } = await call("GET", "/challenges");
+    if (idle()) present(challenges);
+  } catch (error) {
+    if (idle() && error.status === 401) show("locked"); // anything else: the next poll
+  }
 }
 
 function choose(challenges) {
+  const list = within("choose", "[data-requests]");
+  const ids = challenges.map((each) => each.id).join(" ");
+  if (shown === "choose" && list.dataset.requests === ids) return; // nothing new: the focus stays where it is
+  list.dataset.requests = ids;
   const rows = challenges.map((each) => {
     const facts = JSON.parse(each.context);
     const button = document.createElement("button");
@@ -98,8 +118,8 @@ function choose(challenges) {
     row.append(button);
     return row;
   });
-  within("choose", "[data-requests]").replaceChildren(...rows);
-  if (shown !== "choose") show("choose");
+  list.replaceChildren(...rows);
+  show("choose");
 }
 
 function open(challenge) {
@@ -232,12 +252,8 @@ async function begin() {
   return look().catch(fail);
 }
 
-setInterval(() => {
-  if (document.visibilityState === "visible" && !busy && (shown === "empty" || shown === "choose")) look().catch(fail);
-}, POLL);
-document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible" && !busy && shown === "empty") look().catch(fail);
-});
+setInterval(poll, POLL);
+document.addEventListener("visibilitychange", poll);
 window.addEventListener("hashchange", begin);
 
 begin();
