@@ -1,0 +1,6 @@
+"""`python -m services.notify`"""
+
+from services.notify import app
+from shared.process import run
+
+run(app.build)

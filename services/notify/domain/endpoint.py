@@ -1,0 +1,78 @@
+"""Which push endpoints we speak to. An endpoint comes from a phone, so it is whatever somebody wants it to be:
+without these checks anybody with an account could make notify send requests into our own network (SSRF).
+
+One strict grammar is matched first, so that there is nothing two URL parsers could read differently: no user
+info, no other port, no fragment, no address in numbers, no upper case, no trailing dot.
+"""
+
+import ipaddress
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_ENDPOINT = re.compile(
+    rf"https://(?P<host>(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?)(?::443)?/[!-\"$-\[\]-~]*"
+)
+_LOCAL = re.compile(r"http://(?P<authority>[a-z0-9.-]+:[0-9]{1,5})/[!-\"$-\[\]-~]*")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class NotAllowed(Exception):
+    """An endpoint that we never push to. The text holds nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedEndpoint:
+    """An endpoint that passed `check_endpoint`; the gateway takes nothing else.
+
+    Not verified: what addresses its host has. The gateway looks when it connects.
+    """
+
+    url: str
+    origin: str
+    """Scheme and authority: the audience of the VAPID token (RFC 8292 section 2)."""
+    host: str
+
+
+def check_endpoint(url: str, hosts: Collection[str], local: Collection[str]) -> AllowedEndpoint:
+    """`hosts`: names, or `*.name` for everything below it. `local`: `host:port` of stand-ins, over http.
+
+    Raises NotAllowed.
+    """
+    if (match := _LOCAL.fullmatch(url)) is not None:
+        authority = match["authority"]
+        if authority not in local:
+            raise NotAllowed("http")
+        return AllowedEndpoint(url, f"http://{authority}", authority)
+    match = _ENDPOINT.fullmatch(url)
+    if match is None:
+        raise NotAllowed("not a plain https endpoint")
+    host = match["host"]
+    if len(host) > 253 or not any(_is_under(host, pattern) for pattern in hosts):
+        raise NotAllowed("not a host of a known push service")
+    return AllowedEndpoint(url, f"https://{host}", host)
+
+
+def _is_under(host: str, pattern: str) -> bool:
+    if pattern.startswith("*."):
+        return host.endswith(pattern[1:])
+    return host == pattern
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is somewhere in the open Internet: not ours, not this machine, not a cloud's
+    metadata, and not one of these in another dress (mapped, NAT64, 6to4, Teredo).
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return is_public(str(ip.ipv4_mapped))
+        if ip in _NAT64:
+            return is_public(str(ipaddress.IPv4Address(ip.packed[-4:])))
+        if ip.sixtofour is not None or ip.teredo is not None:
+            return False
+    return ip.is_global and not ip.is_multicast

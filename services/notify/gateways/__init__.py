@@ -1,0 +1,1 @@
+"""The outside: push services, mail servers, and the words of a mail."""

@@ -1,0 +1,95 @@
+"""Where mails go: to a mail server by SMTP, or into a folder."""
+
+import asyncio
+import ssl
+from email import policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import aiosmtplib
+from aiosmtplib import errors
+
+from services.notify.config import NotifySettings
+from services.notify.domain.delivery import Failed, Later, Outcome, Sent
+from shared.clock import Clock
+
+TIMEOUT = 20.0
+"""Seconds for each step."""
+WHOLE = 45.0
+"""Seconds for all of them: less than the lease."""
+
+
+class SmtpMailer:
+    """Implements `ports.Mailer`. One connection for each mail: a server that hangs up spoils no other."""
+
+    def __init__(self, settings: NotifySettings) -> None:
+        self._settings = settings
+
+    async def send(self, mail: EmailMessage) -> Outcome:
+        try:
+            async with asyncio.timeout(WHOLE):
+                await self._send(mail)
+        except errors.SMTPRecipientsRefused as error:
+            return _by_code("RCPT", min(each.code for each in error.recipients))
+        except (errors.SMTPAuthenticationError, errors.SMTPSenderRefused) as error:
+            return Later(f"our own settings are refused: {error.code}")  # not this address's fault
+        except errors.SMTPNotSupported:
+            return Failed("the server lacks what this address needs")
+        except errors.SMTPResponseException as error:
+            return _by_code("SMTP", error.code)
+        except (errors.SMTPException, TimeoutError, OSError) as error:
+            return Later(type(error).__name__)
+        return Sent()
+
+    async def _send(self, mail: EmailMessage) -> None:
+        settings = self._settings
+        password = None
+        if settings.smtp_password_file is not None:
+            password = (await asyncio.to_thread(settings.smtp_password_file.read_text)).strip()
+        tls = None
+        if settings.smtp_security != "none":
+            tls = await asyncio.to_thread(ssl.create_default_context, cafile=settings.smtp_ca_file)
+        client = aiosmtplib.SMTP(
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            username=settings.smtp_user or None,
+            password=password,
+            use_tls=settings.smtp_security == "tls",
+            start_tls=settings.smtp_security == "starttls",
+            tls_context=tls,
+            timeout=TIMEOUT,
+            local_hostname="blok365",
+        )
+        async with client:
+            await client.send_message(mail)
+
+
+def _by_code(step: str, code: int) -> Outcome:
+    """RFC 5321 section 4.2.1: 4yz may succeed later, 5yz never."""
+    return Failed(f"{step} {code}") if 500 <= code < 600 else Later(f"{step} {code}")
+
+
+class FolderMailer:
+    """Implements `ports.Mailer`: one .eml file for each mail, readable by its owner only."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+
+    async def send(self, mail: EmailMessage) -> Outcome:
+        name = str(mail["Message-ID"]).strip("<>").partition("@")[0]
+        path = self._folder / f"{self._clock.now():%Y%m%dT%H%M%S}-{name}.eml"
+        try:
+            await asyncio.to_thread(_write, path, mail.as_bytes(policy=policy.SMTP))
+        except OSError as error:
+            return Later(type(error).__name__)
+        return Sent()
+
+
+def _write(path: Path, octets: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    partial = path.with_suffix(".new")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    partial.write_bytes(octets)
+    partial.replace(path)
