@@ -8,15 +8,13 @@ import pytest
 import rfc8785
 
 from deploy.standins.phone.authenticator import UP, Tamper, make_private_key
-from services.approval.domain.account import State
 from services.approval.handlers import challenges, sessions
-from services.approval.handlers.challenges import end_overdue
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import ChallengeAccepted
 from shared.crypto.assertion import verify_assertion
 from shared.errors import Blok365Error, Conflict, Forbidden, Gone, NotFound
 from shared.ids import SeededIds, unb64u
-from tests.approval.support import ORIGIN, Approval, Phone, replica
+from tests.approval.support import ORIGIN, Approval, replica
 
 
 def codes(results: Sequence[object]) -> list[str]:
@@ -307,79 +305,6 @@ async def test_account_suspended_while_it_approves_is_one_or_the_other(approval:
     assert approval.document()["status"] == "suspended"
 
 
-# --- other answers ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("outcome", "frozen"), [(State.DENIED, False), (State.NOT_ME, True)])
-async def test_refusal_is_told_and_final(approval: Approval, outcome: State, frozen: bool) -> None:
-    phone = await approval.phone()
-    asked = await approval.ask()
-    await challenges.refuse(approval.parts, await phone.who(), asked.id, outcome)
-    assert await approval.outcomes() == [(asked.command.transaction, outcome.value)]
-    assert (approval.document()["frozen_at"] is not None) is frozen
-    with pytest.raises(Gone):
-        await phone.approve(asked)
-
-
-async def test_cannot_refuse_another_accounts_request(approval: Approval) -> None:
-    await approval.phone()
-    grace = await approval.phone("grace")
-    asked = await approval.ask("ada")
-    with pytest.raises(NotFound):
-        await challenges.refuse(approval.parts, await grace.who(), asked.id, State.DENIED)
-
-
-async def test_approve_and_deny_at_once_leave_one_outcome(approval: Approval) -> None:
-    phone = await approval.phone()
-    asked = await approval.ask()
-    who = await phone.who()
-    results = await asyncio.gather(
-        challenges.refuse(replica(approval.world), who, asked.id, State.DENIED),
-        phone.approve(asked),
-        return_exceptions=True,
-    )
-    assert len(codes(results)) == 1
-    assert len(await approval.outcomes()) == 1
-
-
-async def test_sweeper_records_expired_and_tells(approval: Approval) -> None:
-    await approval.phone()
-    asked = await approval.ask(lifetime=60)
-    approval.world.clock.advance(59)
-    assert await end_overdue(approval.parts) == 0
-    approval.world.clock.advance(1)
-    assert await end_overdue(approval.parts) == 1
-    assert await approval.outcomes() == [(asked.command.transaction, "expired")]
-    assert await end_overdue(approval.parts) == 0
-
-
-async def test_two_sweepers_tell_once(approval: Approval) -> None:
-    await approval.phone()
-    asked = await approval.ask(lifetime=60)
-    approval.world.clock.advance(60)
-    await asyncio.gather(end_overdue(approval.parts), end_overdue(replica(approval.world)))
-    assert await approval.outcomes() == [(asked.command.transaction, "expired")]
-
-
-async def test_superseded_is_told(approval: Approval) -> None:
-    phone = await approval.phone()
-    old = await approval.ask(browser="x")
-    new = await approval.ask(browser="x")
-    assert await approval.outcomes() == [(old.command.transaction, "superseded")]
-    with pytest.raises(Gone):
-        await phone.approve(old)
-    await phone.approve(new)
-
-
-async def test_request_delivered_twice_is_one(approval: Approval) -> None:
-    phone = await approval.phone()
-    asked = await approval.ask()
-    await phone.approve(asked)
-    await approval.world.say("wsfed", asked.command)
-    assert await phone.listed() == []
-    assert await approval.outcomes() == [(asked.command.transaction, "accepted")]
-
-
 async def test_many_requests_and_approvals_at_once_keep_every_limit(approval: Approval) -> None:
     phone = await approval.phone(counts=False)
     asked = [await approval.ask(browser=f"b{i % 20}", deliver=False) for i in range(120)]
@@ -396,98 +321,3 @@ async def test_many_requests_and_approvals_at_once_keep_every_limit(approval: Ap
     assert len(still) <= 3
     assert len(kept["pushes_unknown"]) <= 3
     assert len(heard) + len(still) == 120
-
-
-# --- QR -----------------------------------------------------------------------------------------------------
-
-
-async def test_scanned_request_is_not_listed_and_can_be_approved(approval: Approval) -> None:
-    phone = await approval.phone()
-    asked = await approval.ask(method="qr")
-    assert asked.handle is not None
-    assert await phone.listed() == []
-    found = await challenges.request_by_handle(approval.parts, await phone.who(), asked.handle)
-    assert (found.id, found.context) == (asked.id, asked.command.context)
-    await phone.approve(asked)
-    assert await approval.outcomes() == [(asked.command.transaction, "accepted")]
-
-
-async def test_success_by_qr_ends_the_freeze(approval: Approval) -> None:
-    phone = await approval.phone()
-    bad = await approval.ask()
-    await challenges.refuse(approval.parts, await phone.who(), bad.id, State.NOT_ME)
-    await phone.approve(await approval.ask(method="qr"))
-    assert approval.document()["frozen_at"] is None
-
-
-async def test_rejects_a_code_for_another_account_and_says_so(approval: Approval) -> None:
-    await approval.phone("ada")
-    grace = await approval.phone("grace")
-    asked = await approval.ask("ada", method="qr")
-    assert asked.handle is not None
-    with pytest.raises(Forbidden) as refused:
-        await challenges.request_by_handle(approval.parts, await grace.who(), asked.handle)
-    assert refused.value.reason == "other_account"
-    assert "ada" not in refused.value.detail.replace("grace", "")
-
-
-@pytest.mark.parametrize("why", ["unknown", "expired", "used"])
-async def test_rejects_a_dead_code(approval: Approval, why: str) -> None:
-    phone = await approval.phone()
-    asked = await approval.ask(method="qr", lifetime=60)
-    handle = asked.handle or ""
-    if why == "expired":
-        approval.world.clock.advance(60)
-    elif why == "used":
-        await phone.approve(asked)
-    else:
-        handle = "another"
-    with pytest.raises(Gone):
-        await challenges.request_by_handle(approval.parts, await phone.who(), handle)
-
-
-# --- what wsfed sends ---------------------------------------------------------------------------------------
-
-
-async def test_request_that_comes_before_its_account_is_tried_again(approval: Approval) -> None:
-    asked = await approval.ask(deliver=False)
-    packet = approval.world.signer("wsfed").packet(asked.command, tenant="contoso")
-    delivery = asyncio.create_task(approval.world.bus.publish([packet]))
-    await asyncio.sleep(0)
-    await approval.world.bus.drain()
-    phone: Phone = await approval.phone()
-    approval.world.clock.advance(1)
-    assert await delivery == {packet.id}
-    assert await phone.listed() == [asked.id]
-
-
-BROKEN = {
-    "digest that is none": {"expected_digest": "AAAA"},
-    "digest that is no base64url": {"expected_digest": "!"},
-    "context that is not canonical": {"context": "{ }"},
-    "context with a code": {"context": '{"code":"1"}'},
-    "QR without a handle": {"method": "qr"},
-    "push with a handle": {"handle_digest": "x"},
-    "challenge that is no id": {"challenge": "a.b"},
-    "challenge that is an operator": {"challenge": "$where"},
-    "account with a slash": {"account": "ada/x"},
-}
-
-
-@pytest.mark.parametrize("fields", BROKEN.values(), ids=BROKEN)
-async def test_broken_request_is_a_dead_letter(approval: Approval, fields: dict[str, str]) -> None:
-    await approval.phone()
-    asked = await approval.ask(deliver=False)
-    await approval.world.say("wsfed", asked.command.model_copy(update=fields))
-    (dead,) = approval.world.bus.dead_letters
-    assert dead.reason.startswith("rejected")
-
-
-async def test_forged_request_is_a_dead_letter(approval: Approval) -> None:
-    await approval.phone()
-    asked = await approval.ask(deliver=False)
-    packet = approval.world.signer("wsfed").packet(asked.command, tenant="contoso")
-    forged = type(packet)(packet.id, packet.type, packet.body.replace(b"ada", b"eve"), packet.signature)
-    await approval.world.bus.publish([forged])
-    (dead,) = approval.world.bus.dead_letters
-    assert "signature" in dead.reason
