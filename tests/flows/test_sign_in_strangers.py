@@ -1,0 +1,166 @@
+"""docs/flows/sign-in.md: whoever knows only a name learns nothing about the account, and locks nobody out.
+
+Words are compared letter by letter, time by the store operations that a step costs.
+"""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from deploy.local.browser import Page
+from services.admin import handlers as admin
+from tests.flows.support import TENANT, Flow, normal
+
+
+async def _invited(flow: Flow) -> str:
+    return (await flow.person("invited@contoso.example")).upn
+
+
+async def _active(flow: Flow) -> str:
+    upn = (await flow.person("active@contoso.example")).upn
+    await flow.phone(upn)
+    return upn
+
+
+async def _suspended(flow: Flow) -> str:
+    upn = await _active(flow)
+    await admin.suspend(flow.admin, TENANT, upn)
+    await flow.world.settle()
+    return upn
+
+
+async def _removed(flow: Flow) -> str:
+    upn = await _active(flow)
+    await admin.remove(flow.admin, TENANT, upn)
+    await flow.world.settle()
+    return upn
+
+
+async def _unknown(flow: Flow) -> str:
+    return "nobody@contoso.example"
+
+
+async def _of_another_tenant(flow: Flow) -> str:
+    await flow.tenant("fabrikam", "fabrikam.example")
+    await flow.person("carl@fabrikam.example", "fabrikam")
+    return "carl@fabrikam.example"
+
+
+KINDS = {
+    "invited": _invited,
+    "suspended": _suspended,
+    "removed": _removed,
+    "unknown": _unknown,
+    "another tenant's": _of_another_tenant,
+}
+
+
+class OfRequests(list[tuple[str, str]]):
+    """Store operations without those that a message from the bus causes: no answer waits for these."""
+
+    def append(self, operation: tuple[str, str]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if not task.get_name().startswith("deliver ") and operation[1] != "pull_outbox":
+            super().append(operation)
+
+
+async def walk(flow: Flow, upn: str, method: str) -> tuple[list[str], list[Counter[tuple[str, str]]]]:
+    """All that a stranger can see and measure: words of every page, store operations of every step."""
+    words, costs = [], []
+    database = flow.world.databases["wsfed"]
+
+    def note(page: Page) -> None:
+        costs.append(Counter(database.operations))
+        words.append(f"{page.status} {normal(page)}".replace("carl@fabrikam.example", "NAME"))
+        database.operations = OfRequests()
+
+    sign_in = await flow.begin(upn)
+    database.operations = OfRequests()
+    note(await sign_in.page())
+    note(await sign_in.post(method))
+    note(await sign_in.browser.get(f"{sign_in.url}/state"))
+    note(await sign_in.page())
+    note(await sign_in.token())
+    flow.world.clock.advance(60)
+    note(await sign_in.page())
+    flow.world.clock.advance(60)
+    note(await sign_in.page())
+    note(await sign_in.post(method))
+    note(await sign_in.post("account", username=upn))
+    return words, costs
+
+
+@pytest.mark.parametrize("method", ["push", "qr"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_page_and_no_cost_tells_accounts_apart(flow: Flow, kind: str, method: str) -> None:
+    colleague = (await flow.person("known@contoso.example")).upn
+    await flow.phone(colleague)
+    known = await walk(flow, colleague, method)
+    other = await walk(flow, await KINDS[kind](flow), method)
+    for step, (expected, got) in enumerate(zip(known[0], other[0], strict=True)):
+        assert got == expected, f"words of step {step}"
+    assert other[1] == known[1]
+
+
+@pytest.mark.parametrize("kind", ["suspended", "removed", "unknown", "another tenant's"])
+async def test_nothing_is_sent_for_an_account_that_may_not_sign_in(flow: Flow, kind: str) -> None:
+    upn = await KINDS[kind](flow)
+    before = {d["_id"]: len(d["challenges"]) for d in flow.world.documents("approval", "accounts")}
+    sign_in = await flow.begin(upn)
+    await sign_in.push()
+    await sign_in.qr()
+    after = {d["_id"]: len(d["challenges"]) for d in flow.world.documents("approval", "accounts")}
+    assert after == before
+    assert not sign_in.stored.get("outbox")
+    assert "wresult" not in (await sign_in.token()).text
+
+
+async def test_superseded_and_limited_are_never_shown_to_unknown_browsers(flow: Flow) -> None:
+    """They happen to existing accounts only: seven strangers ask for Ada, all see the same silence."""
+    await flow.phone()
+    crowd = [await flow.begin() for _ in range(7)]
+    for each in crowd:
+        await each.push()
+    states = [await each.state() for each in crowd]
+    assert states == ["push_waiting"] * 7
+    nobodys = await flow.begin("nobody@contoso.example")
+    await nobodys.push()
+    expected = normal(await nobodys.page())
+    assert {normal(await each.page()) for each in crowd} == {expected}
+    flow.world.clock.advance(120)
+    assert {await each.state() for each in (*crowd, nobodys)} == {"expired"}
+
+
+async def test_strangers_cannot_hide_the_persons_own_request_by_qr_code(flow: Flow) -> None:
+    """A flood of pushes takes no place from the QR code: nobody can lock anybody out."""
+    phone = await flow.phone()
+    for _ in range(5):
+        await (await flow.begin()).push()
+    mine = await flow.begin()
+    code = await mine.qr()
+    request = await phone.scan(f"{flow.origin}/key/#q={mine.stored['challenge']['handle']}")
+    await phone.approve(code, request)
+    await mine.take()
+
+
+async def test_one_transaction_sends_twelve_requests_at_most(flow: Flow) -> None:
+    sign_in = await flow.begin()
+    for _ in range(12):
+        await sign_in.push()
+    page = await sign_in.post("push")
+    assert page.status in (410, 429)
+    assert "Start again" in page.words()
+    assert sign_in.stored["challenges"] == 12
+
+
+async def test_get_never_starts_a_push(flow: Flow) -> None:
+    """Mail scanners and prefetching browsers follow links."""
+    phone = await flow.phone()
+    sign_in = await flow.begin()
+    for action in ("push", "qr", "token", "account"):
+        page = await sign_in.browser.get(f"{sign_in.url}/{action}")
+        assert page.status == 405
+    assert await phone.list() == []
+    assert sign_in.stored["state"] == "started"
