@@ -6,6 +6,7 @@ from services.admin import consumers
 from services.admin.config import AdminSettings
 from services.admin.handlers import Admin
 from services.admin.store import StoredAccounts, StoredInvitations, StoredTenants
+from shared.crypto.sealed_box import load_sealer
 from shared.projection import StateOwner, StateStream
 from shared.run import Platform, Service
 from shared.store.outbox import Relay
@@ -40,6 +41,7 @@ def wire(platform: Platform, settings: AdminSettings | None = None) -> Wired:
         ids=platform.ids,
         settings=settings or AdminSettings(),
         origin=platform.settings.origin,
+        letterbox=load_sealer(platform.settings.keys, "notify"),
     )
     owner = StateOwner(
         stream,

@@ -1,5 +1,7 @@
 """admin's own settings, `BLOK365_ADMIN_*`."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,3 +15,5 @@ class AdminSettings(BaseSettings):
     """Hours that the first invitation of an account is good for; 24 at most."""
     rebinding_minutes: int = Field(default=10, ge=1, le=60)
     """Minutes that an invitation is good for when the account was active before (a lost phone)."""
+    mail_language: Literal["en", "fr"] = "en"
+    """Language of the mails to people."""

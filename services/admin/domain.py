@@ -20,6 +20,7 @@ from shared.contracts.admin import (
     Policy,
     TenantConfigured,
 )
+from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, Language
 from shared.errors import BadInput, Conflict
 from shared.ids import unb64u
 
@@ -171,6 +172,37 @@ def step(account: Account, what: Step) -> Account:
 def immutable_id(account: AccountId) -> str:
     """Hexadecimal of the account id's 16 octets: no `$`, no `_`, the same in whatever case it comes back."""
     return unb64u(account).hex()
+
+
+def invitation_letter(
+    tenant: Tenant, account: Account, invitation: Invitation, link: str, language: Language
+) -> InvitationLetter:
+    """What is mailed with an invitation. It holds the link's secret: seal it at once."""
+    return InvitationLetter(
+        to=account.email,
+        name=account.display_name,
+        language=language,
+        organisation=tenant.name,
+        upn=account.upn,
+        link=link,
+        expires_at=invitation.expires_at,
+        another_phone=account.enrolled,
+    )
+
+
+def device_letter(
+    tenant: Tenant, account: Account, device: str, added_at: datetime, language: Language
+) -> DeviceAddedLetter:
+    """What is mailed when a phone was added. `device`: its name, as approval tells it, so anything at all."""
+    return DeviceAddedLetter(
+        to=account.email,
+        name=account.display_name,
+        language=language,
+        organisation=tenant.name,
+        upn=account.upn,
+        device="".join(c for c in device if c.isprintable())[:MAX_NAME].strip() or "?",
+        added_at=added_at,
+    )
 
 
 def check_slug(slug: str) -> str:

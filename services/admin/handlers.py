@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.admin import domain
 from services.admin.config import AdminSettings
@@ -13,8 +13,10 @@ from shared.clock import Clock
 from shared.contracts.admin import AccountStatus, Application, Domain, Policy
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, Packet, PacketSigner, Received
+from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, SendMail, mail_place
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.crypto.keys import key_from_seed, raw_public
+from shared.crypto.sealed_box import Sealer
 from shared.errors import BadInput, Conflict, NotFound
 from shared.ids import Ids, b64u, new_id, unb64u
 
@@ -22,6 +24,8 @@ TRIES = 8
 """How often a step is taken again because somebody else changed the same document."""
 MAX_PAGE = 200
 BATCH = 500
+NOTICE_GOOD_FOR = timedelta(days=1)
+"""How long it is tried to tell a person of a new phone."""
 INVITABLE = (AccountStatus.INVITED, AccountStatus.ACTIVE)
 
 
@@ -37,6 +41,8 @@ class Admin:
     ids: Ids
     settings: AdminSettings
     origin: str
+    letterbox: Sealer
+    """Seals for notify."""
 
     def tenant_packet(self, tenant: Tenant) -> Packet:
         """`admin.tenant.configured.v1`"""
@@ -49,6 +55,24 @@ class Admin:
     def invitation_packet(self, invitation: Invitation, cause: Envelope | None = None) -> Packet:
         """`admin.invitation.changed.v1`"""
         return self.signer.packet(invitation.event(), tenant=invitation.tenant, cause=cause)
+
+    def mail_packet(
+        self,
+        letter: InvitationLetter | DeviceAddedLetter,
+        invitation: Invitation,
+        expires_at: datetime,
+        cause: Envelope | None = None,
+    ) -> Packet:
+        """`notify.mail.send.v1`: the letter sealed for notify. One invitation has one mail of each kind."""
+        delivery = f"{invitation.id}.{letter.kind}"
+        place = mail_place(invitation.tenant, delivery)
+        command = SendMail(
+            delivery=delivery,
+            kind=letter.kind,
+            expires_at=expires_at,
+            sealed=self.letterbox.seal(letter.model_dump_json().encode(), place),
+        )
+        return self.signer.packet(command, tenant=invitation.tenant, cause=cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,12 +352,14 @@ async def _step(admin: Admin, slug: str, name: str, what: Step) -> Account:
 # Invitations
 
 
-async def invite(admin: Admin, slug: str, name: str) -> InvitationLink:
+async def invite(admin: Admin, slug: str, name: str, *, send_mail: bool = True) -> InvitationLink:
     """A new invitation link, the only time that its secret is seen; the one before is withdrawn.
 
+    It is mailed to the person in the same step, unless the caller hands it over in another way.
     24 hours for somebody who never enrolled, 10 minutes (by setting) for a new phone of somebody who did.
     Raises NotFound, Conflict (suspended or removed; two at the same time).
     """
+    tenant = await show_tenant(admin, slug)
     account = await show_account(admin, slug, name)
     if account.status not in INVITABLE:
         raise Conflict(
@@ -354,10 +380,15 @@ async def invite(admin: Admin, slug: str, name: str) -> InvitationLink:
         issued_at=now,
         expires_at=now + lifetime,
     )
+    url = f"{admin.origin}/key/#i={invitation.id}.{b64u(seed)}"
+    letter = domain.invitation_letter(tenant, account, invitation, url, admin.settings.mail_language)
     for _ in range(TRIES):
         await _withdraw_open(admin, account)
-        if await admin.invitations.add(invitation, admin.invitation_packet(invitation)):
-            return InvitationLink(invitation, f"{admin.origin}/key/#i={invitation.id}.{b64u(seed)}")
+        packets = [admin.invitation_packet(invitation)]
+        if send_mail:
+            packets.append(admin.mail_packet(letter, invitation, invitation.expires_at))
+        if await admin.invitations.add(invitation, *packets):
+            return InvitationLink(invitation, url)
     raise Conflict(f"{account.upn} is being invited by others.", remedy="Try again in a moment.")
 
 
@@ -390,7 +421,8 @@ async def device_enrolled(admin: Admin, received: Received[DeviceChanged]) -> No
         if invitation.status != "open":
             raise Reject(f"the invitation is {invitation.status}: it vouches for one device, the first")
         spent = invitation.used_by(device.device)
-        if await admin.invitations.replace(spent, admin.invitation_packet(spent, cause)):
+        notice = await _notice(admin, spent, device, cause)
+        if await admin.invitations.replace(spent, admin.invitation_packet(spent, cause), *notice):
             break
         again = await admin.invitations.get(received.tenant, device.endorsement.by)
         assert again is not None, "invitations are never deleted"
@@ -399,6 +431,20 @@ async def device_enrolled(admin: Admin, received: Received[DeviceChanged]) -> No
         raise Retry("the invitation is being changed")
     if device.status == "active":
         await _activate(admin, received.tenant, device.account, cause)
+
+
+async def _notice(
+    admin: Admin, spent: Invitation, device: DeviceChanged, cause: Envelope
+) -> Sequence[Packet]:
+    """The mail that tells the person, by another channel than the phone, that a phone was added."""
+    account = await admin.accounts.get(spent.tenant, spent.account)
+    tenant = await admin.tenants.get(spent.tenant)
+    if account is None or tenant is None or account.status is AccountStatus.REMOVED:
+        return ()
+    letter = domain.device_letter(
+        tenant, account, device.name, device.enrolled_at, admin.settings.mail_language
+    )
+    return (admin.mail_packet(letter, spent, admin.clock.now() + NOTICE_GOOD_FOR, cause),)
 
 
 async def _activate(admin: Admin, tenant: str, account_id: str, cause: Envelope) -> None:

@@ -60,7 +60,7 @@ class Accounts(Protocol):
 class Invitations(Protocol):
     """Invitations of a tenant's accounts."""
 
-    async def add(self, invitation: Invitation, packet: Packet) -> bool:
+    async def add(self, invitation: Invitation, *packets: Packet) -> bool:
         """Keep a new one. False when the account has an open one already."""
         ...
 
@@ -70,6 +70,6 @@ class Invitations(Protocol):
         """The account's open invitation, expired or not."""
         ...
 
-    async def replace(self, invitation: Invitation, packet: Packet) -> bool:
+    async def replace(self, invitation: Invitation, *packets: Packet) -> bool:
         """Write the successor of version `invitation.version - 1`; False when that is no longer the version."""
         ...

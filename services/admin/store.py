@@ -118,9 +118,9 @@ class StoredInvitations:
             outbox=True,
         )
 
-    async def add(self, invitation: Invitation, packet: Packet) -> bool:
+    async def add(self, invitation: Invitation, *packets: Packet) -> bool:
         document = {"_id": invitation.id, **_invitation_fields(invitation)}
-        return await self._invitations.insert(document, outbox=[packet])
+        return await self._invitations.insert(document, outbox=packets)
 
     async def get(self, tenant: str, invitation: str) -> Invitation | None:
         found = await self._invitations.find_one({"_id": invitation, "tenant": tenant})
@@ -130,10 +130,10 @@ class StoredInvitations:
         found = await self._invitations.find_one({"tenant": tenant, "account": account, "status": "open"})
         return None if found is None else _invitation(found)
 
-    async def replace(self, invitation: Invitation, packet: Packet) -> bool:
+    async def replace(self, invitation: Invitation, *packets: Packet) -> bool:
         where = {"_id": invitation.id, "tenant": invitation.tenant, "version": invitation.version - 1}
         change = {"$set": _invitation_fields(invitation)}
-        return await self._invitations.update(where, change, outbox=[packet]) is not None
+        return await self._invitations.update(where, change, outbox=packets) is not None
 
     async def state(self, after: str, limit: int) -> Sequence[Row]:
         """All invitations, used ones too: devices' chains begin there. For followers."""
