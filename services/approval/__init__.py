@@ -16,7 +16,10 @@ that also holds the messages it sends (`handlers/steps.py`).
 | POST /key/api/challenges/{id}/approve | `{context, credential}`; the assertion is the authentication |
 | POST /key/api/challenges/{id}/deny, /not-me | session: `{}` |
 | GET /key/api/devices, DELETE /key/api/devices/{id} | session: the person's own phones |
+| GET /key/api/push-key | `{key}` to subscribe to notifications with |
+| POST, DELETE /key/api/push-subscription | session: this phone's PushSubscription, kept sealed for notify |
 
-Queue `approval`: OpenChallenge from wsfed; TenantConfigured, AccountChanged, InvitationChanged from admin.
-Sends ChallengeAccepted, ChallengeEnded, DeviceChanged.
+Queue `approval`: OpenChallenge from wsfed; TenantConfigured, AccountChanged, InvitationChanged from admin;
+SubscriptionGone from notify.
+Sends ChallengeAccepted, ChallengeEnded, DeviceChanged, SendPush.
 """

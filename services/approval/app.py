@@ -13,6 +13,8 @@ from services.approval.handlers.challenges import SWEEP_BATCH, end_overdue
 from services.approval.ports import Limits, Parts
 from services.approval.routes import Web
 from services.approval.store import AccountStore, CeremonyStore, SessionStore, TenantStore
+from shared.crypto.sealed_box import load_sealer
+from shared.crypto.vapid import load_vapid_public
 from shared.projection import StateOwner, StateStream
 from shared.run import Platform, Service, readiness
 from shared.store.outbox import Relay
@@ -42,6 +44,8 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Servi
         ids=platform.ids,
         signer=signer,
         rp=RelyingParty(shared.rp_id, (shared.origin, *settings.phone_origins)),
+        letterbox=load_sealer(shared.keys, "notify"),
+        push_key=load_vapid_public(shared.keys),
         limits=Limits(
             session=timedelta(hours=settings.session_hours),
             session_idle=timedelta(minutes=settings.session_idle_minutes),

@@ -2,11 +2,12 @@
 
 from functools import partial
 
-from services.approval.handlers import challenges, projections
+from services.approval.handlers import challenges, notifications, projections
 from services.approval.ports import Parts
 from shared.bus.port import Handlers
 from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import OpenChallenge
+from shared.contracts.notify import SubscriptionGone
 
 
 def consumers(parts: Parts) -> Handlers:
@@ -16,4 +17,5 @@ def consumers(parts: Parts) -> Handlers:
         AccountChanged: partial(projections.account_changed, parts),
         InvitationChanged: partial(projections.invitation_changed, parts),
         OpenChallenge: partial(challenges.open_challenge, parts),
+        SubscriptionGone: partial(notifications.subscription_gone, parts),
     }

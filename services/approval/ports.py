@@ -12,6 +12,7 @@ from services.approval.domain.ceremony import RelyingParty
 from services.approval.domain.enrolment import Tenant
 from shared.clock import Clock
 from shared.contracts.envelope import Packet, PacketSigner
+from shared.crypto.sealed_box import Sealer
 from shared.ids import Ids
 
 
@@ -123,6 +124,10 @@ class Parts:
     ids: Ids
     signer: PacketSigner
     rp: RelyingParty
+    letterbox: Sealer
+    """Seals for notify."""
+    push_key: str
+    """notify's VAPID public key, base64url: what phones subscribe with."""
     limits: Limits = Limits()
     turns: "WeakValueDictionary[str, asyncio.Lock]" = field(default_factory=WeakValueDictionary)
     """Who writes to an account now, within this process."""

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from services.approval.domain.account import Device, State
 from services.approval.domain.ceremony import ALGORITHMS
-from services.approval.handlers import challenges, enrolling, sessions
+from services.approval.handlers import challenges, enrolling, notifications, sessions
 from services.approval.handlers.challenges import Request
 from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Parts
@@ -23,6 +23,7 @@ from shared.web.cookies import HostCookie, check_same_origin
 from shared.web.frame import Pages
 from shared.web.headers import Csp
 from shared.web.inputs import read_json
+from shared.web.language import choose
 
 SESSION_COOKIE = HostCookie("blok365-key")
 MAX_TEXT = 16 * 1024
@@ -77,6 +78,9 @@ class Web:
             web.post(f"{api}/challenges/{{id}}/not-me", self.not_me),
             web.get(f"{api}/devices", self.list_devices),
             web.delete(f"{api}/devices/{{id}}", self.remove_device),
+            web.get(f"{api}/push-key", self.push_key),
+            web.post(f"{api}/push-subscription", self.subscribe),
+            web.delete(f"{api}/push-subscription", self.unsubscribe),
         ]
 
     async def page(self, request: web.Request) -> web.Response:
@@ -216,6 +220,25 @@ class Web:
         check_same_origin(request, self._origin)
         who = await self._who(request)
         await sessions.remove_device(self._parts, who, request.match_info["id"])
+        return web.Response(status=204)
+
+    # notifications
+
+    async def push_key(self, _: web.Request) -> web.Response:
+        """`applicationServerKey` to subscribe with; public."""
+        return web.json_response({"key": self._parts.push_key})
+
+    async def subscribe(self, request: web.Request) -> web.Response:
+        """`PushSubscription.toJSON()` of this phone's browser, in place of an older one."""
+        body = await self._body(request)
+        who = await self._who(request)
+        made = await notifications.subscribe(self._parts, who, body, choose(request))
+        return web.json_response({"subscription": made.id}, status=201)
+
+    async def unsubscribe(self, request: web.Request) -> web.Response:
+        """No more notifications to this phone."""
+        check_same_origin(request, self._origin)
+        await notifications.unsubscribe(self._parts, await self._who(request))
         return web.Response(status=204)
 
     # common to all

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, TypeVar
 
-from services.approval.domain.account import Account, Challenge, Device, Invitation, State
+from services.approval.domain.account import Account, Challenge, Device, Invitation, State, Subscription
 from services.approval.domain.challenges import next_deadline
 from services.approval.domain.enrolment import Tenant
 from services.approval.ports import Ceremony, Session, Stored
@@ -20,7 +20,7 @@ from shared.contracts.envelope import Packet
 from shared.projection import Row
 from shared.store.port import Collection, Database, Document, Filter, Index
 
-_MAPS = ("devices", "invitations", "challenges")
+_MAPS = ("devices", "invitations", "challenges", "subscriptions")
 _DAY = 24 * 3600
 
 T = TypeVar("T")
@@ -118,6 +118,7 @@ def _stored(document: Document) -> Stored:
         "challenges": {
             k: _typed(Challenge, {**d, "state": State(d["state"])}) for k, d in document["challenges"].items()
         },
+        "subscriptions": {k: _typed(Subscription, d) for k, d in document.get("subscriptions", {}).items()},
         "status": None if document["status"] is None else AccountStatus(document["status"]),
         "pushes_known": tuple(document["pushes_known"]),
         "pushes_unknown": tuple(document["pushes_unknown"]),

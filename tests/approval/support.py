@@ -35,6 +35,8 @@ from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, DeviceC
 from shared.contracts.envelope import Received
 from shared.crypto.enrolment import NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed, raw_public
+from shared.crypto.sealed_box import load_sealer
+from shared.crypto.vapid import load_vapid_public
 from shared.ids import b64u, new_id, new_secret, unb64u
 from tests.world import World, make_world
 
@@ -303,4 +305,6 @@ def replica(world: World) -> Parts:
         ids=world.ids,
         signer=world.platform.signer("approval"),
         rp=RelyingParty("localhost", (ORIGIN, "android:apk-key-hash:blokkey")),
+        letterbox=load_sealer(world.platform.settings.keys, "notify"),
+        push_key=load_vapid_public(world.platform.settings.keys),
     )

@@ -110,6 +110,17 @@ class Invitation:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscription:
+    """Where a phone wants to be told of requests. We cannot read it: only notify can."""
+
+    id: str
+    """A new one each time, so that news of an old one's end do not end it."""
+    sealed: str
+    """`shared.contracts.notify.PushSubscription`, sealed for notify."""
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Everything that one person's approvals depend on.
 
@@ -125,6 +136,8 @@ class Account:
     devices: Mapping[str, Device] = field(default_factory=dict)
     invitations: Mapping[str, Invitation] = field(default_factory=dict)
     challenges: Mapping[str, Challenge] = field(default_factory=dict)
+    subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
+    """By device: each phone has one at most."""
     pushes_known: tuple[datetime, ...] = ()
     """When notifications were asked for by known browsers since the last success, at most a day back."""
     pushes_unknown: tuple[datetime, ...] = ()

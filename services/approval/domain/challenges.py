@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from services.approval.domain.account import Account, Challenge, Said, State, Step, active_device
 from services.approval.domain.ceremony import VerifiedAnswer, check_sign_count
+from services.approval.domain.notifications import pushes
 from shared.contracts.approval import ChallengeAccepted, ChallengeEnded
 from shared.errors import Conflict, Forbidden, Gone, NotFound
 
@@ -58,10 +59,12 @@ def _count_push(account: Account, challenge: Challenge, now: datetime) -> Step:
     quiet = spent or frozen
     if not quiet:
         asked = (*asked, now)
-    account = account.with_challenge(replace(challenge, quiet=quiet))
+    challenge = replace(challenge, quiet=quiet)
+    account = account.with_challenge(challenge)
+    said = pushes(account, challenge, now)
     if challenge.browser_known:
-        return Step(replace(account, pushes_known=asked))
-    return Step(replace(account, pushes_unknown=asked))
+        return Step(replace(account, pushes_known=asked), said)
+    return Step(replace(account, pushes_unknown=asked), said)
 
 
 def approve(

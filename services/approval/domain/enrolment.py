@@ -8,6 +8,7 @@ from datetime import datetime
 
 from services.approval.domain.account import Account, Device, Invitation, Said, Step, active_device
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
+from services.approval.domain.notifications import without
 from shared.contracts.admin import AccountChanged, InvitationChanged
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.errors import Forbidden, Gone, NotFound
@@ -144,7 +145,8 @@ def remove_device(account: Account, device_id: str) -> Step:
     if device is None or not device.active:
         raise NotFound("There is no such phone.", remedy="Look at your list again.")
     removed = replace(device, active=False, version=device.version + 1)
-    return Step(account.with_device(removed), (Said(removed.changed(account.id)),))
+    account = without(account.with_device(removed), device_id)
+    return Step(account, (Said(removed.changed(account.id)),))
 
 
 def _octets(text: str) -> bytes:
