@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import operate, people, tenants
+from deploy.cli import operate, people, signing, tenants
 from deploy.cli.session import Options
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(tenants.tenants, name="tenant")
 app.add_typer(tenants.applications, name="app")
 app.add_typer(tenants.domains, name="domain")
 app.add_typer(people.people, name="person")
+app.add_typer(signing.signing, name="signing")
 app.command("migrate")(operate.migrate)
 app.command("keys")(operate.keys)
 app.command("seed")(operate.seed)

@@ -1,5 +1,6 @@
 """wsfed, wired. The only place that knows all its parts; every one can be replaced."""
 
+from dataclasses import dataclass
 from functools import partial
 
 from aiohttp import web
@@ -29,8 +30,21 @@ from shared.web.server import Ready, WebSettings, make_app, networks
 NAME = "wsfed"
 
 
+@dataclass(frozen=True)
+class Wired:
+    """The service, and what its handlers take: for the command line, which calls them itself."""
+
+    service: Service
+    wsfed: WsFed
+
+
 def build(platform: Platform, settings: WsFedSettings | None = None) -> Service:
     """The service, not yet running."""
+    return wire(platform, settings).service
+
+
+def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
+    """Everything that wsfed is made of."""
     settings = settings or WsFedSettings()
     relay = Relay(platform.bus, platform.clock)
     database = platform.open_database(NAME, relay)
@@ -55,7 +69,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Service:
         rp_id=shared.rp_id,
         expected_origins=frozenset({shared.origin, *settings.phone_origins}),
     )
-    return Service(
+    service = Service(
         name=NAME,
         database=database,
         relay=relay,
@@ -67,6 +81,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Service:
         on_start=[waker.start],
         on_stop=[issuances.flush],
     )
+    return Wired(service, wsfed)
 
 
 def _web(

@@ -1,0 +1,89 @@
+"""`blok365 signing`: roll-over of a tenant's token-signing key (docs/flows/key-roll-over.md)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from deploy.cli.session import Options, open_platform, told
+from services.wsfed import handlers
+from services.wsfed.app import wire
+from services.wsfed.domain.keys import certificate_base64, certificate_validity, thumbprint
+from services.wsfed.handlers import WsFed
+from services.wsfed.ports import KeyRing
+
+signing = typer.Typer(no_args_is_help=True, help="A tenant's token-signing key, and what Entra must be told.")
+
+Tenant = Annotated[str, typer.Argument(help="The tenant's slug.")]
+AtOnce = Annotated[bool, typer.Option("--at-once", help="Entra has the next certificate already.")]
+Sure = Annotated[
+    bool, typer.Option("--yes", help="I know that nobody signs in until Entra has the new keys.")
+]
+
+
+@signing.command()
+def show(context: typer.Context, tenant: Tenant) -> None:
+    """The certificates: which signs, which will, which did."""
+    _run(context, lambda wsfed: handlers.show_keys(wsfed, tenant), "")
+
+
+@signing.command("next")
+def next_(context: typer.Context, tenant: Tenant) -> None:
+    """Step 1: make the next key and publish its certificate."""
+    _run(
+        context,
+        lambda wsfed: handlers.next_key(wsfed, tenant),
+        "Now set nextSigningCertificate in Entra to the next one, and wait 24 hours.",
+    )
+
+
+@signing.command()
+def switch(context: typer.Context, tenant: Tenant, at_once: AtOnce = False) -> None:
+    """Step 2: sign with the next key."""
+    _run(
+        context,
+        lambda wsfed: handlers.switch_key(wsfed, tenant, at_once=at_once),
+        "Every replica signs with it within 10 seconds. Now set signingCertificate in Entra to the current one "
+        "and nextSigningCertificate to nothing; then promote.",
+    )
+
+
+@signing.command()
+def promote(context: typer.Context, tenant: Tenant) -> None:
+    """Step 3: destroy the previous key."""
+    _run(context, lambda wsfed: handlers.promote_key(wsfed, tenant), "The roll-over is finished.")
+
+
+@signing.command()
+def emergency(context: typer.Context, tenant: Tenant, yes: Sure = False) -> None:
+    """After a compromise: destroy all keys and make two."""
+    if not yes and not typer.confirm(f"Nobody of {tenant} can sign in until Entra has two new keys. Go on?"):
+        raise typer.Exit(1)
+    _run(
+        context,
+        lambda wsfed: handlers.emergency_keys(wsfed, tenant),
+        "At once: set signingCertificate (current) and nextSigningCertificate (next) in Entra. Entra remembers the "
+        "stolen key as the one before: so afterwards switch --at-once, set signingCertificate, promote.",
+    )
+
+
+def _run(context: typer.Context, step: Callable[[WsFed], Awaitable[KeyRing]], then: str) -> None:
+    options: Options = context.obj
+
+    async def run() -> KeyRing:
+        wired = wire(open_platform(options.settings()))
+        try:
+            await wired.service.database.check()
+            return await step(wired.wsfed)
+        finally:
+            await wired.service.database.close()
+
+    ring = told(options, lambda: asyncio.run(run()))
+    for name, certificate in (("current", ring.current), ("next", ring.next), ("previous", ring.previous)):
+        if certificate is not None:
+            _, until = certificate_validity(certificate)
+            typer.echo(f"{name}: SHA-256 {thumbprint(certificate)}, valid until {until:%Y-%m-%d}")
+            typer.echo(f"  {certificate_base64(certificate)}")
+    if then:
+        typer.echo(then)
