@@ -16,6 +16,9 @@ from shared.contracts.admin import AccountStatus
 
 people = typer.Typer(no_args_is_help=True, help="People of a tenant, and their invitations.")
 
+ShowLink = Annotated[
+    bool, typer.Option("--show-link", help="Print the link here, once, and mail nothing.", show_default=False)
+]
 Who = Annotated[str, typer.Argument(help="User name (or account id).")]
 
 
@@ -28,32 +31,37 @@ def add(
     last: Annotated[str, typer.Option(help="Last name.")],
     email: Annotated[str, typer.Option(help="Where the registration goes; may be a private address.")],
     display: Annotated[str, typer.Option(help="Display name; first and last name unless given.")] = "",
-    invite: Annotated[bool, typer.Option(help="Make an invitation link at once.")] = True,
+    invite: Annotated[bool, typer.Option(help="Invite the person at once.")] = True,
+    show_link: ShowLink = False,
     json: Json = False,
 ) -> None:
-    """Make an account, and print its invitation link (the only time that it is seen)."""
+    """Make an account, and mail its invitation (or print the link, the only time that it is seen)."""
 
     async def work(admin: Admin) -> tuple[Account, InvitationLink | None]:
         account = await handlers.create_account(admin, tenant, NewAccount(upn, first, last, email, display))
-        return account, (await handlers.invite(admin, tenant, account.id)) if invite else None
+        if not invite:
+            return account, None
+        return account, await handlers.invite(admin, tenant, account.id, send_mail=not show_link)
 
     account, link = with_admin(context.obj, work)
     if json:
-        output.as_json(_plain(account) | (_plain_link(link) if link else {}))
+        output.as_json(_plain(account) | (_plain_link(link, show_link) if link else {}))
         return
     output.line(f"{account.upn} is {account.status.value}.")
     if link:
-        _print_link(link)
+        _print_link(link, show_link)
 
 
 @people.command("invite")
-def invite(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
-    """Make a new invitation link and withdraw the one before. It is printed once and kept nowhere."""
-    link = with_admin(context.obj, lambda admin: handlers.invite(admin, tenant, who))
+def invite(
+    context: typer.Context, who: Who, tenant: InTenant, show_link: ShowLink = False, json: Json = False
+) -> None:
+    """Mail a new invitation and withdraw the one before. Its link is kept nowhere."""
+    link = with_admin(context.obj, lambda admin: handlers.invite(admin, tenant, who, send_mail=not show_link))
     if json:
-        output.as_json(_plain_link(link))
+        output.as_json(_plain_link(link, show_link))
     else:
-        _print_link(link)
+        _print_link(link, show_link)
 
 
 @people.command("list")
@@ -120,7 +128,12 @@ def _print_status(account: Account) -> None:
     output.line(f"{account.upn} is {account.status.value}.")
 
 
-def _print_link(link: InvitationLink) -> None:
+def _print_link(link: InvitationLink, shown: bool) -> None:
+    if not shown:
+        output.line(
+            f"The invitation is on its way by mail, good until {iso_millis(link.invitation.expires_at)}."
+        )
+        return
     if output.is_terminal():
         output.line(f"Good until {iso_millis(link.invitation.expires_at)}, once, shown only now:")
     output.line(link.url)
@@ -134,5 +147,6 @@ def _plain(account: Account) -> dict[str, Any]:
     }
 
 
-def _plain_link(link: InvitationLink) -> dict[str, Any]:
-    return {"link": link.url, "expires_at": iso_millis(link.invitation.expires_at)}
+def _plain_link(link: InvitationLink, shown: bool) -> dict[str, Any]:
+    how = {"link": link.url} if shown else {"mailed": True}
+    return how | {"expires_at": iso_millis(link.invitation.expires_at)}

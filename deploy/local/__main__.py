@@ -12,7 +12,7 @@ import uvloop
 from deploy.local import tenant
 from deploy.local.parts import PartFailed, PartMissing, mongod
 from deploy.local.platform import make_keys
-from deploy.local.settings import local_settings
+from deploy.local.settings import local_settings, notify_settings
 from deploy.local.stage import Stage, one_process
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus
@@ -64,6 +64,7 @@ async def _tell(stage: Stage, entra_port: int) -> None:
         link = await admin.invite(stage.admin, tenant.TENANT, tenant.PERSON)
         lines += ["  1. Give Ada a phone (a software phone; the link is her invitation):", ""]
         lines += [f"       {phone} enrol '{link.url}'", ""]
+        lines += [f"     She would get it by mail: {notify_settings(stage.settings).mail_folder}/*.eml", ""]
     else:
         lines += ["  1. Ada has a phone.", ""]
     lines += [

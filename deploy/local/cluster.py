@@ -18,6 +18,7 @@ import aiohttp
 
 from deploy.local.parts.port import free_port
 from deploy.local.router import Router
+from deploy.local.settings import notify_settings
 from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.web.paths import Origins
@@ -32,7 +33,7 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
-DEFAULT_REPLICAS: Mapping[str, int] = {"admin": 1, "approval": 2, "wsfed": 2}
+DEFAULT_REPLICAS: Mapping[str, int] = {"admin": 1, "approval": 2, "wsfed": 2, "notify": 1}
 
 
 @dataclass
@@ -162,6 +163,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "BLOK365_BUS_URL": settings.bus_url,
         "BLOK365_DATABASE_PREFIX": settings.database_prefix,
         "BLOK365_KEYS": str(settings.keys),
+        "BLOK365_NOTIFY_MAIL_FOLDER": str(notify_settings(settings).mail_folder),
         "BLOK365_TRUSTED_PROXIES": json.dumps(["127.0.0.1/32"]),
         "BLOK365_LOG_JSON": "true",
     }

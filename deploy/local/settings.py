@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from services.notify.config import NotifySettings
 from services.wsfed.config import MICROSOFT_REPLY_URLS, WsFedSettings
 from shared.settings import Settings
 
@@ -23,6 +24,14 @@ def local_settings(
     }
     given = {name: value for name, value in values.items() if f"BLOK365_{name.upper()}" not in os.environ}
     return Settings.model_validate({**Settings().model_dump(), **given})
+
+
+def notify_settings(settings: Settings) -> NotifySettings:
+    """From the environment; unless it says otherwise, mails land beside the keys' folder."""
+    given = NotifySettings()
+    if "mail_folder" in given.model_fields_set:
+        return given
+    return given.model_copy(update={"mail_folder": settings.keys.parent / "mail"})
 
 
 def wsfed_settings(entra_port: int) -> WsFedSettings:

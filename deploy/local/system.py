@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from deploy.local.settings import notify_settings
 from services.admin import app as admin_app
 from services.admin.handlers import Admin
 from services.approval import app as approval_app
+from services.notify import app as notify_app
 from services.wsfed import app as wsfed_app
 from services.wsfed.config import WsFedSettings
 from shared.run import Platform, Running, Service
@@ -26,7 +28,12 @@ class System:
 
 def build_all(platform: Platform, wsfed: WsFedSettings) -> dict[str, Service]:
     """Every service, wired, by name."""
-    built = [admin_app.build(platform), approval_app.build(platform), wsfed_app.build(platform, wsfed)]
+    built = [
+        admin_app.build(platform),
+        approval_app.build(platform),
+        wsfed_app.build(platform, wsfed),
+        notify_app.build(platform, notify_settings(platform.settings)),
+    ]
     return {service.name: service for service in built}
 
 

@@ -60,6 +60,7 @@ EVENTS: Mapping[str, frozenset[str]] = {
             "admin.state.paged.v1",
             "admin.stream.advanced.v1",
             "admin.tenant.configured.v1",
+            "notify.subscription.gone.v1",
         }
     ),
     "admin": frozenset(
@@ -188,7 +189,7 @@ class Topology:
 
     def permission(self, service: str) -> Permission:
         """What a service's user may do. Its hint queue has a name that the broker makes and is exclusive."""
-        own = rf"{service}(\.dead|\.retry\.[0-9]+s)?|amq\.gen-.*"
+        own = rf"{service}(\.dead|\.retry\.[0-9.]+s)?|amq\.gen-.*"
         shared = rf"{re.escape(EXCHANGE)}(\.hints)?"
         sends = sorted(t for t, contract in contracts().items() if service in contract.SENDERS)
         return Permission(
