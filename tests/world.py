@@ -1,6 +1,6 @@
 """The services in one process without a socket: memory bus, memory databases, a clock that is moved by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,9 +10,9 @@ from deploy.local.platform import make_keys
 from shared.bus.memory import MemoryBus
 from shared.clock import ManualClock
 from shared.contracts import SERVICES, Message
-from shared.contracts.envelope import PacketSigner
+from shared.contracts.envelope import Packet, PacketSigner
 from shared.contracts.state import advanced_of, paged_of
-from shared.crypto.keys import load_service_key, load_trusted_keys
+from shared.crypto.keys import TrustedKeys, load_service_key, load_trusted_keys
 from shared.ids import SeededIds
 from shared.run import Platform, Service
 from shared.settings import Settings
@@ -26,16 +26,36 @@ NEVER = 10**9
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
+class LossyBus(MemoryBus):
+    """Confirms what `loses` says it shall lose, and delivers it to nobody."""
+
+    def __init__(self, trusted: TrustedKeys, clock: ManualClock) -> None:
+        super().__init__(trusted, clock)
+        self.loses: Callable[[Packet], bool] = lambda packet: False
+        self.sent: list[Packet] = []
+
+    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
+        self.sent += packets
+        lost = frozenset(packet.id for packet in packets if self.loses(packet))
+        return lost | await super().publish([packet for packet in packets if packet.id not in lost])
+
+    def forget(self, service: str) -> None:
+        """Its process is gone."""
+        self._replicas.pop(service)
+
+
 @dataclass
 class World:
     """What the services run on, and handles for a test to look behind them."""
 
     clock: ManualClock
     ids: SeededIds
-    bus: MemoryBus
+    bus: "LossyBus"
     platform: Platform
     databases: dict[str, MemoryDatabase] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
+    kept: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    """Data for the next database that is opened by that service."""
 
     async def start(self, *builds: Callable[[Platform], Service]) -> None:
         """Wire services and let them consume. Background loops are not started: a test takes their steps itself."""
@@ -46,6 +66,20 @@ class World:
                 await step()
             await self.bus.consume(service.name, service.handlers)
         await self.current()
+
+    async def restart(
+        self, build: Callable[[Platform], Service], service: str, *, empty: bool = False
+    ) -> Service:
+        """Kill a service and start it again on its data, or on an empty database."""
+        self.bus.forget(service)
+        if not empty:
+            self.kept[service] = self.databases[service].data
+        built = build(self.platform)
+        self.services[service] = built
+        for step in built.on_start:
+            await step()
+        await self.bus.consume(service, built.handlers)
+        return built
 
     async def current(self) -> None:
         """Let every follower hear of its owners and catch up. For owners that are not here, the world speaks."""
@@ -62,6 +96,21 @@ class World:
             await self.settle()
             await self._answer_for_the_absent()
         await self.settle()
+
+    async def live(self, seconds: float, *, silent: frozenset[str] = frozenset()) -> None:
+        """Let time pass as it does for running services: heartbeats, except of `silent` ones, and their look-outs."""
+        while seconds > 0:
+            step = min(seconds, 10)
+            self.clock.advance(step)
+            seconds -= step
+            for service in list(self.services.values()):
+                if service.owner is not None and service.name not in silent:
+                    await service.owner.beat()
+            await self.settle()
+            for service in list(self.services.values()):
+                if service.follower is not None:
+                    await service.follower.look()
+            await self.settle()
 
     async def _answer_for_the_absent(self) -> None:
         for name in self.services:
@@ -105,14 +154,15 @@ def make_world(folder: Path, seed: str = "world", *, projection_max_age: int = N
     make_keys(settings, ids)
     trusted = load_trusted_keys(settings.keys / "trusted.json")
     assert set(trusted) == set(SERVICES)
-    bus = MemoryBus(trusted, clock)
+    bus = LossyBus(trusted, clock)
     databases: dict[str, MemoryDatabase] = {}
+    kept: dict[str, dict[str, dict[str, Any]]] = {}
 
     def open_database(service: str, relay: Relay) -> Database:
-        databases[service] = MemoryDatabase(clock=clock, listener=relay)
+        databases[service] = MemoryDatabase(clock=clock, listener=relay, data=kept.pop(service, None))
         return databases[service]
 
     platform = Platform(
         clock=clock, ids=ids, bus=bus, trusted=trusted, open_database=open_database, settings=settings
     )
-    return World(clock, ids, bus, platform, databases)
+    return World(clock, ids, bus, platform, databases, kept=kept)

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY = 2.0
 PATIENCE = timedelta(seconds=15)
 """How long a page may take before it is asked for again."""
-RESYNC_EVERY = timedelta(seconds=60)
+RESYNC_EVERY = timedelta(seconds=30)
 """At most so often after gaps; an operator's wish and the first one do not wait."""
 AT_ONCE = 16
 """Items of a page that are handled at the same time: their writes share the disk's flushes."""

@@ -369,9 +369,9 @@ _made_once = cache(create_signing_key)
 
 
 @asynccontextmanager
-async def start_flow(folder: Path) -> AsyncIterator[Flow]:
+async def start_flow(folder: Path, **world_options: Any) -> AsyncIterator[Flow]:
     """contoso with one domain, one application and the invited person Ada."""
-    world = make_world(folder)
+    world = make_world(folder, **world_options)
     wired = admin_app.wire(world.platform)
 
     def with_admin(_: Platform) -> Service:
