@@ -98,9 +98,9 @@ class Inbox:
 
     def handlers(self, service: str, topology: Topology = QUICK) -> Handlers:
         """A table with everything that the service consumes."""
-        return {contracts()[t]: self._handle for t in topology.types_of(service)}
+        return {contracts()[t]: self.handle for t in topology.types_of(service)}
 
-    async def _handle(self, received: Received[Any]) -> None:
+    async def handle(self, received: Received[Any]) -> None:
         self.begun.append(received)
         self._changed.set()
         await self.behaviour(received)

@@ -1,6 +1,7 @@
 """`RabbitBus`: the bus of a system whose services are processes of their own."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -46,6 +47,7 @@ class RabbitBus:
         cls, url: str, *, trusted: TrustedKeys, clock: Clock, topology: Topology = TOPOLOGY
     ) -> Self:
         """A connected bus. `url`: `amqp://user:password@host:port/vhost`. Raises Unavailable when nobody answers."""
+        logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # link.py says the same, once and in our form
         bus = cls(url, trusted=trusted, clock=clock, topology=topology)
         bus._outgoing.link.start()
         try:

@@ -1,5 +1,7 @@
 """Dead letters: look at them, send them again. For people, by `blok365 dead`."""
 
+import asyncio
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ from shared.contracts.envelope import Packet
 from shared.errors import NotFound, Unavailable
 
 TIMEOUT = 10.0
+PUT_BACK_TIMEOUT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class _Dead:
     def __init__(self, url: str, service: str) -> None:
         self._url = url
         self._service = service
+        self._taken: list[AbstractIncomingMessage] = []
 
     async def __aenter__(self) -> "_Dead":
         try:
@@ -64,7 +68,24 @@ class _Dead:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._connection.close()
+        try:
+            await self._put_back()
+        finally:
+            await self._connection.close()
+
+    async def _put_back(self) -> None:
+        """Give back what is left and wait until the broker has: whoever looks next must find it."""
+        left = [message for message in self._taken if not message.processed]
+        for message in left:
+            await message.nack(requeue=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PUT_BACK_TIMEOUT):
+                while left and await self._count() < len(left):  # noqa: ASYNC110 - the broker tells nobody
+                    await asyncio.sleep(0.02)
+
+    async def _count(self) -> int:
+        queue = await self._channel.declare_queue(dead_queue(self._service), passive=True)
+        return queue.declaration_result.message_count or 0
 
     async def take(self, limit: int | None) -> list[AbstractIncomingMessage]:
         """Messages from the front, as many as there are now, at most `limit`."""
@@ -74,13 +95,12 @@ class _Dead:
         except aio_pika.exceptions.ChannelNotFoundEntity:
             raise NotFound(f"{self._service} has no queue of dead letters") from None
         wanted = queue.declaration_result.message_count or 0
-        taken: list[AbstractIncomingMessage] = []
-        while len(taken) < (wanted if limit is None else min(wanted, limit)):
+        while len(self._taken) < (wanted if limit is None else min(wanted, limit)):
             message = await queue.get(fail=False, timeout=TIMEOUT)
             if message is None:
                 break
-            taken.append(message)
-        return taken
+            self._taken.append(message)
+        return self._taken
 
     async def give_back(self, packet: Packet) -> None:
         exchange = await self._channel.get_exchange(self._service, ensure=False)
@@ -89,7 +109,7 @@ class _Dead:
 
 def _letter(message: AbstractIncomingMessage) -> DeadLetter:
     headers = message.headers
-    by_broker = f"given up by the broker: {headers.get('x-first-death-reason', 'unknown')}"
+    by_broker = f"given up by the broker: {headers.get('x-first-death-reason', 'unknown')!s}"
     return DeadLetter(
         packet=wire.packet_of(message),
         reason=str(headers.get(wire.REASON, by_broker)),

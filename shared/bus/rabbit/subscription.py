@@ -56,7 +56,7 @@ class Subscription:
         queue: AbstractQueue | None = None
         for spec in self._topology.queues(service):
             queue = await channel.declare_queue(spec.name, durable=True, arguments=dict(spec.arguments))
-        for binding in self._topology.bindings(service):
+        for binding in self._topology.bindings(service, self._dispatcher.types):
             target = await channel.get_queue(binding.queue, ensure=False)
             await target.bind(binding.exchange, binding.key)
         assert queue is not None
