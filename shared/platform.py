@@ -2,6 +2,7 @@
 
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Bus
+from shared.bus.topology import TOPOLOGY
 from shared.clock import Clock, SystemClock
 from shared.crypto.keys import load_trusted_keys
 from shared.ids import Ids, SystemIds
@@ -26,7 +27,7 @@ def open_platform(
     return Platform(
         clock=clock,
         ids=ids or SystemIds(),
-        bus=bus or MemoryBus(trusted, clock),
+        bus=bus or MemoryBus(trusted, clock, TOPOLOGY),
         trusted=trusted,
         open_database=open_database,
         settings=settings,

@@ -118,18 +118,9 @@ class Topology:
         return f"retry.{self.delay(attempt):g}s"
 
     def types_of(self, service: str) -> frozenset[str]:
-        """Everything that a service consumes: its events, what belongs to them, and the commands it owns.
-
-        Whoever follows an owner's state events also hears its heartbeats and the pages it answers with.
-        """
-        known = contracts()
-        events = self.events.get(service, frozenset())
-        followed = {known[t].owner() for t in events if known[t].STATE}
-        wanted = {
-            f"{owner}.{what}" for owner in followed for what in ("stream.advanced.v1", "state.paged.v1")
-        }
-        commands = {t for t, c in known.items() if c.KIND == "command" and c.owner() == service}
-        return events | (wanted & known.keys()) | commands
+        """Everything that a service consumes: its events, and the commands it owns."""
+        commands = {t for t, c in contracts().items() if c.KIND == "command" and c.owner() == service}
+        return self.events.get(service, frozenset()) | commands
 
     @cached_property
     def consumed(self) -> frozenset[str]:

@@ -1,0 +1,96 @@
+"""The topology says what the services do, and the definitions made from it allow just that."""
+
+import base64
+import hashlib
+import json
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from deploy.local.system import build_all
+from deploy.rabbitmq.definitions import definitions, make, password_hash
+from services.wsfed.config import WsFedSettings
+from shared.bus.topology import EVENTS, EXCHANGE, HINTS, TOPOLOGY
+from shared.contracts import SERVICES, contracts
+from shared.ids import SeededIds
+from tests.world import make_world
+
+
+async def test_topology_says_what_the_services_consume(tmp_path: Path) -> None:
+    """A row is missing in shared/bus/topology.py, or there is one too many, or a command has no handler."""
+    built = build_all(make_world(tmp_path).platform, WsFedSettings())
+    handled = {name: {contract.TYPE for contract in service.handlers} for name, service in built.items()}
+    assert handled == {service: TOPOLOGY.types_of(service) for service in SERVICES}
+
+
+def test_events_of_the_topology_are_events() -> None:
+    for service, types in EVENTS.items():
+        for message_type in types:
+            contract = contracts()[message_type]
+            assert contract.KIND == "event"
+            assert contract.owner() != service
+
+
+def test_state_is_followed_with_heartbeats_and_pages() -> None:
+    for service in EVENTS:
+        types = TOPOLOGY.types_of(service)
+        owners = {t.partition(".")[0] for t in types if contracts()[t].STATE}
+        for owner in owners:
+            for needed in (f"{owner}.stream.advanced.v1", f"{owner}.state.paged.v1"):
+                assert needed in types or needed not in contracts()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_user_may_send_exactly_the_types_that_its_contracts_allow(service: str) -> None:
+    send = TOPOLOGY.permission(service).send
+    for message_type, contract in contracts().items():
+        assert bool(re.search(send, message_type)) == (service in contract.SENDERS)
+    for other in ("", "#", "*", "admin.account.changed.v10", "xadmin.account.changed.v1"):
+        assert not re.search(send, other) or (other == "" and send == "^()$")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_user_touches_only_what_is_its_own(service: str) -> None:
+    allowed = TOPOLOGY.permission(service)
+    for other in set(SERVICES) - {service}:
+        names = [other, *(queue.name for queue in TOPOLOGY.queues(other)), f"x{service}", f"{service}x"]
+        for name in names:
+            for pattern in (allowed.configure, allowed.write, allowed.read):
+                assert not re.search(pattern, name), name
+    for shared in (EXCHANGE, HINTS, "", "amq.topic", "amq.default"):
+        assert not re.search(allowed.configure, shared)
+    for queue in TOPOLOGY.queues(service):
+        for pattern in (allowed.configure, allowed.write, allowed.read):
+            assert re.search(pattern, queue.name)
+
+
+def test_every_queue_is_safe() -> None:
+    for service in SERVICES:
+        for queue in TOPOLOGY.queues(service):
+            assert queue.arguments["x-queue-type"] == "quorum"
+            if "x-dead-letter-exchange" in queue.arguments:
+                assert queue.arguments["x-dead-letter-strategy"] == "at-least-once"
+                assert queue.arguments["x-overflow"] == "reject-publish"
+
+
+def test_definitions_hold_no_password() -> None:
+    made = definitions({"wsfed": "correct horse"}, SeededIds("salt"))
+    assert "correct horse" not in json.dumps(made)
+    salted = base64.b64decode(made["users"][0]["password_hash"])
+    assert salted[4:] == hashlib.sha256(salted[:4] + b"correct horse").digest()
+    assert password_hash("a", b"1234") != password_hash("a", b"1235")
+
+
+def test_make_keeps_passwords_and_lets_only_the_owner_read(tmp_path: Path) -> None:
+    make(tmp_path / "secrets", SeededIds("one"))
+    first = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
+    make(tmp_path / "secrets", SeededIds("two"))
+    again = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
+    assert set(first) == {"definitions.json", *(f"{service}.amqp" for service in SERVICES)}
+    assert {n: t for n, t in first.items() if n.endswith(".amqp")} == {
+        n: t for n, t in again.items() if n.endswith(".amqp")
+    }
+    for path in (tmp_path / "secrets").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
