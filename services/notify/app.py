@@ -8,7 +8,7 @@ from services.notify.gateways.letters import WrittenLetters
 from services.notify.gateways.mail import FolderMailer, SmtpMailer
 from services.notify.gateways.push import WebPush
 from services.notify.handlers import Dispatcher
-from services.notify.ports import Mailer, Parts
+from services.notify.ports import Mailer, Parts, Pusher
 from services.notify.store import StoredDeliveries
 from shared.crypto.sealed_box import load_opener
 from shared.crypto.vapid import load_vapid_key
@@ -32,13 +32,19 @@ class Wired:
     parts: Parts
 
 
-def wire(platform: Platform, settings: NotifySettings | None = None) -> Wired:
+def wire(
+    platform: Platform,
+    settings: NotifySettings | None = None,
+    *,
+    mailer: Mailer | None = None,
+    pusher: Pusher | None = None,
+) -> Wired:
     """Everything that notify is made of."""
     settings = settings or NotifySettings()
     relay = Relay(platform.bus, platform.clock)
     database = platform.open_database(NAME, relay)
     keys = platform.settings.keys
-    pusher = WebPush(
+    push = WebPush(
         load_vapid_key(keys),
         contact=settings.contact,
         hosts=settings.push_hosts,
@@ -46,15 +52,13 @@ def wire(platform: Platform, settings: NotifySettings | None = None) -> Wired:
         clock=platform.clock,
         ids=platform.ids,
     )
-    mailer: Mailer = (
-        SmtpMailer(settings) if settings.smtp_host else FolderMailer(settings.mail_folder, platform.clock)
-    )
+    mail = SmtpMailer(settings) if settings.smtp_host else FolderMailer(settings.mail_folder, platform.clock)
     parts = Parts(
         deliveries=StoredDeliveries(database),
         opener=load_opener(keys, NAME),
         letters=WrittenLetters(sender=settings.sender, reply_to=settings.reply_to),
-        mailer=mailer,
-        pusher=pusher,
+        mailer=mailer or mail,
+        pusher=pusher or push,
         signer=platform.signer(NAME),
         clock=platform.clock,
         ids=platform.ids,
@@ -68,7 +72,7 @@ def wire(platform: Platform, settings: NotifySettings | None = None) -> Wired:
 
     async def stop_pushes() -> None:
         await pushes.stop(PATIENCE)
-        await pusher.close()
+        await push.close()
 
     service = Service(
         name=NAME,

@@ -53,7 +53,7 @@ def authorization(key: ec.EllipticCurvePrivateKey, *, audience: str, contact: st
     signed = f"{_part({'typ': 'JWT', 'alg': 'ES256'})}.{_part(claims)}"
     r, s = decode_dss_signature(key.sign(signed.encode(), ec.ECDSA(SHA256())))
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")  # RFC 7518 section 3.4
-    return f"vapid t={signed}.{b64u(signature)}, k={b64u(public_point(key.public_key()))}"
+    return f"vapid t={signed}.{b64u(signature)},k={b64u(public_point(key.public_key()))}"
 
 
 def _part(fields: Mapping[str, object]) -> str:

@@ -1,0 +1,343 @@
+"""Commands, attempts, retries: what notify promises when the outside misbehaves."""
+
+import asyncio
+import json
+from datetime import timedelta
+
+import pytest
+import structlog
+
+from services.notify.domain.delivery import LEASE, Failed, Gone, Later
+from services.notify.handlers import attempt
+from shared.contracts.envelope import Packet
+from shared.contracts.notify import DeviceAddedLetter, SubscriptionGone, mail_place, push_place
+from tests.notify.support import LINK, SECRET, Notify, everything, letter, said, subscription, text_of
+
+
+async def test_a_mail_is_sent_at_once(notify: Notify) -> None:
+    command = notify.mail()
+    await notify.say("admin", command)
+    (mail,) = notify.outside.mails
+    assert LINK in text_of(mail, "plain")
+    assert notify.document(command)["state"] == "sent"
+
+
+async def test_a_push_says_only_that_something_waits(notify: Notify) -> None:
+    await notify.say("approval", notify.push(subscription(language="fr"), seconds=90))
+    ((_, payload, lifetime),) = notify.outside.pushes
+    assert said(payload) == {
+        "v": 1,
+        "kind": "request",
+        "title": "Blok365",
+        "body": "Une demande de connexion attend. Ouvrez BlokKey si elle vient de vous.",
+        "lang": "fr",
+    }
+    assert lifetime == timedelta(seconds=90)
+
+
+async def test_a_command_delivered_twice_is_one_mail(notify: Notify) -> None:
+    command = notify.mail()
+    packet = notify.world.signer("admin").packet(command, tenant="contoso")
+    await asyncio.gather(*(notify.world.bus.publish([packet]) for _ in range(5)))
+    await notify.done()
+    await notify.say("admin", command)  # and the sender, having lost its memory, in a new envelope
+    assert len(notify.outside.mails) == 1
+    assert notify.states() == ["sent"]
+
+
+async def test_a_late_copy_sends_nothing_after_the_delivery_has_ended(notify: Notify) -> None:
+    command = notify.mail()
+    await notify.say("admin", command)
+    notify.world.clock.advance(3600)
+    await notify.say("admin", command)
+    assert len(notify.outside.mails) == 1
+
+
+async def test_tries_again_until_it_is_taken(notify: Notify) -> None:
+    notify.outside.says["ada@private.example"] = [Later("SMTP 451"), Later("TimeoutError")]
+    command = notify.mail()
+    await notify.say("admin", command)
+    assert (notify.states(), notify.document(command)["reason"]) == (["waiting"], "SMTP 451")
+    await notify.later(1)
+    assert len(notify.outside.tried) == 1  # not yet due
+    await notify.later(45)
+    await notify.later(90)
+    assert (notify.states(), notify.document(command)["attempts"]) == (["sent"], 3)
+
+
+async def test_what_will_never_be_taken_is_tried_once(notify: Notify) -> None:
+    notify.outside.says["ada@private.example"] = [Failed("RCPT 550")]
+    command = notify.mail()
+    await notify.say("admin", command)
+    await notify.later(3600, rounds=3)
+    assert (notify.states(), len(notify.outside.tried)) == (["failed"], 1)
+
+
+async def test_too_many_requests_waits_as_long_as_was_asked(notify: Notify) -> None:
+    to = subscription()
+    notify.outside.says[to.endpoint] = [Later("HTTP 429", timedelta(seconds=40))]
+    await notify.say("approval", notify.push(to))
+    await notify.later(39)
+    assert len(notify.outside.tried) == 1
+    await notify.later(1)
+    assert notify.states() == ["sent"]
+
+
+async def test_a_gone_subscription_is_told_to_approval_once(notify: Notify) -> None:
+    to = subscription()
+    notify.outside.says[to.endpoint] = [Gone("HTTP 410")]
+    await notify.say("approval", notify.push(to, name="old"))
+    await notify.later(10, rounds=5)
+    assert notify.heard == [SubscriptionGone(account="ada", subscription="old")]
+    assert (notify.states(), len(notify.outside.tried)) == (["gone"], 1)
+
+
+async def test_an_endpoint_that_is_no_push_service_is_never_connected_to_and_forgotten(
+    notify: Notify,
+) -> None:
+    await notify.say("approval", notify.push(subscription("https://169.254.169.254/latest"), name="forged"))
+    assert notify.outside.tried == []
+    assert notify.heard == [SubscriptionGone(account="ada", subscription="forged")]
+
+
+async def test_a_push_that_comes_after_its_request_has_ended_is_dropped(notify: Notify) -> None:
+    command = notify.push(seconds=120)
+    notify.world.clock.advance(121)
+    await notify.say("approval", command)
+    assert notify.outside.tried == []
+    assert notify.document(command)["state"] == "expired"
+
+
+async def test_a_push_is_not_retried_beyond_its_request(notify: Notify) -> None:
+    to = subscription()
+    notify.outside.says[to.endpoint] = [Later("HTTP 503")] * 50
+    await notify.say("approval", notify.push(to, seconds=120))
+    await notify.later(5, rounds=60)
+    assert notify.states() == ["expired"]
+    assert 5 <= len(notify.outside.tried) <= 15
+
+
+async def test_one_poison_address_does_not_hold_up_good_ones(notify: Notify) -> None:
+    notify.outside.says["poison@bad.example"] = [RuntimeError("boom")] * 50
+    notify.outside.holds["silent@mute.example"] = asyncio.Event()
+    bad = [notify.mail(letter(to)) for to in ("poison@bad.example", "silent@mute.example")]
+    good = [notify.mail(letter(f"person{n}@good.example")) for n in range(20)]
+    for command in [*bad, *good]:
+        await notify.world.say("admin", command)
+    for _ in range(15):
+        await notify.wired.mails.round()
+        await notify.world.settle()
+    assert len(notify.outside.mails) == 20
+    assert notify.states().count("sent") == 20
+    notify.outside.holds["silent@mute.example"].set()
+    await notify.done()
+
+
+async def test_a_host_that_never_answers_takes_only_its_own_slots(notify: Notify) -> None:
+    mute = [subscription(f"https://mute.mozilla.com/{n}") for n in range(200)]
+    for to in mute:
+        notify.outside.holds[to.endpoint] = asyncio.Event()
+        await notify.world.say("approval", notify.push(to))
+    await notify.world.say("approval", notify.push(subscription("https://good.mozilla.com/1")))
+    for _ in range(5):
+        await notify.wired.pushes.round()
+        await notify.world.settle()
+    assert [to for to, _, _ in notify.outside.pushes] == ["https://good.mozilla.com/1"]
+    assert len(notify.outside.tried) == 16 + 1  # a quarter of 64
+    for event in notify.outside.holds.values():
+        event.set()
+    await notify.done()
+
+
+async def test_ten_times_more_than_there_are_slots_all_arrive(notify: Notify) -> None:
+    for n in range(80):
+        await notify.world.say("admin", notify.mail(letter(f"person@firm{n}.example")))
+    while "waiting" in notify.states():
+        await notify.round()
+    assert len(notify.outside.mails) == 80
+    assert notify.outside.most <= 8
+
+
+async def test_a_fault_of_ours_is_retried_and_then_given_up(notify: Notify) -> None:
+    notify.outside.says["ada@private.example"] = [RuntimeError("ada@private.example")] * 99
+    command = notify.mail()
+    with structlog.testing.capture_logs() as logs:
+        await notify.say("admin", command)
+        await notify.later(3600, rounds=30)
+    assert notify.document(command)["state"] == "expired"
+    assert "ada@private" not in repr(logs)
+
+
+async def test_a_process_that_dies_in_the_middle_of_an_attempt_leaves_it_to_the_next(notify: Notify) -> None:
+    notify.outside.holds["ada@private.example"] = asyncio.Event()
+    command = notify.mail()
+    await notify.world.say("admin", command)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert notify.document(command)["attempts"] == 1
+    await notify.wired.mails.stop(0)  # cut off: as a kill, its outcome is never recorded
+    notify.restart()
+    del notify.outside.holds["ada@private.example"]
+    await notify.later(LEASE.total_seconds() - 1)
+    assert notify.outside.mails == []  # for all it knows, the attempt is still under way
+    await notify.later(1)
+    assert len(notify.outside.mails) == 1
+    assert notify.document(command)["attempts"] == 2
+
+
+async def test_a_kill_between_the_servers_yes_and_our_note_sends_the_same_mail_again(notify: Notify) -> None:
+    """At least once: nobody can close that window. Both have one Message-ID, so a mail server may see it."""
+    command = notify.mail()
+    await notify.say("admin", command)
+    (first,) = notify.outside.mails
+    (document,) = notify.documents()
+    document.update(state="waiting", attempts=1, sealed=command.sealed)  # the note was lost
+    document["next_at"] = notify.world.clock.now()
+    del document["ended_at"]
+    await notify.later(1)
+    assert [mail["Message-ID"] for mail in notify.outside.mails] == [first["Message-ID"]] * 2
+
+
+async def test_two_replicas_make_one_attempt(notify: Notify) -> None:
+    command = notify.mail()
+    notify.wired.mails._stopped = True  # keep it waiting
+    await notify.say("admin", command)
+    notify.restart()
+    parts = notify.wired.parts
+    (due,) = await parts.deliveries.due("mail", notify.world.clock.now(), busy=(), limit=10)
+    await asyncio.gather(*(attempt(parts, due) for _ in range(10)))
+    assert len(notify.outside.mails) == 1
+
+
+async def test_an_attempt_that_outlives_its_lease_does_not_overwrite_the_next(notify: Notify) -> None:
+    gate = notify.outside.holds["ada@private.example"] = asyncio.Event()
+    command = notify.mail()
+    await notify.world.say("admin", command)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    old = notify.wired
+    notify.restart()
+    del notify.outside.holds["ada@private.example"]
+    notify.outside.says["ada@private.example"] = [Later("SMTP 451")]
+    await notify.later(LEASE.total_seconds())
+    assert notify.document(command)["state"] == "waiting"
+    notify.outside.says["ada@private.example"] = [Failed("SMTP 550")]
+    gate.set()
+    await old.mails.idle()
+    assert (notify.document(command)["state"], notify.document(command)["attempts"]) == ("waiting", 2)
+
+
+# Who may ask for what
+
+
+async def test_refuses_a_letter_sealed_for_another_mail(notify: Notify) -> None:
+    """Recorded traffic: admin's sealed letter in a command of one's own making."""
+    recorded = notify.mail(delivery="first")
+    await notify.say("admin", recorded.model_copy(update={"delivery": "second"}))
+    assert notify.outside.mails == []
+    assert notify.reasons() == ["rejected: sealed for another key or place, or altered"]
+
+
+async def test_refuses_a_letter_of_another_tenant(notify: Notify) -> None:
+    await notify.say("admin", notify.mail(tenant="fabrikam"), tenant="contoso")
+    assert notify.outside.mails == []
+
+
+@pytest.mark.parametrize("service", ["wsfed", "approval", "notify"])
+async def test_only_admin_may_send_mail(notify: Notify, service: str) -> None:
+    with pytest.raises(ValueError, match="may not send"):
+        await notify.say(service, notify.mail())
+    with pytest.raises(ValueError, match="may not send"):
+        await notify.say("admin", notify.push())
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://evil.example/key/#i=a.b",
+        "http://localhost:8365.evil.example/key/#i=a.b",
+        "http://localhost:8365/signin/#i=a.b",
+        "javascript:alert(1)",
+    ],
+)
+async def test_a_taken_over_admin_cannot_mail_links_to_elsewhere(notify: Notify, link: str) -> None:
+    await notify.say("admin", notify.mail(letter(link=link)))
+    assert notify.outside.mails == []
+    assert notify.reasons() == ["rejected: the link leads elsewhere"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "Ada\r\nBcc: everybody@contoso.example"),
+        ("name", "Ada\nX"),
+        ("name", "Ada\u2028X"),
+        ("name", "Ada\u202egnp.exe"),
+        ("organisation", "Contoso\r\n\r\n<script>"),
+        ("upn", "ada\0@contoso.example"),
+        ("to", "ada@private.example\r\nBcc: everybody@contoso.example"),
+        ("to", "ada@private.example, eve@evil.example"),
+        ("to", "Ada <ada@private.example>"),
+        ("to", "ada"),
+        ("to", "@private.example"),
+        ("to", "a@b@private.example"),
+    ],
+)
+async def test_header_injection_is_refused(notify: Notify, field: str, value: str) -> None:
+    fields = letter().model_dump(mode="json") | {field: value}
+    await notify.say("admin", notify.mail(octets=json.dumps(fields).encode()))
+    assert notify.outside.mails == []
+    assert notify.reasons() == ["rejected: not a letter: 1 faults"]
+
+
+async def test_refuses_a_letter_of_another_kind_than_was_said(notify: Notify) -> None:
+    added = DeviceAddedLetter.model_validate(
+        letter().model_dump()
+        | {"kind": "device_added", "device": "Phone", "added_at": "2026-03-02T08:00:00Z"}
+    )
+    await notify.say("admin", notify.mail(added))
+    assert notify.reasons() == ["rejected: the letter is of another kind"]
+
+
+async def test_refuses_a_subscription_whose_key_is_not_on_the_curve(notify: Notify) -> None:
+    fields = subscription().model_dump() | {"p256dh": "BA" + "A" * 85}
+    sealed = notify.sealer.seal(json.dumps(fields).encode(), push_place("contoso", "ada", "subscription"))
+    await notify.say("approval", notify.push().model_copy(update={"sealed": sealed}))
+    assert notify.reasons() == ["rejected: not a subscription: 1 faults"]
+
+
+# Secrets
+
+
+async def test_the_links_secret_is_in_no_document_message_dead_letter_or_log(notify: Notify) -> None:
+    packets: list[Packet] = []
+    publish = notify.world.bus.publish
+
+    async def seen(sent):  # type: ignore[no-untyped-def]
+        packets.extend(sent)
+        return await publish(sent)
+
+    notify.world.bus.publish = seen  # type: ignore[method-assign]
+    notify.outside.says["ada@private.example"] = [Later("SMTP 451"), RuntimeError(LINK), Failed("SMTP 550")]
+    with structlog.testing.capture_logs() as logs:
+        bad = notify.mail(delivery="bad")
+        await notify.say("admin", notify.mail())
+        during = everything(notify.world)
+        await notify.later(60)
+        await notify.later(120)
+        await notify.say("admin", bad.model_copy(update={"delivery": "other"}))  # becomes a dead letter
+        await notify.say("approval", notify.push())
+    after = everything(notify.world)
+    assert notify.states() == ["failed", "sent"]
+    wire = " ".join(packet.body.decode() for packet in packets)
+    for text in (during, after, wire, repr(logs), repr(notify.world.bus.dead_letters)):
+        assert text
+        for secret in (SECRET, "ada@private.example", "capability"):
+            assert secret not in text
+    assert "sealed" not in after  # what has ended keeps nothing at all
+
+
+async def test_what_is_sealed_cannot_be_opened_elsewhere(notify: Notify) -> None:
+    command = notify.mail(delivery="one")
+    opener = notify.wired.parts.opener
+    assert SECRET.encode() in opener.open(command.sealed, mail_place("contoso", "one"))
