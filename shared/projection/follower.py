@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from shared.bus.port import Handler, Handlers, Reject
+from shared.bus.port import Handler, Handlers, Reject, Retry
 from shared.clock import Clock
 from shared.contracts import Message, contracts
 from shared.contracts.envelope import Packet, PacketSigner, Received
@@ -154,7 +154,8 @@ class Follower:
             return  # late, doubled, or of a resync that was given up
         if page.next == page.after:
             raise Reject("a page that leads to itself")
-        await self._apply(owner, received)
+        if not await self._apply(owner, received):
+            return  # it is asked for again after a while
         now = self._clock.now()
         if page.next is not None:
             further = replace(resync, after=page.next, moved_at=now)
@@ -174,10 +175,11 @@ class Follower:
             return None  # a double of this page was faster
         return replace(record, resync=further), [self._request(record.owner, further)]
 
-    async def _apply(self, owner: str, received: Received[StatePaged]) -> None:
-        """Hand the items to their handlers, as if each had come alone. Raises Reject, or what they raise.
+    async def _apply(self, owner: str, received: Received[StatePaged]) -> bool:
+        """Hand the items to their handlers, as if each had come alone. False: one needs what is not here yet.
 
-        Their version guards make an item that is older than what is here change nothing.
+        Their version guards make an item that is older than what is here change nothing. Raises Reject, and
+        what handlers raise.
         """
         work = [self._event(owner, item, received) for item in received.message.items]
         turn = asyncio.Semaphore(AT_ONCE)
@@ -190,9 +192,12 @@ class Follower:
                     log.warning("projection.item_rejected", type=event.envelope.type, reason=str(error))
 
         outcomes = await asyncio.gather(*(handle(*each) for each in work if each), return_exceptions=True)
-        for outcome in outcomes:
-            if outcome is not None:
-                raise outcome
+        faults = [outcome for outcome in outcomes if outcome is not None]
+        for fault in faults:
+            if not isinstance(fault, Retry):
+                raise fault
+            log.info("projection.item_waits", owner=owner, reason=str(fault))
+        return not faults
 
     def _event(
         self, owner: str, item: StateItem, received: Received[StatePaged]
@@ -256,9 +261,7 @@ class Follower:
             after="",
             moved_at=now,
             covers=tuple(
-                Covered(s.stream, s.claimed, s.silent_since(now, self._started) is not None)
-                for s in streams
-                if s.heard_at is not None
+                Covered(s.stream, s.claimed, s.silent_since(now, self._started) is not None) for s in streams
             ),
         )
 

@@ -56,6 +56,7 @@ class StateOwner:
         clock: Clock,
     ) -> None:
         self._stream = stream
+        self._spoken = False
         self._sources = sources
         self._signer = signer
         self._bus = bus
@@ -84,6 +85,7 @@ class StateOwner:
 
     async def beat(self) -> None:
         """One heartbeat, straight to the bus; one that does not arrive is replaced by the next."""
+        self._spoken = True
         packet = self._signer.packet(self._heartbeat(self._stream.advance()), tenant=NO_TENANT)
         try:
             async with asyncio.timeout(HEARTBEAT_EVERY):
@@ -104,6 +106,8 @@ class StateOwner:
         A process without them counts as crashed, and followers ask for everything. Raises Unavailable.
         """
         last = self._stream.end()
+        if not self._spoken and last.number == 0:
+            return  # nobody knows of this stream
         packet = self._signer.packet(self._heartbeat(last, closing=True), tenant=NO_TENANT)
         await self._streams.insert({"_id": self._stream.id, "at": self._clock.now()}, outbox=[packet])
 

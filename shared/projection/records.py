@@ -37,7 +37,7 @@ class StreamRecord:
     marks: tuple[Mark, ...] = ()
     """For claims that are not met yet."""
     heard_at: datetime | None = None
-    """The last heartbeat. None: only events so far."""
+    """The last heartbeat. None: only events so far, and perhaps last words."""
     closed: bool = False
     """The owner said that it is over."""
     live: bool = True
@@ -52,7 +52,10 @@ class StreamRecord:
 
     def advance(self, said: StreamAdvanced, said_at: datetime, now: datetime) -> "StreamRecord":
         """With a heartbeat. Heartbeats may come late, twice and in any order."""
-        heard = min(now, said_at + CLOCK_TOLERANCE)
+        heard_at = self.heard_at
+        if not said.closing:  # last words are no sign of life, and may wait in an outbox for long
+            heard = min(now, said_at + CLOCK_TOLERANCE)
+            heard_at = heard if heard_at is None else max(heard, heard_at)
         have = _bounded(with_numbers(self.have, (n for n in said.voided if 1 <= n <= said.number)))
         marks = self.marks
         if said.number > self.claimed:
@@ -65,7 +68,7 @@ class StreamRecord:
             have=have,
             claimed=max(self.claimed, said.number),
             marks=marks,
-            heard_at=heard if self.heard_at is None else max(heard, self.heard_at),
+            heard_at=heard_at,
             closed=self.closed or said.closing,
             live=True,
             touched_at=now,
@@ -100,9 +103,8 @@ class StreamRecord:
 
     def forgotten(self, now: datetime) -> bool:
         """Events without any heartbeat, long ago: nothing was claimed, nothing can be missing."""
-        return (
-            self.heard_at is None and self.touched_at is not None and now - self.touched_at > UNCLAIMED_KEPT
-        )
+        silent = self.heard_at is None and not self.closed
+        return silent and self.touched_at is not None and now - self.touched_at > UNCLAIMED_KEPT
 
 
 def _bounded(spans: Spans) -> Spans:
