@@ -11,15 +11,15 @@ that also holds the messages it sends (`handlers/steps.py`).
 | POST /key/api/enrolments/{id} | `{credential, endorsement, name}` to `{device}` |
 | POST /key/api/sessions/options | `{}` to `{id, options}` |
 | POST /key/api/sessions | `{id, credential}` to a cookie; DELETE ends it |
-| GET /key/api/challenges | session: open requests, at most three |
-| POST /key/api/challenges/by-handle | session: `{handle}` from a QR code to its request |
+| GET /key/api/challenges | session: open requests, at most three, and what this phone has scanned |
+| POST /key/api/challenges/by-handle | session: `{handle}` from a QR code to its request; once |
 | POST /key/api/challenges/{id}/approve | `{context, credential}`; the assertion is the authentication |
 | POST /key/api/challenges/{id}/deny, /not-me | session: `{}` |
 | GET /key/api/devices, DELETE /key/api/devices/{id} | session: the person's own phones |
 | GET /key/api/push-key | `{key}` to subscribe to notifications with |
 | POST, DELETE /key/api/push-subscription | session: this phone's PushSubscription, kept sealed for notify |
 
-Queue `approval`: OpenChallenge from wsfed; TenantConfigured, AccountChanged, InvitationChanged from admin;
-SubscriptionGone from notify.
-Sends ChallengeAccepted, ChallengeEnded, DeviceChanged, SendPush.
+Queue `approval`: OpenChallenge from wsfed; TenantConfigured, AccountChanged, InvitationChanged, RemoveDevice,
+UnfreezePush from admin; SubscriptionGone from notify.
+Sends ChallengeClaimed, ChallengeAccepted, ChallengeEnded, DeviceChanged, SendPush.
 """

@@ -91,5 +91,6 @@ def _web(platform: Platform, parts: Parts, ready: Ready) -> web.Application:
         ids=platform.ids,
         ready=ready,
     )
-    app.add_routes(Web(parts, pages, origin).routes())
+    proxies = networks(platform.settings.trusted_proxies)
+    app.add_routes(Web(parts, pages, origin, proxies).routes())
     return app

@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from services.approval.handlers import challenges, notifications, projections
+from services.approval.handlers import administering, challenges, notifications, projections
 from services.approval.ports import Parts
 from shared.bus.port import Handlers
 from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
-from shared.contracts.approval import OpenChallenge
+from shared.contracts.approval import OpenChallenge, RemoveDevice, UnfreezePush
 from shared.contracts.notify import SubscriptionGone
 
 
@@ -17,5 +17,7 @@ def consumers(parts: Parts) -> Handlers:
         AccountChanged: partial(projections.account_changed, parts),
         InvitationChanged: partial(projections.invitation_changed, parts),
         OpenChallenge: partial(challenges.open_challenge, parts),
+        RemoveDevice: partial(administering.remove_device, parts),
+        UnfreezePush: partial(administering.unfreeze, parts),
         SubscriptionGone: partial(notifications.subscription_gone, parts),
     }

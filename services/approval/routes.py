@@ -4,7 +4,7 @@ A request that changes something comes from our own page or from an app: JSON, a
 never says more to a stranger than that something is not known here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from shared.ids import b64u
 from shared.web.cookies import HostCookie, check_same_origin
 from shared.web.frame import Pages
 from shared.web.headers import Csp
-from shared.web.inputs import read_json
+from shared.web.inputs import Network, client_address, read_json
 from shared.web.language import choose
 
 SESSION_COOKIE = HostCookie("blok365-key")
@@ -56,10 +56,11 @@ class KeyPage:
 class Web:
     """URL to handler."""
 
-    def __init__(self, parts: Parts, pages: Pages, origin: str) -> None:
+    def __init__(self, parts: Parts, pages: Pages, origin: str, proxies: Sequence[Network] = ()) -> None:
         self._parts = parts
         self._pages = pages
         self._origin = origin
+        self._proxies = proxies
 
     def routes(self) -> list[web.RouteDef]:
         """All of `/key/`."""
@@ -174,14 +175,16 @@ class Web:
 
     async def list_requests(self, request: web.Request) -> web.Response:
         """Open requests, at most three."""
-        found = await challenges.list_requests(self._parts, await self._who(request))
+        who = await self._who(request)
+        found = await challenges.list_requests(self._parts, who, self._address(request))
         return web.json_response({"challenges": [_request(each) for each in found]})
 
     async def request_by_handle(self, request: web.Request) -> web.Response:
-        """`{handle}` from a scanned code to its request."""
+        """`{handle}` from a scanned code to its request, which is this phone's from now on."""
         body = await self._body(request)
         who = await self._who(request)
-        found = await challenges.request_by_handle(self._parts, who, _text(body, "handle"))
+        handle = _text(body, "handle")
+        found = await challenges.request_by_handle(self._parts, who, handle, self._address(request))
         return web.json_response({"challenge": _request(found)})
 
     async def approve(self, request: web.Request) -> web.Response:
@@ -247,6 +250,9 @@ class Web:
         check_same_origin(request, self._origin)
         return await read_json(request)
 
+    def _address(self, request: web.Request) -> str:
+        return client_address(request, self._proxies)
+
     async def _who(self, request: web.Request) -> SignedIn:
         return await sessions.signed_in(self._parts, SESSION_COOKIE.read(request))
 
@@ -260,6 +266,7 @@ def _request(request: Request) -> dict[str, Any]:
         "opened_at": iso_millis(request.opened_at),
         "deadline": iso_millis(request.deadline),
         "tries_left": request.tries_left,
+        "network_differs": request.network_differs,
     }
 
 

@@ -32,6 +32,10 @@ class OpenChallenge(Command):
     """Seconds from `occurred_at`; a duration, so that clocks which differ do not end it early."""
     handle_digest: str | None = None
     """For a QR code: SHA-256 of the one-time handle that it shows, base64url."""
+    handle_lifetime: int | None = Field(default=None, ge=1, le=600)
+    """For a QR code: seconds in which a phone may present the handle. Then the request goes on without it."""
+    renews: str | None = None
+    """The challenge whose QR code the page took away for this one; a phone that has scanned it goes on with it."""
 
 
 class Proof(BaseModel):
@@ -43,6 +47,17 @@ class Proof(BaseModel):
     authenticator_data: str
     client_data_json: str
     signature: str
+
+
+class ChallengeClaimed(Event):
+    """A phone presented the handle of a QR code: the code is spent, the request is that phone's alone."""
+
+    TYPE: ClassVar[str] = "approval.challenge.claimed.v1"
+    MAX_AGE: ClassVar[timedelta | None] = timedelta(minutes=10)
+    challenge: str
+    transaction: str
+    account: str
+    device: str
 
 
 class ChallengeAccepted(Event):
@@ -98,6 +113,26 @@ class DeviceChanged(Event):
     name: str = ""
     backup_eligible: bool = False
     backed_up: bool = False
+
+
+class RemoveDevice(Command):
+    """An administrator takes a lost phone out of use; a phone that is gone already stays so."""
+
+    TYPE: ClassVar[str] = "approval.device.remove.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    MAX_AGE: ClassVar[timedelta | None] = timedelta(days=7)
+    """Long: a lost phone must go also when something was down for hours. Sent again, it changes nothing."""
+    account: str
+    device: str | None
+    """None: all that the account has when this arrives."""
+
+
+class UnfreezePush(Command):
+    """An administrator ends the freeze that "Not me" began. Quotas stay as they are: they refill by themselves."""
+
+    TYPE: ClassVar[str] = "approval.push.unfreeze.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    account: str
 
 
 class ApprovalStreamAdvanced(StreamAdvanced):

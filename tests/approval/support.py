@@ -31,7 +31,13 @@ from shared.bus.port import Handlers
 from shared.clock import iso_millis
 from shared.contracts import Message
 from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
-from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, DeviceChanged, OpenChallenge
+from shared.contracts.approval import (
+    ChallengeAccepted,
+    ChallengeClaimed,
+    ChallengeEnded,
+    DeviceChanged,
+    OpenChallenge,
+)
 from shared.contracts.envelope import Received
 from shared.crypto.enrolment import NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed, raw_public
@@ -42,6 +48,8 @@ from tests.world import World, make_world
 
 CODE = "482913"
 ORIGIN = "http://localhost:8365"
+BROWSER_ADDRESS = "192.0.2.17"
+PHONE_ADDRESS = "192.0.2.80"
 
 
 def sha256(text: str) -> str:
@@ -61,7 +69,8 @@ class Asked:
         return self.command.challenge
 
     def with_code(self, code: str | None = None) -> str:
-        return rfc8785.dumps({**json.loads(self.command.context), "code": code or self.code}).decode()
+        typed = self.code if code is None else code
+        return rfc8785.dumps({**json.loads(self.command.context), "code": typed}).decode()
 
 
 @dataclass
@@ -152,10 +161,13 @@ class Approval:
         browser: str = "firefox",
         known: bool = False,
         lifetime: int = 120,
+        handle_lifetime: int | None = None,
+        renews: str | None = None,
+        address: str = BROWSER_ADDRESS,
         code: str = CODE,
         deliver: bool = True,
     ) -> Asked:
-        """wsfed opens a challenge."""
+        """wsfed opens a challenge. Without a code: a known browser's QR code, for which none is asked."""
         challenge, transaction = new_id(self.ids), new_id(self.ids)
         fields: dict[str, Any] = {
             "v": 1,
@@ -166,7 +178,8 @@ class Approval:
         }
         fields |= {"nonce": new_secret(self.ids), "application_name": "Microsoft 365", "method": method}
         fields |= {"organisation": "Contoso", "upn": f"{account}@{tenant}.example", "realm": "urn:federation"}
-        fields |= {"address": "192.0.2.17", "place": "Lyon, France", "agent": "Firefox on Windows"}
+        fields |= {"code_required": bool(code), "known_browser": known}
+        fields |= {"address": address, "place": "Lyon, France", "agent": "Firefox on Windows"}
         fields |= {"issued_at": iso_millis(self.world.clock.now())}
         context = rfc8785.dumps(fields).decode()
         handle = new_id(self.ids) if method == "qr" else None
@@ -181,6 +194,8 @@ class Approval:
             browser_known=known,
             lifetime=lifetime,
             handle_digest=None if handle is None else sha256(handle),
+            handle_lifetime=handle_lifetime if method == "qr" else None,
+            renews=renews,
         )
         if deliver:
             await self.world.say("wsfed", command, tenant)
@@ -193,7 +208,7 @@ class Approval:
         await self.world.settle()
 
     async def outcomes(self) -> list[tuple[str, str]]:
-        """What wsfed heard: transaction and outcome, in order."""
+        """What wsfed heard of ends: transaction and outcome, in order."""
         await self.settle()
         said = []
         for message in self.heard:
@@ -202,6 +217,11 @@ class Approval:
             elif isinstance(message, ChallengeEnded):
                 said.append((message.transaction, message.outcome))
         return said
+
+    async def claims(self) -> list[tuple[str, str]]:
+        """What wsfed heard of scans: challenge and device, in order."""
+        await self.settle()
+        return [(m.challenge, m.device) for m in self.heard if isinstance(m, ChallengeClaimed)]
 
     async def devices_told(self) -> list[DeviceChanged]:
         await self.settle()
@@ -247,6 +267,12 @@ class Phone:
         self.key = self.key.used()
         return assertion(self.key, hashlib.sha256(context.encode()).digest(), tamper)
 
+    async def scan(self, asked: Asked) -> challenges.Request:
+        """Point the camera at a QR code."""
+        return await challenges.request_by_handle(
+            self.parts, await self.who(), asked.handle or "", PHONE_ADDRESS
+        )
+
     async def approve(self, asked: Asked, *, code: str | None = None, tamper: Tamper = HONEST) -> None:
         context = tamper.context or asked.with_code(code)
         await challenges.approve(self.parts, asked.id, context, self.answer(context, tamper=tamper))
@@ -260,7 +286,8 @@ class Phone:
         return (await self.sign_in())[1]
 
     async def listed(self) -> Sequence[str]:
-        return [each.id for each in await challenges.list_requests(self.parts, await self.who())]
+        found = await challenges.list_requests(self.parts, await self.who(), PHONE_ADDRESS)
+        return [each.id for each in found]
 
 
 async def make_approval(folder: Path) -> Approval:
@@ -271,7 +298,12 @@ async def make_approval(folder: Path) -> Approval:
     async def hear(received: Received[Any]) -> None:
         approval.heard.append(received.message)
 
-    listens: Handlers = {ChallengeAccepted: hear, ChallengeEnded: hear, DeviceChanged: hear}
+    listens: Handlers = {
+        ChallengeAccepted: hear,
+        ChallengeClaimed: hear,
+        ChallengeEnded: hear,
+        DeviceChanged: hear,
+    }
     await world.bus.consume("wsfed", listens)
     await approval.tenant()
     return approval

@@ -104,7 +104,7 @@ async def test_scanned_request_is_not_listed_and_can_be_approved(approval: Appro
     asked = await approval.ask(method="qr")
     assert asked.handle is not None
     assert await phone.listed() == []
-    found = await challenges.request_by_handle(approval.parts, await phone.who(), asked.handle)
+    found = await phone.scan(asked)
     assert (found.id, found.context) == (asked.id, asked.command.context)
     await phone.approve(asked)
     assert await approval.outcomes() == [(asked.command.transaction, "accepted")]
@@ -114,7 +114,9 @@ async def test_success_by_qr_ends_the_freeze(approval: Approval) -> None:
     phone = await approval.phone()
     bad = await approval.ask()
     await challenges.refuse(approval.parts, await phone.who(), bad.id, State.NOT_ME)
-    await phone.approve(await approval.ask(method="qr"))
+    asked = await approval.ask(method="qr")
+    await phone.scan(asked)
+    await phone.approve(asked)
     assert approval.document()["frozen_at"] is None
 
 
@@ -124,24 +126,24 @@ async def test_rejects_a_code_for_another_account_and_says_so(approval: Approval
     asked = await approval.ask("ada", method="qr")
     assert asked.handle is not None
     with pytest.raises(Forbidden) as refused:
-        await challenges.request_by_handle(approval.parts, await grace.who(), asked.handle)
+        await grace.scan(asked)
     assert refused.value.reason == "other_account"
     assert "ada" not in refused.value.detail.replace("grace", "")
+    assert await approval.claims() == []
 
 
 @pytest.mark.parametrize("why", ["unknown", "expired", "used"])
 async def test_rejects_a_dead_code(approval: Approval, why: str) -> None:
     phone = await approval.phone()
-    asked = await approval.ask(method="qr", lifetime=60)
-    handle = asked.handle or ""
+    asked = await approval.ask(method="qr", lifetime=120, handle_lifetime=60)
     if why == "expired":
         approval.world.clock.advance(60)
     elif why == "used":
-        await phone.approve(asked)
+        await phone.scan(asked)
     else:
-        handle = "another"
+        asked.handle = "another"
     with pytest.raises(Gone):
-        await challenges.request_by_handle(approval.parts, await phone.who(), handle)
+        await phone.scan(asked)
 
 
 # --- what wsfed sends ---------------------------------------------------------------------------------------

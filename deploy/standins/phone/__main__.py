@@ -18,7 +18,15 @@ Connect = Annotated[str | None, typer.Option("--connect", help="http://host:port
 Chosen = Annotated[str | None, typer.Argument(help="Id of the request; the first one without it.")]
 Link = Annotated[str, typer.Argument(help="Invitation link, with its #fragment.")]
 Scanned = Annotated[str, typer.Argument(help="Text of the QR code.")]
-Code = Annotated[str, typer.Option("--code", prompt=True, help="Digits that the sign-in page shows.")]
+Code = Annotated[
+    str,
+    typer.Option(
+        "--code",
+        prompt=True,
+        show_default=False,
+        help="Digits that the sign-in page shows; empty where it shows none.",
+    ),
+]
 ProofFile = Annotated[Path | None, typer.Option("--proof", help="Write the proof there as JSON.")]
 ScanText = Annotated[str | None, typer.Option("--scan", help="Approve the request behind this QR code.")]
 
@@ -59,14 +67,14 @@ def scan(text: Scanned, store: Store = _STORE, connect: Connect = None) -> None:
 
 @app.command()
 def approve(
-    code: Code,
+    code: Code = "",
     request: Chosen = None,
     scan: ScanText = None,
     proof: ProofFile = None,
     store: Store = _STORE,
     connect: Connect = None,
 ) -> None:
-    """Approve with the code from the sign-in page."""
+    """Approve with the code from the sign-in page, if it shows one."""
 
     async def step(phone: SoftPhone) -> dict[str, str]:
         return await phone.approve(code, await phone.scan(scan) if scan else request)
@@ -107,7 +115,8 @@ def remove(device: str, store: Store = _STORE, connect: Connect = None) -> None:
 
 
 def _line(request: Request) -> str:
-    return json.dumps({"id": request.id, "method": request.method, **request.facts})
+    told = {"id": request.id, "method": request.method, "network_differs": request.network_differs}
+    return json.dumps({**told, **request.facts})
 
 
 if __name__ == "__main__":

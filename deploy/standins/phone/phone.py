@@ -48,12 +48,19 @@ class Request:
     context: str
     browser_known: bool
     tries_left: int
+    network_differs: bool
+    """As the page says it loudly: phone and browser are not known to be on one network."""
 
     @property
     def facts(self) -> dict[str, Any]:
         """The context's fields."""
         fields: dict[str, Any] = json.loads(self.context)
         return fields
+
+    @property
+    def code_required(self) -> bool:
+        """False for a known browser's QR code: then the code is empty."""
+        return self.facts.get("code_required") is not False
 
     def with_code(self, code: str) -> str:
         """The context as it is signed (RFC 8785)."""
@@ -190,7 +197,7 @@ class SoftPhone:
     async def approve(
         self, code: str, request: Request | str | None = None, *, tamper: Tamper = HONEST
     ) -> dict[str, str]:
-        """Approve with the code from the sign-in page; returns the proof.
+        """Approve with the code from the sign-in page (empty where none is asked for); returns the proof.
 
         `request`: one from `list` or `scan`, its id, or None for the first listed. The proof: `context`,
         `authenticator_data`, `client_data_json`, `signature`, `public_key` (DER), base64url without padding.
@@ -311,4 +318,11 @@ class SoftPhone:
 
 
 def _request(raw: Mapping[str, Any]) -> Request:
-    return Request(raw["id"], raw["method"], raw["context"], raw["browser_known"], raw["tries_left"])
+    return Request(
+        id=raw["id"],
+        method=raw["method"],
+        context=raw["context"],
+        browser_known=raw["browser_known"],
+        tries_left=raw["tries_left"],
+        network_differs=raw["network_differs"],
+    )

@@ -42,8 +42,15 @@ class Challenge:
     browser: str
     browser_known: bool
     handle_digest: str | None
+    """Of a QR code that nobody has scanned yet; spent by the first phone that presents it."""
     opened_at: datetime
     deadline: datetime
+    handle_deadline: datetime | None = None
+    """Until when the QR code can be scanned; None: as long as the request lives."""
+    claimed_by: str | None = None
+    """The device that scanned it: the request is this one's alone."""
+    network: str = ""
+    """The browser's network: a flood from one takes the places of its own requests first."""
     state: State = State.OPEN
     tries: int = 0
     """Wrong codes so far."""
@@ -53,7 +60,14 @@ class Challenge:
 
     def is_open(self, now: datetime) -> bool:
         """Whether it can still be answered."""
-        return self.state is State.OPEN and now < self.deadline
+        return self.state is State.OPEN and now < self.ends_at
+
+    @property
+    def ends_at(self) -> datetime:
+        """When it ends by itself: a QR code that nobody scanned ends before the request that it carries."""
+        if self.claimed_by is None and self.handle_deadline is not None:
+            return min(self.handle_deadline, self.deadline)
+        return self.deadline
 
 
 @dataclass(frozen=True, slots=True)

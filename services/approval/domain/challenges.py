@@ -9,6 +9,7 @@ otherwise anybody who knows a name could lock its owner out.
 """
 
 import hmac
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,13 +17,13 @@ from datetime import datetime, timedelta
 from services.approval.domain.account import Account, Challenge, Said, State, Step, active_device
 from services.approval.domain.ceremony import VerifiedAnswer, check_sign_count
 from services.approval.domain.notifications import pushes
-from shared.contracts.approval import ChallengeAccepted, ChallengeEnded
+from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded
 from shared.errors import Conflict, Forbidden, Gone, NotFound
 
 MAX_TRIES = 3
 MAX_LISTED = 3
-MAX_SCANNABLE = 20
-"""Open QR challenges of one account: they are never listed, so a flood of them hides nothing."""
+MAX_SCANNABLE = 50
+"""Open QR challenges of one account that nobody has scanned: they are never listed, so many of them hide nothing."""
 QUOTA = ((timedelta(minutes=10), 3), (timedelta(days=1), 10))
 """Notifications without a success, for each class of browsers."""
 REMEMBER = timedelta(minutes=30)
@@ -30,24 +31,45 @@ REMEMBER = timedelta(minutes=30)
 MAX_REMEMBERED = 100
 
 
-def open_challenge(account: Account, challenge: Challenge, now: datetime) -> Step | None:
-    """Add a challenge; an older one of the same browser is superseded. None: it was delivered before."""
+def open_challenge(
+    account: Account, challenge: Challenge, now: datetime, renews: str | None = None
+) -> Step | None:
+    """Add a challenge; an older one of the same browser is superseded. None: it was delivered before.
+
+    `renews`: the page took that one's QR code away because its time was over. If a phone had scanned it a moment
+    earlier, the phone goes on with it, and nothing is said: wsfed hears of the scan and takes the older one back.
+    """
     if challenge.id in account.challenges:
         return None
     step = expire(_forget(account, now), now)
+    renewed = step.account.challenges.get(renews) if renews is not None else None
+    if renewed is not None and renewed.claimed_by is not None and renewed.browser == challenge.browser:
+        return step.then(Step(step.account.with_challenge(_tombstone(challenge, State.SUPERSEDED, now))))
     outstanding = [c for c in step.account.challenges.values() if c.state is State.OPEN]
     same = [c for c in outstanding if c.browser == challenge.browser]
     step = step.then(_end(step.account, same, State.SUPERSEDED, now))
-    rivals = [c for c in outstanding if c not in same and c.method == challenge.method]
+    rivals = [c for c in outstanding if c not in same and c.method == challenge.method and not c.claimed_by]
     most = MAX_LISTED if challenge.method == "push" else MAX_SCANNABLE
     if len(rivals) >= most:
-        loser = min([*rivals, challenge], key=lambda c: (c.browser_known, c.opened_at))
+        loser = _loser([*rivals, challenge])
         if loser is challenge:
             return step.then(_end(step.account.with_challenge(challenge), [challenge], State.LIMITED, now))
         step = step.then(_end(step.account, [loser], State.LIMITED, now))
     if challenge.method == "push":
         return step.then(_count_push(step.account, challenge, now))
     return step.then(Step(step.account.with_challenge(challenge)))
+
+
+def _loser(candidates: Sequence[Challenge]) -> Challenge:
+    """Who gives up a place: an unknown browser before a known one, of the most crowded network, the oldest.
+
+    So whoever asks again and again from one place pushes out only what was asked from there.
+    """
+    crowds = Counter(c.network for c in candidates if not c.browser_known)
+    return min(
+        candidates,
+        key=lambda c: (c.browser_known, 0 if c.browser_known else -crowds[c.network], c.opened_at),
+    )
 
 
 def _count_push(account: Account, challenge: Challenge, now: datetime) -> Step:
@@ -75,6 +97,8 @@ def approve(
     Raises NotFound, Conflict (already answered), Gone (expired), Forbidden (device, account).
     """
     challenge = answerable(account, challenge_id, now)
+    if challenge.method == "qr" and challenge.claimed_by != device_id:
+        raise NotFound("There is no such request.", remedy="Scan the code on the sign-in page.")
     account.check_usable()
     device = active_device(account, device_id)
     check_sign_count(device.sign_count, answer.sign_count)
@@ -130,7 +154,7 @@ def refuse(account: Account, challenge_id: str, outcome: State, now: datetime) -
 
 def expire(account: Account, now: datetime) -> Step:
     """End what is past its deadline."""
-    late = [c for c in account.challenges.values() if c.state is State.OPEN and now >= c.deadline]
+    late = [c for c in account.challenges.values() if c.state is State.OPEN and now >= c.ends_at]
     return _end(account, late, State.EXPIRED, now)
 
 
@@ -140,10 +164,14 @@ def expired_step(account: Account, now: datetime) -> Step | None:
     return step if step.said else None
 
 
-def listed(account: Account, now: datetime) -> Sequence[Challenge]:
-    """What the phone shows: push only (a QR code must be scanned), known browsers first, then the newest."""
-    found = [c for c in account.challenges.values() if c.method == "push" and c.is_open(now)]
-    found.sort(key=lambda c: (c.browser_known, c.opened_at), reverse=True)
+def listed(account: Account, now: datetime, device: str = "") -> Sequence[Challenge]:
+    """What a phone shows: what it has scanned itself, then pushes, known browsers first, then the newest."""
+    found = [
+        c
+        for c in account.challenges.values()
+        if c.is_open(now) and (c.method == "push" or (device and c.claimed_by == device))
+    ]
+    found.sort(key=lambda c: (c.method == "qr", c.browser_known, c.opened_at), reverse=True)
     return found[:MAX_LISTED]
 
 
@@ -157,9 +185,33 @@ def scanned(account: Account, handle_digest: str, now: datetime) -> Challenge:
     )
 
 
+def claim(account: Account, handle_digest: str, device_id: str, now: datetime) -> Step:
+    """A phone has scanned the code: the handle is spent, the request is that phone's. Raises Gone, Forbidden."""
+    challenge = scanned(account, handle_digest, now)
+    account.check_usable()
+    device = active_device(account, device_id)
+    claimed = ChallengeClaimed(
+        challenge=challenge.id, transaction=challenge.transaction, account=account.id, device=device.id
+    )
+    account = account.with_challenge(replace(challenge, handle_digest=None, claimed_by=device.id))
+    return Step(account, (Said(claimed, challenge.correlation),))
+
+
+def claimed_by(step: Step) -> str:
+    """The challenge that a `claim` step claimed."""
+    (said,) = step.said
+    assert isinstance(said.message, ChallengeClaimed)
+    return said.message.challenge
+
+
+def unfreeze(account: Account) -> Step | None:
+    """End the freeze of "not me"; None when there is none."""
+    return None if account.frozen_at is None else Step(replace(account, frozen_at=None))
+
+
 def next_deadline(account: Account) -> datetime | None:
     """When the sweeper must look at this account."""
-    return min((c.deadline for c in account.challenges.values() if c.state is State.OPEN), default=None)
+    return min((c.ends_at for c in account.challenges.values() if c.state is State.OPEN), default=None)
 
 
 def answerable(account: Account, challenge_id: str, now: datetime) -> Challenge:
@@ -167,7 +219,7 @@ def answerable(account: Account, challenge_id: str, now: datetime) -> Challenge:
     challenge = account.challenges.get(challenge_id)
     if challenge is None:
         raise NotFound("There is no such request.", remedy="Look at your list again.")
-    if challenge.state is State.OPEN and now < challenge.deadline:
+    if challenge.is_open(now):
         return challenge
     if challenge.state in (State.OPEN, State.EXPIRED):
         raise Gone(

@@ -16,19 +16,32 @@ def answer_digest(answer: str, context: str) -> bytes:
     """SHA-256 of the answer's octets: what the assertion must have signed.
 
     The answer must be canonical and, without `code`, be the context octet for octet; otherwise the phone showed
-    something else than it signed, or signed for another request. Not verified: that the code is right.
+    something else than it signed, or signed for another request. Where the context says that no code is asked
+    for, `code` is empty. Not verified: that the code is right.
     Raises BadInput, Conflict (code `other_context`).
     """
     octets = answer.encode("utf-8", "surrogatepass")
     fields = _canonical(octets)
     code = fields.pop("code", None)
-    if not isinstance(code, str) or not code.isascii() or not code.isdigit() or len(code) > MAX_CODE:
+    if not _is_code(code, required=fields.get("code_required") is not False):
         raise BadInput("The context has no code.", remedy="Type the digits that the sign-in page shows.")
     if rfc8785.dumps(fields) != context.encode():
         raise Conflict(
             "This answers another request.", remedy="Look at your list again.", code="other_context"
         )
     return hashlib.sha256(octets).digest()
+
+
+def _is_code(code: object, *, required: bool) -> bool:
+    if not isinstance(code, str) or len(code) > MAX_CODE:
+        return False
+    return (code.isascii() and code.isdigit()) if required else code == ""
+
+
+def browser_address(context: str) -> str:
+    """The browser's address as wsfed saw it and the phone shows it; empty when the context has none."""
+    address = _canonical(context.encode()).get("address", "")
+    return address if isinstance(address, str) else ""
 
 
 def is_context(text: str) -> bool:

@@ -149,6 +149,15 @@ def remove_device(account: Account, device_id: str) -> Step:
     return Step(account, (Said(removed.changed(account.id)),))
 
 
+def remove_for_admin(account: Account, device_id: str | None) -> Step | None:
+    """Take a lost phone, or all of them, out of use; None when nothing is left to do."""
+    wanted = [d.id for d in account.devices.values() if d.active and device_id in (None, d.id)]
+    step = Step(account)
+    for each in wanted:
+        step = step.then(remove_device(step.account, each))
+    return step if wanted else None
+
+
 def _octets(text: str) -> bytes:
     try:
         return unb64u(text)

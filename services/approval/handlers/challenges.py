@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from services.approval.domain import ceremony, challenges
 from services.approval.domain.account import Account, Challenge, State, Step
-from services.approval.domain.context import answer_digest, is_context
+from services.approval.domain.context import answer_digest, browser_address, is_context
+from services.approval.domain.networks import differs, network_of
 from services.approval.handlers.sessions import SignedIn
 from services.approval.handlers.steps import change, check_ids
 from services.approval.ports import Parts
@@ -34,6 +35,8 @@ class Request:
     opened_at: datetime
     deadline: datetime
     tries_left: int
+    network_differs: bool
+    """Phone and browser are not known to be on one network, by their addresses as the servers saw them."""
 
 
 async def open_challenge(parts: Parts, received: Received[OpenChallenge]) -> None:
@@ -60,27 +63,33 @@ async def open_challenge(parts: Parts, received: Received[OpenChallenge]) -> Non
         handle_digest=command.handle_digest,
         opened_at=now,
         deadline=now + timedelta(seconds=command.lifetime),  # from receipt: clocks may differ
+        handle_deadline=_after(now, command.handle_lifetime) if command.method == "qr" else None,
+        network=network_of(browser_address(command.context)),
     )
 
     def step(account: Account) -> Step | None:
         if account.status is None:
             raise Retry(f"account {command.account} is not known here yet")
-        return challenges.open_challenge(account, challenge, now)
+        return challenges.open_challenge(account, challenge, now, command.renews)
 
     await change(parts, received.tenant, command.account, step)
 
 
-async def list_requests(parts: Parts, who: SignedIn) -> Sequence[Request]:
-    """Step 5: at most three open requests, known browsers first."""
-    found = challenges.listed(who.account, parts.clock.now())
-    return [_shown(challenge) for challenge in found]
+def _after(now: datetime, seconds: int | None) -> datetime | None:
+    return None if seconds is None else now + timedelta(seconds=seconds)
 
 
-async def request_by_handle(parts: Parts, who: SignedIn, handle: str) -> Request:
-    """Step 5, QR: the request behind a scanned code.
+async def list_requests(parts: Parts, who: SignedIn, address: str) -> Sequence[Request]:
+    """Step 5: at most three open requests, known browsers first. `address`: the phone's, as we see it."""
+    found = challenges.listed(who.account, parts.clock.now(), who.session.device)
+    return [_shown(challenge, address) for challenge in found]
 
-    Raises Gone (expired, unknown), Forbidden with code `other_account`: an attacker's code shown to somebody
-    else must not be approved by that somebody.
+
+async def request_by_handle(parts: Parts, who: SignedIn, handle: str, address: str) -> Request:
+    """Step 5, QR: the request behind a scanned code, for this phone alone: the handle is spent.
+
+    Raises Gone (expired, unknown, scanned before), Forbidden with code `other_account`: an attacker's code shown
+    to somebody else must not be approved by that somebody, and is not spent by it either.
     """
     digest = b64u(hashlib.sha256(handle.encode()).digest())
     stored = await parts.accounts.by_handle(digest)
@@ -97,10 +106,18 @@ async def request_by_handle(parts: Parts, who: SignedIn, handle: str) -> Request
             "Approve nothing.",
             code="other_account",
         )
-    return _shown(challenges.scanned(stored.account, digest, now))
+    taken = await change(
+        parts,
+        who.account.tenant,
+        who.account.id,
+        lambda account: challenges.claim(account, digest, who.session.device, parts.clock.now()),
+        first=stored,
+    )
+    assert taken is not None
+    return _shown(taken.account.challenges[challenges.claimed_by(taken)], address)
 
 
-def _shown(challenge: Challenge) -> Request:
+def _shown(challenge: Challenge, address: str) -> Request:
     return Request(
         id=challenge.id,
         method=challenge.method,
@@ -108,6 +125,7 @@ def _shown(challenge: Challenge) -> Request:
         browser_known=challenge.browser_known,
         opened_at=challenge.opened_at,
         deadline=challenge.deadline,
+        network_differs=differs(browser_address(challenge.context), address),
         tries_left=challenges.MAX_TRIES - challenge.tries,
     )
 

@@ -1,0 +1,26 @@
+"""Whether two addresses belong to one network, as far as addresses can tell.
+
+/24 for IPv4 and /48 for IPv6: what one office or home usually has. A carrier puts many strangers behind one
+address, and one person's phone and computer often use two carriers: so this is told to the person and bounds
+floods, and decides nothing about a sign-in.
+"""
+
+import ipaddress
+
+_PREFIX = {4: 24, 6: 48}
+
+
+def network_of(address: str) -> str:
+    """The network of an address, e.g. `192.0.2.0/24`; empty for what is no address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    parsed = mapped or parsed
+    return str(ipaddress.ip_network((parsed, _PREFIX[parsed.version]), strict=False))
+
+
+def differs(one: str, other: str) -> bool:
+    """Whether the addresses are not known to be of one network: IPv4 and IPv6 cannot be compared, so they differ."""
+    return network_of(one) == "" or network_of(one) != network_of(other)
