@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from shared.contracts import SERVICES
 from shared.run import Platform, Service
@@ -14,7 +14,7 @@ def names(file: str) -> list[str]:
     return [name for name in present if importlib.util.find_spec(f"services.{name}.{file}")]
 
 
-def services(platform: Platform) -> Iterator[Service]:
-    """Every service, wired and not running."""
-    for name in names("app"):
+def services(platform: Platform, only: Iterable[str] = ()) -> Iterator[Service]:
+    """Every service, wired and not running; or only those. Each needs its own keys."""
+    for name in only or names("app"):
         yield importlib.import_module(f"services.{name}.app").build(platform)

@@ -1,8 +1,11 @@
 """Settings that every service shares. Each service adds its own in its config.py; all come from `BLOK365_*`.
 
 Secrets are never values in the environment: they are paths of files. `docs/settings.md` is generated from these.
+A setting that holds a password (`mongo_url`, `bus_url`) may be a file of its name, `blok365_mongo_url`, in the folder
+that `BLOK365_SECRETS` names; the environment goes first.
 """
 
+import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +16,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """What a process needs to know wherever it runs."""
 
-    model_config = SettingsConfigDict(env_prefix="BLOK365_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BLOK365_", extra="forbid", frozen=True, secrets_dir=os.environ.get("BLOK365_SECRETS")
+    )
 
     origin: str = "http://localhost:8365"
     """Origin of the sign-in and phone host. Its host is the WebAuthn RP ID: fixed for life for all tenants."""

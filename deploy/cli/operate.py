@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from deploy import tree
 from deploy.cli import output
 from deploy.cli.session import open_platform, told, with_admin
 from deploy.cli.tenants import InTenant
 from deploy.local.platform import make_keys
-from deploy.tree import services
 from services.admin import handlers
 from services.admin.handlers import Admin, NewAccount
 from shared.contracts import SERVICES
@@ -21,12 +21,17 @@ FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia", "Don
 LAST_NAMES = ("Almeida", "Berg", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haas", "Ito", "Jansen")
 
 
-def migrate(context: typer.Context) -> None:
+def migrate(
+    context: typer.Context,
+    only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
+) -> None:
     """Build the indexes that are missing in the databases of all services. Safe to repeat and to interrupt."""
+    if unknown := set(only or ()) - set(tree.names("app")):
+        raise typer.BadParameter(f"no service {', '.join(sorted(unknown))}")
 
     async def run() -> list[str]:
         built: list[str] = []
-        for service in services(open_platform(context.obj.settings())):
+        for service in tree.services(open_platform(context.obj.settings()), only or ()):
             try:
                 built += await service.database.migrate()
             finally:

@@ -1,42 +1,102 @@
-"""`python -m deploy.setup.secrets`: the passwords of docker-compose.yml, made once into var/compose/.
+"""`python -m deploy.setup.secrets FOLDER`: every key and password of docker-compose.yml, made once.
 
-Existing files stay as they are: the volumes know their passwords. Files are readable by their owner only
-(mode 0600); the folder is in .gitignore.
+FOLDER holds a folder for each service, one for `rabbitmq` and one for `mongo`: in docker-compose.yml these are
+volumes, and each container mounts its own alone, read-only. This program is the only one that sees them together;
+it has no network, and puts them together in memory only. What exists is kept; what is missing is made, so a new
+service gets its own, and everybody the new public keys.
+
+A service finds `<service>.*` (its private keys), what is public, and the settings `blok365_mongo_url` and
+`blok365_bus_url`, which hold its passwords (`BLOK365_SECRETS`).
 """
 
 import base64
+import json
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
+from deploy.local.platform import make_keys
+from deploy.rabbitmq import definitions
+from shared.contracts import SERVICES
 from shared.ids import Ids, SystemIds, new_secret
+from shared.settings import Settings
 
-FOLDER = Path(__file__).resolve().parents[2] / "var" / "compose"
-USER = "blok365"
+PUBLIC = ("trusted.json", "boxes.json", "vapid.pub")
+DATABASE = "blok365_{service}"
+"""With the default `BLOK365_DATABASE_PREFIX`. Users are kept in the database that they may use."""
+MONGO_URL = "mongodb://{service}:{password}@mongo:27017/" + DATABASE + "?replicaSet=rs0"
+BUS_URL = "amqp://{service}:{password}@rabbitmq:5672/blok365"
 
 
-def files(ids: Ids) -> dict[str, str]:
-    """Name and contents of each file."""
-    return {
+def make(folder: Path, ids: Ids) -> list[str]:
+    """Make what is missing and renew what is derived; the names of the files that are new or changed."""
+    with tempfile.TemporaryDirectory() as name:
+        together = Path(name)
+        for service in SERVICES:
+            for path in (folder / service).glob(f"{service}.*"):
+                shutil.copy2(path, together)
+        make_keys(Settings(keys=together), ids)
+        definitions.make(together, ids)
+        passwords = {service: _password(together / f"{service}.mongo", ids) for service in SERVICES}
+        return [*_services(together, folder, passwords), *_servers(together, folder, passwords, ids)]
+
+
+def _services(together: Path, folder: Path, passwords: dict[str, str]) -> list[str]:
+    changed = []
+    for service in SERVICES:
+        urls = {
+            "blok365_mongo_url": MONGO_URL.format(service=service, password=passwords[service]),
+            "blok365_bus_url": BUS_URL.format(
+                service=service, password=(together / f"{service}.amqp").read_text().strip()
+            ),
+        }
+        own = {path.name: path.read_bytes() for path in sorted(together.glob(f"{service}.*"))}
+        private = own | {key: value.encode() for key, value in urls.items()}
+        public = {key: (together / key).read_bytes() for key in PUBLIC}
+        changed += [_write(folder / service / key, private[key], 0o400) for key in private]
+        changed += [_write(folder / service / key, public[key], 0o444) for key in public]
+    return [each for each in changed if each]
+
+
+def _servers(together: Path, folder: Path, passwords: dict[str, str], ids: Ids) -> list[str]:
+    """What RabbitMQ and MongoDB read. They are other users, so the mode lets them; nobody else has the volume."""
+    mongo = folder / "mongo"
+    once = {
         # Members of a replica set prove themselves to each other with this (6 to 1024 base64 characters).
-        "mongo.key": base64.b64encode(ids.octets(96)).decode() + "\n",
-        "mongo.env": f"MONGO_INITDB_ROOT_USERNAME={USER}\nMONGO_INITDB_ROOT_PASSWORD={new_secret(ids)}\n",
-        "rabbitmq.env": f"RABBITMQ_DEFAULT_USER={USER}\nRABBITMQ_DEFAULT_PASS={new_secret(ids)}\n",
+        "replica.key": base64.b64encode(ids.octets(96)).decode(),
+        "root": new_secret(ids),
     }
+    files = {mongo / key: value for key, value in once.items() if not (mongo / key).exists()}
+    files[mongo / "users.json"] = json.dumps(
+        {DATABASE.format(service=service): [service, password] for service, password in passwords.items()},
+        indent=2,
+    )
+    # Password hashes only. Salts are new every time; the broker reads it at its start.
+    files[folder / "rabbitmq" / "definitions.json"] = (together / "definitions.json").read_text()
+    return [each for path, text in files.items() if (each := _write(path, text.encode(), 0o444))]
 
 
-def make(folder: Path, ids: Ids) -> list[Path]:
-    """Write the files that are not there yet; returns them."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    made = []
-    for name, contents in files(ids).items():
-        path = folder / name
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(contents)
-            made.append(path)
-    return made
+def _password(path: Path, ids: Ids) -> str:
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(new_secret(ids))
+    return path.read_text()
+
+
+def _write(path: Path, contents: bytes, mode: int) -> str:
+    """Write it whole or not at all; its name, or nothing when it was so already."""
+    if path.exists() and path.read_bytes() == contents:
+        return ""
+    partial = path.with_name(path.name + ".new")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    partial.write_bytes(contents)
+    partial.chmod(mode)
+    partial.replace(path)
+    return f"{path.parent.name}/{path.name}"
 
 
 if __name__ == "__main__":
-    for made in make(FOLDER, SystemIds()):
-        print(f"secrets: made {made.relative_to(FOLDER.parents[1])}", file=sys.stderr)
+    for made in make(Path(sys.argv[1]), SystemIds()):
+        print(f"secrets: {made}")

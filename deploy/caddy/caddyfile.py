@@ -1,0 +1,145 @@
+"""The text of the Caddyfile (Caddy 2.6 or newer)."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from services.approval.routes import SESSION_COOKIE
+from services.wsfed.domain.session import ACCOUNT_COOKIES
+from services.wsfed.routes import BROWSER_COOKIE
+from shared.web.cookies import HostCookie
+from shared.web.paths import STATIC, Host, Mount
+
+PORT = 8000
+"""Where each service listens in its container (deploy/Dockerfile)."""
+REPLICAS: Mapping[str, int] = {"wsfed": 2, "approval": 2}
+"""Containers of a service in docker-compose.yml, `<service>-1` and so on; without an entry there is one."""
+
+
+class Site(NamedTuple):
+    """Where a host's origin comes from, and what it is without that."""
+
+    variable: str
+    default: str
+
+
+SITES: Mapping[Host, Site] = {
+    Host.SIGNIN: Site("BLOK365_ORIGIN", "https://localhost:8443"),
+    Host.CONSOLE: Site("BLOK365_CONSOLE_ORIGIN", "https://console.localhost:8443"),
+    Host.KIOSK: Site("BLOK365_KIOSK_ORIGIN", "https://kiosk.localhost:8443"),
+}
+
+COOKIES: Mapping[str, tuple[str, ...]] = {
+    "wsfed": (f"{BROWSER_COOKIE.name}=", HostCookie(ACCOUNT_COOKIES).name),
+    "approval": (f"{SESSION_COOKIE.name}=",),
+}
+"""How the cookies of services that share a host begin. No other service is shown them."""
+
+HEAD = """\
+# Made by `python -m deploy.caddy` from shared/web/paths.py. Change that, then run it again.
+# Names on localhost get certificates of Caddy's own authority, public names get them by ACME.
+{
+	admin off
+	skip_install_trust
+	servers {
+		protocols h1 h2
+		max_header_size 16KB
+		timeouts {
+			read_header 10s
+			read_body 30s
+			idle 2m
+		}
+	}
+}
+
+(around) {
+	header -Server
+	request_body {
+		max_size 1MB
+	}
+	handle_errors {
+		header {
+			-Server
+			Cache-Control no-store
+			Content-Security-Policy "default-src 'none'; frame-ancestors 'none'"
+			Content-Type "text/html; charset=utf-8"
+			X-Content-Type-Options nosniff
+		}
+		@nobody expression {http.error.status_code} in [502, 503, 504]
+		handle @nobody {
+			header Retry-After 5
+			respond `<!doctype html><html lang=en><title>One moment</title><h1>One moment</h1>
+			<p>This part is starting or being renewed. Nothing is lost. Wait ten seconds and reload.` 503
+		}
+		handle {
+			respond `<!doctype html><html lang=en><title>That does not exist</title><h1>That does not exist</h1>
+			<p>Check the address, or start again from Microsoft 365.` {http.error.status_code}
+		}
+	}
+	handle /healthz {
+		respond ok
+	}
+	handle /readyz {
+		error 404
+	}
+}
+
+# A replica is asked whether it is ready, and passed over when it is not or does not take the connection. What it has
+# begun to do is asked for again only with GET.
+(replicas) {
+	health_uri /readyz
+	health_interval 3s
+	health_timeout 3s
+	lb_policy round_robin
+	lb_try_duration 5s
+	lb_try_interval 100ms
+	fail_duration 5s
+	header_down -Server
+	transport http {
+		dial_timeout 1s
+	}
+}
+"""
+
+
+def caddyfile(paths: Iterable[Mount], services: Iterable[str]) -> str:
+    """The whole file. `services`: those that there are; paths of others lead to "that does not exist"."""
+    mounts = [mount for mount in paths if mount.service in set(services)]
+    reached = list(dict.fromkeys(mount.service for mount in mounts))
+    parts = [HEAD, *(_backend(service, reached) for service in reached)]
+    parts += [_site(host, [mount for mount in mounts if mount.host is host], reached) for host in SITES]
+    return "\n".join(parts)
+
+
+def upstreams(service: str) -> list[str]:
+    """Host names of a service's containers."""
+    count = REPLICAS.get(service, 1)
+    return [service] if count == 1 else [f"{service}-{number}" for number in range(1, count + 1)]
+
+
+def _backend(service: str, reached: Iterable[str]) -> str:
+    """`import <service>`: pass on to its replicas, which `BLOK365_UPSTREAM_<SERVICE>` may name anew."""
+    default = " ".join(f"{name}:{PORT}" for name in upstreams(service))
+    lines = [
+        f"({service}) {{",
+        f"\treverse_proxy {{$BLOK365_UPSTREAM_{service.upper()}:{default}}} {{",
+        "\t\timport replicas",
+    ]
+    for other in reached:
+        if other != service:
+            lines += [f'\t\theader_up Cookie "{name}[^;]*(;|$)" ""' for name in COOKIES.get(other, ())]
+    return "\n".join([*lines, "\t}", "}", ""])
+
+
+def _site(host: Host, mounts: list[Mount], reached: Iterable[str]) -> str:
+    """One matcher for each service, since each `import` brings health checks of its own; `/` comes last."""
+    site = SITES[host]
+    root = next((mount.service for mount in mounts if mount.prefix == "/"), None)
+    lines = [f"{{${site.variable}:{site.default}}} {{", "\timport around"]
+    for service in reached:
+        prefixes = [f"{STATIC}{service}/", *(m.prefix for m in mounts if m.service == service)]
+        patterns = " ".join(f"{prefix}*" for prefix in prefixes if prefix != "/")
+        lines += [f"\t@{service} path {patterns}", f"\thandle @{service} {{", f"\t\timport {service}", "\t}"]
+    if root is not None:
+        lines += [f"\thandle {STATIC}* {{", "\t\terror 404", "\t}"]
+    lines += ["\thandle {", f"\t\t{f'import {root}' if root else 'error 404'}", "\t}", "}", ""]
+    return "\n".join(lines)
