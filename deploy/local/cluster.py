@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,8 @@ def _die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
+OfReplica = Callable[[str, int], Mapping[str, str]]
+"""Variables of one replica alone, by service and index: a database address with a fault on the way, say."""
 DEFAULT_REPLICAS: Mapping[str, int] = {"admin": 1, "approval": 2, "wsfed": 2, "notify": 1}
 
 
@@ -55,6 +57,11 @@ class Replica:
 
     async def start(self) -> None:
         """Returns when it is ready. Raises Unavailable with the end of its log."""
+        await self.launch()
+        await self.wait_ready()
+
+    async def launch(self) -> asyncio.subprocess.Process:
+        """Start it and wait for nothing."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", f"services.{self.service}"),
@@ -63,10 +70,10 @@ class Replica:
                 stderr=log,
                 preexec_fn=_die_with_parent,
             )
-        await self.wait_ready()
+        return self.process
 
     async def wait_ready(self) -> None:
-        """Until `/readyz` says so."""
+        """Until `/readyz` says so. Raises Unavailable."""
         deadline = asyncio.get_running_loop().time() + PATIENCE
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client:
             while asyncio.get_running_loop().time() < deadline:
@@ -127,6 +134,7 @@ async def cluster(
     logs: Path,
     replicas: Mapping[str, int] = DEFAULT_REPLICAS,
     environment: Mapping[str, str] | None = None,
+    of_replica: OfReplica | None = None,
 ) -> AsyncIterator[Cluster]:
     """Start all of it on `settings` (bus_url names RabbitMQ); `port` is the router's. Stops in reverse order."""
     await asyncio.to_thread(logs.mkdir, parents=True, exist_ok=True)
@@ -140,6 +148,7 @@ async def cluster(
             variables = {
                 **environment_of(settings),
                 **(environment or {}),
+                **(of_replica(service, index) if of_replica else {}),
                 "BLOK365_LISTEN": f"127.0.0.1:{own}",
             }
             whole.replicas[service].append(Replica(service, own, variables, logs / f"{service}-{index}.log"))

@@ -15,6 +15,8 @@ from shared.web.paths import HEALTH, Host, Origins, service_for
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"})
 """RFC 9110 section 7.6.1."""
+SAFE = frozenset({"GET", "HEAD"})
+"""RFC 9110 section 9.2.1: asked again elsewhere when a replica dies before its answer began."""
 MAX_LINE = 16_384
 
 
@@ -59,7 +61,8 @@ class Router:
             except aiohttp.ClientConnectorError:
                 continue  # nobody was there, so nothing was done: another replica may
             except aiohttp.ClientError:
-                break  # it may have been done: only the client can know whether to ask again
+                if request.method not in SAFE:
+                    break  # it may have been done: only the client can know whether to ask again
         return web.Response(status=503, text="No replica answers. Try again.", headers={"Retry-After": "2"})
 
     async def _ask(self, request: web.BaseRequest, port: int, body: bytes) -> web.StreamResponse:
@@ -78,9 +81,11 @@ class Router:
             try:
                 async for chunk in answer.content.iter_any():
                     await response.write(chunk)
-            except (aiohttp.ClientError, ConnectionError, asyncio.CancelledError):
+            except (aiohttp.ClientError, ConnectionError, asyncio.CancelledError) as error:
                 if request.transport is not None:
                     request.transport.close()  # cut short, visibly: never pass half an answer off as whole
-                raise
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+                raise ConnectionResetError("the answer broke off") from error
             await response.write_eof()
             return response

@@ -1,13 +1,13 @@
 """A system to walk through, in one process or in many, with admin's handlers at hand: for demo, tests, benchmark."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from deploy.local.cluster import Cluster, cluster
+from deploy.local.cluster import DEFAULT_REPLICAS, Cluster, OfReplica, cluster
 from deploy.local.settings import wsfed_settings
 from deploy.local.system import System, build_all, running
 from services.admin import app as admin_app
@@ -55,7 +55,13 @@ async def one_process(settings: Settings, *, port: int, entra_port: int) -> Asyn
 
 @asynccontextmanager
 async def many_processes(
-    settings: Settings, *, port: int, entra_port: int, logs: Path
+    settings: Settings,
+    *,
+    port: int,
+    entra_port: int,
+    logs: Path,
+    replicas: Mapping[str, int] = DEFAULT_REPLICAS,
+    of_replica: OfReplica | None = None,
 ) -> AsyncIterator[Stage]:
     """Processes over RabbitMQ behind a router, and admin's handlers here, as the command line has them."""
     clock = SystemClock()
@@ -74,6 +80,13 @@ async def many_processes(
             "BLOK365_WSFED_START_URL": local.start_url,
         }
         whole = await stack.enter_async_context(
-            cluster(settings, port=port, logs=logs, environment=environment)
+            cluster(
+                settings,
+                port=port,
+                logs=logs,
+                replicas=replicas,
+                environment=environment,
+                of_replica=of_replica,
+            )
         )
         yield Stage(settings, clock, wired.admin, wired.service.relay.flush, cluster=whole)
