@@ -4,10 +4,12 @@ It connects to 127.0.0.1 whatever the host's name is, and sends that name as Hos
 everywhere). Cookies are kept by hand: aiohttp's jar would not send Secure ones over http to localhost.
 """
 
+import ssl
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urljoin, urlsplit
@@ -69,12 +71,16 @@ class Page:
 
 
 class Browser:
-    """One browser window with its own cookies. Use as an async context manager."""
+    """One browser window with its own cookies. Use as an async context manager.
 
-    def __init__(self, *, agent: str = AGENT, resolve_to: str = "127.0.0.1") -> None:
+    `ca`: certificates (PEM) to trust for https instead of the system's.
+    """
+
+    def __init__(self, *, agent: str = AGENT, resolve_to: str = "127.0.0.1", ca: Path | None = None) -> None:
         self._cookies: dict[str, dict[str, str]] = defaultdict(dict)
         self._agent = agent
         self._resolve_to = resolve_to
+        self._tls = ssl.create_default_context(cafile=ca)
         self.requests = 0
 
     async def __aenter__(self) -> Self:
@@ -117,7 +123,8 @@ class Browser:
     ) -> Page:
         for _ in range(MAX_REDIRECTS):
             parts = urlsplit(url)
-            target = parts._replace(netloc=f"{self._resolve_to}:{parts.port or 80}", fragment="").geturl()
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            target = parts._replace(netloc=f"{self._resolve_to}:{port}", fragment="").geturl()
             cookies = self._cookies[parts.hostname or ""]
             sent = {"Host": parts.netloc, "User-Agent": self._agent, "Accept": "text/html", **headers}
             if cookies:
@@ -129,6 +136,8 @@ class Browser:
                 data=fields,
                 headers=sent,
                 allow_redirects=False,
+                ssl=self._tls,
+                server_hostname=parts.hostname,
             ) as response:
                 self._keep(cookies, response.headers.getall("Set-Cookie", []))
                 if follow and response.status in (301, 302, 303):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +32,17 @@ ProofFile = Annotated[Path | None, typer.Option("--proof", help="Write the proof
 ScanText = Annotated[str | None, typer.Option("--scan", help="Approve the request behind this QR code.")]
 
 _STORE = Path("var/phone.json")
+
+
+@app.callback()
+def options(
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="Certificates (PEM) to trust for https, not the system's.")
+    ] = None,
+) -> None:
+    """What stands before the command."""
+    if ca is not None:
+        os.environ["SSL_CERT_FILE"] = os.fspath(ca)  # where OpenSSL looks unless it is told otherwise
 
 
 def _run(store: Path, connect: str | None, what: Callable[[SoftPhone], Awaitable[Any]]) -> Any:

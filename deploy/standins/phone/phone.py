@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from http.cookies import SimpleCookie
@@ -72,7 +73,8 @@ class SoftPhone:
 
     `store`: the file that keeps the keys (mode 0600), or None for memory only. `connect`: `http://host:port` to
     connect to instead of the origin's own name; by default 127.0.0.1 for origins on localhost, because
-    `*.localhost` is known to browsers and not to Python. Close it, or use it with `async with`.
+    `*.localhost` is known to browsers and not to Python. `ca`: certificates (PEM) to trust for https instead of the
+    system's. Close it, or use it with `async with`.
     """
 
     def __init__(
@@ -80,12 +82,14 @@ class SoftPhone:
         store: Path | None = None,
         *,
         connect: str | None = None,
+        ca: Path | None = None,
         ids: Ids | None = None,
         algorithm: Algorithm = "ES256",
         counts: bool = True,
     ) -> None:
         self._store = store
         self._connect = connect
+        self._tls = ssl.create_default_context(cafile=ca)
         self._ids = ids or SystemIds()
         self._algorithm = algorithm
         self._counts = counts
@@ -275,7 +279,13 @@ class SoftPhone:
         if session in self._cookies:
             headers["Cookie"] = f"{_COOKIE}={self._cookies[session]}"
         async with self._http.request(
-            method, f"{base}/key/api{path}", json=body, headers=headers, allow_redirects=False
+            method,
+            f"{base}/key/api{path}",
+            json=body,
+            headers=headers,
+            allow_redirects=False,
+            ssl=self._tls,
+            server_hostname=parts.hostname,
         ) as response:
             self._keep_cookie(session, response)
             text = await response.text()
