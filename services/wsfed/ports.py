@@ -50,6 +50,10 @@ class Transactions(Protocol):
 
     async def get(self, transaction: str) -> Transaction | None: ...
 
+    async def bind(self, transaction: str, browser: str) -> Transaction | None:
+        """Step 2, after a POST: give an unbound transaction to this browser."""
+        ...
+
     async def name_account(self, transaction: str, hint: str) -> Transaction | None:
         """Take a typed user name, before any request was sent."""
         ...
@@ -71,7 +75,11 @@ class Transactions(Protocol):
         ...
 
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        """Step 10: from `proved` to `issued`: true for one caller only."""
+        """Step 10: from `proved` to `issued`: for one caller only."""
+        ...
+
+    async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
+        """A session answers: from `started` to `issued`, for one caller only."""
         ...
 
 

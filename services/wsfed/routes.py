@@ -24,7 +24,7 @@ from services.wsfed.domain.request import (
 )
 from services.wsfed.domain.session import ACCOUNT_COOKIES, KNOWN_FOR, cookie_name
 from services.wsfed.domain.transaction import State, Transaction
-from services.wsfed.handlers import Answer, Browser, Looping, WsFed
+from services.wsfed.handlers import Answer, Browser, Looping, Question, WsFed
 from services.wsfed.handlers.issuing import SecretOf
 from services.wsfed.pages import SignInPages, views
 from services.wsfed.ports import Tenant, Watch
@@ -81,29 +81,36 @@ class Web:
         if not isinstance(parsed, SignInRequest):
             return await self._sign_out(request, parsed)
         slug = request.match_info["tenant"]
-        if request.method != "POST":
-            answer = await self._from_session(request, slug, parsed)
+        if request.method == "POST":
+            return _see((await handlers.begin(self.wsfed, slug, parsed, None)).id)
+        if parsed.hint is not None:
+            asked = Question(
+                tenant=slug, upn=parsed.hint.lower(), request=parsed, asked_at=self.wsfed.clock.now()
+            )
+            answer = await self._from_session(request, asked)
             if answer is not None:
                 return answer
-        secret = BROWSER_COOKIE.read(request)
-        known = secret or new_secret(self.wsfed.ids)
-        transaction = await handlers.begin(self.wsfed, slug, parsed, known)
-        response = _see(transaction.id)
-        if secret is None:
-            BROWSER_COOKIE.set(response, known)
+        secret, is_new = self._browser_secret(request)
+        response = _see((await handlers.begin(self.wsfed, slug, parsed, secret)).id)
+        if is_new:
+            BROWSER_COOKIE.set(response, secret)
         return response
 
-    async def _from_session(
-        self, request: web.Request, slug: str, parsed: SignInRequest
-    ) -> web.Response | None:
+    def _browser_secret(self, request: web.Request) -> tuple[str, bool]:
+        """The secret in the browser cookie, or a new one; and whether it is new and must still be set."""
+        secret = BROWSER_COOKIE.read(request)
+        return (secret, False) if secret else (new_secret(self.wsfed.ids), True)
+
+    async def _from_session(self, request: web.Request, asked: Question) -> web.Response | None:
         """The token at once when this browser's session is enough; None when the person must sign in."""
         try:
-            answer = await handlers.answer_from_session(self.wsfed, slug, parsed, _secrets(request))
+            answer = await handlers.answer_from_session(self.wsfed, asked, _secrets(request))
         except Looping as loop:
             return self._loop_stopped(request, loop)
         if answer is None:
             return None
-        return self._token_page(request, answer, "/signin/finished", parsed.locale)
+        back = f"/signin/{asked.transaction or 'finished'}"
+        return self._token_page(request, answer, back, asked.request.locale)
 
     def _loop_stopped(self, request: web.Request, loop: Looping) -> web.Response:
         cause = views.LoopCause.REFUSED
@@ -137,9 +144,17 @@ class Web:
     # step 2
 
     async def page(self, request: web.Request) -> web.Response:
-        """The sign-in page as the transaction stands now."""
-        transaction = await self._look(request)
-        return await self._show(request, transaction)
+        """The sign-in page as the transaction stands now; its token, if this browser's session is enough for it."""
+        self._offer_start(request)
+        secret, is_new = self._browser_secret(request)
+        transaction = await handlers.open_page(self.wsfed, request.match_info["transaction"], secret)
+        asked = handlers.question(transaction)
+        response = None if asked is None else await self._from_session(request, asked)
+        if response is None:
+            response = await self._show(request, transaction, secret)
+        if is_new:
+            BROWSER_COOKIE.set(response, secret)
+        return response
 
     async def finished(self, request: web.Request) -> web.Response:
         """Where Back leads after a token from a session."""
@@ -152,6 +167,7 @@ class Web:
         self,
         request: web.Request,
         transaction: Transaction,
+        secret: str,
         problem: views.FieldProblem | None = None,
         typed: str = "",
     ) -> web.Response:
@@ -160,7 +176,7 @@ class Web:
         first = views.Method(application.first_method)
         view = views.SignIn(
             txn=transaction.id,
-            csrf=self.csrf.token(BROWSER_COOKIE.read(request) or "", transaction.id),
+            csrf=self.csrf.token(secret, transaction.id),
             state=views.State.START,
             version=self._version(transaction),
             organisation=tenant.configured.name,
@@ -212,7 +228,9 @@ class Web:
         typed = form.get("username", "").strip()
         if not _UPN.fullmatch(typed) or not typed.isprintable():
             problem = views.FieldProblem.MALFORMED if typed else views.FieldProblem.EMPTY
-            return await self._show(request, transaction, problem, typed[:320] if typed.isprintable() else "")
+            shown = typed[:320] if typed.isprintable() else ""
+            secret, _ = self._browser_secret(request)
+            return await self._show(request, transaction, secret, problem, shown)
         await handlers.name_account(self.wsfed, transaction.id, self._browser(request, transaction), typed)
         return _see(transaction.id)
 

@@ -1,6 +1,7 @@
 """A sign-in transaction: one request of Entra ID in one browser, from its arrival to its token.
 
     started --3--> waiting --8--> proved --10--> issued
+        `---------- a session answers -------------^
                     ^   |
                     |   +--7--> denied | not_me | expired | superseded | wrong_code | limited
                     +--3-----------'   (a new request, with a new code and nonce)
@@ -25,6 +26,10 @@ MAX_CHALLENGES = 12
 """Requests that one transaction may send; the per-account limits of approval come on top."""
 
 
+UNBOUND = ""
+"""`browser` of a transaction that came by POST, until a browser opens it."""
+
+
 class State(StrEnum):
     """Where a transaction stands."""
 
@@ -45,7 +50,7 @@ ENDED_CHALLENGE = frozenset(
 )
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.STARTED: frozenset({State.WAITING}),
+    State.STARTED: frozenset({State.WAITING, State.ISSUED}),
     State.WAITING: frozenset({State.WAITING, State.PROVED}) | ENDED_CHALLENGE,
     **{state: frozenset({State.WAITING}) for state in ENDED_CHALLENGE},
     State.PROVED: frozenset({State.ISSUED}),
@@ -112,7 +117,8 @@ class Transaction:
 
     def belongs_to(self, browser_secret: str | None) -> bool:
         """Whether that cookie value is this transaction's browser's. Constant time."""
-        return hmac.compare_digest(browser_digest(browser_secret or ""), self.browser)
+        given = browser_digest(browser_secret or "")
+        return self.browser != UNBOUND and hmac.compare_digest(given, self.browser)
 
     def seen_at(self, now: datetime) -> State:
         """The state as a reader must take it: a request past its time has expired, whoever noticed it."""

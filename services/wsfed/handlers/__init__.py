@@ -2,7 +2,7 @@
 
 | step | function |
 |---|---|
-| sign-in 1, 2 | `begin`, `look`; `answer_from_session` when the browser's session is enough |
+| sign-in 1, 2 | `begin`, `open_page`, `look`; `answer_from_session` when the browser's session is enough |
 | 3, 4 | `name_account`, `ask_phone` |
 | 7, 8 | `phone_ended`, `phone_accepted` |
 | 10, 11 | `take_token` |
@@ -12,7 +12,15 @@
 """
 
 from services.wsfed.handlers.common import Browser, WsFed, find_tenant, look
-from services.wsfed.handlers.issuing import Answer, Looping, answer_from_session, sign_out, take_token
+from services.wsfed.handlers.issuing import (
+    Answer,
+    Looping,
+    Question,
+    answer_from_session,
+    question,
+    sign_out,
+    take_token,
+)
 from services.wsfed.handlers.knowing import (
     account_changed,
     device_changed,
@@ -21,12 +29,13 @@ from services.wsfed.handlers.knowing import (
 )
 from services.wsfed.handlers.proving import phone_accepted, phone_ended
 from services.wsfed.handlers.rolling import emergency_keys, next_key, promote_key, show_keys, switch_key
-from services.wsfed.handlers.signing_in import ask_phone, begin, is_known_by_name, name_account
+from services.wsfed.handlers.signing_in import ask_phone, begin, is_known_by_name, name_account, open_page
 
 __all__ = [
     "Answer",
     "Browser",
     "Looping",
+    "Question",
     "WsFed",
     "account_changed",
     "answer_from_session",
@@ -40,9 +49,11 @@ __all__ = [
     "look",
     "name_account",
     "next_key",
+    "open_page",
     "phone_accepted",
     "phone_ended",
     "promote_key",
+    "question",
     "show_keys",
     "sign_out",
     "switch_key",

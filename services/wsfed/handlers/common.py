@@ -70,7 +70,11 @@ def check_current(wsfed: WsFed) -> None:
 
 async def look(wsfed: WsFed, transaction_id: str, browser_secret: str | None) -> Transaction:
     """Step 2: the transaction, for its own browser only. Raises NotFound, Gone."""
-    transaction = await wsfed.transactions.get(transaction_id)
+    return check_seen(wsfed, await wsfed.transactions.get(transaction_id), browser_secret)
+
+
+def check_seen(wsfed: WsFed, transaction: Transaction | None, browser_secret: str | None) -> Transaction:
+    """The transaction, if that browser may see it now. Raises NotFound, Gone."""
     if transaction is None or not transaction.belongs_to(browser_secret):
         # One answer for both: a link to somebody else's sign-in tells nothing.
         raise NotFound(

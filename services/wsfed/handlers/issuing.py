@@ -8,6 +8,7 @@ import structlog
 
 from services.wsfed.domain.authentication import (
     AuthenticationPolicy,
+    Shortfall,
     VerifiedAuthentication,
     shortfall,
 )
@@ -55,61 +56,82 @@ class Looping(Exception):
         self.request = request
 
 
-async def answer_from_session(
-    wsfed: WsFed, slug: str, request: SignInRequest, secret_of: SecretOf
-) -> Answer | None:
-    """A token from this browser's session of the very account that Entra names; None when it must sign in.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a session may answer: a request just made, or a transaction in which nothing was asked yet."""
+
+    tenant: str
+    upn: str
+    request: SignInRequest
+    asked_at: datetime
+    transaction: str | None = None
+
+
+def question(transaction: Transaction) -> Question | None:
+    """The transaction as a question to a session; None when it is past that."""
+    if transaction.state is not State.STARTED or not transaction.hint:
+        return None
+    return Question(
+        tenant=transaction.tenant,
+        upn=transaction.hint,
+        request=transaction.request,
+        asked_at=transaction.created_at,
+        transaction=transaction.id,
+    )
+
+
+async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf) -> Answer | None:
+    """A token from this browser's session of the very account that was asked for; None when it must sign in.
 
     Raises NotFound (tenant), Looping, Forbidden, Unavailable.
     """
-    if request.hint is None:
-        return None  # a session answers only for the account that was asked for
-    upn = request.hint.lower()
-    secret = secret_of(slug, upn)
+    secret = secret_of(asked.tenant, asked.upn)
     if secret is None:
         return None
     check_current(wsfed)
-    tenant = await find_tenant(wsfed, slug)
-    session = await wsfed.sessions.get(session_id(secret))
-    account = await wsfed.directory.account_by_upn(slug, upn)
+    tenant = await find_tenant(wsfed, asked.tenant)
+    account = await wsfed.directory.account_by_upn(asked.tenant, asked.upn)
+    if account is None or not account.may_try:
+        return None
+    session = await _live_session(wsfed, secret, account)
+    if session is None:
+        return None
     now = wsfed.clock.now()
-    if session is None or account is None or not session.live(now):
-        return None
-    if (session.tenant, session.account) != (slug, account.id) or not account.may_try:
-        return None
-    device = await wsfed.directory.device(slug, session.device)
-    if device is None or device.removed:
-        return None
-    missing = shortfall(
-        session.authentication,
-        _policy(tenant),
-        now=now,
-        requested_at=now,
-        fresh_required=request.fresh_required,
-        max_age=request.max_age,
-        mfa_wanted=request.mfa_wanted,
-        mfa_max_age=request.mfa_max_age,
-    )
+    missing = _shortfall(session.authentication, tenant, asked.request, asked.asked_at, now)
     if missing is not None:
-        log.info("session.not_enough", tenant=slug, account=account.id, missing=missing.value)
+        log.info("session.not_enough", tenant=tenant.slug, account=account.id, missing=missing.value)
         return None
     if session.looping(now):
-        raise Looping(tenant, request)
+        raise Looping(tenant, asked.request)
+    prepared = await _prepare(wsfed, tenant, account)
     used = await wsfed.sessions.use(session, now, _idle_end(tenant, now))
     if used is None:
         return None
-    prepared = await _prepare(wsfed, tenant, account)
+    assertion_id = new_assertion_id(wsfed.ids)
+    if asked.transaction is not None and not await wsfed.transactions.answer(
+        asked.transaction, assertion_id, now
+    ):
+        return None
     form = await _issue(
         wsfed,
         prepared,
         used.authentication,
-        request,
-        requested_at=now,
+        asked.request,
+        requested_at=asked.asked_at,
         now=now,
-        assertion_id=new_assertion_id(wsfed.ids),
-        basis=_Basis(session=used.id),
+        assertion_id=assertion_id,
+        basis=_Basis(session=used.id, transaction=asked.transaction),
     )
     return Answer(form, tenant, account, secret)
+
+
+async def _live_session(wsfed: WsFed, secret: str, account: Account) -> Session | None:
+    """The session behind that cookie, if it is this account's, has not ended, and its phone is still trusted."""
+    session = await _earlier(wsfed, secret, account)
+    if session is None or not session.live(wsfed.clock.now()):
+        return None
+    device = await wsfed.directory.device(account.tenant, session.device)
+    return None if device is None or device.removed else session
 
 
 async def take_token(
@@ -175,23 +197,32 @@ def _check_enough(
     authentication: VerifiedAuthentication, tenant: Tenant, transaction: Transaction, now: datetime
 ) -> None:
     """Refuse before anything is written: Entra would send a token without the claim straight back."""
-    request = transaction.request
-    missing = shortfall(
-        authentication,
-        _policy(tenant),
-        now=now,
-        requested_at=transaction.created_at,
-        fresh_required=request.fresh_required,
-        max_age=request.max_age,
-        mfa_wanted=request.mfa_wanted,
-        mfa_max_age=request.mfa_max_age,
-    )
+    missing = _shortfall(authentication, tenant, transaction.request, transaction.created_at, now)
     if missing is not None:
         raise Forbidden(
             "Microsoft 365 asks for a stronger sign-in than the one you made.",
             remedy="Start again, and sign in with your phone or a passkey.",
             code=f"{missing.value}_not_satisfied",
         )
+
+
+def _shortfall(
+    authentication: VerifiedAuthentication,
+    tenant: Tenant,
+    request: SignInRequest,
+    asked_at: datetime,
+    now: datetime,
+) -> Shortfall | None:
+    return shortfall(
+        authentication,
+        _policy(tenant),
+        now=now,
+        requested_at=asked_at,
+        fresh_required=request.fresh_required,
+        max_age=request.max_age,
+        mfa_wanted=request.mfa_wanted,
+        mfa_max_age=request.mfa_max_age,
+    )
 
 
 async def sign_out(wsfed: WsFed, secrets: list[str]) -> None:

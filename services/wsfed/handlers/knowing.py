@@ -83,4 +83,7 @@ async def device_changed(wsfed: WsFed, received: Received[DeviceChanged]) -> Non
     if not await wsfed.directory.vouch(tenant, invitation.id, device.id):
         raise Reject("the invitation has vouched for another device")
     await wsfed.directory.keep_device(device, message.version)
+    kept = await wsfed.directory.device(tenant, device.id)
+    if kept is None or (kept.account, kept.public_key) != (device.account, device.public_key):
+        raise Reject("the device has another key")
     log.info("device.trusted", tenant=tenant, account=message.account, device=message.device)

@@ -9,12 +9,13 @@ from services.wsfed.domain.transaction import (
     CHALLENGE_LIFETIME,
     LIFETIME,
     MAX_CHALLENGES,
+    UNBOUND,
     Challenge,
     State,
     Transaction,
     browser_digest,
 )
-from services.wsfed.handlers.common import Browser, WsFed, check_current, find_tenant, look
+from services.wsfed.handlers.common import Browser, WsFed, check_current, check_seen, find_tenant, look
 from services.wsfed.ports import Account, Tenant
 from shared.contracts.approval import OpenChallenge
 from shared.errors import Conflict, Gone, NotFound
@@ -23,8 +24,11 @@ from shared.ids import b64u, new_code, new_id, new_secret
 log = structlog.get_logger(__name__)
 
 
-async def begin(wsfed: WsFed, slug: str, request: SignInRequest, browser_secret: str) -> Transaction:
-    """Step 1: keep Entra's request as a transaction of this browser. Raises NotFound."""
+async def begin(wsfed: WsFed, slug: str, request: SignInRequest, browser_secret: str | None) -> Transaction:
+    """Step 1: keep Entra's request as a transaction of this browser. Raises NotFound.
+
+    Without a secret (a POST from another site brings no cookies) it belongs to nobody until `open_page`.
+    """
     tenant = await find_tenant(wsfed, slug)
     if not tenant.configured.applications:
         raise NotFound(
@@ -37,13 +41,22 @@ async def begin(wsfed: WsFed, slug: str, request: SignInRequest, browser_secret:
         application=tenant.configured.applications[0].id,
         request=request,
         hint=(request.hint or "").lower(),
-        browser=browser_digest(browser_secret),
+        browser=browser_digest(browser_secret) if browser_secret else UNBOUND,
         created_at=now,
         expires_at=now + LIFETIME,
     )
     await wsfed.transactions.add(transaction)
     log.info("signin.begun", tenant=slug, transaction=transaction.id, client_request_id=request.correlation)
     return transaction
+
+
+async def open_page(wsfed: WsFed, transaction_id: str, browser_secret: str) -> Transaction:
+    """Step 2: as `look`; a transaction that came by POST goes to the first browser that opens it, for good."""
+    transaction = await wsfed.transactions.get(transaction_id)
+    if transaction is not None and transaction.browser == UNBOUND:
+        await wsfed.transactions.bind(transaction_id, browser_digest(browser_secret))
+        transaction = await wsfed.transactions.get(transaction_id)
+    return check_seen(wsfed, transaction, browser_secret)
 
 
 async def name_account(wsfed: WsFed, transaction_id: str, browser: Browser, upn: str) -> Transaction:

@@ -102,14 +102,17 @@ class StoredDirectory:
         return after is not None
 
     async def keep_device(self, device: TrustedDevice, version: int) -> bool:
-        # A removed phone never comes back under its id, whatever version approval claims.
-        return await _keep(
-            self._devices,
-            f"{device.tenant}/{device.id}",
-            version,
-            {"account": device.account, "public_key": device.public_key, "removed": device.removed},
-            unless={"removed": {"$ne": True}},
-        )
+        document_id = f"{device.tenant}/{device.id}"
+        fields = {"account": device.account, "public_key": device.public_key, "removed": device.removed}
+        if await self._devices.insert({"_id": document_id, "version": version, **fields}):
+            return True
+        where: dict[str, Any] = {"_id": document_id, "version": {"$lt": version}, "removed": False}
+        if not device.removed:
+            # Key and owner never change, whatever version approval claims: the invitation has vouched for the
+            # first key only. And a removed phone never comes back under its id.
+            where |= {"account": device.account, "public_key": device.public_key}
+        change = {"removed": device.removed, "version": version}
+        return await self._devices.update(where, {"$set": change}) is not None
 
 
 async def _keep(
@@ -117,11 +120,9 @@ async def _keep(
     document_id: str,
     version: int,
     fields: dict[str, Any],
-    *,
-    unless: dict[str, Any] | None = None,
 ) -> bool:
     """Accept a higher version only. False when what is kept is as new or newer."""
-    where = {"_id": document_id, "version": {"$lt": version}, **(unless or {})}
+    where = {"_id": document_id, "version": {"$lt": version}}
     after = await collection.update(where, {"$set": {**fields, "version": version}}, upsert=True)
     return after is not None
 

@@ -10,6 +10,7 @@ from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.transaction import (
     MAX_CHALLENGES,
+    UNBOUND,
     Challenge,
     PhoneProof,
     State,
@@ -41,6 +42,9 @@ class StoredTransactions:
     async def get(self, transaction: str) -> Transaction | None:
         found = await self._collection.find_one({"_id": transaction})
         return None if found is None else from_document(found)
+
+    async def bind(self, transaction: str, browser: str) -> Transaction | None:
+        return await self._step({"_id": transaction, "browser": UNBOUND}, {"browser": browser})
 
     async def name_account(self, transaction: str, hint: str) -> Transaction | None:
         return await self._step({"_id": transaction, "state": State.STARTED.value}, {"hint": hint})
@@ -76,8 +80,16 @@ class StoredTransactions:
         )
 
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
+        return await self._issued(transaction, State.PROVED, assertion_id, issued_at)
+
+    async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
+        return await self._issued(transaction, State.STARTED, assertion_id, issued_at)
+
+    async def _issued(
+        self, transaction: str, before: State, assertion_id: str, issued_at: datetime
+    ) -> Transaction | None:
         return await self._step(
-            {"_id": transaction, "state": State.PROVED.value},
+            {"_id": transaction, "state": before.value},
             {"state": State.ISSUED.value, "assertion_id": assertion_id, "issued_at": issued_at},
         )
 
