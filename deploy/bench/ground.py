@@ -1,0 +1,143 @@
+"""What sign-ins are measured on: each service a process of its own over RabbitMQ and MongoDB, with many accounts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pymongo import MongoClient
+
+from deploy.bench.copies import DOMAIN, TENANT, Copies, Person, user_name
+from deploy.bench.http import Pool
+from deploy.bench.people import Owner, SignIn, Site
+from deploy.local.cluster import DEFAULT_REPLICAS, Cluster, cluster
+from deploy.local.parts import Broker, Part
+from deploy.local.parts.port import free_port
+from deploy.local.platform import make_keys
+from deploy.local.settings import local_settings, wsfed_settings
+from deploy.local.system import build_all
+from deploy.standins.phone.authenticator import Key
+from deploy.standins.phone.phone import PhoneError, SoftPhone
+from services.admin import app as admin_app
+from services.admin import handlers as admin
+from services.admin.handlers import Admin, NewAccount
+from services.wsfed.domain.session import cookie_name
+from shared.bus.connect import connect
+from shared.clock import Clock, SystemClock
+from shared.contracts.admin import AccountStatus
+from shared.crypto.keys import load_trusted_keys
+from shared.ids import Ids, SystemIds
+from shared.platform import open_platform
+
+SERVICES = tuple(DEFAULT_REPLICAS)
+PATIENCE = 60.0
+T = TypeVar("T")
+
+
+@dataclass
+class Ground:
+    """The running whole, with one process of each service."""
+
+    site: Site
+    cluster: Cluster
+    copies: Copies
+
+    def pids(self, *services: str) -> list[int]:
+        """Process ids of those services; without any, of all."""
+        return [r.pid for service in services or SERVICES for r in self.cluster.replicas[service]]
+
+    async def seed(self, total: int) -> None:
+        """Until there are so many accounts."""
+        await asyncio.to_thread(self.copies.seed, total)
+
+    async def owners(self, count: int) -> list[Owner]:
+        """See `Copies.next_owners`."""
+        return await asyncio.to_thread(self.copies.next_owners, count)
+
+
+@asynccontextmanager
+async def ground(mongo: Part, broker: Broker, folder: Path, *, accounts: int) -> AsyncIterator[Ground]:
+    """Start the services, make the original account, copy it. All that it made is removed at the end.
+
+    Raises NotSeeded, Unexpected, Unavailable, TimeoutError.
+    """
+    ids, clock = SystemIds(), SystemClock()
+    prefix = f"bench_{ids.octets(4).hex()}"
+    broker.management.create_vhost(prefix)
+    port, entra_port = free_port(), free_port()
+    bus_url = broker.url_of(prefix)
+    settings = local_settings(folder, port, mongo.url, bus_url=bus_url, database_prefix=prefix)
+    make_keys(settings, ids)
+    async with AsyncExitStack() as stack:
+        stack.callback(broker.management.delete_vhost, prefix)
+        client: MongoClient[dict[str, Any]] = MongoClient(mongo.url)
+        stack.callback(client.close)
+        for name in SERVICES:
+            stack.callback(client.drop_database, f"{prefix}_{name}")
+        bus = await connect(settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock)
+        stack.push_async_callback(bus.close)
+        platform = open_platform(settings, bus=bus, clock=clock)
+        for service in build_all(platform, wsfed_settings(entra_port)).values():
+            await service.database.migrate()
+            await service.database.close()
+        office = admin_app.wire(platform)
+        stack.push_async_callback(office.service.database.close)
+        whole = await stack.enter_async_context(
+            cluster(settings, port=port, logs=folder / "log" / prefix, replicas=dict.fromkeys(SERVICES, 1))
+        )
+        site = Site(settings.origin, Pool(whole.port_of("wsfed")), Pool(whole.port_of("approval")), TENANT)
+        stack.push_async_callback(site.wsfed.close)
+        stack.push_async_callback(site.approval.close)
+        original = await _original(site, office.admin, office.service.relay.flush, clock, ids)
+        copies = await asyncio.to_thread(Copies, client, prefix, original, ids)
+        found = Ground(site, whole, copies)
+        await found.seed(accounts)
+        yield found
+
+
+async def _original(
+    site: Site, office: Admin, flush: Callable[[], Awaitable[None]], clock: Clock, ids: Ids
+) -> Person:
+    """An account made as docs/flows/enrolment.md has it, and signed in once."""
+    await admin.create_tenant(office, TENANT, "Contoso")
+    await admin.add_domain(office, TENANT, DOMAIN)
+    await admin.add_application(office, TENANT)
+    upn = user_name(0).replace("person", "origin")
+    ada = NewAccount(first_name="Ada", last_name="Lovelace", upn=upn, email="ada@private.example")
+    await admin.create_account(office, TENANT, ada)
+    link = await admin.invite(office, TENANT, upn)
+    await flush()
+    deadline = clock.monotonic() + PATIENCE
+    async with SoftPhone(ids=ids, counts=False, connect=f"http://127.0.0.1:{site.approval.port}") as phone:
+
+        async def enrolled() -> Key | None:
+            try:
+                return await phone.enrol(link.url)
+            except PhoneError as error:
+                if error.status in (404, 409, 410, 503):
+                    return None  # the invitation is still on its way
+                raise
+
+        key = await _eventually(enrolled, deadline, clock)
+        await phone.sign_in()
+        session = phone._cookies[key.credential_id]
+
+    async def active() -> bool | None:
+        account = await admin.show_account(office, TENANT, upn)
+        return account.status is AccountStatus.ACTIVE or None
+
+    await _eventually(active, deadline, clock)
+    once = SignIn(site, Owner(key, session))
+    await once.whole()
+    await clock.sleep(0.5)  # outboxes are emptied every 200 ms, and what is copied should be at rest
+    return Person(key, session, once.cookies[f"__Host-{cookie_name(TENANT, upn)}"])
+
+
+async def _eventually(attempt: Callable[[], Awaitable[T | None]], deadline: float, clock: Clock) -> T:
+    while (found := await attempt()) is None:
+        if clock.monotonic() > deadline:
+            raise TimeoutError("the original account's enrolment did not get through")
+        await clock.sleep(0.1)
+    return found
