@@ -80,7 +80,7 @@ class Browser:
         self._cookies: dict[str, dict[str, str]] = defaultdict(dict)
         self._agent = agent
         self._resolve_to = resolve_to
-        self._tls = ssl.create_default_context(cafile=ca)
+        self._tls = ssl.create_default_context(cafile=ca) if ca else True
         self.requests = 0
 
     async def __aenter__(self) -> Self:

@@ -32,6 +32,7 @@ ProofFile = Annotated[Path | None, typer.Option("--proof", help="Write the proof
 ScanText = Annotated[str | None, typer.Option("--scan", help="Approve the request behind this QR code.")]
 
 _STORE = Path("var/phone.json")
+_CA = "SSL_CERT_FILE"  # OpenSSL's own name for it
 
 
 @app.callback()
@@ -42,12 +43,14 @@ def options(
 ) -> None:
     """What stands before the command."""
     if ca is not None:
-        os.environ["SSL_CERT_FILE"] = os.fspath(ca)  # where OpenSSL looks unless it is told otherwise
+        os.environ[_CA] = os.fspath(ca)
 
 
 def _run(store: Path, connect: str | None, what: Callable[[SoftPhone], Awaitable[Any]]) -> Any:
+    ca = Path(os.environ[_CA]) if _CA in os.environ else None
+
     async def with_phone() -> Any:
-        async with SoftPhone(store, connect=connect) as phone:
+        async with SoftPhone(store, connect=connect, ca=ca) as phone:
             return await what(phone)
 
     try:

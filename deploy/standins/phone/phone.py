@@ -89,7 +89,7 @@ class SoftPhone:
     ) -> None:
         self._store = store
         self._connect = connect
-        self._tls = ssl.create_default_context(cafile=ca)
+        self._tls = ssl.create_default_context(cafile=ca) if ca else True
         self._ids = ids or SystemIds()
         self._algorithm = algorithm
         self._counts = counts
