@@ -1,0 +1,136 @@
+"""Tenants, their applications and domains."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from services.admin import domain
+from services.admin.domain import Tenant
+from services.admin.handlers.common import MAX_PAGE, TRIES, Admin, checked_limit
+from shared.contracts.admin import Application, Domain, Policy
+from shared.errors import BadInput, Conflict, NotFound
+from shared.ids import new_id
+
+
+async def create_tenant(admin: Admin, slug: str, name: str) -> Tenant:
+    """A new tenant without applications and domains. Raises BadInput, Conflict."""
+    tenant = Tenant(slug=domain.check_slug(slug), name=domain.check_name(name, "tenant's name", longest=100))
+    if not await admin.tenants.add(tenant, admin.tenant_packet(tenant)):
+        raise Conflict(
+            f"There is a tenant {slug} already.", remedy="Choose another slug, or use that tenant."
+        )
+    return tenant
+
+
+async def configure_tenant(
+    admin: Admin,
+    slug: str,
+    *,
+    name: str | None = None,
+    policy: Policy | None = None,
+    expected_version: int | None = None,
+) -> Tenant:
+    """Change name or policy. `expected_version` is what the administrator had on the screen.
+
+    Raises NotFound, BadInput, Conflict (changed meanwhile).
+    """
+    checked = None if name is None else domain.check_name(name, "tenant's name", longest=100)
+
+    def change(tenant: Tenant) -> Tenant:
+        return replace(tenant, name=checked or tenant.name, policy=policy or tenant.policy)
+
+    return await _change_tenant(admin, slug, change, expected_version)
+
+
+async def add_application(
+    admin: Admin,
+    slug: str,
+    *,
+    name: str = "Microsoft 365",
+    session_hours: int = 8,
+    first_method: str = "push",
+    expected_version: int | None = None,
+) -> Application:
+    """An application from the template "Microsoft 365". Raises NotFound, BadInput, Conflict."""
+    if session_hours not in domain.SESSION_HOURS:
+        raise BadInput(
+            f"A session of {session_hours} hours isn't offered.", remedy="Choose 4, 8 or 12 hours."
+        )
+    if first_method not in domain.FIRST_METHODS:
+        raise BadInput(f"{first_method[:20]!r} isn't a first method.", remedy="Choose push or qr.")
+    application = Application.model_validate(
+        {
+            "id": new_id(admin.ids),
+            "name": domain.check_name(name, "application's name"),
+            "session_hours": session_hours,
+            "first_method": first_method,
+        }
+    )
+
+    def change(tenant: Tenant) -> Tenant:
+        if any(a.name.casefold() == application.name.casefold() for a in tenant.applications):
+            raise Conflict(
+                f"{slug} has an application {application.name} already.", remedy="Give it another name."
+            )
+        return replace(tenant, applications=(*tenant.applications, application))
+
+    await _change_tenant(admin, slug, change, expected_version)
+    return application
+
+
+async def add_domain(
+    admin: Admin, slug: str, name: str, *, issuer: str | None = None, expected_version: int | None = None
+) -> Domain:
+    """A domain that Entra will federate to us. Raises NotFound, BadInput, Conflict.
+
+    Not checked: that the tenant owns the domain. Entra does, when the federation is set up.
+    """
+    checked = domain.check_domain(name)
+    if issuer is None:
+        issuer = domain.default_issuer(admin.origin, slug, checked)
+    else:
+        issuer = domain.check_issuer(issuer, origin=admin.origin, tenant=slug, domain=checked)
+    added = Domain(name=checked, issuer=issuer)
+
+    def change(tenant: Tenant) -> Tenant:
+        if any(d.name == added.name for d in tenant.domains):
+            raise Conflict(f"{slug} has the domain {added.name} already.", remedy="Nothing is left to do.")
+        if any(d.issuer == added.issuer for d in tenant.domains):
+            raise Conflict("Another domain has that issuer.", remedy="Leave the issuer out.")
+        return replace(tenant, domains=(*tenant.domains, added))
+
+    await _change_tenant(admin, slug, change, expected_version)
+    return added
+
+
+async def show_tenant(admin: Admin, slug: str) -> Tenant:
+    """The tenant. Raises NotFound."""
+    tenant = await admin.tenants.get(slug)
+    if tenant is None:
+        raise NotFound(f"There is no tenant {slug[:40]}.", remedy="See the list of tenants for its slug.")
+    return tenant
+
+
+async def list_tenants(admin: Admin, *, after: str = "", limit: int = MAX_PAGE) -> Sequence[Tenant]:
+    """Tenants behind the slug `after`. For the operator; a tenant's administrators never reach this."""
+    return await admin.tenants.page(after, checked_limit(limit))
+
+
+async def _change_tenant(
+    admin: Admin, slug: str, change: Callable[[Tenant], Tenant], expected_version: int | None
+) -> Tenant:
+    for _ in range(TRIES):
+        before = await show_tenant(admin, slug)
+        if expected_version is not None and before.version != expected_version:
+            raise Conflict(
+                f"{slug} was changed meanwhile.", remedy="Look at it as it is now, then change it again."
+            )
+        after = replace(change(before), version=before.version + 1)
+        if await admin.tenants.replace(after, admin.tenant_packet(after)):
+            return after
+        if (await show_tenant(admin, slug)).version == before.version:
+            # Nobody changed this tenant, so a unique index refused: say no more of whose the domain is.
+            raise Conflict(
+                "That domain or issuer is in use by another tenant.",
+                remedy="Check the name. If it is yours, ask the operator.",
+            )
+    raise Conflict(f"{slug} is being changed by others.", remedy="Try again in a moment.")
