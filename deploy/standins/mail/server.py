@@ -46,6 +46,8 @@ class MailServer:
     mails: list[Mail] = field(default_factory=list)
     attempts: list[str] = field(default_factory=list)
     """Addresses of all RCPT commands."""
+    rude: bool = False
+    """Hangs up on QUIT."""
     port: int = 0
     _server: asyncio.Server | None = None
     _talks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -125,7 +127,8 @@ class _Talk:
                 self.sender, self.recipients = None, []
                 await self.say("250 ok")
             case "QUIT":
-                await self.say("221 bye")
+                if not self.server.rude:
+                    await self.say("221 bye")
                 return False
             case _:
                 await self.say("503 not now")

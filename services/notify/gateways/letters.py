@@ -10,7 +10,7 @@ import json
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime, parseaddr
 from itertools import groupby
 from pathlib import Path
@@ -56,9 +56,10 @@ class WrittenLetters:
             values |= {"qr": qr_rows(letter.link), "module": MODULE}
         else:
             values["added"] = _moment(letter.added_at, words("moment"))
-        mail = EmailMessage(policy=SMTP)
+        local, _, domain = letter.to.rpartition("@")
+        mail = EmailMessage(policy=SMTP if local.isascii() else SMTPUTF8)  # RFC 6532
         mail["From"] = self._sender
-        mail["To"] = Address(display_name=letter.name, addr_spec=letter.to)
+        mail["To"] = Address(display_name=letter.name, username=local, domain=domain)
         if self._reply_to is not None:
             mail["Reply-To"] = self._reply_to
         mail["Subject"] = words(f"{letter.kind}_subject", organisation=letter.organisation)

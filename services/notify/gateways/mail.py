@@ -1,8 +1,8 @@
 """Where mails go: to a mail server by SMTP, or into a folder."""
 
 import asyncio
+import contextlib
 import ssl
-from email import policy
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -17,6 +17,7 @@ TIMEOUT = 20.0
 """Seconds for each step."""
 WHOLE = 45.0
 """Seconds for all of them: less than the lease."""
+GOODBYE = 2.0
 
 
 class SmtpMailer:
@@ -60,8 +61,15 @@ class SmtpMailer:
             timeout=TIMEOUT,
             local_hostname="blok365",
         )
-        async with client:
+        try:
+            await client.connect()
             await client.send_message(mail)
+            # The server has the mail: what goes wrong from here on must not send it again.
+            with contextlib.suppress(errors.SMTPException, TimeoutError, OSError):
+                async with asyncio.timeout(GOODBYE):
+                    await client.quit()
+        finally:
+            client.close()  # at once: not a polite goodbye to a server that no longer answers
 
 
 def _by_code(step: str, code: int) -> Outcome:
@@ -80,7 +88,7 @@ class FolderMailer:
         name = str(mail["Message-ID"]).strip("<>").partition("@")[0]
         path = self._folder / f"{self._clock.now():%Y%m%dT%H%M%S}-{name}.eml"
         try:
-            await asyncio.to_thread(_write, path, mail.as_bytes(policy=policy.SMTP))
+            await asyncio.to_thread(_write, path, mail.as_bytes())
         except OSError as error:
             return Later(type(error).__name__)
         return Sent()
