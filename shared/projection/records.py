@@ -11,7 +11,7 @@ ALARM_AFTER = timedelta(seconds=30)
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """An owner's clock may be behind ours by so much. A heartbeat older than that was not said just now: it waited
 in a queue, and what it says is as old as it is."""
-UNCLAIMED_KEPT = timedelta(hours=1)
+LOOKED_AT = timedelta(hours=1)
 MAX_SPANS = 2000
 MAX_MARKS = 32
 
@@ -85,7 +85,14 @@ class StreamRecord:
     def _tidy(self) -> "StreamRecord":
         reached = through(self.have)
         marks = tuple(mark for mark in self.marks if mark.number > reached)
-        return replace(self, marks=marks, live=self.live and not (self.closed and reached >= self.claimed))
+        tidied = replace(self, marks=marks)
+        # A process that lived is kept for a while: what it said last is the owner's last sign of life.
+        return replace(tidied, live=self.live and not (tidied.settled and self.heard_at is None))
+
+    @property
+    def settled(self) -> bool:
+        """The stream is over, and all of it is here."""
+        return self.closed and not self.marks
 
     def missing_since(self) -> datetime | None:
         """When the oldest number that is still missing was claimed."""
@@ -102,9 +109,10 @@ class StreamRecord:
         return since if now - since >= ALARM_AFTER else None
 
     def forgotten(self, now: datetime) -> bool:
-        """Events without any heartbeat, long ago: nothing was claimed, nothing can be missing."""
-        silent = self.heard_at is None and not self.closed
-        return silent and self.touched_at is not None and now - self.touched_at > UNCLAIMED_KEPT
+        """Long ago, and nothing can be missing: the stream is settled, or nothing of it was ever claimed."""
+        unclaimed = self.heard_at is None and not self.closed
+        old = self.touched_at is not None and now - self.touched_at > LOOKED_AT
+        return old and (unclaimed or self.settled)
 
 
 def _bounded(spans: Spans) -> Spans:
