@@ -9,7 +9,7 @@ from deploy.cli import output
 from deploy.cli.session import with_admin
 from deploy.cli.tenants import InTenant, Json
 from services.admin import handlers
-from services.admin.domain import Account
+from services.admin.domain import Account, Phone
 from services.admin.handlers import Admin, InvitationLink, NewAccount
 from shared.clock import iso_millis
 from shared.contracts.admin import AccountStatus
@@ -124,6 +124,45 @@ def remove(
     _print_status(with_admin(context.obj, lambda admin: handlers.remove(admin, tenant, who)))
 
 
+@people.command("devices")
+def devices(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
+    """The person's phones."""
+    found = with_admin(context.obj, lambda admin: handlers.list_phones(admin, tenant, who))
+    if json:
+        output.as_json({"devices": [_plain_phone(phone) for phone in found]})
+        return
+    output.table(
+        ("device", "name", "enrolled", "backed up"),
+        [(p.id, p.name, iso_millis(p.enrolled_at), "yes" if p.backed_up else "no") for p in found],
+    )
+
+
+@people.command("remove-device")
+def remove_device(
+    context: typer.Context,
+    who: Who,
+    tenant: InTenant,
+    device: Annotated[str | None, typer.Argument(help="Its id from `person devices`.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All phones of this person.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take a lost phone out of use: its requests, its approvals and the sessions that it opened end."""
+    if (device is None) is not every:
+        raise typer.BadParameter("Name one device, or say --all.")
+    if not yes:
+        typer.confirm(f"Remove {device or 'all phones'} of {who}?", abort=True)
+    found = with_admin(context.obj, lambda admin: handlers.remove_phone(admin, tenant, who, device))
+    for phone in found:
+        output.line(f"{phone.name} ({phone.id}) goes out of use within seconds.")
+
+
+@people.command("unfreeze")
+def unfreeze(context: typer.Context, who: Who, tenant: InTenant) -> None:
+    """Let unknown browsers ask for notifications again after somebody's "Not me"."""
+    with_admin(context.obj, lambda admin: handlers.unfreeze(admin, tenant, who))
+    output.line(f"Notifications to {who} are no longer frozen.")
+
+
 def _print_status(account: Account) -> None:
     output.line(f"{account.upn} is {account.status.value}.")
 
@@ -144,6 +183,15 @@ def _plain(account: Account) -> dict[str, Any]:
     return asdict(account) | {
         "status": account.status.value,
         "created_at": iso_millis(account.created_at),
+    }
+
+
+def _plain_phone(phone: Phone) -> dict[str, Any]:
+    return {
+        "device": phone.id,
+        "name": phone.name,
+        "enrolled_at": iso_millis(phone.enrolled_at),
+        "backed_up": phone.backed_up,
     }
 
 

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from services.admin import consumers
 from services.admin.config import AdminSettings
 from services.admin.handlers import Admin
-from services.admin.store import StoredAccounts, StoredInvitations, StoredTenants
+from services.admin.store import (
+    StoredAccounts,
+    StoredErrands,
+    StoredInvitations,
+    StoredPhones,
+    StoredTenants,
+)
 from shared.crypto.sealed_box import load_sealer
 from shared.projection import StateOwner, StateStream
 from shared.run import Platform, Service
@@ -36,6 +42,8 @@ def wire(platform: Platform, settings: AdminSettings | None = None) -> Wired:
         tenants=tenants,
         accounts=accounts,
         invitations=invitations,
+        phones=StoredPhones(database),
+        errands=StoredErrands(database),
         signer=signer,
         clock=platform.clock,
         ids=platform.ids,

@@ -252,6 +252,32 @@ def check_domain(text: str) -> str:
     return name
 
 
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A person's phone, as approval last said. A removed one stays."""
+
+    id: str
+    tenant: str
+    account: AccountId
+    name: str
+    enrolled_at: datetime
+    backed_up: bool
+    active: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What an administrator asked another service to do."""
+
+    id: str
+    tenant: str
+    account: AccountId
+    what: Literal["remove_phone", "remove_all_phones", "unfreeze"]
+    asked_at: datetime
+    phone: str | None = None
+
+
 def default_issuer(origin: str, tenant: str, domain: str) -> str:
     """The issuerUri of a domain: unique in all of Entra, since nobody else has our origin."""
     return f"{origin}/t/{tenant}/{domain}"

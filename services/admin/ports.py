@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from services.admin.domain import Account, AccountId, Invitation, Tenant
+from services.admin.domain import Account, AccountId, Errand, Invitation, Phone, Tenant
 from shared.contracts.admin import AccountStatus
 from shared.contracts.envelope import Packet
 
@@ -73,3 +73,19 @@ class Invitations(Protocol):
     async def replace(self, invitation: Invitation, *packets: Packet) -> bool:
         """Write the successor of version `invitation.version - 1`; False when that is no longer the version."""
         ...
+
+
+class Phones(Protocol):
+    """Phones as approval tells of them: a projection, only higher versions."""
+
+    async def keep(self, phone: Phone) -> None: ...
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
+        """All of that account, removed ones too, oldest first."""
+        ...
+
+
+class Errands(Protocol):
+    """What administrators asked other services to do: the record and the command in one write."""
+
+    async def add(self, errand: Errand, packet: Packet) -> None: ...

@@ -1,10 +1,11 @@
 """admin's collections. Each document is one aggregate; each write is one conditional update, no transaction."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from services.admin.domain import Account, AccountId, Invitation, Tenant
+from services.admin.domain import Account, AccountId, Errand, Invitation, Phone, Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus, Application, Domain, Policy
 from shared.contracts.envelope import Packet
@@ -139,6 +140,49 @@ class StoredInvitations:
         """All invitations, used ones too: devices' chains begin there. For followers."""
         found = await self._invitations.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
         return [Row(i.id, i.tenant, [i.event()]) for i in map(_invitation, found)]
+
+
+class StoredPhones:
+    """Implements `ports.Phones`."""
+
+    def __init__(self, database: Database) -> None:
+        self._phones: Collection = database.collection(
+            "phones", indexes=[Index((("tenant", 1), ("account", 1), ("enrolled_at", 1)))]
+        )
+
+    async def keep(self, phone: Phone) -> None:
+        fields = asdict(phone)
+        document_id = f"{phone.tenant}/{fields.pop('id')}"
+        where = {"_id": document_id, "version": {"$lt": phone.version}}
+        await self._phones.update(where, {"$set": fields}, upsert=True)
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
+        where = {"tenant": tenant, "account": account}
+        found = await self._phones.find(where, sort=[("enrolled_at", 1), ("_id", 1)])
+        return [
+            Phone(
+                id=document["_id"].partition("/")[2],
+                tenant=tenant,
+                account=account,
+                name=document["name"],
+                enrolled_at=_moment(document["enrolled_at"]),
+                backed_up=document["backed_up"],
+                active=document["active"],
+                version=document["version"],
+            )
+            for document in found
+        ]
+
+
+class StoredErrands:
+    """Implements `ports.Errands`."""
+
+    def __init__(self, database: Database) -> None:
+        self._errands: Collection = database.collection("errands", outbox=True)
+
+    async def add(self, errand: Errand, packet: Packet) -> None:
+        fields = asdict(errand)
+        await self._errands.insert({"_id": fields.pop("id"), **fields}, outbox=[packet])
 
 
 def _tenant_fields(tenant: Tenant) -> Document:

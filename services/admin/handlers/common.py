@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from services.admin.config import AdminSettings
 from services.admin.domain import Account, Invitation, Tenant
-from services.admin.ports import Accounts, Invitations, Tenants
+from services.admin.ports import Accounts, Errands, Invitations, Phones, Tenants
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.envelope import Envelope, Packet, PacketSigner
@@ -30,6 +30,8 @@ class Admin:
     tenants: Tenants
     accounts: Accounts
     invitations: Invitations
+    phones: Phones
+    errands: Errands
     signer: PacketSigner
     clock: Clock
     ids: Ids

@@ -7,6 +7,7 @@ from services.admin import domain
 from services.admin.domain import Invitation, Step
 from services.admin.handlers.common import INVITABLE, NOTICE_GOOD_FOR, TRIES, Admin, withdraw_open
 from services.admin.handlers.people import show_account
+from services.admin.handlers.phones import keep_phone
 from services.admin.handlers.tenants import show_tenant
 from shared.bus.port import Reject, Retry
 from shared.contracts.admin import AccountStatus
@@ -97,6 +98,7 @@ async def device_enrolled(admin: Admin, received: Received[DeviceChanged]) -> No
         invitation = again
     else:
         raise Retry("the invitation is being changed")
+    await keep_phone(admin, received)
     if device.status == "active":
         await _activate(admin, received.tenant, device.account, cause)
 

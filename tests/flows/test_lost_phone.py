@@ -1,0 +1,91 @@
+"""docs/flows/enrolment.md, lost phone: an administrator removes it, and what it opened is over."""
+
+import pytest
+
+from deploy.standins.phone.phone import PhoneError
+from services.admin import handlers as admin
+from shared.errors import Conflict, NotFound
+from tests.flows.support import ADA, BOB, TENANT, Flow
+
+
+async def removed(flow: Flow, phone: str | None, upn: str = ADA) -> None:
+    await admin.remove_phone(flow.admin, TENANT, upn, phone)
+    await flow.world.settle()
+
+
+async def test_administrator_sees_phones_by_name(flow: Flow) -> None:
+    phone = await flow.bare_phone()
+    await phone.enrol(await flow.invite(), name="Ada's phone")
+    (seen,) = await admin.list_phones(flow.admin, TENANT, ADA)
+    assert (seen.name, seen.id, seen.active) == ("Ada's phone", phone.key.device, True)
+
+
+async def test_removed_phone_is_told_off_and_its_sessions_answer_no_more(flow: Flow) -> None:
+    phone = await flow.phone()
+    sign_in = await flow.begin()
+    await phone.approve(await sign_in.push())
+    await sign_in.take()
+    url, _ = flow.entra.request(ADA)
+    assert "wresult" in (await sign_in.browser.get(url)).text  # the session answers, as long as the phone is there
+    await removed(flow, phone.key.device)
+    assert await admin.list_phones(flow.admin, TENANT, ADA) == []
+    again = await flow.begin(browser=sign_in.browser)
+    assert "wresult" not in (await again.page()).text
+    code = await again.push()
+    with pytest.raises(PhoneError) as refused:
+        await phone.approve(code)
+    assert refused.value.code in ("device_removed", "unknown_device")
+    assert len(flow.issuances()) == 2
+
+
+async def test_person_enrols_again_after_a_removal(flow: Flow) -> None:
+    lost = await flow.phone()
+    await removed(flow, None)
+    new = await flow.phone()
+    sign_in = await flow.begin()
+    await new.approve(await sign_in.push())
+    user = await flow.entra.verify(await sign_in.take(), sign_in.pending)
+    assert user.upn == ADA
+    assert [p.id for p in await admin.list_phones(flow.admin, TENANT, ADA)] == [new.key.device]
+    assert lost.key.device != new.key.device
+
+
+async def test_administrator_cannot_remove_another_persons_phone(flow: Flow) -> None:
+    await flow.person(BOB)
+    bob = await flow.phone(BOB)
+    await flow.phone()
+    with pytest.raises(NotFound):
+        await admin.remove_phone(flow.admin, TENANT, ADA, bob.key.device)
+    await flow.tenant("fabrikam", "fabrikam.example")
+    with pytest.raises(NotFound):
+        await admin.remove_phone(flow.admin, "fabrikam", BOB, bob.key.device)
+    assert await bob.list() == []  # it still works
+
+
+async def test_nothing_to_remove_is_said(flow: Flow) -> None:
+    with pytest.raises(Conflict):
+        await admin.remove_phone(flow.admin, TENANT, ADA, None)
+
+
+async def test_suspension_keeps_phones_for_the_day_it_ends(flow: Flow) -> None:
+    phone = await flow.phone()
+    await admin.suspend(flow.admin, TENANT, ADA)
+    await flow.world.settle()
+    with pytest.raises(PhoneError):
+        await phone.list()
+    await admin.resume(flow.admin, TENANT, ADA)
+    await flow.world.settle()
+    assert await phone.list() == []
+
+
+async def test_administrator_ends_a_freeze(flow: Flow) -> None:
+    phone = await flow.phone()
+    await (await flow.begin()).push()
+    await phone.not_me()
+    (account,) = flow.world.documents("approval", "accounts")
+    assert account["frozen_at"] is not None
+    await admin.unfreeze(flow.admin, TENANT, ADA)
+    await flow.world.settle()
+    (account,) = flow.world.documents("approval", "accounts")
+    assert account["frozen_at"] is None
+    assert {e["what"] for e in flow.world.documents("admin", "errands")} == {"unfreeze"}
