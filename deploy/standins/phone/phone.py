@@ -252,6 +252,22 @@ class SoftPhone:
         """Take one of the account's phones out of use."""
         await self._in_session("DELETE", f"/devices/{device}")
 
+    # notifications
+
+    async def push_key(self) -> str:
+        """What to subscribe with at a push service: `applicationServerKey`, base64url."""
+        key: str = (await self._call(self.key.origin, "GET", "/push-key"))["key"]
+        return key
+
+    async def subscribe(self, subscription: Mapping[str, Any]) -> str:
+        """Ask for notifications there: `PushSubscription.toJSON()`. Its id."""
+        made: str = (await self._in_session("POST", "/push-subscription", subscription))["subscription"]
+        return made
+
+    async def unsubscribe(self) -> None:
+        """No more notifications."""
+        await self._in_session("DELETE", "/push-subscription")
+
     # the wire
 
     async def _in_session(self, method: str, path: str, body: object = None) -> dict[str, Any]:
