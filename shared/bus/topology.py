@@ -33,6 +33,8 @@ AGAIN, DEAD = "again", "dead"
 """Routing keys in a service's own exchange: once more to the queue, to the dead letters."""
 DELIVERY_LIMIT = 20
 """Deliveries without any answer (a message that kills its consumer) before the broker makes it a dead letter."""
+NO_LIMIT = 2**31 - 1
+"""For dead letters: looking at one counts as a delivery, and RabbitMQ 4 drops after 20 unless told otherwise."""
 MAX_LENGTH = 1_000_000
 """Messages in a queue; beyond that the broker refuses and they wait in their senders' outboxes."""
 
@@ -47,6 +49,7 @@ EVENTS: Mapping[str, frozenset[str]] = {
             "admin.stream.advanced.v1",
             "admin.tenant.configured.v1",
             "approval.challenge.accepted.v1",
+            "approval.challenge.claimed.v1",
             "approval.challenge.ended.v1",
             "approval.device.changed.v1",
             "approval.state.paged.v1",
@@ -150,7 +153,7 @@ class Topology:
             "x-dead-letter-exchange": service,
         }
         return [
-            Queue(dead_queue(service), {"x-queue-type": "quorum"}),
+            Queue(dead_queue(service), {"x-queue-type": "quorum", "x-delivery-limit": NO_LIMIT}),
             *(
                 Queue(
                     f"{service}.retry.{delay:g}s",

@@ -193,7 +193,9 @@ class RabbitWorld:
                 task.cancel()
 
     async def dead(self, service: str) -> list[tuple[str, str]]:
-        return [(letter.packet.id, letter.reason) for letter in await list_dead(self.url, service)]
+        return [
+            (letter.packet.id, letter.reason) for letter in await list_dead(self.url, service, limit=10_000)
+        ]
 
     async def close(self) -> None:
         await asyncio.gather(*(bus.close() for bus in self._open))

@@ -161,6 +161,28 @@ async def test_loses_nothing_when_the_broker_is_killed_in_the_middle_of_retries_
     await until(all_dead, within=60)
 
 
+async def test_full_queue_refuses_and_nothing_is_lost(world: RabbitWorld, rabbit: Vhost) -> None:
+    """The default overflow would drop the oldest messages without a word."""
+    bus = await world.open()
+    await bus.consume("wsfed", Inbox().handlers("wsfed"))
+    await bus.close()
+    policy = {"pattern": "^wsfed$", "definition": {"max-length": 5}, "apply-to": "queues"}
+    await asyncio.to_thread(rabbit.management.call, "PUT", f"/policies/{rabbit.name}/short", policy)
+    bus = await world.open()
+    packets, confirmed = [ended(str(n)) for n in range(100)], set[str]()
+
+    async def full() -> bool:
+        for packet in packets:
+            confirmed.update(await bus.publish([packet]))
+        return len(confirmed) < len(packets)
+
+    await until(full)
+    inbox = Inbox()
+    await bus.consume("wsfed", inbox.handlers("wsfed"))
+    await Outbox(bus).send(*(packet for packet in packets if packet.id not in confirmed))
+    await inbox.until(lambda: set(inbox.ids) == {packet.id for packet in packets})
+
+
 # --- consumers die ------------------------------------------------------------------------------------------
 
 
