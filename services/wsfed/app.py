@@ -22,6 +22,7 @@ from services.wsfed.store import (
 )
 from shared.ids import new_id
 from shared.run import Platform, Service, readiness
+from shared.store.fixed import fixed_settings, hold_fixed
 from shared.store.outbox import Relay
 from shared.store.sealing import SealingKey
 from shared.web.cookies import Csrf
@@ -54,6 +55,7 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
     key_file = shared.keys / f"{NAME}.seal"
     issuances = StoredIssuances(database, new_id(platform.ids))
     waker = PageWaker(platform.bus)
+    fixed = fixed_settings(database)
     wsfed = WsFed(
         transactions=StoredTransactions(database, platform.clock),
         sessions=StoredSessions(database),
@@ -78,7 +80,7 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
             platform, settings, wsfed, waker, key_file.read_bytes(), partial(readiness, database, follower)
         ),
         follower=follower,
-        on_start=[waker.start],
+        on_start=[partial(hold_fixed, fixed, "BLOK365_ORIGIN", shared.origin), waker.start],
         on_stop=[issuances.flush],
     )
     return Wired(service, wsfed)
