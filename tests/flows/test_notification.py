@@ -1,0 +1,364 @@
+"""docs/flows/notification.md, step by step: from subscription to notification, from `invite` to the mailbox."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+from aiohttp import web
+
+from deploy.standins.phone.phone import PhoneError
+from deploy.standins.push.app import PushService
+from services.admin import handlers as admin
+from services.notify import app as notify_app
+from services.notify.app import Wired
+from services.notify.config import NotifySettings
+from shared.contracts.notify import SubscriptionGone
+from shared.crypto.vapid import load_vapid_public
+from shared.ids import SystemIds
+from shared.run import Platform, Service
+from tests.flows.support import ADA, BOB, TENANT, Flow, Phone
+from tests.notify.support import everything, said
+
+
+@dataclass
+class Post:
+    """A flow with notify, a push service and a mail folder."""
+
+    flow: Flow
+    notify: Wired
+    service: PushService
+    folder: Path
+
+    async def settle(self) -> None:
+        """Until every message was carried."""
+        for _ in range(3):
+            await self.flow.world.settle()
+            await self.notify.mails.idle()
+            await self.notify.pushes.idle()
+
+    async def subscribed(self, phone: Phone) -> str:
+        """Steps 1 and 2; the subscription's name at the push service."""
+        made = self.service.subscribe(await phone.push_key())
+        await phone.subscribe(made)
+        return str(made["endpoint"]).rpartition("/")[2]
+
+    def letters(self) -> list[EmailMessage]:
+        found = [
+            message_from_bytes(f.read_bytes(), policy=policy.default)
+            for f in sorted(self.folder.glob("*.eml"))
+        ]
+        return [each for each in found if isinstance(each, EmailMessage)]
+
+    def deliveries(self) -> list[dict[str, Any]]:
+        return self.flow.world.documents("notify", "deliveries")
+
+    def account(self) -> dict[str, Any]:
+        """Ada's document at approval."""
+        (found,) = (d for d in self.flow.world.documents("approval", "accounts") if d["upn"] == ADA)
+        return found
+
+
+@pytest.fixture
+async def post(flow: Flow, tmp_path: Path) -> AsyncIterator[Post]:
+    """notify beside the others; its mails are files, and its push service is not reached."""
+    async for made in with_notify(
+        flow, tmp_path, PushService(flow.world.clock, SystemIds(), "http://127.0.0.1:9")
+    ):
+        yield made
+
+
+@pytest.fixture
+async def real_post(flow: Flow, tmp_path: Path) -> AsyncIterator[Post]:
+    """The same with the push service on a real socket."""
+    service = PushService(flow.world.clock, SystemIds())
+    runner = web.AppRunner(service.app(), shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    service.origin = "http://{}:{}".format(*runner.addresses[0])
+    async for made in with_notify(flow, tmp_path, service):
+        yield made
+    await runner.cleanup()
+
+
+async def with_notify(flow: Flow, folder: Path, service: PushService) -> AsyncIterator[Post]:
+    settings = NotifySettings(
+        mail_folder=folder / "mail",
+        push_local=(service.origin.removeprefix("http://"),),
+        contact="mailto:ops@contoso.example",
+    )
+    wired = notify_app.wire(flow.world.platform, settings)
+
+    def build(_: Platform) -> Service:
+        return wired.service
+
+    await flow.world.start(build)
+    yield Post(flow, wired, service, folder / "mail")
+    for step in wired.service.on_stop:
+        await step()
+
+
+def link_in(mail: EmailMessage) -> str:
+    part = mail.get_body(("plain",))
+    assert part is not None
+    found = re.search(r"^http://\S+/key/#i=\S+$", str(part.get_content()), re.MULTILINE)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parts
+async def test_steps_1_to_6_a_sign_in_request_reaches_the_phone(real_post: Post) -> None:
+    flow = real_post.flow
+    phone = await flow.phone()
+    assert await phone.push_key() == load_vapid_public(flow.world.platform.settings.keys)
+    name = await real_post.subscribed(phone)
+    sign_in = await flow.begin()
+    code = await sign_in.push()
+    await real_post.settle()
+    (got,) = real_post.service.messages[name]
+    assert got.ttl <= 120
+    assert said(got.plaintext)["body"] == "A sign-in request is waiting. Open BlokKey if it is yours."
+    for personal in (ADA, "Ada", "contoso", "Contoso", code, sign_in.id):
+        assert personal not in got.plaintext.decode()
+    await phone.approve(code)
+    assert (await real_post.flow.entra.verify(await sign_in.take(), sign_in.pending)).upn == ADA
+    assert real_post.service.refused == []
+
+
+@pytest.mark.parts
+async def test_step_3_every_phone_of_the_account_is_told_and_nobody_elses(real_post: Post) -> None:
+    flow = real_post.flow
+    await flow.person(BOB)
+    mine = [await real_post.subscribed(await flow.phone()) for _ in range(2)]
+    others = await real_post.subscribed(await flow.phone(BOB))
+    await (await flow.begin()).push()
+    await real_post.settle()
+    assert [len(real_post.service.messages[name]) for name in mine] == [1, 1]
+    assert others not in real_post.service.messages
+
+
+@pytest.mark.parts
+async def test_step_3_push_bombing_ends_with_the_quota(real_post: Post) -> None:
+    flow = real_post.flow
+    name = await real_post.subscribed(await flow.phone())
+    for _ in range(6):
+        await (await flow.begin()).push()
+        await real_post.settle()
+    assert len(real_post.service.messages[name]) == 3
+
+
+@pytest.mark.parts
+async def test_step_3_a_qr_code_notifies_nobody(real_post: Post) -> None:
+    name = await real_post.subscribed(await real_post.flow.phone())
+    await (await real_post.flow.begin()).qr()
+    await real_post.settle()
+    assert name not in real_post.service.messages
+
+
+@pytest.mark.parts
+@pytest.mark.parametrize("how", ["gone", "not_found"])
+async def test_step_7_a_subscription_that_is_gone_is_forgotten(real_post: Post, how: Any) -> None:
+    flow = real_post.flow
+    name = await real_post.subscribed(await flow.phone())
+    real_post.service.misbehave(name, how)
+    await (await flow.begin()).push()
+    await real_post.settle()
+    assert real_post.account()["subscriptions"] == {}
+    await (await flow.begin()).push()
+    await real_post.settle()
+    assert real_post.service.attempts[name] == 1
+
+
+@pytest.mark.parts
+async def test_step_5_a_push_service_that_is_busy_is_asked_again_within_the_request(real_post: Post) -> None:
+    flow = real_post.flow
+    name = await real_post.subscribed(await flow.phone())
+    real_post.service.misbehave(name, "too_many", times=1, retry_after="20")
+    await (await flow.begin()).push()
+    await real_post.settle()
+    flow.world.clock.advance(20)
+    await real_post.notify.pushes.round()
+    await real_post.settle()
+    (got,) = real_post.service.messages[name]
+    assert got.ttl == 100
+
+
+@pytest.mark.parts
+async def test_a_phone_taken_out_of_use_or_unsubscribed_is_told_nothing(real_post: Post) -> None:
+    flow = real_post.flow
+    removed, quiet, kept = [await flow.phone() for _ in range(3)]
+    names = [await real_post.subscribed(phone) for phone in (removed, quiet, kept)]
+    await kept.remove_device(removed.key.device)
+    await quiet.unsubscribe()
+    await (await flow.begin()).push()
+    await real_post.settle()
+    assert [len(real_post.service.messages[name]) for name in names] == [0, 0, 1]
+    assert len(real_post.account()["subscriptions"]) == 1
+
+
+@pytest.mark.parts
+async def test_a_phone_that_subscribes_again_is_told_once_and_its_old_end_does_not_end_the_new(
+    real_post: Post,
+) -> None:
+    flow = real_post.flow
+    phone = await flow.phone()
+    old = await phone.subscribe(real_post.service.subscribe(await phone.push_key()))
+    name = await real_post.subscribed(phone)
+    await flow.say("notify", SubscriptionGone(account=phone.key.account, subscription=old))
+    await (await flow.begin()).push()
+    await real_post.settle()
+    assert len(real_post.service.messages[name]) == 1
+
+
+async def test_step_2_refuses_what_is_no_subscription(post: Post) -> None:
+    phone = await post.flow.phone()
+    good = post.service.subscribe(await phone.push_key())
+    off_the_curve = "BA" + "A" * 85
+    for wrong in (
+        {},
+        {**good, "endpoint": None},
+        {**good, "endpoint": "x" * 3000},
+        {**good, "keys": {}},
+        {**good, "keys": "no"},
+        {**good, "keys": {**good["keys"], "p256dh": off_the_curve}},
+        {**good, "keys": {**good["keys"], "auth": "short"}},
+    ):
+        with pytest.raises(PhoneError) as refused:
+            await phone.subscribe(wrong)
+        assert (refused.value.status, refused.value.code) == (400, "subscription")
+    assert post.account()["subscriptions"] == {}
+
+
+async def test_step_2_needs_a_session_of_that_phone(post: Post) -> None:
+    body = post.service.subscribe(load_vapid_public(post.flow.world.platform.settings.keys))
+    origin = post.flow.origin
+    async with post.flow.http() as http:
+        for method in ("POST", "DELETE"):
+            answer = await http.request(
+                method, f"{origin}/key/api/push-subscription", json=body, headers={"Origin": origin}
+            )
+            assert answer.status == 401
+
+
+async def test_step_2_refuses_another_sites_request(post: Post) -> None:
+    phone = await post.flow.phone()
+    await phone.sign_in()
+    cookie = "; ".join(f"__Host-blok365-key={token}" for token in phone._cookies.values())
+    headers = {"Origin": "https://evil.example", "Cookie": cookie}
+    async with post.flow.http() as http:
+        for method in ("POST", "DELETE"):
+            answer = await http.request(
+                method, f"{post.flow.origin}/key/api/push-subscription", json={}, headers=headers
+            )
+            assert answer.status == 403
+
+
+async def test_step_2_approval_keeps_nothing_that_it_can_read(post: Post) -> None:
+    phone = await post.flow.phone()
+    with structlog.testing.capture_logs() as logs:
+        name = await post.subscribed(phone)
+        await (await post.flow.begin()).push()
+    sent = " ".join(packet.body.decode() for packet in post.flow.world.bus.sent)
+    for text in (everything(post.flow.world), sent, repr(logs)):
+        assert name not in text
+        assert "127.0.0.1:9" not in text.replace("'destination': '127.0.0.1:9'", "")
+    await post.settle()
+
+
+async def test_steps_8_to_11_an_invitation_arrives_by_mail_and_enrols_a_phone(post: Post) -> None:
+    await admin.invite(post.flow.admin, TENANT, ADA)
+    await post.settle()
+    (mail,) = post.letters()
+    assert mail["To"].addresses[0].addr_spec == "Ada@private.example"
+    phone = await post.flow.bare_phone()
+    await phone.enrol(link_in(mail), name="Ada's new phone")
+    await post.settle()
+    assert (await post.flow.account()).status.value == "active"
+    notice = post.letters()[-1]
+    assert notice["Subject"] == "Contoso: a phone was added to your account"
+    assert "Ada's new phone" in notice.as_string()
+
+
+async def test_step_8_a_new_invitation_withdraws_the_one_before_and_both_are_mails(post: Post) -> None:
+    await admin.invite(post.flow.admin, TENANT, ADA)
+    await admin.invite(post.flow.admin, TENANT, ADA)
+    await post.settle()
+    first, second = sorted(map(link_in, post.letters()), key=lambda link: link not in post_open(post))
+    phone = await post.flow.bare_phone()
+    with pytest.raises(PhoneError) as refused:
+        await phone.enrol(second)
+    assert refused.value.code == "invitation"
+    await phone.enrol(first)
+
+
+def post_open(post: Post) -> str:
+    """Ids of open invitations, as text."""
+    found = post.flow.world.documents("admin", "invitations")
+    return " ".join(f"{post.flow.origin}/key/#i={d['_id']}." for d in found if d["status"] == "open")
+
+
+async def test_step_8_a_link_that_is_handed_over_is_not_mailed(post: Post) -> None:
+    await admin.invite(post.flow.admin, TENANT, ADA, send_mail=False)
+    await post.settle()
+    assert post.letters() == []
+    assert post.deliveries() == []
+
+
+async def test_step_10_the_secret_is_only_in_the_mailbox(post: Post) -> None:
+    with structlog.testing.capture_logs() as logs:
+        link = await admin.invite(post.flow.admin, TENANT, ADA)
+        before = everything(post.flow.world)  # in admin's outbox
+        await post.settle()
+        phone = await post.flow.bare_phone()
+        await phone.enrol(link.url)
+        await post.settle()
+    secret = link.url.rpartition(".")[2]
+    sent = " ".join(packet.body.decode() for packet in post.flow.world.bus.sent)
+    assert "notify.mail.send.v1" in sent
+    for text in (before, everything(post.flow.world), sent, repr(logs), repr(link)):
+        assert secret not in text
+    for text in (sent, repr(logs), repr(post.deliveries())):
+        assert "private.example" not in text
+    assert secret in link_in(post.letters()[0])
+
+
+async def test_step_11_a_notice_is_mailed_once_although_the_event_comes_again(post: Post) -> None:
+    await post.flow.phone()
+    await post.settle()
+    (told,) = (p for p in post.flow.world.bus.sent if p.type == "approval.device.changed.v1")
+    for _ in range(3):
+        await post.flow.publish(told)
+    await post.settle()
+    assert sorted(d["kind"] for d in post.deliveries()) == ["device_added", "invitation"]
+    assert len(post.letters()) == 2
+
+
+async def test_step_11_a_phones_name_cannot_write_the_mail(post: Post) -> None:
+    phone = await post.flow.bare_phone()
+    await phone.enrol(await post.flow.invite(), name="x\r\nBcc: eve@evil.example\u202e<script>")
+    await post.settle()
+    notice = next(each for each in post.letters() if "was added" in each["Subject"])
+    assert notice["Bcc"] is None
+    assert "<script>" not in notice.get_body(("html",)).get_content()  # type: ignore[union-attr]
+
+
+@pytest.mark.parts
+async def test_a_taken_over_approval_cannot_make_notify_speak_to_our_own_network(real_post: Post) -> None:
+    """SSRF by a sealed endpoint: the stand-in plays an inner service that no list names."""
+    flow = real_post.flow
+    phone = await flow.phone()
+    made = real_post.service.subscribe(await phone.push_key())
+    inner = made["endpoint"].replace("127.0.0.1", "localhost")
+    await phone.subscribe({**made, "endpoint": inner})
+    await (await flow.begin()).push()
+    await real_post.settle()
+    assert real_post.service.attempts == {}
+    assert real_post.account()["subscriptions"] == {}
+    async with aiohttp.ClientSession() as http:  # it was there to be reached
+        assert (await http.post(inner.replace("localhost", "127.0.0.1"))).status == 401
