@@ -18,8 +18,8 @@ from shared.store.port import Database, Index
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_EVERY = 10.0
-FIRST_HEARTBEATS = 5
-"""The first are a second apart: services that start together hear of each other at once."""
+FIRST_HEARTBEATS, FIRST_EVERY = 8, 0.25
+"""Services that start together hear of each other at once."""
 NO_TENANT = "-"
 MAX_PAGE_OCTETS = 160_000
 """Of items as JSON. Canonical JSON is no larger, and a packet is at most 256 KiB."""
@@ -77,23 +77,23 @@ class StateOwner:
 
     async def run(self) -> None:
         """Heartbeats until cancelled."""
-        beats = 0
-        while True:
+        for _ in range(FIRST_HEARTBEATS):
             await self.beat()
-            beats += 1
-            await self._clock.sleep(1.0 if beats < FIRST_HEARTBEATS else HEARTBEAT_EVERY)
+            await self._clock.sleep(FIRST_EVERY)
+        while True:
+            if not await self.beat():
+                log.warning("stream.heartbeat_unconfirmed", service=self._signer.service)
+            await self._clock.sleep(HEARTBEAT_EVERY)
 
-    async def beat(self) -> None:
-        """One heartbeat, straight to the bus; one that does not arrive is replaced by the next."""
+    async def beat(self) -> bool:
+        """One heartbeat, straight to the bus, which may not confirm it; the next one replaces it."""
         self._spoken = True
         packet = self._signer.packet(self._heartbeat(self._stream.advance()), tenant=NO_TENANT)
         try:
             async with asyncio.timeout(HEARTBEAT_EVERY):
-                confirmed = await self._bus.publish([packet])
+                return bool(await self._bus.publish([packet]))
         except TimeoutError:
-            confirmed = frozenset()
-        if not confirmed:
-            log.warning("stream.heartbeat_unconfirmed", service=self._signer.service)
+            return False
 
     def _heartbeat(self, advance: Advance, *, closing: bool = False) -> Message:
         return self._advanced(
