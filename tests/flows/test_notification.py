@@ -49,10 +49,11 @@ class Post:
         await phone.subscribe(made)
         return str(made["endpoint"]).rpartition("/")[2]
 
-    def letters(self) -> list[EmailMessage]:
+    def letters(self, kind: str = "*") -> list[EmailMessage]:
+        """What is in the folder: `invitation`, `device_added`."""
         found = [
             message_from_bytes(f.read_bytes(), policy=policy.default)
-            for f in sorted(self.folder.glob("*.eml"))
+            for f in sorted(self.folder.glob(f"*.{kind}.eml"))
         ]
         return [each for each in found if isinstance(each, EmailMessage)]
 
@@ -107,7 +108,7 @@ async def with_notify(flow: Flow, folder: Path, service: PushService) -> AsyncIt
 def link_in(mail: EmailMessage) -> str:
     part = mail.get_body(("plain",))
     assert part is not None
-    found = re.search(r"^http://\S+/key/#i=\S+$", str(part.get_content()), re.MULTILINE)
+    found = re.search(r"^http://\S+/key/#i=\S+", str(part.get_content()), re.MULTILINE)
     assert found is not None
     return found[0]
 
@@ -280,7 +281,7 @@ async def test_steps_8_to_11_an_invitation_arrives_by_mail_and_enrols_a_phone(po
     await phone.enrol(link_in(mail), name="Ada's new phone")
     await post.settle()
     assert (await post.flow.account()).status.value == "active"
-    notice = post.letters()[-1]
+    (notice,) = post.letters("device_added")
     assert notice["Subject"] == "Contoso: a phone was added to your account"
     assert "Ada's new phone" in notice.as_string()
 
@@ -289,18 +290,14 @@ async def test_step_8_a_new_invitation_withdraws_the_one_before_and_both_are_mai
     await admin.invite(post.flow.admin, TENANT, ADA)
     await admin.invite(post.flow.admin, TENANT, ADA)
     await post.settle()
-    first, second = sorted(map(link_in, post.letters()), key=lambda link: link not in post_open(post))
+    links = [link_in(each) for each in post.letters("invitation")]
+    (good,) = (d["_id"] for d in post.flow.world.documents("admin", "invitations") if d["status"] == "open")
+    (withdrawn,) = (link for link in links if good not in link)
     phone = await post.flow.bare_phone()
     with pytest.raises(PhoneError) as refused:
-        await phone.enrol(second)
+        await phone.enrol(withdrawn)
     assert refused.value.code == "invitation"
-    await phone.enrol(first)
-
-
-def post_open(post: Post) -> str:
-    """Ids of open invitations, as text."""
-    found = post.flow.world.documents("admin", "invitations")
-    return " ".join(f"{post.flow.origin}/key/#i={d['_id']}." for d in found if d["status"] == "open")
+    await phone.enrol(next(link for link in links if good in link))
 
 
 async def test_step_8_a_link_that_is_handed_over_is_not_mailed(post: Post) -> None:
@@ -325,7 +322,7 @@ async def test_step_10_the_secret_is_only_in_the_mailbox(post: Post) -> None:
         assert secret not in text
     for text in (sent, repr(logs), repr(post.deliveries())):
         assert "private.example" not in text
-    assert secret in link_in(post.letters()[0])
+    assert secret in link_in(post.letters("invitation")[0])
 
 
 async def test_step_11_a_notice_is_mailed_once_although_the_event_comes_again(post: Post) -> None:
@@ -343,7 +340,7 @@ async def test_step_11_a_phones_name_cannot_write_the_mail(post: Post) -> None:
     phone = await post.flow.bare_phone()
     await phone.enrol(await post.flow.invite(), name="x\r\nBcc: eve@evil.example\u202e<script>")
     await post.settle()
-    notice = next(each for each in post.letters() if "was added" in each["Subject"])
+    (notice,) = post.letters("device_added")
     assert notice["Bcc"] is None
     assert "<script>" not in notice.get_body(("html",)).get_content()  # type: ignore[union-attr]
 
