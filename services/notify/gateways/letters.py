@@ -23,7 +23,7 @@ from shared.contracts.notify import DeviceAddedLetter, InvitationLetter
 from shared.web.language import DEFAULT, load
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
-MODULE = 4
+MODULE = 5
 """Pixels a QR module."""
 MARGIN = 4
 """Modules of white around it (ISO/IEC 18004, section 5.3.8)."""
