@@ -6,7 +6,7 @@ from services.wsfed import handlers
 from services.wsfed.handlers import WsFed
 from shared.bus.port import Handlers
 from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
-from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, DeviceChanged
+from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded, DeviceChanged
 
 
 def consumers(wsfed: WsFed) -> Handlers:
@@ -16,6 +16,7 @@ def consumers(wsfed: WsFed) -> Handlers:
         AccountChanged: partial(handlers.account_changed, wsfed),
         InvitationChanged: partial(handlers.invitation_changed, wsfed),
         DeviceChanged: partial(handlers.device_changed, wsfed),
+        ChallengeClaimed: partial(handlers.phone_claimed, wsfed),
         ChallengeAccepted: partial(handlers.phone_accepted, wsfed),
         ChallengeEnded: partial(handlers.phone_ended, wsfed),
     }

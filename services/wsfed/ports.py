@@ -64,6 +64,21 @@ class Transactions(Protocol):
         """Step 3: to `waiting`, with the message of step 4, unless proved, issued or over the limit."""
         ...
 
+    async def renew_challenge(
+        self,
+        transaction: str,
+        account: str | None,
+        previous: Challenge,
+        challenge: Challenge,
+        packets: Sequence[Packet],
+    ) -> Transaction | None:
+        """Step 3, by the page itself: another QR code in place of `previous`, unless a phone has scanned that."""
+        ...
+
+    async def claim_challenge(self, transaction: str, challenge: Challenge) -> Transaction | None:
+        """Step 5: a phone has scanned this one, the current or the previous; it is the current one from now on."""
+        ...
+
     async def end_challenge(self, transaction: str, challenge: str, state: State) -> Transaction | None:
         """Step 7: from `waiting` on this challenge to one of the ends."""
         ...

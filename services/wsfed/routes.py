@@ -23,7 +23,7 @@ from services.wsfed.domain.request import (
     parse_passive_request,
 )
 from services.wsfed.domain.session import ACCOUNT_COOKIES, KNOWN_FOR, cookie_name
-from services.wsfed.domain.transaction import State, Transaction
+from services.wsfed.domain.transaction import MAX_RENEWALS, State, Transaction
 from services.wsfed.handlers import Answer, Browser, Looping, Question, WsFed
 from services.wsfed.handlers.issuing import SecretOf
 from services.wsfed.pages import SignInPages, views
@@ -199,18 +199,25 @@ class Web:
         state, challenge = self._page_state(transaction), transaction.challenge
         if challenge is None or state not in views.LIVE:
             return replace(view, state=state)
-        left = challenge.context.expires_at - self.wsfed.clock.now()
-        return replace(
+        left = challenge.shown_until - self.wsfed.clock.now()
+        view = replace(
             view,
             state=state,
             code=challenge.code,
             expires_in=max(0, int(left.total_seconds())),
-            qr=None if challenge.handle is None else _qr(f"{self.wsfed.origin}/key/#q={challenge.handle}"),
+            qr=_qr(f"{self.wsfed.origin}/key/#q={challenge.handle}")
+            if state is views.State.QR_WAITING
+            else None,
         )
+        if not transaction.renewable(challenge.id):
+            return view
+        return replace(view, renews=challenge.id, renewals_left=MAX_RENEWALS - transaction.renewals)
 
     def _page_state(self, transaction: Transaction) -> views.State:
         state = transaction.seen_at(self.wsfed.clock.now())
         if state is State.WAITING and transaction.challenge is not None:
+            if transaction.challenge.claimed:
+                return views.State.QR_SCANNED
             by_qr = transaction.challenge.handle is not None
             return views.State.QR_WAITING if by_qr else views.State.PUSH_WAITING
         return _PAGE_STATES[state]
@@ -235,10 +242,15 @@ class Web:
         return _see(transaction.id)
 
     async def ask(self, request: web.Request) -> web.Response:
-        """Send a request to the phone, or show a QR code."""
-        transaction, _ = await self._posted(request)
-        method = request.match_info["method"]
-        await handlers.ask_phone(self.wsfed, transaction.id, self._browser(request, transaction), method)
+        """Send a request to the phone, or show a QR code; `renews` when the page does so by itself."""
+        transaction, form = await self._posted(request)
+        await handlers.ask_phone(
+            self.wsfed,
+            transaction.id,
+            self._browser(request, transaction),
+            request.match_info["method"],
+            form.get("renews"),
+        )
         return _see(transaction.id)
 
     # step 9

@@ -30,7 +30,10 @@ def view(state: State, **more: object) -> SignIn:
         fields |= {"code": "482913", "expires_in": 107}
     if state is State.QR_WAITING:
         url = f"https://id.example/key/#q={TXN}.x7Yp2LwQ9aNc4RkT"
-        fields |= {"code": "482913", "expires_in": 60, "renewals_left": 10, "qr": qr(url)}
+        fields |= {"code": "482913", "expires_in": 60, "qr": qr(url)}
+        fields |= {"renewals_left": 10, "renews": "x7Yp2LwQ9aNc4RkTb1Vd3A"}
+    if state is State.QR_SCANNED:
+        fields |= {"code": "482913", "expires_in": 83}
     return SignIn(**{**fields, **more})  # type: ignore[arg-type]
 
 
@@ -41,6 +44,8 @@ VIEWS: Mapping[str, SignIn] = {
     "account-problem": view(State.START, account=None, typed="ada", problem=FieldProblem.MALFORMED),
     "push-waiting": view(State.PUSH_WAITING),
     "qr-waiting": view(State.QR_WAITING),
+    "qr-known": view(State.QR_WAITING, code=""),
+    "qr-scanned": view(State.QR_SCANNED),
     "proved": view(State.PROVED),
     "denied": view(State.DENIED),
     "not-me": view(State.NOT_ME, methods=(Method.QR,)),

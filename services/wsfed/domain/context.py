@@ -39,6 +39,8 @@ class SignInContext:
     agent: str
     """The browser in words, e.g. `Firefox on Windows`; as it calls itself, so not proved."""
     known_browser: bool
+    code_required: bool = True
+    """False for a known browser's QR code: then the code that is signed is empty."""
     issued_at: datetime
     expires_at: datetime
     nonce: str

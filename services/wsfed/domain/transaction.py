@@ -22,9 +22,12 @@ from services.wsfed.domain.request import SignInRequest
 
 LIFETIME = timedelta(minutes=15)
 CHALLENGE_LIFETIME = timedelta(seconds=120)
+HANDLE_LIFETIME = timedelta(seconds=60)
+"""A QR code can be scanned that long; the request behind it lives on for the phone that did."""
 MAX_CHALLENGES = 12
-"""Requests that one transaction may send; the per-account limits of approval come on top."""
-
+"""Requests that a person may send in one transaction; the per-account limits of approval come on top."""
+MAX_RENEWALS = 10
+"""QR codes that the page may replace by itself, beyond those that the person asked for."""
 
 UNBOUND = ""
 """`browser` of a transaction that came by POST, until a browser opens it."""
@@ -69,12 +72,22 @@ class Challenge:
 
     context: SignInContext
     code: str
+    """Empty where none is asked for."""
     handle: str | None = None
     """For a QR code: the one-time handle that it shows."""
+    claimed: bool = False
+    """A phone has scanned the QR code, says approval."""
 
     @property
     def id(self) -> str:
         return self.context.challenge
+
+    @property
+    def shown_until(self) -> datetime:
+        """When its page changes by itself: a QR code that nobody scanned goes before the request behind it."""
+        if self.handle is not None and not self.claimed:
+            return min(self.context.issued_at + HANDLE_LIFETIME, self.context.expires_at)
+        return self.context.expires_at
 
     def expired(self, now: datetime) -> bool:
         """Whether it can no longer be approved."""
@@ -109,7 +122,10 @@ class Transaction:
     expires_at: datetime
     state: State = State.STARTED
     challenges: int = 0
+    renewals: int = 0
     challenge: Challenge | None = None
+    previous: Challenge | None = None
+    """The one whose QR code the page has renewed: a phone may have scanned it a moment before."""
     account: str | None = None
     proof: PhoneProof | None = None
     authentication: VerifiedAuthentication | None = None
@@ -122,9 +138,28 @@ class Transaction:
 
     def seen_at(self, now: datetime) -> State:
         """The state as a reader must take it: a request past its time has expired, whoever noticed it."""
-        if self.state is State.WAITING and (self.challenge is None or self.challenge.expired(now)):
+        if self.state is State.WAITING and (self.challenge is None or now >= self.challenge.shown_until):
             return State.EXPIRED
         return self.state
+
+    def renewable(self, challenge: str) -> bool:
+        """Whether the page may replace that QR code by itself: nobody has scanned or answered it."""
+        current = self.challenge
+        return (
+            self.state is State.WAITING
+            and current is not None
+            and current.id == challenge
+            and current.handle is not None
+            and not current.claimed
+            and self.renewals < MAX_RENEWALS
+        )
+
+    def claimable(self, challenge: str) -> Challenge | None:
+        """The QR code's request that a phone has scanned: the current one, or the one renewed a moment before."""
+        return next(
+            (c for c in (self.challenge, self.previous) if c and c.id == challenge and c.handle is not None),
+            None,
+        )
 
 
 def browser_digest(secret: str) -> str:

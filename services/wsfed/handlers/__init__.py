@@ -4,7 +4,7 @@
 |---|---|
 | sign-in 1, 2 | `begin`, `open_page`, `look`; `answer_from_session` when the browser's session is enough |
 | 3, 4 | `name_account`, `ask_phone` |
-| 7, 8 | `phone_ended`, `phone_accepted` |
+| 5, 7, 8 | `phone_claimed`, `phone_ended`, `phone_accepted` |
 | 10, 11 | `take_token` |
 | sign-out | `sign_out` |
 | key roll-over | `show_keys`, `next_key`, `switch_key`, `promote_key`, `emergency_keys` |
@@ -27,7 +27,7 @@ from services.wsfed.handlers.knowing import (
     invitation_changed,
     tenant_configured,
 )
-from services.wsfed.handlers.proving import phone_accepted, phone_ended
+from services.wsfed.handlers.proving import phone_accepted, phone_claimed, phone_ended
 from services.wsfed.handlers.rolling import emergency_keys, next_key, promote_key, show_keys, switch_key
 from services.wsfed.handlers.signing_in import ask_phone, begin, is_known_by_name, name_account, open_page
 
@@ -51,6 +51,7 @@ __all__ = [
     "next_key",
     "open_page",
     "phone_accepted",
+    "phone_claimed",
     "phone_ended",
     "promote_key",
     "question",

@@ -1,24 +1,57 @@
-"""Steps 7 and 8 of docs/flows/sign-in.md: what the phone answered."""
+"""Steps 5, 7 and 8 of docs/flows/sign-in.md: a code scanned, and what the phone answered."""
 
 import structlog
 
 from services.wsfed.domain.proof import InvalidProof, verify_phone_proof
-from services.wsfed.domain.transaction import State
+from services.wsfed.domain.transaction import State, Transaction
 from services.wsfed.handlers.common import WsFed
 from shared.bus.port import Reject, Retry
-from shared.contracts.approval import ChallengeAccepted, ChallengeEnded
+from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded
 from shared.contracts.envelope import Received
 from shared.ids import unb64u
 
 log = structlog.get_logger(__name__)
 
 
+ANSWERS = (State.DENIED, State.NOT_ME, State.WRONG_CODE)
+"""Ends that a phone makes, and so by QR code only after a scan."""
+
+
+async def phone_claimed(wsfed: WsFed, received: Received[ChallengeClaimed]) -> None:
+    """Step 5, QR: the code was scanned, so the page shows it no longer. Only approval's word: it proves nothing."""
+    message = received.message
+    transaction = await _transaction(wsfed, received.tenant, message.transaction)
+    if await _claim(wsfed, transaction, message.challenge) is not None:
+        log.info("signin.scanned", tenant=received.tenant, transaction=transaction.id)
+        await wsfed.wake(transaction.id)
+
+
+async def _claim(wsfed: WsFed, transaction: Transaction, challenge: str) -> Transaction | None:
+    """Make the scanned one the current one, also when the page had renewed it a moment before."""
+    scanned = transaction.claimable(challenge)
+    return None if scanned is None else await wsfed.transactions.claim_challenge(transaction.id, scanned)
+
+
+async def _answered(wsfed: WsFed, transaction: Transaction, challenge: str) -> Transaction:
+    """The transaction as it is when a phone has answered that one: the news of its scan may come later."""
+    previous = transaction.previous
+    if previous is not None and previous.id == challenge:
+        return await _claim(wsfed, transaction, challenge) or transaction
+    return transaction
+
+
+async def _transaction(wsfed: WsFed, tenant: str, transaction_id: str) -> Transaction:
+    transaction = await wsfed.transactions.get(transaction_id)
+    if transaction is None or transaction.tenant != tenant:
+        raise Reject("no such transaction in this tenant")
+    return transaction
+
+
 async def phone_accepted(wsfed: WsFed, received: Received[ChallengeAccepted]) -> None:
     """Step 8: verify the proof again. Raises Retry while the device key is not here yet, Reject otherwise."""
     message = received.message
-    transaction = await wsfed.transactions.get(message.transaction)
-    if transaction is None or transaction.tenant != received.tenant:
-        raise Reject("no such transaction in this tenant")
+    transaction = await _transaction(wsfed, received.tenant, message.transaction)
+    transaction = await _answered(wsfed, transaction, message.challenge)
     challenge = transaction.challenge
     if transaction.state is not State.WAITING or challenge is None or challenge.id != message.challenge:
         log.info("signin.late_approval", transaction=transaction.id, state=transaction.state)
@@ -51,10 +84,12 @@ async def phone_accepted(wsfed: WsFed, received: Received[ChallengeAccepted]) ->
 async def phone_ended(wsfed: WsFed, received: Received[ChallengeEnded]) -> None:
     """Step 7, without approval: the page offers a way on."""
     message = received.message
-    transaction = await wsfed.transactions.get(message.transaction)
-    if transaction is None or transaction.tenant != received.tenant:
-        raise Reject("no such transaction in this tenant")
+    transaction = await _transaction(wsfed, received.tenant, message.transaction)
     state = State(message.outcome)
+    if state is State.EXPIRED:
+        return  # our own clock says so, at the same moment for accounts that do not exist
+    if state in ANSWERS:
+        transaction = await _answered(wsfed, transaction, message.challenge)
     known = transaction.challenge is not None and transaction.challenge.context.known_browser
     if state in (State.LIMITED, State.SUPERSEDED) and not known:
         # It happens to accounts that exist only: to a stranger's browser it must look like nobody answering.

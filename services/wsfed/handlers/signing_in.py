@@ -7,6 +7,7 @@ from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.session import session_id
 from services.wsfed.domain.transaction import (
     CHALLENGE_LIFETIME,
+    HANDLE_LIFETIME,
     LIFETIME,
     MAX_CHALLENGES,
     UNBOUND,
@@ -68,31 +69,39 @@ async def name_account(wsfed: WsFed, transaction_id: str, browser: Browser, upn:
     return named
 
 
-async def ask_phone(wsfed: WsFed, transaction_id: str, browser: Browser, method: str) -> Transaction:
+async def ask_phone(
+    wsfed: WsFed, transaction_id: str, browser: Browser, method: str, renews: str | None = None
+) -> Transaction:
     """Steps 3 and 4: draw code and nonce, and ask the account's phones, if there is such an account.
 
     Unknown, suspended and removed accounts take the same path with the same work: only the message is not kept.
+    `renews`: the challenge whose QR code the page replaces by itself; nothing happens when it was scanned already.
     """
     transaction = await look(wsfed, transaction_id, browser.secret)
     if transaction.state in (State.PROVED, State.ISSUED):
         return transaction
     if not transaction.hint:
         raise Conflict("The user name is missing.", remedy="Type your user name first.")
-    if transaction.challenges >= MAX_CHALLENGES:
+    if renews is not None and not (method == "qr" and transaction.renewable(renews)):
+        return transaction
+    if renews is None and transaction.challenges >= MAX_CHALLENGES:
         raise Gone("Too many requests were sent for this sign-in.", remedy="Start again from Microsoft 365.")
     check_current(wsfed)
     tenant = await find_tenant(wsfed, transaction.tenant)
     account = await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
     known = await is_known(wsfed, browser, account)
     challenge = _challenge(wsfed, transaction, tenant, account, browser, method, known)
-    packet = wsfed.signer.packet(_open_challenge(challenge, transaction), tenant=transaction.tenant)
+    command = _open_challenge(challenge, transaction, renews)
+    packet = wsfed.signer.packet(command, tenant=transaction.tenant)
     reachable = account is not None and account.may_try
-    asked = await wsfed.transactions.open_challenge(
-        transaction.id,
-        account.id if account is not None and reachable else None,
-        challenge,
-        [packet] if reachable else [],
-    )
+    asked_of = account.id if account is not None and reachable else None
+    packets = [packet] if reachable else []
+    if renews is None or transaction.challenge is None:
+        asked = await wsfed.transactions.open_challenge(transaction.id, asked_of, challenge, packets)
+    else:
+        asked = await wsfed.transactions.renew_challenge(
+            transaction.id, asked_of, transaction.challenge, challenge, packets
+        )
     return asked or await look(wsfed, transaction_id, browser.secret)
 
 
@@ -123,6 +132,7 @@ def _challenge(
     known: bool,
 ) -> Challenge:
     now = wsfed.clock.now()
+    code_required = not (known and method == "qr")
     application = next(a for a in tenant.configured.applications if a.id == transaction.application)
     context = SignInContext(
         tenant=tenant.slug,
@@ -140,15 +150,16 @@ def _challenge(
         place=browser.place,
         agent=browser.agent,
         known_browser=known,
+        code_required=code_required,
         issued_at=now,
         expires_at=now + CHALLENGE_LIFETIME,
         nonce=new_secret(wsfed.ids),
     )
     handle = new_id(wsfed.ids) if method == "qr" else None
-    return Challenge(context=context, code=new_code(wsfed.ids), handle=handle)
+    return Challenge(context=context, code=new_code(wsfed.ids) if code_required else "", handle=handle)
 
 
-def _open_challenge(challenge: Challenge, transaction: Transaction) -> OpenChallenge:
+def _open_challenge(challenge: Challenge, transaction: Transaction, renews: str | None) -> OpenChallenge:
     context = challenge.context
     return OpenChallenge(
         challenge=challenge.id,
@@ -161,4 +172,6 @@ def _open_challenge(challenge: Challenge, transaction: Transaction) -> OpenChall
         browser_known=context.known_browser,
         lifetime=int(CHALLENGE_LIFETIME.total_seconds()),
         handle_digest=None if challenge.handle is None else b64u(digest(challenge.handle)),
+        handle_lifetime=None if challenge.handle is None else int(HANDLE_LIFETIME.total_seconds()),
+        renews=renews,
     )

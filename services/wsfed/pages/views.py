@@ -11,6 +11,8 @@ class State(StrEnum):
     """Nothing asked yet. Without an account the page asks for the user name first."""
     PUSH_WAITING = "push_waiting"
     QR_WAITING = "qr_waiting"
+    QR_SCANNED = "qr_scanned"
+    """A phone has the request: no code to scan any more, the person finishes there."""
     PROVED = "proved"
     """The proof is in; the page posts itself on to the token."""
     DENIED = "denied"
@@ -30,7 +32,7 @@ class State(StrEnum):
     """Something of ours failed within this transaction."""
 
 
-LIVE = frozenset({State.PUSH_WAITING, State.QR_WAITING})
+LIVE = frozenset({State.PUSH_WAITING, State.QR_WAITING, State.QR_SCANNED})
 """States in which the page listens for the next one."""
 
 WITH_WAY_ON = frozenset(
@@ -52,6 +54,13 @@ class Method(StrEnum):
 
     PUSH = "push"
     QR = "qr"
+
+
+_RUNNING = {
+    State.PUSH_WAITING: Method.PUSH,
+    State.QR_WAITING: Method.QR,
+    State.QR_SCANNED: Method.QR,
+}
 
 
 class FieldProblem(StrEnum):
@@ -94,8 +103,9 @@ class SignIn:
     `account` is the user name to show (from the hint or typed: unverified), None to ask for it. `methods`: what
     is offered, the first one as the main button. `code`: 4 to 10 digits for the person to carry to the phone;
     with QR it may be empty when policy asks for none. `expires_in`: seconds left, by the server's clock.
-    `renewals_left`: how often the page may still renew the QR code by itself (guide: ten). `version` is the
-    transaction's; the live stream repeats it. Raises ValueError when a state lacks what it must show.
+    `renewals_left`: how often the page may still renew the QR code by itself (guide: ten), `renews`: which one it
+    renews. `version` is the transaction's; the live stream repeats it. Raises ValueError when a state lacks what it
+    must show.
     """
 
     txn: str
@@ -112,6 +122,7 @@ class SignIn:
     expires_in: int = 0
     qr: Qr | None = None
     renewals_left: int = 0
+    renews: str = ""
     key_url: str = "/key/"
     start_url: str = "https://m365.cloud.microsoft/"
     loop_cause: LoopCause = LoopCause.REFUSED
@@ -145,7 +156,7 @@ class SignIn:
     @property
     def others(self) -> tuple[Method, ...]:
         """What the person can switch to from where they are."""
-        running = {State.PUSH_WAITING: Method.PUSH, State.QR_WAITING: Method.QR}.get(self.state)
+        running = _RUNNING.get(self.state)
         if running:
             return tuple(method for method in self.methods if method is not running)
         return self.methods[1:] if self.state in WITH_WAY_ON else self.methods

@@ -28,10 +28,14 @@ function begin() {
   const page = card();
   if (!page) return;
   for (const form of document.querySelectorAll("form[data-live]")) form.addEventListener("submit", submitted);
-  const timers = [startCountdown(page), startRenewal(page)];
+  const timers = [startCountdown(page), startQr(page)];
   stopTimers = () => timers.forEach((stop) => stop());
   if ("watch" in page.dataset) {
-    stopWatching = watch(`/signin/${page.dataset.txn}`, Number(page.dataset.version), page.dataset.state, refresh);
+    stopWatching = watch(`/signin/${page.dataset.txn}`, Number(page.dataset.version), page.dataset.state, (now) => {
+      // The server may see the end of a QR code before our timer does.
+      if (now?.state === "expired") over();
+      else refresh();
+    });
   }
   document.getElementById("summary")?.focus();
   if (page.dataset.state === "proved" && !continued) {
@@ -56,12 +60,17 @@ function startCountdown(page) {
   }, () => refresh());
 }
 
-function startRenewal(page) {
+function startQr(page) {
   const qr = page.querySelector("[data-expires-in]");
-  if (!qr) return () => {};
+  return qr ? startTimer(Number(qr.dataset.expiresIn), () => {}, over) : () => {};
+}
+
+/** What is shown is over: a QR code is renewed, as long as the server allows it. */
+function over() {
+  const renew = document.getElementById("renew");
   // A renewed code moves no focus and says nothing: the person did nothing and need not know.
-  const end = qr.dataset.renewIn ? () => send(document.getElementById("renew"), QUIET) : () => refresh();
-  return startTimer(Number(qr.dataset.expiresIn), () => {}, end);
+  if (renew) send(renew, QUIET);
+  else refresh();
 }
 
 async function submitted(event) {
@@ -107,9 +116,10 @@ async function refresh() {
 }
 
 function exchange(next, how) {
-  show(next, how);
+  const quiet = how.quiet && next.getElementById("page")?.dataset.state === card()?.dataset.state;
+  show(next, { quiet });
   begin();
-  if (!how.quiet) say(card()?.dataset.say);
+  if (!quiet) say(card()?.dataset.say);
 }
 
 // A page kept alive by the browser comes back as it was left: Back, or a phone that slept.

@@ -4,7 +4,8 @@ const POLL_MS = 3_000;
 const SILENCE_MS = 20_000; // the server sends a comment at least every 15 s, but scripts cannot see comments
 
 /**
- * Call `changed()` when the transaction at `url` is no longer at `version` in `state`. Returns a function that stops.
+ * Call `changed(now)` when the transaction at `url` is no longer at `version` in `state`. `now`: what the server says,
+ * undefined when it knows the transaction no more. Returns a function that stops.
  */
 export function watch(url, version, state, changed) {
   let source = null;
@@ -12,7 +13,7 @@ export function watch(url, version, state, changed) {
   let stopped = false;
 
   const compare = (now) => {
-    if (!stopped && (now.version !== version || now.state !== state)) changed();
+    if (!stopped && (now.version !== version || now.state !== state)) changed(now);
   };
 
   async function ask() {

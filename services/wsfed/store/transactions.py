@@ -1,7 +1,7 @@
 """Transactions: one document each, one conditional update a step."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.transaction import (
     MAX_CHALLENGES,
+    MAX_RENEWALS,
     UNBOUND,
     Challenge,
     PhoneProof,
@@ -59,9 +60,48 @@ class StoredTransactions:
                 "challenges": {"$lt": MAX_CHALLENGES},
                 "expires_at": {"$gt": self._clock.now()},
             },
-            {"state": State.WAITING.value, "account": account, "challenge": asdict(challenge)},
+            {
+                "state": State.WAITING.value,
+                "account": account,
+                "challenge": asdict(challenge),
+                "previous": None,
+            },
             also={"$inc": {"challenges": 1}},
             packets=packets,
+        )
+
+    async def renew_challenge(
+        self,
+        transaction: str,
+        account: str | None,
+        previous: Challenge,
+        challenge: Challenge,
+        packets: Sequence[Packet],
+    ) -> Transaction | None:
+        return await self._step(
+            {
+                **_waiting_on(transaction, previous.id),
+                "challenge.claimed": {"$ne": True},
+                "renewals": {"$lt": MAX_RENEWALS},
+                "expires_at": {"$gt": self._clock.now()},
+            },
+            {"account": account, "challenge": asdict(challenge), "previous": asdict(previous)},
+            also={"$inc": {"renewals": 1}},
+            packets=packets,
+        )
+
+    async def claim_challenge(self, transaction: str, challenge: Challenge) -> Transaction | None:
+        return await self._step(
+            {
+                "_id": transaction,
+                "state": State.WAITING.value,
+                "challenge.claimed": {"$ne": True},
+                "$or": [
+                    {"challenge.context.challenge": challenge.id},
+                    {"previous.context.challenge": challenge.id},
+                ],
+            },
+            {"challenge": asdict(replace(challenge, claimed=True)), "previous": None},
         )
 
     async def end_challenge(self, transaction: str, challenge: str, state: State) -> Transaction | None:
@@ -144,7 +184,9 @@ def from_document(document: Document) -> Transaction:
         expires_at=document["expires_at"],
         state=State(document["state"]),
         challenges=document["challenges"],
+        renewals=document.get("renewals", 0),
         challenge=_challenge(document["challenge"]),
+        previous=_challenge(document.get("previous")),
         account=document["account"],
         proof=None if document["proof"] is None else PhoneProof(**document["proof"]),
         authentication=_authentication(document["authentication"]),
@@ -155,7 +197,12 @@ def from_document(document: Document) -> Transaction:
 def _challenge(stored: Document | None) -> Challenge | None:
     if stored is None:
         return None
-    return Challenge(context=SignInContext(**stored["context"]), code=stored["code"], handle=stored["handle"])
+    return Challenge(
+        context=SignInContext(**stored["context"]),
+        code=stored["code"],
+        handle=stored["handle"],
+        claimed=stored.get("claimed", False),
+    )
 
 
 def _authentication(stored: Document | None) -> VerifiedAuthentication | None:
