@@ -27,7 +27,7 @@ from shared.ids import unb64u
 AccountId = str
 SLUG = re.compile(r"[a-z0-9-]{1,40}")
 UPN_LOCAL = re.compile(r"[a-z0-9'.\-_!#^~]{1,64}")
-"""Characters that Entra takes in a userPrincipalName, lower-cased (guide 3, Users)."""
+"""Characters that Entra takes in a userPrincipalName, lower-cased (Microsoft Graph, user resource)."""
 MAX_UPN = 113
 """Microsoft's limit: 64 before the @, 48 after."""
 MAX_DISPLAY_NAME = 256

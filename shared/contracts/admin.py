@@ -45,7 +45,7 @@ class Policy(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     badge_counts_as_mfa: bool = False
-    """BlokBadge at a registered kiosk counts as MFA only where the tenant says so (guide 5)."""
+    """BlokBadge at a registered kiosk counts as MFA only where the tenant says so (docs/conformance-800-63b.md)."""
     session_idle_minutes: int = Field(default=120, ge=5, le=720)
     """A browser's session ends when no token was asked for this long."""
 
@@ -80,7 +80,7 @@ class AccountChanged(Event):
 class InvitationChanged(Event):
     """An invitation, whole. Its secret is only in the link's fragment; this is the public half.
 
-    Whoever holds the secret can sign a new device's key; nobody on the bus can (guide 4, trust).
+    Whoever holds the secret can sign a new device's key; nobody on the bus can (docs/flows/enrolment.md).
     """
 
     TYPE: ClassVar[str] = "admin.invitation.changed.v1"

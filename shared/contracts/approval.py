@@ -84,7 +84,7 @@ class ChallengeEnded(Event):
 
 
 class Endorsement(BaseModel):
-    """Why a new device key may be trusted: an older key signed it (guide 4, trust).
+    """Why a new device key may be trusted: an older key signed it (docs/flows/enrolment.md).
 
     The signature is over `shared.crypto.enrolment.NewDeviceKey.octets`.
     """

@@ -1,4 +1,4 @@
-"""The security headers of every response (guide: nonce CSP, no third-party origin, no framing, no store)."""
+"""The security headers of every response: nonce CSP, no third-party origin, no framing, no store."""
 
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field

@@ -147,7 +147,7 @@ def sample_server() -> Iterator[Shown]:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A fresh headless Chromium (guide: playwright with the system's own)."""
+    """A fresh headless Chromium."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:

@@ -14,7 +14,7 @@ ACCOUNT_COOKIES = "blok365-a-"
 KNOWN_FOR = timedelta(days=90)
 LOOP_WINDOW = timedelta(seconds=60)
 LOOP_TOKENS = 3
-"""Tokens for one account and browser within the window; the next one would be a loop (guide 2)."""
+"""Tokens for one account and browser within the window; the next one would be a loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
