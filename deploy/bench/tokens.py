@@ -42,8 +42,8 @@ class Tokens:
         self._key = create_signing_key("Blok365 bench", NOW - timedelta(days=1), 3)
         private = load_der_private_key(self._key.private_der(), password=None)
         assert isinstance(private, rsa.RSAPrivateKey)
-        self._raw = private
-        self._message = bytes(SIGNED_INFO_OCTETS)
+        self.private = private
+        self.message = bytes(SIGNED_INFO_OCTETS)
         self._policy = AuthenticationPolicy()
         self._verified = VerifiedAuthentication(
             tenant="contoso",
@@ -88,14 +88,14 @@ class Tokens:
 
     def signature(self) -> bytes:
         """The bare signature."""
-        return self._raw.sign(self._message, padding.PKCS1v15(), hashes.SHA256())
+        return self.private.sign(self.message, padding.PKCS1v15(), hashes.SHA256())
 
     def signxml(self) -> etree._Element:
         """The library's way with the same assertion."""
         signed: etree._Element = self._signer.sign(
             self._unsigned,
-            key=self._raw,
-            cert=[self._certificate_pem],
+            key=self.private,
+            cert=[self.certificate_pem],
             reference_uri=self._unsigned.get("AssertionID"),
             id_attribute="AssertionID",
         )
@@ -103,7 +103,7 @@ class Tokens:
 
     def _without_signature(self, token: IssuedToken) -> etree._Element:
         certificate = x509.load_der_x509_certificate(self._key.certificate)
-        self._certificate_pem = certificate.public_bytes(Encoding.PEM).decode()
+        self.certificate_pem = certificate.public_bytes(Encoding.PEM).decode()
         parser = etree.XMLParser(resolve_entities=False, no_network=True)
         assertion = etree.fromstring(token.wresult.encode(), parser).find(".//{*}Assertion")
         assert assertion is not None
