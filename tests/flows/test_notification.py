@@ -144,6 +144,39 @@ async def test_step_3_every_phone_of_the_account_is_told_and_nobody_elses(real_p
     assert others not in real_post.service.messages
 
 
+async def test_step_3_the_challenge_and_its_notification_are_one_write(post: Post) -> None:
+    await post.subscribed(await post.flow.phone())
+    sign_in = await post.flow.begin()
+    operations = post.flow.world.databases["approval"].operations
+    before = len(operations)
+    await sign_in.push()
+    await post.settle()
+    assert "notify.push.send.v1" in [packet.type for packet in post.flow.world.bus.sent]
+    assert operations[before:].count(("accounts", "update")) == 1
+
+
+async def test_step_8_the_invitation_its_event_and_its_mail_are_one_write(post: Post) -> None:
+    operations = post.flow.world.databases["admin"].operations
+    before = len(operations)
+    await admin.invite(post.flow.admin, TENANT, ADA)
+    writes = [each for each in operations[before:] if each[1] in ("insert", "update")]
+    assert writes == [("invitations", "insert")]
+    (stored,) = post.flow.world.documents("admin", "invitations")
+    assert [each["type"] for each in stored["outbox"]] == [
+        "admin.invitation.changed.v1",
+        "notify.mail.send.v1",
+    ]
+    await post.settle()
+
+
+async def test_a_removed_persons_subscriptions_are_forgotten(post: Post) -> None:
+    await post.subscribed(await post.flow.phone())
+    assert len(post.account()["subscriptions"]) == 1
+    await admin.remove(post.flow.admin, TENANT, ADA)
+    await post.settle()
+    assert post.account()["subscriptions"] == {}
+
+
 @pytest.mark.parts
 async def test_step_3_push_bombing_ends_with_the_quota(real_post: Post) -> None:
     flow = real_post.flow

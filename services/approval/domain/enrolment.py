@@ -9,7 +9,7 @@ from datetime import datetime
 from services.approval.domain.account import Account, Device, Invitation, Said, Step, active_device
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
 from services.approval.domain.notifications import without
-from shared.contracts.admin import AccountChanged, InvitationChanged
+from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.errors import Forbidden, Gone, NotFound
 from shared.ids import unb64u
@@ -37,6 +37,7 @@ def account_changed(account: Account, news: AccountChanged) -> Step | None:
             status=news.status,
             upn=news.upn,
             display_name=news.display_name,
+            subscriptions={} if news.status is AccountStatus.REMOVED else account.subscriptions,
         )
     )
 
