@@ -8,7 +8,6 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
 
 from shared.clock import Clock
@@ -144,7 +143,9 @@ def combine(
 
     front = make_app(Pages(FRONT), WebSettings(origin=origins.signin), clock=clock, ids=ids, ready=ready)
     # aiohttp runs the middlewares of nested applications only if the outermost one has any
-    root = web.Application(middlewares=[_pass_on])
+    # and takes the limit on bodies from there as well
+    largest = max(app[WEB_SETTINGS].max_body for app in (*apps.values(), front))
+    root = web.Application(middlewares=[_pass_on], client_max_size=largest)
     root[_SIDE] = front[_SIDE]
     for name, app in {**apps, FRONT: front}.items():
         app.pre_freeze()
@@ -160,12 +161,6 @@ def combine(
 async def _pass_on(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    return await handler(request)
-
-
-@web.middleware
-async def _pass(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Does nothing: an application without a middleware of its own does not run those of the matched one."""
     return await handler(request)
 
 

@@ -240,7 +240,9 @@ def test_hint_that_is_too_long_is_dropped() -> None:
         ("de-DE", "", "de-DE"),
         ("", "fr", "fr"),
         ("zh-Hans-CN", "en", "zh-Hans-CN"),
-        ("../../etc", "1033", None),
+        ("../../etc", "1033", "1033"),
+        ("", "1036", "1036"),
+        ("", "103600", None),
         ("en_US", "", None),
     ],
 )

@@ -33,7 +33,8 @@ _KNOWN = frozenset(
     )
 )
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
-_LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}", re.ASCII)
+# A BCP 47 tag or an LCID ([MS-LCID]), which is what lc usually carries.
+_LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}|[0-9]{4,5}", re.ASCII)
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 # Cc breaks headers, logs and forms; Cs is what is left of octets that were not UTF-8, as is U+FFFD.
 _GARBLED = frozenset(("Cc", "Cs"))
@@ -47,8 +48,8 @@ class SignInRequest:
 
     `wreply`: where the answer goes, always an entry of the allow-list. `wctx`: to be returned byte for byte;
     None if it was not sent. `hint`: a name to prefill, cleaned, never trusted. `max_age`: greatest age of an
-    authentication (wfresh, minutes). `mfa_max_age`: the same for MFA (seconds). `locale`: a BCP 47 tag as
-    sent. `correlation`: client-request-id, for the log.
+    authentication (wfresh, minutes). `mfa_max_age`: the same for MFA (seconds). `locale`: a BCP 47 tag
+    or an LCID, as sent. `correlation`: client-request-id, for the log.
     """
 
     wreply: str
