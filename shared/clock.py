@@ -73,5 +73,4 @@ class ManualClock:
 
 def iso_millis(moment: datetime) -> str:
     """UTC with milliseconds and `Z`, e.g. `2026-11-21T20:49:00.000Z` (the form SAML and our messages use)."""
-    moment = moment.astimezone(UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

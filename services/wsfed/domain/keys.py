@@ -7,6 +7,7 @@ travel together here. Where the key is kept (sealed document, PKCS#11) is not kn
 import base64
 import hashlib
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 from cryptography import x509
@@ -40,11 +41,13 @@ class SigningKey(Protocol):
         ...
 
 
+@lru_cache(maxsize=256)  # asked for with every token, of a few certificates
 def thumbprint(certificate: bytes) -> str:
     """SHA-256 of a DER certificate, 64 upper-case hex digits (Microsoft's own lists show SHA-1 instead)."""
     return hashlib.sha256(certificate).hexdigest().upper()
 
 
+@lru_cache(maxsize=256)
 def certificate_base64(certificate: bytes) -> str:
     """DER as base64 on one line without PEM armour: what `signingCertificate` in Graph and KeyInfo take."""
     return base64.b64encode(certificate).decode("ascii")

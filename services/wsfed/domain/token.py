@@ -139,7 +139,7 @@ class TokenSubject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedToken:
-    """A signed answer. `wresult_sha256`: hex, of its UTF-8 octets; the ledger keeps that, not the token."""
+    """A signed answer."""
 
     wresult: str
     assertion_id: str
@@ -148,7 +148,11 @@ class IssuedToken:
     not_on_or_after: datetime
     mfa: bool
     key_id: str
-    wresult_sha256: str
+
+    @property
+    def wresult_sha256(self) -> str:
+        """Hex, of its UTF-8 octets; the ledger keeps that, not the token."""
+        return hashlib.sha256(self.wresult.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +266,6 @@ def issue_token(
         not_on_or_after=not_on_or_after,
         mfa=claims.mfa,
         key_id=key.key_id,
-        wresult_sha256=hashlib.sha256(wresult.encode()).hexdigest(),
     )
 
 
@@ -302,7 +305,7 @@ def _signed(unsigned: str, assertion_id: str, key: SigningKey) -> str:
     to_sign = _SIGNED_INFO.format(declaration=_DS, assertion_id=assertion_id, digest=digest)
     value = base64.b64encode(key.sign(to_sign.encode())).decode()
     signature = _SIGNATURE.format(
-        signed_info=_SIGNED_INFO.format(declaration="", assertion_id=assertion_id, digest=digest),
+        signed_info=to_sign.replace(_DS, "", 1),
         value=value,
         certificate=certificate_base64(key.certificate),
     )
