@@ -186,9 +186,13 @@ class RabbitWorld:
     async def kill(self, bus: Bus) -> None:
         assert isinstance(bus, RabbitBus)
         self._open.remove(bus)
-        links = [bus._outgoing.link, bus._hints.link, *(each.link for each in bus._subscriptions)]
-        await asyncio.gather(*(link.close() for link in links))
-        for subscription in bus._subscriptions:
+        await asyncio.gather(bus._outgoing.link.close(), bus._hints.link.close(), self.kill_consumers(bus))
+
+    async def kill_consumers(self, bus: RabbitBus) -> None:
+        """Cut the connections that consume, without a word to the broker about what is in work."""
+        dying, bus._subscriptions = bus._subscriptions, []
+        await asyncio.gather(*(each.link.close() for each in dying))
+        for subscription in dying:
             for task in list(subscription._working):
                 task.cancel()
 

@@ -11,7 +11,7 @@ from shared.store.outbox import OutboxListener
 from shared.store.port import Database
 
 START = datetime(2026, 11, 21, 20, 49, tzinfo=UTC)
-DEADLINE = 20.0
+DEADLINE = 45.0
 """Seconds that a condition may take to come true; far more than it needs."""
 
 

@@ -188,19 +188,17 @@ async def test_full_queue_refuses_and_nothing_is_lost(world: RabbitWorld, rabbit
 
 async def test_ten_thousand_messages_through_a_consumer_that_dies_every_hundred(world: RabbitWorld) -> None:
     total, handled = 10_000, set[str]()
-    first = await world.open()  # so that the queue is there
-    await first.consume("wsfed", Inbox().handlers("wsfed"))
-    await first.close()
+    consumer = await world.open()
+    await consumer.consume("wsfed", Inbox().handlers("wsfed"))  # so that the queue is there
+    await world.kill_consumers(consumer)
     packets = [ended(str(n)) for n in range(total)]
-    sending = asyncio.create_task(Outbox(await world.open()).send(*packets, within=60))
+    sending = asyncio.create_task(Outbox(await world.open()).send(*packets, within=90))
     deaths = 0
     while len(handled) < total:
         inbox = Inbox()
-        bus = await world.open()
-        await bus.consume("wsfed", inbox.handlers("wsfed"))
-        rest = total - len(handled)
-        await inbox.until(lambda: len(set(inbox.ids) - handled) >= min(100, rest))  # noqa: B023
-        await world.kill(bus)
+        await consumer.consume("wsfed", inbox.handlers("wsfed"))
+        await inbox.until_done(min(100, total - len(handled)))
+        await world.kill_consumers(consumer)
         deaths += 1
         handled |= set(inbox.ids)
     await sending

@@ -19,7 +19,9 @@ log = structlog.get_logger(__name__)
 PATIENCE = 1.0
 """Seconds to wait for a connection before a publish is given up; its packet stays in the outbox."""
 CONFIRM_TIMEOUT = 5.0
-"""Seconds for a publish as a whole."""
+"""Seconds from the publish to the broker's confirm."""
+IN_FLIGHT = 500
+"""Publishes without an answer yet; more wait here, so that a backlog does not run into CONFIRM_TIMEOUT."""
 REFUSED_FOR = 60.0
 """Seconds in which a type is not tried again after RabbitMQ refused it: each try closes the channel for all."""
 
@@ -37,6 +39,7 @@ class Outgoing:
         self._hints: AbstractExchange | None = None
         self._exchanges: dict[str, AbstractExchange] = {}
         self._refused: dict[str, float] = {}
+        self._in_flight = asyncio.Semaphore(IN_FLIGHT)
 
     async def _setup(self, connection: AbstractConnection, lost: Callable[[], None]) -> None:
         for name, kind in ((EXCHANGE, "topic"), (HINTS, "direct")):
@@ -55,8 +58,8 @@ class Outgoing:
         if self._refused.get(key, 0) > now:
             return False
         try:
-            async with asyncio.timeout(CONFIRM_TIMEOUT):
-                await self.link.up(PATIENCE)
+            await self.link.up(PATIENCE)
+            async with self._in_flight, asyncio.timeout(CONFIRM_TIMEOUT):
                 await (await self._exchange(exchange)).publish(message, key, mandatory=True)
         except PublishError:
             raise Unroutable(key) from None
