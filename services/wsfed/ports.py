@@ -12,8 +12,9 @@ from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import Challenge, PhoneProof, State, Transaction
 from services.wsfed.domain.trust import Invitation, TrustedDevice
-from shared.contracts.admin import AccountStatus, TenantConfigured
+from shared.contracts.admin import AccountStatus, Application, TenantConfigured
 from shared.contracts.envelope import Packet
+from shared.errors import Gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,13 @@ class Tenant:
 
     slug: str
     configured: TenantConfigured
+
+    def application(self, application: str) -> Application:
+        """One of its applications. Raises Gone when it was removed meanwhile."""
+        for each in self.configured.applications:
+            if each.id == application:
+                return each
+        raise Gone("This application was removed.", remedy="Ask your administrator.")
 
 
 class Transactions(Protocol):
@@ -188,7 +196,7 @@ class Sessions(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuance:
-    """The record without which no token leaves (guide 5: log before sign).
+    """The record without which no token leaves.
 
     It stands on a transaction and its proof, or on the session that such a transaction opened.
     """

@@ -29,7 +29,7 @@ from services.wsfed.handlers.issuing import SecretOf
 from services.wsfed.pages import SignInPages, views
 from services.wsfed.ports import Tenant, Watch
 from shared.contracts.admin import Domain
-from shared.errors import BadInput, Conflict, NotFound
+from shared.errors import BadInput, Conflict, Gone, NotFound
 from shared.ids import new_secret
 from shared.web import inputs, language, problems, sse
 from shared.web.cookies import Csrf, HostCookie
@@ -172,7 +172,7 @@ class Web:
         typed: str = "",
     ) -> web.Response:
         tenant = await handlers.find_tenant(self.wsfed, transaction.tenant)
-        application = next(a for a in tenant.configured.applications if a.id == transaction.application)
+        application = tenant.application(transaction.application)
         first = views.Method(application.first_method)
         view = views.SignIn(
             txn=transaction.id,
@@ -271,7 +271,10 @@ class Web:
             told: object = None
             while True:
                 woken.clear()
-                now = self._state(await self._look(request))
+                try:
+                    now = self._state(await self._look(request))
+                except (Gone, NotFound):
+                    return  # over: the page finds out when it comes back
                 if now != told:
                     told = now
                     yield sse.Event("state", now)

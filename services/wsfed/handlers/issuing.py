@@ -156,6 +156,7 @@ async def take_token(
     device = await wsfed.directory.device(tenant.slug, proof.device)
     if device is None or device.removed:  # lost, and taken out of use since it approved
         raise Forbidden("The phone that approved this was removed.", code="device_removed")
+    application = tenant.application(transaction.application)
     prepared = await _prepare(wsfed, tenant, account)
     now = wsfed.clock.now()
     _check_enough(authentication, tenant, transaction, now)
@@ -176,13 +177,12 @@ async def take_token(
         basis=_Basis(transaction=transaction.id, proof=proof),
     )
     secret = new_secret(wsfed.ids)
-    hours = next(a.session_hours for a in tenant.configured.applications if a.id == transaction.application)
     await wsfed.sessions.add(
         Session(
             id=session_id(secret),
             authentication=authentication,
             device=proof.device,
-            ends_at=authentication.authenticated_at + timedelta(hours=hours),
+            ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
             idle_ends_at=_idle_end(tenant, now),
             issued=(*(earlier.issued if earlier else ()), now),
         )

@@ -133,7 +133,7 @@ def _challenge(
 ) -> Challenge:
     now = wsfed.clock.now()
     code_required = not (known and method == "qr")
-    application = next(a for a in tenant.configured.applications if a.id == transaction.application)
+    application = tenant.application(transaction.application)
     context = SignInContext(
         tenant=tenant.slug,
         organisation=tenant.configured.name,
