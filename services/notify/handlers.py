@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
 from pydantic import ValidationError
@@ -20,7 +22,7 @@ from services.notify.domain.delivery import (
 )
 from services.notify.ports import Parts
 from shared.bus.port import Reject
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import Packet, Received
 from shared.contracts.notify import (
     LETTER,
     DeviceAddedLetter,
@@ -39,6 +41,7 @@ from shared.ids import b64u
 log = structlog.get_logger(__name__)
 
 BATCH = 100
+RECORD_AGAIN = timedelta(seconds=1)
 
 
 # Taking a command on
@@ -127,7 +130,7 @@ def _subscription(parts: Parts, sealed: str, place: str) -> PushSubscription:
 async def attempt(parts: Parts, delivery: Delivery) -> State | None:
     """Claim it, send it, record what came of it: two writes. None: somebody else had claimed it.
 
-    Raises Unavailable when the database does not answer: the delivery is due again when its lease is over.
+    Raises Unavailable when the database stays away: the delivery is due again when its lease is over.
     """
     claimed = claim(delivery, parts.clock.now())
     if not await parts.deliveries.replace(delivery, claimed):
@@ -147,10 +150,24 @@ async def attempt(parts: Parts, delivery: Delivery) -> State | None:
     if after.state is State.GONE:
         gone = SubscriptionGone(account=after.account, subscription=after.subscription)
         packets = [parts.signer.packet(gone, tenant=after.tenant, correlation_id=after.correlation)]
-    if not await parts.deliveries.replace(claimed, after, packets):
+    if not await _record(parts, claimed, after, packets):
         log.warning("delivery.overtaken", delivery=claimed.id)  # the lease was over before the attempt was
+        return None
     _tell(after)
     return after.state
+
+
+async def _record(parts: Parts, claimed: Delivery, after: Delivery, packets: Sequence[Packet]) -> bool:
+    """Write what came of an attempt. While the database is away and the lease is ours, keep trying: what is not
+    recorded is sent again. Raises Unavailable at the end of the lease.
+    """
+    while True:
+        try:
+            return await parts.deliveries.replace(claimed, after, packets)
+        except Unavailable:
+            if parts.clock.now() + RECORD_AGAIN >= claimed.next_at:
+                raise
+        await parts.clock.sleep(RECORD_AGAIN.total_seconds())
 
 
 async def _send(parts: Parts, delivery: Delivery) -> Outcome:
@@ -221,10 +238,18 @@ class Dispatcher:
         """Rounds for ever, `every` so many seconds, and sooner while there is more than there were slots for."""
         while True:
             self._freed.clear()
-            if await self.round() and self._running:
-                await self._freed.wait()
-            else:
-                await self._parts.clock.sleep(every)
+            more = await self.round()
+            async with asyncio.TaskGroup() as first:
+                # whichever comes first ends the other
+                waits = [first.create_task(self._parts.clock.sleep(every))]
+                if more:
+                    waits.append(first.create_task(self._until_freed()))
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                for each in waits:
+                    each.cancel()
+
+    async def _until_freed(self) -> None:
+        await self._freed.wait()
 
     async def idle(self) -> None:
         """Until nothing is under way."""

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 import structlog
 
-from services.notify.domain.delivery import LEASE, Failed, Gone, Later
+from services.notify.domain.delivery import LEASE, Delivery, Failed, Gone, Later, State
 from services.notify.handlers import attempt
 from shared.contracts.envelope import Packet
 from shared.contracts.notify import DeviceAddedLetter, SubscriptionGone, mail_place, push_place
+from shared.errors import Unavailable
 from tests.notify.support import LINK, SECRET, Notify, everything, letter, said, subscription, text_of
 
 
@@ -147,6 +149,82 @@ async def test_a_host_that_never_answers_takes_only_its_own_slots(notify: Notify
     for event in notify.outside.holds.values():
         event.set()
     await notify.done()
+
+
+async def test_a_retry_is_not_late_because_another_host_is_silent(notify: Notify) -> None:
+    good = subscription("https://good.mozilla.com/1")
+    notify.outside.says[good.endpoint] = [Later("HTTP 503")]
+    mute = [subscription(f"https://mute.mozilla.com/{n}") for n in range(150)]
+    for to in mute:
+        notify.outside.holds[to.endpoint] = asyncio.Event()
+    loop = asyncio.create_task(notify.wired.pushes.run(1))
+    for to in (good, *mute):
+        await notify.world.say("approval", notify.push(to))
+    for _ in range(4):
+        notify.world.clock.advance(1)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    assert [to for to, _, _ in notify.outside.pushes] == [good.endpoint]
+    loop.cancel()
+    for event in notify.outside.holds.values():
+        event.set()
+    await notify.done()
+
+
+async def test_a_slot_that_is_free_is_used_before_the_next_second(notify: Notify) -> None:
+    notify.wired.mails._stopped = True  # they come faster than they can be taken
+    for n in range(30):
+        await notify.world.say("admin", notify.mail(letter(f"person@firm{n}.example")))
+    notify.wired.mails._stopped = False
+    loop = asyncio.create_task(notify.wired.mails.run(1))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert len(notify.outside.mails) == 30  # and the clock stood still
+    loop.cancel()
+
+
+async def test_a_database_that_is_away_when_the_mail_has_left_does_not_send_it_again(notify: Notify) -> None:
+    deliveries = notify.wired.parts.deliveries
+    replace, calls = deliveries.replace, 0
+
+    async def away_for_a_while(before: Delivery, after: Delivery, outbox: Sequence[Packet] = ()) -> bool:
+        nonlocal calls
+        calls += 1
+        if 2 <= calls <= 6:
+            raise Unavailable("the database does not answer")
+        return await replace(before, after, outbox)
+
+    deliveries.replace = away_for_a_while  # type: ignore[method-assign]
+    command = notify.mail()
+    await notify.world.say("admin", command)
+    for _ in range(10):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        notify.world.clock.advance(1)
+    await notify.done()
+    await notify.later(120)
+    assert (notify.states(), len(notify.outside.mails)) == (["sent"], 1)
+
+
+async def test_a_database_that_stays_away_leaves_the_delivery_to_the_next_lease(notify: Notify) -> None:
+    deliveries = notify.wired.parts.deliveries
+    replace, away = deliveries.replace, True
+
+    async def stays_away(before: Delivery, after: Delivery, outbox: Sequence[Packet] = ()) -> bool:
+        if away and after.state is not State.WAITING:
+            raise Unavailable("the database does not answer")
+        return await replace(before, after, outbox)
+
+    deliveries.replace = stays_away  # type: ignore[method-assign]
+    await notify.world.say("admin", notify.mail())
+    for _ in range(61):
+        for _ in range(3):
+            await asyncio.sleep(0)
+        notify.world.clock.advance(1)
+    await notify.wired.mails.idle()
+    away = False
+    await notify.later(1)
+    assert (notify.states(), len(notify.outside.mails)) == (["sent"], 2)
 
 
 async def test_ten_times_more_than_there_are_slots_all_arrive(notify: Notify) -> None:
