@@ -40,11 +40,13 @@ class Plan:
     warm: int
     counted: int
     step_seconds: float
-    arrivals: int
+    arrivals_seconds: float
     growth_rounds: int
     growth_signins: int
     reissue_rounds: int
     reissue_seconds: float
+    limit: float
+    """Seconds for all that needs services; a machine that is too slow for it is told so."""
 
 
 FULL = Plan(
@@ -54,11 +56,12 @@ FULL = Plan(
     warm=60,
     counted=100,
     step_seconds=6.0,
-    arrivals=600,
+    arrivals_seconds=25.0,
     growth_rounds=4,
     growth_signins=150,
     reissue_rounds=5,
     reissue_seconds=3.0,
+    limit=600.0,
 )
 QUICK = Plan(
     small=200,
@@ -67,11 +70,12 @@ QUICK = Plan(
     warm=10,
     counted=20,
     step_seconds=1.0,
-    arrivals=40,
+    arrivals_seconds=3.0,
     growth_rounds=1,
     growth_signins=40,
     reissue_rounds=2,
     reissue_seconds=1.0,
+    limit=240.0,
 )
 
 _began = time.monotonic()
@@ -100,7 +104,7 @@ class Bench:
     async def run(self, result: dict[str, Any]) -> None:
         """All parts that need services; `result` is filled as they end."""
         plan = self.plan
-        async with AsyncExitStack() as stack:
+        async with asyncio.timeout(plan.limit), AsyncExitStack() as stack:
             say("services: starting")
             large = await stack.enter_async_context(
                 ground(self.mongo, self.broker, self.var / "bench", accounts=plan.small)
@@ -162,8 +166,9 @@ class Bench:
     async def approval(self, on: Ground, result: dict[str, Any]) -> None:
         """approval_to_token_ms."""
         rate = result["saturation"]["best"]["per_second"] / 2
-        say(f"approval to token: {self.plan.arrivals} sign-ins at {rate:.1f} a second")
-        found = await open_loop(on, per_second=rate, count=self.plan.arrivals)
+        count = max(30, min(600, int(rate * self.plan.arrivals_seconds)))
+        say(f"approval to token: {count} sign-ins at {rate:.1f} a second")
+        found = await open_loop(on, per_second=rate, count=count)
         result["approval_to_token_ms"] = found.json()
 
     async def growth(self, small: Ground, large: Ground, result: dict[str, Any]) -> None:
@@ -229,6 +234,9 @@ def bench(plan: Plan, parts: frozenset[str], var: Path) -> dict[str, Any]:
             mongo = stack.enter_context(mongod(folder / "mongo"))
             broker = stack.enter_context(rabbitmq(folder / "rabbit"))
             uvloop.run(Bench(plan, parts, var, mongo, broker).run(result))
+        for data in ("mongo", "rabbit"):
+            shutil.rmtree(folder / data, ignore_errors=True)
+        say(f"done; the services' logs are in {folder}")
     return result
 
 
