@@ -1,0 +1,126 @@
+"""Who may ask notify for what, and where secrets must not be: by name of attack."""
+
+import json
+
+import pytest
+import structlog
+
+from services.notify.domain.delivery import Failed, Later
+from shared.contracts.envelope import Packet
+from shared.contracts.notify import DeviceAddedLetter, mail_place, push_place
+from tests.notify.support import LINK, SECRET, Notify, everything, letter, subscription
+
+# Who may ask for what
+
+
+async def test_refuses_a_letter_sealed_for_another_mail(notify: Notify) -> None:
+    """Recorded traffic: admin's sealed letter in a command of one's own making."""
+    recorded = notify.mail(delivery="first")
+    await notify.say("admin", recorded.model_copy(update={"delivery": "second"}))
+    assert notify.outside.mails == []
+    assert notify.reasons() == ["rejected: sealed for another key or place, or altered"]
+
+
+async def test_refuses_a_letter_of_another_tenant(notify: Notify) -> None:
+    await notify.say("admin", notify.mail(tenant="fabrikam"), tenant="contoso")
+    assert notify.outside.mails == []
+
+
+@pytest.mark.parametrize("service", ["wsfed", "approval", "notify"])
+async def test_only_admin_may_send_mail(notify: Notify, service: str) -> None:
+    with pytest.raises(ValueError, match="may not send"):
+        await notify.say(service, notify.mail())
+    with pytest.raises(ValueError, match="may not send"):
+        await notify.say("admin", notify.push())
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://evil.example/key/#i=a.b",
+        "http://localhost:8365.evil.example/key/#i=a.b",
+        "http://localhost:8365/signin/#i=a.b",
+        "javascript:alert(1)",
+    ],
+)
+async def test_a_taken_over_admin_cannot_mail_links_to_elsewhere(notify: Notify, link: str) -> None:
+    await notify.say("admin", notify.mail(letter(link=link)))
+    assert notify.outside.mails == []
+    assert notify.reasons() == ["rejected: the link leads elsewhere"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "Ada\r\nBcc: everybody@contoso.example"),
+        ("name", "Ada\nX"),
+        ("name", "Ada\u2028X"),
+        ("name", "Ada\u202egnp.exe"),
+        ("organisation", "Contoso\r\n\r\n<script>"),
+        ("upn", "ada\0@contoso.example"),
+        ("to", "ada@private.example\r\nBcc: everybody@contoso.example"),
+        ("to", "ada@private.example, eve@evil.example"),
+        ("to", "Ada <ada@private.example>"),
+        ("to", "ada"),
+        ("to", "@private.example"),
+        ("to", "a@b@private.example"),
+    ],
+)
+async def test_header_injection_is_refused(notify: Notify, field: str, value: str) -> None:
+    fields = letter().model_dump(mode="json") | {field: value}
+    await notify.say("admin", notify.mail(octets=json.dumps(fields).encode()))
+    assert notify.outside.mails == []
+    assert notify.reasons() == ["rejected: not a letter: 1 faults"]
+
+
+async def test_refuses_a_letter_of_another_kind_than_was_said(notify: Notify) -> None:
+    added = DeviceAddedLetter.model_validate(
+        letter().model_dump()
+        | {"kind": "device_added", "device": "Phone", "added_at": "2026-03-02T08:00:00Z"}
+    )
+    await notify.say("admin", notify.mail(added))
+    assert notify.reasons() == ["rejected: the letter is of another kind"]
+
+
+async def test_refuses_a_subscription_whose_key_is_not_on_the_curve(notify: Notify) -> None:
+    fields = subscription().model_dump() | {"p256dh": "BA" + "A" * 85}
+    sealed = notify.sealer.seal(json.dumps(fields).encode(), push_place("contoso", "ada", "subscription"))
+    await notify.say("approval", notify.push().model_copy(update={"sealed": sealed}))
+    assert notify.reasons() == ["rejected: not a subscription: 1 faults"]
+
+
+# Secrets
+
+
+async def test_the_links_secret_is_in_no_document_message_dead_letter_or_log(notify: Notify) -> None:
+    packets: list[Packet] = []
+    publish = notify.world.bus.publish
+
+    async def seen(sent):  # type: ignore[no-untyped-def]
+        packets.extend(sent)
+        return await publish(sent)
+
+    notify.world.bus.publish = seen  # type: ignore[method-assign]
+    notify.outside.says["ada@private.example"] = [Later("SMTP 451"), RuntimeError(LINK), Failed("SMTP 550")]
+    with structlog.testing.capture_logs() as logs:
+        bad = notify.mail(delivery="bad")
+        await notify.say("admin", notify.mail())
+        during = everything(notify.world)
+        await notify.later(60)
+        await notify.later(120)
+        await notify.say("admin", bad.model_copy(update={"delivery": "other"}))  # becomes a dead letter
+        await notify.say("approval", notify.push())
+    after = everything(notify.world)
+    assert notify.states() == ["failed", "sent"]
+    wire = " ".join(packet.body.decode() for packet in packets)
+    for text in (during, after, wire, repr(logs), repr(notify.world.bus.dead_letters)):
+        assert text
+        for secret in (SECRET, "ada@private.example", "capability"):
+            assert secret not in text
+    assert "sealed" not in after  # what has ended keeps nothing at all
+
+
+async def test_what_is_sealed_cannot_be_opened_elsewhere(notify: Notify) -> None:
+    command = notify.mail(delivery="one")
+    opener = notify.wired.parts.opener
+    assert SECRET.encode() in opener.open(command.sealed, mail_place("contoso", "one"))
