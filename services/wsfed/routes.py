@@ -29,7 +29,7 @@ from services.wsfed.handlers.issuing import SecretOf
 from services.wsfed.pages import SignInPages, views
 from services.wsfed.ports import Tenant, Watch
 from shared.contracts.admin import Domain
-from shared.errors import BadInput, Conflict, Gone, NotFound
+from shared.errors import BadInput, Conflict, Gone, NotFound, Unavailable
 from shared.ids import new_secret
 from shared.web import inputs, language, problems, sse
 from shared.web.cookies import Csrf, HostCookie
@@ -268,17 +268,19 @@ class Web:
 
     async def _changes(self, request: web.Request, transaction: Transaction) -> AsyncIterator[sse.Event]:
         async with self.watch(transaction.id) as woken:
-            told: object = None
+            told: dict[str, object] = {}
             while True:
                 woken.clear()
                 try:
                     now = self._state(await self._look(request))
                 except (Gone, NotFound):
                     return  # over: the page finds out when it comes back
+                except Unavailable:
+                    now = told  # the database is away: the page waits with us
                 if now != told:
                     told = now
                     yield sse.Event("state", now)
-                if now["state"] in (views.State.PROVED, views.State.FINISHED):
+                if now.get("state") in (views.State.PROVED, views.State.FINISHED):
                     return
                 try:
                     async with asyncio.timeout(POLL_SECONDS):

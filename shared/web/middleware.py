@@ -62,6 +62,8 @@ async def _answer(request: web.Request, handler: Handler, pages: Pages) -> web.S
         return await handler(request)
     except Blok365Error as error:
         log.info("refused", code=error.reason, detail=error.detail, fault=error.status >= 500)
+        if request.get(_STARTED):
+            raise ConnectionResetError("the stream had begun; the client sees it break off") from error
         return problems.respond(request, error, pages)
     except web.HTTPException as decided:
         if decided.status < 400:
