@@ -23,7 +23,7 @@ from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.web.paths import Origins
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 

@@ -1,17 +1,39 @@
-"""What the fault tests stand on: the run's own MongoDB and RabbitMQ with a virtual host for each module."""
+"""What the fault tests stand on.
 
-from collections.abc import Iterator
+`system` is one running system for all tests that leave MongoDB and RabbitMQ alone: starting one costs as much as
+twenty sign-ins. `whole` is the same with every replica running again and no trap set. Tests on it are in the xdist
+group `faults`, those with one replica only in the group `faults-one`.
+"""
+
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from deploy.local.parts import Broker
 from shared.ids import SystemIds
+from tests.faults.breakable import Breakable, breakable
 
 
-@pytest.fixture(scope="module")
-def vhost(broker: Broker) -> Iterator[str]:
-    """The address of an empty virtual host on the run's broker. Needs the marker `parts`."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def system(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    mongo_url: str,
+    broker: Broker,
+) -> AsyncIterator[Breakable]:
+    """With two replicas of wsfed and approval, or as many as the parameter says."""
     name = f"faults-{SystemIds().octets(6).hex()}"
     broker.management.create_vhost(name)
-    yield broker.url_of(name)
+    folder = tmp_path_factory.mktemp("system")
+    async with breakable(folder, mongo_url, broker.url_of(name), getattr(request, "param", 2)) as started:
+        yield started
     broker.management.delete_vhost(name)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def whole(system: Breakable) -> AsyncIterator[Breakable]:
+    """Every replica runs, no trap is set."""
+    await system.ground.whole()
+    yield system
+    system.disarm()

@@ -60,7 +60,7 @@ class Trap:
     _reached: asyncio.Event = field(default_factory=asyncio.Event)
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def reached(self, within: float = 15.0) -> "Proxy":
+    async def reached(self, within: float = 45.0) -> "Proxy":
         """Wait until it has sprung. Raises TimeoutError."""
         async with asyncio.timeout(within):
             await self._reached.wait()

@@ -20,7 +20,7 @@ import lxml.html
 from pymongo import AsyncMongoClient
 
 from deploy.local import tenant
-from deploy.local.browser import Browser, Form, Page, Surprise
+from deploy.local.browser import Browser, Form, Page
 from deploy.local.cluster import Cluster, OfReplica, Replica
 from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
@@ -43,14 +43,14 @@ from shared.contracts.admin import AccountStatus
 from shared.ids import SystemIds
 
 TENANT, DOMAIN = tenant.TENANT, tenant.DOMAIN
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds in which a sign-in must have come to an end, fault and all."""
 IDS = SystemIds()
 T = TypeVar("T")
 Document = dict[str, Any]
 
 
-async def eventually(attempt: Callable[[], Awaitable[T | None]], what: str, within: float = 20.0) -> T:
+async def eventually(attempt: Callable[[], Awaitable[T | None]], what: str, within: float = PATIENCE) -> T:
     """What `attempt` gives once it is not None. Raises TimeoutError."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + within
@@ -146,6 +146,23 @@ class Ground:
         await eventually(lambda: self.trusted(phone), "wsfed trusts the phone")
         return Person(account, phone)
 
+    async def devices(self, account: Account) -> dict[str, Document]:
+        """The account's devices as approval keeps them; never more than one active here."""
+        stored = await self._account(account)
+        devices: dict[str, Document] = stored["devices"]
+        return devices
+
+    async def challenges(self, person: Person) -> list[Document]:
+        """The person's requests as approval keeps them."""
+        return list((await self._account(person.account))["challenges"].values())
+
+    async def _account(self, account: Account) -> Document:
+        stored: Document | None = await self.database("approval").accounts.find_one(
+            {"_id": f"{TENANT}/{account.id}"}
+        )
+        assert stored is not None
+        return stored
+
     async def trusted(self, phone: SoftPhone) -> Document | None:
         """wsfed's own record of that phone."""
         found: Document | None = await self.database("wsfed").devices.find_one(
@@ -201,6 +218,9 @@ class SignIn:
     url: str
     pending: PendingRequest
     tokens: list[Form] = field(default_factory=list)
+    troubles: int = 0
+    """How often the person had to try again: 503, or a connection that broke."""
+    troubled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def id(self) -> str:
@@ -278,11 +298,13 @@ class SignIn:
             try:
                 page = await self.page()
                 if page.status != 200:
-                    assert page.status == 503, page.words()
+                    self._trouble(page)
                     return None
                 actions = {urlsplit(form.action).path.rpartition("/")[2] for form in page.forms()}
                 if "token" in actions:
                     page = self._kept(await self.browser.submit(page.form("/token")))
+                    if page.status != 200:
+                        self._trouble(page)
                     return page if self.tokens else None
                 if 'data-state="finished"' in page.text:
                     return page
@@ -290,12 +312,20 @@ class SignIn:
                     if (code := page.code()) not in answered and await self._approved(code):
                         answered.add(code)
                     return None
-                await self.browser.submit(page.form("/push"))
+                page = await self.browser.submit(page.form("/push"))
+                if page.status != 200:
+                    self._trouble(page)
             except (aiohttp.ClientError, TimeoutError):
-                pass  # the connection broke: reload
+                self._trouble()  # the connection broke: reload
             return None
 
         return await eventually(once, "the sign-in comes to an end", within)
+
+    def _trouble(self, page: Page | None = None) -> None:
+        """Nothing but "try again" is an answer to a person."""
+        assert page is None or page.status == 503, f"{page.status} {page.words()}"
+        self.troubles += 1
+        self.troubled.set()
 
     async def assert_signed_once(self) -> None:
         """One token here, one record of it, and Entra takes it."""
@@ -357,8 +387,3 @@ async def ground(
         await tenant.seed(stage)
         await tenant.tell_entra(stage, folder / "entra.json")  # and so wait for every signing key
         yield made
-
-
-def why(error: BaseException) -> bool:
-    """Whether a request ended in a broken connection or a page of ours that says to try again."""
-    return isinstance(error, aiohttp.ClientError | Surprise | TimeoutError)
