@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
-import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from shared.canonical import canonical
 from shared.clock import Clock, iso_millis
 from shared.contracts import Message, contracts
 from shared.contracts.state import MAX_NUMBER, STREAM_ID
@@ -136,7 +136,7 @@ class PacketSigner:
             "number": stream.take(packet_id) if stream else None,
             "body": message.model_dump(mode="json"),
         }
-        body = rfc8785.dumps(envelope)
+        body = canonical(envelope)
         return Packet(packet_id, message.TYPE, body, self._key.sign(DOMAIN_SEPARATOR + body))
 
 

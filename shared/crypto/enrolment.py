@@ -8,10 +8,10 @@ the bus nor a taken-over approval service can make wsfed trust a key of its own.
 import hashlib
 from dataclasses import dataclass
 
-import rfc8785
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from shared.canonical import canonical
 from shared.ids import b64u
 
 _PURPOSE = "blok365.device-enrolment"
@@ -31,7 +31,7 @@ class NewDeviceKey:
 
     def octets(self) -> bytes:
         """Canonical JSON (RFC 8785), the octets that are signed."""
-        return rfc8785.dumps(
+        return canonical(
             {
                 "v": 1,
                 "typ": _PURPOSE,

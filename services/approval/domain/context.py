@@ -4,8 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-import rfc8785
-
+from shared.canonical import canonical
 from shared.errors import BadInput, Conflict
 
 MAX_CONTEXT = 8 * 1024
@@ -25,7 +24,7 @@ def answer_digest(answer: str, context: str) -> bytes:
     code = fields.pop("code", None)
     if not _is_code(code, required=fields.get("code_required") is not False):
         raise BadInput("The context has no code.", remedy="Type the digits that the sign-in page shows.")
-    if rfc8785.dumps(fields) != context.encode():
+    if canonical(fields) != context.encode():
         raise Conflict(
             "This answers another request.", remedy="Look at your list again.", code="other_context"
         )
@@ -57,7 +56,7 @@ def _canonical(octets: bytes) -> dict[str, Any]:
         raise BadInput("The context is too long.")
     try:
         fields = json.loads(octets)
-        if isinstance(fields, dict) and rfc8785.dumps(fields) == octets:  # also: no name twice
+        if isinstance(fields, dict) and canonical(fields) == octets:  # also: no name twice
             return fields
     except (ValueError, RecursionError):
         pass

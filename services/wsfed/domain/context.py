@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-import rfc8785
-
+from shared.canonical import canonical
 from shared.clock import iso_millis
 
 PURPOSE = "blok365.sign-in"
@@ -48,11 +47,11 @@ class SignInContext:
 
     def without_code(self) -> str:
         """Canonical JSON as approval and the phone receive it."""
-        return rfc8785.dumps(self._fields()).decode()
+        return canonical(self._fields()).decode()
 
     def with_code(self, code: str) -> str:
         """Canonical JSON as the phone signs it."""
-        return rfc8785.dumps({**self._fields(), "code": code}).decode()
+        return canonical({**self._fields(), "code": code}).decode()
 
     def _fields(self) -> dict[str, str | bool | int]:
         times = {"issued_at": iso_millis(self.issued_at), "expires_at": iso_millis(self.expires_at)}
