@@ -165,14 +165,13 @@ def expired_step(account: Account, now: datetime) -> Step | None:
 
 
 def listed(account: Account, now: datetime, device: str = "") -> Sequence[Challenge]:
-    """What a phone shows: what it has scanned itself, then pushes, known browsers first, then the newest."""
-    found = [
-        c
-        for c in account.challenges.values()
-        if c.is_open(now) and (c.method == "push" or (device and c.claimed_by == device))
-    ]
-    found.sort(key=lambda c: (c.method == "qr", c.browser_known, c.opened_at), reverse=True)
-    return found[:MAX_LISTED]
+    """What a phone shows: what it has scanned last, then pushes, known browsers first, then the newest."""
+    alive = [c for c in account.challenges.values() if c.is_open(now)]
+    scanned_here = [c for c in alive if device and c.claimed_by == device]
+    scanned_here.sort(key=lambda c: c.opened_at, reverse=True)
+    pushed = [c for c in alive if c.method == "push"]
+    pushed.sort(key=lambda c: (c.browser_known, c.opened_at), reverse=True)
+    return [*scanned_here[:1], *pushed][:MAX_LISTED]
 
 
 def scanned(account: Account, handle_digest: str, now: datetime) -> Challenge:
