@@ -5,7 +5,7 @@ twenty sign-ins. `whole` is the same with every replica running again and no tra
 group `faults`, those with one replica only in the group `faults-one`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -13,6 +13,15 @@ import pytest_asyncio
 from deploy.local.parts import Broker
 from shared.ids import SystemIds
 from tests.faults.breakable import Breakable, breakable
+
+
+@pytest.fixture(scope="module")
+def vhost(broker: Broker) -> Iterator[str]:
+    """The address of an empty virtual host on the run's broker. Needs the marker `parts`."""
+    name = f"faults-{SystemIds().octets(6).hex()}"
+    broker.management.create_vhost(name)
+    yield broker.url_of(name)
+    broker.management.delete_vhost(name)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -97,6 +97,12 @@ class Ground:
     def replica(self, service: str, index: int = 0) -> Replica:
         return self.cluster.replicas[service][index]
 
+    async def readiness(self, service: str, check: str) -> Any:
+        """What `/readyz` of the first replica says of one check."""
+        url = f"http://127.0.0.1:{self.replica(service).port}/readyz"
+        async with aiohttp.ClientSession() as client, client.get(url) as answer:
+            return (await answer.json())["checks"][check]
+
     async def whole(self) -> None:
         """Start what a test has ended; every replica is ready."""
         down = [r for r in self.cluster.all() if r.process is None or r.process.returncode is not None]
@@ -258,6 +264,10 @@ class SignIn:
             self.tokens += [form for form in page.forms() if "wresult" in form.fields]
         return page
 
+    async def listed(self) -> bool | None:
+        """Whether the phone shows a request."""
+        return bool(await self.person.phone.list()) or None
+
     async def code(self) -> str:
         """Step 3, and the code that the page shows."""
         return (await self.press("push")).code()
@@ -353,6 +363,47 @@ class SignIn:
         """Issuance records of this transaction."""
         count: int = await self.ground.database("wsfed").issuances.count_documents({"transaction": self.id})
         return count
+
+
+STEPS = ["before the push", "waiting", "approving", "before the token"]
+"""Moments of a sign-in in which a part may go away."""
+
+
+async def lead_to(step: str, sign_in: SignIn) -> None:
+    """Go that far: the page is there; the phone is asked; the phone shows the request; the proof is in."""
+    if step == "before the push":
+        return
+    code = await sign_in.code()
+    if step == "approving":
+        await eventually(sign_in.listed, "the request reaches the phone")
+    if step == "before the token":
+        await sign_in.approve(code)
+        await sign_in.in_state("proved")
+
+
+@asynccontextmanager
+async def stream(sign_in: SignIn, replica: Replica) -> AsyncIterator[aiohttp.ClientResponse]:
+    """The page's live stream, from that replica itself."""
+    parts = urlsplit(sign_in.url)
+    cookies = "; ".join(f"{k}={v}" for k, v in sign_in.browser._cookies[parts.hostname or ""].items())
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
+        client.get(
+            f"http://127.0.0.1:{replica.port}{parts.path}/events",
+            headers={"Host": parts.netloc, "Cookie": cookies, "Accept": "text/event-stream"},
+        ) as answer,
+    ):
+        assert answer.status == 200
+        yield answer
+
+
+async def until_state(answer: aiohttp.ClientResponse, state: str) -> None:
+    """Read the stream until it names that state."""
+    async with asyncio.timeout(PATIENCE):
+        async for line in answer.content:
+            if line.startswith(b"data:") and json.loads(line[5:])["state"] == state:
+                return
+    raise AssertionError("the stream ended")
 
 
 @asynccontextmanager

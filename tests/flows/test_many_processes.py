@@ -7,11 +7,8 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -19,7 +16,7 @@ from deploy.local.cluster import Replica, environment_of
 from deploy.local.parts import Broker
 from deploy.local.parts.port import free_port
 from shared.ids import SystemIds
-from tests.faults.support import Ground, Person, SignIn, eventually, ground
+from tests.faults.support import Ground, Person, eventually, ground, stream, until_state
 
 pytestmark = [
     pytest.mark.parts,
@@ -51,34 +48,6 @@ async def ada(on: Ground) -> Person:
     return await on.person()
 
 
-@asynccontextmanager
-async def stream(sign_in: SignIn, replica: Replica) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The page's live stream, from that replica itself."""
-    parts = urlsplit(sign_in.url)
-    cookies = "; ".join(f"{k}={v}" for k, v in sign_in.browser._cookies[parts.hostname or ""].items())
-    async with (
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
-        client.get(
-            f"http://127.0.0.1:{replica.port}{parts.path}/events",
-            headers={"Host": parts.netloc, "Cookie": cookies, "Accept": "text/event-stream"},
-        ) as answer,
-    ):
-        assert answer.status == 200
-        yield answer
-
-
-async def until_state(answer: aiohttp.ClientResponse, state: str) -> None:
-    """Read the stream until it names that state."""
-    async with asyncio.timeout(PATIENCE):
-        async for line in answer.content:
-            if line.startswith(b"data:") and json.loads(line[5:])["state"] == state:
-                return
-    raise AssertionError("the stream ended")
-
-
-PATIENCE = 15.0
-
-
 def only(on: Ground, service: str, index: int) -> None:
     """From now on the router knows that replica only."""
     on.cluster.router.backends = {
@@ -106,7 +75,7 @@ async def test_waiting_pages_wake_on_both_replicas_whichever_took_the_proof(on: 
     code = await sign_in.code()
     first, second = on.cluster.replicas["wsfed"]
     # Ready to approve before the streams open: what is measured is the hint, not the phone.
-    await eventually(lambda: listed(ada), "the request reaches the phone")
+    await eventually(sign_in.listed, "the request reaches the phone")
     started = asyncio.get_running_loop().time()
     async with stream(sign_in, first) as one, stream(sign_in, second) as other:
         await until_state(one, "push_waiting")
@@ -116,10 +85,6 @@ async def test_waiting_pages_wake_on_both_replicas_whichever_took_the_proof(on: 
     assert asyncio.get_running_loop().time() - started < POLL
     await sign_in.finish()
     await sign_in.assert_signed_once()
-
-
-async def listed(person: Person) -> bool | None:
-    return bool(await person.phone.list()) or None
 
 
 async def test_sign_in_by_qr_code(on: Ground, ada: Person) -> None:

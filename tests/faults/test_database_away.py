@@ -1,0 +1,78 @@
+"""Fault: mongod is killed in the middle of a sign-in and comes back later.
+
+Who acts meanwhile sees "try again"; afterwards the sign-in goes on where it was, and nothing is signed twice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from deploy.local import parts
+from deploy.local.parts import Part
+from tests.faults.support import STEPS, Ground, ground, lead_to, stream, until_state
+
+pytestmark = [
+    pytest.mark.parts,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.xdist_group("faults-database"),
+]
+AWAY = 20.0
+"""Seconds, of the one real absence. The others end as soon as somebody has noticed."""
+ONE_EACH = {"admin": 1, "approval": 1, "wsfed": 1, "notify": 1}
+
+
+@pytest.fixture(scope="module")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
+    """Of this module alone."""
+    part = parts.mongod(tmp_path_factory.mktemp("mongod"))
+    yield part
+    part.kill()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def on(tmp_path_factory: pytest.TempPathFactory, mongod: Part, vhost: str) -> AsyncIterator[Ground]:
+    folder = tmp_path_factory.mktemp("database-away")
+    async with ground(folder, mongo_url=mongod.url, bus_url=vhost, replicas=ONE_EACH) as started:
+        yield started
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_database_killed_and_started_again(on: Ground, mongod: Part, step: str) -> None:
+    sign_in = await on.begin(await on.person())
+    await lead_to(step, sign_in)
+    await asyncio.to_thread(mongod.kill)
+    going_on = asyncio.create_task(sign_in.finish())
+    await sign_in.troubled.wait()
+    await asyncio.to_thread(mongod.start)
+    await sign_in.assert_goes_on_or_offers_retry(await going_on)
+
+
+async def test_database_away_for_20_seconds(on: Ground, mongod: Part) -> None:
+    """Steps 4 to 8 fall into the absence; the waiting page stays open over it and wakes by itself."""
+    sign_in = await on.begin(await on.person())
+    code = await sign_in.code()
+    async with stream(sign_in, on.replica("wsfed")) as page:
+        await until_state(page, "push_waiting")
+        await asyncio.to_thread(mongod.kill)
+        approving = asyncio.create_task(sign_in.approve(code))
+        await on.stage.clock.sleep(AWAY)
+        assert not approving.done()
+        await asyncio.to_thread(mongod.start)
+        await approving
+        await until_state(page, "proved")
+    await sign_in.finish()
+    await sign_in.assert_signed_once()
+
+
+async def test_readiness_says_that_the_database_is_away(on: Ground, mongod: Part) -> None:
+    """No replica is sent people whom it can only turn away."""
+    await asyncio.to_thread(mongod.kill)
+    try:
+        for service in ("wsfed", "approval", "admin"):
+            assert await on.readiness(service, "database") is False
+    finally:
+        await asyncio.to_thread(mongod.start)
+    for service in ("wsfed", "approval", "admin"):
+        await on.replica(service).wait_ready()

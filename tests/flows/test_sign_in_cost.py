@@ -1,0 +1,88 @@
+"""What one push sign-in costs, counted: docs/flows/sign-in.md, "What one sign-in costs". Printed with `pytest -s`."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from tests.flows.support import Flow
+
+
+@dataclass
+class Counted:
+    """What a stretch of a flow has cost."""
+
+    store: Counter[str]
+    messages: Counter[str]
+
+    @property
+    def operations(self) -> int:
+        return self.store.total()
+
+
+class Meter:
+    """Counts from its making on."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._before = {name: len(database.operations) for name, database in flow.world.databases.items()}
+        self._sent = len(flow.world.bus.sent)
+
+    def read(self) -> Counted:
+        """What was done since."""
+        world = self._flow.world
+        store: Counter[str] = Counter()
+        for name, database in world.databases.items():
+            for collection, operation in database.operations[self._before[name] :]:
+                store[f"{name} {collection} {operation}"] += 1
+        return Counted(store, Counter(packet.type for packet in world.bus.sent[self._sent :]))
+
+
+async def test_one_push_sign_in_costs_what_the_document_says(flow: Flow) -> None:
+    """From Entra's request to the token, on a browser that has no session, with a phone that has one.
+
+    Without Web Push (one more message, and notify's own two writes) and without the page's live stream (one
+    request, and one read when it wakes).
+    """
+    phone = await flow.phone()
+    await phone.list()  # the phone's session is there
+    browser = await flow.browser()
+    whole = Meter(flow)
+    steps: dict[str, Counted] = {}
+
+    meter = Meter(flow)
+    sign_in = await flow.begin(browser=browser)
+    steps["1-2 request, page"] = meter.read()
+    meter = Meter(flow)
+    code = await sign_in.push()
+    steps["3-4 push, code, challenge"] = meter.read()
+    meter = Meter(flow)
+    (request,) = await phone.list()
+    steps["5 list"] = meter.read()
+    meter = Meter(flow)
+    await phone.approve(code, request)
+    steps["6-8 approve, prove"] = meter.read()
+    meter = Meter(flow)
+    await sign_in.page()
+    steps["9 page"] = meter.read()
+    meter = Meter(flow)
+    await sign_in.take()
+    steps["10 token"] = meter.read()
+
+    total = whole.read()
+    writes = {"insert", "insert_many", "update"}
+    kinds: Counter[str] = Counter()
+    for name, count in total.store.items():
+        operation = name.rpartition(" ")[2]
+        kind = "write" if operation in writes else "read" if operation == "find" else "batched removal"
+        kinds[kind] += count
+    print()
+    for name, step in steps.items():
+        print(f"  {name:<26} {step.operations:>3} store operations  {dict(step.messages) or ''}")
+    print(f"  {'all':<26} {total.operations:>3} store operations  {dict(kinds)}")
+    print(f"  {'':<26} {total.messages.total():>3} messages")
+    print(f"  {'':<26} {browser.requests + 2:>3} HTTP requests: browser {browser.requests}, phone 2")
+
+    assert dict(total.messages) == {"approval.challenge.open.v1": 1, "approval.challenge.accepted.v1": 1}
+    assert browser.requests == 6
+    assert kinds["write"] == 8  # every step of the flow that is kept, once
+    assert kinds["batched removal"] == 2  # shared by all sign-ins of 200 ms
+    assert kinds["read"] <= 20
