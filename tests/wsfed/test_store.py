@@ -1,0 +1,309 @@
+"""wsfed's collections on both databases: what is kept comes back, and of many writers the right one wins."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.wsfed.domain.authentication import Method, VerifiedAuthentication
+from services.wsfed.domain.context import SignInContext
+from services.wsfed.domain.keys import RsaSigningKey
+from services.wsfed.domain.request import SignInRequest
+from services.wsfed.domain.transaction import LIFETIME, Challenge, PhoneProof, State, Transaction
+from services.wsfed.domain.trust import Invitation, TrustedDevice
+from services.wsfed.ports import Account
+from services.wsfed.store import StoredDirectory, StoredSigningKeys, StoredTransactions
+from shared.clock import ManualClock
+from shared.contracts.admin import AccountStatus
+from shared.ids import SeededIds
+from shared.store.memory import MemoryDatabase
+from shared.store.mongo import MongoDatabase
+from shared.store.port import Database
+from shared.store.sealing import SealingKey, make_sealing_key
+from tests.world import START
+
+CLOCK = ManualClock(START)
+
+
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """An empty one."""
+    if request.param == "memory":
+        yield MemoryDatabase(clock=CLOCK)
+        return
+    url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
+    opened = MongoDatabase(url, name, clock=CLOCK)
+    yield opened
+    await opened.close()
+
+
+def a_context(challenge: str) -> SignInContext:
+    """Every field filled with something of its kind."""
+    kinds: dict[str, Any] = {"bool": False, "datetime": START, "str": "text", "int": 1}
+    made: dict[str, Any] = {}
+    for field in fields(SignInContext):
+        kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "str")
+        made[field.name] = kinds.get(kind, "text")
+    made |= {"method": "push", "challenge": challenge, "upn": "zoë'<&>\u2028@contoso.example"}
+    made |= {"expires_at": START + timedelta(seconds=120)}
+    return SignInContext(**made)
+
+
+def a_challenge(name: str = "challenge-1") -> Challenge:
+    return Challenge(context=a_context(name), code="482913")
+
+
+def a_transaction(name: str = "transaction-1", **changes: Any) -> Transaction:
+    made = Transaction(
+        id=name,
+        tenant="contoso",
+        application="app",
+        request=SignInRequest(
+            wreply="https://login.microsoftonline.com/login.srf",
+            wctx="\"'<>&\u2028é",
+            wfresh=0,
+            mfa_wanted=True,
+            mfa_max_age=timedelta(seconds=3600),
+            hint="ada@contoso.example",
+            locale="fr-FR",
+            correlation="c",
+        ),
+        hint="ada@contoso.example",
+        browser="b" * 64,
+        created_at=START,
+        expires_at=START + LIFETIME,
+    )
+    return replace(made, **changes)
+
+
+AUTHENTICATION = VerifiedAuthentication(
+    tenant="contoso",
+    account="ada",
+    method=Method.BLOKKEY_PUSH,
+    user_verified=True,
+    registered_kiosk=False,
+    authenticated_at=START + timedelta(milliseconds=7),
+)
+PROOF = PhoneProof(
+    context='{"a":"é"}',
+    authenticator_data=bytes(37),
+    client_data_json=b"{}",
+    signature=b"\xff\x00",
+    public_key=b"\x30",
+    device="device-1",
+)
+
+
+async def test_a_transaction_comes_back_as_it_was_in_every_state(database: Database) -> None:
+    store = StoredTransactions(database, CLOCK)
+    started = a_transaction()
+    await store.add(started)
+    assert await store.get(started.id) == started
+    waiting = await store.open_challenge(started.id, "ada", a_challenge(), [])
+    assert waiting is not None
+    assert waiting == await store.get(started.id)
+    assert waiting.challenge == a_challenge()
+    assert waiting.state is State.WAITING
+    proved = await store.prove(started.id, "challenge-1", AUTHENTICATION, PROOF)
+    assert proved is not None
+    assert proved == await store.get(started.id)
+    assert (proved.authentication, proved.proof) == (AUTHENTICATION, PROOF)
+    issued = await store.issue(started.id, "_assertion", START)
+    assert issued is not None
+    assert issued == await store.get(started.id)
+    assert replace(issued, state=State.PROVED, assertion_id=None) == proved
+
+
+async def test_unknown_transaction_is_none_for_every_step(database: Database) -> None:
+    store = StoredTransactions(database, CLOCK)
+    assert await store.get("none") is None
+    assert await store.open_challenge("none", "ada", a_challenge(), []) is None
+    assert await store.end_challenge("none", "challenge-1", State.DENIED) is None
+    assert await store.prove("none", "challenge-1", AUTHENTICATION, PROOF) is None
+    assert await store.issue("none", "_a", START) is None
+    assert await store.name_account("none", "x") is None
+    assert await store.bind("none", "x") is None
+
+
+async def test_a_hundred_issues_at_once_succeed_once(database: Database) -> None:
+    store = StoredTransactions(database, CLOCK)
+    await store.add(a_transaction())
+    await store.open_challenge("transaction-1", "ada", a_challenge(), [])
+    await store.prove("transaction-1", "challenge-1", AUTHENTICATION, PROOF)
+    results = await asyncio.gather(*(store.issue("transaction-1", f"_{n}", START) for n in range(100)))
+    (winner,) = (r for r in results if r is not None)
+    kept = await store.get("transaction-1")
+    assert kept is not None
+    assert kept.assertion_id == winner.assertion_id
+
+
+async def test_proof_of_a_replaced_challenge_proves_nothing(database: Database) -> None:
+    store = StoredTransactions(database, CLOCK)
+    await store.add(a_transaction())
+    await store.open_challenge("transaction-1", "ada", a_challenge("one"), [])
+    await store.open_challenge("transaction-1", "ada", a_challenge("two"), [])
+    assert await store.prove("transaction-1", "one", AUTHENTICATION, PROOF) is None
+    assert await store.end_challenge("transaction-1", "one", State.DENIED) is None
+    assert await store.prove("transaction-1", "two", AUTHENTICATION, PROOF) is not None
+
+
+async def test_prove_and_end_at_once_one_of_them_counts(database: Database) -> None:
+    store = StoredTransactions(database, CLOCK)
+    for n in range(10):
+        name = f"t{n}"
+        await store.add(a_transaction(name))
+        await store.open_challenge(name, "ada", a_challenge(), [])
+        proved, ended = await asyncio.gather(
+            store.prove(name, "challenge-1", AUTHENTICATION, PROOF),
+            store.end_challenge(name, "challenge-1", State.NOT_ME),
+        )
+        assert (proved is None) != (ended is None)
+
+
+async def test_posted_transaction_is_bound_once(database: Database) -> None:
+    store = StoredTransactions(database, CLOCK)
+    await store.add(a_transaction(browser=""))
+    results = await asyncio.gather(*(store.bind("transaction-1", f"{n:064d}") for n in range(20)))
+    assert sum(result is not None for result in results) == 1
+    assert await store.bind("transaction-1", "x" * 64) is None
+
+
+# --- directory -------------------------------------------------------------------------------------------------
+
+
+def an_account(**changes: Any) -> Account:
+    made = Account("contoso", "ada", "ada@contoso.example", "immutable", AccountStatus.ACTIVE)
+    return replace(made, **changes)
+
+
+async def test_older_news_of_an_account_change_nothing(database: Database) -> None:
+    directory = StoredDirectory(database)
+    suspended = an_account(status=AccountStatus.SUSPENDED)
+    assert await directory.keep_account(suspended, 3)
+    for version in (1, 2, 3):
+        assert not await directory.keep_account(an_account(), version)
+    assert await directory.account("contoso", "ada") == suspended
+    assert await directory.keep_account(an_account(), 4)
+    assert await directory.account_by_upn("contoso", "ada@contoso.example") == an_account()
+
+
+async def test_fifty_versions_in_any_order_end_in_the_newest(database: Database) -> None:
+    directory = StoredDirectory(database)
+    order = [(7 * n) % 50 for n in range(50)]
+    await asyncio.gather(*(directory.keep_account(an_account(immutable_id=str(n)), n + 1) for n in order))
+    kept = await directory.account("contoso", "ada")
+    assert kept is not None
+    # two first writers may collide; what was lost then comes again with the next event or resync
+    await directory.keep_account(an_account(immutable_id="49"), 50)
+    kept = await directory.account("contoso", "ada")
+    assert kept is not None
+    assert kept.immutable_id == "49"
+
+
+async def test_nothing_is_found_under_another_tenant(database: Database) -> None:
+    directory = StoredDirectory(database)
+    await directory.keep_account(an_account(), 1)
+    await directory.keep_device(a_device(), 1)
+    await directory.keep_invitation(an_invitation(), 1)
+    assert await directory.account("fabrikam", "ada") is None
+    assert await directory.account_by_upn("fabrikam", "ada@contoso.example") is None
+    assert await directory.device("fabrikam", "device-1") is None
+    assert await directory.invitation("fabrikam", "invitation-1") is None
+    assert not await directory.vouch("fabrikam", "invitation-1", "device-1")
+    # nor does a name with the separator in it reach across
+    assert await directory.account("contoso/ada", "") is None
+    assert await directory.device("", "contoso/device-1") is None
+
+
+async def test_user_name_of_a_removed_account_belongs_to_the_new_one(database: Database) -> None:
+    directory = StoredDirectory(database)
+    await directory.keep_account(an_account(), 1)
+    await directory.keep_account(an_account(status=AccountStatus.REMOVED), 2)
+    assert await directory.account_by_upn("contoso", "ada@contoso.example") is None
+    new = an_account(id="ada2", immutable_id="new")
+    await directory.keep_account(new, 1)
+    assert await directory.account_by_upn("contoso", "ada@contoso.example") == new
+
+
+def an_invitation() -> Invitation:
+    return Invitation(
+        id="invitation-1",
+        tenant="contoso",
+        account="ada",
+        public_key=bytes(32),
+        issued_at=START,
+        expires_at=START + timedelta(hours=24),
+        status="open",
+    )
+
+
+def a_device(**changes: Any) -> TrustedDevice:
+    return replace(
+        TrustedDevice(id="device-1", tenant="contoso", account="ada", public_key=b"key"), **changes
+    )
+
+
+async def test_an_invitation_vouches_for_one_of_many_devices(database: Database) -> None:
+    directory = StoredDirectory(database)
+    await directory.keep_invitation(an_invitation(), 1)
+    assert await directory.invitation("contoso", "invitation-1") == an_invitation()
+    tries = await asyncio.gather(*(directory.vouch("contoso", "invitation-1", f"d{n}") for n in range(20)))
+    assert sum(tries) == 1
+    first = f"d{tries.index(True)}"
+    assert await directory.vouch("contoso", "invitation-1", first)  # delivered twice
+    await directory.keep_invitation(replace(an_invitation(), status="used"), 2)
+    kept = await directory.invitation("contoso", "invitation-1")
+    assert kept is not None
+    assert (kept.status, kept.vouched_for) == ("used", first)
+
+
+async def test_removed_device_never_comes_back_and_keys_never_change(database: Database) -> None:
+    directory = StoredDirectory(database)
+    assert await directory.keep_device(a_device(), 1)
+    assert not await directory.keep_device(a_device(public_key=b"other"), 9)
+    assert not await directory.keep_device(a_device(account="bob"), 9)
+    assert await directory.device("contoso", "device-1") == a_device()
+    assert await directory.keep_device(a_device(removed=True), 10)
+    assert not await directory.keep_device(a_device(), 11)
+    kept = await directory.device("contoso", "device-1")
+    assert kept is not None
+    assert kept.removed
+
+
+# --- keys ------------------------------------------------------------------------------------------------------
+
+
+async def test_two_replicas_that_need_a_first_key_agree_on_one(database: Database, tmp_path: Path) -> None:
+    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    stores = [
+        StoredSigningKeys(database, SealingKey.from_file(tmp_path / "seal", SeededIds(str(n))), CLOCK)
+        for n in range(4)
+    ]
+    if isinstance(database, MongoDatabase):
+        await database.migrate()
+    keys = await asyncio.gather(*(store.current("contoso") for store in stores))
+    assert len({key.certificate for key in keys}) == 1
+    assert (await stores[0].current("fabrikam")).certificate != keys[0].certificate
+
+
+async def test_no_private_key_is_readable_in_the_database(tmp_path: Path) -> None:
+    database = MemoryDatabase(clock=CLOCK)
+    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
+    key = await StoredSigningKeys(database, sealing, CLOCK).current("contoso")
+    assert isinstance(key, RsaSigningKey)
+    private = key.private_der()
+    middle = private[len(private) // 2 :][:32]  # of the secret numbers; the public ones come first
+    assert middle not in b"".join(octets(database.data["signing_keys"]))
+
+
+def octets(value: Any) -> list[bytes]:
+    """All octet strings in a document."""
+    if isinstance(value, bytes):
+        return [value]
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [found for each in inside for found in octets(each)]

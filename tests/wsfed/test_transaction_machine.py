@@ -1,0 +1,161 @@
+"""Hypothesis plays every caller of a transaction at once: no state but those of TRANSITIONS, one token at most."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from services.wsfed.domain.transaction import (
+    ENDED_CHALLENGE,
+    LIFETIME,
+    MAX_CHALLENGES,
+    TRANSITIONS,
+    State,
+    Transaction,
+)
+from services.wsfed.store import StoredTransactions
+from shared.clock import ManualClock
+from shared.store.memory import MemoryDatabase
+from shared.store.port import Change, Collection, Document, Filter
+from tests.world import START
+from tests.wsfed.test_store import AUTHENTICATION, PROOF, a_challenge, a_transaction
+
+NAME = "transaction-1"
+
+
+class Watched:
+    """A collection that lets others run before each operation, and writes down every change of state."""
+
+    def __init__(self, inner: Collection) -> None:
+        self._inner = inner
+        self.changes: list[tuple[State, State]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def find_one(self, where: Filter) -> Document | None:
+        await asyncio.sleep(0)
+        return await self._inner.find_one(where)
+
+    async def update(self, where: Filter, change: Change, **options: Any) -> Document | None:
+        await asyncio.sleep(0)
+        before = await self._inner.find_one({"_id": where["_id"]})
+        after = await self._inner.update(where, change, **options)
+        if before is not None and after is not None:
+            self.changes.append((State(before["state"]), State(after["state"])))
+        return after
+
+
+CHALLENGES = st.integers(0, 4).map(lambda n: f"challenge-{n}")
+STEP = st.one_of(
+    st.tuples(st.just("open"), CHALLENGES),
+    st.tuples(st.just("end"), CHALLENGES, st.sampled_from(sorted(ENDED_CHALLENGE))),
+    st.tuples(st.just("prove"), CHALLENGES),
+    st.tuples(st.just("issue")),
+    st.tuples(st.just("answer")),
+    st.tuples(st.just("name"), st.sampled_from(["ada@contoso.example", "bob@contoso.example"])),
+)
+
+
+class TransactionMachine(RuleBasedStateMachine):
+    """One transaction in the store, any number of callers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.clock = ManualClock(START)
+        self.store = StoredTransactions(MemoryDatabase(clock=self.clock), self.clock)
+        self.watched = Watched(self.store._collection)
+        self.store._collection = self.watched
+        self.tokens: list[Transaction] = []
+        self.proofs: list[Transaction] = []
+        self.run(self.store.add(a_transaction()))
+
+    def run(self, step: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(step)
+
+    def teardown(self) -> None:
+        self.loop.close()
+
+    @property
+    def now(self) -> Transaction:
+        found = self.run(self.store.get(NAME))
+        assert isinstance(found, Transaction)
+        return found
+
+    async def take(self, step: tuple[Any, ...]) -> None:
+        match step:
+            case ("open", challenge):
+                opened = await self.store.open_challenge(NAME, "ada", a_challenge(challenge), [])
+                assert opened is None or opened.state is State.WAITING
+            case ("end", challenge, state):
+                ended = await self.store.end_challenge(NAME, challenge, State(state))
+                assert ended is None or ended.state is State(state)
+            case ("prove", challenge):
+                proved = await self.store.prove(NAME, challenge, AUTHENTICATION, PROOF)
+                if proved is not None:
+                    assert proved.challenge is not None
+                    assert proved.challenge.id == challenge
+                    self.proofs.append(proved)
+            case ("issue",):
+                issued = await self.store.issue(NAME, f"_{len(self.tokens)}", self.clock.now())
+                if issued is not None:
+                    assert issued.proof is not None
+                    self.tokens.append(issued)
+            case ("answer",):
+                answered = await self.store.answer(NAME, f"_{len(self.tokens)}", self.clock.now())
+                if answered is not None:
+                    assert answered.proof is None
+                    self.tokens.append(answered)
+            case ("name", upn):
+                named = await self.store.name_account(NAME, upn)
+                assert named is None or named.state is State.STARTED
+
+    @rule(steps=st.lists(STEP, min_size=1, max_size=8))
+    def at_once(self, steps: list[tuple[Any, ...]]) -> None:
+        async def together() -> None:
+            await asyncio.gather(*(self.take(step) for step in steps))
+
+        self.run(together())
+
+    @rule(seconds=st.sampled_from([1, 60, 121, 600]))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def nothing_is_opened_after_the_end_of_the_transaction(self) -> None:
+        if self.clock.now() >= START + LIFETIME:
+            assert self.run(self.store.open_challenge(NAME, "ada", a_challenge("late"), [])) is None
+
+    @invariant()
+    def only_known_transitions_happened(self) -> None:
+        for before, after in self.watched.changes:
+            # a typed name changes no state
+            assert after in TRANSITIONS[before] or (before is after is State.STARTED)
+
+    @invariant()
+    def one_token_at_most_and_only_after_one_proof_or_none(self) -> None:
+        assert len(self.tokens) <= 1
+        assert len(self.proofs) <= 1
+        if self.tokens:
+            assert self.now.state is State.ISSUED
+            assert (self.tokens[0].proof is not None) == bool(self.proofs)
+
+    @invariant()
+    def limits_hold(self) -> None:
+        now = self.now
+        assert now.challenges <= MAX_CHALLENGES
+        assert (now.state is State.STARTED) <= (now.challenge is None)
+        assert now.expires_at == START + LIFETIME
+        if now.state is State.WAITING:
+            assert now.challenge is not None
+            late = now.challenge.context.expires_at + timedelta(seconds=1)
+            assert now.seen_at(late) is State.EXPIRED
+
+
+TransactionMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestTransactionMachine = TransactionMachine.TestCase
