@@ -47,6 +47,7 @@ class KeyPage:
         "invitation",
         "account",
         "device_removed",
+        "removed",
         "unknown_device",
         "unavailable",
         "other",

@@ -11,7 +11,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from shared.contracts.approval import ChallengeAccepted
 from shared.web.server import serve
-from tests.approval.support import Approval, Asked, make_approval
+from tests.approval.support import Approval, Asked, Phone, make_approval
 
 pytestmark = pytest.mark.parts
 
@@ -190,6 +190,46 @@ async def test_several_requests_are_chosen_from(handset: Handset) -> None:
     await handset.code(known.code)
     await handset.heading("Approved")
     assert handset.approval.state(known) == "accepted"
+
+
+async def test_known_browsers_code_is_approved_without_typing(handset: Handset) -> None:
+    await handset.enrol()
+    asked = await handset.ask(method="qr", known=True, code="")
+    await handset.open(f"#q={asked.handle}")
+    await handset.press("Unlock")
+    await handset.heading("Are you signing in to")
+    await expect(handset.page.get_by_label("Code from your sign-in page")).to_be_hidden()
+    await handset.press("Approve")
+    await handset.heading("Approved")
+    assert handset.approval.state(asked) == "accepted"
+
+
+@pytest.mark.parametrize(("address", "warned"), [("127.0.0.9", False), ("198.51.100.7", True)])
+async def test_different_networks_are_said_in_words(handset: Handset, address: str, warned: bool) -> None:
+    await handset.enrol()
+    await handset.ask(address=address)
+    await handset.unlock()
+    await handset.heading("Are you signing in to")
+    warning = handset.page.get_by_text("are on different networks")
+    await expect(warning).to_be_visible(visible=warned)
+
+
+async def test_own_phones_are_listed_and_another_removed(handset: Handset) -> None:
+    await handset.enrol()
+    other = Phone(handset.approval)
+    await other.enrol(await handset.approval.invitation(), name="Old phone")
+    await handset.unlock()
+    await handset.press("My phones")
+    await handset.heading("My phones")
+    await expect(handset.page.locator("[data-devices] li")).to_have_count(2)
+    await handset.page.get_by_role("button", name="Remove Old phone").click()
+    await handset.heading("Remove Old phone?")
+    await handset.press("Keep")
+    await handset.page.get_by_role("button", name="Remove Old phone").click()
+    await handset.press("Remove")
+    await handset.heading("Removed")
+    told = await handset.approval.devices_told()
+    assert [d.name for d in told if d.status == "removed"] == ["Old phone"]
 
 
 async def test_dead_link(handset: Handset) -> None:

@@ -16,6 +16,7 @@ const word = (key) => words.querySelector(`[data-word="${key}"]`).textContent;
 const within = (view, selector) => app.querySelector(`[data-view="${view}"] ${selector}`);
 
 let request = null; // the one that is shown
+let leaving = null; // the phone that is about to be removed
 let handle = null; // of a scanned code
 let invitation = null; // {id, seed}
 let busy = false;
@@ -130,6 +131,8 @@ function open(challenge) {
   }
   within("request", "[data-approximate]").hidden = !facts.place;
   within("request", "[data-unknown]").hidden = challenge.browser_known;
+  within("request", "[data-network]").hidden = !challenge.network_differs;
+  within("request", "[data-code-field]").hidden = facts.code_required === false;
   const time = within("request", "[data-time]");
   time.dateTime = facts.issued_at ?? "";
   time.textContent = facts.issued_at
@@ -155,10 +158,12 @@ function complain(text) {
 }
 
 async function approve(form) {
-  const code = form.elements.code.value.replaceAll(/[\s-]/g, "");
-  if (!/^[0-9]{4,12}$/.test(code)) return complain(word("code_needed"));
+  const facts = JSON.parse(request.context);
+  const asked = facts.code_required !== false;
+  const code = asked ? form.elements.code.value.replaceAll(/[\s-]/g, "") : "";
+  if (asked && !/^[0-9]{4,12}$/.test(code)) return complain(word("code_needed"));
   complain("");
-  const context = canonical({ ...JSON.parse(request.context), code });
+  const context = canonical({ ...facts, code });
   const credential = await sign(await sha256(utf8(context)), location.hostname, localStorage.getItem(CREDENTIAL));
   try {
     await call("POST", `/challenges/${request.id}/approve`, { context, credential });
@@ -173,6 +178,43 @@ async function approve(form) {
 async function refuse(path, outcome) {
   await call("POST", `/challenges/${request.id}/${path}`, {});
   say(outcome);
+}
+
+// phones
+
+async function listDevices() {
+  const { devices } = await call("GET", "/devices");
+  const rows = devices.map((device) => {
+    const row = document.createElement("li");
+    const since = new Date(device.enrolled_at).toLocaleDateString(document.documentElement.lang, { dateStyle: "medium" });
+    const about = [device.this ? word("this_phone") : "", `${word("since")} ${since}`].filter(Boolean).join(", ");
+    const text = document.createElement("p");
+    text.append(
+      Object.assign(document.createElement("b"), { textContent: device.name }),
+      Object.assign(document.createElement("span"), { className: "muted small", textContent: about }),
+    );
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "button secondary" });
+    button.textContent = word("remove");
+    button.setAttribute("aria-label", `${word("remove")} ${device.name}, ${about}`);
+    button.addEventListener("click", () => ask(device));
+    row.append(text, button);
+    return row;
+  });
+  within("devices", "[data-devices]").replaceChildren(...rows);
+  show("devices");
+}
+
+function ask(device) {
+  leaving = device;
+  within("remove", "[data-device]").textContent = device.name;
+  within("remove", "[data-this]").hidden = !device.this;
+  within("remove", "[data-other]").hidden = device.this;
+  show("remove");
+}
+
+async function removeDevice() {
+  await call("DELETE", `/devices/${leaving.id}`);
+  say(leaving.this ? "device_removed" : "removed");
 }
 
 // session
@@ -227,6 +269,8 @@ const actions = {
   deny: () => refuse("deny", "denied"),
   "not-me": () => refuse("not-me", "not_me"),
   again: look,
+  devices: listDevices,
+  remove: removeDevice,
   copy: async () => {
     await navigator.clipboard.writeText(location.href);
     speak(word("copied"));
