@@ -98,17 +98,26 @@ class MongoCollection:
         if upsert:
             check_upsert(where)
         async with _reported():
-            try:
-                after: Document | None = await self._inner.find_one_and_update(
-                    where, made, upsert=upsert, return_document=ReturnDocument.AFTER
-                )
-            except DuplicateKeyError:
-                after = None
+            after, collided = await self._change(where, made, upsert)
+            if collided and upsert:
+                # Two made the same document at once and the other was first; whether ours is the newer one
+                # only a second look tells.
+                after, _ = await self._change(where, made, upsert=False)
         if after is None:
             self._dropped(outbox)
         else:
             self._written(after["_id"], outbox)
         return after
+
+    async def _change(self, where: Filter, made: Document, upsert: bool) -> tuple[Document | None, bool]:
+        """The document afterwards, and whether a unique key was in the way."""
+        try:
+            after: Document | None = await self._inner.find_one_and_update(
+                where, made, upsert=upsert, return_document=ReturnDocument.AFTER
+            )
+        except DuplicateKeyError:
+            return None, True
+        return after, False
 
     async def delete(self, where: Filter) -> int:
         async with _reported():

@@ -210,6 +210,18 @@ async def test_projection_takes_only_newer_versions(things: Collection) -> None:
     assert len(await things.find({})) == 1
 
 
+async def test_of_many_versions_at_once_the_highest_stays(things: Collection) -> None:
+    async def keep(n: int) -> None:
+        await things.update({"_id": "a", "version": {"$lt": n}}, {"$set": {"version": n}}, upsert=True)
+
+    for _ in range(10):
+        await asyncio.gather(*(keep(n) for n in (3, 1, 8, 5, 2, 7, 4, 6)))
+        kept = await things.find_one({"_id": "a"})
+        assert kept is not None
+        assert kept["version"] == 8
+        await things.delete({})
+
+
 async def test_upsert_starts_from_the_filters_values(things: Collection) -> None:
     made = await things.update(
         {"_id": "a", "tenant.name": "t", "n": {"$exists": False}},
