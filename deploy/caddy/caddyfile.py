@@ -83,12 +83,8 @@ HEAD = """\
 	}
 }
 
-# A replica is asked whether it is ready, and passed over when it is not or does not take the connection. What it has
-# begun to do is asked for again only with GET.
+# A replica that does not take the connection is passed over. What it has begun to do is asked for again only with GET.
 (replicas) {
-	health_uri /readyz
-	health_interval 3s
-	health_timeout 3s
 	lb_policy round_robin
 	lb_try_duration 5s
 	lb_try_interval 100ms
@@ -98,6 +94,13 @@ HEAD = """\
 		dial_timeout 1s
 	}
 }
+
+# And so is one that says it is not ready.
+(ready) {
+	health_uri /readyz
+	health_interval 3s
+	health_timeout 3s
+}
 """
 
 
@@ -105,7 +108,9 @@ def caddyfile(paths: Iterable[Mount], services: Iterable[str]) -> str:
     """The whole file. `services`: those that there are; paths of others lead to "that does not exist"."""
     mounts = [mount for mount in paths if mount.service in set(services)]
     reached = list(dict.fromkeys(mount.service for mount in mounts))
-    parts = [HEAD, *(_backend(service, reached) for service in reached)]
+    parts = [HEAD]
+    for service in reached:
+        parts += [_backend(service, reached, ready=True), _backend(service, reached, ready=False)]
     parts += [_site(host, [mount for mount in mounts if mount.host is host], reached) for host in SITES]
     return "\n".join(parts)
 
@@ -116,29 +121,36 @@ def upstreams(service: str) -> list[str]:
     return [service] if count == 1 else [f"{service}-{number}" for number in range(1, count + 1)]
 
 
-def _backend(service: str, reached: Iterable[str]) -> str:
-    """`import <service>`: pass on to its replicas, which `BLOK365_UPSTREAM_<SERVICE>` may name anew."""
+def _backend(service: str, reached: Iterable[str], *, ready: bool) -> str:
+    """`import <service>`: pass on to its replicas, which `BLOK365_UPSTREAM_<SERVICE>` may name anew.
+
+    Each import asks replicas on its own account, and static files can be had from one that is not ready: so
+    `<service>-static` asks nobody.
+    """
     default = " ".join(f"{name}:{PORT}" for name in upstreams(service))
     lines = [
-        f"({service}) {{",
+        f"({service}{'' if ready else '-static'}) {{",
         f"\treverse_proxy {{$BLOK365_UPSTREAM_{service.upper()}:{default}}} {{",
         "\t\timport replicas",
+        *(["\t\timport ready"] if ready else []),
     ]
     for other in reached:
         if other != service:
-            lines += [f'\t\theader_up Cookie "{name}[^;]*(;|$)" ""' for name in COOKIES.get(other, ())]
+            # Caddy takes an empty replacement for none, and the pattern for the whole new header.
+            lines += [f'\t\theader_up Cookie "{name}[^;]*(;|$)" "_=;"' for name in COOKIES.get(other, ())]
     return "\n".join([*lines, "\t}", "}", ""])
 
 
 def _site(host: Host, mounts: list[Mount], reached: Iterable[str]) -> str:
-    """One matcher for each service, since each `import` brings health checks of its own; `/` comes last."""
+    """Each service's own paths in one matcher, then static files of the others; `/` comes last."""
     site = SITES[host]
     root = next((mount.service for mount in mounts if mount.prefix == "/"), None)
     lines = [f"{{${site.variable}:{site.default}}} {{", "\timport around"]
     for service in reached:
-        prefixes = [f"{STATIC}{service}/", *(m.prefix for m in mounts if m.service == service)]
-        patterns = " ".join(f"{prefix}*" for prefix in prefixes if prefix != "/")
-        lines += [f"\t@{service} path {patterns}", f"\thandle @{service} {{", f"\t\timport {service}", "\t}"]
+        own = [mount.prefix for mount in mounts if mount.service == service and mount.prefix != "/"]
+        patterns = " ".join(f"{prefix}*" for prefix in (*own, f"{STATIC}{service}/"))
+        backend = service if own else f"{service}-static"
+        lines += [f"\t@{service} path {patterns}", f"\thandle @{service} {{", f"\t\timport {backend}", "\t}"]
     if root is not None:
         lines += [f"\thandle {STATIC}* {{", "\t\terror 404", "\t}"]
     lines += ["\thandle {", f"\t\t{f'import {root}' if root else 'error 404'}", "\t}", "}", ""]

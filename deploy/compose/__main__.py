@@ -1,0 +1,180 @@
+"""`python -m deploy.compose --origin URL --entra-port N -- docker-compose -p PROJECT ...`: sign in to what runs there.
+
+Called by deploy/setup/test-compose, which starts and removes it. Steps are those of docs/flows/enrolment.md and
+sign-in.md; in a second sign-in a replica of wsfed is killed while the phone is being asked.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.compose.containers import Containers, Fault, eventually, run
+from deploy.compose.hardening import check_hardening
+from deploy.local.browser import Browser, Page, Surprise
+from deploy.local.demo import entra_standin
+from deploy.local.tenant import DOMAIN, PERSON, TENANT, signing_certificate
+from deploy.standins.phone.phone import PhoneError, SoftPhone
+from shared.clock import SystemClock
+
+CA = "/caddy/caddy/pki/authorities/local/root.crt"
+CLOCK = SystemClock()
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """A line of progress, with how long it took."""
+    begun = CLOCK.monotonic()
+    yield
+    print(f"test-compose: {CLOCK.monotonic() - begun:6.1f} s  {what}", flush=True)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What every step needs."""
+
+    containers: Containers
+    origin: str
+    ca: Path
+
+    async def seed(self) -> None:
+        """The demo tenant, by the operator's own commands in admin's container."""
+        blok365 = self.containers.blok365
+        await blok365("tenant", "add", TENANT, "--name", "Contoso")
+        await blok365("domain", "add", DOMAIN, "--tenant", TENANT)
+        await blok365("app", "add", "--tenant", TENANT)
+        name = ("--first", "Ada", "--last", "Lovelace", "--email", "ada@private.example")
+        await blok365("person", "add", PERSON, "--tenant", TENANT, *name, "--no-invite")
+
+    async def tell_entra(self, path: Path) -> None:
+        """The federation as an administrator would set it up: from what the command line and metadata say."""
+        tenant = json.loads(await self.containers.blok365("tenant", "show", TENANT, "--json"))
+        person = json.loads(
+            await self.containers.blok365("person", "show", PERSON, "--tenant", TENANT, "--json")
+        )
+        url = f"{self.origin}/t/{TENANT}/{DOMAIN}/FederationMetadata/2007-06/FederationMetadata.xml"
+        async with Browser(ca=self.ca) as browser:
+
+            async def fetch() -> Page | None:
+                page = await browser.get(url)
+                return page if page.status == 200 else None
+
+            metadata = await eventually(fetch, "wsfed knows the tenant")
+        domain = {
+            "domain": DOMAIN,
+            "tenant": TENANT,
+            "issuerUri": tenant["domains"][0]["issuer"],
+            "passiveSignInUri": f"{self.origin}/t/{TENANT}/wsfed",
+            "signingCertificate": signing_certificate(metadata.text),
+            "federatedIdpMfaBehavior": "acceptIfMfaDoneByFederatedIdp",
+        }
+        user = {"immutable_id": person["immutable_id"], "upn": PERSON, "tenant": TENANT}
+        await asyncio.to_thread(path.write_text, json.dumps({"domains": [domain], "users": [user]}))
+
+    async def enrol(self, phone: SoftPhone) -> None:
+        """docs/flows/enrolment.md"""
+        shown = await self.containers.blok365(
+            "person", "invite", PERSON, "--tenant", TENANT, "--show-link", "--json"
+        )
+        link = json.loads(shown)["link"]
+
+        async def make_key() -> bool | None:
+            try:
+                await phone.enrol(link)
+            except PhoneError as error:
+                if error.status in (404, 409, 410, 503):
+                    return None  # the invitation is still on its way
+                raise
+            return True
+
+        async def active() -> bool | None:
+            account = await self.containers.blok365("person", "show", PERSON, "--tenant", TENANT, "--json")
+            return json.loads(account)["status"] == "active" or None
+
+        await eventually(make_key, "the invitation reaches approval")
+        await eventually(active, "the account is active")
+
+    async def sign_in(self, phone: SoftPhone, entra: str, *, lose: str = "") -> None:
+        """docs/flows/sign-in.md, in a new browser. `lose`: the container killed once the page shows its code."""
+        async with Browser(ca=self.ca) as browser:
+            page = await browser.get(f"{entra}/start?username={PERSON}")
+            page = await browser.submit(page.form("/push"))
+            code, address = page.code(), page.url
+            if lose:
+                await run("docker", "kill", self.containers.ids[lose])
+
+            async def approve() -> bool | None:
+                try:
+                    await phone.approve(code)
+                except LookupError:
+                    return None  # the request is still on its way
+                return True
+
+            async def issued() -> Page | None:
+                now = await browser.get(address)
+                if not any(form.action.endswith("/token") for form in now.forms()):
+                    return None
+                now = await browser.submit(now.form("/token"))
+                return now if any("wresult" in form.fields for form in now.forms()) else None
+
+            await eventually(approve, "the request reaches the phone")
+            page = await eventually(issued, "the approval reaches the page")
+            answer = await browser.submit(page.form("/login.srf"))
+            if answer.status != 200 or PERSON not in answer.words():
+                raise Fault(f"Entra's stand-in refused: {answer.words()[:600]}")
+
+
+async def check(compose: Sequence[str], origin: str, entra_port: int, var: Path) -> None:
+    """Raises Fault, Surprise, PhoneError."""
+    containers = await Containers.of(compose)
+    ca, federation = var / "ca.crt", var / "entra.json"
+    walk = Walk(containers, origin, ca)
+    with timed("containers run without root, without rights, each with its own keys and data only"):
+        await check_hardening(containers)
+    with timed("Caddy's certificate authority, fetched"):
+        await asyncio.to_thread(ca.write_text, await containers.inside("caddy", "cat", CA))
+    with timed("tenant, domain, application and person, made with blok365"):
+        await walk.seed()
+    with timed("every service knows them; Entra's stand-in is told"):
+        await walk.tell_entra(federation)
+    async with AsyncExitStack() as stack:
+        entra = await stack.enter_async_context(entra_standin(entra_port, federation))
+        phone = await stack.enter_async_context(SoftPhone(ca=ca))
+        with timed("software phone enrolled"):
+            await walk.enrol(phone)
+        with timed("signed in through Caddy; Entra's stand-in verified the token"):
+            await walk.sign_in(phone, entra)
+        with timed("signed in again, with wsfed-1 killed while the phone was asked"):
+            await walk.sign_in(phone, entra, lose="wsfed-1")
+    stopped = ("wsfed-2", "approval-1", "admin", "notify")
+    with timed(f"{', '.join(stopped)} stopped in good order"):
+        await run("docker", "stop", "-t", "15", *(containers.ids[service] for service in stopped))
+        found = await containers.inspect()
+        codes = {service: found[service]["State"]["ExitCode"] for service in stopped}
+        if any(codes.values()):
+            raise Fault(f"exit codes {codes}")
+
+
+def main() -> int:
+    """Exit code 1 and what is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.compose", description=__doc__)
+    parser.add_argument("--origin", required=True)
+    parser.add_argument("--entra-port", type=int, required=True)
+    parser.add_argument("--var", type=Path, default=Path("var/compose"))
+    parser.add_argument("compose", nargs="+", help="docker-compose with its options, after --")
+    options = parser.parse_args()
+    options.var.mkdir(parents=True, exist_ok=True)
+    try:
+        asyncio.run(check(options.compose, options.origin, options.entra_port, options.var))
+    except (Fault, Surprise, PhoneError) as error:
+        print(f"test-compose: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
