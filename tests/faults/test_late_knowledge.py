@@ -1,0 +1,109 @@
+"""Fault: what wsfed must know of others is late: a suspension that waits in admin's outbox; a phone of a second ago.
+
+What the console may say of a suspension is in docs/flows/sign-in.md: it is in force when wsfed has it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from services.admin import app as admin_app
+from services.admin import handlers as admin
+from shared.bus.memory import MemoryBus
+from shared.contracts.envelope import Packet
+from shared.platform import open_platform
+from tests.faults.breakable import Breakable
+from tests.faults.support import TENANT, Ground, Person, eventually
+
+pytestmark = [
+    pytest.mark.parts,
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("faults"),
+]
+
+
+class Nowhere(MemoryBus):
+    """A bus that takes nothing on: everything stays in its outbox."""
+
+    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
+        return frozenset()
+
+
+def said_of(on: Ground, person: Person, collection: str, service: str) -> Callable[[], object]:
+    return lambda: on.database(service)[collection].find_one({"_id": f"{TENANT}/{person.account.id}"})
+
+
+async def test_suspension_that_is_delayed_counts_once_it_is_there(whole: Breakable) -> None:
+    on = whole.ground
+    person, other = await on.person(), await on.person()
+    proved = await on.begin(person)
+    await proved.approve(await proved.code())
+    await proved.in_state("proved")
+    await on.replica("admin").stop()  # nobody sweeps its outboxes
+    trusted = open_platform(on.stage.settings).trusted
+    blocked = admin_app.wire(
+        open_platform(on.stage.settings, bus=Nowhere(trusted, on.stage.clock), clock=on.stage.clock)
+    )
+    try:
+        await admin.suspend(blocked.admin, TENANT, person.upn)
+    finally:
+        await blocked.service.database.close()
+    kept = await on.database("admin").accounts.find_one({"upn": person.upn})
+    assert kept is not None
+    assert kept["status"] == "suspended"
+    assert kept["outbox"]
+    # admin has it, wsfed has not: until it has, or its knowledge is too old, it signs
+    early = await on.begin(person)
+    await early.finish()
+    await early.assert_signed_once()
+
+    await on.replica("admin").start()
+
+    async def in_force() -> bool | None:
+        known = await on.database("wsfed").accounts.find_one({"upn": person.upn})
+        return (known is not None and known["status"] == "suspended") or None
+
+    await eventually(in_force, "wsfed knows of the suspension")
+    # a proof from before is worth nothing now, and neither is the session that was opened meanwhile
+    refused = await proved.take()
+    assert refused.status == 403
+    assert not proved.tokens
+    assert await proved.issued() == 0
+    again = await early.browser.get(on.request(person.upn)[0])
+    assert "wresult" not in again.text
+    later = await on.begin(person)
+    await later.press("push")
+    assert (await later.stored())["account"] is None  # and no phone is asked
+    await on.sign_in(other)
+
+
+async def test_phone_enrolled_a_second_ago_signs_in_at_once(whole: Breakable) -> None:
+    """Five people at once, and nobody waits for anything between the enrolment and the sign-in."""
+    on = whole.ground
+
+    async def enrol_and_sign_in() -> None:
+        account = await on.account()
+        phone = await on.enrolled(await on.phone(), await on.invite(account))
+        await on.sign_in(Person(account, phone))
+
+    await asyncio.gather(*(enrol_and_sign_in() for _ in range(5)))
+
+
+async def test_phone_enrolled_while_admin_is_away_signs_in_at_once(whole: Breakable) -> None:
+    """The key has its own chain from the invitation: admin need not have heard of it."""
+    on = whole.ground
+    account = await on.account()
+    link = await on.invite(account)
+    phone = await on.phone()
+
+    async def invited() -> object:
+        invitation = link.partition("#i=")[2].partition(".")[0]
+        return await on.database("wsfed").invitations.find_one({"_id": f"{TENANT}/{invitation}"})
+
+    await eventually(invited, "the invitation reaches wsfed")
+    await on.replica("admin").kill()
+    await on.enrolled(phone, link)
+    await on.sign_in(Person(account, phone))
+    known = await admin.show_account(on.stage.admin, TENANT, account.upn)
+    assert known.status == "invited"

@@ -1,0 +1,72 @@
+"""Load as a fault: ten thousand transactions that strangers opened do not hinder a sign-in.
+
+Not measured by the clock, which says more of the machine than of us, but by what MongoDB looks at: no operation of a
+sign-in, and none of the sweepers, may go through documents that are not its own.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.ids import new_id
+from tests.faults.breakable import Breakable
+from tests.faults.support import IDS, Ground, eventually
+
+pytestmark = [
+    pytest.mark.parts,
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("faults"),
+]
+STRANGERS = 10_000
+AT_ONCE = 60
+"""Strangers who come over HTTP while the sign-in runs; the others are there already."""
+MOST = 3
+"""Documents that one operation may look at, beyond those that it returns."""
+
+
+async def strangers(on: Ground, transaction: dict[str, Any]) -> None:
+    """Ten thousand open transactions, each as wsfed would keep it."""
+    now = on.stage.clock.now()
+    made = [
+        {**transaction, "_id": new_id(IDS), "browser": new_id(IDS), "expires_at": now + timedelta(minutes=10)}
+        for _ in range(STRANGERS)
+    ]
+    await on.database("wsfed").transactions.insert_many(made)
+
+
+async def test_ten_thousand_strangers_do_not_hinder_a_sign_in(whole: Breakable) -> None:
+    on = whole.ground
+    person = await on.person()
+    example = await on.begin(person)
+    await example.code()
+    await strangers(on, {**await example.stored(), "outbox": []})
+    services = ("wsfed", "approval")
+    for service in services:
+        await on.database(service).command("profile", 2)
+    try:
+
+        async def stranger() -> None:
+            sign_in = await on.begin(person)
+            await sign_in.press("qr")
+
+        crowd = [asyncio.create_task(stranger()) for _ in range(AT_ONCE)]
+        await on.sign_in(person)
+        await asyncio.gather(*crowd)
+
+        async def swept() -> object:
+            return await on.database("wsfed").system.profile.find_one(
+                {"command.filter.outbox.at": {"$exists": 1}}
+            )
+
+        await eventually(swept, "a sweeper has come by")
+    finally:
+        for service in services:
+            await on.database(service).command("profile", 0)
+    for service in services:
+        async for operation in on.database(service).system.profile.find(
+            {"ns": {"$not": {"$regex": "profile"}}}
+        ):
+            looked_at = operation.get("docsExamined", 0)
+            assert looked_at <= operation.get("nreturned", 0) + MOST, operation
