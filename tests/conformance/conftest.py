@@ -1,8 +1,9 @@
 """The databases and buses that one suite is run against."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared.clock import ManualClock
 from shared.store.memory import MemoryDatabase
@@ -11,6 +12,15 @@ from shared.store.outbox import OutboxListener
 from shared.store.port import Database
 from tests.conformance.bus_support import MemoryWorld, RabbitWorld, World
 from tests.conformance.support import START, Store
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Log lines are kept, not rendered: structlog's default draws a traceback with all locals, which takes seconds
+    and holds up the event loop.
+    """
+    with capture_logs():
+        yield
 
 
 @pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])

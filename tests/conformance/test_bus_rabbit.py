@@ -186,13 +186,14 @@ async def test_full_queue_refuses_and_nothing_is_lost(world: RabbitWorld, rabbit
 # --- consumers die ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(300)  # a quarter of a minute on two idle cores
 async def test_ten_thousand_messages_through_a_consumer_that_dies_every_hundred(world: RabbitWorld) -> None:
     total, handled = 10_000, set[str]()
     consumer = await world.open()
     await consumer.consume("wsfed", Inbox().handlers("wsfed"))  # so that the queue is there
     await world.kill_consumers(consumer)
     packets = [ended(str(n)) for n in range(total)]
-    sending = asyncio.create_task(Outbox(await world.open()).send(*packets, within=90))
+    sending = asyncio.create_task(Outbox(await world.open()).send(*packets, within=250))
     deaths = 0
     while len(handled) < total:
         inbox = Inbox()
