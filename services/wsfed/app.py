@@ -25,6 +25,7 @@ from shared.run import Platform, Service, readiness
 from shared.store.fixed import fixed_settings, hold_fixed
 from shared.store.outbox import Relay
 from shared.store.sealing import SealingKey
+from shared.web import problems
 from shared.web.cookies import Csrf
 from shared.web.server import Ready, WebSettings, make_app, networks
 
@@ -59,7 +60,7 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
     wsfed = WsFed(
         transactions=StoredTransactions(database, platform.clock),
         sessions=StoredSessions(database),
-        directory=StoredDirectory(database),
+        directory=StoredDirectory(database, platform.clock),
         keys=StoredSigningKeys(database, SealingKey.from_file(key_file, platform.ids), platform.clock),
         issuances=issuances,
         wake=waker,
@@ -107,6 +108,7 @@ def _web(
         ids=platform.ids,
         ready=ready,
     )
+    app[problems.USUAL_WAY_ON] = problems.Link(settings.start_url, "Microsoft 365")
     routes = Web(
         wsfed=wsfed,
         settings=settings,

@@ -31,7 +31,7 @@ from services.wsfed.ports import Tenant, Watch
 from shared.contracts.admin import Domain
 from shared.errors import BadInput, Conflict, Gone, NotFound, Unavailable
 from shared.ids import new_secret
-from shared.web import inputs, language, problems, sse
+from shared.web import inputs, language, sse
 from shared.web.cookies import Csrf, HostCookie
 from shared.web.inputs import Network
 
@@ -75,7 +75,6 @@ class Web:
 
     async def passive(self, request: web.Request) -> web.Response:
         """Entra's request. A POST from another site brings no cookies, so it ends at our own GET first."""
-        self._offer_start(request)
         pairs = await _parameters(request)
         parsed = parse_passive_request(pairs, reply_urls=self.settings.reply_urls)
         if not isinstance(parsed, SignInRequest):
@@ -145,7 +144,6 @@ class Web:
 
     async def page(self, request: web.Request) -> web.Response:
         """The sign-in page as the transaction stands now; its token, if this browser's session is enough for it."""
-        self._offer_start(request)
         secret, is_new = self._browser_secret(request)
         transaction = await handlers.open_page(self.wsfed, request.match_info["transaction"], secret)
         asked = handlers.question(transaction)
@@ -238,19 +236,17 @@ class Web:
             shown = typed[:320] if typed.isprintable() else ""
             secret, _ = self._browser_secret(request)
             return await self._show(request, transaction, secret, problem, shown)
-        await handlers.name_account(self.wsfed, transaction.id, self._browser(request, transaction), typed)
+        await handlers.name_account(self.wsfed, transaction, typed)
         return _see(transaction.id)
 
     async def ask(self, request: web.Request) -> web.Response:
         """Send a request to the phone, or show a QR code; `renews` when the page does so by itself."""
         transaction, form = await self._posted(request)
-        await handlers.ask_phone(
-            self.wsfed,
-            transaction.id,
-            self._browser(request, transaction),
-            request.match_info["method"],
-            form.get("renews"),
-        )
+        browser = self._browser(request, transaction)
+        method = request.match_info["method"]
+        asked = await handlers.ask_phone(self.wsfed, transaction, browser, method, form.get("renews"))
+        if request.headers.get("X-Requested-With") == "fetch":  # our own script: spared the way round
+            return await self._show(request, asked, browser.secret)
         return _see(transaction.id)
 
     # step 9
@@ -261,32 +257,38 @@ class Web:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The live stream: the state at once, then at each change. 204 when nothing more can change."""
-        transaction = await self._look(request)
-        if transaction.state is State.ISSUED:
-            return web.Response(status=204)
-        return await sse.stream(request, self._changes(request, transaction), clock=self.wsfed.clock)
+        # First listen, then look: a change in between would be lost the other way round.
+        async with self.watch(request.match_info["transaction"]) as woken:
+            transaction = await self._look(request)
+            if transaction.state is State.ISSUED:
+                return web.Response(status=204)
+            return await sse.stream(
+                request, self._changes(request, transaction, woken), clock=self.wsfed.clock
+            )
 
-    async def _changes(self, request: web.Request, transaction: Transaction) -> AsyncIterator[sse.Event]:
-        async with self.watch(transaction.id) as woken:
-            told: dict[str, object] = {}
-            while True:
-                woken.clear()
-                try:
-                    now = self._state(await self._look(request))
-                except (Gone, NotFound):
-                    return  # over: the page finds out when it comes back
-                except Unavailable:
-                    now = told  # the database is away: the page waits with us
-                if now != told:
-                    told = now
-                    yield sse.Event("state", now)
-                if now.get("state") in (views.State.PROVED, views.State.FINISHED):
-                    return
-                try:
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await woken.wait()
-                except TimeoutError:
-                    pass
+    async def _changes(
+        self, request: web.Request, transaction: Transaction, woken: asyncio.Event
+    ) -> AsyncIterator[sse.Event]:
+        told: dict[str, object] = {}
+        now = self._state(transaction)
+        while True:
+            if now != told:
+                told = now
+                yield sse.Event("state", now)
+            if now["state"] in (views.State.PROVED, views.State.FINISHED):
+                return
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await woken.wait()
+            except TimeoutError:
+                pass
+            woken.clear()
+            try:
+                now = self._state(await self._look(request))
+            except (Gone, NotFound):
+                return  # over: the page finds out when it comes back
+            except Unavailable:
+                continue  # the database is away: the page waits with us
 
     def _state(self, transaction: Transaction) -> dict[str, object]:
         return {"state": self._page_state(transaction), "version": self._version(transaction)}
@@ -297,9 +299,7 @@ class Web:
         """The token, once; a second post shows that it is finished."""
         transaction, _ = await self._posted(request)
         try:
-            answer = await handlers.take_token(
-                self.wsfed, transaction.id, BROWSER_COOKIE.read(request), _secrets(request)
-            )
+            answer = await handlers.take_token(self.wsfed, transaction, _secrets(request))
         except Looping as loop:
             return self._loop_stopped(request, loop)
         except Conflict as conflict:
@@ -356,7 +356,6 @@ class Web:
     # common to all
 
     async def _look(self, request: web.Request) -> Transaction:
-        self._offer_start(request)
         return await handlers.look(
             self.wsfed, request.match_info["transaction"], BROWSER_COOKIE.read(request)
         )
@@ -376,9 +375,6 @@ class Web:
             agent=browser_in_words(request.headers.get("User-Agent", "")),
             known=_account_cookie(transaction.tenant, transaction.hint).read(request),
         )
-
-    def _offer_start(self, request: web.Request) -> None:
-        request[problems.WAY_ON] = problems.Link(self.settings.start_url, "Microsoft 365")
 
 
 _PAGE_STATES = {

@@ -28,6 +28,8 @@ def around_every_request(pages: Pages, clock: Clock, ids: Ids) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         begin(request, ids)
+        if usual := request.app.get(problems.USUAL_WAY_ON):
+            request[problems.WAY_ON] = usual
         started = clock.monotonic()
         status = 0  # the client left, or the process is stopping
         with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID], service=pages.service):

@@ -32,6 +32,9 @@ class Link:
 WAY_ON = web.RequestKey("way_on", Link)
 """Set on a request by a route: the link that a problem page offers."""
 
+USUAL_WAY_ON = web.AppKey("usual_way_on", Link)
+"""Set on an application: the link on its problem pages where the route set none."""
+
 
 @dataclass(frozen=True)
 class ProblemView:

@@ -24,7 +24,7 @@ from services.wsfed.domain.token import (
     reply_form,
 )
 from services.wsfed.domain.transaction import PhoneProof, State, Transaction
-from services.wsfed.handlers.common import WsFed, check_current, find_tenant, look
+from services.wsfed.handlers.common import WsFed, check_current, find_tenant
 from services.wsfed.ports import Account, Issuance, Tenant
 from shared.errors import Conflict, Forbidden
 from shared.ids import new_secret
@@ -134,15 +134,12 @@ async def _live_session(wsfed: WsFed, secret: str, account: Account) -> Session 
     return None if device is None or device.removed else session
 
 
-async def take_token(
-    wsfed: WsFed, transaction_id: str, browser_secret: str | None, secret_of: SecretOf
-) -> Answer:
+async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf) -> Answer:
     """Exactly one token for a proved transaction, and the session that it opens.
 
     Account and phone are read now: one that was suspended or removed since the approval gets none. Raises NotFound,
     Gone, Conflict (`finished`: it was issued already; `not_proved`), Forbidden, Looping, Unavailable.
     """
-    transaction = await look(wsfed, transaction_id, browser_secret)
     if transaction.state is State.ISSUED:
         raise Conflict("This sign-in is finished.", code="finished")
     authentication, proof = transaction.authentication, transaction.proof

@@ -60,24 +60,22 @@ async def open_page(wsfed: WsFed, transaction_id: str, browser_secret: str) -> T
     return check_seen(wsfed, transaction, browser_secret)
 
 
-async def name_account(wsfed: WsFed, transaction_id: str, browser: Browser, upn: str) -> Transaction:
+async def name_account(wsfed: WsFed, transaction: Transaction, upn: str) -> Transaction:
     """The person typed their user name, since Entra sent none (or another is wanted)."""
-    await look(wsfed, transaction_id, browser.secret)
-    named = await wsfed.transactions.name_account(transaction_id, upn.strip().lower())
+    named = await wsfed.transactions.name_account(transaction.id, upn.strip().lower())
     if named is None:
         raise Conflict("A request for this sign-in is already on its way.")
     return named
 
 
 async def ask_phone(
-    wsfed: WsFed, transaction_id: str, browser: Browser, method: str, renews: str | None = None
+    wsfed: WsFed, transaction: Transaction, browser: Browser, method: str, renews: str | None = None
 ) -> Transaction:
     """Steps 3 and 4: draw code and nonce, and ask the account's phones, if there is such an account.
 
     Unknown, suspended and removed accounts take the same path with the same work: only the message is not kept.
     `renews`: the challenge whose QR code the page replaces by itself; nothing happens when it was scanned already.
     """
-    transaction = await look(wsfed, transaction_id, browser.secret)
     if transaction.state in (State.PROVED, State.ISSUED):
         return transaction
     if not transaction.hint:
@@ -102,7 +100,7 @@ async def ask_phone(
         asked = await wsfed.transactions.renew_challenge(
             transaction.id, asked_of, transaction.challenge, challenge, packets
         )
-    return asked or await look(wsfed, transaction_id, browser.secret)
+    return asked or await look(wsfed, transaction.id, browser.secret)
 
 
 async def is_known(wsfed: WsFed, browser: Browser, account: Account | None) -> bool:

@@ -6,7 +6,8 @@ const policy = window.trustedTypes?.createPolicy("blok365", { createHTML: (html)
 };
 
 /**
- * Get a page, or post a form and follow to the page after it. Returns the parsed document.
+ * Get a page, or post a form and take the page after it: the server gives it at once to whoever asks this way, and
+ * sends browsers without scripts there by a redirect. Returns the parsed document.
  * Throws on a network error, after 10 s, and when the answer is no page or not ours.
  */
 export async function fetchPage(url, form = undefined) {
@@ -16,7 +17,7 @@ export async function fetchPage(url, form = undefined) {
     const response = await fetch(url, {
       method: form ? "POST" : "GET",
       body: form,
-      headers: { Accept: "text/html" },
+      headers: { Accept: "text/html", "X-Requested-With": "fetch" },
       credentials: "same-origin",
       cache: "no-store",
       signal: abort.signal,

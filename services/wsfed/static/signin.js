@@ -33,20 +33,25 @@ function begin() {
   if ("watch" in page.dataset) {
     stopWatching = watch(`/signin/${page.dataset.txn}`, Number(page.dataset.version), page.dataset.state, (now) => {
       // The server may see the end of a QR code before our timer does.
-      if (now?.state === "expired") over();
+      if (now?.state === "proved") goOn();
+      else if (now?.state === "expired") over();
       else refresh();
     });
   }
   document.getElementById("summary")?.focus();
-  if (page.dataset.state === "proved" && !continued) {
-    continued = true;
-    document.getElementById("continue").submit();
-  }
+  if (page.dataset.state === "proved") goOn();
   // The server allows it on a browser that it knows for this account, and only before anything was asked.
   if ("autostart" in page.dataset && !started) {
     started = true;
     send(page.querySelector("form[data-live]"));
   }
+}
+
+/** Approved: ask for the token, once. The page that waits carries the form already. */
+function goOn() {
+  if (continued) return;
+  continued = true;
+  document.getElementById("continue").submit();
 }
 
 function startCountdown(page) {

@@ -8,24 +8,40 @@ from typing import Any
 
 from services.wsfed.domain.trust import Invitation, TrustedDevice
 from services.wsfed.ports import Account, Tenant
+from shared.clock import Clock
 from shared.contracts.admin import AccountStatus, TenantConfigured
 from shared.store.port import Collection, Database, Document, Index
 
+FRESH_FOR = 5.0
+"""Seconds that a replica holds a tenant's configuration."""
+
 
 class StoredDirectory:
-    """Implements `services.wsfed.ports.Directory`."""
+    """Implements `services.wsfed.ports.Directory`.
 
-    def __init__(self, database: Database) -> None:
+    A tenant's configuration is read at every step and changes once a year, so each replica holds it for
+    `FRESH_FOR` seconds. Accounts and phones are read anew each time: a suspension counts at once.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._clock = clock
+        self._held: dict[str, tuple[float, Tenant]] = {}
         self._tenants = database.collection("tenants")
         self._accounts = database.collection("accounts", indexes=[Index((("tenant", 1), ("upn", 1)))])
         self._invitations = database.collection("invitations")
         self._devices = database.collection("devices")
 
     async def tenant(self, slug: str) -> Tenant | None:
+        now = self._clock.monotonic()
+        held = self._held.get(slug)
+        if held is not None and now - held[0] < FRESH_FOR:
+            return held[1]
         found = await self._tenants.find_one({"_id": slug})
         if found is None:
             return None
-        return Tenant(slug, TenantConfigured.model_validate(found["configured"]))
+        tenant = Tenant(slug, TenantConfigured.model_validate(found["configured"]))
+        self._held[slug] = (now, tenant)
+        return tenant
 
     async def account(self, tenant: str, account: str) -> Account | None:
         return _account(await self._accounts.find_one({"_id": f"{tenant}/{account}"}))
@@ -64,7 +80,9 @@ class StoredDirectory:
 
     async def keep_tenant(self, slug: str, configured: TenantConfigured) -> bool:
         fields = {"configured": configured.model_dump(mode="json")}
-        return await _keep(self._tenants, slug, configured.version, fields)
+        kept = await _keep(self._tenants, slug, configured.version, fields)
+        self._held.pop(slug, None)
+        return kept
 
     async def keep_account(self, account: Account, version: int) -> bool:
         return await _keep(
