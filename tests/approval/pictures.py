@@ -81,9 +81,7 @@ class Shoot:
         await self.see("request", name)
 
 
-async def shoot(
-    browser: Browser, theme: Any, language: str, width: int = 390, height: int = 844
-) -> None:
+async def shoot(browser: Browser, theme: Any, language: str, width: int = 390, height: int = 844) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -44,6 +44,7 @@ from shared.crypto.keys import key_from_seed, raw_public
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
 from shared.ids import b64u, new_id, new_secret, unb64u
+from shared.store.port import Database
 from tests.world import World, make_world
 
 CODE = "482913"
@@ -325,9 +326,9 @@ class Interleaved:
         return later
 
 
-def replica(world: World) -> Parts:
+def replica(world: World, database: Database | None = None) -> Parts:
     """Parts of another process on the same data: nothing in memory is shared."""
-    database = world.databases["approval"]
+    database = database or world.databases["approval"]
     return Parts(
         accounts=Interleaved(AccountStore(database)),
         sessions=Interleaved(SessionStore(database)),

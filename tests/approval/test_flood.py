@@ -1,0 +1,184 @@
+"""Hundreds at once on one account, by two processes: one acceptance for each sign-in, every quota exact."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.approval.consumers import consumers
+from services.approval.domain.account import Account, Step, Subscription
+from services.approval.domain.challenges import listed
+from services.approval.handlers import challenges
+from services.approval.handlers.steps import change
+from services.approval.ports import Parts
+from shared.contracts.envelope import Packet, Received, open_packet
+from shared.errors import Blok365Error, Unavailable
+from shared.store.memory import MemoryDatabase
+from shared.store.mongo import MongoDatabase
+from shared.store.port import Collection, Database
+from tests.approval.support import Approval, Asked, Phone, replica
+from tests.world import make_world
+
+PUSHES, APPROVALS = 400, 600
+"""A thousand steps on one account: each costs a read and a conditional write of the whole document."""
+
+
+@dataclass
+class Written:
+    """In the relay's place: the packets of every write that happened."""
+
+    packets: list[Packet] = field(default_factory=list)
+
+    def written(self, collection: Collection, document_id: str, packets: Sequence[Packet]) -> None:
+        self.packets += packets
+
+    def dropped(self, packets: Sequence[Packet]) -> None:
+        pass
+
+    def watch(self, collection: Collection) -> None:
+        pass
+
+
+@dataclass
+class Flood:
+    """Two processes on one database, an account with a phone that wants notifications, and what was said."""
+
+    approval: Approval
+    replicas: Sequence[Parts]
+    written: Written
+    phone: Phone
+
+    def said(self, kind: str) -> list[Any]:
+        trusted, clock = self.approval.world.platform.trusted, self.approval.world.clock
+        packets = [p for p in self.written.packets if p.type == kind]
+        return [open_packet(p, trusted=trusted, now=clock.now()).message for p in packets]
+
+    async def asked(self, count: int, **more: Any) -> list[Asked]:
+        return [await self.approval.ask(deliver=False, browser=f"{more}{i}", **more) for i in range(count)]
+
+    async def open(self, asked: Asked, parts: Parts) -> None:
+        packet = self.approval.world.signer("wsfed").packet(asked.command, tenant="contoso")
+        world = self.approval.world
+        received: Received[Any] = open_packet(packet, trusted=world.platform.trusted, now=world.clock.now())
+        await persist(lambda: challenges.open_challenge(parts, received))
+
+    async def account(self) -> Account:
+        stored = await self.replicas[0].accounts.load("contoso", "ada")
+        assert stored is not None
+        return stored.account
+
+
+async def persist(step: Callable[[], Awaitable[Any]]) -> Any:
+    """As the bus does with a message: again, while others are faster."""
+    while True:
+        try:
+            return await step()
+        except Unavailable:
+            continue
+
+
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+async def flood(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Flood]:
+    world, written = make_world(tmp_path), Written()
+    database: Database
+    if request.param == "memory":
+        database = MemoryDatabase(clock=world.clock, listener=written)
+    else:
+        url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
+        database = MongoDatabase(url, name, clock=world.clock, listener=written)
+    replicas = [replica(world, database), replica(world, database)]
+    await database.migrate()
+    approval = Approval(world, replicas[0])
+    await world.bus.consume("approval", consumers(replicas[0]))
+    phone = await approval.phone(counts=False)  # a counter would refuse repeats before the rules do
+    (device,) = (await approval_account(replicas[0])).devices
+
+    def subscribe(account: Account) -> Step:
+        kept = Subscription("s", "sealed", world.clock.now())
+        return Step(Account(**{**_fields(account), "subscriptions": {device: kept}}))
+
+    await change(replicas[0], "contoso", "ada", subscribe)
+    written.packets.clear()
+    yield Flood(approval, replicas, written, phone)
+    await database.close()
+
+
+async def approval_account(parts: Parts) -> Account:
+    stored = await parts.accounts.load("contoso", "ada")
+    assert stored is not None
+    return stored.account
+
+
+def _fields(account: Account) -> dict[str, Any]:
+    return {name: getattr(account, name) for name in account.__slots__}
+
+
+async def test_hundreds_of_pushes_at_once_notify_exactly_what_each_class_may(flood: Flood) -> None:
+    known: set[str] = set()
+    for of_known in (False, True):  # strangers first: once known browsers wait, they get no place at all
+        pushes = await flood.asked(PUSHES // 2, known=of_known)
+        known |= {each.id for each in pushes if of_known}
+        await asyncio.gather(
+            *(flood.open(each, parts) for each, parts in zip(pushes, cycle(flood.replicas), strict=False))
+        )
+    sent = Counter(push.delivery.partition(".")[0] in known for push in flood.said("notify.push.send.v1"))
+    assert sent == {True: 3, False: 3}
+    account = await flood.account()
+    assert (len(account.pushes_known), len(account.pushes_unknown)) == (3, 3)
+    shown = listed(account, flood.approval.world.clock.now())
+    assert {c.browser_known for c in shown} == {True}
+
+
+async def test_hundreds_of_approvals_at_once_of_one_request_are_one(flood: Flood) -> None:
+    (asked,) = await flood.asked(1)
+    await flood.open(asked, flood.replicas[0])
+    context = asked.with_code()
+    answers = [flood.phone.answer(context) for _ in range(APPROVALS)]
+
+    async def approve(answer: Any, parts: Parts) -> bool:
+        try:
+            await persist(lambda: challenges.approve(parts, asked.id, context, answer))
+        except Blok365Error:
+            return False
+        return True
+
+    done = await asyncio.gather(
+        *(approve(answer, parts) for answer, parts in zip(answers, cycle(flood.replicas), strict=False))
+    )
+    assert sum(done) == 1
+    (told,) = flood.said("approval.challenge.accepted.v1")
+    assert told.transaction == asked.command.transaction
+
+
+async def test_pushes_and_approvals_together_leave_one_end_for_each_sign_in(flood: Flood) -> None:
+    """50 sign-ins, each asked for ten times over by the bus and answered ten times over by the phone."""
+    requests = await flood.asked(PUSHES // 20, known=True)
+
+    async def answered(asked: Asked, parts: Parts) -> None:
+        context = asked.with_code()
+        answer = flood.phone.answer(context)
+        try:
+            await persist(lambda: challenges.approve(parts, asked.id, context, answer))
+        except Blok365Error:
+            return  # over already
+
+    async def signed_in(asked: Asked) -> None:
+        pairs = list(zip(range(10), cycle(flood.replicas), strict=False))
+        await asyncio.gather(*(flood.open(asked, parts) for _, parts in pairs))
+        await asyncio.gather(*(answered(asked, parts) for _, parts in pairs))
+
+    await asyncio.gather(*(signed_in(asked) for asked in requests))
+    accepted = Counter(m.transaction for m in flood.said("approval.challenge.accepted.v1"))
+    ended = Counter(m.transaction for m in flood.said("approval.challenge.ended.v1"))
+    assert accepted
+    assert max(accepted.values()) == 1
+    assert max((accepted + ended).values()) == 1
+    account = await flood.account()
+    still_open = {c.transaction for c in account.challenges.values() if c.state.value == "open"}
+    assert set(accepted) | set(ended) | still_open == {r.command.transaction for r in requests}
+    assert not still_open & (set(accepted) | set(ended))
