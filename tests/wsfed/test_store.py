@@ -181,7 +181,7 @@ def an_account(**changes: Any) -> Account:
 
 
 async def test_older_news_of_an_account_change_nothing(database: Database) -> None:
-    directory = StoredDirectory(database)
+    directory = StoredDirectory(database, CLOCK)
     suspended = an_account(status=AccountStatus.SUSPENDED)
     assert await directory.keep_account(suspended, 3)
     for version in (1, 2, 3):
@@ -192,7 +192,7 @@ async def test_older_news_of_an_account_change_nothing(database: Database) -> No
 
 
 async def test_fifty_versions_in_any_order_end_in_the_newest(database: Database) -> None:
-    directory = StoredDirectory(database)
+    directory = StoredDirectory(database, CLOCK)
     order = [(7 * n) % 50 for n in range(50)]
     await asyncio.gather(*(directory.keep_account(an_account(immutable_id=str(n)), n + 1) for n in order))
     kept = await directory.account("contoso", "ada")
@@ -205,7 +205,7 @@ async def test_fifty_versions_in_any_order_end_in_the_newest(database: Database)
 
 
 async def test_nothing_is_found_under_another_tenant(database: Database) -> None:
-    directory = StoredDirectory(database)
+    directory = StoredDirectory(database, CLOCK)
     await directory.keep_account(an_account(), 1)
     await directory.keep_device(a_device(), 1)
     await directory.keep_invitation(an_invitation(), 1)
@@ -220,7 +220,7 @@ async def test_nothing_is_found_under_another_tenant(database: Database) -> None
 
 
 async def test_user_name_of_a_removed_account_belongs_to_the_new_one(database: Database) -> None:
-    directory = StoredDirectory(database)
+    directory = StoredDirectory(database, CLOCK)
     await directory.keep_account(an_account(), 1)
     await directory.keep_account(an_account(status=AccountStatus.REMOVED), 2)
     assert await directory.account_by_upn("contoso", "ada@contoso.example") is None
@@ -248,7 +248,7 @@ def a_device(**changes: Any) -> TrustedDevice:
 
 
 async def test_an_invitation_vouches_for_one_of_many_devices(database: Database) -> None:
-    directory = StoredDirectory(database)
+    directory = StoredDirectory(database, CLOCK)
     await directory.keep_invitation(an_invitation(), 1)
     assert await directory.invitation("contoso", "invitation-1") == an_invitation()
     tries = await asyncio.gather(*(directory.vouch("contoso", "invitation-1", f"d{n}") for n in range(20)))
@@ -262,7 +262,7 @@ async def test_an_invitation_vouches_for_one_of_many_devices(database: Database)
 
 
 async def test_removed_device_never_comes_back_and_keys_never_change(database: Database) -> None:
-    directory = StoredDirectory(database)
+    directory = StoredDirectory(database, CLOCK)
     assert await directory.keep_device(a_device(), 1)
     assert not await directory.keep_device(a_device(public_key=b"other"), 9)
     assert not await directory.keep_device(a_device(account="bob"), 9)
