@@ -259,7 +259,7 @@ def test_qr_is_renewed_quietly(open_page: Open, shown: Shown) -> None:
     before = page.locator(".qr path").get_attribute("d")
     page.clock.run_for(61_500)
     expect(page.locator(".qr path")).not_to_have_attribute("d", before or "")
-    assert shown.posts == [("qr", {"csrf": "c" * 43})]
+    assert shown.posts == [("qr", {"csrf": "c" * 43, "renews": VIEWS["qr-waiting"].renews})]
     expect(page.get_by_role("button", name="Send a request")).to_be_focused()
     expect(page.locator("#status")).to_have_text("")
 
