@@ -35,7 +35,7 @@ test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
 test-fast: setup-run ## The tests that need no sockets and no other programs
 	@$(PY) -m pytest -m "not parts" $(ARGS)
 
-test-compose: setup ## The containers of docker-compose.yml: start, check, stop
+test-compose: setup ## The containers of docker-compose.yml: build, start, sign in to them, remove
 	@deploy/setup/test-compose
 
 lint: setup-run ## ruff, mypy, import contracts, generated documents
@@ -45,6 +45,7 @@ lint: setup-run ## ruff, mypy, import contracts, generated documents
 	.venv/bin/mypy services shared deploy tests || failed=1; \
 	.venv/bin/lint-imports || failed=1; \
 	if [ -e deploy/docs.py ] || [ -e deploy/docs/__main__.py ]; then $(PY) -m deploy.docs --check || failed=1; fi; \
+	$(PY) -m deploy.caddy --check || failed=1; \
 	exit $$failed
 
 bench: setup ## Sign-ins and tokens a second, beside other programs
