@@ -64,6 +64,10 @@ class Page:
             return "".join(element.text_content().split())
         raise Surprise(f"{self.status} {self.url}: no code in\n{self.words()[:600]}")
 
+    def state(self) -> str:
+        """The state in which a sign-in page says it is; empty on any other page."""
+        return "".join(lxml.html.fromstring(self.text).xpath("//*[@id='page']/@data-state"))
+
     def words(self) -> str:
         """What a person would read."""
         body = lxml.html.fromstring(self.text).find("body")

@@ -117,7 +117,7 @@ async def sign_in(stage: Stage, browser: Browser, phone: SoftPhone, entra: str, 
 
     async def proved() -> Page | None:
         now = await browser.get(page.url)
-        return now if any(form.action.endswith("/token") for form in now.forms()) else None
+        return now if now.state() == "proved" else None
 
     page = await stage.eventually(proved, "the approval reaches the page")
     step("8-9", "wsfed verified the proof against its own transaction; the page goes on")
