@@ -25,6 +25,8 @@ app.add_typer(tenants.domains, name="domain")
 app.add_typer(people.people, name="person")
 app.add_typer(signing.signing, name="signing")
 app.command("migrate")(operate.migrate)
+app.command("resync")(operate.resync)
+app.command("dead")(operate.dead)
 app.command("keys")(operate.keys)
 app.command("seed")(operate.seed)
 

@@ -1,4 +1,4 @@
-"""`blok365 migrate`, `keys`, `seed`."""
+"""`blok365 migrate`, `resync`, `keys`, `seed`, `dead`."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from deploy.cli.tenants import InTenant
 from deploy.local.platform import make_keys
 from services.admin import handlers
 from services.admin.handlers import Admin, NewAccount
+from shared.bus import rabbit
 from shared.contracts import SERVICES
 from shared.errors import BadInput
 from shared.ids import SystemIds
@@ -26,8 +27,7 @@ def migrate(
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
 ) -> None:
     """Build the indexes that are missing in the databases of all services. Safe to repeat and to interrupt."""
-    if unknown := set(only or ()) - set(tree.names("app")):
-        raise typer.BadParameter(f"no service {', '.join(sorted(unknown))}")
+    _known(only)
 
     async def run() -> list[str]:
         built: list[str] = []
@@ -42,6 +42,62 @@ def migrate(
     for name in built:
         output.line(name)
     output.line(f"{len(built)} indexes built." if built else "Nothing to build.")
+
+
+def resync(
+    context: typer.Context,
+    only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
+) -> None:
+    """Let services ask the owners of what they know for their whole current state (docs/flows/projections.md).
+
+    The running services see the wish within seconds; `/readyz` shows when it is done.
+    """
+    _known(only)
+
+    async def run() -> list[str]:
+        asked: list[str] = []
+        for service in tree.services(open_platform(context.obj.settings()), only or ()):
+            try:
+                if service.follower is not None:
+                    await service.follower.want()
+                    asked.append(service.name)
+            finally:
+                await service.database.close()
+        return asked
+
+    output.line(f"Asked: {', '.join(told(context.obj, lambda: asyncio.run(run()))) or 'nobody follows'}.")
+
+
+def dead(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(help="Whose dead letters.")],
+    replay: Annotated[bool, typer.Option("--replay", help="Send them again, all or those named.")] = False,
+    ids: Annotated[list[str] | None, typer.Option("--id", help="Only this one; may be repeated.")] = None,
+) -> None:
+    """Messages that a service could not handle, and why; `--replay` gives them back to its queue.
+
+    Needs RabbitMQ (BLOK365_BUS_URL), with a user who may read the service's dead-letter queue.
+    """
+    _known([service])
+
+    async def run() -> None:
+        url = context.obj.settings().bus_url
+        if not url.startswith("amqp"):
+            raise BadInput("Only RabbitMQ keeps dead letters.", remedy="Set BLOK365_BUS_URL.")
+        if replay:
+            output.line(f"{await rabbit.replay(url, service, ids)} sent again.")
+            return
+        letters = await rabbit.list_dead(url, service)
+        for letter in letters:
+            output.line(f"{letter.packet.id}  {letter.packet.type}  {letter.reason}")
+        output.line(f"{len(letters)} dead letters of {service}.")
+
+    told(context.obj, lambda: asyncio.run(run()))
+
+
+def _known(services: list[str] | None) -> None:
+    if unknown := set(services or ()) - set(tree.names("app")):
+        raise typer.BadParameter(f"no service {', '.join(sorted(unknown))}")
 
 
 def keys(context: typer.Context) -> None:
