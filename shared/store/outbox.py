@@ -72,6 +72,7 @@ class Relay:
         self._by_name: dict[str, Collection] = {}
         self._publishing: set[asyncio.Task[None]] = set()
         self._in_flight: set[str] = set()
+        self._pulling = asyncio.Lock()
 
     def watch(self, collection: Collection) -> None:
         """Sweep this collection's outboxes."""
@@ -102,13 +103,16 @@ class Relay:
 
     async def pull(self) -> None:
         """Remove confirmed packets from their documents. What fails is tried again next time."""
-        for name in list(self._confirmed):
-            sent = self._confirmed.pop(name)
-            try:
-                await self._by_name[name].pull_outbox(sent)
-            except Unavailable:
-                for document_id, ids in sent.items():
-                    self._confirmed[name][document_id].extend(ids)
+        async with self._pulling:  # returns when all that was confirmed before is gone, whoever removed it
+            for name in list(self._confirmed):
+                sent = self._confirmed.pop(name)
+                try:
+                    await self._by_name[name].pull_outbox(sent)
+                except (Unavailable, asyncio.CancelledError) as error:
+                    for document_id, ids in sent.items():
+                        self._confirmed[name][document_id].extend(ids)
+                    if not isinstance(error, Unavailable):
+                        raise
 
     async def sweep(self) -> int:
         """Send again what has waited too long; how many packets. Does not wait for the bus: a handler in the

@@ -56,9 +56,8 @@ async def test_ten_thousand_strangers_do_not_hinder_a_sign_in(whole: Breakable) 
         await asyncio.gather(*crowd)
 
         async def swept() -> object:
-            return await on.database("wsfed").system.profile.find_one(
-                {"command.filter.outbox.at": {"$exists": 1}}
-            )
+            profile = on.database("wsfed").system.profile
+            return await profile.find_one({"op": "query", "command.projection.outbox": 1})
 
         await eventually(swept, "a sweeper has come by")
     finally:
