@@ -10,6 +10,7 @@ ends with the run however that ends. Tests that stop or kill a part start one of
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from pymongo import MongoClient
 
 from deploy.local import parts
@@ -27,6 +29,18 @@ from deploy.local.parts import Broker, Part
 from deploy.local.parts.rabbit import GivenRabbit, Management
 from shared.errors import Blok365Error
 from shared.ids import SystemIds
+
+# structlog's own default draws every traceback with all its locals: seconds each. Not cached, for capture_logs.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ],
+    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    cache_logger_on_first_use=False,
+)
 
 REAL = frozenset({"mongo_url", "mongo_database", "rabbit", "own_mongod", "own_rabbit", "broker"})
 
