@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from services.approval.routes import SESSION_COOKIE
 from services.wsfed.domain.session import ACCOUNT_COOKIES
-from services.wsfed.routes import BROWSER_COOKIE
+from services.wsfed.routes.cookies import BROWSER_COOKIE
 from shared.web.cookies import HostCookie
 from shared.web.paths import STATIC, Host, Mount
 

@@ -89,12 +89,13 @@ async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf
     if secret is None:
         return None
     check_current(wsfed)
+    # The session before the account: with an invented cookie every name costs the same, whether it exists or not.
+    session = await wsfed.sessions.get(session_id(secret))
+    if session is None or not session.live(wsfed.clock.now()):
+        return None
     tenant = await find_tenant(wsfed, asked.tenant)
     account = await wsfed.directory.account_by_upn(asked.tenant, asked.upn)
-    if account is None or not account.may_try:
-        return None
-    session = await _live_session(wsfed, secret, account)
-    if session is None:
+    if account is None or not account.may_try or not await _still_good(wsfed, session, account):
         return None
     now = wsfed.clock.now()
     missing = _shortfall(session.authentication, tenant, asked.request, asked.asked_at, now)
@@ -125,13 +126,12 @@ async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf
     return Answer(form, tenant, account, secret)
 
 
-async def _live_session(wsfed: WsFed, secret: str, account: Account) -> Session | None:
-    """The session behind that cookie, if it is this account's, has not ended, and its phone is still trusted."""
-    session = await _earlier(wsfed, secret, account)
-    if session is None or not session.live(wsfed.clock.now()):
-        return None
+async def _still_good(wsfed: WsFed, session: Session, account: Account) -> bool:
+    """Whether the session is this account's, and its phone is still trusted."""
+    if (session.tenant, session.account) != (account.tenant, account.id):
+        return False
     device = await wsfed.directory.device(account.tenant, session.device)
-    return None if device is None or device.removed else session
+    return device is not None and not device.removed
 
 
 async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf) -> Answer:

@@ -105,10 +105,13 @@ async def ask_phone(
 
 async def is_known(wsfed: WsFed, browser: Browser, account: Account | None) -> bool:
     """Whether this account has signed in from this browser before and it still has the cookie that says so."""
-    if browser.known is None or account is None:
+    if browser.known is None:
         return False
+    # Read also when there is no such account: with an invented cookie every name must cost the same.
     session = await wsfed.sessions.get(session_id(browser.known))
-    return session is not None and (session.tenant, session.account) == (account.tenant, account.id)
+    if session is None or account is None:
+        return False
+    return (session.tenant, session.account) == (account.tenant, account.id)
 
 
 async def is_known_by_name(wsfed: WsFed, browser: Browser, transaction: Transaction) -> bool:

@@ -2,19 +2,15 @@
 
 import asyncio
 import re
-import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
-import segno
 from aiohttp import web
 
 from services.wsfed import handlers
 from services.wsfed.config import WsFedSettings
 from services.wsfed.domain.agent import browser_in_words
-from services.wsfed.domain.metadata import federation_metadata
-from services.wsfed.domain.mex import mex_document
 from services.wsfed.domain.request import (
     MAXIMUM_PARAMETERS,
     SignInRequest,
@@ -22,22 +18,21 @@ from services.wsfed.domain.request import (
     SignOutRequest,
     parse_passive_request,
 )
-from services.wsfed.domain.session import ACCOUNT_COOKIES, KNOWN_FOR, cookie_name
-from services.wsfed.domain.transaction import MAX_RENEWALS, State, Transaction
+from services.wsfed.domain.session import KNOWN_FOR
+from services.wsfed.domain.transaction import State, Transaction
 from services.wsfed.handlers import Answer, Browser, Looping, Question, WsFed
-from services.wsfed.handlers.issuing import SecretOf
 from services.wsfed.pages import SignInPages, views
-from services.wsfed.ports import Tenant, Watch
-from shared.contracts.admin import Domain
+from services.wsfed.ports import Watch
+from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie, all_secrets, secrets_of
+from services.wsfed.routes.describing import Describing
+from services.wsfed.routes.showing import page_state, page_version, with_challenge
 from shared.errors import BadInput, Conflict, Gone, NotFound, Unavailable
 from shared.ids import new_secret
 from shared.web import inputs, language, sse
-from shared.web.cookies import Csrf, HostCookie
+from shared.web.cookies import Csrf
 from shared.web.inputs import Network
 
-BROWSER_COOKIE = HostCookie("blok365-browser")
 POLL_SECONDS = 5.0
-MAX_ACCOUNTS = 50
 _UPN = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 
 
@@ -57,11 +52,7 @@ class Web:
         return [
             web.get("/t/{tenant}/wsfed", self.passive),
             web.post("/t/{tenant}/wsfed", self.passive),
-            web.get("/t/{tenant}/{domain}/mex", self.mex),
-            web.get(
-                "/t/{tenant}/{domain}/{path:(?i:federationmetadata/2007-06/federationmetadata.xml)}",
-                self.metadata,
-            ),
+            *Describing(self.wsfed).routes(),
             web.get("/signin/finished", self.finished),
             web.get("/signin/{transaction}", self.page),
             web.post("/signin/{transaction}/account", self.account),
@@ -103,7 +94,7 @@ class Web:
     async def _from_session(self, request: web.Request, asked: Question) -> web.Response | None:
         """The token at once when this browser's session is enough; None when the person must sign in."""
         try:
-            answer = await handlers.answer_from_session(self.wsfed, asked, _secrets(request))
+            answer = await handlers.answer_from_session(self.wsfed, asked, secrets_of(request))
         except Looping as loop:
             return self._loop_stopped(request, loop)
         if answer is None:
@@ -133,7 +124,7 @@ class Web:
     ) -> web.Response:
         """End every session of this browser. Clean-up always answers 200; sign-out may go back to Microsoft."""
         await handlers.find_tenant(self.wsfed, request.match_info["tenant"])
-        await handlers.sign_out(self.wsfed, _all_secrets(request))
+        await handlers.sign_out(self.wsfed, all_secrets(request))
         if isinstance(parsed, SignOutRequest) and parsed.wreply is not None:
             return web.Response(status=303, headers={"Location": parsed.wreply})
         return self.pages.pages.render(
@@ -169,6 +160,7 @@ class Web:
         problem: views.FieldProblem | None = None,
         typed: str = "",
     ) -> web.Response:
+        now = self.wsfed.clock.now()
         tenant = await handlers.find_tenant(self.wsfed, transaction.tenant)
         application = tenant.application(transaction.application)
         first = views.Method(application.first_method)
@@ -176,7 +168,7 @@ class Web:
             txn=transaction.id,
             csrf=self.csrf.token(secret, transaction.id),
             state=views.State.START,
-            version=self._version(transaction),
+            version=page_version(transaction, now),
             organisation=tenant.configured.name,
             application=application.name,
             account=transaction.hint or None,
@@ -185,45 +177,13 @@ class Web:
             methods=(first, *(m for m in views.Method if m is not first)),
             start_url=self.settings.start_url,
         )
-        view = self._with_challenge(view, transaction)
+        view = with_challenge(view, transaction, now, self.wsfed.origin)
         if transaction.state is State.STARTED and transaction.hint and first is views.Method.PUSH:
             known = await handlers.is_known_by_name(
                 self.wsfed, self._browser(request, transaction), transaction
             )
             view = replace(view, autostart=known)
         return self.pages.sign_in(request, view, lang=_language(transaction.request.locale))
-
-    def _with_challenge(self, view: views.SignIn, transaction: Transaction) -> views.SignIn:
-        state, challenge = self._page_state(transaction), transaction.challenge
-        if challenge is None or state not in views.LIVE:
-            return replace(view, state=state)
-        left = challenge.shown_until - self.wsfed.clock.now()
-        view = replace(
-            view,
-            state=state,
-            code=challenge.code,
-            expires_in=max(0, int(left.total_seconds())),
-            qr=_qr(f"{self.wsfed.origin}/key/#q={challenge.handle}")
-            if state is views.State.QR_WAITING
-            else None,
-        )
-        if not transaction.renewable(challenge.id):
-            return view
-        return replace(view, renews=challenge.id, renewals_left=MAX_RENEWALS - transaction.renewals)
-
-    def _page_state(self, transaction: Transaction) -> views.State:
-        state = transaction.seen_at(self.wsfed.clock.now())
-        if state is State.WAITING and transaction.challenge is not None:
-            if transaction.challenge.claimed:
-                return views.State.QR_SCANNED
-            by_qr = transaction.challenge.handle is not None
-            return views.State.QR_WAITING if by_qr else views.State.PUSH_WAITING
-        return _PAGE_STATES[state]
-
-    def _version(self, transaction: Transaction) -> int:
-        """Changes whenever the page would look different."""
-        challenge = transaction.challenge.id if transaction.challenge else ""
-        return zlib.crc32(f"{self._page_state(transaction)}/{challenge}/{transaction.hint}".encode())
 
     # steps 3 and 4
 
@@ -291,7 +251,8 @@ class Web:
                 continue  # the database is away: the page waits with us
 
     def _state(self, transaction: Transaction) -> dict[str, object]:
-        return {"state": self._page_state(transaction), "version": self._version(transaction)}
+        now = self.wsfed.clock.now()
+        return {"state": page_state(transaction, now), "version": page_version(transaction, now)}
 
     # steps 10 and 11
 
@@ -299,7 +260,7 @@ class Web:
         """The token, once; a second post shows that it is finished."""
         transaction, _ = await self._posted(request)
         try:
-            answer = await handlers.take_token(self.wsfed, transaction, _secrets(request))
+            answer = await handlers.take_token(self.wsfed, transaction, secrets_of(request))
         except Looping as loop:
             return self._loop_stopped(request, loop)
         except Conflict as conflict:
@@ -307,7 +268,7 @@ class Web:
                 return _see(transaction.id)
             raise
         response = self._token_page(request, answer, f"/signin/{transaction.id}", transaction.request.locale)
-        _account_cookie(answer.account.tenant, answer.account.upn).set(
+        account_cookie(answer.account.tenant, answer.account.upn).set(
             response, answer.session_secret, max_age=int(KNOWN_FOR.total_seconds())
         )
         return response
@@ -322,36 +283,6 @@ class Web:
             organisation=answer.tenant.configured.name,
         )
         return self.pages.token(request, view, lang=_language(locale))
-
-    # what describes us to Entra
-
-    async def metadata(self, request: web.Request) -> web.Response:
-        """Signed federation metadata of one domain."""
-        tenant, domain = await self._domain(request)
-        document = federation_metadata(
-            issuer=domain.issuer,
-            display_name=tenant.configured.name,
-            passive_url=f"{self.wsfed.origin}/t/{tenant.slug}/wsfed",
-            key=await self.wsfed.keys.current(tenant.slug),
-            next_certificates=await self.wsfed.keys.upcoming(tenant.slug),
-        )
-        return web.Response(body=document, content_type="application/samlmetadata+xml", charset="utf-8")
-
-    async def mex(self, request: web.Request) -> web.Response:
-        """WSDL without any username/password endpoint."""
-        tenant, domain = await self._domain(request)
-        document = mex_document(
-            issuer=domain.issuer, passive_url=f"{self.wsfed.origin}/t/{tenant.slug}/wsfed"
-        )
-        return web.Response(body=document, content_type="text/xml", charset="utf-8")
-
-    async def _domain(self, request: web.Request) -> tuple[Tenant, Domain]:
-        tenant = await handlers.find_tenant(self.wsfed, request.match_info["tenant"])
-        name = request.match_info["domain"].lower()
-        for domain in tenant.configured.domains:
-            if domain.name == name:
-                return tenant, domain
-        raise NotFound("This organisation has no such domain.", remedy="Check the federation settings.")
 
     # common to all
 
@@ -373,21 +304,8 @@ class Web:
             address=inputs.client_address(request, self.proxies),
             place="",
             agent=browser_in_words(request.headers.get("User-Agent", "")),
-            known=_account_cookie(transaction.tenant, transaction.hint).read(request),
+            known=account_cookie(transaction.tenant, transaction.hint).read(request),
         )
-
-
-_PAGE_STATES = {
-    State.STARTED: views.State.START,
-    State.DENIED: views.State.DENIED,
-    State.NOT_ME: views.State.NOT_ME,
-    State.EXPIRED: views.State.EXPIRED,
-    State.SUPERSEDED: views.State.SUPERSEDED,
-    State.WRONG_CODE: views.State.WRONG_CODE,
-    State.LIMITED: views.State.NEUTRAL,
-    State.PROVED: views.State.PROVED,
-    State.ISSUED: views.State.FINISHED,
-}
 
 
 async def _parameters(request: web.Request) -> list[tuple[str, str]]:
@@ -410,36 +328,3 @@ def _see(transaction: str) -> web.Response:
 
 def _language(locale: str | None) -> str | None:
     return language.from_tag(locale) if locale else None
-
-
-def _account_cookie(tenant: str, upn: str) -> HostCookie:
-    """The cookie of one account in this browser."""
-    return HostCookie(cookie_name(tenant, upn))
-
-
-def _secrets(request: web.Request) -> SecretOf:
-    return lambda tenant, upn: _account_cookie(tenant, upn).read(request)
-
-
-def _all_secrets(request: web.Request) -> list[str]:
-    """Of every account in this browser; at most as many as a browser of a shared workstation may hold."""
-    prefix = HostCookie(ACCOUNT_COOKIES).name
-    return [value for name, value in request.cookies.items() if name.startswith(prefix)][:MAX_ACCOUNTS]
-
-
-def _qr(text: str) -> views.Qr:
-    """A QR code as one path, a module a unit (ISO/IEC 18004; level M: it is read from a screen)."""
-    code = segno.make(text, error="m", micro=False)
-    path = []
-    for y, row in enumerate(code.matrix):
-        x = 0
-        while x < len(row):
-            if row[x]:
-                end = x
-                while end < len(row) and row[end]:
-                    end += 1
-                path.append(f"M{x} {y}h{end - x}v1h-{end - x}z")
-                x = end
-            else:
-                x += 1
-    return views.Qr(modules=len(code.matrix), path="".join(path))

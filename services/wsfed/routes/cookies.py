@@ -1,0 +1,26 @@
+"""The cookies of a browser: one of its own, and one for each account that has signed in from it."""
+
+from aiohttp import web
+
+from services.wsfed.domain.session import ACCOUNT_COOKIES, cookie_name
+from services.wsfed.handlers.issuing import SecretOf
+from shared.web.cookies import HostCookie
+
+BROWSER_COOKIE = HostCookie("blok365-browser")
+MAX_ACCOUNTS = 50
+
+
+def account_cookie(tenant: str, upn: str) -> HostCookie:
+    """The cookie of one account in this browser."""
+    return HostCookie(cookie_name(tenant, upn))
+
+
+def secrets_of(request: web.Request) -> SecretOf:
+    """Looks up the cookie of an account."""
+    return lambda tenant, upn: account_cookie(tenant, upn).read(request)
+
+
+def all_secrets(request: web.Request) -> list[str]:
+    """Of every account in this browser; at most as many as a browser of a shared workstation may hold."""
+    prefix = HostCookie(ACCOUNT_COOKIES).name
+    return [value for name, value in request.cookies.items() if name.startswith(prefix)][:MAX_ACCOUNTS]
