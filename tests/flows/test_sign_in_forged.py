@@ -176,7 +176,7 @@ FIELDS = [
         "transaction",
     ),
     *("challenge", "account", "upn", "method", "address", "place", "agent", "known_browser"),
-    *("issued_at", "expires_at", "nonce", "code"),
+    *("issued_at", "expires_at", "nonce", "code", "code_required"),
 ]
 
 

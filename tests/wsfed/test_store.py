@@ -18,7 +18,7 @@ from services.wsfed.domain.trust import Invitation, TrustedDevice
 from services.wsfed.ports import Account
 from services.wsfed.store import StoredDirectory, StoredSigningKeys, StoredTransactions
 from shared.clock import ManualClock
-from shared.contracts.admin import AccountStatus
+from shared.contracts.admin import AccountStatus, TenantConfigured
 from shared.ids import SeededIds
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
@@ -307,3 +307,23 @@ def octets(value: Any) -> list[bytes]:
         return [value]
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [found for each in inside for found in octets(each)]
+
+
+async def test_a_replica_holds_a_tenant_for_seconds_only(database: Database) -> None:
+    """News that this replica keeps count at once, those that another one kept within five seconds."""
+    here, there = StoredDirectory(database, CLOCK), StoredDirectory(database, CLOCK)
+    first = TenantConfigured(version=1, name="Contoso", applications=(), domains=())
+    await here.keep_tenant("contoso", first)
+    for replica in (here, there):
+        found = await replica.tenant("contoso")
+        assert found is not None
+        assert found.configured == first
+    removed = first.model_copy(update={"version": 2, "removed": True})
+    await here.keep_tenant("contoso", removed)
+    found = await here.tenant("contoso")
+    assert found is not None
+    assert found.configured.removed
+    CLOCK.advance(5)
+    found = await there.tenant("contoso")
+    assert found is not None
+    assert found.configured.removed
