@@ -1,6 +1,7 @@
 """One service as a process of its own: `python -m services.<name>`."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import structlog
 import uvloop
 
 from shared.bus.connect import connect
+from shared.bus.rabbit import RabbitBus
 from shared.clock import SystemClock
 from shared.crypto.keys import load_trusted_keys
 from shared.errors import Blok365Error
@@ -18,9 +20,12 @@ from shared.platform import open_platform
 from shared.run import Platform, Running, Service
 from shared.settings import Settings
 from shared.web.frame import Pages
-from shared.web.server import WebSettings, make_app, serve
+from shared.web.server import Runner, WebSettings, make_app, serve
 
 log = structlog.get_logger(__name__)
+
+STOP_WITHIN = 8.0
+"""Seconds from SIGTERM; whoever stops us allows ten."""
 
 
 def run(build: Callable[[Platform], Service]) -> None:
@@ -57,6 +62,16 @@ async def _serve(build: Callable[[Platform], Service], settings: Settings) -> No
     await stop.wait()
     log.info("stopping", service=service.name)
     running.ready = False
+    ending = asyncio.create_task(_end(runner, bus, running))
+    done, _ = await asyncio.wait([ending], timeout=STOP_WITHIN)
+    if not done:
+        log.warning("stop.cut_short", service=service.name, after=STOP_WITHIN)
+        sys.stdout.flush()
+        os._exit(0)  # a part is away, and the driver's threads wait for it; what is unsent waits where it is
+    await ending
+
+
+async def _end(runner: Runner, bus: RabbitBus, running: Running) -> None:
     await runner.cleanup()  # live streams are told to come back, requests finish
     await bus.stop()
     await running.stop()

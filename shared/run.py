@@ -146,7 +146,10 @@ class Running:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         for step in self.service.on_stop:
-            await step()
+            try:
+                await step()
+            except Unavailable as error:  # the others still get their turn
+                log.error("stop.unfinished", service=self.service.name, reason=str(error))  # noqa: TRY400
         if self.service.owner is not None:
             with contextlib.suppress(
                 Unavailable

@@ -5,6 +5,7 @@ never taken twice; when even that fails the result is unknown and `Unavailable` 
 conditional update finds out what happened.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -245,4 +246,5 @@ class MongoDatabase:
             await self._client.drop_database(self._database.name)
 
     async def close(self) -> None:
-        self._client.close()
+        # It says goodbye to the server and waits for it: not on the event loop.
+        await asyncio.to_thread(self._client.close)

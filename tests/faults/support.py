@@ -310,15 +310,15 @@ class SignIn:
                 if page.status != 200:
                     self._trouble(page)
                     return None
-                actions = {urlsplit(form.action).path.rpartition("/")[2] for form in page.forms()}
-                if "token" in actions:
+                state = state_of(page)
+                if state == "proved":
                     page = self._kept(await self.browser.submit(page.form("/token")))
                     if page.status != 200:
                         self._trouble(page)
                     return page if self.tokens else None
-                if 'data-state="finished"' in page.text:
+                if state == "finished":
                     return page
-                if lxml.html.fromstring(page.text).xpath("//*[@data-code]"):
+                if state == "push_waiting":
                     if (code := page.code()) not in answered and await self._approved(code):
                         answered.add(code)
                     return None
@@ -363,6 +363,12 @@ class SignIn:
         """Issuance records of this transaction."""
         count: int = await self.ground.database("wsfed").issuances.count_documents({"transaction": self.id})
         return count
+
+
+def state_of(page: Page) -> str:
+    """The state that a sign-in page shows; empty on a page that is none."""
+    found = lxml.html.fromstring(page.text).xpath("//*[@id='page']/@data-state")
+    return str(found[0]) if found else ""
 
 
 STEPS = ["before the push", "waiting", "approving", "before the token"]

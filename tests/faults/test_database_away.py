@@ -66,6 +66,29 @@ async def test_database_away_for_20_seconds(on: Ground, mongod: Part) -> None:
     await sign_in.assert_signed_once()
 
 
+async def test_stops_within_ten_seconds_without_its_database(on: Ground, mongod: Part) -> None:
+    """In the middle of a sign-in, with a page open; what was not written is another replica's, or the next start's."""
+    sign_in = await on.begin(await on.person())
+    code = await sign_in.code()
+    stopping = [on.replica(service) for service in ("wsfed", "approval", "admin", "notify")]
+    async with stream(sign_in, on.replica("wsfed")) as page:
+        await until_state(page, "push_waiting")
+        await asyncio.to_thread(mongod.kill)
+        try:
+            async with asyncio.timeout(10):
+                await asyncio.gather(*(replica.stop() for replica in stopping))
+        finally:
+            await asyncio.to_thread(mongod.start)
+    for replica in stopping:
+        assert replica.process is not None
+        assert replica.process.returncode == 0, replica.tail()
+        assert "Traceback" not in replica.tail(5)
+    await on.whole()
+    await sign_in.approve(code)
+    await sign_in.finish()
+    await sign_in.assert_signed_once()
+
+
 async def test_readiness_says_that_the_database_is_away(on: Ground, mongod: Part) -> None:
     """No replica is sent people whom it can only turn away."""
     await asyncio.to_thread(mongod.kill)
