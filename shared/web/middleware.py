@@ -12,6 +12,7 @@ from shared.ids import Ids, new_id
 from shared.web import inputs, problems
 from shared.web.frame import NONCE, REQUEST_ID, Pages
 from shared.web.headers import CSP, DEFAULT_CSP, HeaderPolicy
+from shared.web.paths import HEALTH
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +42,8 @@ def around_every_request(pages: Pages, clock: Clock, ids: Ids) -> Middleware:
                 status = redirect.status
                 raise
             finally:
-                log.info(
+                say = log.debug if request.path in HEALTH else log.info
+                say(
                     "request",
                     method=request.method,
                     route=_route(request),  # the pattern: ids and parameters stay out of the log
