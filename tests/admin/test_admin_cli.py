@@ -69,11 +69,11 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     shown = json.loads(said(blok365("tenant", "show", "contoso", "--json")))
     assert shown["domains"][0]["issuer"] == "http://localhost:8365/t/contoso/contoso.example"
     assert shown["applications"][0]["session_hours"] == 4
-    ada = ("--first", "Ada", "--last", "Lovelace", "--email", "ada@home.example", "--json")
+    ada = ("--first", "Ada", "--last", "Lovelace", "--email", "ada@home.example", "--json", "--show-link")
     added = json.loads(said(blok365("person", "add", "ada@contoso.example", "-t", "contoso", *ada)))
     assert added["status"] == "invited"
     assert len(unb64u(urlsplit(added["link"]).fragment.rpartition(".")[2])) == 32
-    again = said(blok365("person", "invite", "ada@contoso.example", "-t", "contoso")).strip()
+    again = said(blok365("person", "invite", "ada@contoso.example", "-t", "contoso", "--show-link")).strip()
     assert again.startswith("http://localhost:8365/key/#i=")
     assert again != added["link"]
     said(blok365("person", "suspend", "ada@contoso.example", "-t", "contoso"))
