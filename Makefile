@@ -33,7 +33,7 @@ test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 test-fast: setup-run ## The tests that need no sockets and no other programs
-	@$(PY) -m pytest -m "not parts" $(ARGS)
+	@$(PY) -m pytest -n 2 -m "not parts and not long" $(ARGS)
 
 test-compose: setup ## The containers of docker-compose.yml: build, start, sign in to them, remove
 	@deploy/setup/test-compose

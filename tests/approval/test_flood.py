@@ -118,6 +118,7 @@ def _fields(account: Account) -> dict[str, Any]:
     return {name: getattr(account, name) for name in account.__slots__}
 
 
+@pytest.mark.long
 async def test_hundreds_of_pushes_at_once_notify_exactly_what_each_class_may(flood: Flood) -> None:
     known: set[str] = set()
     for of_known in (False, True):  # strangers first: once known browsers wait, they get no place at all

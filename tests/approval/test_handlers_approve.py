@@ -305,6 +305,7 @@ async def test_account_suspended_while_it_approves_is_one_or_the_other(approval:
     assert approval.document()["status"] == "suspended"
 
 
+@pytest.mark.long
 async def test_many_requests_and_approvals_at_once_keep_every_limit(approval: Approval) -> None:
     phone = await approval.phone(counts=False)
     asked = [await approval.ask(browser=f"b{i % 20}", deliver=False) for i in range(120)]

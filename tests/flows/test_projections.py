@@ -198,6 +198,7 @@ async def test_a_new_wsfed_with_an_empty_database_becomes_ready_with_everything(
     assert device["public_key"] == phone.key.spki
 
 
+@pytest.mark.long
 async def test_1000_accounts_arrive_in_pages(flow: Flow) -> None:
     people = (
         NewAccount(f"person{n:04d}@{DOMAIN}", "Zoë", f"Müller {n}", f"p{n}@mail.example") for n in range(1000)
@@ -225,6 +226,7 @@ async def test_many_accounts_at_once_raise_no_alarm(flow: Flow) -> None:
     assert sent(flow, "admin.state.resync.v1") == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", [1, 2, 4])
 async def test_a_page_lost_in_the_middle_is_asked_for_again(flow: Flow, which: int) -> None:
     people = (NewAccount(f"person{n:04d}@{DOMAIN}", "A", f"B {n}", f"p{n}@mail.example") for n in range(800))

@@ -326,6 +326,7 @@ async def test_replicas_that_record_the_same_stream_at_once_lose_nothing(stage: 
     assert stage.record(process)["have"] == [1, 90]
 
 
+@pytest.mark.long
 async def test_many_holes_are_bounded_and_never_taken_for_received(stage: Stage) -> None:
     process = stage.process()
     packets = process.write(*(f"p{n}" for n in range(4100)))

@@ -79,6 +79,7 @@ def verify_with_signxml(assertion: bytes) -> etree._Element:
     return result.signed_xml
 
 
+@pytest.mark.long
 @settings(max_examples=2000, deadline=None)
 @given(SUBJECTS, ASSERTION_IDS, TIMES)
 def test_octets_we_sign_are_the_canonical_ones(subject: TokenSubject, identifier: str, now: datetime) -> None:
@@ -103,6 +104,7 @@ def test_octets_we_sign_are_the_canonical_ones(subject: TokenSubject, identifier
     assert attributes(token.wresult)[0][2] == subject.upn
 
 
+@pytest.mark.long
 @settings(max_examples=500, deadline=None)
 @given(SUBJECTS, ASSERTION_IDS)
 def test_signxml_signs_the_same_and_verifies_ours(subject: TokenSubject, identifier: str) -> None:
