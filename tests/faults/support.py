@@ -62,6 +62,10 @@ async def eventually(attempt: Callable[[], Awaitable[T | None]], what: str, with
     raise TimeoutError(f"did not happen within {within:.0f} s: {what}")
 
 
+class AnswerLost(Exception):
+    """The invitation is spent on a key that the phone was not told is kept: the person asks for a new invitation."""
+
+
 @dataclass
 class Person:
     """Somebody with an enrolled phone."""
@@ -124,16 +128,22 @@ class Ground:
         return await self.stack.enter_async_context(SoftPhone(ids=IDS))
 
     async def enrolled(self, phone: SoftPhone, link: str) -> SoftPhone:
-        """Enrol as soon as the invitation has come as far as approval."""
+        """Enrol as soon as the invitation has come as far as approval. Raises AnswerLost."""
+        lost = False
 
         async def attempt() -> SoftPhone | None:
+            nonlocal lost
             try:
                 await phone.enrol(link)
             except PhoneError as error:
+                if error.status == 410 and lost:
+                    raise AnswerLost from error
+                lost = lost or error.status == 503
                 if error.status in (404, 410, 503):
                     return None
                 raise
             except aiohttp.ClientError:
+                lost = True
                 return None
             return phone
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.breakable import ENROLMENT, SIGN_IN, Breakable, Write
+from tests.faults.breakable import DEVICE, ENROLMENT, SIGN_IN, Breakable, Write
 from tests.faults.proxy import Moment
-from tests.faults.support import Person, eventually
+from tests.faults.support import AnswerLost, Person, eventually
 
 pytestmark = [pytest.mark.parts, pytest.mark.asyncio(loop_scope="session")]
 
@@ -41,15 +41,20 @@ async def test_killed_in_the_middle_of_a_sign_in(whole: Breakable, write: Write,
 
 @pytest.mark.parametrize(("system", "write", "moment"), cases(ENROLMENT), indirect=["system"])
 async def test_killed_in_the_middle_of_an_enrolment(whole: Breakable, write: Write, moment: Moment) -> None:
-    """One device at most; when the phone was told nothing, a new invitation makes it good."""
+    """At most one device for an invitation; where the phone was told nothing, a new invitation makes it good."""
     on = whole.ground
     account = await on.account()
-    phone = await on.phone()
+    phone, invitations = await on.phone(), 1
     trap = whole.arm(write, moment, hold=True)
     going_on = asyncio.create_task(on.enrolled(phone, await on.invite(account)))
     await whole.kill_and_go_on(trap)
-    await going_on
+    try:
+        await going_on
+    except AnswerLost:
+        assert (write, moment) == (DEVICE, Moment.AFTER)
+        phone, invitations = await on.enrolled(await on.phone(), await on.invite(account)), 2
     devices = await on.devices(account)
     assert phone.key.device in devices
+    assert len(devices) == invitations
     await eventually(lambda: on.trusted(phone), "wsfed trusts the phone")
     await on.sign_in(Person(account, phone))
