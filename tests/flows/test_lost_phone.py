@@ -26,7 +26,9 @@ async def test_removed_phone_is_told_off_and_its_sessions_answer_no_more(flow: F
     await phone.approve(await sign_in.push())
     await sign_in.take()
     url, _ = flow.entra.request(ADA)
-    assert "wresult" in (await sign_in.browser.get(url)).text  # the session answers, as long as the phone is there
+    assert (
+        "wresult" in (await sign_in.browser.get(url)).text
+    )  # the session answers, as long as the phone is there
     await removed(flow, phone.key.device)
     assert await admin.list_phones(flow.admin, TENANT, ADA) == []
     again = await flow.begin(browser=sign_in.browser)

@@ -13,7 +13,7 @@ async def test_another_origin_is_refused_with_an_explanation() -> None:
     collection = fixed_settings(MemoryDatabase(clock=ManualClock(START)))
     await hold_fixed(collection, "BLOK365_ORIGIN", "https://id.example")
     await hold_fixed(collection, "BLOK365_ORIGIN", "https://id.example")
-    with pytest.raises(Unavailable, match="was https://id.example when") as refused:
+    with pytest.raises(Unavailable, match=r"was https://id\.example when") as refused:
         await hold_fixed(collection, "BLOK365_ORIGIN", "https://login.example")
     assert "enrol every phone again" in refused.value.remedy
     await hold_fixed(collection, "BLOK365_ORIGIN", "https://id.example")
