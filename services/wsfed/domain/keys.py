@@ -91,10 +91,15 @@ class RsaSigningKey:
         self._certificate = certificate
 
     @classmethod
-    def from_der(cls, private_key: bytes, certificate: bytes) -> "RsaSigningKey":
-        """From PKCS#8 (or PKCS#1) DER and certificate DER. Raises BadInput `signing_key_refused`."""
+    def from_der(cls, private_key: bytes, certificate: bytes, *, authentic: bool = False) -> "RsaSigningKey":
+        """From PKCS#8 (or PKCS#1) DER and certificate DER. Raises BadInput `signing_key_refused`.
+
+        `authentic`: these are octets that we made and sealed ourselves, so their primes need no new proof (40 ms).
+        """
         try:
-            loaded = serialization.load_der_private_key(private_key, password=None)
+            loaded = serialization.load_der_private_key(
+                private_key, password=None, unsafe_skip_rsa_key_validation=authentic
+            )
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise _refused("The signing key cannot be read.") from error
         return cls(_rsa(loaded), certificate)

@@ -156,7 +156,7 @@ class StoredSigningKeys:
     def _unseal(self, tenant: str, document: Document, key_id: str) -> SigningKey:
         stored = document["keys"][key_id]
         private = self._sealing.unseal(bytes(stored["sealed"]), _place(tenant, key_id))
-        return RsaSigningKey.from_der(private, bytes(stored["certificate"]))
+        return RsaSigningKey.from_der(private, bytes(stored["certificate"]), authentic=True)
 
 
 def _place(tenant: str, key_id: str) -> str:
