@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import structlog
+from _pytest.nodeid import coerce_node_id
 from pymongo import MongoClient
 
 from deploy.local import parts
@@ -75,6 +76,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         _closed = False
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """After the last test what has lived as long as the run ends, whatever kind of test that one was."""
+    global _closed
+    if nextitem is None:
+        _closed = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that asks for a real part without the marker would break `make test-fast`: say so at once."""
     for item in items:
@@ -83,6 +92,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(
                 f"{item.nodeid} uses {', '.join(sorted(used))} and must be marked @pytest.mark.parts"
             )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make `--dist loadgroup` mean something: pytest-xdist 3.8 writes groups where pytest 9.2 no longer reads them,
+    and then every test goes anywhere. Remove this with the first pytest-xdist that knows pytest 9.2.
+    """
+    for item in session.items:
+        if (grouped := item.__dict__.get("_nodeid")) is not None:
+            item._id = coerce_node_id(grouped)
 
 
 # --- the run's parts ----------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from pymongo import AsyncMongoClient
 from deploy.local import tenant
 from deploy.local.browser import Browser, Form, Page
 from deploy.local.cluster import Cluster, OfReplica, Replica
+from deploy.local.parts import Part
 from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
 from deploy.local.settings import local_settings
@@ -373,6 +374,16 @@ class SignIn:
         """Issuance records of this transaction."""
         count: int = await self.ground.database("wsfed").issuances.count_documents({"transaction": self.id})
         return count
+
+
+@asynccontextmanager
+async def away(part: Part) -> AsyncIterator[None]:
+    """Killed, for as long as the block takes; afterwards it runs whatever has happened."""
+    await asyncio.to_thread(part.kill)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(part.start)
 
 
 def state_of(page: Page) -> str:

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from deploy.local import parts
 from deploy.local.parts import Broker
-from tests.faults.support import STEPS, Ground, SignIn, eventually, ground, lead_to
+from tests.faults.support import STEPS, Ground, SignIn, away, eventually, ground, lead_to
 
 pytestmark = [
     pytest.mark.parts,
@@ -79,13 +79,12 @@ async def test_nothing_is_left_in_an_outbox(on: Ground) -> None:
 async def test_broker_killed_and_started_again(on: Ground, rabbitmq: Broker, step: str) -> None:
     sign_in = await on.begin(await on.person())
     await lead_to(step, sign_in)
-    await asyncio.to_thread(rabbitmq.kill)
-    going_on = asyncio.create_task(sign_in.finish())
-    if step == "before the token":
-        await going_on  # needs nobody else
-    elif step != "waiting":
-        await waiting(sign_in)
-    await asyncio.to_thread(rabbitmq.start)
+    async with away(rabbitmq):
+        going_on = asyncio.create_task(sign_in.finish())
+        if step == "before the token":
+            await going_on  # needs nobody else
+        elif step != "waiting":
+            await waiting(sign_in)
     await going_on
     assert sign_in.troubles == 0
     await sign_in.assert_signed_once()
@@ -106,13 +105,12 @@ async def test_broker_away_for_20_seconds(on: Ground, rabbitmq: Broker) -> None:
     """Both directions: the request that was not sent, and the approval that was not heard."""
     first, second = await on.begin(await on.person()), await on.begin(await on.person())
     await lead_to("approving", second)
-    await asyncio.to_thread(rabbitmq.kill)
-    going_on = [asyncio.create_task(each.finish()) for each in (first, second)]
-    await waiting(first)
-    await waiting(second)
-    await on.stage.clock.sleep(AWAY)
-    assert not any(task.done() for task in going_on)
-    await asyncio.to_thread(rabbitmq.start)
+    async with away(rabbitmq):
+        going_on = [asyncio.create_task(each.finish()) for each in (first, second)]
+        await waiting(first)
+        await waiting(second)
+        await on.stage.clock.sleep(AWAY)
+        assert not any(task.done() for task in going_on)
     await asyncio.gather(*going_on)
     for sign_in in (first, second):
         assert sign_in.troubles == 0

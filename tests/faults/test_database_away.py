@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from deploy.local import parts
 from deploy.local.parts import Part
-from tests.faults.support import STEPS, Ground, ground, lead_to, stream, until_state
+from tests.faults.support import STEPS, Ground, away, ground, lead_to, stream, until_state
 
 pytestmark = [
     pytest.mark.parts,
@@ -42,10 +42,9 @@ async def on(tmp_path_factory: pytest.TempPathFactory, mongod: Part, vhost: str)
 async def test_database_killed_and_started_again(on: Ground, mongod: Part, step: str) -> None:
     sign_in = await on.begin(await on.person())
     await lead_to(step, sign_in)
-    await asyncio.to_thread(mongod.kill)
-    going_on = asyncio.create_task(sign_in.finish())
-    await sign_in.troubled.wait()
-    await asyncio.to_thread(mongod.start)
+    async with away(mongod):
+        going_on = asyncio.create_task(sign_in.finish())
+        await sign_in.troubled.wait()
     await sign_in.assert_goes_on_or_offers_retry(await going_on)
 
 
@@ -55,11 +54,10 @@ async def test_database_away_for_20_seconds(on: Ground, mongod: Part) -> None:
     code = await sign_in.code()
     async with stream(sign_in, on.replica("wsfed")) as page:
         await until_state(page, "push_waiting")
-        await asyncio.to_thread(mongod.kill)
-        approving = asyncio.create_task(sign_in.approve(code))
-        await on.stage.clock.sleep(AWAY)
-        assert not approving.done()
-        await asyncio.to_thread(mongod.start)
+        async with away(mongod):
+            approving = asyncio.create_task(sign_in.approve(code))
+            await on.stage.clock.sleep(AWAY)
+            assert not approving.done()
         await approving
         await until_state(page, "proved")
     await sign_in.finish()
@@ -73,12 +71,8 @@ async def test_stops_within_ten_seconds_without_its_database(on: Ground, mongod:
     stopping = [on.replica(service) for service in ("wsfed", "approval", "admin", "notify")]
     async with stream(sign_in, on.replica("wsfed")) as page:
         await until_state(page, "push_waiting")
-        await asyncio.to_thread(mongod.kill)
-        try:
-            async with asyncio.timeout(10):
-                await asyncio.gather(*(replica.stop() for replica in stopping))
-        finally:
-            await asyncio.to_thread(mongod.start)
+        async with away(mongod), asyncio.timeout(10):
+            await asyncio.gather(*(replica.stop() for replica in stopping))
     for replica in stopping:
         assert replica.process is not None
         assert replica.process.returncode == 0, replica.tail()
@@ -91,11 +85,8 @@ async def test_stops_within_ten_seconds_without_its_database(on: Ground, mongod:
 
 async def test_readiness_says_that_the_database_is_away(on: Ground, mongod: Part) -> None:
     """No replica is sent people whom it can only turn away."""
-    await asyncio.to_thread(mongod.kill)
-    try:
-        for service in ("wsfed", "approval", "admin"):
-            assert await on.readiness(service, "database") is False
-    finally:
-        await asyncio.to_thread(mongod.start)
-    for service in ("wsfed", "approval", "admin"):
+    services = ("wsfed", "approval", "admin")
+    async with away(mongod):
+        assert await asyncio.gather(*(on.readiness(each, "database") for each in services)) == [False] * 3
+    for service in services:
         await on.replica(service).wait_ready()

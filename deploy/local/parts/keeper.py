@@ -51,9 +51,9 @@ def _children() -> list[int]:
     found: list[int] = []
     todo = [os.getpid()]
     while todo:
-        for listing in Path(f"/proc/{todo.pop()}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                pids = [int(pid) for pid in listing.read_text().split()]
+        with contextlib.suppress(OSError):  # any of them may end while we look
+            for listing in Path(f"/proc/{todo.pop()}/task").glob("*/children"):
+                pids = [int(pid) for pid in listing.read_text().split()] if listing.exists() else []
                 found += pids
                 todo += pids
     return found
