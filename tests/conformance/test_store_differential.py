@@ -160,7 +160,7 @@ def pair(mongo_url: str) -> Iterator[Pair]:
 
 pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("differential")]
 examples = settings(
-    max_examples=250,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     database=None,
