@@ -1,28 +1,20 @@
-"""A system of processes to break, and people who go on as people do: they do what the page offers.
-
-`Ground` is the system: replicas behind the router, MongoDB, RabbitMQ, people with phones. `SignIn` is one sign-in in
-one browser; its `finish` presses what there is to press until there is a token or a page that leads back to the start.
-Afterwards `assert_signed_once` counts in the database, not on the page.
-"""
+"""A system of processes to break: replicas behind the router, MongoDB, RabbitMQ, people with phones."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import aiohttp
-import lxml.html
 from pymongo import AsyncMongoClient
 
 from deploy.local import tenant
-from deploy.local.browser import Browser, Form, Page
+from deploy.local.browser import Browser, Form
 from deploy.local.cluster import Cluster, OfReplica, Replica
-from deploy.local.parts import Part
 from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
 from deploy.local.settings import local_settings
@@ -42,41 +34,40 @@ from services.admin.domain import Account
 from services.admin.handlers import NewAccount
 from shared.contracts.admin import AccountStatus
 from shared.ids import SystemIds
+from tests.faults.sign_in import (
+    PATIENCE,
+    STEPS,
+    Document,
+    Person,
+    SignIn,
+    away,
+    eventually,
+    lead_to,
+    stream,
+    until_state,
+)
+
+__all__ = [
+    "STEPS",
+    "TENANT",
+    "AnswerLost",
+    "Ground",
+    "Person",
+    "SignIn",
+    "away",
+    "eventually",
+    "ground",
+    "lead_to",
+    "stream",
+    "until_state",
+]
 
 TENANT, DOMAIN = tenant.TENANT, tenant.DOMAIN
-PATIENCE = 60.0
-"""Seconds in which a sign-in must have come to an end, fault and all."""
 IDS = SystemIds()
-T = TypeVar("T")
-Document = dict[str, Any]
-
-
-async def eventually(attempt: Callable[[], Awaitable[T | None]], what: str, within: float = PATIENCE) -> T:
-    """What `attempt` gives once it is not None. Raises TimeoutError."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + within
-    while loop.time() < deadline:
-        found = await attempt()
-        if found is not None:
-            return found
-        await asyncio.sleep(0.03)
-    raise TimeoutError(f"did not happen within {within:.0f} s: {what}")
 
 
 class AnswerLost(Exception):
     """The invitation is spent on a key that the phone was not told is kept: the person asks for a new invitation."""
-
-
-@dataclass
-class Person:
-    """Somebody with an enrolled phone."""
-
-    account: Account
-    phone: SoftPhone
-
-    @property
-    def upn(self) -> str:
-        return self.account.upn
 
 
 @dataclass
@@ -190,7 +181,7 @@ class Ground:
     async def browser(self) -> Browser:
         return await self.stack.enter_async_context(Browser())
 
-    async def begin(self, person: Person, browser: Browser | None = None) -> "SignIn":
+    async def begin(self, person: Person, browser: Browser | None = None) -> SignIn:
         """Steps 1 and 2."""
         browser = browser or await self.browser()
         url, pending = self.request(person.upn)
@@ -223,214 +214,6 @@ class Ground:
         sign_in = await self.begin(person)
         await sign_in.finish()
         await sign_in.assert_signed_once()
-
-
-@dataclass
-class SignIn:
-    """One sign-in, and everything that came of it."""
-
-    ground: Ground
-    person: Person
-    browser: Browser
-    url: str
-    pending: PendingRequest
-    tokens: list[Form] = field(default_factory=list)
-    troubles: int = 0
-    """How often the person had to try again: 503, or a connection that broke."""
-    troubled: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def id(self) -> str:
-        return urlsplit(self.url).path.rpartition("/")[2]
-
-    async def stored(self) -> Document:
-        """The transaction as wsfed keeps it."""
-        found: Document | None = await self.ground.database("wsfed").transactions.find_one({"_id": self.id})
-        assert found is not None
-        return found
-
-    async def in_state(self, *states: str) -> Document:
-        """Wait until the stored transaction is there."""
-
-        async def attempt() -> Document | None:
-            now = await self.stored()
-            return now if now["state"] in states else None
-
-        return await eventually(attempt, f"the transaction is {' or '.join(states)}")
-
-    async def page(self) -> Page:
-        return await self.browser.get(self.url)
-
-    async def press(self, what: str) -> Page:
-        """Press the button on the page as it is now: `push`, `qr` or `token`."""
-        page = await self.page()
-        return await self.browser.submit(page.form(f"/{what}"))
-
-    async def take(self) -> Page:
-        """Step 10; a token that came is kept."""
-        return self._kept(await self.press("token"))
-
-    def _kept(self, page: Page) -> Page:
-        if page.status == 200 and "wresult" in page.text:
-            self.tokens += [form for form in page.forms() if "wresult" in form.fields]
-        return page
-
-    async def listed(self) -> bool | None:
-        """Whether the phone shows a request."""
-        return bool(await self.person.phone.list()) or None
-
-    async def code(self) -> str:
-        """Step 3, and the code that the page shows."""
-        return (await self.press("push")).code()
-
-    async def approve(self, code: str) -> None:
-        """Steps 5 and 6, as soon as the phone hears of it."""
-
-        async def attempt() -> bool | None:
-            return await self._approved(code) or None
-
-        await eventually(attempt, "the request reaches the phone")
-
-    async def _approved(self, code: str) -> bool:
-        """One try of the phone. Whether it knows that it was taken, or that there is nothing to take."""
-        try:
-            await self.person.phone.approve(code)
-        except LookupError:
-            return False  # not there yet, or over already
-        except PhoneError as error:
-            if error.status == 503:
-                return False  # "try again"
-            if error.code in ("accepted", "over"):
-                return True  # it had been taken, only the answer was lost
-            raise
-        except (aiohttp.ClientError, TimeoutError):
-            return False
-        return True
-
-    async def finish(self, within: float = PATIENCE) -> Page:
-        """Go on as a person does until there is a token, or a page that leads back to Microsoft 365.
-
-        Presses only what the page offers; a page that cannot be had is asked for again. Raises TimeoutError when it
-        leads nowhere.
-        """
-        answered: set[str] = set()
-
-        async def once() -> Page | None:
-            try:
-                page = await self.page()
-                if page.status != 200:
-                    self._trouble(page)
-                    return None
-                state = state_of(page)
-                if state == "proved":
-                    page = self._kept(await self.browser.submit(page.form("/token")))
-                    if page.status != 200:
-                        self._trouble(page)
-                    return page if self.tokens else None
-                if state == "finished":
-                    return page
-                if state == "push_waiting":
-                    if (code := page.code()) not in answered and await self._approved(code):
-                        answered.add(code)
-                    return None
-                page = await self.browser.submit(page.form("/push"))
-                if page.status != 200:
-                    self._trouble(page)
-            except (aiohttp.ClientError, TimeoutError):
-                self._trouble()  # the connection broke: reload
-            return None
-
-        return await eventually(once, "the sign-in comes to an end", within)
-
-    def _trouble(self, page: Page | None = None) -> None:
-        """Nothing but "try again" is an answer to a person."""
-        assert page is None or page.status == 503, f"{page.status} {page.words()}"
-        self.troubles += 1
-        self.troubled.set()
-
-    async def assert_signed_once(self) -> None:
-        """One token here, one record of it, and Entra takes it."""
-        assert len(self.tokens) == 1
-        assert await self.issued() == 1
-        user = await self.ground.verify(self.tokens[0], self.pending)
-        assert user.upn == self.person.upn
-
-    async def assert_goes_on_or_offers_retry(self, end: Page) -> None:
-        """The rule of all faults: one token, or a page that leads back to the start and a new sign-in that works.
-        Never two of anything.
-        """
-        assert len(self.tokens) <= 1
-        if self.tokens:
-            await self.assert_signed_once()
-            return
-        assert await self.issued() <= 1
-        links = {str(a.get("href")) for a in lxml.html.fromstring(end.text).xpath("//main//a")}
-        assert any(link.startswith("http://localhost") for link in links), f"no way on: {end.words()}"
-        again = await self.ground.begin(self.person, self.browser)
-        await again.finish()
-        await again.assert_signed_once()
-
-    async def issued(self) -> int:
-        """Issuance records of this transaction."""
-        count: int = await self.ground.database("wsfed").issuances.count_documents({"transaction": self.id})
-        return count
-
-
-@asynccontextmanager
-async def away(part: Part) -> AsyncIterator[None]:
-    """Killed, for as long as the block takes; afterwards it runs whatever has happened."""
-    await asyncio.to_thread(part.kill)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(part.start)
-
-
-def state_of(page: Page) -> str:
-    """The state that a sign-in page shows; empty on a page that is none."""
-    found = lxml.html.fromstring(page.text).xpath("//*[@id='page']/@data-state")
-    return str(found[0]) if found else ""
-
-
-STEPS = ["before the push", "waiting", "approving", "before the token"]
-"""Moments of a sign-in in which a part may go away."""
-
-
-async def lead_to(step: str, sign_in: SignIn) -> None:
-    """Go that far: the page is there; the phone is asked; the phone shows the request; the proof is in."""
-    if step == "before the push":
-        return
-    code = await sign_in.code()
-    if step == "approving":
-        await eventually(sign_in.listed, "the request reaches the phone")
-    if step == "before the token":
-        await sign_in.approve(code)
-        await sign_in.in_state("proved")
-
-
-@asynccontextmanager
-async def stream(sign_in: SignIn, replica: Replica) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The page's live stream, from that replica itself."""
-    parts = urlsplit(sign_in.url)
-    cookies = "; ".join(f"{k}={v}" for k, v in sign_in.browser._cookies[parts.hostname or ""].items())
-    async with (
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
-        client.get(
-            f"http://127.0.0.1:{replica.port}{parts.path}/events",
-            headers={"Host": parts.netloc, "Cookie": cookies, "Accept": "text/event-stream"},
-        ) as answer,
-    ):
-        assert answer.status == 200
-        yield answer
-
-
-async def until_state(answer: aiohttp.ClientResponse, state: str) -> None:
-    """Read the stream until it names that state."""
-    async with asyncio.timeout(PATIENCE):
-        async for line in answer.content:
-            if line.startswith(b"data:") and json.loads(line[5:])["state"] == state:
-                return
-    raise AssertionError("the stream ended")
 
 
 @asynccontextmanager
