@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -262,7 +262,7 @@ def test_schema_refuses_a_broken_assertion(token: IssuedToken, tmp_path: Path, b
 
 
 @pytest.fixture(scope="session")
-def judge() -> Iterator[Path]:
+def judge() -> Path:
     """The script beside its installed packages; `npm ci` runs again only when the lock file has changed."""
     INSTALLED.mkdir(parents=True, exist_ok=True)
     with (INSTALLED / ".lock").open("w") as lock:
@@ -275,7 +275,8 @@ def judge() -> Iterator[Path]:
             code, output = run("npm", "ci", "--ignore-scripts", "--prefix", INSTALLED)
             assert code == 0, output
             stamp.write_bytes(wanted)
-        yield Path(shutil.copy(HERE / "checkers" / "judge.js", INSTALLED / "judge.js"))
+    # Outside the lock: held for the session, it would keep every other worker waiting until the end.
+    return Path(shutil.copy(HERE / "checkers" / "judge.js", INSTALLED / "judge.js"))
 
 
 def posted(judge: Path, wresult: str, certificate: bytes, *, realm: str = WTREALM) -> dict[str, Any]:
