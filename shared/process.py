@@ -13,7 +13,7 @@ from shared.bus.connect import connect
 from shared.bus.rabbit import RabbitBus
 from shared.clock import SystemClock
 from shared.crypto.keys import load_trusted_keys
-from shared.errors import Blok365Error
+from shared.errors import Blok365Error, Unavailable
 from shared.ids import SystemIds
 from shared.log import configure
 from shared.platform import open_platform
@@ -57,7 +57,13 @@ async def _serve(build: Callable[[Platform], Service], settings: Settings) -> No
     )
     await running.start()
     host, _, port = settings.listen.rpartition(":")
-    runner, bound = await serve(app, host or "127.0.0.1", int(port))
+    try:
+        runner, bound = await serve(app, host or "127.0.0.1", int(port))
+    except OSError as error:
+        raise Unavailable(
+            f"{settings.listen} cannot be listened on: {error.strerror or error}",
+            remedy="Stop what listens there, or set BLOK365_LISTEN to another address.",
+        ) from error
     log.info("listening", service=service.name, port=bound)
     await stop.wait()
     log.info("stopping", service=service.name)

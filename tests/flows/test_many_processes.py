@@ -173,11 +173,13 @@ async def test_started_without_its_parts_ends_with_one_clear_line(on: Ground, tm
         "Run `blok365 migrate`": ("admin", {"BLOK365_DATABASE_PREFIX": settings.database_prefix + "_new"}),
         "BLOK365_BUS_URL must name a RabbitMQ server": ("notify", {"BLOK365_BUS_URL": "memory:"}),
     }
+    taken = on.replica("notify").port
+    cases["set BLOK365_LISTEN to another"] = ("notify", {"BLOK365_LISTEN": f"127.0.0.1:{taken}"})
     started = [
         Replica(
             service,
             0,
-            {**good, **wrong, "BLOK365_LISTEN": "127.0.0.1:0"},
+            {**good, "BLOK365_LISTEN": "127.0.0.1:0", **wrong},
             tmp_path / f"{number}.log",
         )
         for number, (service, wrong) in enumerate(cases.values())

@@ -5,6 +5,9 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from shared.errors import Unavailable
+from shared.ids import SystemIds
+
+LOWEST_PORT, HIGHEST_PORT = 20_000, 32_767
 
 
 class PartMissing(Unavailable):
@@ -70,11 +73,17 @@ class Stoppable:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody used a moment ago. Another program may still take it first."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on 127.0.0.1 that nobody uses now. Another program may still take it first.
+
+    Below the range that the system gives to outgoing connections (from 32768 on Linux): a port from there may
+    belong to somebody's connection by the time it is listened on.
+    """
+    ids = SystemIds()
+    for _ in range(100):
+        port = LOWEST_PORT + int.from_bytes(ids.octets(4), "big") % (HIGHEST_PORT - LOWEST_PORT + 1)
+        if is_free(port):
+            return port
+    raise PartFailed(f"no free port between {LOWEST_PORT} and {HIGHEST_PORT} on 127.0.0.1")
 
 
 def is_free(port: int) -> bool:
