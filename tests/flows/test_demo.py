@@ -49,7 +49,9 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "deploy.local.demo", "--var", str(var)],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("BLOK365_", "PYTHON"))},
+        env={
+            name: value for name, value in os.environ.items() if not name.startswith(("BLOK365_", "PYTHON"))
+        },
         capture_output=True,
         text=True,
         timeout=240,
