@@ -10,6 +10,7 @@ from services.wsfed.domain.authentication import (
     AuthenticationPolicy,
     Shortfall,
     VerifiedAuthentication,
+    authentication_claims,
     shortfall,
 )
 from services.wsfed.domain.request import SignInRequest
@@ -193,7 +194,17 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
 def _check_enough(
     authentication: VerifiedAuthentication, tenant: Tenant, transaction: Transaction, now: datetime
 ) -> None:
-    """Refuse before anything is written: Entra would send a token without the claim straight back."""
+    """Refuse before anything is written: Entra would send a token without the claim straight back.
+
+    A replica whose clock is behind the one that took the proof must not use the sign-in up either.
+    """
+    authentication_claims(
+        authentication,
+        _policy(tenant),
+        now=now,
+        mfa_max_age=transaction.request.mfa_max_age,
+        requested_at=transaction.created_at,
+    )
     missing = _shortfall(authentication, tenant, transaction.request, transaction.created_at, now)
     if missing is not None:
         raise Forbidden(
