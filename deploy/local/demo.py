@@ -155,7 +155,12 @@ async def describe(stage: Stage, browser: Browser, out: Path) -> None:
 async def entra_standin(port: int, settings: Path) -> AsyncIterator[str]:
     """The Entra stand-in as a program of its own; its address."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-u", "-m", "deploy.standins.entra"),  # unbuffered: its first line says that it listens
+        *(
+            sys.executable,
+            "-u",
+            "-m",
+            "deploy.standins.entra",
+        ),  # unbuffered: its first line says that it listens
         *("--port", str(port), "--settings", str(settings)),
         stdout=asyncio.subprocess.PIPE,
     )
