@@ -83,6 +83,7 @@ class SignIn:
         self._cookies: dict[str, str] = {}
         self._stream: Exchange | None = None
         self._approval = b""
+        self._csrf = ""
         self._transaction = ""
         self.cookies = self._cookies
         self.looks = 0
@@ -104,8 +105,10 @@ class SignIn:
         begun = await self._get(passive_path(self._site.tenant, key.upn), expect=303)
         self._transaction = begun.location()
         page = await self._get(self._transaction)
-        await self._post(f"{self._transaction}/push", {"csrf": _found(_CSRF, page)}, expect=303)
-        page = await self._get(self._transaction)
+        page = await self._post(
+            f"{self._transaction}/push", {"csrf": _found(_CSRF, page)}, expect=200, by_script=True
+        )
+        self._csrf = _found(_CSRF, page)
         code = re.sub(r"<[^>]*>|\s", "", _found(_CODE, page))
         self._stream = await self._site.wsfed.begin(
             octets("GET", f"{self._transaction}/events", self._headers("text/event-stream")), marker=_PROVED
@@ -118,13 +121,12 @@ class SignIn:
         self._approval = octets("POST", path, self._phone_headers(), body, "application/json")
 
     async def approve(self) -> None:
-        """Steps 6 to 11: the phone's answer leaves; the page hears of it, draws itself, posts; the token comes."""
+        """Steps 6 to 11: the phone's answer leaves; the page hears of it and posts the form it has; the token comes."""
         assert self._stream is not None
         accepted = await self._site.approval.begin(self._approval)
         accepted.answer.add_done_callback(self._refused)
         await self._stream.seen
-        page = await self._get(self._transaction)
-        answer = await self._post(f"{self._transaction}/token", {"csrf": _found(_CSRF, page)}, expect=200)
+        answer = await self._post(f"{self._transaction}/token", {"csrf": self._csrf}, expect=200)
         if b'name="wresult"' not in answer.body:
             raise Unexpected(f"no token in {answer.body[:600]!r}")
         self.page = answer.body
@@ -157,8 +159,12 @@ class SignIn:
     async def _get(self, path: str, *, expect: int = 200) -> Answer:
         return self._kept(await self._site.wsfed.request(octets("GET", path, self._headers())), expect)
 
-    async def _post(self, path: str, fields: dict[str, str], *, expect: int) -> Answer:
+    async def _post(
+        self, path: str, fields: dict[str, str], *, expect: int, by_script: bool = False
+    ) -> Answer:
         headers = {**self._headers(), "Origin": self._site.origin, "Sec-Fetch-Site": "same-origin"}
+        if by_script:
+            headers["X-Requested-With"] = "fetch"
         request = octets("POST", path, headers, urlencode(fields).encode(), _FORM)
         return self._kept(await self._site.wsfed.request(request), expect)
 
