@@ -48,7 +48,7 @@ from shared.contracts import Message
 from shared.contracts.approval import ChallengeAccepted, Proof
 from shared.contracts.envelope import DOMAIN_SEPARATOR, Packet
 from shared.crypto.keys import key_from_seed, load_service_key
-from shared.ids import new_id
+from shared.ids import new_id, unb64u
 from shared.run import Platform, Service
 from shared.web.paths import Origins
 from shared.web.server import Runner, combine
@@ -168,6 +168,33 @@ class SignIn:
     async def qr(self) -> str:
         """Step 3: ask for a QR code; the code that the page shows."""
         return (await self.post("qr")).code()
+
+    async def passkey_challenge(self) -> bytes:
+        """Passkey, steps 2 and 3: what is to be signed."""
+        answer = await self.script("passkey/challenge")
+        assert answer.status == 200, answer.text
+        return unb64u(json.loads(answer.text)["challenge"])
+
+    async def passkey(
+        self, phone: SoftPhone, tamper: Tamper = HONEST, *, challenge: bytes | None = None
+    ) -> Page:
+        """Passkey, steps 2 to 7, with that phone's key."""
+        if challenge is None:
+            challenge = await self.passkey_challenge()
+        made = tamper.replay or assertion(phone.used_key(), challenge, tamper)
+        return await self.script(
+            "passkey",
+            credential_id=made["id"],
+            authenticator_data=made["response"]["authenticatorData"],
+            client_data_json=made["response"]["clientDataJSON"],
+            signature=made["response"]["signature"],
+        )
+
+    async def script(self, action: str, **fields: str) -> Page:
+        """What the page's own code posts when it wants JSON."""
+        return await self.browser.post(
+            f"{self.url}/{action}", {"csrf": self.csrf, **fields}, headers={"Accept": "application/json"}
+        )
 
     async def token(self) -> Page:
         """Step 10: what the browser gets when it asks for the token."""

@@ -1,5 +1,7 @@
 """Steps 1 to 4 of docs/flows/sign-in.md: from Entra's request to the question on the phone."""
 
+from typing import Literal
+
 import structlog
 
 from services.wsfed.domain.context import SignInContext, digest
@@ -69,7 +71,11 @@ async def name_account(wsfed: WsFed, transaction: Transaction, upn: str) -> Tran
 
 
 async def ask_phone(
-    wsfed: WsFed, transaction: Transaction, browser: Browser, method: str, renews: str | None = None
+    wsfed: WsFed,
+    transaction: Transaction,
+    browser: Browser,
+    method: Literal["push", "qr"],
+    renews: str | None = None,
 ) -> Transaction:
     """Steps 3 and 4: draw code and nonce, and ask the account's phones, if there is such an account.
 
@@ -88,7 +94,8 @@ async def ask_phone(
     tenant = await find_tenant(wsfed, transaction.tenant)
     account = await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
     known = await is_known(wsfed, browser, account)
-    challenge = _challenge(wsfed, transaction, tenant, account, browser, method, known)
+    context = make_context(wsfed, transaction, tenant, account, browser, method=method, known=known)
+    challenge = _challenge(wsfed, context)
     command = _open_challenge(challenge, transaction, renews)
     packet = wsfed.signer.packet(command, tenant=transaction.tenant)
     reachable = account is not None and account.may_try
@@ -123,19 +130,20 @@ async def is_known_by_name(wsfed: WsFed, browser: Browser, transaction: Transact
     )
 
 
-def _challenge(
+def make_context(
     wsfed: WsFed,
     transaction: Transaction,
     tenant: Tenant,
     account: Account | None,
     browser: Browser,
-    method: str,
+    *,
+    method: Literal["push", "qr", "passkey"],
     known: bool,
-) -> Challenge:
+) -> SignInContext:
+    """What is to be signed. Without an account it is made all the same, for somebody who does not exist."""
     now = wsfed.clock.now()
-    code_required = not (known and method == "qr")
     application = tenant.application(transaction.application)
-    context = SignInContext(
+    return SignInContext(
         tenant=tenant.slug,
         organisation=tenant.configured.name,
         application=application.id,
@@ -146,18 +154,22 @@ def _challenge(
         challenge=new_id(wsfed.ids),
         account=account.id if account else new_id(wsfed.ids),
         upn=account.upn if account else transaction.hint,
-        method="qr" if method == "qr" else "push",
+        method=method,
         address=browser.address,
         place=browser.place,
         agent=browser.agent,
         known_browser=known,
-        code_required=code_required,
+        code_required=method == "push" or (method == "qr" and not known),
         issued_at=now,
         expires_at=now + CHALLENGE_LIFETIME,
         nonce=new_secret(wsfed.ids),
     )
-    handle = new_id(wsfed.ids) if method == "qr" else None
-    return Challenge(context=context, code=new_code(wsfed.ids) if code_required else "", handle=handle)
+
+
+def _challenge(wsfed: WsFed, context: SignInContext) -> Challenge:
+    handle = new_id(wsfed.ids) if context.method == "qr" else None
+    code = new_code(wsfed.ids) if context.code_required else ""
+    return Challenge(context=context, code=code, handle=handle)
 
 
 def _open_challenge(challenge: Challenge, transaction: Transaction, renews: str | None) -> OpenChallenge:
@@ -166,7 +178,7 @@ def _open_challenge(challenge: Challenge, transaction: Transaction, renews: str 
         challenge=challenge.id,
         transaction=transaction.id,
         account=context.account,
-        method=context.method,
+        method="qr" if context.method == "qr" else "push",
         context=context.without_code(),
         expected_digest=b64u(digest(context.with_code(challenge.code))),
         browser=transaction.browser,

@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -25,6 +26,7 @@ from services.wsfed.pages import SignInPages, views
 from services.wsfed.ports import Watch
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie, all_secrets, secrets_of
 from services.wsfed.routes.describing import Describing
+from services.wsfed.routes.passkeys import Passkeys
 from services.wsfed.routes.showing import page_state, page_version, with_challenge
 from shared.errors import BadInput, Conflict, Gone, NotFound, Unavailable
 from shared.ids import new_secret
@@ -56,6 +58,7 @@ class Web:
             web.get("/signin/finished", self.finished),
             web.get("/signin/{transaction}", self.page),
             web.post("/signin/{transaction}/account", self.account),
+            *Passkeys(self.wsfed, self._posted, self._browser).routes(),
             web.post("/signin/{transaction}/{method:push|qr}", self.ask),
             web.get("/signin/{transaction}/events", self.events),
             web.get("/signin/{transaction}/state", self.state),
@@ -203,7 +206,7 @@ class Web:
         """Send a request to the phone, or show a QR code; `renews` when the page does so by itself."""
         transaction, form = await self._posted(request)
         browser = self._browser(request, transaction)
-        method = request.match_info["method"]
+        method: Literal["push", "qr"] = "qr" if request.match_info["method"] == "qr" else "push"
         asked = await handlers.ask_phone(self.wsfed, transaction, browser, method, form.get("renews"))
         if request.headers.get("X-Requested-With") == "fetch":  # our own script: spared the way round
             return await self._show(request, asked, browser.secret)

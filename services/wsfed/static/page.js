@@ -31,6 +31,21 @@ export async function fetchPage(url, form = undefined) {
 }
 
 /**
+ * Post a form's fields and take the JSON that comes back: `[status, answer]`. Throws as `fetchPage` does.
+ */
+export async function postForJson(url, fields) {
+  const response = await fetch(url, {
+    method: "POST",
+    body: fields,
+    headers: { Accept: "application/json" },
+    credentials: "same-origin",
+    cache: "no-store",
+    signal: AbortSignal.timeout(10_000),
+  });
+  return [response.status, await response.json()];
+}
+
+/**
  * Put the other document's <main> in place of ours and move the focus to its heading. `quiet` keeps the focus
  * where it was (on the same control, where there still is one).
  */
