@@ -45,6 +45,8 @@ async def use_passkey(wsfed: WsFed, transaction: Transaction, assertion: Asserti
     Raises Forbidden (code `passkey_refused`, the same words and the same work whatever was wrong), Conflict (proved
     already), Unavailable.
     """
+    # As it is now: another replica may have asked, and what is held here be older than the challenge.
+    transaction = await wsfed.transactions.get(transaction.id) or transaction
     if transaction.state not in BEFORE_PROOF:
         raise Conflict("This sign-in is approved already.", remedy="Reload the page.", code="proved")
     check_current(wsfed)
