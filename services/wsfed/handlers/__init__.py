@@ -31,7 +31,7 @@ from services.wsfed.handlers.knowing import (
 from services.wsfed.handlers.passkeys import ask_passkey, use_passkey
 from services.wsfed.handlers.proving import phone_accepted, phone_claimed, phone_ended
 from services.wsfed.handlers.rolling import emergency_keys, next_key, promote_key, show_keys, switch_key
-from services.wsfed.handlers.signing_in import ask_phone, begin, is_known_by_name, name_account, open_page
+from services.wsfed.handlers.signing_in import ask_phone, begin, name_account, open_page, standing
 
 __all__ = [
     "Answer",
@@ -48,7 +48,6 @@ __all__ = [
     "emergency_keys",
     "find_tenant",
     "invitation_changed",
-    "is_known_by_name",
     "look",
     "name_account",
     "next_key",
@@ -60,6 +59,7 @@ __all__ = [
     "question",
     "show_keys",
     "sign_out",
+    "standing",
     "switch_key",
     "take_token",
     "tenant_configured",

@@ -8,6 +8,7 @@ import structlog
 
 from services.wsfed.domain.authentication import (
     AuthenticationPolicy,
+    Method,
     Shortfall,
     VerifiedAuthentication,
     authentication_claims,
@@ -25,7 +26,7 @@ from services.wsfed.domain.token import (
     reply_form,
 )
 from services.wsfed.domain.transaction import PhoneProof, State, Transaction
-from services.wsfed.handlers.common import WsFed, check_current, find_tenant
+from services.wsfed.handlers.common import WsFed, check_current, check_method, find_tenant
 from services.wsfed.ports import Account, Issuance, Tenant
 from shared.errors import Conflict, Forbidden
 from shared.ids import new_secret
@@ -98,6 +99,8 @@ async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf
     account = await wsfed.directory.account_by_upn(asked.tenant, asked.upn)
     if account is None or not account.may_try or not await _still_good(wsfed, session, account):
         return None
+    if not await _taken(wsfed, tenant, session):
+        return None  # the tenant asks for more since: this browser signs in anew
     now = wsfed.clock.now()
     missing = _shortfall(session.authentication, tenant, asked.request, asked.asked_at, now)
     if missing is not None:
@@ -135,10 +138,20 @@ async def _still_good(wsfed: WsFed, session: Session, account: Account) -> bool:
     return device is not None and not device.removed
 
 
+async def _taken(wsfed: WsFed, tenant: Tenant, session: Session) -> bool:
+    """Whether the tenant takes the way in which the session was opened, by its policy of now."""
+    try:
+        await check_method(wsfed, tenant, session.authentication.method, session)
+    except Forbidden:
+        return False
+    return True
+
+
 async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf) -> Answer:
     """Exactly one token for a proved transaction, and the session that it opens.
 
-    Account and phone are read now: one that was suspended or removed since the approval gets none. Raises NotFound,
+    Account, phone and policy are read now: one that was suspended or removed since the approval gets none, nor one
+    that the tenant no longer takes in this browser. Raises NotFound,
     Gone, Conflict (`finished`: it was issued already; `not_proved`), Forbidden, Looping, Unavailable.
     """
     if transaction.state is not State.PROVED:  # perhaps it is by now, on another replica
@@ -161,6 +174,7 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
     now = wsfed.clock.now()
     _check_enough(authentication, tenant, transaction, now)
     earlier = await _earlier(wsfed, secret_of(tenant.slug, account.upn), account)
+    await check_method(wsfed, tenant, authentication.method, earlier)
     if earlier is not None and earlier.looping(now):
         raise Looping(tenant, transaction.request)
     assertion_id = new_assertion_id(wsfed.ids)
@@ -184,6 +198,7 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
             device=proof.device,
             ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
             idle_ends_at=_idle_end(tenant, now),
+            enrolled_by=_enrolled_by(authentication, proof, earlier),
             issued=(*(earlier.issued if earlier else ()), now),
         )
     )
@@ -191,6 +206,15 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
         await wsfed.sessions.forget(earlier.id)
     log.info("signin.issued", tenant=tenant.slug, transaction=transaction.id)
     return Answer(form, tenant, account, secret)
+
+
+def _enrolled_by(
+    authentication: VerifiedAuthentication, proof: PhoneProof, earlier: Session | None
+) -> str | None:
+    """A passkey vouches for its browser; what vouched before goes on when a phone approves here."""
+    if authentication.method is Method.PASSKEY:
+        return proof.device
+    return None if earlier is None else earlier.enrolled_by
 
 
 def _check_enough(

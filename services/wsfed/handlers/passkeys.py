@@ -12,7 +12,7 @@ from services.wsfed.domain.proof import (
 )
 from services.wsfed.domain.transaction import BEFORE_PROOF, MAX_PASSKEYS, Transaction
 from services.wsfed.handlers.common import Browser, WsFed, check_current, find_tenant
-from services.wsfed.handlers.signing_in import is_known, make_context
+from services.wsfed.handlers.signing_in import make_context, remembered
 from shared.errors import Conflict, Forbidden, Gone
 
 log = structlog.get_logger(__name__)
@@ -32,7 +32,7 @@ async def ask_passkey(wsfed: WsFed, transaction: Transaction, browser: Browser) 
     check_current(wsfed)
     tenant = await find_tenant(wsfed, transaction.tenant)
     account = await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
-    known = await is_known(wsfed, browser, account)
+    known = await remembered(wsfed, browser, account) is not None
     context = make_context(wsfed, transaction, tenant, account, browser, method="passkey", known=known)
     if await wsfed.transactions.ask_passkey(transaction.id, transaction.hint, context) is None:
         raise Conflict("This sign-in has changed meanwhile.", remedy="Reload the page.", code="changed")

@@ -104,8 +104,8 @@ class SignIn:
     is offered, the first one as the main button; none where only a passkey will do. `code`: 4 to 10 digits for the
     person to carry to the phone; with QR it may be empty when policy asks for none. `expires_in`: seconds left, by the
     server's clock. `renewals_left`: how often the page may still renew the QR code by itself (guide: ten),
-    `renews`: which one it renews. `version` is the transaction's; the live stream repeats it. Raises ValueError when a state lacks what it
-    must show.
+    `renews`: which one it renews. `version` is the transaction's; the live stream repeats it. Raises ValueError when
+    a state lacks what it must show.
     """
 
     txn: str

@@ -28,7 +28,7 @@ from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie, all_se
 from services.wsfed.routes.describing import Describing
 from services.wsfed.routes.passkeys import Passkeys
 from services.wsfed.routes.showing import page_state, page_version, with_challenge
-from shared.errors import BadInput, Conflict, Gone, NotFound, Unavailable
+from shared.errors import BadInput, Conflict, Forbidden, Gone, NotFound, Unavailable
 from shared.ids import new_secret
 from shared.web import inputs, language, sse
 from shared.web.cookies import Csrf
@@ -162,11 +162,15 @@ class Web:
         secret: str,
         problem: views.FieldProblem | None = None,
         typed: str = "",
+        status: int | None = None,
     ) -> web.Response:
         now = self.wsfed.clock.now()
         tenant = await handlers.find_tenant(self.wsfed, transaction.tenant)
         application = tenant.application(transaction.application)
+        browser = self._browser(request, transaction)
+        standing = await handlers.standing(self.wsfed, tenant, browser, transaction)
         first = views.Method(application.first_method)
+        methods = (first, *(m for m in views.Method if m is not first)) if standing.phone else ()
         view = views.SignIn(
             txn=transaction.id,
             csrf=self.csrf.token(secret, transaction.id),
@@ -177,16 +181,14 @@ class Web:
             account=transaction.hint or None,
             typed=typed,
             problem=problem,
-            methods=(first, *(m for m in views.Method if m is not first)),
+            methods=methods,
             start_url=self.settings.start_url,
         )
         view = with_challenge(view, transaction, now, self.wsfed.origin)
-        if transaction.state is State.STARTED and transaction.hint and first is views.Method.PUSH:
-            known = await handlers.is_known_by_name(
-                self.wsfed, self._browser(request, transaction), transaction
-            )
-            view = replace(view, autostart=known)
-        return self.pages.sign_in(request, view, lang=_language(transaction.request.locale))
+        if transaction.state is State.STARTED and transaction.hint and methods[:1] == (views.Method.PUSH,):
+            view = replace(view, autostart=standing.known)
+        lang = _language(transaction.request.locale)
+        return self.pages.sign_in(request, view, lang=lang, status=status)
 
     # steps 3 and 4
 
@@ -207,7 +209,12 @@ class Web:
         transaction, form = await self._posted(request)
         browser = self._browser(request, transaction)
         method: Literal["push", "qr"] = "qr" if request.match_info["method"] == "qr" else "push"
-        asked = await handlers.ask_phone(self.wsfed, transaction, browser, method, form.get("renews"))
+        try:
+            asked = await handlers.ask_phone(self.wsfed, transaction, browser, method, form.get("renews"))
+        except Forbidden as refusal:
+            if refusal.reason != "passkey_needed":
+                raise
+            return await self._show(request, transaction, browser.secret, status=refusal.status)
         if request.headers.get("X-Requested-With") == "fetch":  # our own script: spared the way round
             return await self._show(request, asked, browser.secret)
         return _see(transaction.id)
