@@ -277,10 +277,10 @@ class Flow:
         await admin.add_application(self.admin, slug)
         await self.world.settle()
 
-    async def policy(self, tenant: str = TENANT, **changes: object) -> None:
-        """The tenant's policy from now on, at wsfed too."""
-        policy = (await admin.show_tenant(self.admin, tenant)).policy
-        await admin.configure_tenant(self.admin, tenant, policy=policy.model_copy(update=changes))
+    async def policy(self, **changes: object) -> None:
+        """contoso's policy from now on, at wsfed too."""
+        policy = (await admin.show_tenant(self.admin, TENANT)).policy
+        await admin.configure_tenant(self.admin, TENANT, policy=policy.model_copy(update=changes))
         await self.world.settle()
 
     async def person(self, upn: str, tenant: str = TENANT) -> Account:
