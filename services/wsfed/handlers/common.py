@@ -86,10 +86,9 @@ async def phone_may_ask(wsfed: WsFed, tenant: Tenant, session: Session | None) -
     return phone_may(policy, enrolled=enrolled)
 
 
-async def check_method(wsfed: WsFed, tenant: Tenant, method: Method, session: Session | None) -> None:
-    """Raises Forbidden (code `passkey_needed`) when the tenant does not take this method in that browser."""
-    if method is not Method.PASSKEY and not await phone_may_ask(wsfed, tenant, session):
-        raise passkey_needed()
+async def takes(wsfed: WsFed, tenant: Tenant, method: Method, session: Session | None) -> bool:
+    """Whether the tenant takes this method, by its policy of now, in the browser that holds this session, or none."""
+    return method is Method.PASSKEY or await phone_may_ask(wsfed, tenant, session)
 
 
 def passkey_needed() -> Forbidden:

@@ -1,5 +1,6 @@
 """Steps 10 and 11 of docs/flows/sign-in.md: tokens, from a proof made now or from an SSO session that holds one."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +27,7 @@ from services.wsfed.domain.token import (
     reply_form,
 )
 from services.wsfed.domain.transaction import PhoneProof, State, Transaction
-from services.wsfed.handlers.common import WsFed, check_current, check_method, find_tenant
+from services.wsfed.handlers.common import WsFed, check_current, find_tenant, passkey_needed, takes
 from services.wsfed.ports import Account, Issuance, Tenant
 from shared.errors import Conflict, Forbidden
 from shared.ids import new_secret
@@ -96,10 +97,10 @@ async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf
     if session is None or not session.live(wsfed.clock.now()):
         return None
     tenant = await find_tenant(wsfed, asked.tenant)
-    account = await wsfed.directory.account_by_upn(asked.tenant, asked.upn)
-    if account is None or not account.may_try or not await _still_good(wsfed, session, account):
+    account = await _still_good(wsfed, session, asked)
+    if account is None:
         return None
-    if not await _taken(wsfed, tenant, session):
+    if not await takes(wsfed, tenant, session.authentication.method, session):
         return None  # the tenant asks for more since: this browser signs in anew
     now = wsfed.clock.now()
     missing = _shortfall(session.authentication, tenant, asked.request, asked.asked_at, now)
@@ -130,29 +131,23 @@ async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf
     return Answer(form, tenant, account, secret)
 
 
-async def _still_good(wsfed: WsFed, session: Session, account: Account) -> bool:
-    """Whether the session is this account's, and its phone is still trusted."""
-    if (session.tenant, session.account) != (account.tenant, account.id):
-        return False
+async def _still_good(wsfed: WsFed, session: Session, asked: Question) -> Account | None:
+    """The session's account, if it is the one that was asked for, may sign in, and its phone is still trusted."""
+    if session.tenant != asked.tenant:
+        return None
+    account = await wsfed.directory.account(session.tenant, session.account)
+    if account is None or not account.may_try or account.upn.lower() != asked.upn:
+        return None
     device = await wsfed.directory.device(account.tenant, session.device)
-    return device is not None and not device.removed
-
-
-async def _taken(wsfed: WsFed, tenant: Tenant, session: Session) -> bool:
-    """Whether the tenant takes the way in which the session was opened, by its policy of now."""
-    try:
-        await check_method(wsfed, tenant, session.authentication.method, session)
-    except Forbidden:
-        return False
-    return True
+    return account if device is not None and not device.removed else None
 
 
 async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf) -> Answer:
     """Exactly one token for a proved transaction, and the session that it opens.
 
     Account, phone and policy are read now: one that was suspended or removed since the approval gets none, nor one
-    that the tenant no longer takes in this browser. Raises NotFound,
-    Gone, Conflict (`finished`: it was issued already; `not_proved`), Forbidden, Looping, Unavailable.
+    that the tenant no longer takes in this browser. Raises NotFound, Gone, Conflict (`finished`: it was issued
+    already; `not_proved`), Forbidden, Looping, Unavailable.
     """
     if transaction.state is not State.PROVED:  # perhaps it is by now, on another replica
         transaction = await wsfed.transactions.get(transaction.id) or transaction
@@ -163,10 +158,12 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
         raise Conflict("This sign-in is not approved yet.", code="not_proved")
     check_current(wsfed)
     tenant = await find_tenant(wsfed, transaction.tenant)
-    account = await wsfed.directory.account(transaction.tenant, authentication.account)
+    account, device = await asyncio.gather(
+        wsfed.directory.account(tenant.slug, authentication.account),
+        wsfed.directory.device(tenant.slug, proof.device),
+    )
     if account is None or not account.may_try:
         raise Forbidden("This account can't sign in.", code="account_not_active")
-    device = await wsfed.directory.device(tenant.slug, proof.device)
     if device is None or device.removed:  # lost, and taken out of use since it approved
         raise Forbidden("The phone that approved this was removed.", code="device_removed")
     application = tenant.application(transaction.application)
@@ -174,13 +171,24 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
     now = wsfed.clock.now()
     _check_enough(authentication, tenant, transaction, now)
     earlier = await _earlier(wsfed, secret_of(tenant.slug, account.upn), account)
-    await check_method(wsfed, tenant, authentication.method, earlier)
+    if not await takes(wsfed, tenant, authentication.method, earlier):
+        raise passkey_needed()
     if earlier is not None and earlier.looping(now):
         raise Looping(tenant, transaction.request)
     assertion_id = new_assertion_id(wsfed.ids)
     if await wsfed.transactions.issue(transaction.id, assertion_id, now) is None:
         raise Conflict("This sign-in is finished.", code="finished")
-    form = await _issue(
+    secret = new_secret(wsfed.ids)
+    session = Session(
+        id=session_id(secret),
+        authentication=authentication,
+        device=proof.device,
+        ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
+        idle_ends_at=_idle_end(tenant, now),
+        enrolled_by=_enrolled_by(authentication, proof, earlier),
+        issued=(*(earlier.issued if earlier else ()), now),
+    )
+    issuing = _issue(
         wsfed,
         prepared,
         authentication,
@@ -190,18 +198,8 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
         assertion_id=assertion_id,
         basis=_Basis(transaction=transaction.id, proof=proof),
     )
-    secret = new_secret(wsfed.ids)
-    await wsfed.sessions.add(
-        Session(
-            id=session_id(secret),
-            authentication=authentication,
-            device=proof.device,
-            ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
-            idle_ends_at=_idle_end(tenant, now),
-            enrolled_by=_enrolled_by(authentication, proof, earlier),
-            issued=(*(earlier.issued if earlier else ()), now),
-        )
-    )
+    # At once: where no token comes of it, nobody ever gets the secret of that session.
+    form, _ = await asyncio.gather(issuing, wsfed.sessions.add(session))
     if earlier is not None:
         await wsfed.sessions.forget(earlier.id)
     log.info("signin.issued", tenant=tenant.slug, transaction=transaction.id)
