@@ -170,6 +170,23 @@ async def stolen_cookies_and_code_told_to_the_victim(scene: Scene) -> str:
     return await push(scene, told=True, browser=browser)
 
 
+async def stolen_cookies_and_qr_shown_to_the_victim(scene: Scene) -> str:
+    """The same with his QR code: on a browser that is known for the account no number is asked for."""
+    browser = await scene.flow.browser(peer=ATTACKER)
+    browser.steal(scene.victims_browser.cookies)
+    sign_in = await scene.attackers_sign_in(browser)
+    if refused(await sign_in.post("qr")):
+        return "passkey needed"
+    try:
+        request = await scene.phone.scan(
+            f"{scene.flow.origin}/key/#q={sign_in.stored['challenge']['handle']}"
+        )
+        await scene.victim_approves("", request)
+    except PhoneError as error:
+        return error.code
+    return await scene.collected(sign_in)
+
+
 Attack = Callable[[Scene], Awaitable[str]]
 
 TABLE: Mapping[Attack, tuple[str, str, str, str]] = {
@@ -189,6 +206,7 @@ TABLE: Mapping[Attack, tuple[str, str, str, str]] = {
     ),
     approval_of_the_victims_own_sign_in_used_elsewhere: ("challenge",) * 4,
     stolen_cookies_and_code_told_to_the_victim: ("token", "other_network", "token", "passkey needed"),
+    stolen_cookies_and_qr_shown_to_the_victim: ("token", "other_network", "token", "passkey needed"),
 }
 CASES = [
     (attack, policy, outcome)

@@ -146,7 +146,7 @@ def test_passkey_is_offered_in_every_state_with_a_way_on_and_in_no_other(
 def test_second_press_while_the_device_asks_does_nothing(open_page: Open, shown: Shown) -> None:
     page = open_page()
     press_passkey(page, "asking")
-    calls = "window.calls = 0; navigator.credentials.get = () => { window.calls += 1; return new Promise(() => {}); }"
+    calls = "window.calls = 0; navigator.credentials.get = () => { window.calls += 1; return new Promise(() => {}); }; 0"
     page.evaluate(calls)
     page.get_by_role("button", name="Use a passkey").click(force=True)  # it calls itself disabled
     expect(page.locator("[data-passkey=asking]")).to_be_visible()
@@ -181,6 +181,30 @@ def test_news_of_the_phone_come_through_while_the_device_asks(open_page: Open, s
     shown.become(State.DENIED)
     expect(page.get_by_role("heading", level=1)).to_have_text("Request declined")
     expect(page.locator("[data-passkey=asking]")).to_be_visible()  # its dialog is still there
+
+
+def test_renewed_qr_code_leaves_the_focus_on_the_passkey_and_its_notice(
+    open_page: Open, shown: Shown
+) -> None:
+    shown.view = dataclasses.replace(VIEWS["qr-waiting"], expires_in=2)
+    later = dataclasses.replace(VIEWS["qr-waiting"], version=4, qr=qr("https://id.example/key/#q=other"))
+    shown.on_post = lambda action, fields: shown.set(later)
+    page = open_page()
+    press_passkey(page, "stopped")
+    button = page.get_by_role("button", name="Use a passkey")
+    button.focus()
+    expect(page.locator("#page")).to_have_attribute("data-version", "4")
+    expect(button).to_be_focused()
+    expect(page.locator("[data-passkey=stopped]")).to_be_visible()
+
+
+def test_server_that_cannot_just_now_is_said(open_page: Open, shown: Shown) -> None:
+    page = open_page()
+    shown.passkey = 503
+    page.evaluate(f"{AUTHENTICATOR}; window.dialog = 'signs'")
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.locator("#offline")).to_be_visible()
+    expect(page.get_by_role("button", name="Use a passkey")).to_be_enabled()
 
 
 def test_only_a_passkey_and_a_browser_without_it(open_page: Open, shown: Shown) -> None:

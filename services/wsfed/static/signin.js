@@ -177,7 +177,7 @@ async function look() {
 function exchange(next, how) {
   const quiet = how.quiet && next.getElementById("page")?.dataset.state === card()?.dataset.state;
   if (!quiet && passkey !== "asking") passkey = "";
-  show(next, { quiet });
+  show(next, { quiet, drawn: offerPasskey });
   begin();
   if (!quiet) say(card()?.dataset.say);
 }
