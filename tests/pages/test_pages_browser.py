@@ -146,7 +146,8 @@ def test_passkey_is_offered_in_every_state_with_a_way_on_and_in_no_other(
 def test_second_press_while_the_device_asks_does_nothing(open_page: Open, shown: Shown) -> None:
     page = open_page()
     press_passkey(page, "asking")
-    calls = "window.calls = 0; navigator.credentials.get = () => { window.calls += 1; return new Promise(() => {}); }; 0"
+    never = "() => { window.calls += 1; return new Promise(() => {}); }"
+    calls = f"window.calls = 0; navigator.credentials.get = {never}; 0"
     page.evaluate(calls)
     page.get_by_role("button", name="Use a passkey").click(force=True)  # it calls itself disabled
     expect(page.locator("[data-passkey=asking]")).to_be_visible()
