@@ -237,14 +237,16 @@ class Web:
                 yield sse.Event("state", now)
             if now["state"] in (views.State.PROVED, views.State.FINISHED):
                 return
+            told_to = True
             try:
                 async with asyncio.timeout(POLL_SECONDS):
                     await woken.wait()
             except TimeoutError:
-                pass
+                told_to = False
             woken.clear()
             try:
-                now = self._state(await self._look(request))
+                # Who woke us either wrote it here or had us forget what was held.
+                now = self._state(await self._look(request, recent=told_to))
             except (Gone, NotFound):
                 return  # over: the page finds out when it comes back
             except Unavailable:
@@ -286,14 +288,13 @@ class Web:
 
     # common to all
 
-    async def _look(self, request: web.Request) -> Transaction:
-        return await handlers.look(
-            self.wsfed, request.match_info["transaction"], BROWSER_COOKIE.read(request)
-        )
+    async def _look(self, request: web.Request, *, recent: bool = False) -> Transaction:
+        secret = BROWSER_COOKIE.read(request)
+        return await handlers.look(self.wsfed, request.match_info["transaction"], secret, recent=recent)
 
     async def _posted(self, request: web.Request) -> tuple[Transaction, dict[str, str]]:
         """The transaction of a form that came from our own page in the same browser."""
-        transaction = await self._look(request)
+        transaction = await self._look(request, recent=True)
         form = await inputs.form(request)
         self.csrf.check(request, form.get(Csrf.FIELD), BROWSER_COOKIE.read(request), transaction.id)
         return transaction, form
