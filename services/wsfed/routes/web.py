@@ -28,6 +28,7 @@ from services.wsfed.routes.describing import Describing
 from services.wsfed.routes.showing import page_state, page_version, with_challenge
 from shared.errors import BadInput, Conflict, Gone, NotFound, Unavailable
 from shared.ids import new_secret
+from shared.places import Places
 from shared.web import inputs, language, sse
 from shared.web.cookies import Csrf
 from shared.web.inputs import Network
@@ -46,6 +47,7 @@ class Web:
     csrf: Csrf
     watch: Watch
     proxies: tuple[Network, ...]
+    places: Places
 
     def routes(self) -> list[web.RouteDef]:
         """URL to handler."""
@@ -299,10 +301,12 @@ class Web:
         return transaction, form
 
     def _browser(self, request: web.Request, transaction: Transaction) -> Browser:
+        address = inputs.client_address(request, self.proxies)
+        place = self.places.find(address, _language(transaction.request.locale) or language.choose(request))
         return Browser(
             secret=BROWSER_COOKIE.read(request) or "",
-            address=inputs.client_address(request, self.proxies),
-            place="",
+            address=address,
+            place=place.text if place is not None else "",
             agent=browser_in_words(request.headers.get("User-Agent", "")),
             known=account_cookie(transaction.tenant, transaction.hint).read(request),
         )
