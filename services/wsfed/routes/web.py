@@ -205,6 +205,7 @@ class Web:
         """Send a request to the phone, or show a QR code; `renews` when the page does so by itself."""
         transaction, form = await self._posted(request)
         browser = self._browser(request, transaction)
+        browser = replace(browser, place=self._place(request, transaction, browser.address))
         method = request.match_info["method"]
         asked = await handlers.ask_phone(self.wsfed, transaction, browser, method, form.get("renews"))
         if request.headers.get("X-Requested-With") == "fetch":  # our own script: spared the way round
@@ -301,15 +302,18 @@ class Web:
         return transaction, form
 
     def _browser(self, request: web.Request, transaction: Transaction) -> Browser:
-        address = inputs.client_address(request, self.proxies)
-        place = self.places.find(address, _language(transaction.request.locale) or language.choose(request))
         return Browser(
             secret=BROWSER_COOKIE.read(request) or "",
-            address=address,
-            place=place.text if place is not None else "",
+            address=inputs.client_address(request, self.proxies),
             agent=browser_in_words(request.headers.get("User-Agent", "")),
             known=account_cookie(transaction.tenant, transaction.hint).read(request),
         )
+
+    def _place(self, request: web.Request, transaction: Transaction, address: str) -> str:
+        """Where the browser seems to be, in the language of its page; empty when unknown."""
+        chosen = _language(transaction.request.locale) or language.choose(request)
+        found = self.places.find(address, chosen)
+        return found.text if found is not None else ""
 
 
 async def _parameters(request: web.Request) -> list[tuple[str, str]]:
