@@ -14,6 +14,7 @@ from shared.clock import Clock
 from shared.contracts.envelope import Packet, PacketSigner
 from shared.crypto.sealed_box import Sealer
 from shared.ids import Ids
+from shared.places import Country
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,12 @@ class Tenants(Protocol):
         ...
 
 
+class Countries(Protocol):
+    """Where addresses seem to be, as the operator's file has it. Approximate, and decides nothing."""
+
+    def country(self, address: str, language: str) -> Country | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long things live."""
@@ -128,6 +135,7 @@ class Parts:
     """Seals for notify."""
     push_key: str
     """notify's VAPID public key, base64url: what phones subscribe with."""
+    places: Countries
     limits: Limits = Limits()
     turns: "WeakValueDictionary[str, asyncio.Lock]" = field(default_factory=WeakValueDictionary)
     """Who writes to an account now, within this process."""

@@ -44,6 +44,7 @@ from shared.crypto.keys import key_from_seed, raw_public
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
 from shared.ids import b64u, new_id, new_secret, unb64u
+from shared.places import Places
 from shared.store.port import Database
 from tests.world import World, make_world
 
@@ -340,4 +341,5 @@ def replica(world: World, database: Database | None = None) -> Parts:
         rp=RelyingParty("localhost", (ORIGIN, "android:apk-key-hash:blokkey")),
         letterbox=load_sealer(world.platform.settings.keys, "notify"),
         push_key=load_vapid_public(world.platform.settings.keys),
+        places=Places(world.platform.settings.places_file, world.clock),
     )

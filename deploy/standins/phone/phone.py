@@ -51,6 +51,8 @@ class Request:
     tries_left: int
     network_differs: bool
     """As the page says it loudly: phone and browser are not known to be on one network."""
+    country_differs: Mapping[str, str] | None = None
+    """Countries of `browser` and `phone` in words, when they are known and differ."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -351,4 +353,5 @@ def _request(raw: Mapping[str, Any]) -> Request:
         browser_known=raw["browser_known"],
         tries_left=raw["tries_left"],
         network_differs=raw["network_differs"],
+        country_differs=raw["country_differs"],
     )

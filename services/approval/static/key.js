@@ -8,6 +8,7 @@ import { canonical } from "./canonical.js";
 import { fromBase64url, sha256, utf8 } from "./octets.js";
 
 const POLL = 3_000;
+const MARGIN = 8; // px between the field and the keyboard, the facts and the top
 const CREDENTIAL = "blokkey.credential"; // an id, not a secret: spares a choice between accounts
 
 const app = document.getElementById("app");
@@ -131,7 +132,8 @@ function open(challenge) {
   }
   within("request", "[data-approximate]").hidden = !facts.place;
   within("request", "[data-unknown]").hidden = challenge.browser_known;
-  within("request", "[data-network]").hidden = !challenge.network_differs;
+  warnOfCountries(challenge.country_differs);
+  within("request", "[data-network]").hidden = !challenge.network_differs || challenge.country_differs !== null;
   within("request", "[data-code-field]").hidden = facts.code_required === false;
   const time = within("request", "[data-time]");
   time.dateTime = facts.issued_at ?? "";
@@ -142,6 +144,34 @@ function open(challenge) {
   form.reset();
   complain("");
   show("request");
+}
+
+/** Both countries in words; read with the heading, which has the focus. It says more than different networks do. */
+function warnOfCountries(countries) {
+  const warning = document.getElementById("countries");
+  warning.hidden = countries === null;
+  const heading = within("request", "h1");
+  heading.removeAttribute("aria-describedby");
+  if (countries === null) return;
+  for (const name of warning.querySelectorAll("[data-country]")) name.textContent = countries[name.dataset.country];
+  heading.setAttribute("aria-describedby", warning.id);
+}
+
+/**
+ * The keyboard takes its part of the screen: the field comes to rest just above it, so that as much of the facts as
+ * there is room for stays in sight. When the room changes, not while somebody scrolls or zooms.
+ */
+function keepFactsInSight() {
+  const field = document.getElementById("code");
+  const room = window.visualViewport ?? { offsetTop: 0, height: window.innerHeight, scale: 1 };
+  if (room.scale > 1.01) return;
+  const covered = Math.max(0, document.documentElement.clientHeight - room.height);
+  document.body.style.paddingBottom = covered ? `${covered}px` : ""; // or the end of the page could not come up
+  if (document.activeElement !== field) return;
+  const below = field.getBoundingClientRect().bottom + MARGIN - (room.offsetTop + room.height);
+  const above = within("request", ".facts").getBoundingClientRect().top - MARGIN - room.offsetTop;
+  if (below > 0) window.scrollBy(0, below);
+  else if (above < 0) window.scrollBy(0, Math.max(below, above));
 }
 
 function complain(text) {
@@ -295,6 +325,8 @@ async function begin() {
   if (invitation !== null) return show("invited");
   return look().catch(fail);
 }
+
+(window.visualViewport ?? window).addEventListener("resize", keepFactsInSight);
 
 setInterval(poll, POLL);
 document.addEventListener("visibilitychange", poll);

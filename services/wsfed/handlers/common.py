@@ -44,8 +44,9 @@ class Browser:
 
     secret: str
     address: str
-    place: str
     agent: str
+    place: str = ""
+    """In words, when a request is made and the operator's file knows it."""
     known: str | None = None
     """The account's own cookie of this browser, if it has one."""
 

@@ -28,6 +28,7 @@ from services.wsfed.routes.describing import Describing
 from services.wsfed.routes.showing import page_state, page_version, with_challenge
 from shared.errors import BadInput, Conflict, Gone, NotFound, Unavailable
 from shared.ids import new_secret
+from shared.places import Places
 from shared.web import inputs, language, sse
 from shared.web.cookies import Csrf
 from shared.web.inputs import Network
@@ -46,6 +47,7 @@ class Web:
     csrf: Csrf
     watch: Watch
     proxies: tuple[Network, ...]
+    places: Places
 
     def routes(self) -> list[web.RouteDef]:
         """URL to handler."""
@@ -203,6 +205,7 @@ class Web:
         """Send a request to the phone, or show a QR code; `renews` when the page does so by itself."""
         transaction, form = await self._posted(request)
         browser = self._browser(request, transaction)
+        browser = replace(browser, place=self._place(request, transaction, browser.address))
         method = request.match_info["method"]
         asked = await handlers.ask_phone(self.wsfed, transaction, browser, method, form.get("renews"))
         if request.headers.get("X-Requested-With") == "fetch":  # our own script: spared the way round
@@ -303,10 +306,15 @@ class Web:
         return Browser(
             secret=BROWSER_COOKIE.read(request) or "",
             address=inputs.client_address(request, self.proxies),
-            place="",
             agent=browser_in_words(request.headers.get("User-Agent", "")),
             known=account_cookie(transaction.tenant, transaction.hint).read(request),
         )
+
+    def _place(self, request: web.Request, transaction: Transaction, address: str) -> str:
+        """Where the browser seems to be, in the language of its page; empty when unknown."""
+        chosen = _language(transaction.request.locale) or language.choose(request)
+        found = self.places.find(address, chosen)
+        return found.text if found is not None else ""
 
 
 async def _parameters(request: web.Request) -> list[tuple[str, str]]:
