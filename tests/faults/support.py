@@ -50,7 +50,6 @@ from tests.faults.sign_in import (
 __all__ = [
     "STEPS",
     "TENANT",
-    "AnswerLost",
     "Ground",
     "Person",
     "SignIn",
@@ -64,10 +63,6 @@ __all__ = [
 
 TENANT, DOMAIN = tenant.TENANT, tenant.DOMAIN
 IDS = SystemIds()
-
-
-class AnswerLost(Exception):
-    """The invitation is spent on a key that the phone was not told is kept: the person asks for a new invitation."""
 
 
 @dataclass
@@ -120,22 +115,16 @@ class Ground:
         return await self.stack.enter_async_context(SoftPhone(ids=IDS))
 
     async def enrolled(self, phone: SoftPhone, link: str) -> SoftPhone:
-        """Enrol as soon as the invitation has come as far as approval. Raises AnswerLost."""
-        lost = False
+        """Enrol as soon as the invitation has come as far as approval; ask again for an answer that was lost."""
 
         async def attempt() -> SoftPhone | None:
-            nonlocal lost
             try:
-                await phone.enrol(link)
+                await (phone.enrol_again() if phone.waits_for_its_answer else phone.enrol(link))
             except PhoneError as error:
-                if error.status == 410 and lost:
-                    raise AnswerLost from error
-                lost = lost or error.status == 503
-                if error.status in (404, 410, 503):
+                if error.status in (404, 410, 503) and not phone.keys:
                     return None
                 raise
             except aiohttp.ClientError:
-                lost = True
                 return None
             return phone
 
