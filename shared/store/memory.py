@@ -133,12 +133,12 @@ class MemoryCollection:
             if document := self._documents.get(document_id):
                 document["outbox"] = [e for e in document.get("outbox", []) if e["id"] not in ids]
 
-    async def stale_outbox(self, older_than: Any, limit: int) -> list[tuple[str, list[Packet]]]:
+    async def stale_outbox(self, older_than: Any, limit: int, *, skip: int) -> list[tuple[str, list[Packet]]]:
         stale = [
             (document_id, [packet_of(e) for e in document.get("outbox", []) if e["at"] < older_than])
             for document_id, document in self._documents.items()
         ]
-        return [(document_id, packets) for document_id, packets in stale if packets][:limit]
+        return [(document_id, packets) for document_id, packets in stale if packets][skip : skip + limit]
 
     def _candidates(self, where: Filter) -> list[Document]:
         """Every document that may match: by `_id` at most one, otherwise all."""

@@ -142,10 +142,11 @@ class MongoCollection:
             async with _reported():
                 await self._inner.bulk_write(writes, ordered=False)
 
-    async def stale_outbox(self, older_than: Any, limit: int) -> list[tuple[str, list[Packet]]]:
+    async def stale_outbox(self, older_than: Any, limit: int, *, skip: int) -> list[tuple[str, list[Packet]]]:
         async with _reported():
+            # as the outbox's index has them, by age; to ask for that order would sort them all in memory
             cursor = self._inner.find(
-                {"outbox.at": {"$lt": older_than}}, projection={"outbox": 1}, limit=limit
+                {"outbox.at": {"$lt": older_than}}, projection={"outbox": 1}, limit=limit, skip=skip
             )
             return [
                 (d["_id"], [packet_of(e) for e in d["outbox"] if e["at"] < older_than]) async for d in cursor

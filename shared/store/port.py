@@ -77,8 +77,10 @@ class Collection(Protocol):
         """Remove packets (ids, by document `_id`) that the bus has confirmed. One bulk write."""
         ...
 
-    async def stale_outbox(self, older_than: Any, limit: int) -> list[tuple[str, list[Packet]]]:
-        """Packets still waiting since before that moment, by document `_id`."""
+    async def stale_outbox(self, older_than: Any, limit: int, *, skip: int) -> list[tuple[str, list[Packet]]]:
+        """Packets still waiting since before that moment, by document `_id`: of at most `limit` documents, past
+        the first `skip`. Their order is the same from one call to the next.
+        """
         ...
 
 

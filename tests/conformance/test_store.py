@@ -12,7 +12,7 @@ from shared.clock import ManualClock
 from shared.errors import Unavailable
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
-from shared.store.outbox import STALE_AFTER, Relay
+from shared.store.outbox import STALE_AFTER, SWEEP_BATCH, Relay
 from shared.store.port import Collection, Index
 from shared.store.shape import WrongShape
 from tests.conformance.support import START, FakePublisher, Store, packet, until
@@ -391,6 +391,25 @@ async def test_sweep_of_another_process_sends_what_a_killed_one_left(
     assert await _waiting(same_things) == []
 
 
+async def test_what_can_never_be_sent_starves_nothing(store: Store, publisher: FakePublisher) -> None:
+    """A command without a queue waits for ever; the sweep goes past it, round and round."""
+    _, things = _process(store, FakePublisher(down=True))
+    hopeless = [f"{n:03}" for n in range(SWEEP_BATCH)]
+    publisher.refuses = set(hopeless)
+    for name in [*hopeless, "waiting"]:
+        await things.insert({"_id": name}, outbox=[packet(name)])
+    relay, _ = _process(store, publisher)
+    store.clock.advance(3)
+    swept = []
+    for _ in range(3):
+        swept.append(await relay.sweep())
+        await relay.published()
+    assert swept == [SWEEP_BATCH, 1, SWEEP_BATCH]
+    assert publisher.sent.count("waiting") == 1
+    await relay.pull()
+    assert await things.find_one({"_id": "waiting"}) == {"_id": "waiting", "v": 1, "outbox": []}
+
+
 async def test_confirmed_packets_are_not_sent_again_before_they_are_pulled(
     store: Store, publisher: FakePublisher
 ) -> None:
@@ -522,7 +541,7 @@ async def test_says_unavailable_while_mongod_is_away_and_recovers(own_mongod: Pa
         things.update({"_id": "a"}, {"$set": {"n": 2}}),
         things.delete({"_id": "a"}),
         things.pull_outbox({"a": ["1"]}),
-        things.stale_outbox(START, 1),
+        things.stale_outbox(START, 1, skip=0),
         database.migrate(),
         database.check(),
     ):
