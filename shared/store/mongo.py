@@ -29,7 +29,7 @@ from shared.contracts.envelope import Packet
 from shared.errors import Unavailable
 from shared.store.outbox import OutboxListener, entry, packet_of
 from shared.store.port import Change, Collection, Document, Filter, Index, Sort
-from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox
+from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox, written_shape
 
 _DUPLICATE_KEY = 11000
 
@@ -59,17 +59,19 @@ class MongoCollection:
         inner: AsyncIOMotorCollection[Document],
         *,
         v: int,
+        writes: int | None,
         clock: Clock,
         listener: OutboxListener | None,
     ) -> None:
         self.name: str = inner.name
         self._inner = inner
         self._v = v
+        self._writes = written_shape(v, writes)
         self._clock = clock
         self._listener = listener
 
     async def insert(self, document: Document, *, outbox: Sequence[Packet] = ()) -> bool:
-        made = {**document, "v": self._v}
+        made = {**document, "v": self._writes}
         if outbox:
             made["outbox"] = [entry(packet, self._clock.now()) for packet in outbox]
         async with _reported():
@@ -95,7 +97,7 @@ class MongoCollection:
     async def update(
         self, where: Filter, change: Change, *, outbox: Sequence[Packet] = (), upsert: bool = False
     ) -> Document | None:
-        made = with_outbox(change, self._v, outbox, self._clock.now())
+        made = with_outbox(change, self._writes, outbox, self._clock.now(), upsert=upsert)
         if upsert:
             check_upsert(where)
         async with _reported():
@@ -127,7 +129,7 @@ class MongoCollection:
     async def insert_many(self, documents: Sequence[Document]) -> None:
         async with _reported():
             try:
-                await self._inner.insert_many([{**d, "v": self._v} for d in documents], ordered=False)
+                await self._inner.insert_many([{**d, "v": self._writes} for d in documents], ordered=False)
             except BulkWriteError as error:
                 faults = error.details.get("writeErrors", [])
                 if not faults or any(fault["code"] != _DUPLICATE_KEY for fault in faults):
@@ -198,14 +200,20 @@ class MongoDatabase:
         self._indexes: dict[str, list[Index]] = {}
 
     def collection(
-        self, name: str, *, v: int = 1, indexes: Sequence[Index] = (), outbox: bool = False
+        self,
+        name: str,
+        *,
+        v: int = 1,
+        writes: int | None = None,
+        indexes: Sequence[Index] = (),
+        outbox: bool = False,
     ) -> Collection:
         wanted = list(indexes)
         if outbox:
             wanted.append(Index((("outbox.at", 1),), partial={"outbox.at": {"$exists": True}}))
         self._indexes[name] = wanted
         listener = self._listener if outbox else None
-        made = MongoCollection(self._database[name], v=v, clock=self._clock, listener=listener)
+        made = MongoCollection(self._database[name], v=v, writes=writes, clock=self._clock, listener=listener)
         if listener is not None:
             listener.watch(made)
         return made

@@ -60,6 +60,8 @@ class Collection(Protocol):
     ) -> Document | None:
         """Change the one document that matches and return it as it is afterwards; None when none matched.
 
+        A document of the shape before keeps it, unless the change's `$set` says `v`: the step that rewrites it does.
+
         With `upsert`, a document that does not match is made; when that collides with one that exists under
         the same unique key (a newer version, say), None.
         """
@@ -88,9 +90,17 @@ class Database(Protocol):
     """One service's own database. Nobody else reads it."""
 
     def collection(
-        self, name: str, *, v: int = 1, indexes: Sequence[Index] = (), outbox: bool = False
+        self,
+        name: str,
+        *,
+        v: int = 1,
+        writes: int | None = None,
+        indexes: Sequence[Index] = (),
+        outbox: bool = False,
     ) -> Collection:
-        """A collection whose documents are written in shape `v` and read in shapes `v` and `v - 1`."""
+        """A collection whose documents are read in shapes `v` and `v - 1` and made in shape `writes`: `v`, unless
+        the release before cannot read that yet (docs/adr/0006-shapes-change-in-two-releases.md).
+        """
         ...
 
     async def migrate(self) -> list[str]:
