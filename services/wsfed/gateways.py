@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from shared.bus.port import Bus
@@ -11,18 +11,30 @@ TOPIC = "wsfed.transaction"
 
 
 class PageWaker:
-    """Tells waiting pages that their transaction changed. A lost hint costs one polling interval."""
+    """Tells waiting pages that their transaction changed. A lost hint costs one polling interval.
 
-    def __init__(self, bus: Bus) -> None:
+    A page waits on one replica. When that is this one, the others need not hear of it: whatever they still hold of
+    the transaction is only good for a step whose condition decides.
+    """
+
+    def __init__(self, bus: Bus, forget: Callable[[str], None]) -> None:
         self._bus = bus
+        self._forget = forget
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     async def start(self) -> None:
         """Listen for hints from all replicas."""
-        await self._bus.on_hint(TOPIC, self._wake)
+        await self._bus.on_hint(TOPIC, self._heard)
 
     async def __call__(self, transaction: str) -> None:
-        await self._bus.hint(TOPIC, transaction)
+        if transaction in self._waiting:
+            self._wake(transaction)
+        else:
+            await self._bus.hint(TOPIC, transaction)
+
+    def _heard(self, transaction: str) -> None:
+        self._forget(transaction)
+        self._wake(transaction)
 
     def _wake(self, transaction: str) -> None:
         for event in self._waiting.get(transaction, ()):

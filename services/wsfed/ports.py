@@ -56,7 +56,17 @@ class Transactions(Protocol):
 
     async def add(self, transaction: Transaction) -> None: ...
 
-    async def get(self, transaction: str) -> Transaction | None: ...
+    async def get(self, transaction: str) -> Transaction | None:
+        """As it is now."""
+        ...
+
+    async def recent(self, transaction: str) -> Transaction | None:
+        """As it was at most four seconds ago: for showing, and for a step whose condition decides."""
+        ...
+
+    def forget(self, transaction: str) -> None:
+        """Somebody else has changed it: `recent` looks again."""
+        ...
 
     async def bind(self, transaction: str, browser: str) -> Transaction | None:
         """Step 2, after a POST: give an unbound transaction to this browser."""
@@ -67,9 +77,16 @@ class Transactions(Protocol):
         ...
 
     async def open_challenge(
-        self, transaction: str, account: str | None, challenge: Challenge, packets: Sequence[Packet]
+        self,
+        transaction: str,
+        hint: str,
+        account: str | None,
+        challenge: Challenge,
+        packets: Sequence[Packet],
     ) -> Transaction | None:
-        """Step 3: to `waiting`, with the message of step 4, unless proved, issued or over the limit."""
+        """Step 3: to `waiting`, with the message of step 4, unless proved, issued, over the limit, or about
+        another name than `hint` by now.
+        """
         ...
 
     async def renew_challenge(

@@ -61,9 +61,6 @@ async def test_one_push_sign_in_costs_what_the_document_says(flow: Flow) -> None
     await phone.approve(code, request)
     steps["6-8 approve, prove"] = meter.read()
     meter = Meter(flow)
-    await sign_in.page()
-    steps["9 page"] = meter.read()
-    meter = Meter(flow)
     await sign_in.take()
     steps["10 token"] = meter.read()
 
@@ -82,7 +79,7 @@ async def test_one_push_sign_in_costs_what_the_document_says(flow: Flow) -> None
     print(f"  {'':<26} {browser.requests + 2:>3} HTTP requests: browser {browser.requests}, phone 2")
 
     assert dict(total.messages) == {"approval.challenge.open.v1": 1, "approval.challenge.accepted.v1": 1}
-    assert browser.requests == 6
+    assert browser.requests == 5
     assert kinds["write"] == 8  # every step of the flow that is kept, once
     assert kinds["batched removal"] == 2  # shared by all sign-ins of 200 ms
-    assert kinds["read"] == 15
+    assert kinds["read"] == 10

@@ -17,6 +17,7 @@ from services.wsfed.domain.transaction import LIFETIME, Challenge, PhoneProof, S
 from services.wsfed.domain.trust import Invitation, TrustedDevice
 from services.wsfed.ports import Account
 from services.wsfed.store import StoredDirectory, StoredSigningKeys, StoredTransactions
+from services.wsfed.store.transactions import HELD_AT_MOST, HELD_FOR
 from shared.clock import ManualClock
 from shared.contracts.admin import AccountStatus, TenantConfigured
 from shared.ids import SeededIds
@@ -57,6 +58,9 @@ def a_challenge(name: str = "challenge-1") -> Challenge:
     return Challenge(context=a_context(name), code="482913")
 
 
+HINT = "ada@contoso.example"
+
+
 def a_transaction(name: str = "transaction-1", **changes: Any) -> Transaction:
     made = Transaction(
         id=name,
@@ -72,7 +76,7 @@ def a_transaction(name: str = "transaction-1", **changes: Any) -> Transaction:
             locale="fr-FR",
             correlation="c",
         ),
-        hint="ada@contoso.example",
+        hint=HINT,
         browser="b" * 64,
         created_at=START,
         expires_at=START + LIFETIME,
@@ -103,7 +107,7 @@ async def test_a_transaction_comes_back_as_it_was_in_every_state(database: Datab
     started = a_transaction()
     await store.add(started)
     assert await store.get(started.id) == started
-    waiting = await store.open_challenge(started.id, "ada", a_challenge(), [])
+    waiting = await store.open_challenge(started.id, HINT, "ada", a_challenge(), [])
     assert waiting is not None
     assert waiting == await store.get(started.id)
     assert waiting.challenge == a_challenge()
@@ -121,7 +125,7 @@ async def test_a_transaction_comes_back_as_it_was_in_every_state(database: Datab
 async def test_unknown_transaction_is_none_for_every_step(database: Database) -> None:
     store = StoredTransactions(database, CLOCK)
     assert await store.get("none") is None
-    assert await store.open_challenge("none", "ada", a_challenge(), []) is None
+    assert await store.open_challenge("none", HINT, "ada", a_challenge(), []) is None
     assert await store.end_challenge("none", "challenge-1", State.DENIED) is None
     assert await store.prove("none", "challenge-1", AUTHENTICATION, PROOF) is None
     assert await store.issue("none", "_a", START) is None
@@ -132,7 +136,7 @@ async def test_unknown_transaction_is_none_for_every_step(database: Database) ->
 async def test_a_hundred_issues_at_once_succeed_once(database: Database) -> None:
     store = StoredTransactions(database, CLOCK)
     await store.add(a_transaction())
-    await store.open_challenge("transaction-1", "ada", a_challenge(), [])
+    await store.open_challenge("transaction-1", HINT, "ada", a_challenge(), [])
     await store.prove("transaction-1", "challenge-1", AUTHENTICATION, PROOF)
     results = await asyncio.gather(*(store.issue("transaction-1", f"_{n}", START) for n in range(100)))
     (winner,) = (r for r in results if r is not None)
@@ -144,8 +148,8 @@ async def test_a_hundred_issues_at_once_succeed_once(database: Database) -> None
 async def test_proof_of_a_replaced_challenge_proves_nothing(database: Database) -> None:
     store = StoredTransactions(database, CLOCK)
     await store.add(a_transaction())
-    await store.open_challenge("transaction-1", "ada", a_challenge("one"), [])
-    await store.open_challenge("transaction-1", "ada", a_challenge("two"), [])
+    await store.open_challenge("transaction-1", HINT, "ada", a_challenge("one"), [])
+    await store.open_challenge("transaction-1", HINT, "ada", a_challenge("two"), [])
     assert await store.prove("transaction-1", "one", AUTHENTICATION, PROOF) is None
     assert await store.end_challenge("transaction-1", "one", State.DENIED) is None
     assert await store.prove("transaction-1", "two", AUTHENTICATION, PROOF) is not None
@@ -156,7 +160,7 @@ async def test_prove_and_end_at_once_one_of_them_counts(database: Database) -> N
     for n in range(10):
         name = f"t{n}"
         await store.add(a_transaction(name))
-        await store.open_challenge(name, "ada", a_challenge(), [])
+        await store.open_challenge(name, HINT, "ada", a_challenge(), [])
         proved, ended = await asyncio.gather(
             store.prove(name, "challenge-1", AUTHENTICATION, PROOF),
             store.end_challenge(name, "challenge-1", State.NOT_ME),
@@ -327,3 +331,42 @@ async def test_a_replica_holds_a_tenant_for_seconds_only(database: Database) -> 
     found = await there.tenant("contoso")
     assert found is not None
     assert found.configured.removed
+
+
+async def test_what_is_held_is_read_again_after_four_seconds_or_when_told(database: Database) -> None:
+    clock = ManualClock(START)
+    ours, another = StoredTransactions(database, clock), StoredTransactions(database, clock)
+    await ours.add(a_transaction())
+    await another.open_challenge("transaction-1", HINT, "ada", a_challenge(), [])
+    assert (await ours.recent("transaction-1")) == a_transaction()
+    clock.advance(HELD_FOR)
+    after = await ours.recent("transaction-1")
+    assert after is not None
+    assert after.state is State.WAITING
+    await another.end_challenge("transaction-1", "challenge-1", State.DENIED)
+    ours.forget("transaction-1")
+    assert await ours.recent("transaction-1") == await another.get("transaction-1")
+
+
+async def test_a_step_on_what_another_replica_has_changed_is_not_taken_and_read_anew(
+    database: Database,
+) -> None:
+    ours, another = StoredTransactions(database, CLOCK), StoredTransactions(database, CLOCK)
+    await ours.add(a_transaction())
+    await another.name_account("transaction-1", "bob@contoso.example")
+    assert await ours.open_challenge("transaction-1", HINT, "ada", a_challenge(), []) is None
+    now = await ours.recent("transaction-1")
+    assert now is not None
+    assert (now.hint, now.state) == ("bob@contoso.example", State.STARTED)
+
+
+async def test_memory_stays_small_whatever_strangers_begin() -> None:
+    clock = ManualClock(START)
+    store = StoredTransactions(MemoryDatabase(clock=clock), clock)
+    for n in range(HELD_AT_MOST + 100):
+        await store.add(a_transaction(f"t{n}"))
+    assert len(store._held) == HELD_AT_MOST
+    clock.advance(HELD_FOR)
+    await store.add(a_transaction("last"))
+    assert list(store._held) == ["last"]
+    assert not store._alone

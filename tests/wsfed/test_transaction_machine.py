@@ -33,21 +33,31 @@ class Watched:
     def __init__(self, inner: Collection) -> None:
         self._inner = inner
         self.changes: list[tuple[State, State]] = []
+        self._turn = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
     async def find_one(self, where: Filter) -> Document | None:
-        await asyncio.sleep(0)
-        return await self._inner.find_one(where)
+        await self._wait()
+        found = await self._inner.find_one(where)
+        await self._wait()
+        return found
 
     async def update(self, where: Filter, change: Change, **options: Any) -> Document | None:
-        await asyncio.sleep(0)
+        await self._wait()
         before = await self._inner.find_one({"_id": where["_id"]})
         after = await self._inner.update(where, change, **options)
         if before is not None and after is not None:
             self.changes.append((State(before["state"]), State(after["state"])))
+        await self._wait()
         return after
+
+    async def _wait(self) -> None:
+        """Answers overtake each other, always in the same way."""
+        self._turn += 1
+        for _ in range(self._turn * 7 % 5):
+            await asyncio.sleep(0)
 
 
 CHALLENGES = st.integers(0, 4).map(lambda n: f"challenge-{n}")
@@ -56,6 +66,7 @@ STEP = st.one_of(
     st.tuples(st.just("end"), CHALLENGES, st.sampled_from(sorted(ENDED_CHALLENGE))),
     st.tuples(st.just("prove"), CHALLENGES),
     st.tuples(st.just("issue")),
+    st.tuples(st.just("look")),
     st.tuples(st.just("answer")),
     st.tuples(st.just("name"), st.sampled_from(["ada@contoso.example", "bob@contoso.example"])),
 )
@@ -89,8 +100,12 @@ class TransactionMachine(RuleBasedStateMachine):
 
     async def take(self, step: tuple[Any, ...]) -> None:
         match step:
+            case ("look",):
+                await self.store.recent(NAME)
             case ("open", challenge):
-                opened = await self.store.open_challenge(NAME, "ada", a_challenge(challenge), [])
+                now = await self.store.get(NAME)
+                assert now is not None
+                opened = await self.store.open_challenge(NAME, now.hint, "ada", a_challenge(challenge), [])
                 assert opened is None or opened.state is State.WAITING
             case ("end", challenge, state):
                 ended = await self.store.end_challenge(NAME, challenge, State(state))
@@ -129,7 +144,10 @@ class TransactionMachine(RuleBasedStateMachine):
     @rule()
     def nothing_is_opened_after_the_end_of_the_transaction(self) -> None:
         if self.clock.now() >= START + LIFETIME:
-            assert self.run(self.store.open_challenge(NAME, "ada", a_challenge("late"), [])) is None
+            assert (
+                self.run(self.store.open_challenge(NAME, self.now.hint, "ada", a_challenge("late"), []))
+                is None
+            )
 
     @invariant()
     def only_known_transitions_happened(self) -> None:
@@ -144,6 +162,10 @@ class TransactionMachine(RuleBasedStateMachine):
         if self.tokens:
             assert self.now.state is State.ISSUED
             assert (self.tokens[0].proof is not None) == bool(self.proofs)
+
+    @invariant()
+    def what_is_held_is_what_is_stored(self) -> None:
+        assert self.run(self.store.recent(NAME)) == self.now
 
     @invariant()
     def limits_hold(self) -> None:

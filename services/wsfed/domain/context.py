@@ -5,7 +5,7 @@ signs SHA-256 of the result. Every field is compared with the transaction before
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Literal
 
@@ -55,7 +55,10 @@ class SignInContext:
 
     def _fields(self) -> dict[str, str | bool | int]:
         times = {"issued_at": iso_millis(self.issued_at), "expires_at": iso_millis(self.expires_at)}
-        return {**asdict(self), **times, "v": 1, "typ": PURPOSE}
+        return {**{name: getattr(self, name) for name in _NAMES}, **times, "v": 1, "typ": PURPOSE}
+
+
+_NAMES = tuple(field.name for field in fields(SignInContext))
 
 
 def digest(context: str) -> bytes:

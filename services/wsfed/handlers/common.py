@@ -70,7 +70,7 @@ def check_current(wsfed: WsFed) -> None:
 
 async def look(wsfed: WsFed, transaction_id: str, browser_secret: str | None) -> Transaction:
     """Step 2: the transaction, for its own browser only. Raises NotFound, Gone."""
-    return check_seen(wsfed, await wsfed.transactions.get(transaction_id), browser_secret)
+    return check_seen(wsfed, await wsfed.transactions.recent(transaction_id), browser_secret)
 
 
 def check_seen(wsfed: WsFed, transaction: Transaction | None, browser_secret: str | None) -> Transaction:

@@ -141,6 +141,8 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
     Account and phone are read now: one that was suspended or removed since the approval gets none. Raises NotFound,
     Gone, Conflict (`finished`: it was issued already; `not_proved`), Forbidden, Looping, Unavailable.
     """
+    if transaction.state is not State.PROVED:  # perhaps it is by now, on another replica
+        transaction = await wsfed.transactions.get(transaction.id) or transaction
     if transaction.state is State.ISSUED:
         raise Conflict("This sign-in is finished.", code="finished")
     authentication, proof = transaction.authentication, transaction.proof

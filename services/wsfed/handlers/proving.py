@@ -40,6 +40,11 @@ async def _answered(wsfed: WsFed, transaction: Transaction, challenge: str) -> T
     return transaction
 
 
+def _waits_for(transaction: Transaction, challenge: str) -> bool:
+    current = transaction.challenge
+    return transaction.state is State.WAITING and current is not None and current.id == challenge
+
+
 async def _transaction(wsfed: WsFed, tenant: str, transaction_id: str) -> Transaction:
     transaction = await wsfed.transactions.get(transaction_id)
     if transaction is None or transaction.tenant != tenant:
@@ -50,10 +55,15 @@ async def _transaction(wsfed: WsFed, tenant: str, transaction_id: str) -> Transa
 async def phone_accepted(wsfed: WsFed, received: Received[ChallengeAccepted]) -> None:
     """Step 8: verify the proof again. Raises Retry while the device key is not here yet, Reject otherwise."""
     message = received.message
-    transaction = await _transaction(wsfed, received.tenant, message.transaction)
-    transaction = await _answered(wsfed, transaction, message.challenge)
+    transaction = await wsfed.transactions.recent(message.transaction)
+    if transaction is None or not _waits_for(transaction, message.challenge):
+        # What is held here may be behind another replica; a challenge that it does wait for never changes.
+        transaction = await _transaction(wsfed, received.tenant, message.transaction)
+        transaction = await _answered(wsfed, transaction, message.challenge)
+    if transaction.tenant != received.tenant:
+        raise Reject("no such transaction in this tenant")
     challenge = transaction.challenge
-    if transaction.state is not State.WAITING or challenge is None or challenge.id != message.challenge:
+    if challenge is None or not _waits_for(transaction, message.challenge):
         log.info("signin.late_approval", transaction=transaction.id, state=transaction.state)
         return  # already proved, or superseded: a duplicate is not an attack
     device = await wsfed.directory.device(received.tenant, message.device)

@@ -53,7 +53,7 @@ async def begin(wsfed: WsFed, slug: str, request: SignInRequest, browser_secret:
 
 async def open_page(wsfed: WsFed, transaction_id: str, browser_secret: str) -> Transaction:
     """Step 2: as `look`; a transaction that came by POST goes to the first browser that opens it, for good."""
-    transaction = await wsfed.transactions.get(transaction_id)
+    transaction = await wsfed.transactions.recent(transaction_id)
     if transaction is not None and transaction.browser == UNBOUND:
         await wsfed.transactions.bind(transaction_id, browser_digest(browser_secret))
         transaction = await wsfed.transactions.get(transaction_id)
@@ -95,7 +95,9 @@ async def ask_phone(
     asked_of = account.id if account is not None and reachable else None
     packets = [packet] if reachable else []
     if renews is None or transaction.challenge is None:
-        asked = await wsfed.transactions.open_challenge(transaction.id, asked_of, challenge, packets)
+        asked = await wsfed.transactions.open_challenge(
+            transaction.id, transaction.hint, asked_of, challenge, packets
+        )
     else:
         asked = await wsfed.transactions.renew_challenge(
             transaction.id, asked_of, transaction.challenge, challenge, packets

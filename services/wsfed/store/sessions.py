@@ -1,11 +1,11 @@
 """SSO sessions: one document for each account in a browser, removed when the browser is no longer known."""
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.session import KNOWN_FOR, LOOP_TOKENS, Session
+from shared.store.fields import plain
 from shared.store.port import Database, Document, Index
 
 
@@ -26,7 +26,7 @@ class StoredSessions:
         await self._collection.insert(
             {
                 "_id": session.id,
-                "authentication": {**asdict(authentication), "method": authentication.method.value},
+                "authentication": plain(authentication),
                 "device": session.device,
                 "ends_at": session.ends_at,
                 "idle_ends_at": session.idle_ends_at,

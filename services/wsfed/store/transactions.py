@@ -1,7 +1,8 @@
 """Transactions: one document each, one conditional update a step."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections import OrderedDict
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,17 +21,29 @@ from services.wsfed.domain.transaction import (
 )
 from shared.clock import Clock
 from shared.contracts.envelope import Packet
+from shared.store.fields import plain
 from shared.store.port import Database, Document, Index
 
 KEPT_AFTER_END = 24 * 3600
 """Seconds: the TTL index removes a transaction a day after it expired."""
+HELD_FOR = 4.0
+"""Seconds that a replica holds a transaction as it last wrote or read it; less than a page waits between its looks."""
+HELD_AT_MOST = 5_000
 
 
 class StoredTransactions:
-    """Implements `services.wsfed.ports.Transactions`."""
+    """Implements `services.wsfed.ports.Transactions`.
+
+    The requests of one sign-in follow each other within moments, mostly to one replica, so what it last saw is held
+    in memory for `recent`. It may be behind what another replica wrote; every change is conditional on the state in
+    the database, so an old copy costs a second look and never a wrong step.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._clock = clock
+        self._held: OrderedDict[str, tuple[float, Transaction]] = OrderedDict()
+        self._alone: dict[str, object] = {}
+        """The operation under way on a transaction that no other has crossed: only its answer is held."""
         self._collection = database.collection(
             "transactions",
             indexes=[Index((("expires_at", 1),), expire_after=KEPT_AFTER_END)],
@@ -39,10 +52,45 @@ class StoredTransactions:
 
     async def add(self, transaction: Transaction) -> None:
         await self._collection.insert(to_document(transaction))
+        self._hold(transaction)
 
     async def get(self, transaction: str) -> Transaction | None:
-        found = await self._collection.find_one({"_id": transaction})
-        return None if found is None else from_document(found)
+        return await self._looked(transaction, self._collection.find_one({"_id": transaction}))
+
+    async def recent(self, transaction: str) -> Transaction | None:
+        held = self._held.get(transaction)
+        if held is not None and self._clock.monotonic() - held[0] < HELD_FOR:
+            return held[1]
+        return await self.get(transaction)
+
+    def forget(self, transaction: str) -> None:
+        """Another replica has changed it: look again next time."""
+        self._held.pop(transaction, None)
+        self._alone.pop(transaction, None)
+
+    async def _looked(self, transaction: str, operation: Awaitable[Document | None]) -> Transaction | None:
+        """What the operation returns, held unless another crossed it: then nobody knows whose answer is newer."""
+        self.forget(transaction)
+        mine = self._alone[transaction] = object()
+        made = None
+        try:
+            found = await operation
+            made = None if found is None else from_document(found)
+        finally:
+            crossed = self._alone.get(transaction) is not mine
+            self.forget(transaction)
+        if made is not None and not crossed:
+            self._hold(made)
+        return made
+
+    def _hold(self, transaction: Transaction) -> None:
+        now = self._clock.monotonic()
+        self._held[transaction.id] = (now, transaction)  # forgotten before, so the last in an order by age
+        while self._held:
+            oldest, (since, _) = next(iter(self._held.items()))
+            if now - since < HELD_FOR and len(self._held) <= HELD_AT_MOST:
+                break
+            del self._held[oldest]
 
     async def bind(self, transaction: str, browser: str) -> Transaction | None:
         return await self._step({"_id": transaction, "browser": UNBOUND}, {"browser": browser})
@@ -51,11 +99,17 @@ class StoredTransactions:
         return await self._step({"_id": transaction, "state": State.STARTED.value}, {"hint": hint})
 
     async def open_challenge(
-        self, transaction: str, account: str | None, challenge: Challenge, packets: Sequence[Packet]
+        self,
+        transaction: str,
+        hint: str,
+        account: str | None,
+        challenge: Challenge,
+        packets: Sequence[Packet],
     ) -> Transaction | None:
         return await self._step(
             {
                 "_id": transaction,
+                "hint": hint,  # the name that the challenge was made for
                 "state": {"$in": sources(State.WAITING)},
                 "challenges": {"$lt": MAX_CHALLENGES},
                 "expires_at": {"$gt": self._clock.now()},
@@ -63,7 +117,7 @@ class StoredTransactions:
             {
                 "state": State.WAITING.value,
                 "account": account,
-                "challenge": asdict(challenge),
+                "challenge": plain(challenge),
                 "previous": None,
             },
             also={"$inc": {"challenges": 1}},
@@ -85,7 +139,7 @@ class StoredTransactions:
                 "renewals": {"$lt": MAX_RENEWALS},
                 "expires_at": {"$gt": self._clock.now()},
             },
-            {"account": account, "challenge": asdict(challenge), "previous": asdict(previous)},
+            {"account": account, "challenge": plain(challenge), "previous": plain(previous)},
             also={"$inc": {"renewals": 1}},
             packets=packets,
         )
@@ -101,7 +155,7 @@ class StoredTransactions:
                     {"previous.context.challenge": challenge.id},
                 ],
             },
-            {"challenge": asdict(replace(challenge, claimed=True)), "previous": None},
+            {"challenge": plain(replace(challenge, claimed=True)), "previous": None},
         )
 
     async def end_challenge(self, transaction: str, challenge: str, state: State) -> Transaction | None:
@@ -114,8 +168,8 @@ class StoredTransactions:
             _waiting_on(transaction, challenge),
             {
                 "state": State.PROVED.value,
-                "authentication": {**asdict(authentication), "method": authentication.method.value},
-                "proof": asdict(proof),
+                "authentication": plain(authentication),
+                "proof": plain(proof),
             },
         )
 
@@ -141,8 +195,8 @@ class StoredTransactions:
         also: dict[str, Any] | None = None,
         packets: Sequence[Packet] = (),
     ) -> Transaction | None:
-        after = await self._collection.update(where, {"$set": fields, **(also or {})}, outbox=packets)
-        return None if after is None else from_document(after)
+        change = {"$set": fields, **(also or {})}
+        return await self._looked(where["_id"], self._collection.update(where, change, outbox=packets))
 
 
 def _waiting_on(transaction: str, challenge: str) -> dict[str, Any]:
@@ -155,16 +209,8 @@ def _waiting_on(transaction: str, challenge: str) -> dict[str, Any]:
 
 def to_document(transaction: Transaction) -> Document:
     """A transaction as it is kept."""
-    request = asdict(transaction.request)
-    if transaction.request.mfa_max_age is not None:
-        request["mfa_max_age"] = int(transaction.request.mfa_max_age.total_seconds())
-    document = {
-        **asdict(transaction),
-        "_id": transaction.id,
-        "state": transaction.state.value,
-        "request": request,
-    }
-    del document["id"]
+    document = plain(transaction)
+    document["_id"] = document.pop("id")
     return document
 
 
