@@ -45,7 +45,7 @@ function say(code) {
   show("said");
 }
 
-const OVER = ["superseded", "limited", "denied", "not_me", "not_found"];
+const OVER = ["superseded", "limited", "denied", "not_me", "not_found", "other_context"];
 
 function fail(error) {
   if (error instanceof Refused) {
