@@ -1,5 +1,6 @@
 """Steps 10 and 11 of docs/flows/sign-in.md: tokens, from a proof made now or from an SSO session that holds one."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -150,10 +151,12 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
         raise Conflict("This sign-in is not approved yet.", code="not_proved")
     check_current(wsfed)
     tenant = await find_tenant(wsfed, transaction.tenant)
-    account = await wsfed.directory.account(transaction.tenant, authentication.account)
+    account, device = await asyncio.gather(
+        wsfed.directory.account(tenant.slug, authentication.account),
+        wsfed.directory.device(tenant.slug, proof.device),
+    )
     if account is None or not account.may_try:
         raise Forbidden("This account can't sign in.", code="account_not_active")
-    device = await wsfed.directory.device(tenant.slug, proof.device)
     if device is None or device.removed:  # lost, and taken out of use since it approved
         raise Forbidden("The phone that approved this was removed.", code="device_removed")
     application = tenant.application(transaction.application)
@@ -166,7 +169,16 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
     assertion_id = new_assertion_id(wsfed.ids)
     if await wsfed.transactions.issue(transaction.id, assertion_id, now) is None:
         raise Conflict("This sign-in is finished.", code="finished")
-    form = await _issue(
+    secret = new_secret(wsfed.ids)
+    session = Session(
+        id=session_id(secret),
+        authentication=authentication,
+        device=proof.device,
+        ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
+        idle_ends_at=_idle_end(tenant, now),
+        issued=(*(earlier.issued if earlier else ()), now),
+    )
+    issuing = _issue(
         wsfed,
         prepared,
         authentication,
@@ -176,17 +188,8 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
         assertion_id=assertion_id,
         basis=_Basis(transaction=transaction.id, proof=proof),
     )
-    secret = new_secret(wsfed.ids)
-    await wsfed.sessions.add(
-        Session(
-            id=session_id(secret),
-            authentication=authentication,
-            device=proof.device,
-            ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
-            idle_ends_at=_idle_end(tenant, now),
-            issued=(*(earlier.issued if earlier else ()), now),
-        )
-    )
+    # At once: where no token comes of it, nobody ever gets the secret of that session.
+    form, _ = await asyncio.gather(issuing, wsfed.sessions.add(session))
     if earlier is not None:
         await wsfed.sessions.forget(earlier.id)
     log.info("signin.issued", tenant=tenant.slug, transaction=transaction.id)
