@@ -1,6 +1,6 @@
 """A database in memory for fast tests and a first look: `language.py` over a dictionary of documents.
 
-`tests/conformance/test_store.py` holds it against a real mongod.
+`tests/conformance/test_store*.py` hold it against a real mongod.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
