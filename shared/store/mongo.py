@@ -27,6 +27,7 @@ from pymongo.errors import (
 from shared.clock import Clock
 from shared.contracts.envelope import Packet
 from shared.errors import Unavailable
+from shared.store.lookups import Lookups
 from shared.store.outbox import OutboxListener, entry, packet_of
 from shared.store.port import Change, Collection, Document, Filter, Index, Sort
 from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox, written_shape
@@ -69,6 +70,7 @@ class MongoCollection:
         self._writes = written_shape(v, writes)
         self._clock = clock
         self._listener = listener
+        self._lookups = Lookups(self._by_ids)
 
     async def insert(self, document: Document, *, outbox: Sequence[Packet] = ()) -> bool:
         made = {**document, "v": self._writes}
@@ -84,9 +86,21 @@ class MongoCollection:
         return True
 
     async def find_one(self, where: Filter) -> Document | None:
-        async with _reported():
-            found: Document | None = await self._inner.find_one(where)
+        found: Document | None
+        if len(where) == 1 and isinstance(document_id := where.get("_id"), str):
+            found = await self._lookups.one(document_id)
+        else:
+            async with _reported():
+                found = await self._inner.find_one(where)
         return None if found is None else check_shape(found, self.name, self._v)
+
+    async def _by_ids(self, document_ids: Sequence[str]) -> Sequence[Document]:
+        async with _reported():
+            if len(document_ids) == 1:
+                found: Document | None = await self._inner.find_one({"_id": document_ids[0]})
+                return [] if found is None else [found]
+            all_found: list[Document] = await self._inner.find({"_id": {"$in": document_ids}}).to_list(None)
+            return all_found
 
     async def find(self, where: Filter, *, sort: Sort = (), limit: int = 200) -> list[Document]:
         check_limit(limit)

@@ -96,8 +96,8 @@ async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf
     if session is None or not session.live(wsfed.clock.now()):
         return None
     tenant = await find_tenant(wsfed, asked.tenant)
-    account = await wsfed.directory.account_by_upn(asked.tenant, asked.upn)
-    if account is None or not account.may_try or not await _still_good(wsfed, session, account):
+    account = await _still_good(wsfed, session, asked)
+    if account is None:
         return None
     now = wsfed.clock.now()
     missing = _shortfall(session.authentication, tenant, asked.request, asked.asked_at, now)
@@ -128,12 +128,15 @@ async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf
     return Answer(form, tenant, account, secret)
 
 
-async def _still_good(wsfed: WsFed, session: Session, account: Account) -> bool:
-    """Whether the session is this account's, and its phone is still trusted."""
-    if (session.tenant, session.account) != (account.tenant, account.id):
-        return False
+async def _still_good(wsfed: WsFed, session: Session, asked: Question) -> Account | None:
+    """The session's account, if it is the one that was asked for, may sign in, and its phone is still trusted."""
+    if session.tenant != asked.tenant:
+        return None
+    account = await wsfed.directory.account(session.tenant, session.account)
+    if account is None or not account.may_try or account.upn.lower() != asked.upn:
+        return None
     device = await wsfed.directory.device(account.tenant, session.device)
-    return device is not None and not device.removed
+    return account if device is not None and not device.removed else None
 
 
 async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf) -> Answer:
