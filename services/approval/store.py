@@ -5,11 +5,9 @@ so that a step writes only the entries it changed. `credentials`, `invitation_id
 to be indexed; each is derived from the maps in the same write. No transaction anywhere.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from datetime import datetime
-from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
 from services.approval.domain.account import Account, Challenge, Device, Invitation, State, Subscription
 from services.approval.domain.challenges import next_deadline
@@ -18,12 +16,11 @@ from services.approval.ports import Ceremony, Session, Stored
 from shared.contracts.admin import AccountStatus
 from shared.contracts.envelope import Packet
 from shared.projection import Row
+from shared.store.fields import plain, typed
 from shared.store.port import Collection, Database, Document, Filter, Index
 
 _MAPS = ("devices", "invitations", "challenges", "subscriptions")
 _DAY = 24 * 3600
-
-T = TypeVar("T")
 
 
 class AccountStore:
@@ -99,9 +96,9 @@ def _difference(before: Document, after: Document) -> dict[str, dict[str, Any]]:
 
 
 def _document(account: Account) -> Document:
-    made = _plain(account)
+    made = plain(account)
     for name in _MAPS:
-        made[name] = {key: _plain(value) for key, value in getattr(account, name).items()}
+        made[name] = {key: plain(value) for key, value in getattr(account, name).items()}
     derived: Document = {
         "credentials": sorted(d.credential_id for d in account.devices.values()),
         "invitation_ids": sorted(account.invitations),
@@ -113,34 +110,18 @@ def _document(account: Account) -> Document:
 
 def _stored(document: Document) -> Stored:
     entries = {
-        "devices": {k: _typed(Device, d) for k, d in document["devices"].items()},
-        "invitations": {k: _typed(Invitation, d) for k, d in document["invitations"].items()},
+        "devices": {k: typed(Device, d) for k, d in document["devices"].items()},
+        "invitations": {k: typed(Invitation, d) for k, d in document["invitations"].items()},
         "challenges": {
-            k: _typed(Challenge, {**d, "state": State(d["state"])}) for k, d in document["challenges"].items()
+            k: typed(Challenge, {**d, "state": State(d["state"])}) for k, d in document["challenges"].items()
         },
-        "subscriptions": {k: _typed(Subscription, d) for k, d in document.get("subscriptions", {}).items()},
+        "subscriptions": {k: typed(Subscription, d) for k, d in document.get("subscriptions", {}).items()},
         "status": None if document["status"] is None else AccountStatus(document["status"]),
         "pushes_known": tuple(document["pushes_known"]),
         "pushes_unknown": tuple(document["pushes_unknown"]),
         "version": document["version"],
     }
-    return Stored(_typed(Account, {**document, **entries}), document["revision"])
-
-
-def _plain(value: Any) -> Document:
-    """A dataclass's own fields, as MongoDB keeps them."""
-    made: Document = {}
-    for field in fields(value):
-        item = getattr(value, field.name)
-        made[field.name] = (
-            item.value if isinstance(item, Enum) else list(item) if isinstance(item, tuple) else item
-        )
-    return made
-
-
-def _typed(kind: type[T], document: Mapping[str, Any]) -> T:
-    """The dataclass of a document; fields that it does not know are left out (a newer release wrote them)."""
-    return kind(**{f.name: document[f.name] for f in fields(kind) if f.name in document})  # type: ignore[arg-type]
+    return Stored(typed(Account, {**document, **entries}), document["revision"])
 
 
 class SessionStore:
@@ -152,13 +133,13 @@ class SessionStore:
         )
 
     async def add(self, session: Session) -> None:
-        document = _plain(session)
+        document = plain(session)
         document["_id"] = document.pop("token_digest")
         await self._sessions.insert(document)
 
     async def find(self, token_digest: str) -> Session | None:
         found = await self._sessions.find_one({"_id": token_digest})
-        return None if found is None else _typed(Session, {**found, "token_digest": token_digest})
+        return None if found is None else typed(Session, {**found, "token_digest": token_digest})
 
     async def seen(self, token_digest: str, now: datetime) -> None:
         await self._sessions.update({"_id": token_digest}, {"$max": {"seen_at": now}})
@@ -176,13 +157,13 @@ class CeremonyStore:
         )
 
     async def add(self, ceremony: Ceremony) -> None:
-        document = _plain(ceremony)
+        document = plain(ceremony)
         document["_id"] = document.pop("id")
         await self._ceremonies.insert(document)
 
     async def find(self, ceremony_id: str) -> Ceremony | None:
         found = await self._ceremonies.find_one({"_id": ceremony_id})
-        return None if found is None else _typed(Ceremony, {**found, "id": ceremony_id})
+        return None if found is None else typed(Ceremony, {**found, "id": ceremony_id})
 
     async def take(self, ceremony_id: str) -> Ceremony | None:
         found = await self.find(ceremony_id)

@@ -167,7 +167,7 @@ def _known_parameters(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:
         if name in known:
             # Two readers that take different ones of two values are how filters are passed.
             raise BadInput(f"The parameter {name} came twice.", code="parameter_repeated")
-        if "\ufffd" in value or any(unicodedata.category(c) in _GARBLED for c in value):
+        if not _is_text(value):
             # A form control's newline is rewritten by browsers, so wctx could not come back as it was.
             raise BadInput(
                 f"The parameter {name} contains characters that aren't text.", code="parameter_garbled"
@@ -176,6 +176,12 @@ def _known_parameters(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:
             raise TooLarge(f"The parameter {name} is too long.", code="parameters_too_long")
         known[name] = value
     return known
+
+
+def _is_text(value: str) -> bool:
+    if value.isascii() and value.isprintable():  # nearly always, and a hundred times faster than the other way
+        return True
+    return "\ufffd" not in value and all(unicodedata.category(c) not in _GARBLED for c in value)
 
 
 def _number(known: dict[str, str], name: str) -> int | None:
