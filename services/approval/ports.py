@@ -89,6 +89,10 @@ class Ceremonies(Protocol):
 
     async def add(self, ceremony: Ceremony) -> None: ...
 
+    async def find(self, ceremony_id: str) -> Ceremony | None:
+        """It stays, for a day after it expired: as long as any invitation lives."""
+        ...
+
     async def take(self, ceremony_id: str) -> Ceremony | None:
         """Remove it; only one caller gets it."""
         ...

@@ -22,6 +22,7 @@ from deploy.standins.phone.authenticator import (
     make_private_key,
 )
 from services.approval import app
+from services.approval.domain.account import Device
 from services.approval.domain.ceremony import RelyingParty
 from services.approval.handlers import challenges, enrolling, sessions
 from services.approval.handlers.sessions import SignedIn
@@ -246,8 +247,15 @@ class Phone:
         self.algorithm = algorithm
         self.counts = counts
         self.key: Key
+        self.sent: tuple[str, dict[str, Any], str, str]
+        """What `finish` sends."""
 
     async def enrol(self, fragment: str, *, tamper: Tamper = HONEST, name: str = "Ada's phone") -> None:
+        await self.make(fragment, tamper=tamper, name=name)
+        await self.finish()
+
+    async def make(self, fragment: str, *, tamper: Tamper = HONEST, name: str = "Ada's phone") -> None:
+        """Begin, and make the key: everything but the end."""
         invitation, _, seed = fragment.partition(".")
         begun = await enrolling.begin_enrolment(self.parts, invitation)
         key = Key(
@@ -262,8 +270,12 @@ class Phone:
         new = NewDeviceKey(key.tenant, key.account, invitation, key.credential_id, key.spki)
         vouched = tamper.endorsement or endorse(key_from_seed(unb64u(seed)), new)
         credential = attestation(key, begun.ceremony.challenge, tamper)
-        await enrolling.finish_enrolment(self.parts, begun.ceremony.id, credential, b64u(vouched), name)
+        self.sent = begun.ceremony.id, credential, b64u(vouched), name
         self.key = key
+
+    async def finish(self, parts: Parts | None = None) -> Device:
+        """Send the end, as often as one likes."""
+        return await enrolling.finish_enrolment(parts or self.parts, *self.sent)
 
     def answer(self, context: str, *, tamper: Tamper = HONEST) -> dict[str, Any]:
         self.key = self.key.used()

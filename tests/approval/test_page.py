@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from shared.contracts.approval import ChallengeAccepted
 from shared.web.server import serve
@@ -116,6 +116,31 @@ async def test_enrols_unlocks_and_approves(handset: Handset) -> None:
     assert await handset.approval.outcomes() == [(asked.command.transaction, "accepted")]
     (told,) = [m for m in handset.approval.heard if isinstance(m, ChallengeAccepted)]
     assert told.proof.context == asked.with_code()
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+async def test_lost_answer_to_an_enrolment_is_asked_for_again(handset: Handset, lost: int) -> None:
+    """By itself twice, and then by a button. The server has the device since the first time."""
+    asked = 0
+
+    async def lose(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        answer = await route.fetch()
+        await (route.abort() if asked <= lost else route.fulfill(response=answer))
+
+    await handset.page.route("**/key/api/enrolments/*", lose)
+    await handset.approval.account()
+    await handset.open(f"#i={await handset.approval.invitation()}")
+    await handset.press("Set up")
+    if lost == 3:
+        await handset.heading("We can't do that just now")
+        await handset.press("Try again")
+    await handset.heading("This phone is ready")
+    assert asked == lost + 1
+    assert len(await handset.approval.devices_told()) == 1
+    await handset.unlock()
+    await handset.heading("No requests")
 
 
 async def test_secret_of_the_link_is_taken_out_of_the_address(handset: Handset) -> None:

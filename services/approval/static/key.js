@@ -9,6 +9,7 @@ import { fromBase64url, sha256, utf8 } from "./octets.js";
 
 const POLL = 3_000;
 const MARGIN = 8; // px between the field and the keyboard, the facts and the top
+const ASK_AGAIN = [1_000, 3_000]; // after an answer that did not come
 const CREDENTIAL = "blokkey.credential"; // an id, not a secret: spares a choice between accounts
 
 const app = document.getElementById("app");
@@ -20,6 +21,7 @@ let request = null; // the one that is shown
 let leaving = null; // the phone that is about to be removed
 let handle = null; // of a scanned code
 let invitation = null; // {id, seed}
+let unfinished = null; // {path, body}: a key that the server may know already, sent as it was until it answers
 let busy = false;
 let shown = "start";
 
@@ -38,11 +40,13 @@ function say(code) {
   const found = words.querySelector(`[data-code="${CSS.escape(code)}"]`) ?? words.querySelector('[data-code="other"]');
   within("said", "[data-title]").textContent = found.querySelector("b").textContent;
   within("said", "[data-text]").textContent = found.querySelector("i").textContent;
+  within("said", "[data-do=again]").hidden = unfinished !== null;
+  within("said", "[data-do=finish]").hidden = unfinished === null;
   request = null;
   show("said");
 }
 
-const OVER = ["superseded", "limited", "denied", "not_me", "not_found"];
+const OVER = ["superseded", "limited", "denied", "not_me", "not_found", "other_context"];
 
 function fail(error) {
   if (error instanceof Refused) {
@@ -272,9 +276,25 @@ async function enrol(form) {
     publicKey: made.publicKey,
   });
   const name = form.elements.name.value;
-  await call("POST", `/enrolments/${begun.id}`, { credential: made.credential, endorsement, name });
-  localStorage.setItem(CREDENTIAL, made.credential.id);
-  invitation = null;
+  unfinished = { path: `/enrolments/${begun.id}`, body: { credential: made.credential, endorsement, name } };
+  return finish();
+}
+
+/** Send what was made; the same request again gets the same answer. */
+async function finish() {
+  const { path, body } = unfinished;
+  for (const wait of [...ASK_AGAIN, null]) {
+    try {
+      await call("POST", path, body);
+      break;
+    } catch (error) {
+      if (error.code !== "unavailable") unfinished = null;
+      if (unfinished === null || wait === null) throw error;
+      await new Promise((resume) => setTimeout(resume, wait));
+    }
+  }
+  localStorage.setItem(CREDENTIAL, body.credential.id);
+  unfinished = invitation = null;
   return say("enrolled");
 }
 
@@ -299,6 +319,7 @@ const actions = {
   deny: () => refuse("deny", "denied"),
   "not-me": () => refuse("not-me", "not_me"),
   again: look,
+  finish,
   devices: listDevices,
   remove: removeDevice,
   copy: async () => {
