@@ -99,7 +99,7 @@ class Database(Protocol):
         outbox: bool = False,
     ) -> Collection:
         """A collection whose documents are read in shapes `v` and `v - 1` and made in shape `writes`: `v`, unless
-        the release before cannot read that yet (docs/adr/0006-shapes-change-in-two-releases.md).
+        the release before cannot read that yet (docs/adr/0007-shapes-change-in-two-releases.md).
         """
         ...
 

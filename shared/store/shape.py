@@ -1,6 +1,6 @@
 """What both stores do alike: a document's version on the way in and out, its outbox on a change, refusals.
 
-How a shape changes while old and new replicas run beside each other: docs/adr/0006-shapes-change-in-two-releases.md.
+How a shape changes while old and new replicas run beside each other: docs/adr/0007-shapes-change-in-two-releases.md.
 """
 
 from collections.abc import Mapping, Sequence

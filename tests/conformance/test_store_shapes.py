@@ -1,4 +1,4 @@
-"""Both databases: documents of an older and a newer shape (docs/adr/0006-shapes-change-in-two-releases.md)."""
+"""Both databases: documents of an older and a newer shape (docs/adr/0007-shapes-change-in-two-releases.md)."""
 
 from itertools import pairwise
 
