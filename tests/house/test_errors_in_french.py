@@ -16,6 +16,7 @@ STRINGS = ROOT / "shared" / "web" / "strings"
 NOT_IN_A_REQUEST = {
     "services/wsfed/domain/keys.py": "an operator's own key file, `blok365 key`",
     "services/wsfed/handlers/rolling.py": "`blok365 key`",
+    "shared/places.py": "start; later a fault is logged and the old file stays",
     "shared/store/sequencer.py": "shutdown",
     "{self._database.name}.{name} lacks {', '.join(sorted(missing))}": "start and /readyz",
     "{name} was {found['value']} when this system was set up, and is {value} now. "
