@@ -38,10 +38,18 @@ class Settings(BaseSettings):
     """Address and port of this process's HTTP server."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For entry is believed, and only the one they added."""
+    places_file: Path | None = None
+    """City or Country database in MaxMind's format (.mmdb): where browsers and phones seem to be. Each process of
+    wsfed and approval holds it in memory, and takes a newer one within a minute. Empty: addresses alone."""
     projection_max_age: int = Field(default=300, ge=30)
     """Seconds without word from an owner of state, or with a gap in it, after which we act on it no longer."""
     log_json: bool = True
     """Log lines as JSON; false: for people."""
+
+    @field_validator("places_file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("origin", "console_origin", "kiosk_origin")
     @classmethod

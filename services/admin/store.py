@@ -1,17 +1,18 @@
 """admin's collections. Each document is one aggregate; each write is one conditional update, no transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from services.admin.domain import Account, AccountId, Errand, Invitation, Phone, Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus, Application, Domain, Policy
 from shared.contracts.envelope import Packet
 from shared.projection import Row
+from shared.store.fields import plain, typed
 from shared.store.outbox import entry
 from shared.store.port import Collection, Database, Document, Index
+
+T = TypeVar("T")
 
 LIVE = "live"
 """True on an account that holds its user name; absent on a removed one, so that the unique index frees it."""
@@ -68,12 +69,12 @@ class StoredAccounts:
         )
 
     async def add(self, account: Account, packet: Packet) -> bool:
-        return await self._accounts.insert(_account_document(account), outbox=[packet])
+        return await self._accounts.insert(_living(account), outbox=[packet])
 
     async def add_many(self, accounts: Sequence[tuple[Account, Packet]]) -> None:
         now = self._clock.now()
         await self._accounts.insert_many(
-            [{**_account_document(account), "outbox": [entry(packet, now)]} for account, packet in accounts]
+            [{**_living(account), "outbox": [entry(packet, now)]} for account, packet in accounts]
         )
 
     async def get(self, tenant: str, account: str) -> Account | None:
@@ -86,7 +87,7 @@ class StoredAccounts:
 
     async def replace(self, account: Account, packet: Packet) -> bool:
         where = {"_id": account.id, "tenant": account.tenant, "version": account.version - 1}
-        change: dict[str, Mapping[str, Any]] = {"$set": _account_fields(account)}
+        change: dict[str, Mapping[str, Any]] = {"$set": _fields(account)}
         if account.status is AccountStatus.REMOVED:
             change["$unset"] = {LIVE: ""}
         return await self._accounts.update(where, change, outbox=[packet]) is not None
@@ -120,26 +121,27 @@ class StoredInvitations:
         )
 
     async def add(self, invitation: Invitation, *packets: Packet) -> bool:
-        document = {"_id": invitation.id, **_invitation_fields(invitation)}
+        document = {"_id": invitation.id, **_fields(invitation)}
         return await self._invitations.insert(document, outbox=packets)
 
     async def get(self, tenant: str, invitation: str) -> Invitation | None:
         found = await self._invitations.find_one({"_id": invitation, "tenant": tenant})
-        return None if found is None else _invitation(found)
+        return None if found is None else _aggregate(Invitation, found)
 
     async def open_of(self, tenant: str, account: str) -> Invitation | None:
         found = await self._invitations.find_one({"tenant": tenant, "account": account, "status": "open"})
-        return None if found is None else _invitation(found)
+        return None if found is None else _aggregate(Invitation, found)
 
     async def replace(self, invitation: Invitation, *packets: Packet) -> bool:
         where = {"_id": invitation.id, "tenant": invitation.tenant, "version": invitation.version - 1}
-        change = {"$set": _invitation_fields(invitation)}
+        change = {"$set": _fields(invitation)}
         return await self._invitations.update(where, change, outbox=packets) is not None
 
     async def state(self, after: str, limit: int) -> Sequence[Row]:
         """All invitations, used ones too: devices' chains begin there. For followers."""
         found = await self._invitations.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
-        return [Row(i.id, i.tenant, [i.event()]) for i in map(_invitation, found)]
+        invitations = [_aggregate(Invitation, document) for document in found]
+        return [Row(i.id, i.tenant, [i.event()]) for i in invitations]
 
 
 class StoredPhones:
@@ -151,27 +153,13 @@ class StoredPhones:
         )
 
     async def keep(self, phone: Phone) -> None:
-        fields = asdict(phone)
-        document_id = f"{phone.tenant}/{fields.pop('id')}"
-        where = {"_id": document_id, "version": {"$lt": phone.version}}
-        await self._phones.update(where, {"$set": fields}, upsert=True)
+        where = {"_id": f"{phone.tenant}/{phone.id}", "version": {"$lt": phone.version}}
+        await self._phones.update(where, {"$set": _fields(phone)}, upsert=True)
 
     async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
         where = {"tenant": tenant, "account": account}
         found = await self._phones.find(where, sort=[("enrolled_at", 1), ("_id", 1)])
-        return [
-            Phone(
-                id=document["_id"].partition("/")[2],
-                tenant=tenant,
-                account=account,
-                name=document["name"],
-                enrolled_at=_moment(document["enrolled_at"]),
-                backed_up=document["backed_up"],
-                active=document["active"],
-                version=document["version"],
-            )
-            for document in found
-        ]
+        return [typed(Phone, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
 
 
 class StoredErrands:
@@ -181,8 +169,7 @@ class StoredErrands:
         self._errands: Collection = database.collection("errands", outbox=True)
 
     async def add(self, errand: Errand, packet: Packet) -> None:
-        fields = asdict(errand)
-        await self._errands.insert({"_id": fields.pop("id"), **fields}, outbox=[packet])
+        await self._errands.insert({"_id": errand.id, **_fields(errand)}, outbox=[packet])
 
 
 def _tenant_fields(tenant: Tenant) -> Document:
@@ -206,70 +193,20 @@ def _tenant(document: Document) -> Tenant:
     )
 
 
-def _account_document(account: Account) -> Document:
-    return {"_id": account.id, LIVE: True, **_account_fields(account)}
-
-
-def _account_fields(account: Account) -> Document:
-    return {
-        "tenant": account.tenant,
-        "upn": account.upn,
-        "first_name": account.first_name,
-        "last_name": account.last_name,
-        "display_name": account.display_name,
-        "email": account.email,
-        "immutable_id": account.immutable_id,
-        "status": account.status.value,
-        "enrolled": account.enrolled,
-        "created_at": account.created_at,
-        "version": account.version,
-    }
+def _living(account: Account) -> Document:
+    return {"_id": account.id, LIVE: True, **_fields(account)}
 
 
 def _account(document: Document) -> Account:
-    return Account(
-        id=document["_id"],
-        tenant=document["tenant"],
-        upn=document["upn"],
-        first_name=document["first_name"],
-        last_name=document["last_name"],
-        display_name=document["display_name"],
-        email=document["email"],
-        immutable_id=document["immutable_id"],
-        status=AccountStatus(document["status"]),
-        enrolled=document["enrolled"],
-        created_at=_moment(document["created_at"]),
-        version=document["version"],
-    )
+    return _aggregate(Account, {**document, "status": AccountStatus(document["status"])})
 
 
-def _invitation_fields(invitation: Invitation) -> Document:
-    return {
-        "tenant": invitation.tenant,
-        "account": invitation.account,
-        "public_key": invitation.public_key,
-        "issued_at": invitation.issued_at,
-        "expires_at": invitation.expires_at,
-        "status": invitation.status,
-        "device": invitation.device,
-        "version": invitation.version,
-    }
+def _fields(aggregate: Account | Invitation | Phone | Errand) -> Document:
+    """All but the id, which is the document's own."""
+    fields = plain(aggregate)
+    del fields["id"]
+    return fields
 
 
-def _invitation(document: Document) -> Invitation:
-    return Invitation(
-        id=document["_id"],
-        tenant=document["tenant"],
-        account=document["account"],
-        public_key=document["public_key"],
-        issued_at=_moment(document["issued_at"]),
-        expires_at=_moment(document["expires_at"]),
-        status=document["status"],
-        device=document["device"],
-        version=document["version"],
-    )
-
-
-def _moment(value: Any) -> datetime:
-    assert isinstance(value, datetime)
-    return value
+def _aggregate(kind: type[T], document: Document) -> T:
+    return typed(kind, {**document, "id": document["_id"]})

@@ -15,6 +15,7 @@ from services.approval.routes import Web
 from services.approval.store import AccountStore, CeremonyStore, SessionStore, TenantStore
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
+from shared.places import Places
 from shared.projection import StateOwner, StateStream
 from shared.run import Platform, Service, readiness
 from shared.store.outbox import Relay
@@ -35,6 +36,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Servi
     follower = platform.follower(["admin"], database, signer)
     shared = platform.settings
     accounts = AccountStore(database)
+    places = Places(shared.places_file, platform.clock)
     parts = Parts(
         accounts=accounts,
         sessions=SessionStore(database),
@@ -46,6 +48,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Servi
         rp=RelyingParty(shared.rp_id, (shared.origin, *settings.phone_origins)),
         letterbox=load_sealer(shared.keys, "notify"),
         push_key=load_vapid_public(shared.keys),
+        places=places,
         limits=Limits(
             session=timedelta(hours=settings.session_hours),
             session_idle=timedelta(minutes=settings.session_idle_minutes),
@@ -73,7 +76,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Servi
         web=_web(platform, parts, partial(readiness, database, follower)),
         owner=owner,
         follower=follower,
-        background=[sweep],
+        background=[sweep, places.watch],
     )
 
 

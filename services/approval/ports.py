@@ -14,6 +14,7 @@ from shared.clock import Clock
 from shared.contracts.envelope import Packet, PacketSigner
 from shared.crypto.sealed_box import Sealer
 from shared.ids import Ids
+from shared.places import Country
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,10 @@ class Ceremonies(Protocol):
 
     async def add(self, ceremony: Ceremony) -> None: ...
 
+    async def find(self, ceremony_id: str) -> Ceremony | None:
+        """It stays, for a day after it expired: as long as any invitation lives."""
+        ...
+
     async def take(self, ceremony_id: str) -> Ceremony | None:
         """Remove it; only one caller gets it."""
         ...
@@ -101,6 +106,12 @@ class Tenants(Protocol):
     async def put(self, tenant: Tenant) -> None:
         """Keep it, unless a newer version is there."""
         ...
+
+
+class Countries(Protocol):
+    """Where addresses seem to be, as the operator's file has it. Approximate, and decides nothing."""
+
+    def country(self, address: str, language: str) -> Country | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +139,7 @@ class Parts:
     """Seals for notify."""
     push_key: str
     """notify's VAPID public key, base64url: what phones subscribe with."""
+    places: Countries
     limits: Limits = Limits()
     turns: "WeakValueDictionary[str, asyncio.Lock]" = field(default_factory=WeakValueDictionary)
     """Who writes to an account now, within this process."""

@@ -5,7 +5,7 @@ never says more to a stranger than that something is not known here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from aiohttp import web
@@ -46,6 +46,9 @@ class KeyPage:
         "other_account",
         "other_network",
         "invitation",
+        "ceremony",
+        "credential",
+        "too_many_devices",
         "account",
         "device_removed",
         "removed",
@@ -178,7 +181,7 @@ class Web:
     async def list_requests(self, request: web.Request) -> web.Response:
         """Open requests, at most three."""
         who = await self._who(request)
-        found = await challenges.list_requests(self._parts, who, self._address(request))
+        found = await challenges.list_requests(self._parts, who, self._address(request), choose(request))
         return web.json_response({"challenges": [_request(each) for each in found]})
 
     async def request_by_handle(self, request: web.Request) -> web.Response:
@@ -186,7 +189,9 @@ class Web:
         body = await self._body(request)
         who = await self._who(request)
         handle = _text(body, "handle")
-        found = await challenges.request_by_handle(self._parts, who, handle, self._address(request))
+        found = await challenges.request_by_handle(
+            self._parts, who, handle, self._address(request), choose(request)
+        )
         return web.json_response({"challenge": _request(found)})
 
     async def approve(self, request: web.Request) -> web.Response:
@@ -273,6 +278,7 @@ def _request(request: Request) -> dict[str, Any]:
         "deadline": iso_millis(request.deadline),
         "tries_left": request.tries_left,
         "network_differs": request.network_differs,
+        "country_differs": None if request.country_differs is None else asdict(request.country_differs),
     }
 
 

@@ -161,11 +161,15 @@ class CeremonyStore:
         document["_id"] = document.pop("id")
         await self._ceremonies.insert(document)
 
-    async def take(self, ceremony_id: str) -> Ceremony | None:
+    async def find(self, ceremony_id: str) -> Ceremony | None:
         found = await self._ceremonies.find_one({"_id": ceremony_id})
+        return None if found is None else typed(Ceremony, {**found, "id": ceremony_id})
+
+    async def take(self, ceremony_id: str) -> Ceremony | None:
+        found = await self.find(ceremony_id)
         if found is None or not await self._ceremonies.delete({"_id": ceremony_id}):
             return None  # unknown, or another request was faster
-        return typed(Ceremony, {**found, "id": ceremony_id})
+        return found
 
 
 class TenantStore:

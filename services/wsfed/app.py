@@ -21,6 +21,7 @@ from services.wsfed.store import (
     StoredTransactions,
 )
 from shared.ids import new_id
+from shared.places import Places
 from shared.run import Platform, Service, readiness
 from shared.store.fixed import fixed_settings, hold_fixed
 from shared.store.outbox import Relay
@@ -56,8 +57,9 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
     key_file = shared.keys / f"{NAME}.seal"
     issuances = StoredIssuances(database, new_id(platform.ids))
     transactions = StoredTransactions(database, platform.clock)
-    waker = PageWaker(platform.bus, transactions.forget)
+    waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
     fixed = fixed_settings(database)
+    places = Places(shared.places_file, platform.clock)
     wsfed = WsFed(
         transactions=transactions,
         sessions=StoredSessions(database),
@@ -79,9 +81,16 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
         relay=relay,
         handlers=follower.tracked(consumers(wsfed)),
         web=_web(
-            platform, settings, wsfed, waker, key_file.read_bytes(), partial(readiness, database, follower)
+            platform,
+            settings,
+            wsfed,
+            waker,
+            places,
+            key_file.read_bytes(),
+            partial(readiness, database, follower),
         ),
         follower=follower,
+        background=[places.watch],
         on_start=[partial(hold_fixed, fixed, "BLOK365_ORIGIN", shared.origin), waker.start],
         on_stop=[issuances.flush],
     )
@@ -93,6 +102,7 @@ def _web(
     settings: WsFedSettings,
     wsfed: WsFed,
     waker: PageWaker,
+    places: Places,
     secret: bytes,
     ready: Ready,
 ) -> web.Application:
@@ -117,6 +127,7 @@ def _web(
         csrf=Csrf(csrf_key, origin),
         watch=waker.watching,
         proxies=proxies,
+        places=places,
     )
     app.add_routes(routes.routes())
     return app

@@ -13,12 +13,13 @@ TOPIC = "wsfed.transaction"
 class PageWaker:
     """Tells waiting pages that their transaction changed. A lost hint costs one polling interval.
 
-    A page waits on one replica. When that is this one, the others need not hear of it: whatever they still hold of
-    the transaction is only good for a step whose condition decides.
+    Pages that wait here are woken at once; the hint is for those on other replicas, which forget what they hold of
+    the transaction. `own`: an id of this process, so that it does not listen to itself.
     """
 
-    def __init__(self, bus: Bus, forget: Callable[[str], None]) -> None:
+    def __init__(self, bus: Bus, own: str, forget: Callable[[str], None]) -> None:
         self._bus = bus
+        self._own = own
         self._forget = forget
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
 
@@ -27,12 +28,13 @@ class PageWaker:
         await self._bus.on_hint(TOPIC, self._heard)
 
     async def __call__(self, transaction: str) -> None:
-        if transaction in self._waiting:
-            self._wake(transaction)
-        else:
-            await self._bus.hint(TOPIC, transaction)
+        self._wake(transaction)
+        await self._bus.hint(TOPIC, f"{self._own}/{transaction}")
 
-    def _heard(self, transaction: str) -> None:
+    def _heard(self, key: str) -> None:
+        sender, _, transaction = key.rpartition("/")
+        if sender == self._own:
+            return
         self._forget(transaction)
         self._wake(transaction)
 

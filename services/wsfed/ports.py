@@ -62,7 +62,7 @@ class Transactions(Protocol):
         ...
 
     async def recent(self, transaction: str) -> Transaction | None:
-        """As it was at most four seconds ago: for showing, and for a step whose condition decides."""
+        """As it was at most four seconds ago: for a step whose condition decides, never for a page."""
         ...
 
     def forget(self, transaction: str) -> None:

@@ -1,8 +1,9 @@
 """What happens to one delivered packet: the same for every bus.
 
 packet --open_packet--> Received --handler--> ACK
-  | Refused                 | Retry, fault, time-out -> RETRY (until the attempts are spent)
-  v                         | Reject
+  | Refused                 | Retry, fault, time-out -> RETRY (a fault: until the attempts are spent)
+  v                         | Unavailable -> RETRY, and the attempt does not count
+                            | Reject
 DEAD                        v
                           DEAD
 """
@@ -40,6 +41,18 @@ class Outcome:
 
     verdict: Verdict
     reason: str = ""
+    counts: bool = True
+    """Of RETRY: whether the attempt was one. If not, it comes again after the shortest delay: a service whose own
+    database was away for a while takes up its work within a second of its return. The message's age ends it.
+    """
+
+    def next_attempt(self, attempt: int) -> int:
+        """The number of the delivery after that one."""
+        return attempt + self.counts
+
+    def waits_as(self, attempt: int) -> int:
+        """The attempt whose delay it gets."""
+        return attempt if self.counts else 1
 
 
 class Dispatcher:
@@ -84,7 +97,8 @@ class Dispatcher:
             log.info(
                 "message.retry", service=self.service, type=packet.type, attempt=attempt, reason=str(error)
             )
-            return Outcome(Verdict.RETRY, f"{type(error).__name__}: {error}")
+            counts = not isinstance(error, Unavailable)
+            return Outcome(Verdict.RETRY, f"{type(error).__name__}: {error}", counts)
         except Exception as error:
             log.exception("message.fault", service=self.service, type=packet.type, attempt=attempt)
             verdict = Verdict.RETRY if attempt < MAX_FAULTS else Verdict.DEAD

@@ -95,8 +95,8 @@ class MemoryBus:
             if outcome.verdict is Verdict.DEAD:
                 self.dead_letters.append(DeadLetter(dispatcher.service, packet, outcome.reason))
                 return True
-            await self._wait((self._topology or TOPOLOGY).delay(attempt))
-            attempt += 1
+            await self._wait((self._topology or TOPOLOGY).delay(outcome.waits_as(attempt)))
+            attempt = outcome.next_attempt(attempt)
         return False
 
     async def _wait(self, delay: float) -> None:

@@ -1,7 +1,8 @@
 """What a service knows of the bus.
 
 A handler is an async function that takes a `Received` message. It returns when its work is durable; it raises
-`Retry` when the same message may succeed later, `Reject` when it never will. Only the bus acknowledges. An
+`Retry` when the same message may succeed later, `Reject` when it never will; `Unavailable` from its own database
+is a retry that is not counted. Only the bus acknowledges. An
 exception that is neither is never success: it is retried, then kept as a dead letter with its reason.
 """
 
@@ -16,7 +17,7 @@ Handlers = Mapping[type[Message], Handler]
 """A service's consumers table: the index of what it reacts to."""
 
 RETRY_DELAYS = (1, 10, 60)
-"""Seconds before the second, third and every further delivery."""
+"""Seconds before the second, third and every further delivery. After `Unavailable` it is the first each time."""
 
 
 class Retry(Exception):

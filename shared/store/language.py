@@ -2,7 +2,7 @@
 
 Whatever is not here is refused with NotImplementedError or ValueError, also where MongoDB would accept it, so
 that a store cannot come to depend on something only one of the two does. What is accepted means the same in
-both: `tests/conformance/test_store.py` compares them on random documents.
+both: `tests/conformance/test_store_differential.py` compares them on random documents.
 """
 
 from collections.abc import Callable, Mapping

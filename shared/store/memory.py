@@ -1,6 +1,6 @@
 """A database in memory for fast tests and a first look: `language.py` over a dictionary of documents.
 
-`tests/conformance/test_store.py` holds it against a real mongod.
+`tests/conformance/test_store*.py` hold it against a real mongod.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from shared.store.language import (
 )
 from shared.store.outbox import OutboxListener, entry, packet_of
 from shared.store.port import Change, Collection, Document, Filter, Index, Sort
-from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox
+from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox, written_shape
 
 Key = tuple[Any, ...]
 
@@ -36,6 +36,7 @@ class MemoryCollection:
         documents: dict[str, Document],
         *,
         v: int,
+        writes: int | None,
         indexes: Sequence[Index],
         clock: Clock,
         listener: OutboxListener | None,
@@ -43,6 +44,7 @@ class MemoryCollection:
     ) -> None:
         self.name = name
         self._v = v
+        self._writes = written_shape(v, writes)
         self._unique = [index for index in indexes if index.unique]
         self._clock = clock
         self._listener = listener
@@ -51,7 +53,7 @@ class MemoryCollection:
 
     async def insert(self, document: Document, *, outbox: Sequence[Packet] = ()) -> bool:
         self._count(self.name, "insert")
-        made = kept({**document, "v": self._v})
+        made = kept({**document, "v": self._writes})
         if outbox:
             made["outbox"] = [entry(packet, self._clock.now()) for packet in outbox]
         if made["_id"] in self._documents or self._collides(made):
@@ -91,7 +93,7 @@ class MemoryCollection:
     def _updated(
         self, where: Filter, change: Change, outbox: Sequence[Packet], upsert: bool
     ) -> Document | None:
-        made = with_outbox(change, self._v, outbox, self._clock.now())
+        made = with_outbox(change, self._writes, outbox, self._clock.now(), upsert=upsert)
         operations(made)
         if upsert:
             check_upsert(where)
@@ -123,7 +125,7 @@ class MemoryCollection:
     async def insert_many(self, documents: Sequence[Document]) -> None:
         self._count(self.name, "insert_many")
         for document in documents:
-            made = kept({**document, "v": self._v})
+            made = kept({**document, "v": self._writes})
             if made["_id"] not in self._documents and not self._collides(made):
                 self._documents[made["_id"]] = made
 
@@ -133,12 +135,12 @@ class MemoryCollection:
             if document := self._documents.get(document_id):
                 document["outbox"] = [e for e in document.get("outbox", []) if e["id"] not in ids]
 
-    async def stale_outbox(self, older_than: Any, limit: int) -> list[tuple[str, list[Packet]]]:
+    async def stale_outbox(self, older_than: Any, limit: int, *, skip: int) -> list[tuple[str, list[Packet]]]:
         stale = [
             (document_id, [packet_of(e) for e in document.get("outbox", []) if e["at"] < older_than])
             for document_id, document in self._documents.items()
         ]
-        return [(document_id, packets) for document_id, packets in stale if packets][:limit]
+        return [(document_id, packets) for document_id, packets in stale if packets][skip : skip + limit]
 
     def _candidates(self, where: Filter) -> list[Document]:
         """Every document that may match: by `_id` at most one, otherwise all."""
@@ -204,13 +206,20 @@ class MemoryDatabase:
         self.operations: list[tuple[str, str]] = []
 
     def collection(
-        self, name: str, *, v: int = 1, indexes: Sequence[Index] = (), outbox: bool = False
+        self,
+        name: str,
+        *,
+        v: int = 1,
+        writes: int | None = None,
+        indexes: Sequence[Index] = (),
+        outbox: bool = False,
     ) -> Collection:
         listener = self._listener if outbox else None
         made = MemoryCollection(
             name,
             self.data.setdefault(name, {}),
             v=v,
+            writes=writes,
             indexes=indexes,
             clock=self._clock,
             listener=listener,

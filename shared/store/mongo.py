@@ -30,7 +30,7 @@ from shared.errors import Unavailable
 from shared.store.lookups import Lookups
 from shared.store.outbox import OutboxListener, entry, packet_of
 from shared.store.port import Change, Collection, Document, Filter, Index, Sort
-from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox
+from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox, written_shape
 
 _DUPLICATE_KEY = 11000
 
@@ -60,18 +60,20 @@ class MongoCollection:
         inner: AsyncIOMotorCollection[Document],
         *,
         v: int,
+        writes: int | None,
         clock: Clock,
         listener: OutboxListener | None,
     ) -> None:
         self.name: str = inner.name
         self._inner = inner
         self._v = v
+        self._writes = written_shape(v, writes)
         self._clock = clock
         self._listener = listener
         self._lookups = Lookups(self._by_ids)
 
     async def insert(self, document: Document, *, outbox: Sequence[Packet] = ()) -> bool:
-        made = {**document, "v": self._v}
+        made = {**document, "v": self._writes}
         if outbox:
             made["outbox"] = [entry(packet, self._clock.now()) for packet in outbox]
         async with _reported():
@@ -109,7 +111,7 @@ class MongoCollection:
     async def update(
         self, where: Filter, change: Change, *, outbox: Sequence[Packet] = (), upsert: bool = False
     ) -> Document | None:
-        made = with_outbox(change, self._v, outbox, self._clock.now())
+        made = with_outbox(change, self._writes, outbox, self._clock.now(), upsert=upsert)
         if upsert:
             check_upsert(where)
         async with _reported():
@@ -141,7 +143,7 @@ class MongoCollection:
     async def insert_many(self, documents: Sequence[Document]) -> None:
         async with _reported():
             try:
-                await self._inner.insert_many([{**d, "v": self._v} for d in documents], ordered=False)
+                await self._inner.insert_many([{**d, "v": self._writes} for d in documents], ordered=False)
             except BulkWriteError as error:
                 faults = error.details.get("writeErrors", [])
                 if not faults or any(fault["code"] != _DUPLICATE_KEY for fault in faults):
@@ -156,10 +158,11 @@ class MongoCollection:
             async with _reported():
                 await self._inner.bulk_write(writes, ordered=False)
 
-    async def stale_outbox(self, older_than: Any, limit: int) -> list[tuple[str, list[Packet]]]:
+    async def stale_outbox(self, older_than: Any, limit: int, *, skip: int) -> list[tuple[str, list[Packet]]]:
         async with _reported():
+            # as the outbox's index has them, by age; to ask for that order would sort them all in memory
             cursor = self._inner.find(
-                {"outbox.at": {"$lt": older_than}}, projection={"outbox": 1}, limit=limit
+                {"outbox.at": {"$lt": older_than}}, projection={"outbox": 1}, limit=limit, skip=skip
             )
             return [
                 (d["_id"], [packet_of(e) for e in d["outbox"] if e["at"] < older_than]) async for d in cursor
@@ -211,14 +214,20 @@ class MongoDatabase:
         self._indexes: dict[str, list[Index]] = {}
 
     def collection(
-        self, name: str, *, v: int = 1, indexes: Sequence[Index] = (), outbox: bool = False
+        self,
+        name: str,
+        *,
+        v: int = 1,
+        writes: int | None = None,
+        indexes: Sequence[Index] = (),
+        outbox: bool = False,
     ) -> Collection:
         wanted = list(indexes)
         if outbox:
             wanted.append(Index((("outbox.at", 1),), partial={"outbox.at": {"$exists": True}}))
         self._indexes[name] = wanted
         listener = self._listener if outbox else None
-        made = MongoCollection(self._database[name], v=v, clock=self._clock, listener=listener)
+        made = MongoCollection(self._database[name], v=v, writes=writes, clock=self._clock, listener=listener)
         if listener is not None:
             listener.watch(made)
         return made

@@ -70,6 +70,8 @@ class Relay:
         self._decisions = decisions
         self._confirmed: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         self._by_name: dict[str, Collection] = {}
+        self._passed: dict[str, int] = defaultdict(int)
+        """Documents that this round of sweeps has been at, by collection."""
         self._publishing: set[asyncio.Task[None]] = set()
         self._in_flight: set[str] = set()
         self._pulling = asyncio.Lock()
@@ -117,10 +119,16 @@ class Relay:
     async def sweep(self) -> int:
         """Send again what has waited too long; how many packets. Does not wait for the bus: a handler in the
         memory bus may take minutes over one message, and the others must not wait for it.
+
+        Each sweep takes up where the last one stopped, and begins again at the end: what can never be sent (a
+        command without a queue) is tried each time round and keeps nothing else from its turn.
         """
         found = 0
         for name, collection in self._by_name.items():
-            stale = await collection.stale_outbox(self._clock.now() - STALE_AFTER, SWEEP_BATCH)
+            stale = await collection.stale_outbox(
+                self._clock.now() - STALE_AFTER, SWEEP_BATCH, skip=self._passed[name]
+            )
+            self._passed[name] = self._passed[name] + SWEEP_BATCH if len(stale) == SWEEP_BATCH else 0
             pending = self._confirmed.get(name, {})
             for document_id, packets in stale:
                 known = self._in_flight.union(pending.get(document_id, ()))

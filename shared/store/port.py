@@ -60,6 +60,8 @@ class Collection(Protocol):
     ) -> Document | None:
         """Change the one document that matches and return it as it is afterwards; None when none matched.
 
+        A document of the shape before keeps it, unless the change's `$set` says `v`: the step that rewrites it does.
+
         With `upsert`, a document that does not match is made; when that collides with one that exists under
         the same unique key (a newer version, say), None.
         """
@@ -77,8 +79,10 @@ class Collection(Protocol):
         """Remove packets (ids, by document `_id`) that the bus has confirmed. One bulk write."""
         ...
 
-    async def stale_outbox(self, older_than: Any, limit: int) -> list[tuple[str, list[Packet]]]:
-        """Packets still waiting since before that moment, by document `_id`."""
+    async def stale_outbox(self, older_than: Any, limit: int, *, skip: int) -> list[tuple[str, list[Packet]]]:
+        """Packets still waiting since before that moment, by document `_id`: of at most `limit` documents, past
+        the first `skip`. Their order is the same from one call to the next.
+        """
         ...
 
 
@@ -86,9 +90,17 @@ class Database(Protocol):
     """One service's own database. Nobody else reads it."""
 
     def collection(
-        self, name: str, *, v: int = 1, indexes: Sequence[Index] = (), outbox: bool = False
+        self,
+        name: str,
+        *,
+        v: int = 1,
+        writes: int | None = None,
+        indexes: Sequence[Index] = (),
+        outbox: bool = False,
     ) -> Collection:
-        """A collection whose documents are written in shape `v` and read in shapes `v` and `v - 1`."""
+        """A collection whose documents are read in shapes `v` and `v - 1` and made in shape `writes`: `v`, unless
+        the release before cannot read that yet (docs/adr/0007-shapes-change-in-two-releases.md).
+        """
         ...
 
     async def migrate(self) -> list[str]:

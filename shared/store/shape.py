@@ -1,4 +1,7 @@
-"""What both stores do alike: a document's version on the way in and out, its outbox on a change, refusals."""
+"""What both stores do alike: a document's version on the way in and out, its outbox on a change, refusals.
+
+How a shape changes while old and new replicas run beside each other: docs/adr/0007-shapes-change-in-two-releases.md.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -22,12 +25,32 @@ def check_shape(document: Document, collection: str, v: int) -> Document:
     return document
 
 
-def with_outbox(change: Change, v: int, packets: Sequence[Packet], now: datetime) -> dict[str, Any]:
-    """The change, with the shape's version set and the packets appended to `outbox`."""
+def written_shape(v: int, writes: int | None) -> int:
+    """The version that is written by whoever reads `v` and `v - 1`. Raises ValueError."""
+    if writes not in (None, v, v - 1) or writes == 0:
+        raise ValueError(f"reads shapes {v - 1} and {v}, writes {writes}")
+    return v if writes is None else writes
+
+
+def with_outbox(
+    change: Change, writes: int, packets: Sequence[Packet], now: datetime, *, upsert: bool
+) -> dict[str, Any]:
+    """The change, with the packets appended to `outbox` and, where it may make a document, its version.
+
+    A document that is there keeps its version: a change of a few fields does not give it the new shape. The step
+    that does says so, by `v` in its `$set`. Raises ValueError for another version than that which is written, and
+    for a change of nothing, which MongoDB refuses too.
+    """
     made = {operator: dict(fields) for operator, fields in change.items()}
-    made.setdefault("$set", {})["v"] = v
+    said = {(operator, fields["v"]) for operator, fields in made.items() if "v" in fields}
+    if said - {("$set", writes)}:
+        raise ValueError(f"a change of `v` by {change}: this release writes shape {writes}")
+    if upsert and not said:
+        made.setdefault("$setOnInsert", {})["v"] = writes
     if packets:
         made.setdefault("$push", {})["outbox"] = {"$each": [entry(packet, now) for packet in packets]}
+    if not made:
+        raise ValueError("a change of nothing")
     return made
 
 

@@ -37,12 +37,20 @@ USUAL_WAY_ON = web.AppKey("usual_way_on", Link)
 
 
 @dataclass(frozen=True)
+class Sentence:
+    """Words, and the language that they are in: English where an error's own have not been translated."""
+
+    text: str
+    lang: str
+
+
+@dataclass(frozen=True)
 class ProblemView:
-    """What problem.html shows. `detail` is in English where the error gave one of its own."""
+    """What problem.html shows."""
 
     title: str
-    detail: str
-    remedy: str
+    detail: Sentence
+    remedy: Sentence
     link: Link | None
     request_id: str
 
@@ -72,17 +80,20 @@ def respond(request: web.BaseRequest, error: Blok365Error, pages: Pages) -> web.
         return _json(request, error, status, headers)
     lang = language.choose(request)
     words = pages.words[lang]
-    remedy = error.remedy
-    if remedy == type(error).default_remedy:
-        remedy = words.get(f"problem.{error.code}.remedy") or remedy
+    usual = error.remedy == type(error).default_remedy
     view = ProblemView(
         title=words.get(f"problem.{error.code}.title") or error.title,
-        detail=error.detail,
-        remedy=remedy,
+        detail=_sentence(words, error.detail),
+        remedy=_sentence(words, error.remedy, words.get(f"problem.{error.code}.remedy") if usual else None),
         link=request.get(WAY_ON),
         request_id=request[REQUEST_ID],
     )
     return pages.render(request, "problem.html", view=view, lang=lang, status=status, headers=headers)
+
+
+def _sentence(words: language.Catalogue, english: str, usual: str | None = None) -> Sentence:
+    said = usual or words.sentence(english)
+    return Sentence(english, language.DEFAULT) if said is None else Sentence(said, words.language)
 
 
 def _json(

@@ -22,6 +22,7 @@ from deploy.standins.phone.authenticator import (
     make_private_key,
 )
 from services.approval import app
+from services.approval.domain.account import Device
 from services.approval.domain.ceremony import RelyingParty
 from services.approval.handlers import challenges, enrolling, sessions
 from services.approval.handlers.sessions import SignedIn
@@ -44,6 +45,7 @@ from shared.crypto.keys import key_from_seed, raw_public
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
 from shared.ids import b64u, new_id, new_secret, unb64u
+from shared.places import Places
 from shared.store.port import Database
 from tests.world import World, make_world
 
@@ -247,8 +249,15 @@ class Phone:
         self.algorithm = algorithm
         self.counts = counts
         self.key: Key
+        self.sent: tuple[str, dict[str, Any], str, str]
+        """What `finish` sends."""
 
     async def enrol(self, fragment: str, *, tamper: Tamper = HONEST, name: str = "Ada's phone") -> None:
+        await self.make(fragment, tamper=tamper, name=name)
+        await self.finish()
+
+    async def make(self, fragment: str, *, tamper: Tamper = HONEST, name: str = "Ada's phone") -> None:
+        """Begin, and make the key: everything but the end."""
         invitation, _, seed = fragment.partition(".")
         begun = await enrolling.begin_enrolment(self.parts, invitation)
         key = Key(
@@ -263,8 +272,12 @@ class Phone:
         new = NewDeviceKey(key.tenant, key.account, invitation, key.credential_id, key.spki)
         vouched = tamper.endorsement or endorse(key_from_seed(unb64u(seed)), new)
         credential = attestation(key, begun.ceremony.challenge, tamper)
-        await enrolling.finish_enrolment(self.parts, begun.ceremony.id, credential, b64u(vouched), name)
+        self.sent = begun.ceremony.id, credential, b64u(vouched), name
         self.key = key
+
+    async def finish(self, parts: Parts | None = None) -> Device:
+        """Send the end, as often as one likes."""
+        return await enrolling.finish_enrolment(parts or self.parts, *self.sent)
 
     def answer(self, context: str, *, tamper: Tamper = HONEST) -> dict[str, Any]:
         self.key = self.key.used()
@@ -342,4 +355,5 @@ def replica(world: World, database: Database | None = None) -> Parts:
         rp=RelyingParty("localhost", (ORIGIN, "android:apk-key-hash:blokkey")),
         letterbox=load_sealer(world.platform.settings.keys, "notify"),
         push_key=load_vapid_public(world.platform.settings.keys),
+        places=Places(world.platform.settings.places_file, world.clock),
     )

@@ -176,6 +176,31 @@ def test_nothing_that_was_signed_stays_after_the_end() -> None:
     assert (kept.context, kept.expected_digest, kept.handle_digest) == ("", b"", None)
 
 
+def test_flood_makes_nothing_open_forgotten() -> None:
+    """Three listed requests, one that was scanned and fifty codes stay, whatever number of others has ended."""
+    names = [f"known {i}" for i in range(3)]
+    account = opened(ADA, *(challenge(name, known=True) for name in names))
+    codes = [challenge(f"code {i}", method="qr") for i in range(challenges.MAX_SCANNABLE)]
+    account = opened(account, *codes)
+    account = account.with_challenge(replace(codes[0], claimed_by="phone", handle_digest=None))
+    for i in range(4 * challenges.MAX_REMEMBERED):
+        account = opened(account, challenge(f"stranger {i}", at=NOW + timedelta(milliseconds=i)))
+    alive = {c.id for c in account.challenges.values() if c.state is State.OPEN}
+    assert alive == {*names, *(code.id for code in codes)}
+    ended = len(account.challenges) - len(alive)
+    assert challenges.MAX_REMEMBERED <= ended <= challenges.MAX_REMEMBERED + 1  # and the last one
+
+
+@pytest.mark.parametrize("outcome", [State.DENIED, State.NOT_ME])
+def test_flood_does_not_make_the_phones_answer_forgotten(outcome: State) -> None:
+    """A late copy of a request that was answered must not open it again."""
+    refused = challenge("refused")
+    account = challenges.refuse(opened(ADA, refused), "refused", outcome, NOW).account
+    for i in range(2 * challenges.MAX_REMEMBERED):  # one browser: each supersedes the one before
+        account = opened(account, challenge(f"s{i}", at=NOW + timedelta(seconds=i + 1), browser="stranger"))
+    assert challenges.open_challenge(account, refused, NOW + timedelta(minutes=5)) is None
+
+
 def test_ended_requests_are_forgotten_later() -> None:
     account = challenges.refuse(opened(ADA, challenge("a")), "a", State.DENIED, NOW).account
     account = opened(account, challenge("b", at=NOW + timedelta(hours=1)))

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
@@ -11,7 +12,7 @@ from services.approval.handlers.enrolling import tidy_name
 from shared.contracts.admin import AccountStatus
 from shared.crypto.enrolment import NewDeviceKey, endorse, is_endorsed
 from shared.crypto.keys import key_from_seed, raw_public
-from shared.errors import Blok365Error, Conflict, Forbidden, Gone, Unavailable
+from shared.errors import Conflict, Forbidden, Gone, Unavailable
 from shared.ids import b64u, unb64u
 from tests.approval.support import Approval, Phone, replica
 
@@ -72,7 +73,7 @@ async def test_invitation_used_twice_at_once_makes_one_device(approval: Approval
     assert len(await approval.devices_told()) == 1
 
 
-async def test_ceremony_answered_twice_at_once_makes_one_device(approval: Approval) -> None:
+async def test_ceremony_answered_with_a_key_that_is_known_makes_no_device(approval: Approval) -> None:
     fragment = await invited(approval)
     invitation, _, seed = fragment.partition(".")
     phone = Phone(approval)
@@ -90,8 +91,93 @@ async def test_ceremony_answered_twice_at_once_makes_one_device(approval: Approv
         ),
         return_exceptions=True,
     )
-    assert all(isinstance(result, Blok365Error) for result in results)  # Grace's key is enrolled already
-    assert sorted(type(result).__name__ for result in results) == ["Conflict", *["Gone"] * 4]
+    assert [type(result) for result in results] == [Conflict] * 5  # Grace's key is enrolled already
+
+
+async def test_lost_answer_is_given_again_until_the_invitation_is_over(approval: Approval) -> None:
+    fragment = await invited(approval)
+    phone = Phone(approval)
+    await phone.enrol(fragment)
+    invitation = fragment.partition(".")[0]
+    await approval.invitation(invitation=invitation, version=2, status="used")  # as admin says after it
+    first = await phone.finish()
+    approval.world.clock.advance(24 * 3600 - 1)
+    assert await phone.finish() == first
+    assert len(await approval.devices_told()) == 1
+    approval.world.clock.advance(1)
+    with pytest.raises(Conflict) as refused:
+        await phone.finish()
+    assert refused.value.reason == "credential"
+
+
+async def test_one_request_sent_many_times_at_once_makes_one_device(approval: Approval) -> None:
+    phone = Phone(approval)
+    await phone.make(await invited(approval))
+    replicas = [approval.parts] * 3 + [replica(approval.world) for _ in range(3)]
+    made = await asyncio.gather(*(phone.finish(parts) for parts in replicas))
+    assert len({device.id for device in made}) == 1
+    assert len(await approval.devices_told()) == 1
+
+
+async def test_request_killed_before_its_write_is_made_good_by_its_repetition(approval: Approval) -> None:
+    phone = Phone(approval)
+    await phone.make(await invited(approval))
+    dying = replica(approval.world)
+    with (
+        patch.object(dying.accounts, "save", AsyncMock(side_effect=Unavailable())),
+        pytest.raises(Unavailable),
+    ):
+        await phone.finish(dying)
+    assert (await phone.finish()).name == "Ada's phone"
+
+
+async def test_rejects_another_key_in_a_ceremony_that_made_a_device(approval: Approval) -> None:
+    phone = Phone(approval)
+    await phone.enrol(await invited(approval))
+    ceremony_id, _, endorsement, name = phone.sent
+    begun = await approval.parts.ceremonies.find(ceremony_id)
+    assert begun is not None
+    thief = replace((await approval.phone("grace")).key, credential_id="bmV3")
+    with pytest.raises(Gone) as refused:
+        await enrolling.finish_enrolment(
+            approval.parts, ceremony_id, attestation(thief, begun.challenge), endorsement, name
+        )
+    assert refused.value.reason == "invitation"
+    forged = attestation(replace(thief, credential_id=phone.key.credential_id), begun.challenge)
+    with pytest.raises(Conflict):
+        await enrolling.finish_enrolment(approval.parts, ceremony_id, forged, endorsement, name)
+
+
+async def test_rejects_repetition_with_a_forged_endorsement(approval: Approval) -> None:
+    phone = Phone(approval)
+    await phone.enrol(await invited(approval))
+    ceremony_id, credential, _, name = phone.sent
+    with pytest.raises(Conflict):
+        await enrolling.finish_enrolment(approval.parts, ceremony_id, credential, b64u(bytes(64)), name)
+
+
+@pytest.mark.parametrize("why", ["device removed", "suspended", "withdrawn"])
+async def test_rejects_repetition_when_the_device_is_not_to_be_used(approval: Approval, why: str) -> None:
+    fragment = await invited(approval)
+    phone = Phone(approval)
+    await phone.enrol(fragment)
+    if why == "device removed":
+        who = await phone.who()
+        await sessions.remove_device(approval.parts, who, who.session.device)
+    elif why == "suspended":
+        await approval.account(version=2, status=AccountStatus.SUSPENDED)
+    else:
+        await approval.invitation(invitation=fragment.partition(".")[0], version=2, status="withdrawn")
+    with pytest.raises(Conflict):
+        await phone.finish()
+
+
+async def test_repetition_opens_no_session(approval: Approval) -> None:
+    """Whoever copied the request learns that it worked."""
+    phone = Phone(approval)
+    await phone.enrol(await invited(approval))
+    await phone.finish()
+    assert approval.world.documents("approval", "sessions") == []
 
 
 async def test_rejects_forged_endorsement(approval: Approval) -> None:
@@ -184,10 +270,10 @@ async def test_ceremony_is_over_after_five_minutes(approval: Approval) -> None:
     fragment = await invited(approval)
     begun = await enrolling.begin_enrolment(approval.parts, fragment.partition(".")[0])
     approval.world.clock.advance(300)
-    other = await approval.phone("grace")
+    key = replace((await approval.phone("grace")).key, credential_id="bmV3")
     with pytest.raises(Gone) as refused:
         await enrolling.finish_enrolment(
-            approval.parts, begun.ceremony.id, attestation(other.key, begun.ceremony.challenge), "", ""
+            approval.parts, begun.ceremony.id, attestation(key, begun.ceremony.challenge), "", ""
         )
     assert refused.value.reason == "ceremony"
 

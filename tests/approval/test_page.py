@@ -1,5 +1,6 @@
 """The phone's page in Chromium with a virtual authenticator: its JavaScript against the real routes."""
 
+import re
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -7,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from shared.contracts.approval import ChallengeAccepted
 from shared.web.server import serve
 from tests.approval.support import Approval, Asked, Phone, make_approval
+from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS, write_places
 
 pytestmark = pytest.mark.parts
 
@@ -67,6 +69,8 @@ async def handset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         port = probe.getsockname()[1]
     origin = f"http://localhost:{port}"
     monkeypatch.setenv("BLOK365_ORIGIN", origin)
+    monkeypatch.setenv("BLOK365_TRUSTED_PROXIES", '["127.0.0.1/32"]')
+    monkeypatch.setenv("BLOK365_PLACES_FILE", str(write_places(tmp_path / "places.mmdb")))
     approval = await make_approval(tmp_path)
     application = approval.world.services["approval"].web
     assert application is not None
@@ -112,6 +116,31 @@ async def test_enrols_unlocks_and_approves(handset: Handset) -> None:
     assert await handset.approval.outcomes() == [(asked.command.transaction, "accepted")]
     (told,) = [m for m in handset.approval.heard if isinstance(m, ChallengeAccepted)]
     assert told.proof.context == asked.with_code()
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+async def test_lost_answer_to_an_enrolment_is_asked_for_again(handset: Handset, lost: int) -> None:
+    """By itself twice, and then by a button. The server has the device since the first time."""
+    asked = 0
+
+    async def lose(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        answer = await route.fetch()
+        await (route.abort() if asked <= lost else route.fulfill(response=answer))
+
+    await handset.page.route("**/key/api/enrolments/*", lose)
+    await handset.approval.account()
+    await handset.open(f"#i={await handset.approval.invitation()}")
+    await handset.press("Set up")
+    if lost == 3:
+        await handset.heading("We can't do that just now")
+        await handset.press("Try again")
+    await handset.heading("This phone is ready")
+    assert asked == lost + 1
+    assert len(await handset.approval.devices_told()) == 1
+    await handset.unlock()
+    await handset.heading("No requests")
 
 
 async def test_secret_of_the_link_is_taken_out_of_the_address(handset: Handset) -> None:
@@ -212,6 +241,110 @@ async def test_different_networks_are_said_in_words(handset: Handset, address: s
     await handset.heading("Are you signing in to")
     warning = handset.page.get_by_text("are on different networks")
     await expect(warning).to_be_visible(visible=warned)
+
+
+@pytest.mark.parametrize(
+    ("language", "says", "browser", "phone"),
+    [
+        (
+            "en",
+            "The browser seems to be in another country",
+            "Browser that asks: France",
+            "This phone: Germany",
+        ),
+        (
+            "fr",
+            "Le navigateur semble être dans un autre pays",
+            "Navigateur qui demande\u00a0: France",
+            "Allemagne",
+        ),
+    ],
+)
+async def test_different_countries_are_said_before_the_facts(
+    handset: Handset, language: str, says: str, browser: str, phone: str
+) -> None:
+    await handset.enrol()
+    await handset.ask(address=LYON_ADDRESS)
+    await handset.unlock()
+    await handset.page.set_extra_http_headers({"X-Forwarded-For": COLOGNE_ADDRESS})
+    agent = {"userAgent": "Test", "acceptLanguage": language}
+    await handset.devtools.send("Emulation.setUserAgentOverride", agent)
+    await handset.open()
+    warning = handset.page.locator("#countries")
+    await expect(warning.get_by_role("heading")).to_have_text(says)
+    await expect(warning).to_contain_text(browser)
+    await expect(warning).to_contain_text(phone)
+    heading = handset.page.locator("section:not([hidden]) h1")
+    await expect(heading).to_be_focused()
+    await expect(heading).to_have_accessible_description(re.compile(re.escape(says)))  # read with the heading
+    await expect(handset.page.locator("[data-network]")).to_be_hidden()  # said better already
+    card, box = await handset.page.locator("main").bounding_box(), await warning.bounding_box()
+    facts = await handset.page.locator("dl.facts").bounding_box()
+    assert card is not None
+    assert box is not None
+    assert facts is not None
+    assert (box["x"], box["width"]) == (card["x"], card["width"])
+    assert box["y"] + box["height"] <= facts["y"]
+
+
+async def test_one_country_is_not_warned_of(handset: Handset) -> None:
+    """Not even after a request from another country was on the screen."""
+    await handset.enrol()
+    far = await handset.ask(address=LYON_ADDRESS)
+    await handset.unlock()
+    await handset.page.set_extra_http_headers({"X-Forwarded-For": COLOGNE_ADDRESS})
+    await handset.open()
+    await expect(handset.page.locator("#countries")).to_be_visible()
+    await handset.press("Cancel")
+    await handset.heading("Cancelled")
+    assert handset.approval.state(far) == "denied"
+    await handset.ask(address=COLOGNE_ADDRESS)
+    await handset.press("Back to requests")
+    await handset.heading("Are you signing in to")
+    await expect(handset.page.locator("#countries")).to_be_hidden()
+    heading = handset.page.locator("section:not([hidden]) h1")
+    await expect(heading).to_have_accessible_description("")
+
+
+KEYBOARD_OVERLAYS = """
+const room = new EventTarget();
+Object.assign(room, { offsetTop: 0, height: innerHeight, scale: 1 });
+Object.defineProperty(window, "visualViewport", { value: room });
+window.keyboard = (height) => { room.height = height; room.dispatchEvent(new Event("resize")); };
+"""
+
+
+COVERED = """async () => {
+  for (let frame = 0; ; frame++) {
+    const covered = [...document.querySelectorAll(".facts > div, #code")].filter((e) => {
+      const box = e.getBoundingClientRect();
+      return box.top < 0 || box.bottom > 420;
+    });
+    if (!covered.length || frame === 30) return covered.map((e) => e.textContent.trim() + e.id);
+    await new Promise(requestAnimationFrame);
+  }
+}"""
+"""Facts and field that do not come to lie wholly in the upper 420 px."""
+
+
+@pytest.mark.parametrize("overlays", [False, True])
+async def test_keyboard_does_not_cover_the_facts(handset: Handset, overlays: bool) -> None:
+    """On some phones the page gets smaller, on others (iOS) the keyboard lies over it."""
+    if overlays:
+        await handset.page.add_init_script(KEYBOARD_OVERLAYS)
+    await handset.enrol()
+    await handset.ask(address=LYON_ADDRESS)
+    await handset.unlock()
+    await handset.page.set_extra_http_headers({"X-Forwarded-For": COLOGNE_ADDRESS})
+    await handset.open()
+    await expect(handset.page.locator("#countries")).to_be_visible()
+    await handset.page.get_by_label("Code from your sign-in page").click()
+    if overlays:
+        await handset.page.evaluate("keyboard(420)")
+    else:
+        await handset.page.set_viewport_size({"width": 390, "height": 420})
+    assert await handset.page.evaluate(COVERED) == []
+    await expect(handset.page.get_by_label("Code from your sign-in page")).to_be_focused()
 
 
 async def test_own_phones_are_listed_and_another_removed(handset: Handset) -> None:

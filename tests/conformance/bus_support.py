@@ -126,6 +126,9 @@ class Inbox:
 class World(Protocol):
     """One broker (or none) and the processes on it."""
 
+    topology: Topology
+    """Of the next bus to be opened."""
+
     async def open(self, clock: Clock = CLOCK) -> Bus:
         """The bus of a process."""
         ...
@@ -145,12 +148,13 @@ class MemoryWorld:
     """All processes are one; when it is killed, so is everything in it."""
 
     def __init__(self) -> None:
+        self.topology = QUICK
         self._bus: MemoryBus | None = None
         self._dead: list[Any] = []
 
     async def open(self, clock: Clock = CLOCK) -> Bus:
         if self._bus is None:
-            self._bus = MemoryBus(TRUSTED, clock, QUICK)
+            self._bus = MemoryBus(TRUSTED, clock, self.topology)
             self._bus.dead_letters = self._dead
         return self._bus
 
@@ -175,11 +179,11 @@ class RabbitWorld:
 
     def __init__(self, url: str, topology: Topology = QUICK) -> None:
         self.url = url
-        self._topology = topology
+        self.topology = topology
         self._open: list[RabbitBus] = []
 
     async def open(self, clock: Clock = CLOCK) -> RabbitBus:
-        bus = await RabbitBus.connect(self.url, trusted=TRUSTED, clock=clock, topology=self._topology)
+        bus = await RabbitBus.connect(self.url, trusted=TRUSTED, clock=clock, topology=self.topology)
         self._open.append(bus)
         return bus
 

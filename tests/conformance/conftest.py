@@ -9,9 +9,10 @@ from shared.clock import ManualClock
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.outbox import OutboxListener
-from shared.store.port import Database
+from shared.store.port import Collection, Database
 from tests.conformance.bus_support import MemoryWorld, RabbitWorld, World
 from tests.conformance.support import START, Store
+from tests.conftest import Vhost
 
 
 @pytest.fixture(autouse=True)
@@ -43,10 +44,24 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         await database.close()
 
 
+@pytest.fixture
+async def things(store: Store) -> Collection:
+    """A collection in it."""
+    return store.open(None).collection("things")
+
+
 @pytest.fixture(params=["memory", pytest.param("rabbit", marks=pytest.mark.parts)])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """A bus of each kind, without messages."""
     world: World
     world = MemoryWorld() if request.param == "memory" else RabbitWorld(request.getfixturevalue("rabbit").url)
+    yield world
+    await world.close()
+
+
+@pytest.fixture
+async def rabbit_world(rabbit: Vhost) -> AsyncIterator[RabbitWorld]:
+    """RabbitMQ alone."""
+    world = RabbitWorld(rabbit.url)
     yield world
     await world.close()

@@ -1,21 +1,27 @@
 """One suite for both buses: what holds in one process holds over RabbitMQ."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.bus import memory
 from shared.bus.delivery import MAX_FAULTS
+from shared.bus.memory import MemoryBus
 from shared.bus.port import Reject, Retry
 from shared.bus.rabbit import bus as rabbit_bus
+from shared.bus.topology import TOPOLOGY
 from shared.clock import ManualClock
 from shared.contracts.approval import ChallengeEnded, OpenChallenge
 from shared.contracts.envelope import Packet, Received
+from shared.errors import Unavailable
 from shared.store.memory import MemoryDatabase
 from tests.conformance.bus_support import (
     CLOCK,
     LONG_AGO,
+    QUICK,
+    TRUSTED,
     Inbox,
     Outbox,
     World,
@@ -143,6 +149,47 @@ async def test_retry_comes_again_until_it_succeeds(world: World) -> None:
     await inbox.until_done(1)
     assert len(inbox.begun) == 4
     assert await world.dead("wsfed") == []
+
+
+async def test_database_that_is_away_does_not_make_the_waiting_longer(world: World) -> None:
+    """Each time after the first delay, and the next real retry waits no longer for it."""
+    world.topology = replace(QUICK, delays=(0.05, 3600.0))
+
+    async def away_five_times_then_not_yet(_: Received[Any]) -> None:
+        if len(inbox.begun) <= 5:
+            raise Unavailable("the database does not answer")
+        if len(inbox.begun) == 6:
+            raise Retry("not yet")
+
+    inbox = Inbox(behaviour=away_five_times_then_not_yet)
+    bus = await world.open()
+    await bus.consume("wsfed", inbox.handlers("wsfed"))
+    sending = asyncio.create_task(bus.publish([ended("c")]))
+    await inbox.until_done(1, within=15)
+    await sending
+    assert len(inbox.begun) == 7
+    assert await world.dead("wsfed") == []
+
+
+async def test_database_that_stays_away_keeps_a_message_as_long_as_it_is_valid() -> None:
+    clock = ManualClock(CLOCK.now())
+    bus = MemoryBus(TRUSTED, clock, TOPOLOGY)
+
+    async def away(_: Received[Any]) -> None:
+        raise Unavailable("the database does not answer")
+
+    inbox = Inbox(behaviour=away)
+    await bus.consume("wsfed", inbox.handlers("wsfed", TOPOLOGY))
+    publishing = asyncio.create_task(bus.publish([ended("c")]))
+    while not bus.dead_letters:
+        await bus.drain()
+        clock.advance(1)
+        await asyncio.sleep(0)
+        await bus.drain()
+    await publishing
+    assert ChallengeEnded.MAX_AGE is not None
+    assert len(inbox.begun) >= ChallengeEnded.MAX_AGE.total_seconds() - 1  # every second
+    assert "old" in bus.dead_letters[0].reason
 
 
 @pytest.mark.parametrize(

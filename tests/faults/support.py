@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from pymongo import AsyncMongoClient
@@ -15,6 +15,7 @@ from pymongo import AsyncMongoClient
 from deploy.local import tenant
 from deploy.local.browser import Browser, Form
 from deploy.local.cluster import Cluster, OfReplica, Replica
+from deploy.local.parts import Part
 from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
 from deploy.local.settings import local_settings
@@ -48,9 +49,10 @@ from tests.faults.sign_in import (
 )
 
 __all__ = [
+    "AWAY",
+    "ONE_EACH",
     "STEPS",
     "TENANT",
-    "AnswerLost",
     "Ground",
     "Person",
     "SignIn",
@@ -62,12 +64,12 @@ __all__ = [
     "until_state",
 ]
 
+ONE_EACH = {"admin": 1, "approval": 1, "wsfed": 1, "notify": 1}
+AWAY = 20.0
+"""Seconds, of the one real absence of a part. The others end as soon as somebody has noticed."""
 TENANT, DOMAIN = tenant.TENANT, tenant.DOMAIN
 IDS = SystemIds()
-
-
-class AnswerLost(Exception):
-    """The invitation is spent on a key that the phone was not told is kept: the person asks for a new invitation."""
+P = TypeVar("P", bound=Part)
 
 
 @dataclass
@@ -120,22 +122,16 @@ class Ground:
         return await self.stack.enter_async_context(SoftPhone(ids=IDS))
 
     async def enrolled(self, phone: SoftPhone, link: str) -> SoftPhone:
-        """Enrol as soon as the invitation has come as far as approval. Raises AnswerLost."""
-        lost = False
+        """Enrol as soon as the invitation has come as far as approval; ask again for an answer that was lost."""
 
         async def attempt() -> SoftPhone | None:
-            nonlocal lost
             try:
-                await phone.enrol(link)
+                await (phone.enrol_again() if phone.waits_for_its_answer else phone.enrol(link))
             except PhoneError as error:
-                if error.status == 410 and lost:
-                    raise AnswerLost from error
-                lost = lost or error.status == 503
-                if error.status in (404, 410, 503):
+                if error.status in (404, 410, 503) and not phone.keys:
                     return None
                 raise
             except aiohttp.ClientError:
-                lost = True
                 return None
             return phone
 
@@ -189,6 +185,12 @@ class Ground:
         assert page.status == 200, page.words()
         return SignIn(self, person, browser, page.url, pending)
 
+    async def led_to(self, step: str) -> SignIn:
+        """A new person's sign-in, that far: one of STEPS."""
+        sign_in = await self.begin(await self.person())
+        await lead_to(step, sign_in)
+        return sign_in
+
     def request(self, upn: str) -> tuple[str, PendingRequest]:
         """Entra's request, and what Entra expects of the answer."""
         fields = passive_fields(upn, ids=IDS)
@@ -214,6 +216,15 @@ class Ground:
         sign_in = await self.begin(person)
         await sign_in.finish()
         await sign_in.assert_signed_once()
+
+
+@contextmanager
+def owned(part: P) -> Iterator[P]:
+    """A part of a test's own, which is killed at the end whatever state it is in."""
+    try:
+        yield part
+    finally:
+        part.kill()
 
 
 @asynccontextmanager

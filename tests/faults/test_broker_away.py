@@ -11,24 +11,20 @@ import pytest_asyncio
 
 from deploy.local import parts
 from deploy.local.parts import Broker
-from tests.faults.support import STEPS, Ground, SignIn, away, eventually, ground, lead_to
+from tests.faults.support import AWAY, ONE_EACH, STEPS, Ground, SignIn, away, eventually, ground, owned
 
 pytestmark = [
     pytest.mark.parts,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.xdist_group("faults-broker"),
 ]
-AWAY = 20.0
-"""Seconds, of the one real absence."""
-ONE_EACH = {"admin": 1, "approval": 1, "wsfed": 1, "notify": 1}
 
 
 @pytest.fixture(scope="module")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Of this module alone."""
-    part = parts.rabbitmq(tmp_path_factory.mktemp("rabbitmq"))
-    yield part
-    part.kill()
+    with owned(parts.rabbitmq(tmp_path_factory.mktemp("rabbitmq"))) as part:
+        yield part
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -77,8 +73,7 @@ async def test_nothing_is_left_in_an_outbox(on: Ground) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 async def test_broker_killed_and_started_again(on: Ground, rabbitmq: Broker, step: str) -> None:
-    sign_in = await on.begin(await on.person())
-    await lead_to(step, sign_in)
+    sign_in = await on.led_to(step)
     async with away(rabbitmq):
         going_on = asyncio.create_task(sign_in.finish())
         if step == "before the token":
@@ -91,8 +86,7 @@ async def test_broker_killed_and_started_again(on: Ground, rabbitmq: Broker, ste
 
 
 async def test_broker_restarted_in_good_order(on: Ground, rabbitmq: Broker) -> None:
-    sign_in = await on.begin(await on.person())
-    await lead_to("waiting", sign_in)
+    sign_in = await on.led_to("waiting")
     going_on = asyncio.create_task(sign_in.finish())
     await asyncio.to_thread(rabbitmq.stop)
     await asyncio.to_thread(rabbitmq.start)
@@ -103,8 +97,7 @@ async def test_broker_restarted_in_good_order(on: Ground, rabbitmq: Broker) -> N
 
 async def test_broker_away_for_20_seconds(on: Ground, rabbitmq: Broker) -> None:
     """Both directions: the request that was not sent, and the approval that was not heard."""
-    first, second = await on.begin(await on.person()), await on.begin(await on.person())
-    await lead_to("approving", second)
+    first, second = await on.begin(await on.person()), await on.led_to("approving")
     async with away(rabbitmq):
         going_on = [asyncio.create_task(each.finish()) for each in (first, second)]
         await waiting(first)

@@ -11,24 +11,20 @@ import pytest_asyncio
 
 from deploy.local import parts
 from deploy.local.parts import Part
-from tests.faults.support import STEPS, Ground, away, ground, lead_to, stream, until_state
+from tests.faults.support import AWAY, ONE_EACH, STEPS, Ground, away, ground, owned, stream, until_state
 
 pytestmark = [
     pytest.mark.parts,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.xdist_group("faults-database"),
 ]
-AWAY = 20.0
-"""Seconds, of the one real absence. The others end as soon as somebody has noticed."""
-ONE_EACH = {"admin": 1, "approval": 1, "wsfed": 1, "notify": 1}
 
 
 @pytest.fixture(scope="module")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
     """Of this module alone."""
-    part = parts.mongod(tmp_path_factory.mktemp("mongod"))
-    yield part
-    part.kill()
+    with owned(parts.mongod(tmp_path_factory.mktemp("mongod"))) as part:
+        yield part
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,8 +36,7 @@ async def on(tmp_path_factory: pytest.TempPathFactory, mongod: Part, vhost: str)
 
 @pytest.mark.parametrize("step", STEPS)
 async def test_database_killed_and_started_again(on: Ground, mongod: Part, step: str) -> None:
-    sign_in = await on.begin(await on.person())
-    await lead_to(step, sign_in)
+    sign_in = await on.led_to(step)
     async with away(mongod):
         going_on = asyncio.create_task(sign_in.finish())
         await sign_in.troubled.wait()

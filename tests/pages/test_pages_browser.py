@@ -1,36 +1,22 @@
 """The sign-in pages in Chromium: accessible, narrow, by keyboard, live, without script, under the policy."""
 
 import dataclasses
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from services.wsfed.pages.views import Method, State, TokenForm
+from tests.pages.axe import RUN, axe_script
 from tests.pages.browser import AUTHENTICATOR, Shown, chromium, sample_server
 from tests.pages.samples import TOKEN, TXN, VIEWS, qr, view
 
 pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("chromium")]
 
-HERE = Path(__file__).parent
-AXE = HERE.parents[1] / "var/pages"
-
 
 @pytest.fixture(scope="module")
 def axe() -> str:
-    """The accessibility checker, installed by its lock into var/pages. Without npm the test fails and says so."""
-    AXE.mkdir(parents=True, exist_ok=True)
-    script = AXE / "node_modules/axe-core/axe.min.js"
-    lock = (HERE / "package-lock.json").read_text()
-    if not script.is_file() or (AXE / "package-lock.json").read_text() != lock:
-        assert shutil.which("npm"), "install npm (Debian: apt install npm), or put a Node with it on the PATH"
-        for name in ("package.json", "package-lock.json", ".npmrc"):
-            shutil.copy(HERE / name, AXE / name)
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=AXE, check=True)
-    return script.read_text("utf-8")
+    return axe_script()
 
 
 @pytest.fixture(scope="module")
@@ -93,17 +79,13 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, shown: Shown, axe: str
         shown.view = dataclasses.replace(sample, state=State.FINISHED) if name == "proved" else sample
         page.goto(f"{shown.origin}/signin/{TXN}")
         page.evaluate(axe)
-        violations = page.evaluate(
-            "axe.run().then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html)]))"
-        )
+        violations = page.evaluate(RUN)
         if violations:
             found[name] = violations
     for path in ("/signed-out", "/problem"):
         page.goto(shown.origin + path)
         page.evaluate(axe)
-        violations = page.evaluate(
-            "axe.run().then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.html)]))"
-        )
+        violations = page.evaluate(RUN)
         if violations:
             found[path] = violations
     context.close()

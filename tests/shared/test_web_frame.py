@@ -113,6 +113,12 @@ def test_languages_must_have_the_same_keys(tmp_path: Path) -> None:
         language.load([tmp_path])
 
 
+def test_translation_cannot_ask_for_a_value_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "problems.fr.json").write_text('{"The {name} is missing.": "Il manque {nom}."}')
+    with pytest.raises(ValueError, match="nom"):
+        language.load([tmp_path])
+
+
 def test_every_error_has_its_words_in_both_languages() -> None:
     from shared import errors
     from shared.web.problems import MethodNotAllowed

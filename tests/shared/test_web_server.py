@@ -141,6 +141,26 @@ async def test_french_problem_page(start: Start) -> None:
     assert "déjà fait" in page.text
 
 
+async def test_sentences_of_an_error_are_french_on_a_french_page_and_english_in_json(start: Start) -> None:
+    app = service()
+    app.add_routes([raising(BadInput("More than 64 parameters.", remedy="Go back, reload, try again."))])
+    port = await start(app)
+    page = await ask(port, "/raise?mkt=fr-FR")
+    assert "<p>Il y a plus de 64 paramètres.</p>" in page.text
+    assert "<p>Revenez en arrière" in page.text
+    assert 'lang="en"' not in page.text
+    problem = await ask(port, "/raise?mkt=fr-FR", Accept="application/json")
+    assert problem.json["detail"] == "More than 64 parameters."
+
+
+async def test_sentence_without_a_translation_says_that_it_is_english(start: Start) -> None:
+    app = service()
+    app.add_routes([raising(BadInput("Nobody translated this."))])
+    page = await ask(await start(app), "/raise?mkt=fr-FR")
+    assert '<p lang="en">Nobody translated this.</p>' in page.text
+    assert "<p>Revenez en arrière" in page.text
+
+
 async def test_detail_of_an_error_is_escaped(start: Start) -> None:
     app = service()
     app.add_routes([raising(BadInput("<script>alert(1)</script>"))])

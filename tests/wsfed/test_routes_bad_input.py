@@ -196,6 +196,12 @@ async def test_doubled_parameters(flow: Flow, name: str) -> None:
     await refused(flow, target, 400)
 
 
+async def test_refusal_is_wholly_french_for_who_reads_french(flow: Flow) -> None:
+    answer = await refused(flow, request(mkt="fr-FR") + "&wctx=a&wctx=b", 400)
+    assert "Le paramètre wctx est présent deux fois." in answer.text
+    assert 'lang="en"' not in answer.text
+
+
 async def test_doubled_unknown_parameter_is_ignored(flow: Flow) -> None:
     await taken(flow, request() + "&cxhflow=TB&cxhflow=TB")
 

@@ -130,7 +130,8 @@ def remove(device: str, store: Store = _STORE, connect: Connect = None) -> None:
 
 
 def _line(request: Request) -> str:
-    told = {"id": request.id, "method": request.method, "network_differs": request.network_differs}
+    told: dict[str, object] = {"id": request.id, "method": request.method}
+    told |= {"network_differs": request.network_differs, "country_differs": request.country_differs}
     return json.dumps({**told, **request.facts})
 
 

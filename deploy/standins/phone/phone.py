@@ -51,6 +51,8 @@ class Request:
     tries_left: int
     network_differs: bool
     """As the page says it loudly: phone and browser are not known to be on one network."""
+    country_differs: Mapping[str, str] | None = None
+    """Countries of `browser` and `phone` in words, when they are known and differ."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -98,6 +100,8 @@ class SoftPhone:
         """Session token by credential id. Kept by hand: a cookie jar refuses Secure cookies over plain http."""
         self.keys: list[Key] = list(self._load())
         self._current = len(self.keys) - 1
+        self._unfinished: tuple[Key, str, dict[str, Any]] | None = None
+        """An enrolment's key, path and body, until it is answered."""
         self.last_credential: dict[str, Any] | None = None
         """What was sent last, for replays."""
 
@@ -132,8 +136,10 @@ class SoftPhone:
     async def enrol(self, link: str, *, name: str = "Software phone", tamper: Tamper = HONEST) -> Key:
         """Make a key for an invitation link `{origin}/key/#i=<invitation>.<seed>` and have it endorsed.
 
+        When the answer was lost (PhoneError 503, aiohttp.ClientError), `enrol_again` asks for it.
         Raises ValueError (not such a link), PhoneError.
         """
+        self._unfinished = None
         parts = urlsplit(link)
         origin = f"{parts.scheme}://{parts.netloc}"
         kind, _, value = parts.fragment.partition("=")
@@ -156,7 +162,26 @@ class SoftPhone:
         vouched = tamper.endorsement or endorse(key_from_seed(unb64u(seed)), new)
         credential = attestation(key, unb64u(options["challenge"]), tamper)
         body = {"credential": credential, "endorsement": b64u(vouched), "name": name}
-        done = await self._call(origin, "POST", f"/enrolments/{begun['id']}", body)
+        self._unfinished = key, f"/enrolments/{begun['id']}", body
+        return await self.enrol_again()
+
+    @property
+    def waits_for_its_answer(self) -> bool:
+        """Whether a key was sent for enrolment and no answer came."""
+        return self._unfinished is not None
+
+    async def enrol_again(self) -> Key:
+        """Send the end of `enrol` once more, as it was. Raises LookupError (nothing is unfinished), PhoneError."""
+        if self._unfinished is None:
+            raise LookupError("no enrolment waits for its answer")
+        key, path, body = self._unfinished
+        try:
+            done = await self._call(key.origin, "POST", path, body)
+        except PhoneError as error:
+            if error.status != 503:
+                self._unfinished = None
+            raise
+        self._unfinished = None
         key = replace(key, device=done["device"]["id"])
         self.keys.append(key)
         self._current = len(self.keys) - 1
@@ -355,4 +380,5 @@ def _request(raw: Mapping[str, Any]) -> Request:
         browser_known=raw["browser_known"],
         tries_left=raw["tries_left"],
         network_differs=raw["network_differs"],
+        country_differs=raw["country_differs"],
     )

@@ -28,7 +28,10 @@ QUOTA = ((timedelta(minutes=10), 3), (timedelta(days=1), 10))
 """Notifications without a success, for each class of browsers."""
 REMEMBER = timedelta(minutes=30)
 """Ended challenges stay that long: longer than a late copy of their command is believed."""
-MAX_REMEMBERED = 100
+ANSWERS = (State.ACCEPTED, State.DENIED, State.NOT_ME, State.WRONG_CODE)
+"""Ends that only an unlocked phone can bring about."""
+MAX_REMEMBERED = 50
+"""Ended ones kept at most: an account is one document, and a flood would make each of its steps slow."""
 
 
 def open_challenge(
@@ -256,10 +259,13 @@ def _tombstone(challenge: Challenge, state: State, now: datetime) -> Challenge:
 
 
 def _forget(account: Account, now: datetime) -> Account:
-    """Without ended challenges that no late message can name any more."""
+    """Without ended challenges that no late message can name any more. What is open stays, however many there are.
+
+    The phone's answers are kept before anything else: whoever makes a flood cannot have them forgotten.
+    """
     ended = [c for c in account.challenges.values() if c.ended_at is not None]
     kept = [c for c in ended if c.ended_at is not None and now - c.ended_at < REMEMBER]
-    kept.sort(key=lambda c: c.opened_at)
+    kept.sort(key=lambda c: (c.state in ANSWERS, c.opened_at))
     gone = {c.id for c in ended} - {c.id for c in kept[-MAX_REMEMBERED:]}
     if not gone:
         return account

@@ -102,11 +102,18 @@ def enrol(
     device_id: str,
     name: str,
     now: datetime,
-) -> Step:
-    """Spend the invitation on that key. Raises Gone, Forbidden (code `endorsement`, `too_many_devices`)."""
+) -> Step | None:
+    """Spend the invitation on that key; None when it was spent on this very key before.
+
+    Raises Gone, Forbidden (code `endorsement`, `too_many_devices`).
+    """
+    if (
+        device_made(account, invitation_id=invitation_id, key=key, endorsement=endorsement, now=now)
+        is not None
+    ):
+        return None
     invitation = usable_invitation(account, invitation_id, now)
-    new = NewDeviceKey(account.tenant, account.id, invitation_id, key.credential_id, key.public_key)
-    if not is_endorsed(invitation.public_key, new, _octets(endorsement)):
+    if not _vouches(invitation, account, key, endorsement):
         raise Forbidden("The invitation does not vouch for this phone.", code="endorsement")
     if sum(device.active for device in account.devices.values()) >= MAX_DEVICES:
         raise Forbidden(
@@ -129,6 +136,38 @@ def enrol(
     spent = {**account.invitations, invitation_id: replace(invitation, spent_by=device_id)}
     account = replace(account.with_device(device), invitations=spent)
     return Step(account, (Said(device.changed(account.id)),))
+
+
+def device_made(
+    account: Account, *, invitation_id: str, key: VerifiedKey, endorsement: str, now: datetime
+) -> Device | None:
+    """The device that this invitation was spent on, for whoever shows the same key and the same endorsement.
+
+    None for another key, a phone that was removed, an account that is not to be used, and once the invitation's
+    own time is over. Whoever copied the request learns from it that it worked, and nothing to sign in with.
+    """
+    invitation, device = account.invitations.get(invitation_id), account.device_of(key.credential_id)
+    if (
+        invitation is None
+        or invitation.status == "withdrawn"
+        or now >= invitation.expires_at
+        or device is None
+        or device.id != invitation.spent_by
+        or not device.active
+        or device.public_key != key.public_key
+        or not _vouches(invitation, account, key, endorsement)
+    ):
+        return None
+    try:
+        account.check_usable()
+    except Forbidden:
+        return None
+    return device
+
+
+def _vouches(invitation: Invitation, account: Account, key: VerifiedKey, endorsement: str) -> bool:
+    new = NewDeviceKey(account.tenant, account.id, invitation.id, key.credential_id, key.public_key)
+    return is_endorsed(invitation.public_key, new, _octets(endorsement))
 
 
 def device_used(account: Account, device_id: str, answer: VerifiedAnswer) -> Step | None:

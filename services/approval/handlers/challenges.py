@@ -11,7 +11,7 @@ from services.approval.domain.context import answer_digest, browser_address, is_
 from services.approval.domain.networks import differs, network_of
 from services.approval.handlers.sessions import SignedIn
 from services.approval.handlers.steps import change, check_ids
-from services.approval.ports import Parts
+from services.approval.ports import Countries, Parts
 from shared.bus.port import Reject, Retry
 from shared.contracts.approval import OpenChallenge, Proof
 from shared.contracts.envelope import Received
@@ -19,6 +19,14 @@ from shared.errors import Forbidden, Gone, NotFound
 from shared.ids import b64u, unb64u
 
 SWEEP_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TwoCountries:
+    """The countries of browser and phone, which differ, in words. Approximate: by their addresses."""
+
+    browser: str
+    phone: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,8 @@ class Request:
     tries_left: int
     network_differs: bool
     """Phone and browser are not known to be on one network, by their addresses as the servers saw them."""
+    country_differs: TwoCountries | None
+    """Set only when both countries are known."""
 
 
 async def open_challenge(parts: Parts, received: Received[OpenChallenge]) -> None:
@@ -80,13 +90,15 @@ def _after(now: datetime, seconds: int | None) -> datetime | None:
     return None if seconds is None else now + timedelta(seconds=seconds)
 
 
-async def list_requests(parts: Parts, who: SignedIn, address: str) -> Sequence[Request]:
+async def list_requests(parts: Parts, who: SignedIn, address: str, language: str = "en") -> Sequence[Request]:
     """Step 5: at most three open requests, known browsers first. `address`: the phone's, as we see it."""
     found = challenges.listed(who.account, parts.clock.now(), who.session.device)
-    return [_shown(challenge, address) for challenge in found]
+    return [_shown(parts, challenge, address, language) for challenge in found]
 
 
-async def request_by_handle(parts: Parts, who: SignedIn, handle: str, address: str) -> Request:
+async def request_by_handle(
+    parts: Parts, who: SignedIn, handle: str, address: str, language: str = "en"
+) -> Request:
     """Step 5, QR: the request behind a scanned code, for this phone alone: the handle is spent.
 
     Raises Gone (expired, unknown, scanned before), Forbidden with code `other_account`: an attacker's code shown
@@ -115,10 +127,11 @@ async def request_by_handle(parts: Parts, who: SignedIn, handle: str, address: s
         first=stored,
     )
     assert taken is not None
-    return _shown(taken.account.challenges[challenges.claimed_by(taken)], address)
+    return _shown(parts, taken.account.challenges[challenges.claimed_by(taken)], address, language)
 
 
-def _shown(challenge: Challenge, address: str) -> Request:
+def _shown(parts: Parts, challenge: Challenge, address: str, language: str) -> Request:
+    browser = browser_address(challenge.context)
     return Request(
         id=challenge.id,
         method=challenge.method,
@@ -126,9 +139,17 @@ def _shown(challenge: Challenge, address: str) -> Request:
         browser_known=challenge.browser_known,
         opened_at=challenge.opened_at,
         deadline=challenge.deadline,
-        network_differs=differs(browser_address(challenge.context), address),
+        network_differs=differs(browser, address),
+        country_differs=_two_countries(parts.places, browser, address, language),
         tries_left=challenges.MAX_TRIES - challenge.tries,
     )
+
+
+def _two_countries(places: Countries, browser: str, phone: str, language: str) -> TwoCountries | None:
+    there, here = places.country(browser, language), places.country(phone, language)
+    if there is None or here is None or there.code == here.code:
+        return None
+    return TwoCountries(browser=there.name, phone=here.name)
 
 
 async def approve(

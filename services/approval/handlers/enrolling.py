@@ -59,33 +59,52 @@ async def finish_enrolment(
 ) -> Device:
     """Step 5: verify key, invitation and endorsement; one write spends the invitation and makes the device.
 
+    A phone that did not hear the answer asks again and gets the device that was made. For that the ceremony is
+    kept as long as its invitation, and the repetition is verified like the first time. Single use is the
+    invitation's: whatever is answered to its ceremonies, they make one device.
+
     Raises Gone (took too long, link dead), Forbidden (registration, endorsement), Conflict (key known already).
     """
     credential = ceremony.registration(raw_credential)
-    begun = await parts.ceremonies.take(ceremony_id)
-    now = parts.clock.now()
-    if begun is None or begun.kind != "enrolment" or now >= begun.expires_at:
-        raise Gone("That took too long.", remedy="Open the link again.", code="ceremony")
+    begun = await parts.ceremonies.find(ceremony_id)
+    if begun is None or begun.kind != "enrolment":
+        raise _too_late()
     key = ceremony.verify_registration(credential, challenge=begun.challenge, rp=parts.rp)
-    if await parts.accounts.by_credential(key.credential_id) is not None:
-        raise Conflict("This phone's key is enrolled already.", code="credential")
-    device_id = new_id(parts.ids)
-    taken = await change(
-        parts,
-        begun.tenant,
-        begun.account,
-        lambda account: enrolment.enrol(
-            account,
-            invitation_id=begun.invitation,
-            key=key,
-            endorsement=endorsement,
-            device_id=device_id,
-            name=tidy_name(name),
-            now=parts.clock.now(),
-        ),
+    enrolled = await parts.accounts.by_credential(key.credential_id)
+    if enrolled is None:
+        if parts.clock.now() >= begun.expires_at:
+            raise _too_late()
+        device_id = new_id(parts.ids)
+        await change(
+            parts,
+            begun.tenant,
+            begun.account,
+            lambda account: enrolment.enrol(
+                account,
+                invitation_id=begun.invitation,
+                key=key,
+                endorsement=endorsement,
+                device_id=device_id,
+                name=tidy_name(name),
+                now=parts.clock.now(),
+            ),
+        )
+        enrolled = await parts.accounts.load(begun.tenant, begun.account)
+    assert enrolled is not None
+    device = enrolment.device_made(
+        enrolled.account,
+        invitation_id=begun.invitation,
+        key=key,
+        endorsement=endorsement,
+        now=parts.clock.now(),
     )
-    assert taken is not None
-    return taken.account.devices[device_id]
+    if device is None:
+        raise Conflict("This phone's key is enrolled already.", code="credential")
+    return device
+
+
+def _too_late() -> Gone:
+    return Gone("That took too long.", remedy="Open the link again.", code="ceremony")
 
 
 def user_handle(account: Account) -> bytes:

@@ -12,11 +12,13 @@ export class Refused extends Error {
 
 /** Send JSON, get JSON. Throws Refused; code `unavailable` when there was no answer. */
 export async function call(method, path, body = undefined) {
+  const headers = { "Accept-Language": document.documentElement.lang }; // the page's, which may not be the browser's
+  if (body !== undefined) headers["Content-Type"] = "application/json";
   let response;
   try {
     response = await fetch(`/key/api${path}`, {
       method,
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      headers,
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
       cache: "no-store",

@@ -8,6 +8,8 @@ import { canonical } from "./canonical.js";
 import { fromBase64url, sha256, utf8 } from "./octets.js";
 
 const POLL = 3_000;
+const MARGIN = 8; // px between the field and the keyboard, the facts and the top
+const ASK_AGAIN = [1_000, 3_000]; // after an answer that did not come
 const CREDENTIAL = "blokkey.credential"; // an id, not a secret: spares a choice between accounts
 
 const app = document.getElementById("app");
@@ -19,6 +21,7 @@ let request = null; // the one that is shown
 let leaving = null; // the phone that is about to be removed
 let handle = null; // of a scanned code
 let invitation = null; // {id, seed}
+let unfinished = null; // {path, body}: a key that the server may know already, sent as it was until it answers
 let busy = false;
 let shown = "start";
 
@@ -37,11 +40,13 @@ function say(code) {
   const found = words.querySelector(`[data-code="${CSS.escape(code)}"]`) ?? words.querySelector('[data-code="other"]');
   within("said", "[data-title]").textContent = found.querySelector("b").textContent;
   within("said", "[data-text]").textContent = found.querySelector("i").textContent;
+  within("said", "[data-do=again]").hidden = unfinished !== null;
+  within("said", "[data-do=finish]").hidden = unfinished === null;
   request = null;
   show("said");
 }
 
-const OVER = ["superseded", "limited", "denied", "not_me", "not_found"];
+const OVER = ["superseded", "limited", "denied", "not_me", "not_found", "other_context"];
 
 function fail(error) {
   if (error instanceof Refused) {
@@ -131,7 +136,8 @@ function open(challenge) {
   }
   within("request", "[data-approximate]").hidden = !facts.place;
   within("request", "[data-unknown]").hidden = challenge.browser_known;
-  within("request", "[data-network]").hidden = !challenge.network_differs;
+  warnOfCountries(challenge.country_differs);
+  within("request", "[data-network]").hidden = !challenge.network_differs || challenge.country_differs !== null;
   within("request", "[data-code-field]").hidden = facts.code_required === false;
   const time = within("request", "[data-time]");
   time.dateTime = facts.issued_at ?? "";
@@ -142,6 +148,34 @@ function open(challenge) {
   form.reset();
   complain("");
   show("request");
+}
+
+/** Both countries in words; read with the heading, which has the focus. It says more than different networks do. */
+function warnOfCountries(countries) {
+  const warning = document.getElementById("countries");
+  warning.hidden = countries === null;
+  const heading = within("request", "h1");
+  heading.removeAttribute("aria-describedby");
+  if (countries === null) return;
+  for (const name of warning.querySelectorAll("[data-country]")) name.textContent = countries[name.dataset.country];
+  heading.setAttribute("aria-describedby", warning.id);
+}
+
+/**
+ * The keyboard takes its part of the screen: the field comes to rest just above it, so that as much of the facts as
+ * there is room for stays in sight. When the room changes, not while somebody scrolls or zooms.
+ */
+function keepFactsInSight() {
+  const field = document.getElementById("code");
+  const room = window.visualViewport ?? { offsetTop: 0, height: window.innerHeight, scale: 1 };
+  if (room.scale > 1.01) return;
+  const covered = Math.max(0, document.documentElement.clientHeight - room.height);
+  document.body.style.paddingBottom = covered ? `${covered}px` : ""; // or the end of the page could not come up
+  if (document.activeElement !== field) return;
+  const below = field.getBoundingClientRect().bottom + MARGIN - (room.offsetTop + room.height);
+  const above = within("request", ".facts").getBoundingClientRect().top - MARGIN - room.offsetTop;
+  if (below > 0) window.scrollBy(0, below);
+  else if (above < 0) window.scrollBy(0, Math.max(below, above));
 }
 
 function complain(text) {
@@ -242,9 +276,25 @@ async function enrol(form) {
     publicKey: made.publicKey,
   });
   const name = form.elements.name.value;
-  await call("POST", `/enrolments/${begun.id}`, { credential: made.credential, endorsement, name });
-  localStorage.setItem(CREDENTIAL, made.credential.id);
-  invitation = null;
+  unfinished = { path: `/enrolments/${begun.id}`, body: { credential: made.credential, endorsement, name } };
+  return finish();
+}
+
+/** Send what was made; the same request again gets the same answer. */
+async function finish() {
+  const { path, body } = unfinished;
+  for (const wait of [...ASK_AGAIN, null]) {
+    try {
+      await call("POST", path, body);
+      break;
+    } catch (error) {
+      if (error.code !== "unavailable") unfinished = null;
+      if (unfinished === null || wait === null) throw error;
+      await new Promise((resume) => setTimeout(resume, wait));
+    }
+  }
+  localStorage.setItem(CREDENTIAL, body.credential.id);
+  unfinished = invitation = null;
   return say("enrolled");
 }
 
@@ -269,6 +319,7 @@ const actions = {
   deny: () => refuse("deny", "denied"),
   "not-me": () => refuse("not-me", "not_me"),
   again: look,
+  finish,
   devices: listDevices,
   remove: removeDevice,
   copy: async () => {
@@ -295,6 +346,8 @@ async function begin() {
   if (invitation !== null) return show("invited");
   return look().catch(fail);
 }
+
+(window.visualViewport ?? window).addEventListener("resize", keepFactsInSight);
 
 setInterval(poll, POLL);
 document.addEventListener("visibilitychange", poll);

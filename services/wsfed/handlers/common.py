@@ -47,8 +47,9 @@ class Browser:
 
     secret: str
     address: str
-    place: str
     agent: str
+    place: str = ""
+    """In words, when a request is made and the operator's file knows it."""
     known: str | None = None
     """The account's own cookie of this browser, if it has one."""
 
@@ -100,9 +101,15 @@ def passkey_needed() -> Forbidden:
     )
 
 
-async def look(wsfed: WsFed, transaction_id: str, browser_secret: str | None) -> Transaction:
-    """Step 2: the transaction, for its own browser only. Raises NotFound, Gone."""
-    return check_seen(wsfed, await wsfed.transactions.recent(transaction_id), browser_secret)
+async def look(
+    wsfed: WsFed, transaction_id: str, browser_secret: str | None, *, recent: bool = False
+) -> Transaction:
+    """Step 2: the transaction, for its own browser only. Raises NotFound, Gone.
+
+    `recent`: as it was a moment ago will do, because a step follows whose condition decides. Never for a page.
+    """
+    read = wsfed.transactions.recent if recent else wsfed.transactions.get
+    return check_seen(wsfed, await read(transaction_id), browser_secret)
 
 
 def check_seen(wsfed: WsFed, transaction: Transaction | None, browser_secret: str | None) -> Transaction:

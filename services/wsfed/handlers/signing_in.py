@@ -65,7 +65,7 @@ async def begin(wsfed: WsFed, slug: str, request: SignInRequest, browser_secret:
 
 async def open_page(wsfed: WsFed, transaction_id: str, browser_secret: str) -> Transaction:
     """Step 2: as `look`; a transaction that came by POST goes to the first browser that opens it, for good."""
-    transaction = await wsfed.transactions.recent(transaction_id)
+    transaction = await wsfed.transactions.get(transaction_id)
     if transaction is not None and transaction.browser == UNBOUND:
         await wsfed.transactions.bind(transaction_id, browser_digest(browser_secret))
         transaction = await wsfed.transactions.get(transaction_id)
@@ -98,7 +98,7 @@ async def ask_phone(
     if not transaction.hint:
         raise Conflict("The user name is missing.", remedy="Type your user name first.")
     if renews is not None and not (method == "qr" and transaction.renewable(renews)):
-        return transaction
+        return await look(wsfed, transaction.id, browser.secret)  # the page is drawn anew, so as it is now
     if renews is None and transaction.challenges >= MAX_CHALLENGES:
         raise Gone("Too many requests were sent for this sign-in.", remedy="Start again from Microsoft 365.")
     check_current(wsfed)

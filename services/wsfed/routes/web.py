@@ -30,6 +30,7 @@ from services.wsfed.routes.passkeys import Passkeys
 from services.wsfed.routes.showing import page_state, page_version, with_challenge
 from shared.errors import BadInput, Conflict, Forbidden, Gone, NotFound, Unavailable
 from shared.ids import new_secret
+from shared.places import Places
 from shared.web import inputs, language, sse
 from shared.web.cookies import Csrf
 from shared.web.inputs import Network
@@ -48,6 +49,7 @@ class Web:
     csrf: Csrf
     watch: Watch
     proxies: tuple[Network, ...]
+    places: Places
 
     def routes(self) -> list[web.RouteDef]:
         """URL to handler."""
@@ -58,7 +60,7 @@ class Web:
             web.get("/signin/finished", self.finished),
             web.get("/signin/{transaction}", self.page),
             web.post("/signin/{transaction}/account", self.account),
-            *Passkeys(self.wsfed, self._posted, self._browser).routes(),
+            *Passkeys(self.wsfed, self._posted, self._asking_browser).routes(),
             web.post("/signin/{transaction}/{method:push|qr}", self.ask),
             web.get("/signin/{transaction}/events", self.events),
             web.get("/signin/{transaction}/state", self.state),
@@ -207,7 +209,7 @@ class Web:
     async def ask(self, request: web.Request) -> web.Response:
         """Send a request to the phone, or show a QR code; `renews` when the page does so by itself."""
         transaction, form = await self._posted(request)
-        browser = self._browser(request, transaction)
+        browser = self._asking_browser(request, transaction)
         method: Literal["push", "qr"] = "qr" if request.match_info["method"] == "qr" else "push"
         try:
             asked = await handlers.ask_phone(self.wsfed, transaction, browser, method, form.get("renews"))
@@ -247,14 +249,16 @@ class Web:
                 yield sse.Event("state", now)
             if now["state"] in (views.State.PROVED, views.State.FINISHED):
                 return
+            told_to = True
             try:
                 async with asyncio.timeout(POLL_SECONDS):
                     await woken.wait()
             except TimeoutError:
-                pass
+                told_to = False
             woken.clear()
             try:
-                now = self._state(await self._look(request))
+                # Who woke us either wrote it here or had us forget what was held.
+                now = self._state(await self._look(request, recent=told_to))
             except (Gone, NotFound):
                 return  # over: the page finds out when it comes back
             except Unavailable:
@@ -296,14 +300,13 @@ class Web:
 
     # common to all
 
-    async def _look(self, request: web.Request) -> Transaction:
-        return await handlers.look(
-            self.wsfed, request.match_info["transaction"], BROWSER_COOKIE.read(request)
-        )
+    async def _look(self, request: web.Request, *, recent: bool = False) -> Transaction:
+        secret = BROWSER_COOKIE.read(request)
+        return await handlers.look(self.wsfed, request.match_info["transaction"], secret, recent=recent)
 
     async def _posted(self, request: web.Request) -> tuple[Transaction, dict[str, str]]:
         """The transaction of a form that came from our own page in the same browser."""
-        transaction = await self._look(request)
+        transaction = await self._look(request, recent=True)
         form = await inputs.form(request)
         self.csrf.check(request, form.get(Csrf.FIELD), BROWSER_COOKIE.read(request), transaction.id)
         return transaction, form
@@ -312,10 +315,16 @@ class Web:
         return Browser(
             secret=BROWSER_COOKIE.read(request) or "",
             address=inputs.client_address(request, self.proxies),
-            place="",
             agent=browser_in_words(request.headers.get("User-Agent", "")),
             known=account_cookie(transaction.tenant, transaction.hint).read(request),
         )
+
+    def _asking_browser(self, request: web.Request, transaction: Transaction) -> Browser:
+        """With its place: where it seems to be, in the language of its page; empty when unknown."""
+        browser = self._browser(request, transaction)
+        chosen = _language(transaction.request.locale) or language.choose(request)
+        found = self.places.find(browser.address, chosen)
+        return browser if found is None else replace(browser, place=found.text)
 
 
 async def _parameters(request: web.Request) -> list[tuple[str, str]]:

@@ -94,8 +94,8 @@ class Subscription:
     async def _pass_on(self, message: AbstractIncomingMessage, outcome: Outcome, attempt: int) -> bool:
         service, packet = self._dispatcher.service, wire.packet_of(message)
         if outcome.verdict is Verdict.RETRY:
-            key = self._topology.retry_key(attempt)
-            made = wire.message_of(packet, {wire.ATTEMPT: attempt + 1})
+            key = self._topology.retry_key(outcome.waits_as(attempt))
+            made = wire.message_of(packet, {wire.ATTEMPT: outcome.next_attempt(attempt)})
         else:
             key = DEAD
             died_at = iso_millis(self._clock.now())

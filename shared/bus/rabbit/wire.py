@@ -1,9 +1,9 @@
 """How a packet travels in AMQP 0-9-1.
 
 The body is the packet's body, the property `type` its type. Headers: `blok365-id` and `blok365-signature` (base64url)
-of the packet; from the consumer's own bookkeeping `blok365-attempt` (deliveries so far, from 1) and, on dead letters,
-`blok365-reason` and `blok365-died-at`. Headers are not signed: the id and type are in the signed body again and must
-agree, the others only the service itself can write (see permissions in topology.py).
+of the packet; from the consumer's own bookkeeping `blok365-attempt` (deliveries that count so far, from 1) and, on
+dead letters, `blok365-reason` and `blok365-died-at`. Headers are not signed: the id and type are in the signed body
+again and must agree, the others only the service itself can write (see permissions in topology.py).
 """
 
 import contextlib
