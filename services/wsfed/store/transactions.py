@@ -203,7 +203,8 @@ class StoredTransactions:
         )
 
     async def spend_passkey(self, transaction: str, challenge: str) -> None:
-        await self._step({"_id": transaction, "passkey.challenge": challenge}, {"passkey": None})
+        where = {"_id": transaction, "state": {"$in": sources(State.PROVED)}, "passkey.challenge": challenge}
+        await self._step(where, {"passkey": None})
 
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         return await self._issued(transaction, State.PROVED, assertion_id, issued_at)
