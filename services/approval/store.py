@@ -89,7 +89,7 @@ def _difference(before: Account, after: Account) -> dict[str, dict[str, Any]]:
         drop |= {f"{name}.{key}": "" for key in old.keys() - new.keys()}
     was, now = _fields(before), _fields(after)
     put |= {name: value for name, value in now.items() if name not in was or was[name] != value}
-    drop |= {name: "" for name in was.keys() - now.keys()}
+    drop |= dict.fromkeys(was.keys() - now.keys(), "")
     return {operator: part for operator, part in (("$set", put), ("$unset", drop)) if part}
 
 
