@@ -1,5 +1,6 @@
 """`blok365 tenant`, `app`, `domain`."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,7 @@ from deploy.cli import output
 from deploy.cli.session import with_admin
 from services.admin import handlers
 from services.admin.domain import Tenant
+from services.admin.handlers import Admin
 
 tenants = typer.Typer(no_args_is_help=True, help="Organisations.")
 applications = typer.Typer(no_args_is_help=True, help="Applications that people sign in to.")
@@ -16,6 +18,16 @@ domains = typer.Typer(no_args_is_help=True, help="Domains that Entra federates t
 InTenant = Annotated[
     str, typer.Option("--tenant", "-t", envvar="BLOK365_TENANT", help="Slug of the tenant.", show_envvar=True)
 ]
+
+
+class SignIn(StrEnum):
+    """`shared.contracts.admin.SignInPolicy`, as the command line lists it."""
+
+    OPEN = "open"
+    KNOWN_BROWSERS = "known_browsers"
+    PASSKEYS_ONLY = "passkeys_only"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -45,6 +57,59 @@ def show_tenant(context: typer.Context, slug: str, json: Json = False) -> None:
         )
     for domain in tenant.domains:
         output.line(f"domain {domain.name}: issuer {domain.issuer}")
+
+
+@tenants.command("policy")
+def set_policy(
+    context: typer.Context,
+    slug: str,
+    sign_in: Annotated[
+        SignIn | None,
+        typer.Option(
+            help="Where push and QR are taken. open: in any browser, with a code; a look-alike page that relays the "
+            "code in real time is not stopped. known_browsers (recommended): a new browser starts with a passkey, "
+            "push and QR work there afterwards. passkeys_only: never. Embedded web views (Outlook, Teams, Windows "
+            "set-up) count as new browsers each, and those without WebAuthn (many on Android) cannot sign in under "
+            "the last two; browsers that signed in before the change sign in anew.",
+        ),
+    ] = None,
+    same_network: Annotated[
+        bool | None,
+        typer.Option(
+            "--same-network/--any-network",
+            help="Take approvals only from a phone on the browser's own network, as approval sees both; elsewhere "
+            "a passkey is needed. Phones on mobile data then cannot approve.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show or change how people of a tenant may sign in. Without options it only shows."""
+    wanted = {"sign_in": sign_in and sign_in.value, "same_network_or_passkey": same_network}
+    changes = {name: value for name, value in wanted.items() if value is not None}
+
+    async def change(admin: Admin) -> Tenant:
+        tenant = await handlers.show_tenant(admin, slug)
+        if not changes:
+            return tenant
+        policy = tenant.policy.model_copy(update=changes)
+        return await handlers.configure_tenant(admin, slug, policy=policy, expected_version=tenant.version)
+
+    policy = with_admin(context.obj, change).policy
+    if json:
+        output.as_json(policy.model_dump())
+        return
+    output.fields(
+        [
+            ("sign-in", policy.sign_in),
+            ("same network or passkey", "yes" if policy.same_network_or_passkey else "no"),
+        ]
+    )
+    if policy.sign_in == "open":
+        output.line(
+            "Recommended: --sign-in known_browsers. It stops look-alike pages on browsers that are known."
+        )
+    elif changes:
+        output.line("In force within seconds. Phones enrolled before this release: run blok365 resync once.")
 
 
 @tenants.command("list")

@@ -44,6 +44,7 @@ class KeyPage:
         "accepted",
         "wrong_code",
         "other_account",
+        "other_network",
         "invitation",
         "ceremony",
         "credential",
@@ -197,7 +198,11 @@ class Web:
         """`{context, credential}`: the context with the code, and the assertion over its SHA-256."""
         body = await self._body(request)
         await challenges.approve(
-            self._parts, request.match_info["id"], _text(body, "context"), body.get("credential")
+            self._parts,
+            request.match_info["id"],
+            _text(body, "context"),
+            body.get("credential"),
+            self._address(request),
         )
         return web.json_response({"state": State.ACCEPTED.value})
 

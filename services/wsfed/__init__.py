@@ -12,6 +12,7 @@ to Microsoft through the browser. The states are in `domain/transaction.py`, the
 | GET /t/{tenant}/{domain}/FederationMetadata/2007-06/FederationMetadata.xml, /mex | what describes us to Entra |
 | GET /signin/{transaction} | 2: the page |
 | POST /signin/{transaction}/account, push, qr | 3 |
+| POST /signin/{transaction}/passkey/challenge, passkey | docs/flows/passkey.md, 2 and 5 |
 | GET /signin/{transaction}/events, state | 9 |
 | POST /signin/{transaction}/token | 10 |
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
+from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import Challenge, PhoneProof, State, Transaction
@@ -114,6 +115,20 @@ class Transactions(Protocol):
         """Step 8: from `waiting` on this challenge to `proved`."""
         ...
 
+    async def ask_passkey(self, transaction: str, hint: str, context: SignInContext) -> Transaction | None:
+        """Keep what a passkey is to sign, if that user name is still the one; an open request stays as it is."""
+        ...
+
+    async def prove_by_passkey(
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+    ) -> Transaction | None:
+        """From any state that is not over to `proved`, and the passkey's challenge is spent."""
+        ...
+
+    async def spend_passkey(self, transaction: str, challenge: str) -> None:
+        """A refused assertion: its challenge is not asked again."""
+        ...
+
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         """Step 10: from `proved` to `issued`: for one caller only."""
         ...
@@ -135,6 +150,16 @@ class Directory(Protocol):
     async def invitation(self, tenant: str, invitation: str) -> Invitation | None: ...
 
     async def device(self, tenant: str, device: str) -> TrustedDevice | None: ...
+
+    async def device_of_credential(
+        self, tenant: str, account: str, credential_id: str
+    ) -> TrustedDevice | None:
+        """That account's device with that WebAuthn credential, removed or not."""
+        ...
+
+    async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
+        """Raise the signature counter; False when it does not rise or the device was removed."""
+        ...
 
     async def keep_tenant(self, slug: str, configured: TenantConfigured) -> bool: ...
 

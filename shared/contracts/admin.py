@@ -40,6 +40,10 @@ class Application(BaseModel):
     first_method: Literal["push", "qr"] = "push"
 
 
+SignInPolicy = Literal["open", "known_browsers", "passkeys_only"]
+"""Where push and QR are taken: in any browser; in browsers that a passkey has vouched for; nowhere."""
+
+
 class Policy(BaseModel):
     """Tenant policy; every field has a default, so that new behaviour is never a surprise."""
 
@@ -48,6 +52,10 @@ class Policy(BaseModel):
     """BlokBadge at a registered kiosk counts as MFA only where the tenant says so (docs/conformance-800-63b.md)."""
     session_idle_minutes: int = Field(default=120, ge=5, le=720)
     """A browser's session ends when no token was asked for this long."""
+    sign_in: SignInPolicy = "open"
+    """Where push and QR are taken; a passkey always is. docs/flows/passkey.md says what each setting stops."""
+    same_network_or_passkey: bool = False
+    """An approval counts only from the browser's own network, as approval sees it; elsewhere a passkey is needed."""
 
 
 class TenantConfigured(Event):

@@ -34,6 +34,8 @@ class OpenChallenge(Command):
     """For a QR code: SHA-256 of the one-time handle that it shows, base64url."""
     handle_lifetime: int | None = Field(default=None, ge=1, le=600)
     """For a QR code: seconds in which a phone may present the handle. Then the request goes on without it."""
+    same_network: bool = False
+    """The tenant's rule: approve only from the network of the browser (`address` in the context)."""
     renews: str | None = None
     """The challenge whose QR code the page took away for this one; a phone that has scanned it goes on with it."""
 

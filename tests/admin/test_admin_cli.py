@@ -69,6 +69,12 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     shown = json.loads(said(blok365("tenant", "show", "contoso", "--json")))
     assert shown["domains"][0]["issuer"] == "http://localhost:8365/t/contoso/contoso.example"
     assert shown["applications"][0]["session_hours"] == 4
+    assert "--sign-in known_browsers" in said(blok365("tenant", "policy", "contoso"))
+    strict = ("--sign-in", "known_browsers", "--same-network", "--json")
+    policy = json.loads(said(blok365("tenant", "policy", "contoso", *strict)))
+    assert (policy["sign_in"], policy["same_network_or_passkey"]) == ("known_browsers", True)
+    assert "known_browsers" in said(blok365("tenant", "policy", "contoso"))
+    assert blok365("tenant", "policy", "contoso", "--sign-in", "closed").exit_code == 2
     ada = ("--first", "Ada", "--last", "Lovelace", "--email", "ada@home.example", "--json", "--show-link")
     added = json.loads(said(blok365("person", "add", "ada@contoso.example", "-t", "contoso", *ada)))
     assert added["status"] == "invited"

@@ -166,6 +166,7 @@ class Approval:
         lifetime: int = 120,
         handle_lifetime: int | None = None,
         renews: str | None = None,
+        same_network: bool = False,
         address: str = BROWSER_ADDRESS,
         code: str = CODE,
         deliver: bool = True,
@@ -199,6 +200,7 @@ class Approval:
             handle_digest=None if handle is None else sha256(handle),
             handle_lifetime=handle_lifetime if method == "qr" else None,
             renews=renews,
+            same_network=same_network,
         )
         if deliver:
             await self.world.say("wsfed", command, tenant)

@@ -14,7 +14,7 @@ from shared.contracts.approval import ChallengeAccepted
 from shared.crypto.assertion import verify_assertion
 from shared.errors import Blok365Error, Conflict, Forbidden, Gone, NotFound
 from shared.ids import SeededIds, unb64u
-from tests.approval.support import ORIGIN, Approval, replica
+from tests.approval.support import BROWSER_ADDRESS, ORIGIN, Approval, replica
 
 
 def codes(results: Sequence[object]) -> list[str]:
@@ -84,6 +84,34 @@ async def test_rejects_replayed_approval(approval: Approval) -> None:
     with pytest.raises(Conflict) as refused:
         await challenges.approve(approval.parts, asked.id, context, credential)
     assert refused.value.reason == "accepted"
+
+
+@pytest.mark.parametrize("address", ["203.0.113.9", "2001:db8::1", "unknown", ""])
+async def test_other_network_is_refused_where_the_tenant_wants_one_and_spends_nothing(
+    approval: Approval, address: str
+) -> None:
+    phone = await approval.phone()
+    asked = await approval.ask(same_network=True)
+    context = asked.with_code()
+    answer = phone.answer(context)
+    before = approval.document()
+    for _ in range(5):  # more than there are tries
+        with pytest.raises(Forbidden) as refused:
+            await challenges.approve(approval.parts, asked.id, context, answer, address)
+        assert refused.value.reason == "other_network"
+        assert "Use a passkey" in refused.value.remedy
+    assert approval.document() == before
+    await challenges.approve(approval.parts, asked.id, context, answer, BROWSER_ADDRESS)
+    assert approval.state(asked) == "accepted"
+
+
+async def test_other_network_is_not_told_to_whoever_did_not_sign(approval: Approval) -> None:
+    phone = await approval.phone()
+    asked = await approval.ask(same_network=True)
+    context = asked.with_code()
+    with pytest.raises(Forbidden) as refused:
+        await challenges.approve(approval.parts, asked.id, context, phone.answer("another"), "203.0.113.9")
+    assert refused.value.reason == "assertion"
 
 
 async def test_rejects_replayed_assertion_of_an_earlier_request(approval: Approval) -> None:

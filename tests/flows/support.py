@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +19,7 @@ from unittest import mock
 from urllib.parse import urlsplit
 
 import aiohttp
+import pytest
 import rfc8785
 from aiohttp import web
 
@@ -48,7 +49,7 @@ from shared.contracts import Message
 from shared.contracts.approval import ChallengeAccepted, Proof
 from shared.contracts.envelope import DOMAIN_SEPARATOR, Packet
 from shared.crypto.keys import key_from_seed, load_service_key
-from shared.ids import new_id
+from shared.ids import new_id, unb64u
 from shared.run import Platform, Service
 from shared.web.paths import Origins
 from shared.web.server import Runner, combine
@@ -60,16 +61,29 @@ REALM = "urn:federation:MicrosoftOnline"
 LOGIN = "https://login.microsoftonline.com/login.srf"
 
 
+PEER = "X-Test-Peer"
+
+
+def peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every request comes from the address that its client was made with: a UNIX socket has none."""
+    monkeypatch.setattr(web.BaseRequest, "remote", property(lambda request: request.headers.get(PEER)))
+
+
 class Window(Browser):
     """A browser over the UNIX socket."""
 
-    def __init__(self, flow: "Flow", **options: Any) -> None:
+    def __init__(self, flow: "Flow", *, peer: str = "", **options: Any) -> None:
         super().__init__(**options)
         self._flow = flow
+        self._peer = peer
 
     async def __aenter__(self) -> Self:
-        self._session = self._flow.http()
+        self._session = self._flow.http(self._peer)
         return self
+
+    def steal(self, cookies: Mapping[str, str]) -> None:
+        """Malware in another browser read these, the `__Host-` ones too."""
+        self._cookies["localhost"] |= cookies
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -80,9 +94,9 @@ class Window(Browser):
 class Phone(SoftPhone):
     """A software phone over the UNIX socket."""
 
-    def __init__(self, flow: "Flow", **options: Any) -> None:
+    def __init__(self, flow: "Flow", *, peer: str = "", **options: Any) -> None:
         super().__init__(ids=flow.world.ids, **options)
-        self._http = flow.http()
+        self._http = flow.http(peer)
 
 
 @dataclass
@@ -169,6 +183,33 @@ class SignIn:
         """Step 3: ask for a QR code; the code that the page shows."""
         return (await self.post("qr")).code()
 
+    async def passkey_challenge(self) -> bytes:
+        """Passkey, steps 2 and 3: what is to be signed."""
+        answer = await self.script("passkey/challenge")
+        assert answer.status == 200, answer.text
+        return unb64u(json.loads(answer.text)["challenge"])
+
+    async def passkey(
+        self, phone: SoftPhone, tamper: Tamper = HONEST, *, challenge: bytes | None = None
+    ) -> Page:
+        """Passkey, steps 2 to 7, with that phone's key."""
+        if challenge is None:
+            challenge = await self.passkey_challenge()
+        made = tamper.replay or assertion(phone.used_key(), challenge, tamper)
+        return await self.script(
+            "passkey",
+            credential_id=made["id"],
+            authenticator_data=made["response"]["authenticatorData"],
+            client_data_json=made["response"]["clientDataJSON"],
+            signature=made["response"]["signature"],
+        )
+
+    async def script(self, action: str, **fields: str) -> Page:
+        """What the page's own code posts when it wants JSON."""
+        return await self.browser.post(
+            f"{self.url}/{action}", {"csrf": self.csrf, **fields}, headers={"Accept": "application/json"}
+        )
+
     async def token(self) -> Page:
         """Step 10: what the browser gets when it asks for the token."""
         return await self.post("token")
@@ -210,8 +251,11 @@ class Flow:
     def entra(self) -> Entra:
         return Entra(self)
 
-    def http(self) -> aiohttp.ClientSession:
-        """A client whose every connection goes to the socket; an answer comes after what it set going on the bus."""
+    def http(self, peer: str = "") -> aiohttp.ClientSession:
+        """A client whose every connection goes to the socket; an answer comes after what it set going on the bus.
+
+        `peer`: the address it comes from, for tests that use `peers`.
+        """
 
         async def settle(*_: object) -> None:
             await self.world.settle()
@@ -220,6 +264,7 @@ class Flow:
         trace.on_request_end.append(settle)
         return aiohttp.ClientSession(
             connector=aiohttp.UnixConnector(str(self.socket)),
+            headers={PEER: peer} if peer else {},
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=30),
             trace_configs=[trace],
@@ -230,6 +275,12 @@ class Flow:
         await admin.create_tenant(self.admin, slug, slug.capitalize())
         await admin.add_domain(self.admin, slug, domain)
         await admin.add_application(self.admin, slug)
+        await self.world.settle()
+
+    async def policy(self, **changes: object) -> None:
+        """contoso's policy from now on, at wsfed too."""
+        policy = (await admin.show_tenant(self.admin, TENANT)).policy
+        await admin.configure_tenant(self.admin, TENANT, policy=policy.model_copy(update=changes))
         await self.world.settle()
 
     async def person(self, upn: str, tenant: str = TENANT) -> Account:

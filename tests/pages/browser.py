@@ -29,6 +29,20 @@ FLAGS = [
 START = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
+AUTHENTICATOR = """
+(() => {
+  const octets = new Uint8Array([1]).buffer;
+  const made = { rawId: octets, response: { authenticatorData: octets, clientDataJSON: octets, signature: octets } };
+  navigator.credentials.get = () => {
+    const { dialog } = window;
+    if (dialog === "asking") return new Promise(() => {});
+    return dialog === "stopped" ? Promise.reject(new DOMException("", "NotAllowedError")) : Promise.resolve(made);
+  };
+})();
+"""
+"""A device that does as `window.dialog` says: `asking` (nobody answers), `stopped`, or signs."""
+
+
 class Shown:
     """What the sample server shows now, and what was posted to it. Tests set it; pages read it."""
 
@@ -39,6 +53,8 @@ class Shown:
         self.posts: list[tuple[str, Mapping[str, str]]] = []
         self.on_post: Callable[[str, Mapping[str, str]], None] = lambda action, fields: None
         self.streams = True
+        self.passkey = 403
+        """What the server answers to a passkey."""
         self.origin = ""
         self._changed: list[asyncio.Event] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,6 +104,13 @@ class Shown:
                 return pages.token(request, self.token, lang=self.lang)
             raise web.HTTPSeeOther(f"/signin/{request.match_info['txn']}")
 
+        async def challenge(request: web.Request) -> web.StreamResponse:
+            return web.json_response({"challenge": "AAAA", "rpId": "localhost", "timeout": 120_000})
+
+        async def passkey(request: web.Request) -> web.StreamResponse:
+            self.posts.append(("passkey", await form(request)))
+            return web.json_response({"code": "passkey_refused"}, status=self.passkey)
+
         async def received(request: web.Request) -> web.StreamResponse:
             self.posts.append(("login.srf", await form(request)))
             return web.Response(
@@ -110,6 +133,8 @@ class Shown:
             web.get("/signin/{txn}", page),
             web.get("/signin/{txn}/state", state),
             web.get("/signin/{txn}/events", events),
+            web.post("/signin/{txn}/passkey", passkey),
+            web.post("/signin/{txn}/passkey/challenge", challenge),
             web.post("/signin/{txn}/{action}", posted),
             web.post("/login.srf", received),
             web.get("/problem", problem),
@@ -156,4 +181,4 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-__all__ = ["Shown", "chromium", "sample_server"]
+__all__ = ["AUTHENTICATOR", "Shown", "chromium", "sample_server"]

@@ -57,6 +57,7 @@ VIEWS: Mapping[str, SignIn] = {
     "neutral": view(State.NEUTRAL),
     "loop": view(State.LOOP, loop_cause=LoopCause.MFA),
     "error": view(State.ERROR),
+    "passkey-only": view(State.START, methods=()),
 }
 
 TOKEN = TokenForm(

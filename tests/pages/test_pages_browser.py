@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from services.wsfed.pages.views import Method, State, TokenForm
 from tests.pages.axe import RUN, axe_script
-from tests.pages.browser import Shown, chromium, sample_server
+from tests.pages.browser import AUTHENTICATOR, Shown, chromium, sample_server
 from tests.pages.samples import TOKEN, TXN, VIEWS, qr, view
 
 pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("chromium")]
@@ -34,6 +34,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def shown(server: Shown) -> Shown:
     server.view, server.token, server.lang, server.streams = VIEWS["start"], None, None, True
+    server.passkey = 403
     server.posts.clear()
     server.on_post = lambda action, fields: None
     return server
@@ -91,6 +92,115 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, shown: Shown, axe: str
     assert found == {}
 
 
+@pytest.mark.parametrize("outcome", ["asking", "stopped", "refused"])
+def test_axe_finds_nothing_around_the_passkeys_dialog(
+    browser: Browser, shown: Shown, axe: str, outcome: str
+) -> None:
+    shown.view = VIEWS["push-waiting"]
+    context = browser.new_context(bypass_csp=True, service_workers="block")
+    page = context.new_page()
+    page.goto(f"{shown.origin}/signin/{TXN}")
+    press_passkey(page, outcome)
+    page.evaluate(axe)
+    assert page.evaluate("axe.run().then(r => r.violations.map(v => v.id))") == []
+    context.close()
+
+
+def press_passkey(page: Page, outcome: str) -> None:
+    """Press it on a device that does so; the page says it, to eyes and ears."""
+    page.evaluate(f"{AUTHENTICATOR}; window.dialog = '{outcome}'")
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.locator(f"[data-passkey={outcome}]")).to_be_visible()
+    expect(page.locator("#status")).to_have_text(page.locator(f"[data-passkey={outcome}]").inner_text())
+
+
+def test_passkey_is_offered_in_every_state_with_a_way_on_and_in_no_other(
+    open_page: Open, shown: Shown
+) -> None:
+    offered = {}
+    for name, shown.view in VIEWS.items():
+        if name != "proved":
+            offered[name] = open_page().get_by_role("button", name="Use a passkey").count() == 1
+    without = {"account", "account-problem", "finished", "loop"}
+    assert {name for name, seen in offered.items() if not seen} == without
+
+
+def test_second_press_while_the_device_asks_does_nothing(open_page: Open, shown: Shown) -> None:
+    page = open_page()
+    press_passkey(page, "asking")
+    never = "() => { window.calls += 1; return new Promise(() => {}); }"
+    calls = f"window.calls = 0; navigator.credentials.get = {never}; 0"
+    page.evaluate(calls)
+    page.get_by_role("button", name="Use a passkey").click(force=True)  # it calls itself disabled
+    expect(page.locator("[data-passkey=asking]")).to_be_visible()
+    assert page.evaluate("window.calls") == 0
+
+
+def test_stopped_dialog_offers_another_try_and_sends_nothing(open_page: Open, shown: Shown) -> None:
+    page = open_page()
+    press_passkey(page, "stopped")
+    assert shown.posts == []
+    shown.passkey = 200
+    page.evaluate("window.dialog = 'signs'")
+    shown.on_post = lambda action, fields: None
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.locator("#status")).to_have_text("Passkey accepted. Continuing.")
+    assert [action for action, _ in shown.posts] == ["passkey"]
+    assert set(shown.posts[0][1]) == {
+        "csrf",
+        "credential_id",
+        "authenticator_data",
+        "client_data_json",
+        "signature",
+    }
+
+
+def test_news_of_the_phone_come_through_while_the_device_asks(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["push-waiting"]
+    page = open_page()
+    with page.expect_response("**/events"):
+        page.reload(wait_until="commit")
+    press_passkey(page, "asking")
+    shown.become(State.DENIED)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Request declined")
+    expect(page.locator("[data-passkey=asking]")).to_be_visible()  # its dialog is still there
+
+
+def test_renewed_qr_code_leaves_the_focus_on_the_passkey_and_its_notice(
+    open_page: Open, shown: Shown
+) -> None:
+    shown.view = dataclasses.replace(VIEWS["qr-waiting"], expires_in=2)
+    later = dataclasses.replace(VIEWS["qr-waiting"], version=4, qr=qr("https://id.example/key/#q=other"))
+    shown.on_post = lambda action, fields: shown.set(later)
+    page = open_page()
+    press_passkey(page, "stopped")
+    button = page.get_by_role("button", name="Use a passkey")
+    button.focus()
+    expect(page.locator("#page")).to_have_attribute("data-version", "4")
+    expect(button).to_be_focused()
+    expect(page.locator("[data-passkey=stopped]")).to_be_visible()
+
+
+def test_server_that_cannot_just_now_is_said(open_page: Open, shown: Shown) -> None:
+    page = open_page()
+    shown.passkey = 503
+    page.evaluate(f"{AUTHENTICATOR}; window.dialog = 'signs'")
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.locator("#offline")).to_be_visible()
+    expect(page.get_by_role("button", name="Use a passkey")).to_be_enabled()
+
+
+def test_only_a_passkey_and_a_browser_without_it(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["passkey-only"]
+    page = open_page()
+    assert page.get_by_role("button").all_inner_texts() == ["Use a passkey"]
+    expect(page.locator("[data-without-passkey]")).to_be_hidden()
+    page = open_page(java_script_enabled=False)
+    assert page.get_by_role("button").all_inner_texts() == []
+    expect(page.get_by_text("can't use passkeys")).to_be_visible()
+    expect(page.get_by_role("link", name="Start again at Microsoft 365")).to_be_visible()
+
+
 @pytest.mark.parametrize("name", [n for n in VIEWS if n != "proved"])
 def test_nothing_is_cut_off_at_320_px_or_at_200_percent(open_page: Open, shown: Shown, name: str) -> None:
     long = dataclasses.replace(
@@ -129,19 +239,26 @@ def tab_order(page: Page, count: int) -> list[str]:
 
 def test_focus_order(open_page: Open, shown: Shown) -> None:
     page = open_page()
-    assert tab_order(page, 5) == [
+    assert tab_order(page, 6) == [
         "Skip to the main part",
         "Use another account",
         "Send request to my phone",
         "Scan a QR code instead",
+        "Use a passkey",
         "Can't use your phone?",
     ]
     shown.view = VIEWS["push-waiting"]
     page = open_page()
-    assert tab_order(page, 4)[1:] == ["Send again", "Scan a QR code instead", "Can't use your phone?"]
+    assert tab_order(page, 5)[1:] == [
+        "Send again",
+        "Scan a QR code instead",
+        "Use a passkey",
+        "Can't use your phone?",
+    ]
     order = page.evaluate("[...document.querySelectorAll('h1, h1 + p, .who, .code, .waiting, button, summary')]"
                           ".map(e => e.className || e.localName)")  # fmt: skip
-    assert order == ["h1", "muted", "who", "code", "waiting", "button secondary", "button quiet", "summary"]
+    assert order == ["h1", "muted", "who", "code", "waiting", "button secondary", "button quiet",
+                     "waiting", "button quiet", "summary"]  # fmt: skip
 
 
 def test_by_keyboard_alone_from_start_to_code(open_page: Open, shown: Shown) -> None:
@@ -415,4 +532,4 @@ def test_methods_are_what_the_view_says(open_page: Open, shown: Shown) -> None:
     shown.view = view(State.NOT_ME, methods=(Method.QR,))
     page = open_page()
     names = page.get_by_role("button").all_inner_texts()
-    assert names == ["Show a new code"]  # push is frozen: not offered
+    assert names == ["Show a new code", "Use a passkey"]  # push is frozen: not offered

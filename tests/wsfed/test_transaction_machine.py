@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from services.wsfed.domain.transaction import (
+    BEFORE_PROOF,
     ENDED_CHALLENGE,
     LIFETIME,
     MAX_CHALLENGES,
+    MAX_PASSKEYS,
     TRANSITIONS,
     State,
     Transaction,
@@ -22,7 +24,7 @@ from shared.clock import ManualClock
 from shared.store.memory import MemoryDatabase
 from shared.store.port import Change, Collection, Document, Filter
 from tests.world import START
-from tests.wsfed.test_store import AUTHENTICATION, PROOF, a_challenge, a_transaction
+from tests.wsfed.test_store import AUTHENTICATION, PROOF, a_challenge, a_context, a_transaction
 
 NAME = "transaction-1"
 
@@ -61,14 +63,19 @@ class Watched:
 
 
 CHALLENGES = st.integers(0, 4).map(lambda n: f"challenge-{n}")
+PASSKEYS = st.integers(0, 2).map(lambda n: f"passkey-{n}")
+NAMES = st.sampled_from(["ada@contoso.example", "bob@contoso.example"])
 STEP = st.one_of(
     st.tuples(st.just("open"), CHALLENGES),
     st.tuples(st.just("end"), CHALLENGES, st.sampled_from(sorted(ENDED_CHALLENGE))),
     st.tuples(st.just("prove"), CHALLENGES),
+    st.tuples(st.just("ask passkey"), PASSKEYS, NAMES),
+    st.tuples(st.just("prove by passkey"), PASSKEYS),
+    st.tuples(st.just("spend passkey"), PASSKEYS),
     st.tuples(st.just("issue")),
     st.tuples(st.just("look")),
     st.tuples(st.just("answer")),
-    st.tuples(st.just("name"), st.sampled_from(["ada@contoso.example", "bob@contoso.example"])),
+    st.tuples(st.just("name"), NAMES),
 )
 
 
@@ -116,6 +123,17 @@ class TransactionMachine(RuleBasedStateMachine):
                     assert proved.challenge is not None
                     assert proved.challenge.id == challenge
                     self.proofs.append(proved)
+            case ("ask passkey", challenge, hint):
+                asked = await self.store.ask_passkey(NAME, hint, a_context(challenge))
+                assert asked is None or (asked.hint == hint and asked.passkey == a_context(challenge))
+            case ("prove by passkey", challenge):
+                proved = await self.store.prove_by_passkey(NAME, challenge, AUTHENTICATION, PROOF)
+                if proved is not None:
+                    assert proved.passkey is None
+                    assert self.clock.now() < a_context(challenge).expires_at
+                    self.proofs.append(proved)
+            case ("spend passkey", challenge):
+                await self.store.spend_passkey(NAME, challenge)
             case ("issue",):
                 issued = await self.store.issue(NAME, f"_{len(self.tokens)}", self.clock.now())
                 if issued is not None:
@@ -152,8 +170,8 @@ class TransactionMachine(RuleBasedStateMachine):
     @invariant()
     def only_known_transitions_happened(self) -> None:
         for before, after in self.watched.changes:
-            # a typed name changes no state
-            assert after in TRANSITIONS[before] or (before is after is State.STARTED)
+            # a typed name changes no state, nor does a passkey's challenge before it is answered
+            assert after in TRANSITIONS[before] or (before is after and before in BEFORE_PROOF)
 
     @invariant()
     def one_token_at_most_and_only_after_one_proof_or_none(self) -> None:
@@ -171,6 +189,7 @@ class TransactionMachine(RuleBasedStateMachine):
     def limits_hold(self) -> None:
         now = self.now
         assert now.challenges <= MAX_CHALLENGES
+        assert now.passkeys <= MAX_PASSKEYS
         assert (now.state is State.STARTED) <= (now.challenge is None)
         assert now.expires_at == START + LIFETIME
         if now.state is State.WAITING:

@@ -346,6 +346,10 @@ class SoftPhone:
             if cookie is not None and cookie.value:
                 self._cookies[session] = cookie.value
 
+    def used_key(self) -> Key:
+        """The key as it is after one more use, for who signs with it elsewhere (`authenticator.assertion`)."""
+        return self._use_key()
+
     def _use_key(self) -> Key:
         """The key with its counter moved on, kept."""
         self.keys[self._current] = self.key.used()

@@ -49,6 +49,8 @@ class Challenge:
     """Until when the QR code can be scanned; None: as long as the request lives."""
     claimed_by: str | None = None
     """The device that scanned it: the request is this one's alone."""
+    same_network: bool = False
+    """The tenant's rule: only a phone on the browser's network may approve it."""
     network: str = ""
     """The browser's network: a flood from one takes the places of its own requests first."""
     state: State = State.OPEN

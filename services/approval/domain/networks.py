@@ -2,7 +2,7 @@
 
 /24 for IPv4 and /48 for IPv6: what one office or home usually has. A carrier puts many strangers behind one
 address, and one person's phone and computer often use two carriers: so this is told to the person and bounds
-floods, and decides nothing about a sign-in.
+floods. It decides about an approval only where a tenant has asked for that (`same_network_or_passkey`).
 """
 
 import ipaddress

@@ -74,6 +74,7 @@ async def open_challenge(parts: Parts, received: Received[OpenChallenge]) -> Non
         opened_at=now,
         deadline=now + timedelta(seconds=command.lifetime),  # from receipt: clocks may differ
         handle_deadline=_after(now, command.handle_lifetime) if command.method == "qr" else None,
+        same_network=command.same_network,
         network=network_of(browser_address(command.context)),
     )
 
@@ -151,11 +152,15 @@ def _two_countries(places: Countries, browser: str, phone: str, language: str) -
     return TwoCountries(browser=there.name, phone=here.name)
 
 
-async def approve(parts: Parts, challenge_id: str, context: str, raw_credential: object) -> Proof:
+async def approve(
+    parts: Parts, challenge_id: str, context: str, raw_credential: object, address: str = ""
+) -> Proof:
     """Step 6: verify the assertion, then accept or count a wrong code, in one conditional write.
 
     The assertion is the authentication: the credential names the account, and a challenge of another account
     does not exist for it. Nothing is counted before the assertion is verified, so a stranger can end nothing.
+    `address`: the phone's, as we see it; none is on no network. Raises Forbidden with code `other_network` where the
+    tenant wants one network: nothing is counted or spent by that, so the same answer is good from the right place.
     """
     credential = ceremony.assertion(raw_credential)
     stored = await parts.accounts.by_credential(credential.id)
@@ -167,6 +172,12 @@ async def approve(parts: Parts, challenge_id: str, context: str, raw_credential:
     answer = ceremony.verify_answer(
         credential, cose_key=device.cose_key, challenge=digest, context=context, rp=parts.rp
     )
+    if challenge.same_network and differs(browser_address(challenge.context), address):
+        raise Forbidden(
+            "Your organisation takes approvals only from the browser's own network, and this phone is on another.",
+            remedy="Choose “Use a passkey” on the sign-in page, or connect both to one network and approve again.",
+            code="other_network",
+        )
     await change(
         parts,
         stored.account.tenant,

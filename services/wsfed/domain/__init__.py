@@ -2,6 +2,7 @@
 
 - `request`: what Entra ID asks for, parsed from the query or form of a passive request
 - `authentication`: what a person really proved, and what may be claimed about it (the MFA truth table)
+- `policy`: which ways of signing in a tenant takes, and in which browsers
 - `token`: the signed SAML 1.1 assertion in its RequestSecurityTokenResponse, and the form that carries it
 - `keys`: signing keys and their certificates
 - `metadata`, `mex`: the documents that describe us to Entra ID

@@ -1,7 +1,8 @@
 """The context: what a phone shows, and signs together with the code that the person typed.
 
 RFC 8785 canonical JSON. wsfed makes it; approval carries it without the code; the phone puts the code in and
-signs SHA-256 of the result. Every field is compared with the transaction before a token is made (step 8).
+signs SHA-256 of the result. Every field is compared with the transaction before a token is made (step 8). A passkey
+on the sign-in page signs one too, without a code.
 """
 
 import hashlib
@@ -30,7 +31,7 @@ class SignInContext:
     challenge: str
     account: str
     upn: str
-    method: Literal["push", "qr"]
+    method: Literal["push", "qr", "passkey"]
     address: str
     """The browser's network address as our trusted proxy saw it."""
     place: str
@@ -46,7 +47,7 @@ class SignInContext:
     """256 bit, base64url."""
 
     def without_code(self) -> str:
-        """Canonical JSON as approval and the phone receive it."""
+        """Canonical JSON as approval and the phone receive it, and as a passkey on the sign-in page signs it."""
         return canonical(self._fields()).decode()
 
     def with_code(self, code: str) -> str:

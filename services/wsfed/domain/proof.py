@@ -1,13 +1,18 @@
-"""wsfed's own check of a phone's approval (docs/flows/sign-in.md, step 8). It believes no other service.
+"""wsfed's own check of a phone's approval (docs/flows/sign-in.md, step 8) and of a passkey on the sign-in page
+(docs/flows/passkey.md, step 6). It believes no other service.
 
 What it compares with is its own transaction and its own projection; the message brings only the assertion.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.context import digest
-from services.wsfed.domain.transaction import PhoneProof, State, Transaction
+from services.wsfed.domain.transaction import BEFORE_PROOF, PhoneProof, State, Transaction
 from services.wsfed.domain.trust import TrustedDevice
 from shared.crypto.assertion import InvalidAssertion, verify_assertion
 
@@ -15,6 +20,27 @@ from shared.crypto.assertion import InvalidAssertion, verify_assertion
 class InvalidProof(Exception):
     """The proof does not prove this sign-in. The text is for the log."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assertion:
+    """What a passkey gave the page, decoded and nothing more."""
+
+    credential_id: str
+    authenticator_data: bytes
+    client_data_json: bytes
+    signature: bytes
+
+
+NOBODYS_DEVICE = TrustedDevice(
+    id="",
+    tenant="",
+    account="",
+    public_key=ec.derive_private_key(1, ec.SECP256R1())
+    .public_key()
+    .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+    removed=True,
+)
+"""Stands where no device was found, so that a refusal costs the same; it is removed, so it never proves anything."""
 
 _METHODS = {"push": Method.BLOKKEY_PUSH, "qr": Method.BLOKKEY_QR}
 
@@ -78,3 +104,68 @@ def verify_phone_proof(
         device=device.id,
     )
     return verified, proof
+
+
+def verify_passkey_proof(
+    *,
+    transaction: Transaction,
+    device: TrustedDevice,
+    assertion: Assertion,
+    own_origin: str,
+    expected_rp_id: str,
+    now: datetime,
+) -> tuple[VerifiedAuthentication, PhoneProof, int]:
+    """Verify a passkey used on the sign-in page of `transaction`; also returns the signature counter.
+
+    `device`: what the projection has under the assertion's credential id, or NOBODYS_DEVICE. `own_origin` alone is
+    accepted: the browser put it there, and that is what stops a page in between. Raises InvalidProof. Not verified:
+    the counter, that the challenge was not used meanwhile (both in conditional updates), that the account may sign in.
+    """
+    context = transaction.passkey
+    if context is None or transaction.state not in BEFORE_PROOF:
+        raise InvalidProof("no passkey was asked for")
+    if now >= context.expires_at:
+        raise InvalidProof("too late")
+    signed = context.without_code()
+    # The signature first: whatever else is wrong, the answer took the same time.
+    try:
+        verified = verify_assertion(
+            authenticator_data=assertion.authenticator_data,
+            client_data_json=assertion.client_data_json,
+            signature=assertion.signature,
+            public_key=device.public_key,
+            expected_challenge=digest(signed),
+            expected_origins=frozenset({own_origin}),
+            expected_rp_id=expected_rp_id,
+        )
+    except InvalidAssertion as error:
+        raise InvalidProof(str(error)) from error
+    if device.removed:
+        raise InvalidProof("no such device, or it was removed")
+    if (device.tenant, device.account) != (transaction.tenant, context.account):
+        raise InvalidProof("the device is somebody else's")
+    authentication = VerifiedAuthentication(
+        tenant=device.tenant,
+        account=device.account,
+        method=Method.PASSKEY,
+        user_verified=True,
+        registered_kiosk=False,
+        authenticated_at=now,
+    )
+    proof = PhoneProof(
+        context=signed,
+        authenticator_data=assertion.authenticator_data,
+        client_data_json=assertion.client_data_json,
+        signature=assertion.signature,
+        public_key=device.public_key,
+        device=device.id,
+    )
+    return authentication, proof, verified.sign_count
+
+
+def counter_rises(known: int, new: int) -> bool:
+    """Whether a signature counter may follow another (Web Authentication Level 3, section 7.2, step 22).
+
+    It goes up, unless the authenticator has none; one that stands still is a replay or a copied key.
+    """
+    return new > known or (new, known) == (0, 0)

@@ -28,6 +28,8 @@ class Session:
     ends_at: datetime
     """Authentication plus the application's session length."""
     idle_ends_at: datetime
+    enrolled_by: str | None = None
+    """The device whose passkey was used in this browser for this account, carried on from session to session."""
     issued: tuple[datetime, ...] = ()
     """When the latest tokens were issued, oldest first."""
 

@@ -1,12 +1,14 @@
 """A sign-in transaction: one request of Entra ID in one browser, from its arrival to its token.
 
     started --3--> waiting --8--> proved --10--> issued
-        `---------- a session answers -------------^
+        |`--------- a session answers -------------^
+        `------- a passkey, from here ------^
                     ^   |
                     |   +--7--> denied | not_me | expired | superseded | wrong_code | limited
-                    +--3-----------'   (a new request, with a new code and nonce)
+                    +--3-----------'   (a new request, with a new code and nonce), or a passkey to `proved`
 
-The numbers are the steps of docs/flows/sign-in.md. Nothing leads out of `issued`.
+The numbers are the steps of docs/flows/sign-in.md; for a passkey see docs/flows/passkey.md. Nothing leads out of
+`issued`.
 """
 
 import hashlib
@@ -28,6 +30,9 @@ MAX_CHALLENGES = 12
 """Requests that a person may send in one transaction; the per-account limits of approval come on top."""
 MAX_RENEWALS = 10
 """QR codes that the page may replace by itself, beyond those that the person asked for."""
+
+MAX_PASSKEYS = 30
+"""Passkey challenges in one transaction: people cancel dialogs, programs loop."""
 
 UNBOUND = ""
 """`browser` of a transaction that came by POST, until a browser opens it."""
@@ -53,12 +58,16 @@ ENDED_CHALLENGE = frozenset(
 )
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.STARTED: frozenset({State.WAITING, State.ISSUED}),
+    State.STARTED: frozenset({State.WAITING, State.PROVED, State.ISSUED}),
     State.WAITING: frozenset({State.WAITING, State.PROVED}) | ENDED_CHALLENGE,
-    **{state: frozenset({State.WAITING}) for state in ENDED_CHALLENGE},
+    **{state: frozenset({State.WAITING, State.PROVED}) for state in ENDED_CHALLENGE},
     State.PROVED: frozenset({State.ISSUED}),
     State.ISSUED: frozenset(),
 }
+
+
+BEFORE_PROOF = frozenset(state for state, targets in TRANSITIONS.items() if State.PROVED in targets)
+"""States that a passkey may end."""
 
 
 def sources(target: State) -> list[str]:
@@ -96,7 +105,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneProof:
-    """What the phone signed, kept with the transaction and handed to the ledger: verifiable offline."""
+    """What the phone, or its passkey on the page, signed: kept with the transaction, verifiable offline."""
 
     context: str
     authenticator_data: bytes
@@ -126,6 +135,9 @@ class Transaction:
     challenge: Challenge | None = None
     previous: Challenge | None = None
     """The one whose QR code the page has renewed: a phone may have scanned it a moment before."""
+    passkey: SignInContext | None = None
+    """What a passkey on the page is to sign; beside an open request, which it leaves alone."""
+    passkeys: int = 0
     account: str | None = None
     proof: PhoneProof | None = None
     authentication: VerifiedAuthentication | None = None

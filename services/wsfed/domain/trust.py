@@ -37,6 +37,10 @@ class TrustedDevice:
     account: str
     public_key: bytes
     """DER SubjectPublicKeyInfo"""
+    credential_id: str = ""
+    """WebAuthn's, base64url, endorsed with the key; empty where it was kept before ids were. Never changes."""
+    sign_count: int = 0
+    """The highest that wsfed saw, from passkeys on the sign-in page; 0: none yet, or the key has no counter."""
     removed: bool = False
 
 
@@ -70,4 +74,10 @@ def trust_device(
         raise Untrusted("the invitation has expired unused")
     if not is_endorsed(invitation.public_key, key, endorsement):
         raise Untrusted("the invitation's key did not sign this device key")
-    return TrustedDevice(id=device, tenant=key.tenant, account=key.account, public_key=key.public_key)
+    return TrustedDevice(
+        id=device,
+        tenant=key.tenant,
+        account=key.account,
+        public_key=key.public_key,
+        credential_id=key.credential_id,
+    )

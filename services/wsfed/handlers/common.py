@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from services.wsfed.domain.authentication import Method
+from services.wsfed.domain.policy import phone_may
+from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import State, Transaction
 from services.wsfed.ports import (
     Directory,
@@ -15,7 +18,7 @@ from services.wsfed.ports import (
 )
 from shared.clock import Clock
 from shared.contracts.envelope import PacketSigner
-from shared.errors import Gone, NotFound, Unavailable
+from shared.errors import Forbidden, Gone, NotFound, Unavailable
 from shared.ids import Ids
 
 
@@ -67,6 +70,35 @@ def check_current(wsfed: WsFed) -> None:
             remedy="Try again in a few minutes. If it goes on, tell your administrator.",
             code="stale",
         )
+
+
+async def is_enrolled(wsfed: WsFed, session: Session | None) -> bool:
+    """Whether a passkey has vouched for the browser that holds this session, by a device that is not removed since."""
+    if session is None or session.enrolled_by is None:
+        return False
+    device = await wsfed.directory.device(session.tenant, session.enrolled_by)
+    return device is not None and not device.removed
+
+
+async def phone_may_ask(wsfed: WsFed, tenant: Tenant, session: Session | None) -> bool:
+    """Whether the tenant takes push and QR in the browser that holds this session of the account, or none."""
+    policy = tenant.configured.policy.sign_in
+    enrolled = policy == "known_browsers" and await is_enrolled(wsfed, session)
+    return phone_may(policy, enrolled=enrolled)
+
+
+async def takes(wsfed: WsFed, tenant: Tenant, method: Method, session: Session | None) -> bool:
+    """Whether the tenant takes this method, by its policy of now, in the browser that holds this session, or none."""
+    return method is Method.PASSKEY or await phone_may_ask(wsfed, tenant, session)
+
+
+def passkey_needed() -> Forbidden:
+    """The tenant's policy; it says nothing of the account."""
+    return Forbidden(
+        "Your organisation asks for a passkey in this browser.",
+        remedy="Start again from Microsoft 365 and choose “Use a passkey”.",
+        code="passkey_needed",
+    )
 
 
 async def look(

@@ -9,6 +9,7 @@ import structlog
 
 from services.wsfed.domain.authentication import (
     AuthenticationPolicy,
+    Method,
     Shortfall,
     VerifiedAuthentication,
     authentication_claims,
@@ -26,7 +27,7 @@ from services.wsfed.domain.token import (
     reply_form,
 )
 from services.wsfed.domain.transaction import PhoneProof, State, Transaction
-from services.wsfed.handlers.common import WsFed, check_current, find_tenant
+from services.wsfed.handlers.common import WsFed, check_current, find_tenant, passkey_needed, takes
 from services.wsfed.ports import Account, Issuance, Tenant
 from shared.errors import Conflict, Forbidden
 from shared.ids import new_secret
@@ -99,6 +100,8 @@ async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf
     account = await _still_good(wsfed, session, asked)
     if account is None:
         return None
+    if not await takes(wsfed, tenant, session.authentication.method, session):
+        return None  # the tenant asks for more since: this browser signs in anew
     now = wsfed.clock.now()
     missing = _shortfall(session.authentication, tenant, asked.request, asked.asked_at, now)
     if missing is not None:
@@ -142,8 +145,9 @@ async def _still_good(wsfed: WsFed, session: Session, asked: Question) -> Accoun
 async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf) -> Answer:
     """Exactly one token for a proved transaction, and the session that it opens.
 
-    Account and phone are read now: one that was suspended or removed since the approval gets none. Raises NotFound,
-    Gone, Conflict (`finished`: it was issued already; `not_proved`), Forbidden, Looping, Unavailable.
+    Account, phone and policy are read now: one that was suspended or removed since the approval gets none, nor one
+    that the tenant no longer takes in this browser. Raises NotFound, Gone, Conflict (`finished`: it was issued
+    already; `not_proved`), Forbidden, Looping, Unavailable.
     """
     if transaction.state is not State.PROVED:  # perhaps it is by now, on another replica
         transaction = await wsfed.transactions.get(transaction.id) or transaction
@@ -167,6 +171,8 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
     now = wsfed.clock.now()
     _check_enough(authentication, tenant, transaction, now)
     earlier = await _earlier(wsfed, secret_of(tenant.slug, account.upn), account)
+    if not await takes(wsfed, tenant, authentication.method, earlier):
+        raise passkey_needed()
     if earlier is not None and earlier.looping(now):
         raise Looping(tenant, transaction.request)
     assertion_id = new_assertion_id(wsfed.ids)
@@ -179,6 +185,7 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
         device=proof.device,
         ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
         idle_ends_at=_idle_end(tenant, now),
+        enrolled_by=_enrolled_by(authentication, proof, earlier),
         issued=(*(earlier.issued if earlier else ()), now),
     )
     issuing = _issue(
@@ -197,6 +204,15 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
         await wsfed.sessions.forget(earlier.id)
     log.info("signin.issued", tenant=tenant.slug, transaction=transaction.id)
     return Answer(form, tenant, account, secret)
+
+
+def _enrolled_by(
+    authentication: VerifiedAuthentication, proof: PhoneProof, earlier: Session | None
+) -> str | None:
+    """A passkey vouches for its browser; what vouched before goes on when a phone approves here."""
+    if authentication.method is Method.PASSKEY:
+        return proof.device
+    return None if earlier is None else earlier.enrolled_by
 
 
 def _check_enough(

@@ -62,7 +62,12 @@ async def device_changed(wsfed: WsFed, received: Received[DeviceChanged]) -> Non
     )
     if message.status == "removed":
         removed = TrustedDevice(
-            id=message.device, tenant=tenant, account=message.account, public_key=key.public_key, removed=True
+            id=message.device,
+            tenant=tenant,
+            account=message.account,
+            public_key=key.public_key,
+            credential_id=key.credential_id,
+            removed=True,
         )
         await wsfed.directory.keep_device(removed, message.version)
         return
@@ -84,6 +89,10 @@ async def device_changed(wsfed: WsFed, received: Received[DeviceChanged]) -> Non
         raise Reject("the invitation has vouched for another device")
     await wsfed.directory.keep_device(device, message.version)
     kept = await wsfed.directory.device(tenant, device.id)
-    if kept is None or (kept.account, kept.public_key) != (device.account, device.public_key):
+    if kept is None or _identity(kept) != _identity(device):
         raise Reject("the device has another key")
     log.info("device.trusted", tenant=tenant, account=message.account, device=message.device)
+
+
+def _identity(device: TrustedDevice) -> tuple[str, bytes, str]:
+    return device.account, device.public_key, device.credential_id

@@ -1,10 +1,13 @@
 """Steps 1 to 4 of docs/flows/sign-in.md: from Entra's request to the question on the phone."""
 
+from dataclasses import dataclass
+from typing import Literal
+
 import structlog
 
 from services.wsfed.domain.context import SignInContext, digest
 from services.wsfed.domain.request import SignInRequest
-from services.wsfed.domain.session import session_id
+from services.wsfed.domain.session import Session, session_id
 from services.wsfed.domain.transaction import (
     CHALLENGE_LIFETIME,
     HANDLE_LIFETIME,
@@ -16,7 +19,16 @@ from services.wsfed.domain.transaction import (
     Transaction,
     browser_digest,
 )
-from services.wsfed.handlers.common import Browser, WsFed, check_current, check_seen, find_tenant, look
+from services.wsfed.handlers.common import (
+    Browser,
+    WsFed,
+    check_current,
+    check_seen,
+    find_tenant,
+    look,
+    passkey_needed,
+    phone_may_ask,
+)
 from services.wsfed.ports import Account, Tenant
 from shared.contracts.approval import OpenChallenge
 from shared.errors import Conflict, Gone, NotFound
@@ -69,11 +81,16 @@ async def name_account(wsfed: WsFed, transaction: Transaction, upn: str) -> Tran
 
 
 async def ask_phone(
-    wsfed: WsFed, transaction: Transaction, browser: Browser, method: str, renews: str | None = None
+    wsfed: WsFed,
+    transaction: Transaction,
+    browser: Browser,
+    method: Literal["push", "qr"],
+    renews: str | None = None,
 ) -> Transaction:
     """Steps 3 and 4: draw code and nonce, and ask the account's phones, if there is such an account.
 
     Unknown, suspended and removed accounts take the same path with the same work: only the message is not kept.
+    Raises Forbidden (`passkey_needed`: the tenant takes no push and no QR in this browser, whoever it asks for).
     `renews`: the challenge whose QR code the page replaces by itself; nothing happens when it was scanned already.
     """
     if transaction.state in (State.PROVED, State.ISSUED):
@@ -87,9 +104,14 @@ async def ask_phone(
     check_current(wsfed)
     tenant = await find_tenant(wsfed, transaction.tenant)
     account = await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
-    known = await is_known(wsfed, browser, account)
-    challenge = _challenge(wsfed, transaction, tenant, account, browser, method, known)
-    command = _open_challenge(challenge, transaction, renews)
+    session = await remembered(wsfed, browser, account)
+    if not await phone_may_ask(wsfed, tenant, session):
+        raise passkey_needed()
+    known = session is not None
+    context = make_context(wsfed, transaction, tenant, account, browser, method=method, known=known)
+    challenge = _challenge(wsfed, context)
+    same_network = tenant.configured.policy.same_network_or_passkey
+    command = _open_challenge(challenge, transaction, renews, same_network=same_network)
     packet = wsfed.signer.packet(command, tenant=transaction.tenant)
     reachable = account is not None and account.may_try
     asked_of = account.id if account is not None and reachable else None
@@ -105,39 +127,51 @@ async def ask_phone(
     return asked or await look(wsfed, transaction.id, browser.secret)
 
 
-async def is_known(wsfed: WsFed, browser: Browser, account: Account | None) -> bool:
-    """Whether this account has signed in from this browser before and it still has the cookie that says so."""
+async def remembered(wsfed: WsFed, browser: Browser, account: Account | None) -> Session | None:
+    """What this browser's cookie remembers of the account, live or not: it has signed in from here before."""
     if browser.known is None:
-        return False
+        return None
     # Read also when there is no such account: with an invented cookie every name must cost the same.
     session = await wsfed.sessions.get(session_id(browser.known))
     if session is None or account is None:
-        return False
-    return (session.tenant, session.account) == (account.tenant, account.id)
+        return None
+    return session if (session.tenant, session.account) == (account.tenant, account.id) else None
 
 
-async def is_known_by_name(wsfed: WsFed, browser: Browser, transaction: Transaction) -> bool:
-    """The same for the account that the transaction names. A stranger's browser has no cookie: nothing is looked up."""
-    if browser.known is None:
-        return False
-    return await is_known(
-        wsfed, browser, await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
-    )
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What this browser may do for the account that the transaction names. The same for every stranger's."""
+
+    known: bool
+    """Told before anything was asked; nobody needs it later."""
+    phone: bool
+    """Push and QR are offered."""
 
 
-def _challenge(
+async def standing(wsfed: WsFed, tenant: Tenant, browser: Browser, transaction: Transaction) -> Standing:
+    """A stranger's browser has no cookie: nothing is looked up for it."""
+    session = None
+    asked_already = transaction.state is not State.STARTED and tenant.configured.policy.sign_in == "open"
+    if browser.known is not None and not asked_already:
+        account = await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
+        session = await remembered(wsfed, browser, account)
+    return Standing(session is not None, await phone_may_ask(wsfed, tenant, session))
+
+
+def make_context(
     wsfed: WsFed,
     transaction: Transaction,
     tenant: Tenant,
     account: Account | None,
     browser: Browser,
-    method: str,
+    *,
+    method: Literal["push", "qr", "passkey"],
     known: bool,
-) -> Challenge:
+) -> SignInContext:
+    """What is to be signed. Without an account it is made all the same, for somebody who does not exist."""
     now = wsfed.clock.now()
-    code_required = not (known and method == "qr")
     application = tenant.application(transaction.application)
-    context = SignInContext(
+    return SignInContext(
         tenant=tenant.slug,
         organisation=tenant.configured.name,
         application=application.id,
@@ -148,27 +182,33 @@ def _challenge(
         challenge=new_id(wsfed.ids),
         account=account.id if account else new_id(wsfed.ids),
         upn=account.upn if account else transaction.hint,
-        method="qr" if method == "qr" else "push",
+        method=method,
         address=browser.address,
         place=browser.place,
         agent=browser.agent,
         known_browser=known,
-        code_required=code_required,
+        code_required=method == "push" or (method == "qr" and not known),
         issued_at=now,
         expires_at=now + CHALLENGE_LIFETIME,
         nonce=new_secret(wsfed.ids),
     )
-    handle = new_id(wsfed.ids) if method == "qr" else None
-    return Challenge(context=context, code=new_code(wsfed.ids) if code_required else "", handle=handle)
 
 
-def _open_challenge(challenge: Challenge, transaction: Transaction, renews: str | None) -> OpenChallenge:
+def _challenge(wsfed: WsFed, context: SignInContext) -> Challenge:
+    handle = new_id(wsfed.ids) if context.method == "qr" else None
+    code = new_code(wsfed.ids) if context.code_required else ""
+    return Challenge(context=context, code=code, handle=handle)
+
+
+def _open_challenge(
+    challenge: Challenge, transaction: Transaction, renews: str | None, *, same_network: bool
+) -> OpenChallenge:
     context = challenge.context
     return OpenChallenge(
         challenge=challenge.id,
         transaction=transaction.id,
         account=context.account,
-        method=context.method,
+        method="qr" if context.method == "qr" else "push",
         context=context.without_code(),
         expected_digest=b64u(digest(context.with_code(challenge.code))),
         browser=transaction.browser,
@@ -176,5 +216,6 @@ def _open_challenge(challenge: Challenge, transaction: Transaction, renews: str 
         lifetime=int(CHALLENGE_LIFETIME.total_seconds()),
         handle_digest=None if challenge.handle is None else b64u(digest(challenge.handle)),
         handle_lifetime=None if challenge.handle is None else int(HANDLE_LIFETIME.total_seconds()),
+        same_network=same_network,
         renews=renews,
     )

@@ -5,6 +5,7 @@
 | GET /signin/{txn} | `SignInPages.sign_in` for the transaction as it stands |
 | POST /signin/{txn}/account | field `username`; 303 back |
 | POST /signin/{txn}/push, /qr | starts or repeats that method; 303 back (the browser code follows it) |
+| POST /signin/{txn}/passkey/challenge, /passkey | JSON, for `passkey.js` |
 | POST /signin/{txn}/token | `SignInPages.token`, once, from state `proved` |
 | GET /signin/{txn}/events | stream of `state` events `{"state", "version"}`; 204 when nothing more can happen |
 | GET /signin/{txn}/state | the same as JSON, for polling |
@@ -35,14 +36,19 @@ class SignInPages:
     def __init__(self, pages: Pages | None = None) -> None:
         self.pages = pages or Pages("wsfed", PACKAGE)
 
-    def sign_in(self, request: web.BaseRequest, view: SignIn, *, lang: str | None = None) -> web.Response:
-        """The page for that state. `lang` was chosen from `mkt`, `lc` when the transaction began."""
+    def sign_in(
+        self, request: web.BaseRequest, view: SignIn, *, lang: str | None = None, status: int | None = None
+    ) -> web.Response:
+        """The page for that state. `lang` was chosen from `mkt`, `lc` when the transaction began.
+
+        `status`: instead of the state's own, where a post was refused and this page says what is possible.
+        """
         return self.pages.render(
             request,
             "signin.html",
             view=view,
             lang=lang,
-            status=_STATUS.get(view.state, 200),
+            status=status or _STATUS.get(view.state, 200),
             csp=SIGN_IN_CSP,
         )
 

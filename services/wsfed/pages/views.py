@@ -101,11 +101,11 @@ class SignIn:
     """The sign-in page of one transaction.
 
     `account` is the user name to show (from the hint or typed: unverified), None to ask for it. `methods`: what
-    is offered, the first one as the main button. `code`: 4 to 10 digits for the person to carry to the phone;
-    with QR it may be empty when policy asks for none. `expires_in`: seconds left, by the server's clock.
-    `renewals_left`: how often the page may still renew the QR code by itself (guide: ten), `renews`: which one it
-    renews. `version` is the transaction's; the live stream repeats it. Raises ValueError when a state lacks what it
-    must show.
+    is offered, the first one as the main button; none where only a passkey will do. `code`: 4 to 10 digits for the
+    person to carry to the phone; with QR it may be empty when policy asks for none. `expires_in`: seconds left, by the
+    server's clock. `renewals_left`: how often the page may still renew the QR code by itself (guide: ten),
+    `renews`: which one it renews. `version` is the transaction's; the live stream repeats it. Raises ValueError when
+    a state lacks what it must show.
     """
 
     txn: str
@@ -126,6 +126,8 @@ class SignIn:
     key_url: str = "/key/"
     start_url: str = "https://m365.cloud.microsoft/"
     loop_cause: LoopCause = LoopCause.REFUSED
+    passkey: bool = True
+    """The page's script offers a passkey where the browser can use one; it stands alone if `methods` is empty."""
     autostart: bool = False
     """The page may start its first method by itself: only on a browser that is known for the account."""
 
@@ -138,11 +140,24 @@ class SignIn:
             raise ValueError("the QR page needs a QR code")
         if len(set(self.methods)) != len(self.methods):
             raise ValueError("a method is offered twice")
+        if not self.methods and not self.passkey:
+            raise ValueError("a page that offers no way to sign in")
 
     @property
     def asks_account(self) -> bool:
         """Whether the page shows the user name field instead of methods."""
         return self.state is State.START and self.account is None
+
+    @property
+    def ways(self) -> bool:
+        """Whether the page offers ways to sign in."""
+        over = (State.PROVED, State.FINISHED, State.LOOP)
+        return not self.asks_account and self.state not in over
+
+    @property
+    def passkey_only(self) -> bool:
+        """Push and QR are not to be had: the tenant's policy for this browser, whoever the account is."""
+        return self.ways and not self.methods
 
     @property
     def live(self) -> bool:

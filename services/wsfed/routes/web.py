@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -25,8 +26,9 @@ from services.wsfed.pages import SignInPages, views
 from services.wsfed.ports import Watch
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie, all_secrets, secrets_of
 from services.wsfed.routes.describing import Describing
+from services.wsfed.routes.passkeys import Passkeys
 from services.wsfed.routes.showing import page_state, page_version, with_challenge
-from shared.errors import BadInput, Conflict, Gone, NotFound, Unavailable
+from shared.errors import BadInput, Conflict, Forbidden, Gone, NotFound, Unavailable
 from shared.ids import new_secret
 from shared.places import Places
 from shared.web import inputs, language, sse
@@ -58,6 +60,7 @@ class Web:
             web.get("/signin/finished", self.finished),
             web.get("/signin/{transaction}", self.page),
             web.post("/signin/{transaction}/account", self.account),
+            *Passkeys(self.wsfed, self._posted, self._asking_browser).routes(),
             web.post("/signin/{transaction}/{method:push|qr}", self.ask),
             web.get("/signin/{transaction}/events", self.events),
             web.get("/signin/{transaction}/state", self.state),
@@ -161,11 +164,15 @@ class Web:
         secret: str,
         problem: views.FieldProblem | None = None,
         typed: str = "",
+        status: int | None = None,
     ) -> web.Response:
         now = self.wsfed.clock.now()
         tenant = await handlers.find_tenant(self.wsfed, transaction.tenant)
         application = tenant.application(transaction.application)
+        browser = self._browser(request, transaction)
+        standing = await handlers.standing(self.wsfed, tenant, browser, transaction)
         first = views.Method(application.first_method)
+        methods = (first, *(m for m in views.Method if m is not first)) if standing.phone else ()
         view = views.SignIn(
             txn=transaction.id,
             csrf=self.csrf.token(secret, transaction.id),
@@ -176,16 +183,14 @@ class Web:
             account=transaction.hint or None,
             typed=typed,
             problem=problem,
-            methods=(first, *(m for m in views.Method if m is not first)),
+            methods=methods,
             start_url=self.settings.start_url,
         )
         view = with_challenge(view, transaction, now, self.wsfed.origin)
-        if transaction.state is State.STARTED and transaction.hint and first is views.Method.PUSH:
-            known = await handlers.is_known_by_name(
-                self.wsfed, self._browser(request, transaction), transaction
-            )
-            view = replace(view, autostart=known)
-        return self.pages.sign_in(request, view, lang=_language(transaction.request.locale))
+        if transaction.state is State.STARTED and transaction.hint and methods[:1] == (views.Method.PUSH,):
+            view = replace(view, autostart=standing.known)
+        lang = _language(transaction.request.locale)
+        return self.pages.sign_in(request, view, lang=lang, status=status)
 
     # steps 3 and 4
 
@@ -204,10 +209,14 @@ class Web:
     async def ask(self, request: web.Request) -> web.Response:
         """Send a request to the phone, or show a QR code; `renews` when the page does so by itself."""
         transaction, form = await self._posted(request)
-        browser = self._browser(request, transaction)
-        browser = replace(browser, place=self._place(request, transaction, browser.address))
-        method = request.match_info["method"]
-        asked = await handlers.ask_phone(self.wsfed, transaction, browser, method, form.get("renews"))
+        browser = self._asking_browser(request, transaction)
+        method: Literal["push", "qr"] = "qr" if request.match_info["method"] == "qr" else "push"
+        try:
+            asked = await handlers.ask_phone(self.wsfed, transaction, browser, method, form.get("renews"))
+        except Forbidden as refusal:
+            if refusal.reason != "passkey_needed":
+                raise
+            return await self._show(request, transaction, browser.secret, status=refusal.status)
         if request.headers.get("X-Requested-With") == "fetch":  # our own script: spared the way round
             return await self._show(request, asked, browser.secret)
         return _see(transaction.id)
@@ -310,11 +319,12 @@ class Web:
             known=account_cookie(transaction.tenant, transaction.hint).read(request),
         )
 
-    def _place(self, request: web.Request, transaction: Transaction, address: str) -> str:
-        """Where the browser seems to be, in the language of its page; empty when unknown."""
+    def _asking_browser(self, request: web.Request, transaction: Transaction) -> Browser:
+        """With its place: where it seems to be, in the language of its page; empty when unknown."""
+        browser = self._browser(request, transaction)
         chosen = _language(transaction.request.locale) or language.choose(request)
-        found = self.places.find(address, chosen)
-        return found.text if found is not None else ""
+        found = self.places.find(browser.address, chosen)
+        return browser if found is None else replace(browser, place=found.text)
 
 
 async def _parameters(request: web.Request) -> list[tuple[str, str]]:

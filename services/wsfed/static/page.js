@@ -31,15 +31,33 @@ export async function fetchPage(url, form = undefined) {
 }
 
 /**
- * Put the other document's <main> in place of ours and move the focus to its heading. `quiet` keeps the focus
- * where it was (on the same control, where there still is one).
+ * Post a form's fields and take the JSON that comes back: `[status, answer]`. Throws on a network error, after 10 s,
+ * and when the server says that it cannot just now.
  */
-export function show(next, { quiet = false } = {}) {
+export async function postForJson(url, fields) {
+  const response = await fetch(url, {
+    method: "POST",
+    body: fields,
+    headers: { Accept: "application/json" },
+    credentials: "same-origin",
+    cache: "no-store",
+    signal: AbortSignal.timeout(10_000),
+  });
+  if (response.status >= 500) throw new Error("not just now");
+  return [response.status, await response.json()];
+}
+
+/**
+ * Put the other document's <main> in place of ours and move the focus to its heading. `quiet` keeps the focus
+ * where it was (on the same control, where there still is one). `drawn` is called before the focus moves.
+ */
+export function show(next, { quiet = false, drawn = () => {} } = {}) {
   const main = document.querySelector("main");
   const held = quiet && main.contains(document.activeElement) ? place(main, document.activeElement) : -1;
   const open = quiet && main.querySelector("details")?.open;
   main.replaceChildren(...document.adoptNode(next.querySelector("main")).childNodes);
   document.title = next.title;
+  drawn();
   if (open && main.querySelector("details")) main.querySelector("details").open = true;
   if (!quiet) main.querySelector("h1")?.focus();
   else if (held >= 0) controls(main)[held]?.focus({ preventScroll: true });

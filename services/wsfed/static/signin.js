@@ -6,12 +6,15 @@
 import { startTimer } from "./timer.js";
 import { watch } from "./watch.js";
 import { fetchPage, show } from "./page.js";
+import { isSupported, usePasskey } from "./passkey.js";
 
 const QUIET = { quiet: true };
 let stopWatching = () => {};
 let stopTimers = () => {};
 let continued = false;
 let started = false;
+let passkey = ""; // what is said of it: asking, stopped, refused
+const held = window.matchMedia("(hover: none) and (pointer: coarse)"); // perhaps the phone that has the key
 
 /** The card of this state, or null on a page that is none of ours (a refusal). */
 const card = () => document.getElementById("page");
@@ -28,6 +31,7 @@ function begin() {
   const page = card();
   if (!page) return;
   for (const form of document.querySelectorAll("form[data-live]")) form.addEventListener("submit", submitted);
+  offerPasskey();
   const timers = [startCountdown(page), startQr(page)];
   stopTimers = () => timers.forEach((stop) => stop());
   if ("watch" in page.dataset) {
@@ -86,6 +90,49 @@ async function submitted(event) {
   await send(event.currentTarget);
 }
 
+/** Show the passkey's button where the browser can use one; on a phone it comes first. */
+function offerPasskey() {
+  const panel = document.getElementById("passkey");
+  if (!panel || !isSupported()) return;
+  for (const without of document.querySelectorAll("[data-without-passkey]")) without.hidden = true;
+  const main = document.querySelector("form[data-live] .button:not(.quiet):not(.secondary)");
+  if (held.matches && main) {
+    main.closest("form").before(panel);
+    main.classList.add("secondary");
+    panel.querySelector("button").className = "button";
+  }
+  panel.hidden = false;
+  panel.querySelector("form").addEventListener("submit", passkeyPressed);
+  tell(passkey);
+}
+
+/** Say where the passkey stands; an empty text says nothing. */
+function tell(what, aloud = false) {
+  passkey = what;
+  for (const each of document.querySelectorAll("[data-passkey]")) {
+    const now = each.dataset.passkey === what;
+    each.hidden = !now || what === "accepted";
+    if (now && aloud) say(each.textContent);
+  }
+  const button = document.querySelector("#passkey button");
+  if (what === "asking") button?.setAttribute("aria-disabled", "true");
+  else button?.removeAttribute("aria-disabled");
+}
+
+async function passkeyPressed(event) {
+  event.preventDefault();
+  if (passkey === "asking") return; // the dialog is open
+  tell("asking");
+  try {
+    const outcome = await usePasskey(event.currentTarget, () => tell("asking", true));
+    tell(outcome === "changed" ? "" : outcome, true);
+    if (outcome === "accepted" || outcome === "changed") await look();
+  } catch {
+    tell("");
+    unreachable();
+  }
+}
+
 async function send(form, how = {}) {
   stopWatching();
   try {
@@ -111,18 +158,26 @@ async function refresh() {
   const page = card();
   if (!page || continued) return;
   try {
-    const next = await fetchPage(`/signin/${page.dataset.txn}`);
-    const to = next.getElementById("page");
-    const same = to && to.dataset.state === page.dataset.state && to.dataset.version === page.dataset.version;
-    exchange(next, { quiet: same });
+    await look();
   } catch {
     // No network just now. Watching goes on and comes back here.
   }
 }
 
+/** Get the page as it is now. */
+async function look() {
+  const page = card();
+  const next = await fetchPage(`/signin/${page.dataset.txn}`);
+  if (continued) return;
+  const to = next.getElementById("page");
+  const same = to && to.dataset.state === page.dataset.state && to.dataset.version === page.dataset.version;
+  exchange(next, { quiet: same });
+}
+
 function exchange(next, how) {
   const quiet = how.quiet && next.getElementById("page")?.dataset.state === card()?.dataset.state;
-  show(next, { quiet });
+  if (!quiet && passkey !== "asking") passkey = "";
+  show(next, { quiet, drawn: offerPasskey });
   begin();
   if (!quiet) say(card()?.dataset.say);
 }

@@ -29,7 +29,7 @@ class StoredDirectory:
         self._tenants = database.collection("tenants")
         self._accounts = database.collection("accounts", indexes=[Index((("tenant", 1), ("upn", 1)))])
         self._invitations = database.collection("invitations")
-        self._devices = database.collection("devices")
+        self._devices = database.collection("devices", indexes=[Index((("tenant", 1), ("credential_id", 1)))])
 
     async def tenant(self, slug: str) -> Tenant | None:
         now = self._clock.monotonic()
@@ -67,16 +67,25 @@ class StoredDirectory:
         )
 
     async def device(self, tenant: str, device: str) -> TrustedDevice | None:
-        found = await self._devices.find_one({"_id": f"{tenant}/{device}"})
-        if found is None:
-            return None
-        return TrustedDevice(
-            id=device,
-            tenant=tenant,
-            account=found["account"],
-            public_key=bytes(found["public_key"]),
-            removed=found["removed"],
+        return _device(await self._devices.find_one({"_id": f"{tenant}/{device}"}))
+
+    async def device_of_credential(
+        self, tenant: str, account: str, credential_id: str
+    ) -> TrustedDevice | None:
+        # With the account: somebody else's device that claims the same credential id cannot stand before it.
+        return _device(
+            await self._devices.find_one(
+                {"tenant": tenant, "credential_id": credential_id, "account": account}
+            )
         )
+
+    async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
+        lower = [{"sign_count": None}, {"sign_count": {"$lt": sign_count}}]
+        after = await self._devices.update(
+            {"_id": f"{device.tenant}/{device.id}", "removed": False, "$or": lower},
+            {"$set": {"sign_count": sign_count}},
+        )
+        return after is not None
 
     async def keep_tenant(self, slug: str, configured: TenantConfigured) -> bool:
         fields = {"configured": configured.model_dump(mode="json")}
@@ -122,15 +131,26 @@ class StoredDirectory:
     async def keep_device(self, device: TrustedDevice, version: int) -> bool:
         document_id = f"{device.tenant}/{device.id}"
         fields = {"account": device.account, "public_key": device.public_key, "removed": device.removed}
-        if await self._devices.insert({"_id": document_id, "version": version, **fields}):
+        found_by = {"tenant": device.tenant, "credential_id": device.credential_id}
+        if await self._devices.insert({"_id": document_id, "version": version, **fields, **found_by}):
             return True
         where: dict[str, Any] = {"_id": document_id, "version": {"$lt": version}, "removed": False}
-        if not device.removed:
-            # Key and owner never change, whatever version approval claims: the invitation has vouched for the
-            # first key only. And a removed phone never comes back under its id.
-            where |= {"account": device.account, "public_key": device.public_key}
         change = {"removed": device.removed, "version": version}
-        return await self._devices.update(where, {"$set": change}) is not None
+        if device.removed:
+            return await self._devices.update(where, {"$set": change}) is not None
+        # Key and owner never change, whatever version approval claims: the invitation has vouched for the
+        # first key only. And a removed phone never comes back under its id.
+        where |= {
+            "account": device.account,
+            "public_key": device.public_key,
+            "credential_id": {"$in": [None, device.credential_id]},
+        }
+        if await self._devices.update(where, {"$set": {**change, **found_by}}) is not None:
+            return True
+        # From before credential ids were kept: a resync brings the same version again, with it.
+        lacking = {**where, "version": version, "credential_id": None}
+        await self._devices.update(lacking, {"$set": found_by})
+        return False
 
 
 async def _keep(
@@ -154,4 +174,19 @@ def _account(found: Document | None) -> Account | None:
         found["upn"],
         found["immutable_id"],
         AccountStatus(found["status"]),
+    )
+
+
+def _device(found: Document | None) -> TrustedDevice | None:
+    if found is None:
+        return None
+    tenant, _, device = found["_id"].partition("/")
+    return TrustedDevice(
+        id=device,
+        tenant=tenant,
+        account=found["account"],
+        public_key=bytes(found["public_key"]),
+        credential_id=found.get("credential_id", ""),
+        sign_count=found.get("sign_count", 0),
+        removed=found["removed"],
     )

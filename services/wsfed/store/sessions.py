@@ -30,6 +30,7 @@ class StoredSessions:
                 "device": session.device,
                 "ends_at": session.ends_at,
                 "idle_ends_at": session.idle_ends_at,
+                "enrolled_by": session.enrolled_by,
                 "issued": list(session.issued),
                 "known_until": authentication.authenticated_at + KNOWN_FOR,
             }
@@ -65,5 +66,6 @@ def _session(found: Document) -> Session:
         device=found["device"],
         ends_at=found["ends_at"],
         idle_ends_at=found["idle_ends_at"],
+        enrolled_by=found.get("enrolled_by"),
         issued=tuple(found["issued"]),
     )

@@ -11,6 +11,7 @@ from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.transaction import (
     MAX_CHALLENGES,
+    MAX_PASSKEYS,
     MAX_RENEWALS,
     UNBOUND,
     Challenge,
@@ -96,7 +97,9 @@ class StoredTransactions:
         return await self._step({"_id": transaction, "browser": UNBOUND}, {"browser": browser})
 
     async def name_account(self, transaction: str, hint: str) -> Transaction | None:
-        return await self._step({"_id": transaction, "state": State.STARTED.value}, {"hint": hint})
+        return await self._step(
+            {"_id": transaction, "state": State.STARTED.value}, {"hint": hint, "passkey": None}
+        )
 
     async def open_challenge(
         self,
@@ -166,12 +169,41 @@ class StoredTransactions:
     ) -> Transaction | None:
         return await self._step(
             _waiting_on(transaction, challenge),
+            _proved(authentication, proof),
+        )
+
+    async def ask_passkey(self, transaction: str, hint: str, context: SignInContext) -> Transaction | None:
+        return await self._step(
             {
-                "state": State.PROVED.value,
-                "authentication": plain(authentication),
-                "proof": plain(proof),
+                "_id": transaction,
+                "hint": hint,
+                "state": {"$in": sources(State.PROVED)},
+                "$or": [{"passkeys": None}, {"passkeys": {"$lt": MAX_PASSKEYS}}],
+                "expires_at": {"$gt": self._clock.now()},
+            },
+            {"passkey": plain(context)},
+            also={"$inc": {"passkeys": 1}},
+        )
+
+    async def prove_by_passkey(
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+    ) -> Transaction | None:
+        return await self._step(
+            {
+                "_id": transaction,
+                "state": {"$in": sources(State.PROVED)},
+                "passkey.challenge": challenge,
+                "passkey.expires_at": {"$gt": self._clock.now()},
+            },
+            {
+                **_proved(authentication, proof),
+                "account": authentication.account,
+                "passkey": None,
             },
         )
+
+    async def spend_passkey(self, transaction: str, challenge: str) -> None:
+        await self._step({"_id": transaction, "passkey.challenge": challenge}, {"passkey": None})
 
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         return await self._issued(transaction, State.PROVED, assertion_id, issued_at)
@@ -197,6 +229,14 @@ class StoredTransactions:
     ) -> Transaction | None:
         change = {"$set": fields, **(also or {})}
         return await self._looked(where["_id"], self._collection.update(where, change, outbox=packets))
+
+
+def _proved(authentication: VerifiedAuthentication, proof: PhoneProof) -> dict[str, Any]:
+    return {
+        "state": State.PROVED.value,
+        "authentication": plain(authentication),
+        "proof": plain(proof),
+    }
 
 
 def _waiting_on(transaction: str, challenge: str) -> dict[str, Any]:
@@ -233,6 +273,8 @@ def from_document(document: Document) -> Transaction:
         renewals=document.get("renewals", 0),
         challenge=_challenge(document["challenge"]),
         previous=_challenge(document.get("previous")),
+        passkey=_context(document.get("passkey")),
+        passkeys=document.get("passkeys", 0),
         account=document["account"],
         proof=None if document["proof"] is None else PhoneProof(**document["proof"]),
         authentication=_authentication(document["authentication"]),
@@ -249,6 +291,10 @@ def _challenge(stored: Document | None) -> Challenge | None:
         handle=stored["handle"],
         claimed=stored.get("claimed", False),
     )
+
+
+def _context(stored: Document | None) -> SignInContext | None:
+    return None if stored is None else SignInContext(**stored)
 
 
 def _authentication(stored: Document | None) -> VerifiedAuthentication | None:

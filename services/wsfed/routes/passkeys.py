@@ -1,0 +1,74 @@
+"""A passkey on the sign-in page (docs/flows/passkey.md): posted by our own script, answered in JSON."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from services.wsfed import handlers
+from services.wsfed.domain.context import digest
+from services.wsfed.domain.proof import Assertion
+from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Transaction
+from services.wsfed.handlers import Browser, WsFed
+from services.wsfed.pages.views import State
+from shared.crypto.assertion import MAX_CLIENT_DATA
+from shared.errors import BadInput
+from shared.ids import b64u, unb64u
+
+MAX_CREDENTIAL_ID = 1023
+"""Octets (Web Authentication Level 3, section 7.1, step 25)."""
+MAX_SIGNATURE = 1024
+
+Posted = Callable[[web.Request], Awaitable[tuple[Transaction, dict[str, str]]]]
+"""The transaction of a form from our own page in the same browser, and the form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passkeys:
+    """Routes under `/signin/{transaction}/passkey`."""
+
+    wsfed: WsFed
+    posted: Posted
+    browser: Callable[[web.Request, Transaction], Browser]
+
+    def routes(self) -> list[web.RouteDef]:
+        """URL to handler."""
+        return [
+            web.post("/signin/{transaction}/passkey/challenge", self.challenge),
+            web.post("/signin/{transaction}/passkey", self.use),
+        ]
+
+    async def challenge(self, request: web.Request) -> web.Response:
+        """Steps 2 and 3: `{challenge, rpId, timeout}`; the script adds the rest, which never differs."""
+        transaction, _ = await self.posted(request)
+        context = await handlers.ask_passkey(self.wsfed, transaction, self.browser(request, transaction))
+        return web.json_response(
+            {
+                "challenge": b64u(digest(context.without_code())),
+                "rpId": self.wsfed.rp_id,
+                "timeout": int(CHALLENGE_LIFETIME.total_seconds() * 1000),
+            }
+        )
+
+    async def use(self, request: web.Request) -> web.Response:
+        """Steps 5 to 7."""
+        transaction, form = await self.posted(request)
+        credential_id = _octets(form, "credential_id", MAX_CREDENTIAL_ID)
+        assertion = Assertion(
+            credential_id=b64u(credential_id),
+            authenticator_data=_octets(form, "authenticator_data", MAX_CLIENT_DATA),
+            client_data_json=_octets(form, "client_data_json", MAX_CLIENT_DATA),
+            signature=_octets(form, "signature", MAX_SIGNATURE),
+        )
+        await handlers.use_passkey(self.wsfed, transaction, assertion)
+        return web.json_response({"state": State.PROVED.value})
+
+
+def _octets(form: dict[str, str], name: str, most: int) -> bytes:
+    try:
+        octets = unb64u(form.get(name, ""))
+    except ValueError:
+        octets = b""
+    if not 0 < len(octets) <= most:
+        raise BadInput("This is not a passkey's answer.", remedy="Reload the page and try again.")
+    return octets

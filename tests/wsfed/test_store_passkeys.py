@@ -1,0 +1,167 @@
+"""What a passkey needs of wsfed's collections, on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from services.wsfed.domain.session import Session
+from services.wsfed.domain.transaction import MAX_PASSKEYS, State
+from services.wsfed.domain.trust import TrustedDevice
+from services.wsfed.store import StoredDirectory, StoredSessions, StoredTransactions
+from shared.clock import ManualClock
+from shared.store.memory import MemoryDatabase
+from shared.store.mongo import MongoDatabase
+from shared.store.port import Database
+from tests.world import START
+from tests.wsfed.test_store import (
+    AUTHENTICATION,
+    HINT,
+    PROOF,
+    a_challenge,
+    a_context,
+    a_transaction,
+)
+
+CLOCK = ManualClock(START)
+DEVICE = TrustedDevice(
+    id="device-1", tenant="contoso", account="ada", public_key=b"key", credential_id="credential-1"
+)
+
+
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """An empty one."""
+    if request.param == "memory":
+        yield MemoryDatabase(clock=CLOCK)
+        return
+    url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
+    opened = MongoDatabase(url, name, clock=CLOCK)
+    yield opened
+    await opened.close()
+
+
+async def test_a_passkeys_challenge_stands_beside_an_open_request_and_comes_back_as_it_was(
+    database: Database,
+) -> None:
+    store = StoredTransactions(database, CLOCK)
+    await store.add(a_transaction())
+    await store.open_challenge("transaction-1", HINT, "ada", a_challenge(), [])
+    asked = await store.ask_passkey("transaction-1", HINT, a_context("passkey-1"))
+    assert asked is not None
+    assert await store.get("transaction-1") == asked
+    assert (asked.state, asked.challenge, asked.passkey) == (
+        State.WAITING,
+        a_challenge(),
+        a_context("passkey-1"),
+    )
+    proved = await store.prove_by_passkey("transaction-1", "passkey-1", AUTHENTICATION, PROOF)
+    assert proved is not None
+    assert await store.get("transaction-1") == proved
+    assert (proved.state, proved.account, proved.passkey) == (State.PROVED, "ada", None)
+
+
+async def test_fifty_answers_to_one_passkey_challenge_count_once(database: Database) -> None:
+    store = StoredTransactions(database, CLOCK)
+    await store.add(a_transaction())
+    await store.ask_passkey("transaction-1", HINT, a_context("passkey-1"))
+    tries = [store.prove_by_passkey("transaction-1", "passkey-1", AUTHENTICATION, PROOF) for _ in range(50)]
+    assert sum(each is not None for each in await asyncio.gather(*tries)) == 1
+
+
+async def test_a_passkeys_challenge_that_is_late_spent_or_for_another_name_proves_nothing(
+    database: Database,
+) -> None:
+    clock = ManualClock(START)
+    store = StoredTransactions(database, clock)
+    await store.add(a_transaction())
+    assert await store.ask_passkey("transaction-1", "bob@contoso.example", a_context("passkey-1")) is None
+    await store.ask_passkey("transaction-1", HINT, a_context("passkey-1"))
+    await store.spend_passkey("transaction-1", "passkey-1")
+    assert await store.prove_by_passkey("transaction-1", "passkey-1", AUTHENTICATION, PROOF) is None
+    await store.ask_passkey("transaction-1", HINT, a_context("passkey-2"))
+    await store.name_account("transaction-1", "bob@contoso.example")
+    assert await store.prove_by_passkey("transaction-1", "passkey-2", AUTHENTICATION, PROOF) is None
+    await store.ask_passkey("transaction-1", "bob@contoso.example", a_context("passkey-3"))
+    clock.advance(120)
+    assert await store.prove_by_passkey("transaction-1", "passkey-3", AUTHENTICATION, PROOF) is None
+
+
+async def test_no_more_passkey_challenges_than_allowed_however_many_at_once(database: Database) -> None:
+    store = StoredTransactions(database, CLOCK)
+    await store.add(a_transaction())
+    asked = [store.ask_passkey("transaction-1", HINT, a_context(f"p{n}")) for n in range(MAX_PASSKEYS + 10)]
+    assert sum(each is not None for each in await asyncio.gather(*asked)) == MAX_PASSKEYS
+
+
+async def test_a_device_is_found_by_credential_within_its_tenant_and_account_only(database: Database) -> None:
+    store = StoredDirectory(database, CLOCK)
+    await store.keep_device(DEVICE, 1)
+    assert await store.device_of_credential("contoso", "ada", "credential-1") == DEVICE
+    for tenant, account, credential in (
+        ("fabrikam", "ada", "credential-1"),
+        ("contoso", "bob", "credential-1"),
+        ("contoso", "ada", "credential-2"),
+        ("contoso", "ada", ""),
+    ):
+        assert await store.device_of_credential(tenant, account, credential) is None
+
+
+async def test_a_device_from_before_gets_its_credential_id_once_and_for_good(database: Database) -> None:
+    store = StoredDirectory(database, CLOCK)
+    await database.collection("devices").insert(
+        {"_id": "contoso/device-1", "version": 1, "account": "ada", "public_key": b"key", "removed": False}
+    )
+    before = await store.device("contoso", "device-1")
+    assert before is not None
+    assert before.credential_id == ""
+    for version, credential in ((1, "credential-1"), (1, "other"), (2, "other")):
+        claimed = TrustedDevice(
+            id="device-1", tenant="contoso", account="ada", public_key=b"key", credential_id=credential
+        )
+        await store.keep_device(claimed, version)
+        assert await store.device("contoso", "device-1") == DEVICE
+    assert await store.device_of_credential("contoso", "ada", "credential-1") == DEVICE
+
+
+async def test_a_stranger_key_cannot_fill_in_a_credential_id(database: Database) -> None:
+    store = StoredDirectory(database, CLOCK)
+    await database.collection("devices").insert(
+        {"_id": "contoso/device-1", "version": 1, "account": "ada", "public_key": b"key", "removed": False}
+    )
+    forged = TrustedDevice(
+        id="device-1", tenant="contoso", account="ada", public_key=b"other", credential_id="credential-1"
+    )
+    await store.keep_device(forged, 1)
+    assert await store.device_of_credential("contoso", "ada", "credential-1") is None
+
+
+async def test_the_counter_rises_once_for_many_uses_at_once_and_never_falls(database: Database) -> None:
+    store = StoredDirectory(database, CLOCK)
+    await store.keep_device(DEVICE, 1)
+    used = await asyncio.gather(*(store.device_used(DEVICE, 7) for _ in range(20)))
+    assert sum(used) == 1
+    assert not await store.device_used(DEVICE, 6)
+    assert await store.device_used(DEVICE, 8)
+    kept = await store.device("contoso", "device-1")
+    assert kept is not None
+    assert kept.sign_count == 8
+    await store.keep_device(
+        TrustedDevice(id="device-1", tenant="contoso", account="ada", public_key=b"key", removed=True), 2
+    )
+    assert not await store.device_used(DEVICE, 9)
+
+
+async def test_what_vouched_for_a_browser_is_kept_with_its_session(database: Database) -> None:
+    store = StoredSessions(database)
+    session = Session(
+        id="s" * 64,
+        authentication=AUTHENTICATION,
+        device="device-2",
+        ends_at=START + timedelta(hours=8),
+        idle_ends_at=START + timedelta(hours=2),
+        enrolled_by="device-1",
+    )
+    await store.add(session)
+    assert await store.get(session.id) == session
