@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 from _pytest.nodeid import coerce_node_id
@@ -31,6 +32,9 @@ from deploy.local.parts.rabbit import GivenRabbit, Management
 from shared.errors import Blok365Error
 from shared.ids import SystemIds
 
+# A property holds or it does not: how long one example takes says only how busy the machine is.
+hypothesis.settings.register_profile("blok365", deadline=None)
+hypothesis.settings.load_profile("blok365")
 # structlog's own default draws every traceback with all its locals: seconds each. Not cached, for capture_logs.
 structlog.configure(
     processors=[

@@ -73,32 +73,34 @@ class AccountStore:
         if before.revision == 0:
             wanted = _document(after)
             return await self._accounts.insert({"_id": key, **wanted, "revision": 1}, outbox=outbox)
-        change = _difference(_document(before.account), _document(after))
+        change = _difference(before.account, after)
         change["$inc"] = {"revision": 1}
         where = {"_id": key, "revision": before.revision}
         return await self._accounts.update(where, change, outbox=outbox) is not None
 
 
-def _difference(before: Document, after: Document) -> dict[str, dict[str, Any]]:
-    """The update that makes one document of the other: whole fields, and single entries of maps."""
+def _difference(before: Account, after: Account) -> dict[str, dict[str, Any]]:
+    """The update that makes one account of the other: whole fields, and single entries of maps."""
     put: dict[str, Any] = {}
     drop: dict[str, Any] = {}
-    for name in before.keys() | after.keys():
-        if name in _MAPS:
-            old, new = before[name], after[name]
-            put |= {f"{name}.{key}": value for key, value in new.items() if old.get(key) != value}
-            drop |= {f"{name}.{key}": "" for key in old.keys() - new.keys()}
-        elif name not in after:
-            drop[name] = ""
-        elif before.get(name) != after[name]:
-            put[name] = after[name]
+    for name in _MAPS:
+        old, new = getattr(before, name), getattr(after, name)
+        put |= {f"{name}.{key}": plain(value) for key, value in new.items() if old.get(key) != value}
+        drop |= {f"{name}.{key}": "" for key in old.keys() - new.keys()}
+    was, now = _fields(before), _fields(after)
+    put |= {name: value for name, value in now.items() if name not in was or was[name] != value}
+    drop |= dict.fromkeys(was.keys() - now.keys(), "")
     return {operator: part for operator, part in (("$set", put), ("$unset", drop)) if part}
 
 
 def _document(account: Account) -> Document:
-    made = plain(account)
-    for name in _MAPS:
-        made[name] = {key: plain(value) for key, value in getattr(account, name).items()}
+    maps = {name: {key: plain(value) for key, value in getattr(account, name).items()} for name in _MAPS}
+    return _fields(account) | maps
+
+
+def _fields(account: Account) -> Document:
+    """All but the maps, with what is there to be indexed."""
+    made = {name: value for name, value in plain(account).items() if name not in _MAPS}
     derived: Document = {
         "credentials": sorted(d.credential_id for d in account.devices.values()),
         "invitation_ids": sorted(account.invitations),
