@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
+# Some machines forbid it for containers' sake; here it would compile every module again in each of a hundred processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 PY := .venv/bin/python
 BUS ?=

@@ -17,13 +17,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import hypothesis
+import jinja2
 import pytest
 import structlog
 from _pytest.nodeid import coerce_node_id
+from jinja2.bccache import Bucket
 from pymongo import MongoClient
 
 from deploy.local import parts
@@ -31,10 +35,28 @@ from deploy.local.parts import Broker, Part
 from deploy.local.parts.rabbit import GivenRabbit, Management
 from shared.errors import Blok365Error
 from shared.ids import SystemIds
+from shared.web import frame
 
 # A property holds or it does not: how long one example takes says only how busy the machine is.
 hypothesis.settings.register_profile("blok365", deadline=None)
 hypothesis.settings.load_profile("blok365")
+
+
+class Compiled(jinja2.BytecodeCache):
+    """Templates compiled once in a run: every world of a test has pages of its own, made of the same templates."""
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        assert bucket.code is not None
+        self._code[bucket.key, bucket.checksum] = bucket.code
+
+
+setattr(frame, "Environment", partial(jinja2.Environment, bytecode_cache=Compiled()))  # noqa: B010 - not exported
 # structlog's own default draws every traceback with all its locals: seconds each. Not cached, for capture_logs.
 structlog.configure(
     processors=[

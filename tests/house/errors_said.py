@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from shared import errors
@@ -40,9 +41,14 @@ def reachable(*starts: str) -> set[Path]:
         if path in found:
             continue
         found.add(path)
-        for module in _imported(ast.parse(path.read_text("utf-8"))):
+        for module in _imported(_tree(path)):
             waiting += _files(module, whole=False)
     return found
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
 
 
 def _files(module: str, *, whole: bool) -> list[Path]:
@@ -54,7 +60,12 @@ def _files(module: str, *, whole: bool) -> list[Path]:
     return sorted(path.rglob("*.py")) if whole else [path / "__init__.py"]
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
+@cache
+def _imported(tree: ast.AST) -> tuple[str, ...]:
+    return tuple(_names_imported(tree))
+
+
+def _names_imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.ImportFrom)
@@ -70,8 +81,13 @@ def said_in(paths: set[Path]) -> list[Said]:
     return [said for path in sorted(paths) for said in _said(path)]
 
 
-def _said(path: Path) -> Iterator[Said]:
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+@cache
+def _said(path: Path) -> tuple[Said, ...]:
+    return tuple(_found(path))
+
+
+def _found(path: Path) -> Iterator[Said]:
+    for node in ast.walk(_tree(path)):
         if not isinstance(node, ast.Call) or _name(node.func) not in FAMILY:
             continue
         where = f"{path.relative_to(ROOT)}:{node.lineno}"
