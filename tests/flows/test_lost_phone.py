@@ -5,7 +5,7 @@ import pytest
 from deploy.standins.phone.phone import PhoneError
 from services.admin import handlers as admin
 from shared.errors import Conflict, NotFound
-from tests.flows.support import ADA, BOB, TENANT, Flow
+from tests.flows.support import ADA, BOB, TENANT, Flow, token_form
 
 
 async def removed(flow: Flow, phone: str | None, upn: str = ADA) -> None:
@@ -91,3 +91,21 @@ async def test_administrator_ends_a_freeze(flow: Flow) -> None:
     (account,) = flow.world.documents("approval", "accounts")
     assert account["frozen_at"] is None
     assert {e["what"] for e in flow.world.documents("admin", "errands")} == {"unfreeze"}
+
+
+async def test_a_passkey_leaves_the_freeze_and_a_qr_code_ends_it(flow: Flow) -> None:
+    """docs/divergences.md: approval, which keeps the freeze, never hears of a passkey on the sign-in page."""
+    phone = await flow.phone()
+    await (await flow.begin()).push()
+    await phone.not_me()
+    by_passkey = await flow.begin()
+    assert (await by_passkey.passkey(phone)).status == 200
+    assert token_form(await by_passkey.token())
+    (account,) = flow.world.documents("approval", "accounts")
+    assert account["frozen_at"] is not None
+    by_code = await flow.begin()
+    code = await by_code.qr()
+    request = await phone.scan(f"{flow.origin}/key/#q={by_code.stored['challenge']['handle']}")
+    await phone.approve(code, request)
+    (account,) = flow.world.documents("approval", "accounts")
+    assert account["frozen_at"] is None

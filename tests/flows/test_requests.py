@@ -94,8 +94,8 @@ ROWS = [
     row("session of an hour", Has(age=60), Token()),
     row("session just before its end", Has(age=479), Token()),
     row("session past its length", Has(age=481), Page()),
-    row("application of four hours", Has(age=241, length=240), Page()),
-    row("application of twelve hours", Has(age=700, length=720), Token()),
+    row("session of four hours from before, of eight since", Has(age=241, length=240), Page()),
+    row("session of twelve hours from before, of eight since", Has(age=481, length=720), Page()),
     row("idle too long", Has(age=130, idle=121), Page()),
     row("idle almost too long", Has(age=130, idle=119), Token()),
     row("no user name", Has(), Page(name=None), upn=""),
@@ -214,7 +214,10 @@ async def give(stage: Stage, has: Has) -> dict[str, str]:
         device=stage.devices[has.upn],
         ends_at=made + timedelta(minutes=has.length),
         idle_ends_at=now - timedelta(minutes=has.idle) + timedelta(minutes=120),
-        issued=tuple(now - timedelta(seconds=10 * (i + 1)) for i in range(has.tokens)),
+        issued=(
+            now - timedelta(minutes=has.idle),
+            *(now - timedelta(seconds=10 * (has.tokens - i)) for i in range(has.tokens)),
+        ),
     )
     await stage.wsfed.sessions.add(session)
     # planted under Ada's name, too: whose session it is must decide, not what the cookie is called

@@ -1,5 +1,8 @@
 """docs/flows/passkey.md, "Which ways a tenant takes": what is offered, what is accepted, and when it counts."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
 import pytest
 
 from deploy.local.browser import Page
@@ -163,6 +166,61 @@ async def test_push_session_on_a_vouched_browser_answers_until_passkeys_only(flo
     assert "wresult" not in (await browser.get(flow.entra.request(ADA)[0])).text
 
 
+async def shorter_idle_time(flow: Flow) -> None:
+    """5 minutes instead of two hours."""
+    await flow.policy(session_idle_minutes=5)
+
+
+async def shorter_length(flow: Flow) -> None:
+    """4 hours instead of 8."""
+    tenant = await admin.show_tenant(flow.admin, TENANT)
+    (application,) = tenant.applications
+    shorter = (application.model_copy(update={"session_hours": 4}),)
+    after = replace(tenant, applications=shorter, version=tenant.version + 1)
+    assert await flow.admin.tenants.replace(after, flow.admin.tenant_packet(after))
+    await flow.world.settle()
+
+
+@pytest.mark.parametrize(("shorten", "minutes"), [(shorter_idle_time, 6), (shorter_length, 81)])
+async def test_shorter_session_counts_at_once(
+    flow: Flow, shorten: Callable[[Flow], Awaitable[None]], minutes: int
+) -> None:
+    """The last request comes within the limits that the session was opened with, and beyond those of now."""
+    browser = await by_passkey(flow, await flow.phone())
+
+    async def asked_after(minutes: int) -> Page:
+        flow.world.clock.advance(minutes * 60)
+        await flow.world.current()
+        return await browser.get(flow.entra.request(ADA)[0])
+
+    for pause in (80, 80, minutes):
+        assert token_form(await asked_after(pause))
+    await shorten(flow)
+    answer = await asked_after(minutes)
+    assert "wresult" not in answer.text
+    assert "passkey" in offered(answer)
+
+
+async def test_longer_session_is_for_sessions_that_begin_then(flow: Flow) -> None:
+    browser = await by_passkey(flow, await flow.phone())
+    await flow.policy(session_idle_minutes=240)
+    flow.world.clock.advance(121 * 60)
+    await flow.world.current()
+    assert "wresult" not in (await browser.get(flow.entra.request(ADA)[0])).text
+
+
+async def test_lost_answer_to_the_token_takes_the_vouch_from_the_browser(flow: Flow) -> None:
+    """docs/flows/sign-in.md, faults: the older cookie is worth nothing by then, and the new one never arrived."""
+    phone = await flow.phone()
+    await flow.policy(sign_in="known_browsers")
+    browser = await by_passkey(flow, phone)
+    kept = dict(browser.cookies)
+    await by_push(flow, phone, browser)
+    browser.cookies.update(kept)
+    await assert_phone_refused(await anew(flow, browser))
+    await by_push(flow, phone, await by_passkey(flow, phone, browser))
+
+
 @pytest.mark.parametrize("sign_in", ["known_browsers", "passkeys_only"])
 @pytest.mark.parametrize("approved_first", [True, False])
 async def test_policy_tightened_before_the_token_counts(
@@ -220,6 +278,17 @@ async def test_same_network_or_passkey_takes_a_passkey_from_anywhere(
     await sign_in.push()
     assert (await sign_in.passkey(phone)).status == 200
     assert token_form(await sign_in.token())
+
+
+async def test_same_network_or_passkey_does_not_end_sessions(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By which network a session was opened is not kept: it answers until it ends by itself."""
+    peers(monkeypatch)
+    phone = await flow.phone(peer="203.0.113.9")
+    browser = await by_push(flow, phone, await flow.browser(peer="198.51.100.7"))
+    await flow.policy(same_network_or_passkey=True)
+    assert token_form(await browser.get(flow.entra.request(ADA)[0]))
 
 
 async def test_same_network_is_not_asked_for_by_default(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,11 @@ class Session:
         """Whether it may answer for the person now."""
         return now < self.ends_at and now < self.idle_ends_at
 
+    def within(self, now: datetime, *, length: timedelta, idle: timedelta) -> bool:
+        """Whether the tenant's limits of now, perhaps shorter than those that it was opened with, let it answer too."""
+        begun = self.authentication.authenticated_at
+        return now < begun + length and now < max((begun, *self.issued)) + idle
+
     def looping(self, now: datetime) -> bool:
         """Whether Entra has come back for too many tokens: it does not accept them, and asking again won't help."""
         return sum(now - issued < LOOP_WINDOW for issued in self.issued) >= LOOP_TOKENS

@@ -103,6 +103,8 @@ async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf
     if not await takes(wsfed, tenant, session.authentication.method, session):
         return None  # the tenant asks for more since: this browser signs in anew
     now = wsfed.clock.now()
+    if not _within_limits(session, tenant, now):
+        return None
     missing = _shortfall(session.authentication, tenant, asked.request, asked.asked_at, now)
     if missing is not None:
         log.info("session.not_enough", tenant=tenant.slug, account=account.id, missing=missing.value)
@@ -343,9 +345,22 @@ async def _earlier(wsfed: WsFed, secret: str | None, account: Account) -> Sessio
     return session
 
 
+def _within_limits(session: Session, tenant: Tenant, now: datetime) -> bool:
+    """By the tenant's limits of now: shorter ones count at once. The application is that of every sign-in (`begin`)."""
+    applications = tenant.configured.applications
+    if not applications:
+        return False
+    length = timedelta(hours=applications[0].session_hours)
+    return session.within(now, length=length, idle=_idle(tenant))
+
+
 def _policy(tenant: Tenant) -> AuthenticationPolicy:
     return AuthenticationPolicy(badge_counts_as_mfa=tenant.configured.policy.badge_counts_as_mfa)
 
 
 def _idle_end(tenant: Tenant, now: datetime) -> datetime:
-    return now + timedelta(minutes=tenant.configured.policy.session_idle_minutes)
+    return now + _idle(tenant)
+
+
+def _idle(tenant: Tenant) -> timedelta:
+    return timedelta(minutes=tenant.configured.policy.session_idle_minutes)
