@@ -145,13 +145,29 @@ class World:
         return list(found._documents.values())  # type: ignore[attr-defined]
 
 
+_KEYS: dict[str, tuple[dict[str, bytes], int]] = {}
+
+
+def _make_keys_once(settings: Settings, ids: SeededIds, seed: str) -> None:
+    """Key files as `make_keys` makes them from that seed: made once in a run, written for each world."""
+    if seed not in _KEYS:
+        make_keys(settings, ids)
+        _KEYS[seed] = ({f.name: f.read_bytes() for f in settings.keys.iterdir()}, ids._counter)
+        return
+    files, ids._counter = _KEYS[seed]
+    settings.keys.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (settings.keys / name).touch(mode=0o600)
+        (settings.keys / name).write_bytes(data)
+
+
 def make_world(folder: Path, seed: str = "world", *, projection_max_age: int = NEVER) -> World:
     """A fresh world with keys of its own. Unless told otherwise, what services know of each other never gets old:
     no test has to send heartbeats because it moved the clock.
     """
     ids, clock = SeededIds(seed), ManualClock(START)
     settings = Settings(keys=folder / "keys", bus_url="memory:", projection_max_age=projection_max_age)
-    make_keys(settings, ids)
+    _make_keys_once(settings, ids, seed)
     trusted = load_trusted_keys(settings.keys / "trusted.json")
     assert set(trusted) == set(SERVICES)
     bus = LossyBus(trusted, clock)

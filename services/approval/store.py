@@ -6,7 +6,7 @@ to be indexed; each is derived from the maps in the same write. No transaction a
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.approval.domain.account import Account, Challenge, Device, Invitation, State, Subscription
@@ -21,6 +21,8 @@ from shared.store.port import Collection, Database, Document, Filter, Index
 
 _MAPS = ("devices", "invitations", "challenges", "subscriptions")
 _DAY = 24 * 3600
+_DAYS = timedelta(days=2)
+"""Longer than any invitation lives."""
 
 
 class AccountStore:
@@ -155,11 +157,14 @@ class CeremonyStore:
 
     def __init__(self, database: Database) -> None:
         self._ceremonies = database.collection(
-            "ceremonies", indexes=(Index((("expires_at", 1),), expire_after=_DAY),)
+            "ceremonies", indexes=(Index((("remove_at", 1),), expire_after=0),)
         )
 
     async def add(self, ceremony: Ceremony) -> None:
-        document = plain(ceremony)
+        # One for a session is anybody's to begin, and of no use when its time is over; an enrolment's is asked for
+        # again by a phone that lost the answer.
+        kept = _DAYS if ceremony.kind == "enrolment" else timedelta()
+        document = {**plain(ceremony), "remove_at": ceremony.expires_at + kept}
         document["_id"] = document.pop("id")
         await self._ceremonies.insert(document)
 

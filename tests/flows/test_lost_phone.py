@@ -5,7 +5,7 @@ import pytest
 from deploy.standins.phone.phone import PhoneError
 from services.admin import handlers as admin
 from shared.errors import Conflict, NotFound
-from tests.flows.support import ADA, BOB, TENANT, Flow, token_form
+from tests.flows.support import ADA, BOB, TENANT, Flow, SignIn, Window, token_form
 
 
 async def removed(flow: Flow, phone: str | None, upn: str = ADA) -> None:
@@ -109,3 +109,32 @@ async def test_a_passkey_leaves_the_freeze_and_a_qr_code_ends_it(flow: Flow) -> 
     await phone.approve(code, request)
     (account,) = flow.world.documents("approval", "accounts")
     assert account["frozen_at"] is None
+
+
+async def test_browser_that_a_removed_phone_made_known_is_a_stranger(flow: Flow) -> None:
+    """A thief who signed in once with the unlocked phone keeps nothing of it when the phone is removed."""
+    stolen = await flow.phone()
+    thief = await flow.begin()
+    await stolen.approve(await thief.push())
+    await thief.take()
+    known = await flow.begin(browser=await _signed_out(flow, thief))
+    assert "data-code" not in (await known.post("qr")).text  # known: no number is asked for
+    await removed(flow, stolen.key.device)
+    new = await flow.phone()
+    again = await flow.begin(browser=thief.browser)
+    assert "data-autostart" not in (await again.page()).text
+    await again.push()
+    (request,) = await new.list()
+    assert request.facts["known_browser"] is False
+    await new.not_me(request)
+    once_more = await flow.begin(browser=thief.browser)
+    await once_more.push()
+    (account,) = flow.world.documents("approval", "accounts")
+    asked = [c for c in account["challenges"].values() if c["state"] == "open"]
+    assert [c["quiet"] for c in asked] == [True]  # "Not me" counts for it as for every stranger
+
+
+async def _signed_out(flow: Flow, sign_in: SignIn) -> Window:
+    """The same browser without a live session: it stays known for the account."""
+    await sign_in.browser.get(f"{flow.origin}/t/{TENANT}/wsfed?wa=wsignout1.0")
+    return sign_in.browser

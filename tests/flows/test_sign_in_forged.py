@@ -1,7 +1,8 @@
 """docs/flows/sign-in.md, steps 7 and 8, attacked: messages "approved" that no phone approved.
 
 Who can write to the bus has no service key. Who has taken over approval has approval's key and everything that
-it knows, and still gets no token: wsfed believes the assertion only, and only over its own transaction.
+it knows, and still gets no token by what he says here: wsfed believes the assertion only, and only over its own
+transaction. What he gets by the page that approval serves is in test_relay.py.
 """
 
 import json

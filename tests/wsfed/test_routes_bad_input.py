@@ -313,3 +313,11 @@ async def test_refusal_speaks_the_language_of_the_request(flow: Flow, language: 
     name = "lc" if language.isdigit() else "mkt"
     answer = await refused(flow, request(wa="x", **{name: language}), 400)
     assert '<html lang="fr">' in answer.text
+
+
+@pytest.mark.parametrize("wa", ["wsignout1.0", "wsignoutcleanup1.0"])
+async def test_sign_out_passes_over_a_cookie_that_is_none_of_ours(flow: Flow, wa: str) -> None:
+    cookie = f"Cookie: __Host-blok365-a-x=\xff\xfe; __Host-blok365-a-y={'a' * 43}"
+    answer = await ask(flow, request(wa=wa), lines=(cookie,))
+    assert answer.status == 200, answer.text
+    assert_safe(answer)

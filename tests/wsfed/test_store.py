@@ -370,3 +370,28 @@ async def test_memory_stays_small_whatever_strangers_begin() -> None:
     await store.add(a_transaction("last"))
     assert list(store._held) == ["last"]
     assert not store._alone
+
+
+async def test_a_browser_and_a_name_that_another_replica_took_are_seen_at_once(database: Database) -> None:
+    ours, another = StoredTransactions(database, CLOCK), StoredTransactions(database, CLOCK)
+    await ours.add(a_transaction(browser="", hint=""))
+    await another.bind("transaction-1", "b" * 64)
+    bound = await ours.recent("transaction-1")
+    assert bound is not None
+    assert bound.browser == "b" * 64
+    await another.name_account("transaction-1", HINT)
+    named = await ours.recent("transaction-1")
+    assert named is not None
+    assert named.hint == HINT
+
+
+async def test_a_transaction_in_which_nobody_did_anything_goes_soon() -> None:
+    clock = ManualClock(START)
+    memory = MemoryDatabase(clock=clock)
+    store = StoredTransactions(memory, clock)
+    await store.add(a_transaction("untouched"))
+    await store.add(a_transaction("touched"))
+    await store.open_challenge("touched", HINT, "ada", a_challenge(), [])
+    found = await memory.collection("transactions").find({})
+    kept = {document["_id"]: document["remove_at"] - START for document in found}
+    assert kept == {"untouched": LIFETIME + timedelta(minutes=5), "touched": timedelta(days=1)}

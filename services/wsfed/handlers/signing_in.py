@@ -128,14 +128,20 @@ async def ask_phone(
 
 
 async def remembered(wsfed: WsFed, browser: Browser, account: Account | None) -> Session | None:
-    """What this browser's cookie remembers of the account, live or not: it has signed in from here before."""
+    """What this browser's cookie remembers of the account, live or not: it has signed in from here before.
+
+    By a phone that is trusted still: whoever signed in with one that was lost since is a stranger again.
+    """
     if browser.known is None:
         return None
     # Read also when there is no such account: with an invented cookie every name must cost the same.
     session = await wsfed.sessions.get(session_id(browser.known))
     if session is None or account is None:
         return None
-    return session if (session.tenant, session.account) == (account.tenant, account.id) else None
+    if (session.tenant, session.account) != (account.tenant, account.id):
+        return None
+    device = await wsfed.directory.device(session.tenant, session.device)
+    return session if device is not None and not device.removed else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,4 +23,8 @@ def secrets_of(request: web.Request) -> SecretOf:
 def all_secrets(request: web.Request) -> list[str]:
     """Of every account in this browser; at most as many as a browser of a shared workstation may hold."""
     prefix = HostCookie(ACCOUNT_COOKIES).name
-    return [value for name, value in request.cookies.items() if name.startswith(prefix)][:MAX_ACCOUNTS]
+    ours = [
+        ACCOUNT_COOKIES + name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)
+    ]
+    secrets = (HostCookie(name).read(request) for name in ours)
+    return [secret for secret in secrets if secret is not None][:MAX_ACCOUNTS]

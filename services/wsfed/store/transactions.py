@@ -25,8 +25,10 @@ from shared.contracts.envelope import Packet
 from shared.store.fields import plain
 from shared.store.port import Database, Document, Index
 
-KEPT_AFTER_END = 24 * 3600
-"""Seconds: the TTL index removes a transaction a day after it expired."""
+KEPT_UNTOUCHED = timedelta(minutes=5)
+"""A transaction in which nobody did anything goes so long after its time: strangers begin as many as they like."""
+KEPT = timedelta(days=1)
+"""Any other goes so long after its last step."""
 HELD_FOR = 4.0
 """Seconds that a replica holds a transaction as it last wrote or read it; less than a page waits between its looks."""
 HELD_AT_MOST = 5_000
@@ -47,12 +49,13 @@ class StoredTransactions:
         """The operation under way on a transaction that no other has crossed: only its answer is held."""
         self._collection = database.collection(
             "transactions",
-            indexes=[Index((("expires_at", 1),), expire_after=KEPT_AFTER_END)],
+            indexes=[Index((("remove_at", 1),), expire_after=0)],
             outbox=True,
         )
 
     async def add(self, transaction: Transaction) -> None:
-        await self._collection.insert(to_document(transaction))
+        remove_at = transaction.expires_at + KEPT_UNTOUCHED
+        await self._collection.insert({**to_document(transaction), "remove_at": remove_at})
         self._hold(transaction)
 
     async def get(self, transaction: str) -> Transaction | None:
@@ -60,9 +63,11 @@ class StoredTransactions:
 
     async def recent(self, transaction: str) -> Transaction | None:
         held = self._held.get(transaction)
-        if held is not None and self._clock.monotonic() - held[0] < HELD_FOR:
-            return held[1]
-        return await self.get(transaction)
+        if held is None or self._clock.monotonic() - held[0] >= HELD_FOR:
+            return await self.get(transaction)
+        # A browser and a name come once, perhaps to another replica, and no step's condition asks for them.
+        complete = held[1].browser != UNBOUND and held[1].hint
+        return held[1] if complete else await self.get(transaction)
 
     def forget(self, transaction: str) -> None:
         """Another replica has changed it: look again next time."""
@@ -228,7 +233,7 @@ class StoredTransactions:
         also: dict[str, Any] | None = None,
         packets: Sequence[Packet] = (),
     ) -> Transaction | None:
-        change = {"$set": fields, **(also or {})}
+        change = {"$set": {**fields, "remove_at": self._clock.now() + KEPT}, **(also or {})}
         return await self._looked(where["_id"], self._collection.update(where, change, outbox=packets))
 
 
