@@ -90,6 +90,8 @@ HEAD = """\
 	lb_try_interval 100ms
 	fail_duration 5s
 	header_down -Server
+	# None of ours has a worker beyond its own folder: a taken-over one must not stand between a browser and the others.
+	header_down -Service-Worker-Allowed
 	transport http {
 		dial_timeout 1s
 	}

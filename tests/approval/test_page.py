@@ -291,9 +291,8 @@ async def test_one_country_is_not_warned_of(handset: Handset) -> None:
     """Not even after a request from another country was on the screen."""
     await handset.enrol()
     far = await handset.ask(address=LYON_ADDRESS)
-    await handset.unlock()
     await handset.page.set_extra_http_headers({"X-Forwarded-For": COLOGNE_ADDRESS})
-    await handset.open()
+    await handset.unlock()
     await expect(handset.page.locator("#countries")).to_be_visible()
     await handset.press("Cancel")
     await handset.heading("Cancelled")
@@ -334,9 +333,8 @@ async def test_keyboard_does_not_cover_the_facts(handset: Handset, overlays: boo
         await handset.page.add_init_script(KEYBOARD_OVERLAYS)
     await handset.enrol()
     await handset.ask(address=LYON_ADDRESS)
-    await handset.unlock()
     await handset.page.set_extra_http_headers({"X-Forwarded-For": COLOGNE_ADDRESS})
-    await handset.open()
+    await handset.unlock()
     await expect(handset.page.locator("#countries")).to_be_visible()
     await handset.page.get_by_label("Code from your sign-in page").click()
     if overlays:

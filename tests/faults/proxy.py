@@ -59,6 +59,12 @@ class Trap:
     """Whose process is in it."""
     _reached: asyncio.Event = field(default_factory=asyncio.Event)
     _released: asyncio.Event = field(default_factory=asyncio.Event)
+    _spent: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def spent(self, within: float = 45.0) -> None:
+        """Wait until it has sprung as often as it may: others may go on meanwhile. Raises TimeoutError."""
+        async with asyncio.timeout(within):
+            await self._spent.wait()
 
     async def reached(self, within: float = 45.0) -> "Proxy":
         """Wait until it has sprung. Raises TimeoutError."""
@@ -77,6 +83,8 @@ class Trap:
     async def _spring(self, proxy: "Proxy") -> None:
         self.by = proxy
         self._reached.set()
+        if self.sprung == self.times:
+            self._spent.set()
         if self.hold:
             await self._released.wait()
 

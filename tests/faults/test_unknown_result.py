@@ -34,7 +34,7 @@ async def test_result_that_stays_unknown_is_not_taken_twice(whole: Breakable, wr
     sign_in = await whole.ground.begin(person)
     trap = whole.arm(write, Moment.AFTER, times=2)
     end = await sign_in.finish()
-    assert trap.sprung == 2
+    await trap.spent()  # the page may see the write and go on before the driver has tried again
     stored = await sign_in.stored()
     assert stored["challenges"] <= 2
     await sign_in.assert_goes_on_or_offers_retry(end)
