@@ -53,6 +53,8 @@ class Handset:
         await self.press("Back to requests")
         await self.heading("Unlock BlokKey")
         await self.press("Unlock")
+        # A reload before the session's answer would come without it.
+        await expect(self.page.get_by_role("heading", name="Unlock BlokKey")).to_be_hidden()
 
     async def ask(self, **more: Any) -> Asked:
         return await self.approval.ask(**more)
