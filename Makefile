@@ -32,7 +32,7 @@ dev: setup-run ## As run, and starts again when a file changes
 	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy.local $(ON)" services shared deploy
 
 test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
-	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadgroup $(ARGS)
 
 test-fast: setup-run ## The tests that need no sockets and no other programs
 	@$(PY) -m pytest -n 2 -m "not parts and not long" $(ARGS)
