@@ -1,13 +1,10 @@
 """wsfed's collections on both databases: what is kept comes back, and of many writers the right one wins."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
@@ -28,18 +25,6 @@ from shared.store.sealing import SealingKey, make_sealing_key
 from tests.world import START
 
 CLOCK = ManualClock(START)
-
-
-@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
-async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
-    """An empty one."""
-    if request.param == "memory":
-        yield MemoryDatabase(clock=CLOCK)
-        return
-    url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
-    opened = MongoDatabase(url, name, clock=CLOCK)
-    yield opened
-    await opened.close()
 
 
 def a_context(challenge: str) -> SignInContext:

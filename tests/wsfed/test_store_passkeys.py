@@ -1,18 +1,13 @@
 """What a passkey needs of wsfed's collections, on both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
-
-import pytest
 
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import MAX_PASSKEYS, State
 from services.wsfed.domain.trust import TrustedDevice
 from services.wsfed.store import StoredDirectory, StoredSessions, StoredTransactions
 from shared.clock import ManualClock
-from shared.store.memory import MemoryDatabase
-from shared.store.mongo import MongoDatabase
 from shared.store.port import Database
 from tests.world import START
 from tests.wsfed.test_store import (
@@ -28,18 +23,6 @@ CLOCK = ManualClock(START)
 DEVICE = TrustedDevice(
     id="device-1", tenant="contoso", account="ada", public_key=b"key", credential_id="credential-1"
 )
-
-
-@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
-async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
-    """An empty one."""
-    if request.param == "memory":
-        yield MemoryDatabase(clock=CLOCK)
-        return
-    url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
-    opened = MongoDatabase(url, name, clock=CLOCK)
-    yield opened
-    await opened.close()
 
 
 async def test_a_passkeys_challenge_stands_beside_an_open_request_and_comes_back_as_it_was(
