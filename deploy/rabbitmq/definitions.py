@@ -1,6 +1,6 @@
 """`python -m deploy.rabbitmq.definitions FOLDER`: RabbitMQ's users, permissions, exchanges and queues.
 
-Made from the contracts (who may send what) and `shared/bus/topology.py` (who consumes what). Writes
+Made from the contracts (who sends and who reads what) and `shared/bus/topology.py`. Writes
 `FOLDER/definitions.json` for RabbitMQ's `load_definitions`, and `FOLDER/<service>.amqp`, each service's password,
 where there is none yet. Users can only publish the types they may send, and only touch their own queues; nobody
 but the administrator's user (not made here) may change the shared exchanges.

@@ -20,10 +20,9 @@ default overflow loses messages.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from shared.bus.port import RETRY_DELAYS
-from shared.contracts import SERVICES, contracts
+from shared.contracts import contracts
 
 EXCHANGE = "blok365"
 """Topic exchange of all messages; the routing key is the message's type."""
@@ -37,39 +36,6 @@ NO_LIMIT = 2**31 - 1
 """For dead letters: looking at one counts as a delivery, and RabbitMQ 4 drops after 20 unless told otherwise."""
 MAX_LENGTH = 1_000_000
 """Messages in a queue; beyond that the broker refuses and they wait in their senders' outboxes."""
-
-# Events are not addressed to anybody, so who reacts to them is written down here: from this come the bindings,
-# the permissions, and what it means that no queue took an event. Commands go to their owner, see contracts.
-EVENTS: Mapping[str, frozenset[str]] = {
-    "wsfed": frozenset(
-        {
-            "admin.account.changed.v1",
-            "admin.invitation.changed.v1",
-            "admin.state.paged.v1",
-            "admin.stream.advanced.v1",
-            "admin.tenant.configured.v1",
-            "approval.challenge.accepted.v1",
-            "approval.challenge.claimed.v1",
-            "approval.challenge.ended.v1",
-            "approval.device.changed.v1",
-            "approval.state.paged.v1",
-            "approval.stream.advanced.v1",
-        }
-    ),
-    "approval": frozenset(
-        {
-            "admin.account.changed.v1",
-            "admin.invitation.changed.v1",
-            "admin.state.paged.v1",
-            "admin.stream.advanced.v1",
-            "admin.tenant.configured.v1",
-            "notify.subscription.gone.v1",
-        }
-    ),
-    "admin": frozenset(
-        {"approval.device.changed.v1", "approval.state.paged.v1", "approval.stream.advanced.v1"}
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +73,13 @@ def dead_queue(service: str) -> str:
 
 @dataclass(frozen=True)
 class Topology:
-    """Who consumes what. `events`: types of events by service. `delays`: seconds before further deliveries."""
+    """Who consumes what.
 
-    events: Mapping[str, frozenset[str]]
+    `readers`: services by type of event, for tests; otherwise the contracts' READERS say. A command goes to its
+    owner. `delays`: seconds before further deliveries.
+    """
+
+    readers: Mapping[str, frozenset[str]] | None = None
     delays: tuple[float, ...] = RETRY_DELAYS
 
     def delay(self, attempt: int) -> float:
@@ -120,29 +90,28 @@ class Topology:
         """Routing key of the delay after that attempt (from 1)."""
         return f"retry.{self.delay(attempt):g}s"
 
-    def types_of(self, service: str) -> frozenset[str]:
-        """Everything that a service consumes: its events, and the commands it owns."""
-        commands = {t for t, c in contracts().items() if c.KIND == "command" and c.owner() == service}
-        return self.events.get(service, frozenset()) | commands
+    def readers_of(self, message_type: str) -> frozenset[str]:
+        """The services that consume a known type."""
+        contract = contracts()[message_type]
+        if self.readers is None or contract.KIND == "command":
+            return contract.READERS
+        return self.readers.get(message_type, frozenset())
 
-    @cached_property
-    def consumed(self) -> frozenset[str]:
-        """Types that have at least one consumer."""
-        return frozenset().union(*(self.types_of(service) for service in SERVICES))
+    def types_of(self, service: str) -> frozenset[str]:
+        """Everything that a service consumes: events that it reads, and the commands it owns."""
+        return frozenset(name for name in contracts() if service in self.readers_of(name))
 
     def is_lost_unrouted(self, message_type: str) -> bool:
         """Whether a message that reached no queue is missing somewhere.
 
         An event that nobody consumes is not; of a type that is not known here nothing is known.
         """
-        return message_type in self.consumed or message_type not in contracts()
+        return message_type not in contracts() or bool(self.readers_of(message_type))
 
     def check(self, service: str, types: Iterable[str]) -> None:
-        """Raises ValueError when a service is about to consume what this file does not know of."""
+        """Raises ValueError when a service is about to consume what it is no reader of."""
         if unknown := set(types) - self.types_of(service):
-            raise ValueError(
-                f"{service} consumes {', '.join(sorted(unknown))}: say so in shared/bus/topology.py"
-            )
+            raise ValueError(f"{service} consumes {', '.join(sorted(unknown))} and is not among the READERS")
 
     def queues(self, service: str) -> list[Queue]:
         """A service's queues; those that others dead-letter into come first."""
@@ -200,4 +169,4 @@ def _any_of(keys: list[str]) -> str:
     return f"^({'|'.join(re.escape(key) for key in keys)})$"
 
 
-TOPOLOGY = Topology(EVENTS)
+TOPOLOGY = Topology()

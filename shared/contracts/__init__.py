@@ -2,7 +2,8 @@
 
 A message is a frozen model with a type of the form `owner.subject.verb.vN`. An event is in the past tense and
 only its owner sends it; a command is imperative, its owner is the one service that obeys it, and it names who
-may send it. `docs/messages.md` is generated from this package, and so are RabbitMQ's users and permissions.
+may send it. An event names who reads it. `docs/messages.md` is generated from this package, and so are RabbitMQ's
+bindings, users and permissions.
 
 Additive change keeps the version (readers ignore fields they do not know, new fields have defaults); anything
 else is a new version beside the old one. `tests/contracts/golden/` holds one example for each version, for ever.
@@ -15,7 +16,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 SERVICES = ("wsfed", "approval", "admin", "notify")
 
@@ -31,6 +32,9 @@ class Message(BaseModel):
     KIND: ClassVar[Literal["event", "command"]]
     SENDERS: ClassVar[frozenset[str]]
     """Services that may send it. Checked by RabbitMQ's permissions and again by every consumer."""
+    READERS: ClassVar[frozenset[str]]
+    """Services that consume it: every event says which, a command's is its owner. RabbitMQ's bindings and
+    permissions come from this, and what it means that no queue took an event."""
     MAX_AGE: ClassVar[timedelta | None] = timedelta(days=7)
     """Older than this it is refused (replay of recorded traffic)."""
     STATE: ClassVar[bool] = False
@@ -46,8 +50,14 @@ class Message(BaseModel):
             raise TypeError(f"{cls.TYPE!r} is not owner.subject.verb.vN of a known service")
         if cls.KIND == "event":
             cls.SENDERS = frozenset({match["owner"]})
-        if not cls.SENDERS <= set(SERVICES):
-            raise TypeError(f"{cls.TYPE}: unknown sender among {sorted(cls.SENDERS)}")
+        else:
+            cls.READERS = frozenset({match["owner"]})
+        for role in ("SENDERS", "READERS"):
+            services = getattr(cls, role, None)
+            if services is None:
+                raise TypeError(f"{cls.TYPE} has no {role}")
+            if not services <= set(SERVICES):
+                raise TypeError(f"{cls.TYPE}: unknown service among {role} {sorted(services)}")
         if cls.TYPE in _REGISTRY:
             raise TypeError(f"{cls.TYPE} is defined twice")
         _REGISTRY[cls.TYPE] = cls
@@ -65,6 +75,21 @@ class Event(Message):
     """Something that happened. Any number of handlers."""
 
     KIND: ClassVar[Literal["event", "command"]] = "event"
+
+
+class StateEvent(Event):
+    """An aggregate's whole state, after every change. Projections keep the one with the highest `order`."""
+
+    STATE: ClassVar[bool] = True
+    version: int = Field(ge=1, le=2**31 - 1)
+    """Counts the changes of this aggregate."""
+    generation: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Raised when the owner's database was put back to a backup: a higher generation wins over any version."""
+
+    @property
+    def order(self) -> int:
+        """Orders the states of one aggregate: generation first, then version."""
+        return self.generation * 2**31 + self.version
 
 
 class Command(Message):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contracts import Event
+from shared.contracts import StateEvent
 from shared.contracts.state import ResyncState, StatePaged, StreamAdvanced
 
 
@@ -58,12 +58,11 @@ class Policy(BaseModel):
     """An approval counts only from the browser's own network, as approval sees it; elsewhere a passkey is needed."""
 
 
-class TenantConfigured(Event):
+class TenantConfigured(StateEvent):
     """A tenant with its applications, domains and policy, whole."""
 
     TYPE: ClassVar[str] = "admin.tenant.configured.v1"
-    STATE: ClassVar[bool] = True
-    version: int = Field(ge=1)
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
     name: str
     applications: tuple[Application, ...]
     domains: tuple[Domain, ...]
@@ -71,12 +70,11 @@ class TenantConfigured(Event):
     removed: bool = False
 
 
-class AccountChanged(Event):
+class AccountChanged(StateEvent):
     """An account, whole."""
 
     TYPE: ClassVar[str] = "admin.account.changed.v1"
-    STATE: ClassVar[bool] = True
-    version: int = Field(ge=1)
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
     account: str
     upn: str
     """Lower case userPrincipalName."""
@@ -85,15 +83,14 @@ class AccountChanged(Event):
     status: AccountStatus
 
 
-class InvitationChanged(Event):
+class InvitationChanged(StateEvent):
     """An invitation, whole. Its secret is only in the link's fragment; this is the public half.
 
     Whoever holds the secret can sign a new device's key; nobody on the bus can (docs/flows/enrolment.md).
     """
 
     TYPE: ClassVar[str] = "admin.invitation.changed.v1"
-    STATE: ClassVar[bool] = True
-    version: int = Field(ge=1)
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
     invitation: str
     account: str
     public_key: str
@@ -107,6 +104,7 @@ class AdminStreamAdvanced(StreamAdvanced):
     """How far a process of admin is."""
 
     TYPE: ClassVar[str] = "admin.stream.advanced.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
 
 
 class AdminResyncState(ResyncState):
@@ -120,3 +118,4 @@ class AdminStatePaged(StatePaged):
     """A page of tenants, accounts and invitations, those that were removed or used included."""
 
     TYPE: ClassVar[str] = "admin.state.paged.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})

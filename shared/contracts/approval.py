@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contracts import Command, Event
+from shared.contracts import Command, Event, StateEvent
 from shared.contracts.state import ResyncState, StatePaged, StreamAdvanced
 
 
@@ -55,6 +55,7 @@ class ChallengeClaimed(Event):
     """A phone presented the handle of a QR code: the code is spent, the request is that phone's alone."""
 
     TYPE: ClassVar[str] = "approval.challenge.claimed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed"})
     MAX_AGE: ClassVar[timedelta | None] = timedelta(minutes=10)
     challenge: str
     transaction: str
@@ -66,6 +67,7 @@ class ChallengeAccepted(Event):
     """A phone approved. wsfed believes nothing of this: it verifies the proof again itself."""
 
     TYPE: ClassVar[str] = "approval.challenge.accepted.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed"})
     MAX_AGE: ClassVar[timedelta | None] = timedelta(minutes=10)
     challenge: str
     transaction: str
@@ -78,6 +80,7 @@ class ChallengeEnded(Event):
     """A challenge ended without approval."""
 
     TYPE: ClassVar[str] = "approval.challenge.ended.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed"})
     MAX_AGE: ClassVar[timedelta | None] = timedelta(minutes=10)
     challenge: str
     transaction: str
@@ -99,12 +102,11 @@ class Endorsement(BaseModel):
     """Ed25519, base64url."""
 
 
-class DeviceChanged(Event):
+class DeviceChanged(StateEvent):
     """A phone's key, whole. `public_key` is DER SubjectPublicKeyInfo, base64url."""
 
     TYPE: ClassVar[str] = "approval.device.changed.v1"
-    STATE: ClassVar[bool] = True
-    version: int = Field(ge=1)
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
     device: str
     account: str
     credential_id: str
@@ -141,6 +143,7 @@ class ApprovalStreamAdvanced(StreamAdvanced):
     """How far a process of approval is."""
 
     TYPE: ClassVar[str] = "approval.stream.advanced.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
 
 
 class ApprovalResyncState(ResyncState):
@@ -154,3 +157,4 @@ class ApprovalStatePaged(StatePaged):
     """A page of devices, those that were removed included."""
 
     TYPE: ClassVar[str] = "approval.state.paged.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})

@@ -76,6 +76,7 @@ class SubscriptionGone(Event):
     """The push service knows the subscription no longer, or it names a place that we never push to: forget it."""
 
     TYPE: ClassVar[str] = "notify.subscription.gone.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"approval"})
     account: str
     subscription: str
 

@@ -31,9 +31,9 @@ SIGNERS = {service: PacketSigner(service, key, CLOCK, IDS) for service, key in K
 
 # Quick retries. Nobody consumes ChallengeAccepted; admin consumes no event.
 QUICK = Topology(
-    events={
-        "wsfed": frozenset({TenantConfigured.TYPE, ChallengeEnded.TYPE}),
-        "approval": frozenset({TenantConfigured.TYPE}),
+    readers={
+        TenantConfigured.TYPE: frozenset({"wsfed", "approval"}),
+        ChallengeEnded.TYPE: frozenset({"wsfed"}),
     },
     delays=(0.05, 0.1, 0.2),
 )

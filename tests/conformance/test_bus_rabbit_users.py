@@ -180,7 +180,7 @@ async def test_declares_the_same_as_the_definitions(users: Callable[[str], str])
         channel = await connection.channel()
         for queue in QUICK.queues("approval"):
             await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
-        other = Topology(QUICK.events, delays=(9, 9, 9))
+        other = Topology(QUICK.readers, delays=(9, 9, 9))
         with pytest.raises(ChannelPreconditionFailed):
             await channel.declare_queue(
                 "approval",

@@ -12,29 +12,48 @@ import pytest
 from deploy.local.system import build_all
 from deploy.rabbitmq.definitions import definitions, make, password_hash
 from services.wsfed.config import WsFedSettings
-from shared.bus.topology import EVENTS, EXCHANGE, HINTS, TOPOLOGY
+from shared.bus.topology import EXCHANGE, HINTS, TOPOLOGY, Topology
 from shared.contracts import SERVICES, contracts
 from shared.ids import SeededIds
 from tests.world import make_world
 
 
-async def test_topology_says_what_the_services_consume(tmp_path: Path) -> None:
-    """A row is missing in shared/bus/topology.py, or there is one too many, or a command has no handler."""
+async def test_each_service_handles_exactly_what_its_contracts_name_it_a_reader_of(tmp_path: Path) -> None:
+    """Otherwise READERS lacks a service, or names one too many, or a command has no handler."""
     built = build_all(make_world(tmp_path).platform, WsFedSettings())
     handled = {name: {contract.TYPE for contract in service.handlers} for name, service in built.items()}
-    assert handled == {service: TOPOLOGY.types_of(service) for service in SERVICES}
+    readers = {
+        service: {t for t, contract in contracts().items() if service in contract.READERS}
+        for service in SERVICES
+    }
+    assert handled == readers
+    assert readers == {service: TOPOLOGY.types_of(service) for service in SERVICES}
 
 
-def test_events_of_the_topology_are_events() -> None:
-    for service, types in EVENTS.items():
-        for message_type in types:
-            contract = contracts()[message_type]
-            assert contract.KIND == "event"
-            assert contract.owner() != service
+def test_no_service_reads_its_own_events_and_a_command_goes_to_its_owner_alone() -> None:
+    for contract in contracts().values():
+        if contract.KIND == "event":
+            assert contract.owner() not in contract.READERS
+        else:
+            assert contract.READERS == {contract.owner()}
+
+
+def test_a_command_goes_to_its_owner_whatever_a_test_says_of_events() -> None:
+    none = Topology(readers={})
+    for name, contract in contracts().items():
+        assert none.readers_of(name) == (contract.READERS if contract.KIND == "command" else frozenset())
+
+
+def test_only_an_event_that_somebody_reads_is_lost_when_no_queue_takes_it() -> None:
+    some = Topology(readers={"admin.account.changed.v1": frozenset({"wsfed"})})
+    assert some.is_lost_unrouted("admin.account.changed.v1")
+    assert not some.is_lost_unrouted("admin.tenant.configured.v1")
+    assert some.is_lost_unrouted("approval.challenge.open.v1")
+    assert some.is_lost_unrouted("not.known.here.v1")
 
 
 def test_state_is_followed_with_heartbeats_and_pages() -> None:
-    for service in EVENTS:
+    for service in SERVICES:
         types = TOPOLOGY.types_of(service)
         owners = {t.partition(".")[0] for t in types if contracts()[t].STATE}
         for owner in owners:

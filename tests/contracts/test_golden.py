@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.contracts import Command, Event, Message, contracts
+from shared.contracts import Command, Event, Message, StateEvent, contracts
 
 GOLDEN = Path(__file__).parent / "golden"
 EXAMPLES = sorted(GOLDEN.glob("*.json"))
@@ -60,8 +60,25 @@ def test_no_example_is_left_of_a_message_that_is_gone() -> None:
                                   "admin.account.changed.v1"])  # fmt: skip
 def test_a_message_with_a_wrong_or_taken_name_fails_at_import(name: str) -> None:
     contracts()
-    with pytest.raises(TypeError):
-        type("Wrong", (Event,), {"TYPE": name, "__module__": __name__, "__annotations__": {}})
+    with pytest.raises(TypeError, match=r"is not owner\.subject\.verb\.vN|defined twice"):
+        type("Wrong", (Event,), {"TYPE": name, "READERS": frozenset(), "__module__": __name__})
+
+
+@pytest.mark.parametrize(
+    ("base", "services", "fault"),
+    [
+        (Event, {}, "no READERS"),
+        (Event, {"READERS": frozenset({"nobody"})}, "unknown service among READERS"),
+        (Command, {}, "no SENDERS"),
+        (Command, {"SENDERS": frozenset({"nobody"})}, "unknown service among SENDERS"),
+    ],
+)
+def test_a_message_that_does_not_say_who_sends_or_reads_it_fails_at_import(
+    base: type[Message], services: dict[str, frozenset[str]], fault: str
+) -> None:
+    with pytest.raises(TypeError, match=fault):
+        type("Wrong", (base,), {"TYPE": "admin.wrong.message.v1", **services, "__module__": __name__})
+    assert "admin.wrong.message.v1" not in contracts()
 
 
 def test_only_its_owner_sends_an_event_and_commands_name_their_senders() -> None:
@@ -74,10 +91,23 @@ def test_only_its_owner_sends_an_event_and_commands_name_their_senders() -> None
         assert contract.MAX_AGE is not None
 
 
-def test_state_carries_a_version() -> None:
+def test_what_carries_state_is_a_state_event() -> None:
     for contract in contracts().values():
-        if contract.STATE:
-            assert "version" in contract.model_fields
+        assert contract.STATE == issubclass(contract, StateEvent)
+
+
+def test_a_higher_generation_comes_after_any_version_of_a_lower_one() -> None:
+    def state(generation: int, version: int) -> int:
+        return StateEvent(generation=generation, version=version).order
+
+    assert state(0, 1) < state(0, 2) < state(0, 2**31 - 1) < state(1, 1) < state(1, 2) < state(2**32 - 1, 1)
+    assert state(2**32 - 1, 2**31 - 1) < 2**63  # MongoDB's largest integer is 2**63 - 1
+
+
+@pytest.mark.parametrize(("generation", "version"), [(0, 0), (0, 2**31), (-1, 1), (2**32, 1), (0, -1)])
+def test_state_without_a_place_in_the_order_is_refused(generation: int, version: int) -> None:
+    with pytest.raises(ValueError):
+        StateEvent(generation=generation, version=version)
 
 
 def test_messages_cannot_be_changed_once_made() -> None:

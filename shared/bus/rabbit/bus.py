@@ -58,7 +58,7 @@ class RabbitBus:
         return bus
 
     async def consume(self, service: str, handlers: Handlers) -> None:
-        """Raises Unavailable when the queue cannot be had, ValueError when topology.py does not know a type."""
+        """Raises Unavailable when the queue cannot be had, ValueError when it is no reader of a type."""
         dispatcher = Dispatcher(service, handlers, self._trusted, self._clock)
         self._topology.check(service, dispatcher.types)
         subscription = Subscription(self._url, dispatcher, self._outgoing, self._topology, self._clock)
