@@ -16,11 +16,11 @@ from aiohttp.web import Application
 
 from shared.bus.port import Bus, Handlers
 from shared.clock import Clock
-from shared.contracts.envelope import Numbering, PacketSigner
+from shared.contracts.envelope import PacketSigner
 from shared.crypto.keys import TrustedKeys, load_service_key
 from shared.errors import Unavailable
 from shared.ids import Ids
-from shared.projection import Follower, StateOwner
+from shared.replication import StatePublisher, Subscriptions
 from shared.settings import Settings
 from shared.store.outbox import Relay
 from shared.store.port import Database
@@ -47,16 +47,19 @@ class Platform:
     open_database: OpenDatabase
     settings: Settings
 
-    def signer(self, service: str, stream: Numbering | None = None) -> PacketSigner:
-        """Signs messages in the service's name, with its key file; state events get numbers of `stream`."""
+    def signer(self, service: str) -> PacketSigner:
+        """Signs messages in the service's name, with its key file."""
         key = load_service_key(self.settings.keys / f"{service}.key")
-        return PacketSigner(service, key, self.clock, self.ids, stream)
+        return PacketSigner(service, key, self.clock, self.ids)
 
-    def follower(self, owners: Sequence[str], database: Database, signer: PacketSigner) -> Follower:
-        """What keeps a projection of those owners' state current, in the service's own database."""
-        return Follower(
+    def subscriptions(
+        self, owners: Sequence[str], database: Database, signer: PacketSigner
+    ) -> Subscriptions:
+        """What keeps projections of those owners' state current, in the service's own database."""
+        return Subscriptions(
             owners,
             database=database,
+            bus=self.bus,
             signer=signer,
             clock=self.clock,
             ids=self.ids,
@@ -73,9 +76,9 @@ class Service:
     relay: Relay
     handlers: Handlers
     web: Application | None = None
-    owner: StateOwner | None = None
-    """Of a service that others follow."""
-    follower: Follower | None = None
+    publisher: StatePublisher | None = None
+    """Of a service that owns state which others follow."""
+    subscriptions: Subscriptions | None = None
     """Of a service that follows others."""
     background: Sequence[Background] = ()
     """Loops that run until cancelled: sweepers and the like."""
@@ -85,16 +88,16 @@ class Service:
     """Awaited once, when requests and messages have ceased: flush what is buffered."""
 
 
-async def readiness(database: Database, follower: Follower | None = None) -> Mapping[str, bool | str]:
+async def readiness(database: Database, subscriptions: Subscriptions | None = None) -> Mapping[str, bool | str]:
     """What must work before requests are useful, by name; what is text is an alarm and stops nothing."""
     checks: dict[str, bool | str] = {"database": True}
     try:
         await database.check()
     except Unavailable:
         checks["database"] = False
-    if follower is not None:
-        checks |= {f"{owner}_known": known for owner, known in follower.ready().items()}
-        checks |= {f"{owner}_alarm": alarm for owner, alarm in follower.alarms().items()}
+    if subscriptions is not None:
+        checks |= {f"{owner}_known": known for owner, known in subscriptions.ready().items()}
+        checks |= {f"{owner}_alarm": alarm for owner, alarm in subscriptions.alarms().items()}
     return checks
 
 
@@ -112,11 +115,14 @@ class Running:
         """Check the database, start loops and deliveries. Raises Unavailable when a part is not there."""
         service = self.service
         await service.database.check()
+        if service.publisher is not None:
+            await service.publisher.load_generation()
         for step in service.on_start:
             await step()
         await self.bus.consume(service.name, service.handlers)
         loops: list[Background] = [service.relay.run, *service.background]
-        loops += [part.run for part in (service.owner, service.follower) if part is not None]
+        if service.subscriptions is not None:
+            loops.append(service.subscriptions.run)
         self._tasks = [asyncio.create_task(self._loop(loop)) for loop in loops]
         self.ready = True
         log.info("service.started", service=service.name)
@@ -134,7 +140,7 @@ class Running:
 
     async def readiness(self) -> Mapping[str, bool | str]:
         """What must work before requests are useful."""
-        checks = await readiness(self.service.database, self.service.follower)
+        checks = await readiness(self.service.database, self.service.subscriptions)
         return {**checks, "started": self.ready}
 
     async def stop(self) -> None:
@@ -150,11 +156,6 @@ class Running:
                 await step()
             except Unavailable as error:  # the others still get their turn
                 log.error("stop.unfinished", service=self.service.name, reason=str(error))  # noqa: TRY400
-        if self.service.owner is not None:
-            with contextlib.suppress(
-                Unavailable
-            ):  # then it looks like a crash, and followers ask for everything
-                await self.service.owner.close()
         await self.service.relay.flush()
         await self.service.database.close()
         log.info("service.stopped", service=self.service.name)

@@ -11,9 +11,10 @@ from shared.bus.memory import MemoryBus
 from shared.clock import ManualClock
 from shared.contracts import SERVICES, Message
 from shared.contracts.envelope import Packet, PacketSigner
-from shared.contracts.state import advanced_of, paged_of
+from shared.contracts.state import pulled_of
 from shared.crypto.keys import TrustedKeys, load_service_key, load_trusted_keys
 from shared.ids import SeededIds
+from shared.replication.subscription import LOOK_EVERY
 from shared.run import Platform, Service
 from shared.settings import Settings
 from shared.store.memory import MemoryDatabase
@@ -33,10 +34,13 @@ class LossyBus(MemoryBus):
         super().__init__(trusted, clock)
         self.loses: Callable[[Packet], bool] = lambda packet: False
         self.sent: list[Packet] = []
+        self.silent: frozenset[str] = frozenset()
+        """Owners that hear no questions."""
 
     async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
         self.sent += packets
-        lost = frozenset(packet.id for packet in packets if self.loses(packet))
+        unheard = {f"{owner}.state.pull.v1" for owner in self.silent}
+        lost = frozenset(packet.id for packet in packets if packet.type in unheard or self.loses(packet))
         return lost | await super().publish([packet for packet in packets if packet.id not in lost])
 
     def forget(self, service: str) -> None:
@@ -82,45 +86,45 @@ class World:
         return built
 
     async def current(self) -> None:
-        """Let every follower hear of its owners and catch up. For owners that are not here, the world speaks."""
-        for owner in OWNERS:
-            if (here := self.services.get(owner)) is not None and here.owner is not None:
-                await here.owner.beat()
-            else:
-                await self.say(owner, advanced_of(owner)(stream="away", number=0), tenant="-")
+        """Let every follower pull all that its owners have. For owners that are not here, the world answers."""
         for _ in OWNERS:
-            await self.settle()
-            for service in self.services.values():
-                if service.follower is not None:
-                    await service.follower.look()
-            await self.settle()
+            await self.look()
             await self._answer_for_the_absent()
         await self.settle()
 
+    async def look(self) -> None:
+        """What every follower does every two seconds, and all that follows from it."""
+        for service in list(self.services.values()):
+            if service.subscriptions is not None:
+                await service.subscriptions.look()
+        await self.settle()
+
     async def live(self, seconds: float, *, silent: frozenset[str] = frozenset()) -> None:
-        """Let time pass as it does for running services: heartbeats, except of `silent` ones, and their look-outs."""
+        """Let time pass as it does for running services. Questions to `silent` owners get lost."""
+        self.bus.silent = silent
         while seconds > 0:
-            step = min(seconds, 10)
+            step = min(seconds, LOOK_EVERY)
             self.clock.advance(step)
             seconds -= step
-            for service in list(self.services.values()):
-                if service.owner is not None and service.name not in silent:
-                    await service.owner.beat()
-            await self.settle()
-            for service in list(self.services.values()):
-                if service.follower is not None:
-                    await service.follower.look()
-            await self.settle()
+            await self.look()
+        self.bus.silent = frozenset()
 
     async def _answer_for_the_absent(self) -> None:
-        for name in self.services:
-            for record in self.documents(name, "follows") if self.services[name].follower else ():
-                owner, resync = record["owner"], record.get("resync")
-                if resync is not None and owner not in self.services:
-                    empty = paged_of(owner)(
-                        resync=resync["id"], to=name, after=resync["after"], next=None, items=()
+        for name, service in self.services.items():
+            for record in self.documents(name, "subscriptions") if service.subscriptions else ():
+                owner, pull = record["_id"], record["recent"] or record["full"]
+                if pull is not None and owner not in self.services:
+                    nothing = pulled_of(owner)(
+                        request=pull["request"],
+                        to=name,
+                        after=pull["after"],
+                        next=None,
+                        until="0000000000.0000000001",
+                        generation=0,
+                        items=(),
                     )
-                    await self.say(owner, empty, tenant="-")
+                    await self.say(owner, nothing, tenant="-")
+        await self.settle()
 
     async def settle(self) -> None:
         """Until every message that can be delivered now is."""

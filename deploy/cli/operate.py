@@ -48,7 +48,7 @@ def resync(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
 ) -> None:
-    """Let services ask the owners of what they know for their whole current state (docs/flows/projections.md).
+    """Let services ask the owners of what they know for their whole current state (docs/flows/replication.md).
 
     The running services see the wish within seconds; `/readyz` shows when it is done.
     """
@@ -58,8 +58,8 @@ def resync(
         asked: list[str] = []
         for service in tree.services(open_platform(context.obj.settings()), only or ()):
             try:
-                if service.follower is not None:
-                    await service.follower.want()
+                if service.subscriptions is not None:
+                    await service.subscriptions.want_all()
                     asked.append(service.name)
             finally:
                 await service.database.close()

@@ -84,11 +84,9 @@ def with_admin(options: Options, work: Callable[[Admin], Awaitable[T]]) -> T:
         try:
             # Without its unique indexes the database would keep two accounts of one name.
             await wired.service.database.check()
-            done = await work(wired.admin)
-            if wired.service.owner is not None:
-                # Last words: how many events this process made. If one is lost, followers notice the gap.
-                await wired.service.owner.close()
-            return done
+            if wired.service.publisher is not None:
+                await wired.service.publisher.load_generation()
+            return await work(wired.admin)
         finally:
             await wired.service.database.close()
 

@@ -13,7 +13,7 @@ from services.admin.store import (
     StoredTenants,
 )
 from shared.crypto.sealed_box import load_sealer
-from shared.projection import StateOwner, StateStream
+from shared.replication import StatePublisher
 from shared.run import Platform, Service
 from shared.store.outbox import Relay
 
@@ -30,19 +30,19 @@ class Wired:
 
 def wire(platform: Platform, settings: AdminSettings | None = None) -> Wired:
     """Everything that admin is made of."""
-    stream = StateStream(platform.clock, platform.ids)
-    relay = Relay(platform.bus, platform.clock, stream)
+    relay = Relay(platform.bus, platform.clock)
     database = platform.open_database(NAME, relay)
-    signer = platform.signer(NAME, stream)
-    follower = platform.follower(["approval"], database, signer)
+    signer = platform.signer(NAME)
+    subscriptions = platform.subscriptions(["approval"], database, signer)
     tenants = StoredTenants(database)
-    accounts = StoredAccounts(database, platform.clock)
+    accounts = StoredAccounts(database)
     invitations = StoredInvitations(database)
+    phones = StoredPhones(database)
     admin = Admin(
         tenants=tenants,
         accounts=accounts,
         invitations=invitations,
-        phones=StoredPhones(database),
+        phones=phones,
         errands=StoredErrands(database),
         signer=signer,
         clock=platform.clock,
@@ -51,21 +51,22 @@ def wire(platform: Platform, settings: AdminSettings | None = None) -> Wired:
         origin=platform.settings.origin,
         letterbox=load_sealer(platform.settings.keys, "notify"),
     )
-    owner = StateOwner(
-        stream,
-        [tenants.state, accounts.state, invitations.state],
+    publisher = StatePublisher(
+        [tenants.source, accounts.source, invitations.source],
         database=database,
         signer=signer,
         bus=platform.bus,
-        clock=platform.clock,
     )
     service = Service(
         name=NAME,
         database=database,
         relay=relay,
-        handlers={**follower.tracked(consumers.table(admin)), **owner.consumers()},
-        owner=owner,
-        follower=follower,
+        handlers={
+            **subscriptions.consumers(consumers.table(admin), {"approval": [phones.projection]}),
+            **publisher.consumers(),
+        },
+        publisher=publisher,
+        subscriptions=subscriptions,
     )
     return Wired(service, admin)
 

@@ -5,7 +5,8 @@ from typing import Protocol
 
 from services.admin.domain import Account, AccountId, Errand, Invitation, Phone, Tenant
 from shared.contracts.admin import AccountStatus
-from shared.contracts.envelope import Packet
+from shared.contracts.approval import DeviceChanged
+from shared.contracts.envelope import Packet, Received
 
 
 class Tenants(Protocol):
@@ -36,8 +37,8 @@ class Accounts(Protocol):
         """Keep a new one. False when its user name is taken."""
         ...
 
-    async def add_many(self, accounts: Sequence[tuple[Account, Packet]]) -> None:
-        """Keep those whose user name is free. Their packets are sent by the sweeper."""
+    async def add_many(self, accounts: Sequence[Account]) -> None:
+        """Keep those whose user name is free. No event speaks of them: the other services pull them."""
         ...
 
     async def get(self, tenant: str, account: str) -> Account | None: ...
@@ -78,7 +79,11 @@ class Invitations(Protocol):
 class Phones(Protocol):
     """Phones as approval tells of them: a projection, only higher versions."""
 
-    async def keep(self, phone: Phone) -> None: ...
+    async def knows(self, received: Received[DeviceChanged]) -> bool:
+        """Whether exactly what approval says of a phone is kept already."""
+        ...
+
+    async def keep(self, received: Received[DeviceChanged]) -> None: ...
 
     async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
         """All of that account, removed ones too, oldest first."""

@@ -4,12 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from services.admin.domain import Account, AccountId, Errand, Invitation, Phone, Tenant
-from shared.clock import Clock
-from shared.contracts.admin import AccountStatus, Application, Domain, Policy
-from shared.contracts.envelope import Packet
-from shared.projection import Row
+from shared.contracts.admin import (
+    AccountChanged,
+    AccountStatus,
+    Application,
+    Domain,
+    InvitationChanged,
+    Policy,
+    TenantConfigured,
+)
+from shared.contracts.approval import DeviceChanged
+from shared.contracts.envelope import Packet, Received
+from shared.replication import Projection, Row, Source
+from shared.replication.projection import LAPSED
 from shared.store.fields import plain, typed
-from shared.store.outbox import entry
 from shared.store.port import Collection, Database, Document, Index
 
 T = TypeVar("T")
@@ -30,7 +38,10 @@ class StoredTenants:
                 Index((("domains.issuer", 1),), unique=True, partial={"domains.issuer": {"$exists": True}}),
             ],
             outbox=True,
+            state=True,
         )
+        self.source = Source(self._tenants, [TenantConfigured], _tenant_row)
+        """All tenants, for followers."""
 
     async def add(self, tenant: Tenant, packet: Packet) -> bool:
         return await self._tenants.insert({"_id": tenant.slug, **_tenant_fields(tenant)}, outbox=[packet])
@@ -49,16 +60,11 @@ class StoredTenants:
         found = await self._tenants.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
         return [_tenant(document) for document in found]
 
-    async def state(self, after: str, limit: int) -> Sequence[Row]:
-        """All tenants, for followers."""
-        return [Row(t.slug, t.slug, [t.event()]) for t in await self.page(after, limit)]
-
 
 class StoredAccounts:
     """Implements `ports.Accounts`."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, database: Database) -> None:
         self._accounts: Collection = database.collection(
             "accounts",
             indexes=[
@@ -66,16 +72,16 @@ class StoredAccounts:
                 Index((("tenant", 1), ("upn", 1), ("_id", 1))),
             ],
             outbox=True,
+            state=True,
         )
+        self.source = Source(self._accounts, [AccountChanged], _account_row)
+        """All accounts of all tenants, removed ones too, for followers."""
 
     async def add(self, account: Account, packet: Packet) -> bool:
         return await self._accounts.insert(_living(account), outbox=[packet])
 
-    async def add_many(self, accounts: Sequence[tuple[Account, Packet]]) -> None:
-        now = self._clock.now()
-        await self._accounts.insert_many(
-            [{**_living(account), "outbox": [entry(packet, now)]} for account, packet in accounts]
-        )
+    async def add_many(self, accounts: Sequence[Account]) -> None:
+        await self._accounts.insert_many([_living(account) for account in accounts])
 
     async def get(self, tenant: str, account: str) -> Account | None:
         found = await self._accounts.find_one({"_id": account, "tenant": tenant})
@@ -104,11 +110,6 @@ class StoredAccounts:
         found = await self._accounts.find(where, sort=[("upn", 1), ("_id", 1)], limit=limit)
         return [_account(document) for document in found]
 
-    async def state(self, after: str, limit: int) -> Sequence[Row]:
-        """All accounts of all tenants, removed ones too, for followers."""
-        found = await self._accounts.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
-        return [Row(a.id, a.tenant, [a.event()]) for a in map(_account, found)]
-
 
 class StoredInvitations:
     """Implements `ports.Invitations`. There is no field for a secret."""
@@ -118,7 +119,10 @@ class StoredInvitations:
             "invitations",
             indexes=[Index((("tenant", 1), ("account", 1)), unique=True, partial={"status": "open"})],
             outbox=True,
+            state=True,
         )
+        self.source = Source(self._invitations, [InvitationChanged], _invitation_row)
+        """All invitations, used ones too, because devices' chains begin there. For followers."""
 
     async def add(self, invitation: Invitation, *packets: Packet) -> bool:
         document = {"_id": invitation.id, **_fields(invitation)}
@@ -137,28 +141,26 @@ class StoredInvitations:
         change = {"$set": _fields(invitation)}
         return await self._invitations.update(where, change, outbox=packets) is not None
 
-    async def state(self, after: str, limit: int) -> Sequence[Row]:
-        """All invitations, used ones too: devices' chains begin there. For followers."""
-        found = await self._invitations.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
-        invitations = [_aggregate(Invitation, document) for document in found]
-        return [Row(i.id, i.tenant, [i.event()]) for i in invitations]
-
 
 class StoredPhones:
     """Implements `ports.Phones`."""
 
     def __init__(self, database: Database) -> None:
-        self._phones: Collection = database.collection(
-            "phones", indexes=[Index((("tenant", 1), ("account", 1), ("enrolled_at", 1)))]
+        self.projection = Projection(
+            database.collection(
+                "phones", indexes=[Index((("tenant", 1), ("account", 1), ("enrolled_at", 1)))]
+            )
         )
 
-    async def keep(self, phone: Phone) -> None:
-        where = {"_id": f"{phone.tenant}/{phone.id}", "version": {"$lt": phone.version}}
-        await self._phones.update(where, {"$set": _fields(phone)}, upsert=True)
+    async def knows(self, received: Received[DeviceChanged]) -> bool:
+        return await self.projection.knows(_phone_key(received), received, _phone_fields(received))
+
+    async def keep(self, received: Received[DeviceChanged]) -> None:
+        await self.projection.keep(_phone_key(received), received, _phone_fields(received))
 
     async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
-        where = {"tenant": tenant, "account": account}
-        found = await self._phones.find(where, sort=[("enrolled_at", 1), ("_id", 1)])
+        where = {"tenant": tenant, "account": account, LAPSED: {"$ne": True}}
+        found = await self.projection.collection.find(where, sort=[("enrolled_at", 1), ("_id", 1)])
         return [typed(Phone, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
 
 
@@ -193,6 +195,37 @@ def _tenant(document: Document) -> Tenant:
     )
 
 
+def _tenant_row(document: Document) -> Row:
+    tenant = _tenant(document)
+    return Row(tenant.slug, [tenant.event()])
+
+
+def _account_row(document: Document) -> Row:
+    account = _account(document)
+    return Row(account.tenant, [account.event()])
+
+
+def _invitation_row(document: Document) -> Row:
+    invitation = _aggregate(Invitation, document)
+    return Row(invitation.tenant, [invitation.event()])
+
+
+def _phone_key(received: Received[DeviceChanged]) -> str:
+    return f"{received.tenant}/{received.message.device}"
+
+
+def _phone_fields(received: Received[DeviceChanged]) -> Document:
+    device = received.message
+    return {
+        "tenant": received.tenant,
+        "account": device.account,
+        "name": device.name,
+        "enrolled_at": device.enrolled_at,
+        "backed_up": device.backed_up,
+        "active": device.status == "active",
+    }
+
+
 def _living(account: Account) -> Document:
     return {"_id": account.id, LIVE: True, **_fields(account)}
 
@@ -201,7 +234,7 @@ def _account(document: Document) -> Account:
     return _aggregate(Account, {**document, "status": AccountStatus(document["status"])})
 
 
-def _fields(aggregate: Account | Invitation | Phone | Errand) -> Document:
+def _fields(aggregate: Account | Invitation | Errand) -> Document:
     """All but the id, which is the document's own."""
     fields = plain(aggregate)
     del fields["id"]

@@ -16,7 +16,7 @@ from services.approval.store import AccountStore, CeremonyStore, SessionStore, T
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
 from shared.places import Places
-from shared.projection import StateOwner, StateStream
+from shared.replication import StatePublisher
 from shared.run import Platform, Service, readiness
 from shared.store.outbox import Relay
 from shared.web.frame import Pages
@@ -29,19 +29,19 @@ SWEEP_EVERY = 1.0
 def build(platform: Platform, settings: ApprovalSettings | None = None) -> Service:
     """The service, not yet running."""
     settings = settings or ApprovalSettings()
-    stream = StateStream(platform.clock, platform.ids)
-    relay = Relay(platform.bus, platform.clock, stream)
+    relay = Relay(platform.bus, platform.clock)
     database = platform.open_database(NAME, relay)
-    signer = platform.signer(NAME, stream)
-    follower = platform.follower(["admin"], database, signer)
+    signer = platform.signer(NAME)
+    subscriptions = platform.subscriptions(["admin"], database, signer)
     shared = platform.settings
     accounts = AccountStore(database)
+    tenants = TenantStore(database)
     places = Places(shared.places_file, platform.clock)
     parts = Parts(
         accounts=accounts,
         sessions=SessionStore(database),
         ceremonies=CeremonyStore(database),
-        tenants=TenantStore(database),
+        tenants=tenants,
         clock=platform.clock,
         ids=platform.ids,
         signer=signer,
@@ -60,22 +60,18 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Servi
             if await end_overdue(parts) < SWEEP_BATCH:
                 await platform.clock.sleep(SWEEP_EVERY)
 
-    owner = StateOwner(
-        stream,
-        [accounts.state],
-        database=database,
-        signer=signer,
-        bus=platform.bus,
-        clock=platform.clock,
-    )
+    publisher = StatePublisher([accounts.source], database=database, signer=signer, bus=platform.bus)
     return Service(
         name=NAME,
         database=database,
         relay=relay,
-        handlers={**follower.tracked(consumers(parts)), **owner.consumers()},
-        web=_web(platform, parts, partial(readiness, database, follower)),
-        owner=owner,
-        follower=follower,
+        handlers={
+            **subscriptions.consumers(consumers(parts), {"admin": [tenants.projection, accounts]}),
+            **publisher.consumers(),
+        },
+        web=_web(platform, parts, partial(readiness, database, subscriptions)),
+        publisher=publisher,
+        subscriptions=subscriptions,
         background=[sweep, places.watch],
     )
 

@@ -9,9 +9,9 @@ from weakref import WeakValueDictionary
 
 from services.approval.domain.account import Account
 from services.approval.domain.ceremony import RelyingParty
-from services.approval.domain.enrolment import Tenant
 from shared.clock import Clock
-from shared.contracts.envelope import Packet, PacketSigner
+from shared.contracts.admin import TenantConfigured
+from shared.contracts.envelope import Packet, PacketSigner, Received
 from shared.crypto.sealed_box import Sealer
 from shared.ids import Ids
 from shared.places import Country
@@ -42,8 +42,17 @@ class Accounts(Protocol):
         """Accounts with an open challenge past its deadline, the latest first."""
         ...
 
-    async def save(self, before: Stored, after: Account, outbox: Sequence[Packet]) -> bool:
-        """One conditional write. False: somebody wrote since `before` was read, nothing happened."""
+    async def save(
+        self, before: Stored, after: Account, outbox: Sequence[Packet], *, confirm: bool = False
+    ) -> bool:
+        """One conditional write. False: somebody wrote since `before` was read, nothing happened.
+
+        `confirm`: admin says that the account is there (docs/flows/replication.md, step 10).
+        """
+        ...
+
+    async def confirm(self, tenant: str, account: str) -> None:
+        """A full pull says of the account what is known already."""
         ...
 
 
@@ -103,7 +112,7 @@ class Tenants(Protocol):
 
     async def name(self, tenant: str) -> str | None: ...
 
-    async def put(self, tenant: Tenant) -> None:
+    async def keep(self, received: Received[TenantConfigured]) -> None:
         """Keep it, unless a newer version is there."""
         ...
 

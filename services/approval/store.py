@@ -11,16 +11,17 @@ from typing import Any
 
 from services.approval.domain.account import Account, Challenge, Device, Invitation, State, Subscription
 from services.approval.domain.challenges import next_deadline
-from services.approval.domain.enrolment import Tenant
 from services.approval.ports import Ceremony, Session, Stored
-from shared.contracts.admin import AccountStatus
-from shared.contracts.envelope import Packet
-from shared.projection import Row
+from shared.contracts.admin import AccountStatus, TenantConfigured
+from shared.contracts.approval import DeviceChanged
+from shared.contracts.envelope import Packet, Received
+from shared.replication import Projection, Row, Source
 from shared.store.fields import plain, typed
-from shared.store.port import Collection, Database, Document, Filter, Index
+from shared.store.port import Collection, Database, Document, Filter, Index, Position
 
 _MAPS = ("devices", "invitations", "challenges", "subscriptions")
 _DAY = 24 * 3600
+LAPSE_BATCH = 200
 _DAYS = timedelta(days=2)
 """Longer than any invitation lives."""
 
@@ -39,7 +40,10 @@ class AccountStore:
                 Index((("due", 1),), partial={"due": {"$exists": True}}),
             ),
             outbox=True,
+            state=True,
         )
+        self.source = Source(self._accounts, [DeviceChanged], _devices_row)
+        """All devices of all accounts, removed ones too, for followers."""
 
     async def load(self, tenant: str, account: str) -> Stored | None:
         return await self._one({"_id": f"{tenant}/{account}"})
@@ -61,24 +65,31 @@ class AccountStore:
         found = await self._accounts.find({"due": {"$lte": now}}, sort=(("due", 1),), limit=limit)
         return [_stored(document) for document in found]
 
-    async def state(self, after: str, limit: int) -> Sequence[Row]:
-        """All devices of all accounts, removed ones too, for followers."""
-        found = await self._accounts.find({"_id": {"$gt": after}}, sort=(("_id", 1),), limit=limit)
-        accounts = [_stored(document).account for document in found]
-        return [
-            Row(f"{a.tenant}/{a.id}", a.tenant, [d.changed(a.id) for d in a.devices.values()])
-            for a in accounts
-        ]
-
-    async def save(self, before: Stored, after: Account, outbox: Sequence[Packet]) -> bool:
+    async def save(
+        self, before: Stored, after: Account, outbox: Sequence[Packet], *, confirm: bool = False
+    ) -> bool:
         key = f"{after.tenant}/{after.id}"
         if before.revision == 0:
-            wanted = _document(after)
-            return await self._accounts.insert({"_id": key, **wanted, "revision": 1}, outbox=outbox)
+            wanted = {"_id": key, **_document(after), "revision": 1}
+            return await self._accounts.insert(wanted, outbox=outbox, confirm=confirm)
         change = _difference(before.account, after)
         change["$inc"] = {"revision": 1}
         where = {"_id": key, "revision": before.revision}
-        return await self._accounts.update(where, change, outbox=outbox) is not None
+        return await self._accounts.update(where, change, outbox=outbox, confirm=confirm) is not None
+
+    async def confirm(self, tenant: str, account: str) -> None:
+        await self._accounts.update({"_id": f"{tenant}/{account}"}, {}, confirm=True)
+
+    async def lapse(self, before: Position) -> int:
+        """Implements `shared.replication.Lapsing`: an account that admin no longer has can't be used."""
+        count = 0
+        in_force = {"status": {"$ne": None}}
+        while found := await self._accounts.unconfirmed(before, in_force, LAPSE_BATCH):
+            for document in found:
+                where = {"_id": document["_id"], "revision": document["revision"]}
+                change = {"$set": {"status": None}, "$inc": {"revision": 1}}
+                count += await self._accounts.update(where, change) is not None
+        return count
 
 
 def _difference(before: Account, after: Account) -> dict[str, dict[str, Any]]:
@@ -110,6 +121,11 @@ def _fields(account: Account) -> Document:
         "due": next_deadline(account),
     }
     return made | {name: value for name, value in derived.items() if value}
+
+
+def _devices_row(document: Document) -> Row:
+    account = _stored(document).account
+    return Row(account.tenant, [device.changed(account.id) for device in account.devices.values()])
 
 
 def _stored(document: Document) -> Stored:
@@ -183,15 +199,11 @@ class TenantStore:
     """Implements `ports.Tenants`: a projection, only higher versions."""
 
     def __init__(self, database: Database) -> None:
-        self._tenants = database.collection("tenants")
+        self.projection = Projection(database.collection("tenants"))
 
     async def name(self, tenant: str) -> str | None:
-        found = await self._tenants.find_one({"_id": tenant})
+        found = await self.projection.find(tenant)
         return None if found is None else str(found["name"])
 
-    async def put(self, tenant: Tenant) -> None:
-        await self._tenants.update(
-            {"_id": tenant.id, "version": {"$lt": tenant.version}},
-            {"$set": {"version": tenant.version, "name": tenant.name}},
-            upsert=True,
-        )
+    async def keep(self, received: Received[TenantConfigured]) -> None:
+        await self.projection.keep(received.tenant, received, {"name": received.message.name})

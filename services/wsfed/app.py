@@ -52,22 +52,23 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
     relay = Relay(platform.bus, platform.clock)
     database = platform.open_database(NAME, relay)
     signer = platform.signer(NAME)
-    follower = platform.follower(["admin", "approval"], database, signer)
+    subscriptions = platform.subscriptions(["admin", "approval"], database, signer)
     shared = platform.settings
     key_file = shared.keys / f"{NAME}.seal"
     issuances = StoredIssuances(database, new_id(platform.ids))
     transactions = StoredTransactions(database, platform.clock)
     waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
     fixed = fixed_settings(database)
+    directory = StoredDirectory(database, platform.clock)
     places = Places(shared.places_file, platform.clock)
     wsfed = WsFed(
         transactions=transactions,
         sessions=StoredSessions(database),
-        directory=StoredDirectory(database, platform.clock),
+        directory=directory,
         keys=StoredSigningKeys(database, SealingKey.from_file(key_file, platform.ids), platform.clock),
         issuances=issuances,
         wake=waker,
-        fresh=follower.fresh,
+        fresh=subscriptions.fresh,
         signer=signer,
         clock=platform.clock,
         ids=platform.ids,
@@ -79,7 +80,13 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
         name=NAME,
         database=database,
         relay=relay,
-        handlers=follower.tracked(consumers(wsfed)),
+        handlers=subscriptions.consumers(
+            consumers(wsfed),
+            {
+                "admin": [directory.tenants, directory.accounts, directory.invitations],
+                "approval": [directory.devices],
+            },
+        ),
         web=_web(
             platform,
             settings,
@@ -87,9 +94,9 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
             waker,
             places,
             key_file.read_bytes(),
-            partial(readiness, database, follower),
+            partial(readiness, database, subscriptions),
         ),
-        follower=follower,
+        subscriptions=subscriptions,
         background=[places.watch],
         on_start=[partial(hold_fixed, fixed, "BLOK365_ORIGIN", shared.origin), waker.start],
         on_stop=[issuances.flush],

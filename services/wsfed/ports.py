@@ -13,8 +13,15 @@ from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import Challenge, PhoneProof, State, Transaction
 from services.wsfed.domain.trust import Invitation, TrustedDevice
-from shared.contracts.admin import AccountStatus, Application, TenantConfigured
-from shared.contracts.envelope import Packet
+from shared.contracts.admin import (
+    AccountChanged,
+    AccountStatus,
+    Application,
+    InvitationChanged,
+    TenantConfigured,
+)
+from shared.contracts.approval import DeviceChanged
+from shared.contracts.envelope import Packet, Received
 from shared.errors import Gone
 
 
@@ -161,17 +168,37 @@ class Directory(Protocol):
         """Raise the signature counter; False when it does not rise or the device was removed."""
         ...
 
-    async def keep_tenant(self, slug: str, configured: TenantConfigured) -> bool: ...
+    async def keep_tenant(self, received: Received[TenantConfigured]) -> None: ...
 
-    async def keep_account(self, account: Account, version: int) -> bool: ...
+    async def keep_account(self, received: Received[AccountChanged]) -> None: ...
 
-    async def keep_invitation(self, invitation: Invitation, version: int) -> bool: ...
+    async def keep_invitation(self, received: Received[InvitationChanged]) -> None: ...
 
     async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
         """Spend the invitation's word on this device; False when it was spent on another."""
         ...
 
-    async def keep_device(self, device: TrustedDevice, version: int) -> bool: ...
+    async def knows_device(self, received: Received[DeviceChanged]) -> bool:
+        """Whether exactly what approval says of a device is kept already."""
+        ...
+
+    async def keep_device(self, received: Received[DeviceChanged]) -> bool:
+        """Keep a device whose chain was verified, or its removal. False when it has another key or owner than the
+        one that is kept: those never change, and a removed device never comes back.
+        """
+        ...
+
+    async def keep_claim(self, received: Received[DeviceChanged]) -> None:
+        """Keep what approval says of a device whose invitation is not here yet: it is not trusted."""
+        ...
+
+    async def claims(self, tenant: str, invitation: str) -> Sequence[Received[DeviceChanged]]:
+        """What was kept so, for that invitation."""
+        ...
+
+    async def drop_claim(self, claim: Received[DeviceChanged]) -> None:
+        """It was decided. A newer claim of the same device stays."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +299,7 @@ class Watch(Protocol):
 
 
 class Freshness(Protocol):
-    """Whether what we know of what a service owns is recent and whole (docs/flows/projections.md). Costs nothing."""
+    """Whether what we know of what a service owns is recent and whole (docs/flows/replication.md). Costs nothing."""
 
     def __call__(self, owner: str) -> bool: ...
 

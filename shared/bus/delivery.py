@@ -3,9 +3,11 @@
 packet --open_packet--> Received --handler--> ACK
   | Refused                 | Retry, fault, time-out -> RETRY (a fault: until the attempts are spent)
   v                         | Unavailable -> RETRY, and the attempt does not count
-                            | Reject
-DEAD                        v
+DEAD                        | Reject
+                            v
                           DEAD
+
+A message that may be dropped when it is old (`DROP_WHEN_OLD`) and is, is acknowledged without being handled.
 """
 
 import asyncio
@@ -16,7 +18,8 @@ import structlog
 
 from shared.bus.port import Handlers, Reject, Retry
 from shared.clock import Clock
-from shared.contracts.envelope import Packet, Refused, open_packet
+from shared.contracts import contracts
+from shared.contracts.envelope import Packet, Refused, TooOld, open_packet
 from shared.crypto.keys import TrustedKeys
 from shared.errors import Unavailable
 
@@ -78,6 +81,12 @@ class Dispatcher:
         """Deliver once. `attempt` counts from 1. Never raises, but for cancellation."""
         try:
             received = open_packet(packet, trusted=self._trusted, now=self._clock.now())
+        except TooOld as error:
+            if contracts()[packet.type].DROP_WHEN_OLD:
+                log.info("message.dropped", service=self.service, type=packet.type, reason=str(error))
+                return Outcome(Verdict.ACK)
+            log.warning("message.refused", service=self.service, type=packet.type, reason=str(error))
+            return Outcome(Verdict.DEAD, f"refused: {error}")
         except Refused as error:
             log.warning("message.refused", service=self.service, type=packet.type[:80], reason=str(error))
             return Outcome(Verdict.DEAD, f"refused: {error}")

@@ -65,7 +65,11 @@ class MemoryBus:
         return frozenset(packet.id for packet, ok in zip(packets, confirmed, strict=True) if ok)
 
     async def _publish_one(self, packet: Packet) -> bool:
-        takers = [each for each in self._replicas.values() if packet.type in each[0].types]
+        takers = [
+            replicas
+            for service, replicas in self._replicas.items()
+            if packet.type in replicas[0].types and packet.to in ("", service)
+        ]
         tasks = [
             asyncio.create_task(self._deliver(replicas, packet), name=f"deliver {packet.type}")
             for replicas in takers

@@ -25,7 +25,7 @@ from shared.bus.port import RETRY_DELAYS
 from shared.contracts import contracts
 
 EXCHANGE = "blok365"
-"""Topic exchange of all messages; the routing key is the message's type."""
+"""Topic exchange of all messages; the routing key is the message's type, and `type.reader` of an addressed one."""
 HINTS = "blok365.hints"
 """Direct exchange of hints; the routing key is the topic."""
 AGAIN, DEAD = "again", "dead"
@@ -64,6 +64,12 @@ class Permission:
     read: str
     send: str
     consume: str
+
+
+def routing_key(message_type: str, reader: str) -> str:
+    """The routing key of a message for that reader: an addressed one has a key for each of its readers."""
+    contract = contracts().get(message_type)
+    return f"{message_type}.{reader}" if contract is not None and contract.ADDRESSED else message_type
 
 
 def dead_queue(service: str) -> str:
@@ -147,20 +153,25 @@ class Topology:
         own |= {f"retry.{delay:g}s": f"{service}.retry.{delay:g}s" for delay in self.delays}
         return [
             *(Binding(service, key, queue) for key, queue in own.items()),
-            *(Binding(EXCHANGE, message_type, service) for message_type in sorted(types)),
+            *(Binding(EXCHANGE, routing_key(name, service), service) for name in sorted(types)),
         ]
 
     def permission(self, service: str) -> Permission:
         """What a service's user may do. Its hint queue has a name that the broker makes and is exclusive."""
         own = rf"{service}(\.dead|\.retry\.[0-9.]+s)?|amq\.gen-.*"
         shared = rf"{re.escape(EXCHANGE)}(\.hints)?"
-        sends = sorted(t for t, contract in contracts().items() if service in contract.SENDERS)
+        sends = {
+            routing_key(name, reader)
+            for name, contract in contracts().items()
+            if service in contract.SENDERS
+            for reader in contract.READERS or ("",)
+        }
         return Permission(
             configure=f"^({own})$",
             write=f"^({shared}|{own})$",
             read=f"^({shared}|{own})$",
-            send=_any_of(sends),
-            consume=_any_of(sorted(self.types_of(service))),
+            send=_any_of(sorted(sends)),
+            consume=_any_of(sorted(routing_key(name, service) for name in self.types_of(service))),
         )
 
 

@@ -37,6 +37,10 @@ class Message(BaseModel):
     permissions come from this, and what it means that no queue took an event."""
     MAX_AGE: ClassVar[timedelta | None] = timedelta(days=7)
     """Older than this it is refused (replay of recorded traffic)."""
+    DROP_WHEN_OLD: ClassVar[bool] = False
+    """Older than MAX_AGE it is acknowledged and forgotten: whoever sent it asks again, so no dead letter is kept."""
+    ADDRESSED: ClassVar[bool] = False
+    """Its field `to` names the one reader that gets it; the bus delivers it to nobody else."""
     STATE: ClassVar[bool] = False
     """It carries an aggregate's whole state with a version: projections keep the highest version only."""
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import StateEvent
-from shared.contracts.state import ResyncState, StatePaged, StreamAdvanced
+from shared.contracts.state import PullState, StatePulled
 
 
 class AccountStatus(StrEnum):
@@ -100,22 +100,15 @@ class InvitationChanged(StateEvent):
     status: Literal["open", "used", "withdrawn"]
 
 
-class AdminStreamAdvanced(StreamAdvanced):
-    """How far a process of admin is."""
+class AdminPullState(PullState):
+    """Asks for tenants, accounts and invitations."""
 
-    TYPE: ClassVar[str] = "admin.stream.advanced.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
-
-
-class AdminResyncState(ResyncState):
-    """Asks for all tenants, accounts and invitations."""
-
-    TYPE: ClassVar[str] = "admin.state.resync.v1"
+    TYPE: ClassVar[str] = "admin.state.pull.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
 
 
-class AdminStatePaged(StatePaged):
+class AdminStatePulled(StatePulled):
     """A page of tenants, accounts and invitations, those that were removed or used included."""
 
-    TYPE: ClassVar[str] = "admin.state.paged.v1"
+    TYPE: ClassVar[str] = "admin.state.pulled.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import Command, Event, StateEvent
-from shared.contracts.state import ResyncState, StatePaged, StreamAdvanced
+from shared.contracts.state import PullState, StatePulled
 
 
 class OpenChallenge(Command):
@@ -139,22 +139,15 @@ class UnfreezePush(Command):
     account: str
 
 
-class ApprovalStreamAdvanced(StreamAdvanced):
-    """How far a process of approval is."""
+class ApprovalPullState(PullState):
+    """Asks for devices."""
 
-    TYPE: ClassVar[str] = "approval.stream.advanced.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
-
-
-class ApprovalResyncState(ResyncState):
-    """Asks for all devices."""
-
-    TYPE: ClassVar[str] = "approval.state.resync.v1"
+    TYPE: ClassVar[str] = "approval.state.pull.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
 
 
-class ApprovalStatePaged(StatePaged):
-    """A page of devices, those that were removed included."""
+class ApprovalStatePulled(StatePulled):
+    """A page of devices, those that were removed or used included."""
 
-    TYPE: ClassVar[str] = "approval.state.paged.v1"
+    TYPE: ClassVar[str] = "approval.state.pulled.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})

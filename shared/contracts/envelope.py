@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from enum import Enum
+from typing import Any, Generic, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -17,8 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.canonical import canonical
 from shared.clock import Clock, iso_millis
-from shared.contracts import Message, contracts
-from shared.contracts.state import MAX_NUMBER, STREAM_ID
+from shared.contracts import Message, StateEvent, contracts
 from shared.ids import Ids, new_id
 
 DOMAIN_SEPARATOR = b"blok365-message-v1\x00"
@@ -31,6 +31,10 @@ class Refused(Exception):
     """The packet is not what it claims to be. It is never retried. The text is for the operator."""
 
 
+class TooOld(Refused):
+    """The packet is genuine, and older than its contract allows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Packet:
     """A signed message as it travels and as it waits in an outbox."""
@@ -41,6 +45,8 @@ class Packet:
     """Canonical JSON of the envelope."""
     signature: bytes
     """Ed25519 over DOMAIN_SEPARATOR + body, 64 octets."""
+    to: str = ""
+    """The one reader of an addressed message, for the bus on the sender's side; empty for all others."""
 
 
 class Envelope(BaseModel):
@@ -56,55 +62,52 @@ class Envelope(BaseModel):
     correlation_id: str
     causation_id: str | None
     sender: str
-    stream: str | None = Field(default=None, pattern=STREAM_ID)
-    """State events: the stream of the process that signed (docs/flows/projections.md)."""
-    number: int | None = Field(default=None, ge=1, le=MAX_NUMBER)
-    """Position in that stream, from 1."""
+    stream: Any = Field(default=None, exclude=True)
+    """Read and ignored for one release: the release before counted its state events, and sends it and `number`."""
+    number: Any = Field(default=None, exclude=True)
     body: dict[str, Any]
 
 
-M = TypeVar("M", bound=Message)
+M_co = TypeVar("M_co", bound=Message, covariant=True)
+
+
+class Origin(Enum):
+    """How a message came: by itself, or as an item of a pull of its owner's state."""
+
+    SENT = "sent"
+    RECENT_PULL = "recent pull"
+    FULL_PULL = "full pull"
 
 
 @dataclass(frozen=True, slots=True)
-class Received(Generic[M]):
+class Received(Generic[M_co]):
     """A message whose signature, sender, type and age were verified. Handlers take nothing else.
 
-    Not verified: that what the message says is true.
+    Not verified: that what the message says is true. An item of a pull has the envelope of its page.
     """
 
-    message: M
+    message: M_co
     envelope: Envelope
+    origin: Origin = Origin.SENT
 
     @property
     def tenant(self) -> str:
         return self.envelope.tenant
 
 
-class Numbering(Protocol):
-    """Numbers a process's state events, so that a follower sees when one is missing."""
-
-    @property
-    def id(self) -> str:
-        """The stream's id."""
-        ...
-
-    def take(self, packet: str) -> int:
-        """The next number, for the packet of that id."""
-        ...
-
-
 class PacketSigner:
-    """Makes packets in the name of one service. With a `stream`, its state events are numbered."""
+    """Makes packets in the name of one service.
 
-    def __init__(
-        self, service: str, key: Ed25519PrivateKey, clock: Clock, ids: Ids, stream: Numbering | None = None
-    ) -> None:
+    `generation` is that of the service's own database; it goes into every state event. It is read at the start and
+    again whenever a page of state is made.
+    """
+
+    def __init__(self, service: str, key: Ed25519PrivateKey, clock: Clock, ids: Ids) -> None:
         self.service = service
+        self.generation = 0
         self._key = key
         self._clock = clock
         self._ids = ids
-        self._stream = stream
 
     def packet(
         self,
@@ -113,16 +116,12 @@ class PacketSigner:
         tenant: str,
         cause: Envelope | None = None,
         correlation_id: str | None = None,
-        numbered: bool = True,
     ) -> Packet:
-        """The signed packet for `message`. Raises ValueError when this service may not send that type.
-
-        `numbered=False`: for many state events at once, whose long way through the outbox would look like a gap.
-        """
+        """The signed packet for `message`. Raises ValueError when this service may not send that type."""
         if self.service not in message.SENDERS:
             raise ValueError(f"{self.service} may not send {message.TYPE}")
+        message = self.dated(message)
         packet_id = new_id(self._ids)
-        stream = self._stream if message.STATE and numbered else None
         envelope: dict[str, Any] = {
             "v": 1,
             "id": packet_id,
@@ -132,12 +131,17 @@ class PacketSigner:
             "correlation_id": correlation_id or (cause.correlation_id if cause else packet_id),
             "causation_id": cause.id if cause else None,
             "sender": self.service,
-            "stream": stream.id if stream else None,
-            "number": stream.take(packet_id) if stream else None,
             "body": message.model_dump(mode="json"),
         }
         body = canonical(envelope)
-        return Packet(packet_id, message.TYPE, body, self._key.sign(DOMAIN_SEPARATOR + body))
+        to = str(getattr(message, "to", "")) if message.ADDRESSED else ""
+        return Packet(packet_id, message.TYPE, body, self._key.sign(DOMAIN_SEPARATOR + body), to)
+
+    def dated(self, message: Message) -> Message:
+        """A state event with the generation of this service's database; any other message as it is."""
+        if isinstance(message, StateEvent) and message.generation != self.generation:
+            return message.model_copy(update={"generation": self.generation})
+        return message
 
 
 def open_packet(
@@ -147,7 +151,7 @@ def open_packet(
 
     `trusted` maps a service to its public keys (more than one while they are rolled over).
     Raises Refused: too large, not an envelope, unknown type, sender not allowed to send it, wrong signature,
-    doubled key, too old, from the future, body not of the contract.
+    doubled key, too old (TooOld), from the future, body not of the contract.
     """
     if len(packet.body) > MAX_PACKET:
         raise Refused(f"{len(packet.body)} octets are over {MAX_PACKET}")
@@ -170,7 +174,7 @@ def open_packet(
         raise Refused("occurred_at has no time zone")
     age = now - envelope.occurred_at.astimezone(UTC)
     if contract.MAX_AGE is not None and age > contract.MAX_AGE:
-        raise Refused(f"{age} old, {envelope.type} is good for {contract.MAX_AGE}")
+        raise TooOld(f"{age} old, {envelope.type} is good for {contract.MAX_AGE}")
     if age < -FUTURE_TOLERANCE:
         raise Refused(f"from the future by {-age}")
     try:

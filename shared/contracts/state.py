@@ -1,37 +1,39 @@
-"""How an owner of state keeps its followers up to date: three messages that every such owner has.
+"""How a service pulls another one's state: two messages that every owner of state has.
 
-The classes here have no type of their own; `admin.py` and `approval.py` derive theirs. What they are for is in
-docs/flows/projections.md.
+The classes here have no type of their own; each owner's file derives its two. What they are for, step by step, is in
+docs/flows/replication.md.
 """
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import Command, Event, contracts
 
-STREAM_ID = r"^[A-Za-z0-9_-]{1,64}$"
-MAX_NUMBER = 2**53 - 1
-"""The largest integer that canonical JSON (RFC 8785) carries exactly."""
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""The clocks of two services may differ by so much."""
+REQUEST_ID = r"^[A-Za-z0-9_-]{1,64}$"
+POSITION = r"^([0-9]{10}\.[0-9]{10})?$"
+MAX_CURSOR = 512
 
 
-class StreamAdvanced(Event):
-    """Heartbeat of one process of the owner: every state event up to `number` was sent or is void."""
+class PullState(Command):
+    """The sender asks for one page of the owner's state: all of it, or what changed after a position.
 
-    stream: str = Field(pattern=STREAM_ID)
-    number: int = Field(ge=0, le=MAX_NUMBER)
-    voided: tuple[int, ...] = ()
-    """Numbers that were given out and never used: their write did not happen."""
-    closing: bool = False
-    """The process ends in good order and `number` is its last."""
+    The same question again gets the same page as far as it is still true; the owner keeps nothing about who asked.
+    """
 
-
-class ResyncState(Command):
-    """The sender asks for one page of the owner's whole current state, and so on until the last."""
-
-    resync: str = Field(pattern=STREAM_ID)
-    after: str = Field(default="", max_length=256)
+    MAX_AGE: ClassVar[timedelta | None] = timedelta(seconds=30) + CLOCK_TOLERANCE
+    DROP_WHEN_OLD: ClassVar[bool] = True
+    request: str = Field(pattern=REQUEST_ID)
+    """Names this pull in all its pages, 128 bits of chance."""
+    since: str = Field(default="", pattern=POSITION)
+    """What changed after this position of the owner is wanted. Empty: all."""
+    after: str = Field(default="", max_length=MAX_CURSOR)
     """`next` of the page before; empty for the first."""
+    until: str = Field(default="", pattern=POSITION)
+    """`until` of the first page; empty for the first."""
 
 
 class StateItem(BaseModel):
@@ -43,34 +45,34 @@ class StateItem(BaseModel):
     body: dict[str, Any]
 
 
-class StatePaged(Event):
+class StatePulled(Event):
     """One page of the owner's state, for the service `to` only."""
 
-    resync: str = Field(pattern=STREAM_ID)
+    MAX_AGE: ClassVar[timedelta | None] = timedelta(minutes=5) + CLOCK_TOLERANCE
+    DROP_WHEN_OLD: ClassVar[bool] = True
+    ADDRESSED: ClassVar[bool] = True
+    request: str = Field(pattern=REQUEST_ID)
     to: str
-    after: str
+    after: str = Field(max_length=MAX_CURSOR)
     """What was asked for."""
-    next: str | None
-    """Where the next page begins; None: this is the last."""
     items: tuple[StateItem, ...]
+    next: str | None = Field(max_length=MAX_CURSOR)
+    """Where the next page begins; null: this is the last."""
+    until: str = Field(pattern=POSITION, min_length=1)
+    """The position up to which this pull is complete when its last page is there. The same on all its pages."""
+    generation: int = Field(ge=0, le=2**32 - 1)
+    """The generation of the owner's database (see `StateEvent`)."""
 
 
-def advanced_of(owner: str) -> type[StreamAdvanced]:
-    """The owner's heartbeat. Raises KeyError when it has no followers."""
-    contract = contracts()[f"{owner}.stream.advanced.v1"]
-    assert issubclass(contract, StreamAdvanced)
+def pull_of(owner: str) -> type[PullState]:
+    """The command that asks that owner. Raises KeyError when nobody follows it."""
+    contract = contracts()[f"{owner}.state.pull.v1"]
+    assert issubclass(contract, PullState)
     return contract
 
 
-def resync_of(owner: str) -> type[ResyncState]:
-    """The command that asks that owner. Raises KeyError when it has no followers."""
-    contract = contracts()[f"{owner}.state.resync.v1"]
-    assert issubclass(contract, ResyncState)
-    return contract
-
-
-def paged_of(owner: str) -> type[StatePaged]:
-    """The owner's answer. Raises KeyError when it has no followers."""
-    contract = contracts()[f"{owner}.state.paged.v1"]
-    assert issubclass(contract, StatePaged)
+def pulled_of(owner: str) -> type[StatePulled]:
+    """The owner's answer. Raises KeyError when nobody follows it."""
+    contract = contracts()[f"{owner}.state.pulled.v1"]
+    assert issubclass(contract, StatePulled)
     return contract

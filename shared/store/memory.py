@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from bson import Timestamp
+
 from shared.clock import Clock
 from shared.contracts.envelope import Packet
 from shared.store.language import (
@@ -21,8 +23,18 @@ from shared.store.language import (
     values,
 )
 from shared.store.outbox import OutboxListener, entry, packet_of
-from shared.store.port import Change, Collection, Document, Filter, Index, Sort
-from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox, written_shape
+from shared.store.port import Change, Collection, Document, Fence, Filter, Index, Position, Sort
+from shared.store.shape import (
+    CHANGED,
+    CONFIRMED,
+    FENCE,
+    check_limit,
+    check_shape,
+    check_upsert,
+    stamps,
+    with_outbox,
+    written_shape,
+)
 
 Key = tuple[Any, ...]
 
@@ -41,6 +53,8 @@ class MemoryCollection:
         clock: Clock,
         listener: OutboxListener | None,
         count: Callable[[str, str], None],
+        state: bool,
+        tick: Callable[[], Timestamp],
     ) -> None:
         self.name = name
         self._v = v
@@ -50,14 +64,19 @@ class MemoryCollection:
         self._listener = listener
         self._documents = documents
         self._count = count
+        self._state = state
+        self._tick = tick
 
-    async def insert(self, document: Document, *, outbox: Sequence[Packet] = ()) -> bool:
+    async def insert(
+        self, document: Document, *, outbox: Sequence[Packet] = (), confirm: bool = False
+    ) -> bool:
         self._count(self.name, "insert")
+        stamped = stamps(outbox, state=self._state, confirm=confirm)
         made = kept({**document, "v": self._writes})
+        made |= {field: self._tick() for field in stamped}
         if outbox:
             made["outbox"] = [entry(packet, self._clock.now()) for packet in outbox]
         if made["_id"] in self._documents or self._collides(made):
-            self._dropped(outbox)
             return False
         self._documents[made["_id"]] = made
         self._written(made["_id"], outbox)
@@ -82,18 +101,21 @@ class MemoryCollection:
         return [kept(check_shape(d, self.name, self._v)) for d in found[:limit]]
 
     async def update(
-        self, where: Filter, change: Change, *, outbox: Sequence[Packet] = (), upsert: bool = False
+        self,
+        where: Filter,
+        change: Change,
+        *,
+        outbox: Sequence[Packet] = (),
+        upsert: bool = False,
+        confirm: bool = False,
     ) -> Document | None:
         self._count(self.name, "update")
-        after = self._updated(where, change, outbox, upsert)
-        if after is None:
-            self._dropped(outbox)
-        return after
-
-    def _updated(
-        self, where: Filter, change: Change, outbox: Sequence[Packet], upsert: bool
-    ) -> Document | None:
-        made = with_outbox(change, self._writes, outbox, self._clock.now(), upsert=upsert)
+        stamped = stamps(outbox, state=self._state, confirm=confirm)
+        made = with_outbox(
+            change, self._writes, outbox, self._clock.now(), upsert=upsert, stamped=bool(stamped)
+        )
+        if stamped:
+            made["$set"] = {**made.get("$set", {}), **{field: self._tick() for field in stamped}}
         operations(made)
         if upsert:
             check_upsert(where)
@@ -126,8 +148,38 @@ class MemoryCollection:
         self._count(self.name, "insert_many")
         for document in documents:
             made = kept({**document, "v": self._writes})
+            if self._state:
+                made[CHANGED] = self._tick()
             if made["_id"] not in self._documents and not self._collides(made):
                 self._documents[made["_id"]] = made
+
+    async def changed(
+        self, since: Position, until: Position, *, after: tuple[Position, str] | None, limit: int
+    ) -> list[tuple[Position, Document]]:
+        self._count(self.name, "find")
+        check_limit(limit)
+        found = [
+            (key, document)
+            for document in self._documents.values()
+            if CHANGED in document
+            and since < (key := (_position(document[CHANGED]), document["_id"]))[0] <= until
+            and (after is None or key > after)
+        ]
+        found.sort(key=lambda each: each[0])
+        return [(key[0], kept(check_shape(d, self.name, self._v))) for key, d in found[:limit]]
+
+    async def all_after(self, document_id: str, limit: int) -> list[Document]:
+        return await self.find({"_id": {"$gt": document_id}}, sort=[("_id", 1)], limit=limit)
+
+    async def unconfirmed(self, before: Position, where: Filter, limit: int) -> list[Document]:
+        self._count(self.name, "find")
+        found = [
+            document
+            for document in self._documents.values()
+            if (CONFIRMED not in document or _position(document[CONFIRMED]) < before)
+            and matches(document, where)
+        ]
+        return [kept(check_shape(document, self.name, self._v)) for document in found[:limit]]
 
     async def pull_outbox(self, sent: Mapping[str, Sequence[str]]) -> None:
         self._count(self.name, "pull_outbox")
@@ -165,9 +217,21 @@ class MemoryCollection:
         if outbox and self._listener is not None:
             self._listener.written(self, document_id, outbox)
 
-    def _dropped(self, outbox: Sequence[Packet]) -> None:
-        if outbox and self._listener is not None:
-            self._listener.dropped(outbox)
+
+def _latest(data: Mapping[str, Mapping[str, Document]]) -> Timestamp:
+    """The last position that was given out: a process that starts again goes on from there."""
+    stamps_found = (
+        document[field]
+        for documents in data.values()
+        for document in documents.values()
+        for field in (CHANGED, CONFIRMED, "position")
+        if isinstance(document.get(field), Timestamp)
+    )
+    return max(stamps_found, default=Timestamp(0, 0))
+
+
+def _position(stamp: Timestamp) -> Position:
+    return stamp.time, stamp.inc
 
 
 def _keys(document: Document, index: Index) -> Iterator[Key]:
@@ -204,6 +268,16 @@ class MemoryDatabase:
         self._listener = listener
         self.data: dict[str, dict[str, Document]] = {} if data is None else data
         self.operations: list[tuple[str, str]] = []
+        self._last = _latest(self.data)
+
+    def _tick(self) -> Timestamp:
+        """The next position. It follows the clock, and never goes back with it."""
+        seconds = int(self._clock.now().timestamp())
+        if seconds > self._last.time:
+            self._last = Timestamp(seconds, 1)
+        else:
+            self._last = Timestamp(self._last.time, self._last.inc + 1)
+        return self._last
 
     def collection(
         self,
@@ -213,6 +287,7 @@ class MemoryDatabase:
         writes: int | None = None,
         indexes: Sequence[Index] = (),
         outbox: bool = False,
+        state: bool = False,
     ) -> Collection:
         listener = self._listener if outbox else None
         made = MemoryCollection(
@@ -224,10 +299,30 @@ class MemoryDatabase:
             clock=self._clock,
             listener=listener,
             count=lambda collection, operation: self.operations.append((collection, operation)),
+            state=state,
+            tick=self._tick,
         )
         if listener is not None:
             listener.watch(made)
         return made
+
+    async def fence(self) -> Fence:
+        position = self._tick()
+        fence = self._fences.setdefault(FENCE, {"_id": FENCE, "generation": 0})
+        fence["position"] = position
+        return Fence(_position(position), fence["generation"])
+
+    async def generation(self) -> int:
+        return int(self._fences.get(FENCE, {}).get("generation", 0))
+
+    async def raise_generation(self, at_least: int) -> int:
+        fence = self._fences.setdefault(FENCE, {"_id": FENCE, "generation": 0})
+        fence["generation"] = max(fence["generation"] + 1, at_least)
+        return int(fence["generation"])
+
+    @property
+    def _fences(self) -> dict[str, Document]:
+        return self.data.setdefault("fences", {})
 
     async def migrate(self) -> list[str]:
         return []

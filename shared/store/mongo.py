@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from bson import Timestamp
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection
 from pymongo import ReadPreference, ReturnDocument, UpdateOne, WriteConcern
@@ -23,16 +24,29 @@ from pymongo.errors import (
     OperationFailure,
     WTimeoutError,
 )
+from pymongo.read_concern import ReadConcern
 
 from shared.clock import Clock
 from shared.contracts.envelope import Packet
 from shared.errors import Unavailable
 from shared.store.lookups import Lookups
 from shared.store.outbox import OutboxListener, entry, packet_of
-from shared.store.port import Change, Collection, Document, Filter, Index, Sort
-from shared.store.shape import check_limit, check_shape, check_upsert, with_outbox, written_shape
+from shared.store.port import Change, Collection, Document, Fence, Filter, Index, Position, Sort
+from shared.store.shape import (
+    CHANGED,
+    CONFIRMED,
+    FENCE,
+    check_limit,
+    check_shape,
+    check_upsert,
+    stamps,
+    with_outbox,
+    written_shape,
+)
 
 _DUPLICATE_KEY = 11000
+_NOW = Timestamp(0, 0)
+"""In a document that is inserted mongod puts its own timestamp in the place of this one."""
 
 
 @asynccontextmanager
@@ -63,24 +77,29 @@ class MongoCollection:
         writes: int | None,
         clock: Clock,
         listener: OutboxListener | None,
+        state: bool,
     ) -> None:
         self.name: str = inner.name
         self._inner = inner
+        self._majority = inner.with_options(read_concern=ReadConcern("majority"))
+        self._state = state
         self._v = v
         self._writes = written_shape(v, writes)
         self._clock = clock
         self._listener = listener
         self._lookups = Lookups(self._by_ids)
 
-    async def insert(self, document: Document, *, outbox: Sequence[Packet] = ()) -> bool:
-        made = {**document, "v": self._writes}
+    async def insert(
+        self, document: Document, *, outbox: Sequence[Packet] = (), confirm: bool = False
+    ) -> bool:
+        stamped = stamps(outbox, state=self._state, confirm=confirm)
+        made = {**document, "v": self._writes, **dict.fromkeys(stamped, _NOW)}
         if outbox:
             made["outbox"] = [entry(packet, self._clock.now()) for packet in outbox]
         async with _reported():
             try:
                 await self._inner.insert_one(made)
             except DuplicateKeyError:
-                self._dropped(outbox)
                 return False
         self._written(document["_id"], outbox)
         return True
@@ -109,9 +128,20 @@ class MongoCollection:
             return [check_shape(found, self.name, self._v) async for found in cursor]
 
     async def update(
-        self, where: Filter, change: Change, *, outbox: Sequence[Packet] = (), upsert: bool = False
+        self,
+        where: Filter,
+        change: Change,
+        *,
+        outbox: Sequence[Packet] = (),
+        upsert: bool = False,
+        confirm: bool = False,
     ) -> Document | None:
-        made = with_outbox(change, self._writes, outbox, self._clock.now(), upsert=upsert)
+        stamped = stamps(outbox, state=self._state, confirm=confirm)
+        made = with_outbox(
+            change, self._writes, outbox, self._clock.now(), upsert=upsert, stamped=bool(stamped)
+        )
+        if stamped:
+            made["$currentDate"] = {field: {"$type": "timestamp"} for field in stamped}
         if upsert:
             check_upsert(where)
         async with _reported():
@@ -120,9 +150,7 @@ class MongoCollection:
                 # Two made the same document at once and the other was first; whether ours is the newer one
                 # only a second look tells.
                 after, _ = await self._change(where, made, upsert=False)
-        if after is None:
-            self._dropped(outbox)
-        else:
+        if after is not None:
             self._written(after["_id"], outbox)
         return after
 
@@ -143,11 +171,43 @@ class MongoCollection:
     async def insert_many(self, documents: Sequence[Document]) -> None:
         async with _reported():
             try:
-                await self._inner.insert_many([{**d, "v": self._writes} for d in documents], ordered=False)
+                stamped = {CHANGED: _NOW} if self._state else {}
+                made = [{**document, "v": self._writes, **stamped} for document in documents]
+                await self._inner.insert_many(made, ordered=False)
             except BulkWriteError as error:
                 faults = error.details.get("writeErrors", [])
                 if not faults or any(fault["code"] != _DUPLICATE_KEY for fault in faults):
                     raise  # without faults of documents: not confirmed by a majority
+
+    async def changed(
+        self, since: Position, until: Position, *, after: tuple[Position, str] | None, limit: int
+    ) -> list[tuple[Position, Document]]:
+        check_limit(limit)
+        where: Document = {CHANGED: {"$gt": Timestamp(*since), "$lte": Timestamp(*until)}}
+        if after is not None:
+            at, document_id = Timestamp(*after[0]), after[1]
+            where = {
+                CHANGED: {"$gte": at, "$lte": Timestamp(*until)},
+                "$or": [{CHANGED: {"$gt": at}}, {CHANGED: at, "_id": {"$gt": document_id}}],
+            }
+        async with _reported():
+            cursor = self._majority.find(where, sort=[(CHANGED, 1), ("_id", 1)], limit=limit)
+            return [
+                (_position(found[CHANGED]), check_shape(found, self.name, self._v)) async for found in cursor
+            ]
+
+    async def all_after(self, document_id: str, limit: int) -> list[Document]:
+        check_limit(limit)
+        async with _reported():
+            cursor = self._majority.find({"_id": {"$gt": document_id}}, sort=[("_id", 1)], limit=limit)
+            return [check_shape(found, self.name, self._v) async for found in cursor]
+
+    async def unconfirmed(self, before: Position, where: Filter, limit: int) -> list[Document]:
+        check_limit(limit)
+        old = {"$or": [{CONFIRMED: {"$lt": Timestamp(*before)}}, {CONFIRMED: {"$exists": False}}]}
+        async with _reported():
+            cursor = self._inner.find({"$and": [dict(where), old]}, limit=limit)
+            return [check_shape(found, self.name, self._v) async for found in cursor]
 
     async def pull_outbox(self, sent: Mapping[str, Sequence[str]]) -> None:
         writes = [
@@ -172,9 +232,9 @@ class MongoCollection:
         if outbox and self._listener is not None:
             self._listener.written(self, document_id, outbox)
 
-    def _dropped(self, outbox: Sequence[Packet]) -> None:
-        if outbox and self._listener is not None:
-            self._listener.dropped(outbox)
+
+def _position(stamp: Timestamp) -> Position:
+    return stamp.time, stamp.inc
 
 
 class MongoDatabase:
@@ -221,16 +281,50 @@ class MongoDatabase:
         writes: int | None = None,
         indexes: Sequence[Index] = (),
         outbox: bool = False,
+        state: bool = False,
     ) -> Collection:
         wanted = list(indexes)
+        if state:
+            wanted.append(Index(((CHANGED, 1), ("_id", 1)), partial={CHANGED: {"$exists": True}}))
         if outbox:
             wanted.append(Index((("outbox.at", 1),), partial={"outbox.at": {"$exists": True}}))
         self._indexes[name] = wanted
         listener = self._listener if outbox else None
-        made = MongoCollection(self._database[name], v=v, writes=writes, clock=self._clock, listener=listener)
+        made = MongoCollection(
+            self._database[name], v=v, writes=writes, clock=self._clock, listener=listener, state=state
+        )
         if listener is not None:
             listener.watch(made)
         return made
+
+    async def fence(self) -> Fence:
+        change = {"$currentDate": {"position": {"$type": "timestamp"}}}
+        found = await self._fence(change)
+        return Fence(_position(found["position"]), found.get("generation", 0))
+
+    async def generation(self) -> int:
+        async with _reported():
+            found = await self._database["fences"].find_one({"_id": FENCE})
+        return 0 if found is None else int(found.get("generation", 0))
+
+    async def raise_generation(self, at_least: int) -> int:
+        after: int = max(await self.generation() + 1, at_least)
+        # With the highest of two that do this at once both are right: it is higher than before.
+        return int((await self._fence({"$max": {"generation": after}}))["generation"])
+
+    async def _fence(self, change: Change) -> Document:
+        async with _reported():
+            for attempt in (1, 2):
+                try:
+                    found: Document = await self._database["fences"].find_one_and_update(
+                        {"_id": FENCE}, change, upsert=True, return_document=ReturnDocument.AFTER
+                    )
+                except DuplicateKeyError:  # two made the first one at once; now it is there
+                    if attempt == 2:
+                        raise
+                else:
+                    return found
+        raise AssertionError("unreachable")
 
     async def migrate(self) -> list[str]:
         built: list[str] = []

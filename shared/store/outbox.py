@@ -44,30 +44,17 @@ class OutboxListener(Protocol):
         """The write is durable; these packets are still to be sent."""
         ...
 
-    def dropped(self, packets: Sequence[Packet]) -> None:
-        """The write did not happen, because its condition did not hold: these packets never were."""
-        ...
-
     def watch(self, collection: Collection) -> None:
         """Sweep this collection's outboxes."""
         ...
 
 
-class Decisions(Protocol):
-    """Told what became of packets that were signed: the numbers of a stream of state events."""
-
-    def written(self, packets: Sequence[Packet]) -> None: ...
-
-    def dropped(self, packets: Sequence[Packet]) -> None: ...
-
-
 class Relay:
     """One per process. `run()` is its life; `flush()` empties it at shutdown and in tests."""
 
-    def __init__(self, bus: Publisher, clock: Clock, decisions: Decisions | None = None) -> None:
+    def __init__(self, bus: Publisher, clock: Clock) -> None:
         self._bus = bus
         self._clock = clock
-        self._decisions = decisions
         self._confirmed: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         self._by_name: dict[str, Collection] = {}
         self._passed: dict[str, int] = defaultdict(int)
@@ -81,13 +68,7 @@ class Relay:
         self._by_name[collection.name] = collection
 
     def written(self, collection: Collection, document_id: str, packets: Sequence[Packet]) -> None:
-        if self._decisions is not None:
-            self._decisions.written(packets)
         self._start(collection.name, document_id, packets)
-
-    def dropped(self, packets: Sequence[Packet]) -> None:
-        if self._decisions is not None:
-            self._decisions.dropped(packets)
 
     def _start(self, collection: str, document_id: str, packets: Sequence[Packet]) -> None:
         self._in_flight.update(packet.id for packet in packets)

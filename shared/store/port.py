@@ -6,11 +6,15 @@ sends the messages afterwards, at least once.
 
 Filters and changes are MongoDB's own language, but only the part that `shared/store/memory.py` understands too;
 it refuses anything else, and one conformance suite holds both to the same behaviour.
+
+Two fields belong to the store and are never set by its callers: `changed`, when an aggregate's state was last
+written, and `confirmed`, when a projection's row was last written or confirmed. Both are positions: timestamps of the
+database itself, which never go back, whatever any clock says (docs/flows/replication.md).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from shared.contracts.envelope import Packet
 
@@ -18,6 +22,18 @@ Document = dict[str, Any]
 Filter = Mapping[str, Any]
 Change = Mapping[str, Any]
 Sort = Sequence[tuple[str, int]]
+Position = tuple[int, int]
+"""A timestamp of the database (in MongoDB a BSON timestamp: seconds and a counter). Later ones compare greater."""
+
+
+class Fence(NamedTuple):
+    """A position that separates what is visible to a majority now from later writes, and the database's generation.
+
+    `generation` is raised when an operator has put the database back to a backup (`blok365 restore`).
+    """
+
+    position: Position
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +59,10 @@ class Collection(Protocol):
 
     name: str
 
-    async def insert(self, document: Document, *, outbox: Sequence[Packet] = ()) -> bool:
-        """Add it. False when its `_id` or a unique key is taken."""
+    async def insert(
+        self, document: Document, *, outbox: Sequence[Packet] = (), confirm: bool = False
+    ) -> bool:
+        """Add it. False when its `_id` or a unique key is taken. `confirm`: see `update`."""
         ...
 
     async def find_one(self, where: Filter) -> Document | None:
@@ -56,9 +74,18 @@ class Collection(Protocol):
         ...
 
     async def update(
-        self, where: Filter, change: Change, *, outbox: Sequence[Packet] = (), upsert: bool = False
+        self,
+        where: Filter,
+        change: Change,
+        *,
+        outbox: Sequence[Packet] = (),
+        upsert: bool = False,
+        confirm: bool = False,
     ) -> Document | None:
         """Change the one document that matches and return it as it is afterwards; None when none matched.
+
+        A state event in `outbox` also sets `changed`, which needs a collection opened with `state=True`; `confirm`
+        also sets `confirmed`, and then the change itself may be empty. Raises ValueError.
 
         A document of the shape before keeps it, unless the change's `$set` says `v`: the step that rewrites it does.
 
@@ -72,7 +99,28 @@ class Collection(Protocol):
         ...
 
     async def insert_many(self, documents: Sequence[Document]) -> None:
-        """Add all, in order; one that is already there under its `_id` is left as it is (a repeated write)."""
+        """Add all, in order; one that is already there under its `_id` is left as it is (a repeated write).
+
+        In a collection of state each gets its `changed`, though no event speaks of it: a bulk import reaches the
+        other services by their pulls alone.
+        """
+        ...
+
+    async def changed(
+        self, since: Position, until: Position, *, after: tuple[Position, str] | None, limit: int
+    ) -> list[tuple[Position, Document]]:
+        """Documents of state with since < `changed` <= until, in the order of (`changed`, `_id`), behind `after`.
+
+        Only what a majority has is returned, so that nothing is told that might be rolled back.
+        """
+        ...
+
+    async def all_after(self, document_id: str, limit: int) -> list[Document]:
+        """All documents in the order of their `_id`, behind that one. Only what a majority has."""
+        ...
+
+    async def unconfirmed(self, before: Position, where: Filter, limit: int) -> list[Document]:
+        """Documents that match and whose `confirmed` is older than `before`, or missing."""
         ...
 
     async def pull_outbox(self, sent: Mapping[str, Sequence[str]]) -> None:
@@ -97,10 +145,28 @@ class Database(Protocol):
         writes: int | None = None,
         indexes: Sequence[Index] = (),
         outbox: bool = False,
+        state: bool = False,
     ) -> Collection:
         """A collection whose documents are read in shapes `v` and `v - 1` and made in shape `writes`: `v`, unless
         the release before cannot read that yet (docs/adr/0007-shapes-change-in-two-releases.md).
+
+        `state`: state events about its documents are sent, so each such write sets `changed`, with an index on it.
         """
+        ...
+
+    async def fence(self) -> Fence:
+        """A new position, later than every one that was given out so far, and durable before it is returned.
+
+        What is visible to a majority then has an earlier `changed`. Raises Unavailable.
+        """
+        ...
+
+    async def generation(self) -> int:
+        """The database's generation, 0 from the start. Raises Unavailable."""
+        ...
+
+    async def raise_generation(self, at_least: int) -> int:
+        """Make the generation higher than it is and no lower than `at_least`; the new one. Raises Unavailable."""
         ...
 
     async def migrate(self) -> list[str]:

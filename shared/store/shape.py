@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from shared.contracts import contracts
 from shared.contracts.envelope import Packet
 from shared.store.outbox import entry
 from shared.store.port import Change, Document, Filter
@@ -32,8 +33,28 @@ def written_shape(v: int, writes: int | None) -> int:
     return v if writes is None else writes
 
 
+CHANGED, CONFIRMED = "changed", "confirmed"
+"""Fields that the store sets itself (see port.py)."""
+FENCE = "fence"
+"""`_id` of the one document in the collection `fences`."""
+
+
+def stamps(packets: Sequence[Packet], *, state: bool, confirm: bool) -> tuple[str, ...]:
+    """The position fields that a write sets. Raises ValueError for a state event of a collection without state."""
+    says_state = any((contract := contracts().get(p.type)) is not None and contract.STATE for p in packets)
+    if says_state and not state:
+        raise ValueError("a state event leaves from a collection that was not opened with state=True")
+    return (*((CHANGED,) if says_state else ()), *((CONFIRMED,) if confirm else ()))
+
+
 def with_outbox(
-    change: Change, writes: int, packets: Sequence[Packet], now: datetime, *, upsert: bool
+    change: Change,
+    writes: int,
+    packets: Sequence[Packet],
+    now: datetime,
+    *,
+    upsert: bool,
+    stamped: bool = False,
 ) -> dict[str, Any]:
     """The change, with the packets appended to `outbox` and, where it may make a document, its version.
 
@@ -49,7 +70,7 @@ def with_outbox(
         made.setdefault("$setOnInsert", {})["v"] = writes
     if packets:
         made.setdefault("$push", {})["outbox"] = {"$each": [entry(packet, now) for packet in packets]}
-    if not made:
+    if not made and not stamped:
         raise ValueError("a change of nothing")
     return made
 

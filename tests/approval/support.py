@@ -334,9 +334,9 @@ class Interleaved:
     def __getattr__(self, name: str) -> Any:
         operation = getattr(self._store, name)
 
-        async def later(*arguments: Any) -> Any:
+        async def later(*arguments: Any, **options: Any) -> Any:
             await asyncio.sleep(0)
-            return await operation(*arguments)
+            return await operation(*arguments, **options)
 
         return later
 

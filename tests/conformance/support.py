@@ -17,7 +17,7 @@ DEADLINE = 45.0
 
 def packet(name: str) -> Packet:
     """A packet that nobody opens."""
-    return Packet(name, "admin.account.changed.v1", b'{"name":"' + name.encode() + b'"}', b"s" * 64)
+    return Packet(name, "notify.mail.send.v1", b'{"name":"' + name.encode() + b'"}', b"s" * 64)
 
 
 @dataclass

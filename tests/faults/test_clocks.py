@@ -119,8 +119,8 @@ async def test_knowledge_does_not_look_old_because_a_clock_is_off(tmp_path: Path
     async with flow_with(tmp_path, "wsfed", off) as flow:
         await flow.phone()
         await flow.world.live(600)
-        follower = flow.world.services["wsfed"].follower
-        assert follower is not None
-        assert follower.alarms() == {}
-        assert follower.fresh("admin")
-        assert follower.fresh("approval")
+        subscriptions = flow.world.services["wsfed"].subscriptions
+        assert subscriptions is not None
+        assert subscriptions.alarms() == {}
+        assert subscriptions.fresh("admin")
+        assert subscriptions.fresh("approval")

@@ -351,16 +351,15 @@ async def test_challenge_and_refusal_cost_the_same_for_every_name(flow: Flow) ->
 # --- devices from before -----------------------------------------------------------------------------------------
 
 
-async def test_devices_from_before_get_their_credential_id_by_a_resync(flow: Flow) -> None:
+async def test_devices_from_before_get_their_credential_id_by_a_full_pull(flow: Flow) -> None:
     phone = await flow.phone()
     (device,) = flow.world.databases["wsfed"].data["devices"].values()
     del device["credential_id"], device["tenant"]
     assert_refused(await (await flow.begin()).passkey(phone))
-    follower = flow.world.services["wsfed"].follower
-    assert follower is not None
-    await follower.want(["approval"])
-    await follower.look()
-    await flow.world.settle()
+    subscriptions = flow.world.services["wsfed"].subscriptions
+    assert subscriptions is not None
+    await subscriptions.want_all(["approval"])
+    await flow.world.look()
     (device,) = flow.world.documents("wsfed", "devices")
     assert device["credential_id"] == phone.key.credential_id
     assert (await (await flow.begin()).passkey(phone)).status == 200

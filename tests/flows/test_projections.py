@@ -1,4 +1,4 @@
-"""docs/flows/projections.md: what wsfed knows is whole and recent, or it signs nothing."""
+"""docs/flows/replication.md: what wsfed knows is whole and recent, or it signs nothing."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

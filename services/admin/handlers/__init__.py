@@ -13,7 +13,7 @@ from services.admin.handlers.people import (
     show_account,
     suspend,
 )
-from services.admin.handlers.phones import keep_phone, list_phones, remove_phone, unfreeze
+from services.admin.handlers.phones import list_phones, remove_phone, unfreeze
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -39,7 +39,6 @@ __all__ = [
     "create_tenant",
     "device_enrolled",
     "invite",
-    "keep_phone",
     "list_accounts",
     "list_phones",
     "list_tenants",

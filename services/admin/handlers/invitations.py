@@ -7,7 +7,6 @@ from services.admin import domain
 from services.admin.domain import Invitation, Step
 from services.admin.handlers.common import INVITABLE, NOTICE_GOOD_FOR, TRIES, Admin, withdraw_open
 from services.admin.handlers.people import show_account
-from services.admin.handlers.phones import keep_phone
 from services.admin.handlers.tenants import show_tenant
 from shared.bus.port import Reject, Retry
 from shared.contracts.admin import AccountStatus
@@ -80,6 +79,8 @@ async def device_enrolled(admin: Admin, received: Received[DeviceChanged]) -> No
     A removed device still spends its invitation, so that the order of the two events does not matter.
     """
     device, cause = received.message, received.envelope
+    if await admin.phones.knows(received):
+        return
     invitation = await admin.invitations.get(received.tenant, device.endorsement.by)
     if invitation is None or invitation.account != device.account:
         raise Reject("no such invitation for that account")
@@ -98,9 +99,11 @@ async def device_enrolled(admin: Admin, received: Received[DeviceChanged]) -> No
         invitation = again
     else:
         raise Retry("the invitation is being changed")
-    await keep_phone(admin, received)
     if device.status == "active":
         await _activate(admin, received.tenant, device.account, cause)
+    # Last, since a phone that is in the list is not looked at again. approval's word is enough for this list: what a
+    # phone may do, wsfed decides by its chain.
+    await admin.phones.keep(received)
 
 
 async def _notice(

@@ -5,27 +5,9 @@ from collections.abc import Sequence
 from services.admin.domain import Errand, Phone
 from services.admin.handlers.common import Admin
 from services.admin.handlers.people import show_account
-from shared.contracts.approval import DeviceChanged, RemoveDevice, UnfreezePush
-from shared.contracts.envelope import Received
+from shared.contracts.approval import RemoveDevice, UnfreezePush
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
-
-
-async def keep_phone(admin: Admin, received: Received[DeviceChanged]) -> None:
-    """What approval says of a phone. Believed for this list only: what a phone may do, wsfed decides by its chain."""
-    device = received.message
-    await admin.phones.keep(
-        Phone(
-            id=device.device,
-            tenant=received.tenant,
-            account=device.account,
-            name=device.name,
-            enrolled_at=device.enrolled_at,
-            backed_up=device.backed_up,
-            active=device.status == "active",
-            version=device.version,
-        )
-    )
 
 
 async def list_phones(admin: Admin, slug: str, name: str) -> Sequence[Phone]:

@@ -140,7 +140,8 @@ class Subscription:
 class Account:
     """Everything that one person's approvals depend on.
 
-    `version` 0 means that admin has not told us about it yet (its invitation came first).
+    `version` 0 means that admin has not told us about it yet (its invitation came first). A `status` of None with a
+    higher one means that it has lapsed: admin's database no longer has the account.
     """
 
     tenant: str

@@ -3,7 +3,7 @@
 Projections take only higher versions, because retries reorder; what ended stays as a tombstone.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from services.approval.domain.account import Account, Device, Invitation, Said, Step, active_device
@@ -17,23 +17,18 @@ from shared.ids import unb64u
 MAX_DEVICES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """What the phone shows of a tenant."""
+def account_changed(account: Account, news: AccountChanged, *, returned: bool = False) -> Step | None:
+    """The account as admin says it is now; None when we know that or better.
 
-    id: str
-    version: int
-    name: str
-
-
-def account_changed(account: Account, news: AccountChanged) -> Step | None:
-    """The account as admin says it is now; None when we know that or better."""
-    if news.version <= account.version:
+    `returned`: admin's own database says it, and here it had lapsed.
+    """
+    lapsed = account.version > 0 and account.status is None
+    if news.order < account.version or (news.order == account.version and not (lapsed and returned)):
         return None
     return Step(
         replace(
             account,
-            version=news.version,
+            version=news.order,
             status=news.status,
             upn=news.upn,
             display_name=news.display_name,
@@ -45,7 +40,7 @@ def account_changed(account: Account, news: AccountChanged) -> Step | None:
 def invitation_changed(account: Account, news: InvitationChanged) -> Step | None:
     """The invitation as admin says it is now; None when we know that or better. Raises ValueError (bad key)."""
     known = account.invitations.get(news.invitation)
-    if known is not None and news.version <= known.version:
+    if known is not None and news.order <= known.version:
         return None
     public_key = unb64u(news.public_key)
     if len(public_key) != 32:
@@ -54,7 +49,7 @@ def invitation_changed(account: Account, news: InvitationChanged) -> Step | None
         raise ValueError("an invitation's key cannot change")
     invitation = Invitation(
         id=news.invitation,
-        version=news.version,
+        version=news.order,
         public_key=public_key,
         expires_at=news.expires_at,
         status=news.status,

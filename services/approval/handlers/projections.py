@@ -1,25 +1,32 @@
 """What admin tells: tenants, accounts, invitations."""
 
 from services.approval.domain import enrolment
-from services.approval.domain.enrolment import Tenant
 from services.approval.handlers.steps import change, check_ids
 from services.approval.ports import Parts
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import Origin, Received
 
 
 async def tenant_configured(parts: Parts, received: Received[TenantConfigured]) -> None:
     """Keep the tenant's name."""
-    news = received.message
-    await parts.tenants.put(Tenant(received.tenant, news.version, news.name))
+    await parts.tenants.keep(received)
 
 
 async def account_changed(parts: Parts, received: Received[AccountChanged]) -> None:
     """Keep the account's status; it counts from the next request on."""
     news = received.message
     check_ids(received.tenant, news.account)
-    await change(parts, received.tenant, news.account, lambda a: enrolment.account_changed(a, news))
+    returned = received.origin is not Origin.SENT
+    taken = await change(
+        parts,
+        received.tenant,
+        news.account,
+        lambda a: enrolment.account_changed(a, news, returned=returned),
+        confirm=True,
+    )
+    if taken is None and received.origin is Origin.FULL_PULL:
+        await parts.accounts.confirm(received.tenant, news.account)
 
 
 async def invitation_changed(parts: Parts, received: Received[InvitationChanged]) -> None:

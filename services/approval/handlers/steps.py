@@ -27,12 +27,15 @@ async def change(
     step: Callable[[Account], Step | None],
     *,
     first: Stored | None = None,
+    confirm: bool = False,
 ) -> Step | None:
     """Take one step on an account and say what it says, in one write.
 
     `step` may be called again when somebody else wrote first, so it must not have effects; None means that there
     is nothing to do. `first` is the account as the caller has just read it. An account that does not exist is
-    given to `step` empty. Raises what `step` raises, the step's own refusal after its write, Unavailable when
+    given to `step` empty. `confirm`: see `Accounts.save`.
+
+    Raises what `step` raises, the step's own refusal after its write, Unavailable when
     others keep being faster.
     """
     turn = parts.turns.setdefault(f"{tenant}/{account}", asyncio.Lock())
@@ -49,7 +52,7 @@ async def change(
                 parts.signer.packet(said.message, tenant=tenant, correlation_id=said.correlation)
                 for said in taken.said
             ]
-            if await parts.accounts.save(before, taken.account, packets):
+            if await parts.accounts.save(before, taken.account, packets, confirm=confirm):
                 if taken.refusal is not None:
                     raise taken.refusal
                 return taken

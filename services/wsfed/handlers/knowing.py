@@ -2,11 +2,10 @@
 
 import structlog
 
-from services.wsfed.domain.trust import Invitation, TrustedDevice, Untrusted, trust_device
+from services.wsfed.domain.trust import Invitation, Untrusted, trust_device
 from services.wsfed.handlers.common import WsFed
-from services.wsfed.ports import Account
-from shared.bus.port import Reject, Retry
-from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
+from shared.bus.port import Reject
+from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Received
 from shared.crypto.enrolment import NewDeviceKey
@@ -17,64 +16,73 @@ log = structlog.get_logger(__name__)
 
 async def tenant_configured(wsfed: WsFed, received: Received[TenantConfigured]) -> None:
     """Keep the tenant, and have a signing key ready before its first sign-in."""
-    await wsfed.directory.keep_tenant(received.tenant, received.message)
+    await wsfed.directory.keep_tenant(received)
     if not received.message.removed:
         await wsfed.keys.current(received.tenant)
 
 
 async def account_changed(wsfed: WsFed, received: Received[AccountChanged]) -> None:
     """Keep the account."""
-    message = received.message
-    account = Account(
-        received.tenant, message.account, message.upn, message.immutable_id, AccountStatus(message.status)
-    )
-    await wsfed.directory.keep_account(account, message.version)
+    await wsfed.directory.keep_account(received)
 
 
 async def invitation_changed(wsfed: WsFed, received: Received[InvitationChanged]) -> None:
-    """Keep the invitation's public key: the root of a new device's chain."""
-    message = received.message
-    invitation = Invitation(
-        id=message.invitation,
-        tenant=received.tenant,
-        account=message.account,
-        public_key=unb64u(message.public_key),
-        issued_at=message.issued_at,
-        expires_at=message.expires_at,
-        status=message.status,
-    )
-    await wsfed.directory.keep_invitation(invitation, message.version)
+    """Keep the invitation's public key, the root of a new device's chain, and decide on devices that wait for it."""
+    try:
+        await wsfed.directory.keep_invitation(received)
+    except ValueError as error:
+        raise Reject(f"not base64url: {error}") from error
+    invitation = await wsfed.directory.invitation(received.tenant, received.message.invitation)
+    if invitation is not None:
+        for claim in await wsfed.directory.claims(received.tenant, invitation.id):
+            await _decide(wsfed, claim, invitation)
 
 
 async def device_changed(wsfed: WsFed, received: Received[DeviceChanged]) -> None:
     """Enrolment step 7: trust a device key only by its chain. A removal needs no chain.
 
-    Raises Retry while the invitation is not here yet, Reject when the chain does not hold.
+    A device whose invitation is not here yet is kept as a claim and decided when the invitation comes. Raises Reject
+    when the chain does not hold.
     """
-    message = received.message
-    tenant = received.tenant
-    key = NewDeviceKey(
-        tenant=tenant,
-        account=message.account,
-        invitation=message.endorsement.by,
-        credential_id=message.credential_id,
-        public_key=unb64u(message.public_key),
-    )
-    if message.status == "removed":
-        removed = TrustedDevice(
-            id=message.device,
+    directory, tenant = wsfed.directory, received.tenant
+    try:
+        if await directory.knows_device(received):
+            return
+    except ValueError as error:
+        raise Reject(f"not base64url: {error}") from error
+    if received.message.status == "removed":
+        await directory.keep_device(received)
+        return
+    invitation = await directory.invitation(tenant, received.message.endorsement.by)
+    if invitation is None:
+        await directory.keep_claim(received)
+        invitation = await directory.invitation(tenant, received.message.endorsement.by)  # it came meanwhile?
+    if invitation is not None:
+        await _trust(wsfed, received, invitation)
+        await directory.drop_claim(received)
+
+
+async def _decide(wsfed: WsFed, claim: Received[DeviceChanged], invitation: Invitation) -> None:
+    try:
+        await _trust(wsfed, claim, invitation)
+    except Reject as error:
+        log.warning(
+            "device.claim_refused", tenant=claim.tenant, device=claim.message.device, reason=str(error)
+        )
+    await wsfed.directory.drop_claim(claim)
+
+
+async def _trust(wsfed: WsFed, received: Received[DeviceChanged], invitation: Invitation) -> None:
+    """Verify the chain and keep the device. Raises Reject."""
+    message, tenant = received.message, received.tenant
+    try:
+        key = NewDeviceKey(
             tenant=tenant,
             account=message.account,
-            public_key=key.public_key,
-            credential_id=key.credential_id,
-            removed=True,
+            invitation=message.endorsement.by,
+            credential_id=message.credential_id,
+            public_key=unb64u(message.public_key),
         )
-        await wsfed.directory.keep_device(removed, message.version)
-        return
-    invitation = await wsfed.directory.invitation(tenant, key.invitation)
-    if invitation is None:
-        raise Retry("invitation not here yet")
-    try:
         device = trust_device(
             device=message.device,
             key=key,
@@ -87,12 +95,6 @@ async def device_changed(wsfed: WsFed, received: Received[DeviceChanged]) -> Non
         raise Reject(f"device not trusted: {error}") from error
     if not await wsfed.directory.vouch(tenant, invitation.id, device.id):
         raise Reject("the invitation has vouched for another device")
-    await wsfed.directory.keep_device(device, message.version)
-    kept = await wsfed.directory.device(tenant, device.id)
-    if kept is None or _identity(kept) != _identity(device):
+    if not await wsfed.directory.keep_device(received):
         raise Reject("the device has another key")
     log.info("device.trusted", tenant=tenant, account=message.account, device=message.device)
-
-
-def _identity(device: TrustedDevice) -> tuple[str, bytes, str]:
-    return device.account, device.public_key, device.credential_id

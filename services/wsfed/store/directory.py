@@ -4,14 +4,22 @@ Ids carry the tenant, so a document of one tenant cannot be found under another.
 tombstones: a message that arrives late must not bring them back.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 from services.wsfed.domain.trust import Invitation, TrustedDevice
 from services.wsfed.ports import Account, Tenant
 from shared.clock import Clock
-from shared.contracts.admin import AccountStatus, TenantConfigured
-from shared.store.port import Collection, Database, Document, Index
+from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
+from shared.contracts.approval import DeviceChanged
+from shared.contracts.envelope import Envelope, Received
+from shared.ids import unb64u
+from shared.replication import Projection
+from shared.replication.projection import LAPSED
+from shared.store.language import same
+from shared.store.port import Database, Document, Index
 
+CLAIM_KEPT = 8 * 24 * 3600
+"""Seconds. Longer than any invitation lives: afterwards nobody can vouch for the device any more."""
 FRESH_FOR = 5.0
 """Seconds that a replica holds a tenant's configuration."""
 
@@ -26,17 +34,25 @@ class StoredDirectory:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._clock = clock
         self._held: dict[str, tuple[float, Tenant]] = {}
-        self._tenants = database.collection("tenants")
-        self._accounts = database.collection("accounts", indexes=[Index((("tenant", 1), ("upn", 1)))])
-        self._invitations = database.collection("invitations")
-        self._devices = database.collection("devices", indexes=[Index((("tenant", 1), ("credential_id", 1)))])
+        self.tenants = Projection(database.collection("tenants"))
+        self.accounts = Projection(
+            database.collection("accounts", indexes=[Index((("tenant", 1), ("upn", 1)))])
+        )
+        self.invitations = Projection(database.collection("invitations"))
+        self.devices = Projection(
+            database.collection("devices", indexes=[Index((("tenant", 1), ("credential_id", 1)))])
+        )
+        self._claims = database.collection(
+            "claims",
+            indexes=[Index((("invitation", 1),)), Index((("received_at", 1),), expire_after=CLAIM_KEPT)],
+        )
 
     async def tenant(self, slug: str) -> Tenant | None:
         now = self._clock.monotonic()
         held = self._held.get(slug)
         if held is not None and now - held[0] < FRESH_FOR:
             return held[1]
-        found = await self._tenants.find_one({"_id": slug})
+        found = await self.tenants.find(slug)
         if found is None:
             return None
         tenant = Tenant(slug, TenantConfigured.model_validate(found["configured"]))
@@ -44,15 +60,16 @@ class StoredDirectory:
         return tenant
 
     async def account(self, tenant: str, account: str) -> Account | None:
-        return _account(await self._accounts.find_one({"_id": f"{tenant}/{account}"}))
+        return _account(await self.accounts.find(f"{tenant}/{account}"))
 
     async def account_by_upn(self, tenant: str, upn: str) -> Account | None:
         # A removed account's name may have been given to a new one: the living one counts.
         living = {"$ne": AccountStatus.REMOVED.value}
-        return _account(await self._accounts.find_one({"tenant": tenant, "upn": upn, "status": living}))
+        where = {"tenant": tenant, "upn": upn, "status": living, LAPSED: {"$ne": True}}
+        return _account(await self.accounts.collection.find_one(where))
 
     async def invitation(self, tenant: str, invitation: str) -> Invitation | None:
-        found = await self._invitations.find_one({"_id": f"{tenant}/{invitation}"})
+        found = await self.invitations.find(f"{tenant}/{invitation}")
         if found is None:
             return None
         return Invitation(
@@ -67,102 +84,119 @@ class StoredDirectory:
         )
 
     async def device(self, tenant: str, device: str) -> TrustedDevice | None:
-        return _device(await self._devices.find_one({"_id": f"{tenant}/{device}"}))
+        return _device(await self.devices.find(f"{tenant}/{device}"))
 
     async def device_of_credential(
         self, tenant: str, account: str, credential_id: str
     ) -> TrustedDevice | None:
         # With the account: somebody else's device that claims the same credential id cannot stand before it.
-        return _device(
-            await self._devices.find_one(
-                {"tenant": tenant, "credential_id": credential_id, "account": account}
-            )
-        )
+        where = {"tenant": tenant, "credential_id": credential_id, "account": account, LAPSED: {"$ne": True}}
+        return _device(await self.devices.collection.find_one(where))
 
     async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
         lower = [{"sign_count": None}, {"sign_count": {"$lt": sign_count}}]
-        after = await self._devices.update(
+        after = await self.devices.collection.update(
             {"_id": f"{device.tenant}/{device.id}", "removed": False, "$or": lower},
             {"$set": {"sign_count": sign_count}},
         )
         return after is not None
 
-    async def keep_tenant(self, slug: str, configured: TenantConfigured) -> bool:
-        fields = {"configured": configured.model_dump(mode="json")}
-        kept = await _keep(self._tenants, slug, configured.version, fields)
-        self._held.pop(slug, None)
-        return kept
+    async def keep_tenant(self, received: Received[TenantConfigured]) -> None:
+        # Neither the generation nor the version is of the tenant's configuration.
+        fields = {"configured": received.message.model_dump(mode="json", exclude={"generation"})}
+        await self.tenants.keep(received.tenant, received, fields)
+        self._held.pop(received.tenant, None)
 
-    async def keep_account(self, account: Account, version: int) -> bool:
-        return await _keep(
-            self._accounts,
-            f"{account.tenant}/{account.id}",
-            version,
-            {
-                "tenant": account.tenant,
-                "account": account.id,
-                "upn": account.upn,
-                "immutable_id": account.immutable_id,
-                "status": account.status.value,
-            },
-        )
+    async def keep_account(self, received: Received[AccountChanged]) -> None:
+        account = received.message
+        fields = {
+            "tenant": received.tenant,
+            "account": account.account,
+            "upn": account.upn,
+            "immutable_id": account.immutable_id,
+            "status": account.status.value,
+        }
+        await self.accounts.keep(f"{received.tenant}/{account.account}", received, fields)
 
-    async def keep_invitation(self, invitation: Invitation, version: int) -> bool:
-        return await _keep(
-            self._invitations,
-            f"{invitation.tenant}/{invitation.id}",
-            version,
-            {
-                "account": invitation.account,
-                "public_key": invitation.public_key,
-                "issued_at": invitation.issued_at,
-                "expires_at": invitation.expires_at,
-                "status": invitation.status,
-            },
-        )
+    async def keep_invitation(self, received: Received[InvitationChanged]) -> None:
+        invitation = received.message
+        fields = {
+            "account": invitation.account,
+            "public_key": unb64u(invitation.public_key),
+            "issued_at": invitation.issued_at,
+            "expires_at": invitation.expires_at,
+            "status": invitation.status,
+        }
+        await self.invitations.keep(f"{received.tenant}/{invitation.invitation}", received, fields)
 
     async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
-        after = await self._invitations.update(
+        after = await self.invitations.collection.update(
             {"_id": f"{tenant}/{invitation}", "vouched_for": {"$in": [None, device]}},
             {"$set": {"vouched_for": device}},
         )
         return after is not None
 
-    async def keep_device(self, device: TrustedDevice, version: int) -> bool:
-        document_id = f"{device.tenant}/{device.id}"
-        fields = {"account": device.account, "public_key": device.public_key, "removed": device.removed}
-        found_by = {"tenant": device.tenant, "credential_id": device.credential_id}
-        if await self._devices.insert({"_id": document_id, "version": version, **fields, **found_by}):
+    async def knows_device(self, received: Received[DeviceChanged]) -> bool:
+        fields = {**_identity(received), **_condition(received)}
+        return await self.devices.knows(_device_key(received), received, fields)
+
+    async def keep_device(self, received: Received[DeviceChanged]) -> bool:
+        key, identity, condition = _device_key(received), _identity(received), _condition(received)
+        known = await self.devices.collection.find_one({"_id": key})
+        if received.message.status == "removed":
+            # A removal needs no chain, so it must not give a device that is known another key or owner.
+            await self.devices.keep(key, received, condition if known else {**identity, **condition})
             return True
-        where: dict[str, Any] = {"_id": document_id, "version": {"$lt": version}, "removed": False}
-        change = {"removed": device.removed, "version": version}
-        if device.removed:
-            return await self._devices.update(where, {"$set": change}) is not None
-        # Key and owner never change, whatever version approval claims: the invitation has vouched for the
-        # first key only. And a removed phone never comes back under its id.
-        where |= {
-            "account": device.account,
-            "public_key": device.public_key,
-            "credential_id": {"$in": [None, device.credential_id]},
+        # A device that was kept before credential ids were has none yet.
+        if known is not None and not _is_same_device({**identity, **known}, identity):
+            return False
+        only = {"account": identity["account"], "public_key": identity["public_key"], "removed": False}
+        if await self.devices.keep(key, received, {**identity, **condition}, only=only):
+            return True
+        kept = await self.devices.collection.find_one({"_id": key})
+        return kept is not None and _is_same_device(kept, identity)
+
+    async def keep_claim(self, received: Received[DeviceChanged]) -> None:
+        fields = {
+            "invitation": f"{received.tenant}/{received.message.endorsement.by}",
+            "envelope": received.envelope.model_dump(mode="json"),
+            "message": received.message.model_dump(mode="json"),
+            "received_at": self._clock.now(),
         }
-        if await self._devices.update(where, {"$set": {**change, **found_by}}) is not None:
-            return True
-        # From before credential ids were kept: a resync brings the same version again, with it.
-        lacking = {**where, "version": version, "credential_id": None}
-        await self._devices.update(lacking, {"$set": found_by})
-        return False
+        where = {"_id": _device_key(received), "order": {"$lt": received.message.order}}
+        await self._claims.update(where, {"$set": {**fields, "order": received.message.order}}, upsert=True)
+
+    async def claims(self, tenant: str, invitation: str) -> Sequence[Received[DeviceChanged]]:
+        found = await self._claims.find({"invitation": f"{tenant}/{invitation}"})
+        return [
+            Received(DeviceChanged.model_validate(each["message"]), Envelope.model_validate(each["envelope"]))
+            for each in found
+        ]
+
+    async def drop_claim(self, claim: Received[DeviceChanged]) -> None:
+        await self._claims.delete({"_id": _device_key(claim), "order": claim.message.order})
 
 
-async def _keep(
-    collection: Collection,
-    document_id: str,
-    version: int,
-    fields: dict[str, Any],
-) -> bool:
-    """Accept a higher version only. False when what is kept is as new or newer."""
-    where = {"_id": document_id, "version": {"$lt": version}}
-    after = await collection.update(where, {"$set": {**fields, "version": version}}, upsert=True)
-    return after is not None
+def _device_key(received: Received[DeviceChanged]) -> str:
+    return f"{received.tenant}/{received.message.device}"
+
+
+def _identity(received: Received[DeviceChanged]) -> Document:
+    """What of a device never changes, whatever version approval claims: its invitation has vouched for this."""
+    return {
+        "tenant": received.tenant,
+        "account": received.message.account,
+        "public_key": unb64u(received.message.public_key),
+        "credential_id": received.message.credential_id,
+    }
+
+
+def _is_same_device(row: Document, identity: Document) -> bool:
+    return all(same(row.get(name), value) for name, value in identity.items())
+
+
+def _condition(received: Received[DeviceChanged]) -> Document:
+    return {"removed": received.message.status == "removed"}
 
 
 def _account(found: Document | None) -> Account | None:

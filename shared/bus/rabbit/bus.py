@@ -13,7 +13,7 @@ from shared.bus.rabbit.hints import Hints
 from shared.bus.rabbit.outgoing import Outgoing, Unroutable
 from shared.bus.rabbit.subscription import Subscription
 from shared.bus.rabbit.wire import message_of
-from shared.bus.topology import EXCHANGE, TOPOLOGY, Topology
+from shared.bus.topology import EXCHANGE, TOPOLOGY, Topology, routing_key
 from shared.clock import Clock
 from shared.contracts.envelope import Packet
 from shared.crypto.keys import TrustedKeys
@@ -72,7 +72,9 @@ class RabbitBus:
 
     async def _publish_one(self, packet: Packet) -> bool:
         try:
-            return await self._outgoing.send(EXCHANGE, packet.type, message_of(packet))
+            return await self._outgoing.send(
+                EXCHANGE, routing_key(packet.type, packet.to), message_of(packet)
+            )
         except Unroutable:
             if self._topology.is_lost_unrouted(packet.type):
                 log.warning("bus.unroutable", type=packet.type)

@@ -1,0 +1,175 @@
+"""The owner's side: a page of its state for whoever is among the readers and asks (docs/flows/replication.md)."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import structlog
+
+from shared.bus.port import Handlers, Publisher, Reject
+from shared.contracts import StateEvent
+from shared.contracts.envelope import PacketSigner, Received
+from shared.contracts.state import PullState, StateItem, pull_of, pulled_of
+from shared.store.port import Collection, Database, Document, Position
+
+log = structlog.get_logger(__name__)
+
+NO_TENANT = "-"
+MAX_PAGE_OCTETS = 160_000
+"""Of items as JSON. Canonical JSON is no larger, and a packet is at most 256 KiB."""
+MAX_PAGE_ITEMS = 250
+BATCH = 100
+"""Documents that are read at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one document says to followers: state events of one tenant, which stay on one page."""
+
+    tenant: str
+    events: Sequence[StateEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A collection of state: which events its documents can say, and what one document says now."""
+
+    collection: Collection
+    types: Sequence[type[StateEvent]]
+    row: Callable[[Document], Row]
+
+
+class _Cursor(NamedTuple):
+    """How far a pull has come. As text: `source`, `source/position/id`; in a full pull the position is empty."""
+
+    source: int = 0
+    position: Position | None = None
+    document_id: str = ""
+
+    def __str__(self) -> str:
+        at = "" if self.position is None else text_of(self.position)
+        return f"{self.source}/{at}/{self.document_id}"
+
+
+class StatePublisher:
+    """Answers pulls. `sources`: everything that the service owns, in the order in which followers need it.
+
+    Nothing about followers is kept: the answer is made from the question alone. Raises ValueError when a source
+    has an event that is not this service's state.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], *, database: Database, signer: PacketSigner, bus: Publisher
+    ) -> None:
+        self._sources = sources
+        self._database = database
+        self._signer = signer
+        self._bus = bus
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        for contract in (each for source in sources for each in source.types):
+            if contract.owner() != signer.service:
+                raise ValueError(f"{contract.TYPE} is not state of {signer.service}")
+
+    def consumers(self) -> Handlers:
+        """For the service's table."""
+        return {pull_of(self._signer.service): self.answer}
+
+    async def load_generation(self) -> None:
+        """Read the database's generation, which goes into every state event from now on. Raises Unavailable."""
+        self._signer.generation = await self._database.generation()
+
+    async def answer(self, received: Received[PullState]) -> None:
+        """Steps 2 to 5: one page, for the service that asked. One at a time for each, so that whoever asks faster
+        than we answer waits for its own questions only. Raises Reject, Unavailable.
+        """
+        asked, asker = received.message, received.envelope.sender
+        async with self._turns[asker]:
+            if asked.until:
+                until, generation = position_of(asked.until), await self._database.generation()
+            else:
+                until, generation = await self._database.fence()
+            self._signer.generation = generation
+            items, following = await self._page(asked, until, asker)
+            page = pulled_of(self._signer.service)(
+                request=asked.request,
+                to=asker,
+                after=asked.after,
+                items=tuple(items),
+                next=None if following is None else str(following),
+                until=text_of(until),
+                generation=generation,
+            )
+            packet = self._signer.packet(page, tenant=NO_TENANT, cause=received.envelope)
+            if not await self._bus.publish([packet]):
+                log.info("state.page_unconfirmed", to=asker)  # it will be asked for again
+
+    async def _page(
+        self, asked: PullState, until: Position, asker: str
+    ) -> tuple[list[StateItem], _Cursor | None]:
+        at = self._cursor(asked)
+        since = position_of(asked.since) if asked.since else None
+        items: list[StateItem] = []
+        octets = 0
+        while at.source < len(self._sources):
+            source = self._sources[at.source]
+            readable = [contract for contract in source.types if asker in contract.READERS]
+            rows = await _read(source.collection, at, since, until) if readable else []
+            for position, document in rows:
+                more = self._items(source.row(document), readable)
+                size = sum(len(json.dumps(item.model_dump(), ensure_ascii=False).encode()) for item in more)
+                if items and (octets + size > MAX_PAGE_OCTETS or len(items) + len(more) > MAX_PAGE_ITEMS):
+                    return items, at
+                items += more
+                octets += size
+                at = _Cursor(at.source, position, document["_id"])
+            if len(rows) < BATCH:
+                at = _Cursor(at.source + 1)
+        return items, None
+
+    def _items(self, row: Row, readable: Sequence[type[StateEvent]]) -> list[StateItem]:
+        return [
+            StateItem(
+                type=event.TYPE, tenant=row.tenant, body=self._signer.dated(event).model_dump(mode="json")
+            )
+            for event in row.events
+            if type(event) in readable
+        ]
+
+    def _cursor(self, asked: PullState) -> _Cursor:
+        """Raises Reject for what is no `next` of ours."""
+        if not asked.after:
+            return _Cursor()
+        try:
+            source, position, document_id = asked.after.split("/", 2)
+            at = position_of(position) if position else None
+            cursor = _Cursor(int(source), at, document_id)
+        except ValueError as error:
+            raise Reject(f"no such page: {asked.after[:80]!r}") from error
+        wrong_kind = bool(document_id) and (at is None) is bool(asked.since)
+        if not 0 <= cursor.source < len(self._sources) or wrong_kind or not asked.until:
+            raise Reject(f"no such page: {asked.after[:80]!r}")
+        return cursor
+
+
+async def _read(
+    collection: Collection, at: _Cursor, since: Position | None, until: Position
+) -> list[tuple[Position | None, Document]]:
+    """The next documents: all by `_id`, or with `since` those that changed, by when they did."""
+    if since is None:
+        return [(None, document) for document in await collection.all_after(at.document_id, BATCH)]
+    after = None if at.position is None else (at.position, at.document_id)
+    return [*await collection.changed(since, until, after=after, limit=BATCH)]
+
+
+def text_of(position: Position) -> str:
+    """A position as it stands in messages, e.g. `1764201234.0000000007`."""
+    return f"{position[0]:010d}.{position[1]:010d}"
+
+
+def position_of(text: str) -> Position:
+    """The position that was written by `text_of`. Raises ValueError."""
+    seconds, _, counter = text.partition(".")
+    return int(seconds), int(counter)
