@@ -1,101 +1,18 @@
-"""The life of a service in a process: start, be ready, stop.
-
-`app.build(platform)` in each service is its only wiring: it takes a `Platform`, so that a test or the one-process
-runner replaces any part, and returns a `Service`. Nothing is made at import.
-"""
+"""The life of a service in a process: start, be ready, stop."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Protocol
 
 import structlog
-from aiohttp.web import Application
 
-from shared.bus.port import Bus, Handlers
+from shared.assembly import Background, Service
+from shared.bus.port import Bus
 from shared.clock import Clock
-from shared.contracts.envelope import Numbering, PacketSigner
-from shared.crypto.keys import TrustedKeys, load_service_key
 from shared.errors import Unavailable
-from shared.ids import Ids
-from shared.projection import Follower, StateOwner
-from shared.settings import Settings
-from shared.store.outbox import Relay
-from shared.store.port import Database
 
 log = structlog.get_logger(__name__)
-
-Background = Callable[[], Awaitable[None]]
-
-
-class OpenDatabase(Protocol):
-    """Opens one service's database, whose writes tell `relay` about the packets they left."""
-
-    def __call__(self, service: str, relay: Relay) -> Database: ...
-
-
-@dataclass(frozen=True)
-class Platform:
-    """What a process gives to the services in it."""
-
-    clock: Clock
-    ids: Ids
-    bus: Bus
-    trusted: TrustedKeys
-    open_database: OpenDatabase
-    settings: Settings
-
-    def signer(self, service: str, stream: Numbering | None = None) -> PacketSigner:
-        """Signs messages in the service's name, with its key file; state events get numbers of `stream`."""
-        key = load_service_key(self.settings.keys / f"{service}.key")
-        return PacketSigner(service, key, self.clock, self.ids, stream)
-
-    def follower(self, owners: Sequence[str], database: Database, signer: PacketSigner) -> Follower:
-        """What keeps a projection of those owners' state current, in the service's own database."""
-        return Follower(
-            owners,
-            database=database,
-            signer=signer,
-            clock=self.clock,
-            ids=self.ids,
-            max_age=timedelta(seconds=self.settings.projection_max_age),
-        )
-
-
-@dataclass(frozen=True)
-class Service:
-    """A service, wired, not yet running."""
-
-    name: str
-    database: Database
-    relay: Relay
-    handlers: Handlers
-    web: Application | None = None
-    owner: StateOwner | None = None
-    """Of a service that others follow."""
-    follower: Follower | None = None
-    """Of a service that follows others."""
-    background: Sequence[Background] = ()
-    """Loops that run until cancelled: sweepers and the like."""
-    on_start: Sequence[Background] = ()
-    """Awaited once, before messages and requests are taken."""
-    on_stop: Sequence[Background] = ()
-    """Awaited once, when requests and messages have ceased: flush what is buffered."""
-
-
-async def readiness(database: Database, follower: Follower | None = None) -> Mapping[str, bool | str]:
-    """What must work before requests are useful, by name; what is text is an alarm and stops nothing."""
-    checks: dict[str, bool | str] = {"database": True}
-    try:
-        await database.check()
-    except Unavailable:
-        checks["database"] = False
-    if follower is not None:
-        checks |= {f"{owner}_known": known for owner, known in follower.ready().items()}
-        checks |= {f"{owner}_alarm": alarm for owner, alarm in follower.alarms().items()}
-    return checks
 
 
 @dataclass
@@ -116,7 +33,6 @@ class Running:
             await step()
         await self.bus.consume(service.name, service.handlers)
         loops: list[Background] = [service.relay.run, *service.background]
-        loops += [part.run for part in (service.owner, service.follower) if part is not None]
         self._tasks = [asyncio.create_task(self._loop(loop)) for loop in loops]
         self.ready = True
         log.info("service.started", service=service.name)
@@ -134,8 +50,7 @@ class Running:
 
     async def readiness(self) -> Mapping[str, bool | str]:
         """What must work before requests are useful."""
-        checks = await readiness(self.service.database, self.service.follower)
-        return {**checks, "started": self.ready}
+        return {**await self.service.ready(), "started": self.ready}
 
     async def stop(self) -> None:
         """Not ready at once; then loops end, buffers are flushed, the database is closed."""
@@ -150,11 +65,6 @@ class Running:
                 await step()
             except Unavailable as error:  # the others still get their turn
                 log.error("stop.unfinished", service=self.service.name, reason=str(error))  # noqa: TRY400
-        if self.service.owner is not None:
-            with contextlib.suppress(
-                Unavailable
-            ):  # then it looks like a crash, and followers ask for everything
-                await self.service.owner.close()
         await self.service.relay.flush()
         await self.service.database.close()
         log.info("service.stopped", service=self.service.name)

@@ -16,12 +16,12 @@ import typer
 from pydantic import ValidationError
 
 import shared.platform
-from services.admin.app import wire
+from services.admin.app import build
 from services.admin.handlers import Admin
+from shared.assembly import Platform
 from shared.bus.port import Handlers
 from shared.contracts.envelope import Packet
 from shared.errors import Blok365Error, Unavailable
-from shared.run import Platform
 from shared.settings import Settings
 
 T = TypeVar("T")
@@ -80,14 +80,13 @@ def with_admin(options: Options, work: Callable[[Admin], Awaitable[T]]) -> T:
     """What `work` returns, given admin's handlers on the real database. Ends the program on a fault."""
 
     async def run() -> T:
-        wired = wire(open_platform(options.settings()))
+        wired = build(open_platform(options.settings()))
         try:
             # Without its unique indexes the database would keep two accounts of one name.
             await wired.service.database.check()
-            done = await work(wired.admin)
-            if wired.service.owner is not None:
-                # Last words: how many events this process made. If one is lost, followers notice the gap.
-                await wired.service.owner.close()
+            done = await work(wired.dependencies)
+            for step in wired.service.on_stop:  # followers are told how many events this process made
+                await step()
             return done
         finally:
             await wired.service.database.close()

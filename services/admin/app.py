@@ -1,9 +1,7 @@
 """The only wiring of admin."""
 
-from dataclasses import dataclass
-
-from services.admin import consumers
 from services.admin.config import AdminSettings
+from services.admin.consumers import consumers
 from services.admin.handlers import Admin
 from services.admin.store import (
     StoredAccounts,
@@ -12,29 +10,14 @@ from services.admin.store import (
     StoredPhones,
     StoredTenants,
 )
+from shared.assembly import Platform, Wired
 from shared.crypto.sealed_box import load_sealer
-from shared.projection import StateOwner, StateStream
-from shared.run import Platform, Service
-from shared.store.outbox import Relay
-
-NAME = "admin"
 
 
-@dataclass(frozen=True)
-class Wired:
-    """The service, and what its handlers take: for the command line, which calls them itself."""
-
-    service: Service
-    admin: Admin
-
-
-def wire(platform: Platform, settings: AdminSettings | None = None) -> Wired:
-    """Everything that admin is made of."""
-    stream = StateStream(platform.clock, platform.ids)
-    relay = Relay(platform.bus, platform.clock, stream)
-    database = platform.open_database(NAME, relay)
-    signer = platform.signer(NAME, stream)
-    follower = platform.follower(["approval"], database, signer)
+def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[Admin]:
+    """The service, not yet running, with what its handlers work with."""
+    assembly = platform.assemble("admin")
+    database = assembly.database
     tenants = StoredTenants(database)
     accounts = StoredAccounts(database, platform.clock)
     invitations = StoredInvitations(database)
@@ -44,32 +27,12 @@ def wire(platform: Platform, settings: AdminSettings | None = None) -> Wired:
         invitations=invitations,
         phones=StoredPhones(database),
         errands=StoredErrands(database),
-        signer=signer,
+        signer=assembly.signer,
         clock=platform.clock,
         ids=platform.ids,
         settings=settings or AdminSettings(),
         origin=platform.settings.origin,
         letterbox=load_sealer(platform.settings.keys, "notify"),
     )
-    owner = StateOwner(
-        stream,
-        [tenants.state, accounts.state, invitations.state],
-        database=database,
-        signer=signer,
-        bus=platform.bus,
-        clock=platform.clock,
-    )
-    service = Service(
-        name=NAME,
-        database=database,
-        relay=relay,
-        handlers={**follower.tracked(consumers.table(admin)), **owner.consumers()},
-        owner=owner,
-        follower=follower,
-    )
-    return Wired(service, admin)
-
-
-def build(platform: Platform, settings: AdminSettings | None = None) -> Service:
-    """The service, wired, not yet running."""
-    return wire(platform, settings).service
+    owned = [tenants.state, accounts.state, invitations.state]
+    return Wired(assembly.service(consumers(admin), state=owned), admin)
