@@ -26,12 +26,12 @@ from pydantic_settings import BaseSettings
 
 from deploy import tree
 from deploy.local.platform import make_keys
+from shared.assembly import Platform
 from shared.bus.memory import MemoryBus
 from shared.clock import ManualClock
 from shared.contracts import Message, contracts
 from shared.crypto.keys import load_trusted_keys
 from shared.ids import SeededIds
-from shared.run import Platform
 from shared.settings import Settings
 from shared.store.memory import MemoryDatabase
 from shared.store.outbox import Relay
@@ -87,9 +87,9 @@ def handled_by() -> Mapping[str, list[str]]:
             open_database=open_database,
             settings=settings,
         )
-        for service in tree.services(platform):
-            for contract in service.handlers:
-                found[contract.TYPE].append(service.name)
+        for wired in tree.build(platform):
+            for contract in wired.service.handlers:
+                found[contract.TYPE].append(wired.service.name)
     return found
 
 

@@ -1,12 +1,12 @@
 """The platform of a process: system clock and chance, keys from files, MongoDB, and the bus that its URL names."""
 
+from shared.assembly import Platform
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Bus
 from shared.bus.topology import TOPOLOGY
 from shared.clock import Clock, SystemClock
 from shared.crypto.keys import load_trusted_keys
 from shared.ids import Ids, SystemIds
-from shared.run import Platform
 from shared.settings import Settings
 from shared.store.mongo import MongoDatabase
 from shared.store.outbox import Relay

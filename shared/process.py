@@ -5,10 +5,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 import uvloop
 
+from shared.assembly import Platform, Wired
 from shared.bus.connect import connect
 from shared.bus.rabbit import RabbitBus
 from shared.clock import SystemClock
@@ -17,7 +19,7 @@ from shared.errors import Blok365Error, Unavailable
 from shared.ids import SystemIds
 from shared.log import configure
 from shared.platform import open_platform
-from shared.run import Platform, Running, Service
+from shared.run import Running
 from shared.settings import Settings
 from shared.web.frame import Pages
 from shared.web.server import Runner, WebSettings, make_app, serve
@@ -28,7 +30,7 @@ STOP_WITHIN = 8.0
 """Seconds from SIGTERM; whoever stops us allows ten."""
 
 
-def run(build: Callable[[Platform], Service]) -> None:
+def run(build: Callable[[Platform], Wired[Any]]) -> None:
     """Until SIGTERM or SIGINT. Exit code 1 with one clear line when a part is missing at the start."""
     settings = Settings()
     configure(json=settings.log_json)
@@ -39,14 +41,14 @@ def run(build: Callable[[Platform], Service]) -> None:
         sys.exit(1)
 
 
-async def _serve(build: Callable[[Platform], Service], settings: Settings) -> None:
+async def _serve(build: Callable[[Platform], Wired[Any]], settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     clock = SystemClock()
     bus = await connect(settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock)
     platform = open_platform(settings, bus=bus, clock=clock, ids=SystemIds())
-    service = build(platform)
+    service = build(platform).service
     running = Running(service, bus, clock)
     app = service.web or make_app(
         Pages(service.name),

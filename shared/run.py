@@ -1,104 +1,18 @@
-"""The life of a service in a process: start, be ready, stop.
-
-`app.build(platform)` in each service is its only wiring: it takes a `Platform`, so that a test or the one-process
-runner replaces any part, and returns a `Service`. Nothing is made at import.
-"""
+"""The life of a service in a process: start, be ready, stop."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Protocol
 
 import structlog
-from aiohttp.web import Application
 
-from shared.bus.port import Bus, Handlers
+from shared.assembly import Background, Service
+from shared.bus.port import Bus
 from shared.clock import Clock
-from shared.contracts.envelope import PacketSigner
-from shared.crypto.keys import TrustedKeys, load_service_key
 from shared.errors import Unavailable
-from shared.ids import Ids
-from shared.replication import StatePublisher, Subscriptions
-from shared.settings import Settings
-from shared.store.outbox import Relay
-from shared.store.port import Database
 
 log = structlog.get_logger(__name__)
-
-Background = Callable[[], Awaitable[None]]
-
-
-class OpenDatabase(Protocol):
-    """Opens one service's database, whose writes tell `relay` about the packets they left."""
-
-    def __call__(self, service: str, relay: Relay) -> Database: ...
-
-
-@dataclass(frozen=True)
-class Platform:
-    """What a process gives to the services in it."""
-
-    clock: Clock
-    ids: Ids
-    bus: Bus
-    trusted: TrustedKeys
-    open_database: OpenDatabase
-    settings: Settings
-
-    def signer(self, service: str) -> PacketSigner:
-        """Signs messages in the service's name, with its key file."""
-        key = load_service_key(self.settings.keys / f"{service}.key")
-        return PacketSigner(service, key, self.clock, self.ids)
-
-    def subscriptions(
-        self, owners: Sequence[str], database: Database, signer: PacketSigner
-    ) -> Subscriptions:
-        """What keeps projections of those owners' state current, in the service's own database."""
-        return Subscriptions(
-            owners,
-            database=database,
-            bus=self.bus,
-            signer=signer,
-            clock=self.clock,
-            ids=self.ids,
-            max_age=timedelta(seconds=self.settings.projection_max_age),
-        )
-
-
-@dataclass(frozen=True)
-class Service:
-    """A service, wired, not yet running."""
-
-    name: str
-    database: Database
-    relay: Relay
-    handlers: Handlers
-    web: Application | None = None
-    publisher: StatePublisher | None = None
-    """Of a service that owns state which others follow."""
-    subscriptions: Subscriptions | None = None
-    """Of a service that follows others."""
-    background: Sequence[Background] = ()
-    """Loops that run until cancelled: sweepers and the like."""
-    on_start: Sequence[Background] = ()
-    """Awaited once, before messages and requests are taken."""
-    on_stop: Sequence[Background] = ()
-    """Awaited once, when requests and messages have ceased: flush what is buffered."""
-
-
-async def readiness(database: Database, subscriptions: Subscriptions | None = None) -> Mapping[str, bool | str]:
-    """What must work before requests are useful, by name; what is text is an alarm and stops nothing."""
-    checks: dict[str, bool | str] = {"database": True}
-    try:
-        await database.check()
-    except Unavailable:
-        checks["database"] = False
-    if subscriptions is not None:
-        checks |= {f"{owner}_known": known for owner, known in subscriptions.ready().items()}
-        checks |= {f"{owner}_alarm": alarm for owner, alarm in subscriptions.alarms().items()}
-    return checks
 
 
 @dataclass
@@ -115,14 +29,10 @@ class Running:
         """Check the database, start loops and deliveries. Raises Unavailable when a part is not there."""
         service = self.service
         await service.database.check()
-        if service.publisher is not None:
-            await service.publisher.load_generation()
         for step in service.on_start:
             await step()
         await self.bus.consume(service.name, service.handlers)
         loops: list[Background] = [service.relay.run, *service.background]
-        if service.subscriptions is not None:
-            loops.append(service.subscriptions.run)
         self._tasks = [asyncio.create_task(self._loop(loop)) for loop in loops]
         self.ready = True
         log.info("service.started", service=service.name)
@@ -140,8 +50,7 @@ class Running:
 
     async def readiness(self) -> Mapping[str, bool | str]:
         """What must work before requests are useful."""
-        checks = await readiness(self.service.database, self.service.subscriptions)
-        return {**checks, "started": self.ready}
+        return {**await self.service.ready(), "started": self.ready}
 
     async def stop(self) -> None:
         """Not ready at once; then loops end, buffers are flushed, the database is closed."""

@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.platform import make_keys
+from shared.assembly import Platform, Service, Wired
 from shared.bus.memory import MemoryBus
 from shared.clock import ManualClock
-from shared.contracts import SERVICES, Message
+from shared.contracts import Message
 from shared.contracts.envelope import Packet, PacketSigner
 from shared.contracts.state import pulled_of
 from shared.crypto.keys import TrustedKeys, load_service_key, load_trusted_keys
 from shared.ids import SeededIds
 from shared.replication.subscription import LOOK_EVERY
-from shared.run import Platform, Service
+from shared.services import SERVICES
 from shared.settings import Settings
 from shared.store.memory import MemoryDatabase
 from shared.store.outbox import Relay
 from shared.store.port import Database
 
-OWNERS = ("admin", "approval")
+OWNERS = tuple(row.name for row in SERVICES.values() if row.owns_state)
 NEVER = 10**9
 """Seconds: about thirty years."""
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -61,28 +62,28 @@ class World:
     kept: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     """Data for the next database that is opened by that service."""
 
-    async def start(self, *builds: Callable[[Platform], Service]) -> None:
+    async def start(self, *builds: Callable[[Platform], Wired[Any]]) -> None:
         """Wire services and let them consume. Background loops are not started: a test takes their steps itself."""
         for build in builds:
-            service = build(self.platform)
-            self.services[service.name] = service
-            for step in service.on_start:
-                await step()
-            await self.bus.consume(service.name, service.handlers)
+            await self.begin(build(self.platform).service)
         await self.current()
 
+    async def begin(self, service: Service) -> None:
+        """Let a service that is wired consume."""
+        self.services[service.name] = service
+        for step in service.on_start:
+            await step()
+        await self.bus.consume(service.name, service.handlers)
+
     async def restart(
-        self, build: Callable[[Platform], Service], service: str, *, empty: bool = False
+        self, build: Callable[[Platform], Wired[Any]], service: str, *, empty: bool = False
     ) -> Service:
         """Kill a service and start it again on its data, or on an empty database."""
         self.bus.forget(service)
         if not empty:
             self.kept[service] = self.databases[service].data
-        built = build(self.platform)
-        self.services[service] = built
-        for step in built.on_start:
-            await step()
-        await self.bus.consume(service, built.handlers)
+        built = build(self.platform).service
+        await self.begin(built)
         return built
 
     async def current(self) -> None:

@@ -18,7 +18,7 @@ import uvloop
 from deploy.bench import machine, reissue, report, tokens
 from deploy.bench.copies import NotSeeded
 from deploy.bench.counting import counts
-from deploy.bench.ground import SERVICES, Ground, ground
+from deploy.bench.ground import Ground, ground
 from deploy.bench.http import Broken
 from deploy.bench.people import Unexpected
 from deploy.bench.signins import Run, closed_loop, open_loop, to_saturation
@@ -26,6 +26,7 @@ from deploy.local.parts import Broker, Part, PartFailed, PartMissing, mongod, ra
 from shared.clock import SystemClock, iso_millis
 from shared.errors import Blok365Error
 from shared.log import configure
+from shared.services import SERVICES
 
 PARTS = ("tokens", "signins", "approval", "growth", "reissue")
 

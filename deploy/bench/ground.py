@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 from pymongo import MongoClient
 
+from deploy import tree
 from deploy.bench.copies import DOMAIN, TENANT, Copies, Person, user_name
 from deploy.bench.http import Pool
 from deploy.bench.people import Owner, SignIn, Site
-from deploy.local.cluster import DEFAULT_REPLICAS, Cluster, cluster
+from deploy.local.cluster import Cluster, cluster
 from deploy.local.parts import Broker, Part
 from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
-from deploy.local.settings import local_settings, wsfed_settings
-from deploy.local.system import build_all
+from deploy.local.settings import local_settings
 from deploy.standins.phone.authenticator import Key
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin import app as admin_app
@@ -30,8 +30,8 @@ from shared.contracts.admin import AccountStatus
 from shared.crypto.keys import load_trusted_keys
 from shared.ids import Ids, SystemIds
 from shared.platform import open_platform
+from shared.services import SERVICES
 
-SERVICES = tuple(DEFAULT_REPLICAS)
 PATIENCE = 60.0
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ async def ground(mongo: Part, broker: Broker, folder: Path, *, accounts: int) ->
     ids, clock = SystemIds(), SystemClock()
     prefix = f"bench_{ids.octets(4).hex()}"
     broker.management.create_vhost(prefix)
-    port, entra_port = free_port(), free_port()
+    port = free_port()
     bus_url = broker.url_of(prefix)
     settings = local_settings(folder, port, mongo.url, bus_url=bus_url, database_prefix=prefix)
     make_keys(settings, ids)
@@ -79,10 +79,8 @@ async def ground(mongo: Part, broker: Broker, folder: Path, *, accounts: int) ->
         bus = await connect(settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock)
         stack.push_async_callback(bus.close)
         platform = open_platform(settings, bus=bus, clock=clock)
-        for service in build_all(platform, wsfed_settings(entra_port)).values():
-            await service.database.migrate()
-            await service.database.close()
-        office = admin_app.wire(platform)
+        await tree.migrate(platform)
+        office = admin_app.build(platform)
         stack.push_async_callback(office.service.database.close)
         whole = await stack.enter_async_context(
             cluster(settings, port=port, logs=folder / "log" / prefix, replicas=dict.fromkeys(SERVICES, 1))
@@ -90,7 +88,7 @@ async def ground(mongo: Part, broker: Broker, folder: Path, *, accounts: int) ->
         site = Site(settings.origin, Pool(whole.port_of("wsfed")), Pool(whole.port_of("approval")), TENANT)
         stack.push_async_callback(site.wsfed.close)
         stack.push_async_callback(site.approval.close)
-        original = await _original(site, office.admin, office.service.relay.flush, clock, ids)
+        original = await _original(site, office.dependencies, office.service.relay.flush, clock, ids)
         copies = await asyncio.to_thread(Copies, client, prefix, original, ids)
         found = Ground(site, whole, copies)
         await found.seed(accounts)

@@ -4,16 +4,15 @@ import difflib
 import sys
 from pathlib import Path
 
-from deploy import tree
 from deploy.caddy.caddyfile import caddyfile
-from shared.web.paths import PATHS
+from shared.services import SERVICES
 
 FILE = Path(__file__).parent / "Caddyfile"
 
 
 def main() -> int:
     """Exit code 1 when the checked file is stale."""
-    text = caddyfile(PATHS, tree.names("app"))
+    text = caddyfile(SERVICES)
     if "--check" not in sys.argv[1:]:
         FILE.write_text(text)
         return 0

@@ -1,18 +1,14 @@
-"""The text of the Caddyfile (Caddy 2.6 or newer)."""
+"""The text of the Caddyfile (Caddy 2.6 or newer), made from the table of services."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.approval.routes import SESSION_COOKIE
-from services.wsfed.domain.session import ACCOUNT_COOKIES
-from services.wsfed.routes.cookies import BROWSER_COOKIE
+from shared.services import Host, ServiceRow, Services
 from shared.web.cookies import HostCookie
-from shared.web.paths import STATIC, Host, Mount
+from shared.web.paths import STATIC
 
 PORT = 8000
 """Where each service listens in its container (deploy/Dockerfile)."""
-REPLICAS: Mapping[str, int] = {"wsfed": 2, "approval": 2}
-"""Containers of a service in docker-compose.yml, `<service>-1` and so on; without an entry there is one."""
 
 
 class Site(NamedTuple):
@@ -28,14 +24,8 @@ SITES: Mapping[Host, Site] = {
     Host.KIOSK: Site("BLOK365_KIOSK_ORIGIN", "https://kiosk.localhost:8443"),
 }
 
-COOKIES: Mapping[str, tuple[str, ...]] = {
-    "wsfed": (f"{BROWSER_COOKIE.name}=", HostCookie(ACCOUNT_COOKIES).name),
-    "approval": (f"{SESSION_COOKIE.name}=",),
-}
-"""How the cookies of services that share a host begin. No other service is shown them."""
-
 HEAD = """\
-# Made by `python -m deploy.caddy` from shared/web/paths.py. Change that, then run it again.
+# Made by `python -m deploy.caddy` from shared/services.py. Change that, then run it again.
 # Names on localhost get certificates of Caddy's own authority, public names get them by ACME.
 {
 	admin off
@@ -106,54 +96,60 @@ HEAD = """\
 """
 
 
-def caddyfile(paths: Iterable[Mount], services: Iterable[str]) -> str:
-    """The whole file. `services`: those that there are; paths of others lead to "that does not exist"."""
-    mounts = [mount for mount in paths if mount.service in set(services)]
-    reached = list(dict.fromkeys(mount.service for mount in mounts))
+def caddyfile(table: Services) -> str:
+    """The whole file, for the services of the table that browsers and phones reach."""
+    reached = [row for row in table.values() if row.mounts]
     parts = [HEAD]
-    for service in reached:
-        parts += [_backend(service, reached, ready=True), _backend(service, reached, ready=False)]
-    parts += [_site(host, [mount for mount in mounts if mount.host is host], reached) for host in SITES]
+    for row in reached:
+        parts += [_backend(row, reached, ready=True), _backend(row, reached, ready=False)]
+    parts += [_site(host, reached) for host in SITES]
     return "\n".join(parts)
 
 
-def upstreams(service: str) -> list[str]:
-    """Host names of a service's containers."""
-    count = REPLICAS.get(service, 1)
-    return [service] if count == 1 else [f"{service}-{number}" for number in range(1, count + 1)]
+def cookie_starts(row: ServiceRow) -> list[str]:
+    """How the service's cookies begin in a Cookie header: the name and `=`, or the common start of many names."""
+    names = [HostCookie(name).name for name in row.cookies]
+    return [name.removesuffix("*") if name.endswith("*") else f"{name}=" for name in names]
 
 
-def _backend(service: str, reached: Iterable[str], *, ready: bool) -> str:
+def _backend(row: ServiceRow, reached: list[ServiceRow], *, ready: bool) -> str:
     """`import <service>`: pass on to its replicas, which `BLOK365_UPSTREAM_<SERVICE>` may name anew.
 
     Each import asks replicas on its own account, and static files can be had from one that is not ready: so
     `<service>-static` asks nobody.
     """
-    default = " ".join(f"{name}:{PORT}" for name in upstreams(service))
+    default = " ".join(f"{name}:{PORT}" for name in row.containers)
     lines = [
-        f"({service}{'' if ready else '-static'}) {{",
-        f"\treverse_proxy {{$BLOK365_UPSTREAM_{service.upper()}:{default}}} {{",
+        f"({row.name}{'' if ready else '-static'}) {{",
+        f"\treverse_proxy {{$BLOK365_UPSTREAM_{row.name.upper()}:{default}}} {{",
         "\t\timport replicas",
         *(["\t\timport ready"] if ready else []),
     ]
     for other in reached:
-        if other != service:
+        if other.name != row.name:
             # Caddy takes an empty replacement for none, and the pattern for the whole new header.
-            lines += [f'\t\theader_up Cookie "{name}[^;]*(;|$)" "_=;"' for name in COOKIES.get(other, ())]
+            lines += [f'\t\theader_up Cookie "{start}[^;]*(;|$)" "_=;"' for start in cookie_starts(other)]
     return "\n".join([*lines, "\t}", "}", ""])
 
 
-def _site(host: Host, mounts: list[Mount], reached: Iterable[str]) -> str:
+def _site(host: Host, reached: list[ServiceRow]) -> str:
     """Each service's own paths in one matcher, then static files of the others; `/` comes last."""
     site = SITES[host]
-    root = next((mount.service for mount in mounts if mount.prefix == "/"), None)
+    root = ""
     lines = [f"{{${site.variable}:{site.default}}} {{", "\timport around"]
-    for service in reached:
-        own = [mount.prefix for mount in mounts if mount.service == service and mount.prefix != "/"]
-        patterns = " ".join(f"{prefix}*" for prefix in (*own, f"{STATIC}{service}/"))
-        backend = service if own else f"{service}-static"
-        lines += [f"\t@{service} path {patterns}", f"\thandle @{service} {{", f"\t\timport {backend}", "\t}"]
-    if root is not None:
+    for row in reached:
+        here = [mount.prefix for mount in row.mounts if mount.host is host]
+        own = [prefix for prefix in here if prefix != "/"]
+        root = row.name if "/" in here else root
+        patterns = " ".join(f"{prefix}*" for prefix in (*own, f"{STATIC}{row.name}/"))
+        backend = row.name if own else f"{row.name}-static"
+        lines += [
+            f"\t@{row.name} path {patterns}",
+            f"\thandle @{row.name} {{",
+            f"\t\timport {backend}",
+            "\t}",
+        ]
+    if root:
         lines += [f"\thandle {STATIC}* {{", "\t\terror 404", "\t}"]
     lines += ["\thandle {", f"\t\t{f'import {root}' if root else 'error 404'}", "\t}", "}", ""]
     return "\n".join(lines)

@@ -14,9 +14,9 @@ from deploy.local.platform import make_keys
 from services.admin import handlers
 from services.admin.handlers import Admin, NewAccount
 from shared.bus import rabbit
-from shared.contracts import SERVICES
 from shared.errors import BadInput
 from shared.ids import SystemIds
+from shared.services import SERVICES
 
 FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia", "Donald", "Frances", "Tony")
 LAST_NAMES = ("Almeida", "Berg", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haas", "Ito", "Jansen")
@@ -30,13 +30,7 @@ def migrate(
     _known(only)
 
     async def run() -> list[str]:
-        built: list[str] = []
-        for service in tree.services(open_platform(context.obj.settings()), only or ()):
-            try:
-                built += await service.database.migrate()
-            finally:
-                await service.database.close()
-        return built
+        return await tree.migrate(open_platform(context.obj.settings()), only or ())
 
     built = told(context.obj, lambda: asyncio.run(run()))
     for name in built:
@@ -48,7 +42,7 @@ def resync(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
 ) -> None:
-    """Let services ask the owners of what they know for their whole current state (docs/flows/replication.md).
+    """Let services ask the owners of what they know for their whole current state (docs/flows/projections.md).
 
     The running services see the wish within seconds; `/readyz` shows when it is done.
     """
@@ -56,13 +50,11 @@ def resync(
 
     async def run() -> list[str]:
         asked: list[str] = []
-        for service in tree.services(open_platform(context.obj.settings()), only or ()):
-            try:
-                if service.subscriptions is not None:
-                    await service.subscriptions.want_all()
-                    asked.append(service.name)
-            finally:
-                await service.database.close()
+        async with tree.closing_databases(open_platform(context.obj.settings())) as platform:
+            for wired in tree.build(platform, only or ()):
+                if wired.service.subscriptions is not None:
+                    await wired.service.subscriptions.want_all()
+                    asked.append(wired.service.name)
         return asked
 
     output.line(f"Asked: {', '.join(told(context.obj, lambda: asyncio.run(run()))) or 'nobody follows'}.")
@@ -96,7 +88,7 @@ def dead(
 
 
 def _known(services: list[str] | None) -> None:
-    if unknown := set(services or ()) - set(tree.names("app")):
+    if unknown := set(services or ()) - set(SERVICES):
         raise typer.BadParameter(f"no service {', '.join(sorted(unknown))}")
 
 

@@ -16,12 +16,12 @@ import typer
 from pydantic import ValidationError
 
 import shared.platform
-from services.admin.app import wire
+from services.admin.app import build
 from services.admin.handlers import Admin
+from shared.assembly import Platform
 from shared.bus.port import Handlers
 from shared.contracts.envelope import Packet
 from shared.errors import Blok365Error, Unavailable
-from shared.run import Platform
 from shared.settings import Settings
 
 T = TypeVar("T")
@@ -80,13 +80,13 @@ def with_admin(options: Options, work: Callable[[Admin], Awaitable[T]]) -> T:
     """What `work` returns, given admin's handlers on the real database. Ends the program on a fault."""
 
     async def run() -> T:
-        wired = wire(open_platform(options.settings()))
+        wired = build(open_platform(options.settings()))
         try:
             # Without its unique indexes the database would keep two accounts of one name.
             await wired.service.database.check()
-            if wired.service.publisher is not None:
-                await wired.service.publisher.load_generation()
-            return await work(wired.admin)
+            for step in wired.service.on_start:
+                await step()
+            return await work(wired.dependencies)
         finally:
             await wired.service.database.close()
 

@@ -8,7 +8,7 @@ import typer
 
 from deploy.cli.session import Options, open_platform, told
 from services.wsfed import handlers
-from services.wsfed.app import wire
+from services.wsfed.app import build
 from services.wsfed.domain.keys import certificate_base64, certificate_validity, thumbprint
 from services.wsfed.handlers import WsFed
 from services.wsfed.ports import KeyRing
@@ -72,10 +72,10 @@ def _run(context: typer.Context, step: Callable[[WsFed], Awaitable[KeyRing]], th
     options: Options = context.obj
 
     async def run() -> KeyRing:
-        wired = wire(open_platform(options.settings()))
+        wired = build(open_platform(options.settings()))
         try:
             await wired.service.database.check()
-            return await step(wired.wsfed)
+            return await step(wired.dependencies)
         finally:
             await wired.service.database.close()
 

@@ -20,6 +20,7 @@ from deploy.local.demo import entra_standin
 from deploy.local.tenant import DOMAIN, PERSON, TENANT, signing_certificate
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from shared.clock import SystemClock
+from shared.services import SERVICES
 
 CA = "/caddy/caddy/pki/authorities/local/root.crt"
 CLOCK = SystemClock()
@@ -150,7 +151,7 @@ async def check(compose: Sequence[str], origin: str, entra_port: int, var: Path)
             await walk.sign_in(phone, entra)
         with timed("signed in again, with wsfed-1 killed while the phone was asked"):
             await walk.sign_in(phone, entra, lose="wsfed-1")
-    stopped = ("wsfed-2", "approval-1", "admin", "notify")
+    stopped = tuple(row.containers[-1] for row in SERVICES.values())
     with timed(f"{', '.join(stopped)} stopped in good order"):
         await run("docker", "stop", "-t", "15", *(containers.ids[service] for service in stopped))
         found = await containers.inspect()

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from deploy.compose.containers import Containers, Fault, run
-from shared.contracts import SERVICES
+from shared.services import SERVICES
 
 IMAGE_OWN = ("rabbitmq", "mongo")
 """Images of others, whose programs write into their own folders."""

@@ -20,6 +20,7 @@ from deploy.local.parts.port import free_port
 from deploy.local.router import Router
 from deploy.local.settings import notify_settings
 from shared.errors import Unavailable
+from shared.services import SERVICES
 from shared.settings import Settings
 from shared.web.paths import Origins
 
@@ -35,7 +36,7 @@ def _die_with_parent() -> None:
 
 OfReplica = Callable[[str, int], Mapping[str, str]]
 """Variables of one replica alone, by service and index: a database address with a fault on the way, say."""
-DEFAULT_REPLICAS: Mapping[str, int] = {"admin": 1, "approval": 2, "wsfed": 2, "notify": 1}
+DEFAULT_REPLICAS: Mapping[str, int] = {row.name: row.replicas for row in SERVICES.values()}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A small reverse proxy for several processes of each service, made from the path table like the Caddyfile.
+"""A small reverse proxy for several processes of each service, from the table of services like the Caddyfile.
 
 For demos, tests and the benchmark. Round robin; a replica that does not take the connection is passed over.
 """
@@ -11,7 +11,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from shared.web.paths import HEALTH, Host, Origins, service_for
+from shared.services import SERVICES, Host, Services
+from shared.web.paths import HEALTH, Origins, service_for
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"})
 """RFC 9110 section 7.6.1."""
@@ -21,10 +22,17 @@ MAX_LINE = 16_384
 
 
 class Router:
-    """Listens on one port and passes requests on to `backends` (ports by service); they may change at any time."""
+    """Listens on one port and passes requests on to `backends` (ports by service); they may change at any time.
 
-    def __init__(self, origins: Origins, backends: Mapping[str, Sequence[int]]) -> None:
+    Health checks are answered by a replica of the service that signs people in.
+    """
+
+    def __init__(
+        self, origins: Origins, backends: Mapping[str, Sequence[int]], table: Services = SERVICES
+    ) -> None:
         self._origins = origins
+        self._table = table
+        self._checked = service_for(Host.SIGNIN, "/signin/", table)
         self.backends = backends
         self._turn = count()
         self._runner: web.ServerRunner | None = None
@@ -50,7 +58,7 @@ class Router:
 
     async def _pass_on(self, request: web.BaseRequest) -> web.StreamResponse:
         host = self._origins.host_of(request.host) or Host.SIGNIN
-        service = "wsfed" if request.path in HEALTH else service_for(host, request.path)
+        service = self._checked if request.path in HEALTH else service_for(host, request.path, self._table)
         ports = self.backends.get(service, ())
         body = await request.read()
         turn = next(self._turn)

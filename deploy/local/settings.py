@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from pydantic_settings import BaseSettings
+
 from services.notify.config import NotifySettings
 from services.wsfed.config import MICROSOFT_REPLY_URLS, WsFedSettings
 from shared.settings import Settings
@@ -32,6 +34,11 @@ def notify_settings(settings: Settings) -> NotifySettings:
     if "mail_folder" in given.model_fields_set:
         return given
     return given.model_copy(update={"mail_folder": settings.keys.parent / "mail"})
+
+
+def service_settings(settings: Settings, entra_port: int) -> dict[str, BaseSettings]:
+    """What services need to be told on one machine, by name; the others take theirs from the environment."""
+    return {"wsfed": wsfed_settings(entra_port), "notify": notify_settings(settings)}
 
 
 def wsfed_settings(entra_port: int) -> WsFedSettings:

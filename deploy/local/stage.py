@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from deploy import tree
 from deploy.local.cluster import DEFAULT_REPLICAS, Cluster, OfReplica, cluster
-from deploy.local.settings import wsfed_settings
-from deploy.local.system import System, build_all, running
+from deploy.local.settings import service_settings, wsfed_settings
+from deploy.local.system import System, running
 from services.admin import app as admin_app
 from services.admin.handlers import Admin
 from shared.bus.connect import connect
@@ -48,8 +49,8 @@ class Stage:
 async def one_process(settings: Settings, *, port: int, entra_port: int) -> AsyncIterator[Stage]:
     """All services here, on the memory bus."""
     platform = open_platform(settings)
-    async with running(platform, wsfed=wsfed_settings(entra_port), port=port) as system:
-        relay = system.services["admin"].service.relay
+    async with running(platform, port=port, settings=service_settings(settings, entra_port)) as system:
+        relay = system.wired["admin"].service.relay
         yield Stage(settings, platform.clock, system.admin, relay.flush, system=system)
 
 
@@ -69,10 +70,8 @@ async def many_processes(
         bus = await connect(settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock)
         stack.push_async_callback(bus.close)
         platform = open_platform(settings, bus=bus, clock=clock)
-        for service in build_all(platform, wsfed_settings(entra_port)).values():
-            await service.database.migrate()
-            await service.database.close()
-        wired = admin_app.wire(platform)
+        await tree.migrate(platform)
+        wired = admin_app.build(platform)
         stack.push_async_callback(wired.service.database.close)
         local = wsfed_settings(entra_port)
         environment = {
@@ -89,4 +88,4 @@ async def many_processes(
                 of_replica=of_replica,
             )
         )
-        yield Stage(settings, clock, wired.admin, wired.service.relay.flush, cluster=whole)
+        yield Stage(settings, clock, wired.dependencies, wired.service.relay.flush, cluster=whole)

@@ -1,60 +1,64 @@
-"""All services in one process, on one port, told apart by host and path (shared/web/paths.py)."""
+"""All services in one process, on one port, told apart by host and path (shared/services.py)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from deploy.local.settings import notify_settings
-from services.admin import app as admin_app
+from pydantic_settings import BaseSettings
+
+from deploy import tree
 from services.admin.handlers import Admin
-from services.approval import app as approval_app
-from services.notify import app as notify_app
-from services.wsfed import app as wsfed_app
-from services.wsfed.config import WsFedSettings
-from shared.run import Platform, Running, Service
+from shared.assembly import Platform, Wired
+from shared.run import Running
 from shared.web.paths import Origins
 from shared.web.server import combine, serve
 
 
 @dataclass(frozen=True)
 class System:
-    """The running whole. `admin`: what the command line works with, too."""
+    """The running whole. `wired` and `services` by name; `port`: where it listens."""
 
     platform: Platform
-    services: dict[str, Running]
-    admin: Admin
+    wired: Mapping[str, Wired[Any]]
+    services: Mapping[str, Running]
     port: int
 
-
-def build_all(platform: Platform, wsfed: WsFedSettings) -> dict[str, Service]:
-    """Every service, wired, by name."""
-    built = [
-        admin_app.build(platform),
-        approval_app.build(platform),
-        wsfed_app.build(platform, wsfed),
-        notify_app.build(platform, notify_settings(platform.settings)),
-    ]
-    return {service.name: service for service in built}
+    @property
+    def admin(self) -> Admin:
+        """What the command line works with, too."""
+        found: Admin = self.wired["admin"].dependencies
+        return found
 
 
 @asynccontextmanager
-async def running(platform: Platform, *, wsfed: WsFedSettings, port: int) -> AsyncIterator[System]:
-    """Indexes built, services started, port open; all stopped in order at the end."""
-    wired = admin_app.wire(platform)
-    built = [*(build_all(platform, wsfed) | {"admin": wired.service}).values()]
-    settings = platform.settings
+async def running(
+    platform: Platform, *, port: int, settings: Mapping[str, BaseSettings] | None = None
+) -> AsyncIterator[System]:
+    """Indexes built, services started, port open; all stopped in order at the end, every database closed.
+
+    `settings`: by service, where they do not come from the environment.
+    """
     async with AsyncExitStack() as stack:
-        services: dict[str, Running] = {}
-        for service in built:
-            await service.database.migrate()
-            services[service.name] = Running(service, platform.bus, platform.clock)
-        for each in services.values():
-            await each.start()
-            stack.push_async_callback(each.stop)
+        platform = await stack.enter_async_context(tree.closing_databases(platform))
+        wired = {each.service.name: each for each in tree.build(platform, settings=settings)}
+        services = {name: Running(each.service, platform.bus, platform.clock) for name, each in wired.items()}
+        for each in wired.values():
+            await each.service.database.migrate()
+        for service in services.values():
+            await service.start()
+            stack.push_async_callback(service.stop)
         stack.push_async_callback(platform.bus.stop)
-        apps = {service.name: service.web for service in built if service.web is not None}
-        origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
-        root = combine(apps, origins, clock=platform.clock, ids=platform.ids)
+        apps = {name: each.service.web for name, each in wired.items() if each.service.web is not None}
+        origin = platform.settings
+        root = combine(
+            apps,
+            Origins(origin.origin, origin.console_origin, origin.kiosk_origin),
+            clock=platform.clock,
+            ids=platform.ids,
+            ready={name: service.readiness for name, service in services.items()},
+            table=platform.table,
+        )
         runner, bound = await serve(root, "127.0.0.1", port)
         stack.push_async_callback(runner.cleanup)
-        yield System(platform, services, wired.admin, bound)
+        yield System(platform, wired, services, bound)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.bus.topology import EXCHANGE, HINTS, TOPOLOGY, Topology
-from shared.contracts import SERVICES
 from shared.ids import Ids, SystemIds, new_secret
+from shared.services import SERVICES, Services
 
 Definitions = dict[str, list[dict[str, Any]]]
 
@@ -102,11 +102,11 @@ def _exchange(vhost: str, name: str, kind: str) -> dict[str, Any]:
     }
 
 
-def make(folder: Path, ids: Ids) -> None:
+def make(folder: Path, ids: Ids, table: Services = SERVICES) -> None:
     """Write the definitions, and the passwords that are missing (mode 0600)."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     passwords: dict[str, str] = {}
-    for service in SERVICES:
+    for service in table:
         path = folder / f"{service}.amqp"
         if not path.exists():
             path.touch(mode=0o600)

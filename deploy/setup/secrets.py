@@ -18,8 +18,8 @@ from pathlib import Path
 
 from deploy.local.platform import make_keys
 from deploy.rabbitmq import definitions
-from shared.contracts import SERVICES
 from shared.ids import Ids, SystemIds, new_secret
+from shared.services import SERVICES, Services
 from shared.settings import Settings
 
 PUBLIC = ("trusted.json", "boxes.json", "vapid.pub")
@@ -29,22 +29,22 @@ MONGO_URL = "mongodb://{service}:{password}@mongo:27017/" + DATABASE + "?replica
 BUS_URL = "amqp://{service}:{password}@rabbitmq:5672/blok365"
 
 
-def make(folder: Path, ids: Ids) -> list[str]:
+def make(folder: Path, ids: Ids, table: Services = SERVICES) -> list[str]:
     """Make what is missing and renew what is derived; the names of the files that are new or changed."""
     with tempfile.TemporaryDirectory() as name:
         together = Path(name)
-        for service in SERVICES:
+        for service in table:
             for path in (folder / service).glob(f"{service}.*"):
                 shutil.copy2(path, together)
-        make_keys(Settings(keys=together), ids)
-        definitions.make(together, ids)
-        passwords = {service: _password(together / f"{service}.mongo", ids) for service in SERVICES}
+        make_keys(Settings(keys=together), ids, table)
+        definitions.make(together, ids, table)
+        passwords = {service: _password(together / f"{service}.mongo", ids) for service in table}
         return [*_services(together, folder, passwords), *_servers(together, folder, passwords, ids)]
 
 
 def _services(together: Path, folder: Path, passwords: dict[str, str]) -> list[str]:
     changed = []
-    for service in SERVICES:
+    for service in passwords:
         urls = {
             "blok365_mongo_url": MONGO_URL.format(service=service, password=passwords[service]),
             "blok365_bus_url": BUS_URL.format(

@@ -1,9 +1,7 @@
 """The only wiring of admin."""
 
-from dataclasses import dataclass
-
-from services.admin import consumers
 from services.admin.config import AdminSettings
+from services.admin.consumers import consumers
 from services.admin.handlers import Admin
 from services.admin.store import (
     StoredAccounts,
@@ -12,28 +10,14 @@ from services.admin.store import (
     StoredPhones,
     StoredTenants,
 )
+from shared.assembly import Platform, Wired
 from shared.crypto.sealed_box import load_sealer
-from shared.replication import StatePublisher
-from shared.run import Platform, Service
-from shared.store.outbox import Relay
-
-NAME = "admin"
 
 
-@dataclass(frozen=True)
-class Wired:
-    """The service, and what its handlers take: for the command line, which calls them itself."""
-
-    service: Service
-    admin: Admin
-
-
-def wire(platform: Platform, settings: AdminSettings | None = None) -> Wired:
-    """Everything that admin is made of."""
-    relay = Relay(platform.bus, platform.clock)
-    database = platform.open_database(NAME, relay)
-    signer = platform.signer(NAME)
-    subscriptions = platform.subscriptions(["approval"], database, signer)
+def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[Admin]:
+    """The service, not yet running, with what its handlers work with."""
+    assembly = platform.assemble("admin")
+    database = assembly.database
     tenants = StoredTenants(database)
     accounts = StoredAccounts(database)
     invitations = StoredInvitations(database)
@@ -44,33 +28,16 @@ def wire(platform: Platform, settings: AdminSettings | None = None) -> Wired:
         invitations=invitations,
         phones=phones,
         errands=StoredErrands(database),
-        signer=signer,
+        signer=assembly.signer,
         clock=platform.clock,
         ids=platform.ids,
         settings=settings or AdminSettings(),
         origin=platform.settings.origin,
         letterbox=load_sealer(platform.settings.keys, "notify"),
     )
-    publisher = StatePublisher(
-        [tenants.source, accounts.source, invitations.source],
-        database=database,
-        signer=signer,
-        bus=platform.bus,
-    )
-    service = Service(
-        name=NAME,
-        database=database,
-        relay=relay,
-        handlers={
-            **subscriptions.consumers(consumers.table(admin), {"approval": [phones.projection]}),
-            **publisher.consumers(),
-        },
-        publisher=publisher,
-        subscriptions=subscriptions,
+    service = assembly.service(
+        consumers(admin),
+        state=[tenants.source, accounts.source, invitations.source],
+        projections={"approval": [phones.projection]},
     )
     return Wired(service, admin)
-
-
-def build(platform: Platform, settings: AdminSettings | None = None) -> Service:
-    """The service, wired, not yet running."""
-    return wire(platform, settings).service

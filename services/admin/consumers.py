@@ -8,7 +8,7 @@ from shared.bus.port import Handlers
 from shared.contracts.approval import DeviceChanged
 
 
-def table(admin: Admin) -> Handlers:
+def consumers(admin: Admin) -> Handlers:
     """Message: handler. The index of what admin reacts to."""
     return {
         DeviceChanged: partial(handlers.device_enrolled, admin),

@@ -1,41 +1,28 @@
-"""approval, wired. The only place that knows all its parts; every one can be replaced."""
+"""The only wiring of approval."""
 
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from aiohttp import web
-
 from services.approval.config import ApprovalSettings
 from services.approval.consumers import consumers
 from services.approval.domain.ceremony import RelyingParty
-from services.approval.handlers.challenges import SWEEP_BATCH, end_overdue
+from services.approval.handlers.challenges import sweep
 from services.approval.ports import Limits, Parts
 from services.approval.routes import Web
 from services.approval.store import AccountStore, CeremonyStore, SessionStore, TenantStore
+from shared.assembly import Platform, Wired
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
 from shared.places import Places
-from shared.replication import StatePublisher
-from shared.run import Platform, Service, readiness
-from shared.store.outbox import Relay
 from shared.web.frame import Pages
-from shared.web.server import Ready, WebSettings, make_app, networks
-
-NAME = "approval"
-SWEEP_EVERY = 1.0
 
 
-def build(platform: Platform, settings: ApprovalSettings | None = None) -> Service:
-    """The service, not yet running."""
-    settings = settings or ApprovalSettings()
-    relay = Relay(platform.bus, platform.clock)
-    database = platform.open_database(NAME, relay)
-    signer = platform.signer(NAME)
-    subscriptions = platform.subscriptions(["admin"], database, signer)
-    shared = platform.settings
-    accounts = AccountStore(database)
-    tenants = TenantStore(database)
+def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired[Parts]:
+    """The service, not yet running, with what its handlers work with."""
+    assembly = platform.assemble("approval")
+    settings, shared, database = settings or ApprovalSettings(), platform.settings, assembly.database
+    accounts, tenants = AccountStore(database), TenantStore(database)
     places = Places(shared.places_file, platform.clock)
     parts = Parts(
         accounts=accounts,
@@ -44,7 +31,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Servi
         tenants=tenants,
         clock=platform.clock,
         ids=platform.ids,
-        signer=signer,
+        signer=assembly.signer,
         rp=RelyingParty(shared.rp_id, (shared.origin, *settings.phone_origins)),
         letterbox=load_sealer(shared.keys, "notify"),
         push_key=load_vapid_public(shared.keys),
@@ -54,42 +41,13 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Servi
             session_idle=timedelta(minutes=settings.session_idle_minutes),
         ),
     )
-
-    async def sweep() -> None:
-        while True:
-            if await end_overdue(parts) < SWEEP_BATCH:
-                await platform.clock.sleep(SWEEP_EVERY)
-
-    publisher = StatePublisher([accounts.source], database=database, signer=signer, bus=platform.bus)
-    return Service(
-        name=NAME,
-        database=database,
-        relay=relay,
-        handlers={
-            **subscriptions.consumers(consumers(parts), {"admin": [tenants.projection, accounts]}),
-            **publisher.consumers(),
-        },
-        web=_web(platform, parts, partial(readiness, database, subscriptions)),
-        publisher=publisher,
-        subscriptions=subscriptions,
-        background=[sweep, places.watch],
+    pages = Pages("approval", Path(__file__).parent)
+    routes = Web(parts, pages, shared.origin, assembly.proxies).routes()
+    service = assembly.service(
+        consumers(parts),
+        state=[accounts.source],
+        projections={"admin": [tenants.projection, accounts]},
+        web=assembly.web(pages, routes, features=("camera",)),  # to scan the code on the sign-in page
+        background=[partial(sweep, parts), places.watch],
     )
-
-
-def _web(platform: Platform, parts: Parts, ready: Ready) -> web.Application:
-    pages = Pages(NAME, Path(__file__).parent)
-    origin = platform.settings.origin
-    app = make_app(
-        pages,
-        WebSettings(
-            origin=origin,
-            trusted_proxies=networks(platform.settings.trusted_proxies),
-            features=("camera",),  # to scan the code on the sign-in page
-        ),
-        clock=platform.clock,
-        ids=platform.ids,
-        ready=ready,
-    )
-    proxies = networks(platform.settings.trusted_proxies)
-    app.add_routes(Web(parts, pages, origin, proxies).routes())
-    return app
+    return Wired(service, parts)

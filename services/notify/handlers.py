@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -42,6 +43,10 @@ log = structlog.get_logger(__name__)
 
 BATCH = 100
 RECORD_AGAIN = timedelta(seconds=1)
+DUE_EVERY = 1.0
+"""Seconds between looks for deliveries whose time has come."""
+STOP_WITHIN = 8.0
+"""Seconds that running attempts get when the process stops."""
 
 
 # Taking a command on
@@ -295,3 +300,12 @@ class Dispatcher:
             log.warning("delivery.unavailable", delivery=delivery.id, reason=str(error))
         except Exception as error:
             log.error("delivery.fault", delivery=delivery.id, error=type(error).__name__)  # noqa: TRY400
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatchers:
+    """What notify works with: the parts, and a dispatcher for each channel."""
+
+    parts: Parts
+    mails: Dispatcher
+    pushes: Dispatcher

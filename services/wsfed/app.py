@@ -1,11 +1,6 @@
-"""wsfed, wired. The only place that knows all its parts; every one can be replaced."""
+"""The only wiring of wsfed."""
 
-from dataclasses import dataclass
 from functools import partial
-
-from aiohttp import web
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from services.wsfed.config import WsFedSettings
 from services.wsfed.consumers import consumers
@@ -20,45 +15,23 @@ from services.wsfed.store import (
     StoredSigningKeys,
     StoredTransactions,
 )
+from shared.assembly import Platform, Wired
 from shared.ids import new_id
 from shared.places import Places
-from shared.run import Platform, Service, readiness
 from shared.store.fixed import fixed_settings, hold_fixed
-from shared.store.outbox import Relay
 from shared.store.sealing import SealingKey
-from shared.web import problems
 from shared.web.cookies import Csrf
-from shared.web.server import Ready, WebSettings, make_app, networks
-
-NAME = "wsfed"
+from shared.web.problems import Link
 
 
-@dataclass(frozen=True)
-class Wired:
-    """The service, and what its handlers take: for the command line, which calls them itself."""
-
-    service: Service
-    wsfed: WsFed
-
-
-def build(platform: Platform, settings: WsFedSettings | None = None) -> Service:
-    """The service, not yet running."""
-    return wire(platform, settings).service
-
-
-def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
-    """Everything that wsfed is made of."""
-    settings = settings or WsFedSettings()
-    relay = Relay(platform.bus, platform.clock)
-    database = platform.open_database(NAME, relay)
-    signer = platform.signer(NAME)
-    subscriptions = platform.subscriptions(["admin", "approval"], database, signer)
-    shared = platform.settings
-    key_file = shared.keys / f"{NAME}.seal"
+def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[WsFed]:
+    """The service, not yet running, with what its handlers work with."""
+    assembly = platform.assemble("wsfed")
+    settings, shared, database = settings or WsFedSettings(), platform.settings, assembly.database
+    key_file = shared.keys / "wsfed.seal"
     issuances = StoredIssuances(database, new_id(platform.ids))
     transactions = StoredTransactions(database, platform.clock)
     waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
-    fixed = fixed_settings(database)
     directory = StoredDirectory(database, platform.clock)
     places = Places(shared.places_file, platform.clock)
     wsfed = WsFed(
@@ -68,73 +41,39 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
         keys=StoredSigningKeys(database, SealingKey.from_file(key_file, platform.ids), platform.clock),
         issuances=issuances,
         wake=waker,
-        fresh=subscriptions.fresh,
-        signer=signer,
+        fresh=assembly.fresh,
+        signer=assembly.signer,
         clock=platform.clock,
         ids=platform.ids,
         origin=shared.origin,
         rp_id=shared.rp_id,
         expected_origins=frozenset({shared.origin, *settings.phone_origins}),
     )
-    service = Service(
-        name=NAME,
-        database=database,
-        relay=relay,
-        handlers=subscriptions.consumers(
-            consumers(wsfed),
-            {
-                "admin": [directory.tenants, directory.accounts, directory.invitations],
-                "approval": [directory.devices],
-            },
-        ),
-        web=_web(
-            platform,
-            settings,
-            wsfed,
-            waker,
-            places,
-            key_file.read_bytes(),
-            partial(readiness, database, subscriptions),
-        ),
-        subscriptions=subscriptions,
-        background=[places.watch],
-        on_start=[partial(hold_fixed, fixed, "BLOK365_ORIGIN", shared.origin), waker.start],
-        on_stop=[issuances.flush],
-    )
-    return Wired(service, wsfed)
-
-
-def _web(
-    platform: Platform,
-    settings: WsFedSettings,
-    wsfed: WsFed,
-    waker: PageWaker,
-    places: Places,
-    secret: bytes,
-    ready: Ready,
-) -> web.Application:
     pages = SignInPages()
-    origin = platform.settings.origin
-    proxies = networks(platform.settings.trusted_proxies)
-    csrf_key = HKDF(SHA256(), 32, salt=None, info=b"blok365 wsfed csrf").derive(secret)
-    app = make_app(
-        pages.pages,
-        # Applications that sign in through a popup keep a handle on it across our pages; severed by COOP, they
-        # take the sign-in for cancelled. Framing stays forbidden.
-        WebSettings(origin=origin, trusted_proxies=proxies, coop="unsafe-none"),
-        clock=platform.clock,
-        ids=platform.ids,
-        ready=ready,
-    )
-    app[problems.USUAL_WAY_ON] = problems.Link(settings.start_url, "Microsoft 365")
     routes = Web(
         wsfed=wsfed,
         settings=settings,
         pages=pages,
-        csrf=Csrf(csrf_key, origin),
+        csrf=Csrf.derived(key_file.read_bytes(), "blok365 wsfed csrf", shared.origin),
         watch=waker.watching,
-        proxies=proxies,
+        proxies=assembly.proxies,
         places=places,
+    ).routes()
+    # COOP is off: applications that sign in through a popup keep a handle on it across our pages, and without the
+    # handle they take the sign-in for cancelled. Framing stays forbidden.
+    web = assembly.web(
+        pages.pages, routes, coop="unsafe-none", way_on=Link(settings.start_url, "Microsoft 365")
     )
-    app.add_routes(routes.routes())
-    return app
+    origin_is_kept = partial(hold_fixed, fixed_settings(database), "BLOK365_ORIGIN", shared.origin)
+    service = assembly.service(
+        consumers(wsfed),
+        projections={
+            "admin": [directory.tenants, directory.accounts, directory.invitations],
+            "approval": [directory.devices],
+        },
+        web=web,
+        background=[places.watch],
+        on_start=[origin_is_kept, waker.start],
+        on_stop=[issuances.flush],
+    )
+    return Wired(service, wsfed)

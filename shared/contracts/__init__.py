@@ -18,13 +18,16 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SERVICES = ("wsfed", "approval", "admin", "notify")
+from shared.services import SERVICES, Services
 
 _GRAMMAR = re.compile(r"^(?P<owner>[a-z]+)\.[a-z]+\.[a-z]+\.v[1-9][0-9]*$")
 
 
 class Message(BaseModel):
-    """Base of every message. Subclasses set the class variables; a wrong grammar fails at import."""
+    """Base of every message. Subclasses set the class variables; a wrong grammar fails at import.
+
+    A test's own message names the table of services that it belongs to: `class Tossed(Event, table=...)`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -45,12 +48,12 @@ class Message(BaseModel):
     """It carries an aggregate's whole state with a version: projections keep the highest version only."""
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+    def __pydantic_init_subclass__(cls, table: Services = SERVICES, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if "TYPE" not in cls.__dict__:
             return
         match = _GRAMMAR.match(cls.TYPE)
-        if match is None or match["owner"] not in SERVICES:
+        if match is None or match["owner"] not in table:
             raise TypeError(f"{cls.TYPE!r} is not owner.subject.verb.vN of a known service")
         if cls.KIND == "event":
             cls.SENDERS = frozenset({match["owner"]})
@@ -60,7 +63,7 @@ class Message(BaseModel):
             services = getattr(cls, role, None)
             if services is None:
                 raise TypeError(f"{cls.TYPE} has no {role}")
-            if not services <= set(SERVICES):
+            if not services <= set(table):
                 raise TypeError(f"{cls.TYPE}: unknown service among {role} {sorted(services)}")
         if cls.TYPE in _REGISTRY:
             raise TypeError(f"{cls.TYPE} is defined twice")

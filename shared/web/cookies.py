@@ -4,8 +4,11 @@ import base64
 import hashlib
 import hmac
 import re
+from typing import Self
 
 from aiohttp import web
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from shared.errors import Forbidden
 
@@ -54,6 +57,11 @@ class Csrf:
             raise ValueError("a CSRF key has at least 32 octets")
         self._key = key
         self._origin = origin
+
+    @classmethod
+    def derived(cls, secret: bytes, purpose: str, origin: str) -> Self:
+        """With a key that HKDF (RFC 5869) makes of the secret for that purpose alone."""
+        return cls(HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(secret), origin)
 
     def token(self, cookie: str, purpose: str) -> str:
         """The token for forms of that purpose in the browser that holds that cookie value; 43 characters."""

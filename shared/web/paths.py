@@ -1,51 +1,12 @@
-"""The one table of hosts and paths. The one-process router and the Caddyfile are both made from it.
-
-Sign-in page and phone share a host because that host is the WebAuthn rp_id; console and kiosk live outside
-it, so that a fault in one cannot use the keys of the other.
-"""
+"""Which service answers which path of which host, from the table of services, and the hosts' names."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from urllib.parse import urlsplit
 
-
-class Host(StrEnum):
-    """The kinds of host. Which name each has is a setting (`Origins`)."""
-
-    SIGNIN = "signin"
-    CONSOLE = "console"
-    KIOSK = "kiosk"
-
+from shared.services import SERVICES, Host, Services
 
 FRONT = "front"
 """Who answers what belongs to no service: health checks, and the page that says there is nothing here."""
-
-SERVICES = ("wsfed", "approval", "badge", "admin")
-"""The services that browsers and phones can reach."""
-
-
-@dataclass(frozen=True)
-class Mount:
-    """Paths that begin with `prefix` on hosts of that kind go to `service`.
-
-    A prefix ends with `/`; without it `/keys` would fall to `/key`.
-    """
-
-    host: Host
-    prefix: str
-    service: str
-
-
-PATHS: tuple[Mount, ...] = (
-    Mount(Host.SIGNIN, "/t/", "wsfed"),
-    Mount(Host.SIGNIN, "/signin/", "wsfed"),
-    Mount(Host.SIGNIN, "/key/", "approval"),
-    Mount(Host.SIGNIN, "/me/", "approval"),
-    Mount(Host.SIGNIN, "/push/", "approval"),
-    Mount(Host.CONSOLE, "/", "admin"),
-    Mount(Host.KIOSK, "/", "badge"),
-)
-"""Where each service is reached. `/static/{service}/` and the health checks are on every host besides."""
 
 HEALTH = ("/healthz", "/readyz")
 STATIC = "/static/"
@@ -96,14 +57,17 @@ def authority(origin: str) -> str:
     return urlsplit(origin).netloc.lower().removesuffix(":80").removesuffix(":443")
 
 
-def service_for(host: Host, path: str) -> str:
+def service_for(host: Host, path: str, table: Services = SERVICES) -> str:
     """The service that answers that path on that kind of host; `FRONT` when there is none."""
     if path in HEALTH:
         return FRONT
     if path.startswith(STATIC):
         service = path.removeprefix(STATIC).partition("/")[0]
-        return service if service in SERVICES else FRONT
-    for mount in PATHS:
-        if mount.host is host and path.startswith(mount.prefix):
-            return mount.service
-    return FRONT
+        return service if service in table and table[service].mounts else FRONT
+    found = [
+        (mount.prefix, row.name)
+        for row in table.values()
+        for mount in row.mounts
+        if mount.host is host and path.startswith(mount.prefix)
+    ]
+    return max(found, key=lambda each: len(each[0]))[1] if found else FRONT

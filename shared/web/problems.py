@@ -15,10 +15,11 @@ from shared.errors import (
     TooMany,
     Unavailable,
 )
+from shared.services import SERVICES
 from shared.web import language
 from shared.web.frame import REQUEST_ID, Pages
 
-API_PREFIXES = ("/key/api", "/api")
+API_PREFIXES = tuple(prefix for row in SERVICES.values() for prefix in row.api)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResourc
 from shared.clock import Clock
 from shared.errors import BadInput
 from shared.ids import Ids
+from shared.services import SERVICES, Services
 from shared.web import problems
 from shared.web.frame import NONCE, REQUEST_ID, Pages
 from shared.web.headers import CSP, DEFAULT_CSP, Coop, HeaderPolicy
@@ -108,14 +109,15 @@ async def _readyz(request: web.Request) -> web.Response:
 class _Where(AbstractRuleMatching):
     """Matches the requests whose host and path belong to one service."""
 
-    def __init__(self, service: str, origins: Origins) -> None:
+    def __init__(self, service: str, origins: Origins, table: Services) -> None:
         super().__init__()
         self._service = service
         self._origins = origins
+        self._table = table
 
     async def match(self, request: web.Request) -> bool:
         host = self._origins.host_of(request.host)
-        return (FRONT if host is None else service_for(host, request.path)) == self._service
+        return (FRONT if host is None else service_for(host, request.path, self._table)) == self._service
 
     def get_info(self) -> Any:
         return {"service": self._service}
@@ -126,22 +128,30 @@ class _Where(AbstractRuleMatching):
 
 
 def combine(
-    apps: Mapping[str, web.Application], origins: Origins, *, clock: Clock, ids: Ids
+    apps: Mapping[str, web.Application],
+    origins: Origins,
+    *,
+    clock: Clock,
+    ids: Ids,
+    ready: Mapping[str, Ready] | None = None,
+    table: Services = SERVICES,
 ) -> web.Application:
-    """Several services on one port, told apart by Host and path (`paths.PATHS`); starts and stops them all.
+    """Several services on one port, told apart by Host and path (`paths.service_for`); starts and stops them all.
 
-    `/readyz` is ready when each of them is. A host or path of no service, or of one that is not in `apps`, gets
-    our page for "that doesn't exist".
+    `/readyz` is ready when each of them is; `ready` has the checks of all services of the process by name, also
+    of those without an application, and without it the applications' own count. A host or path of no service, or
+    of one that is not in `apps`, gets our page for "that doesn't exist".
     """
+    checks = {name: app[_SIDE].ready for name, app in apps.items()} if ready is None else ready
 
-    async def ready() -> Mapping[str, bool | str]:
+    async def all_ready() -> Mapping[str, bool | str]:
         return {
             f"{name}.{check}": good
-            for name, app in apps.items()
-            for check, good in (await app[_SIDE].ready()).items()
+            for name, service_ready in checks.items()
+            for check, good in (await service_ready()).items()
         }
 
-    front = make_app(Pages(FRONT), WebSettings(origin=origins.signin), clock=clock, ids=ids, ready=ready)
+    front = make_app(Pages(FRONT), WebSettings(origin=origins.signin), clock=clock, ids=ids, ready=all_ready)
     # aiohttp runs the middlewares of nested applications only if the outermost one has any
     # and takes the limit on bodies from there as well
     largest = max(app[WEB_SETTINGS].max_body for app in (*apps.values(), front))
@@ -149,7 +159,7 @@ def combine(
     root[_SIDE] = front[_SIDE]
     for name, app in {**apps, FRONT: front}.items():
         app.pre_freeze()
-        root.router.register_resource(MatchedSubAppResource(_Where(name, origins), app))
+        root.router.register_resource(MatchedSubAppResource(_Where(name, origins, table), app))
         root.cleanup_ctx.append(_lifecycle(app))
         root.on_shutdown.append(_shutting_down(app))
     # a service that is not running here: its paths fall through to the front

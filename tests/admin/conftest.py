@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.admin import handlers
-from services.admin.app import wire
+from services.admin.app import build
 from services.admin.domain import Account
 from services.admin.handlers import Admin, NewAccount
 from shared.store.mongo import MongoDatabase
@@ -32,14 +32,14 @@ class Office:
 
 
 async def open_office(world: World) -> Office:
-    wired = wire(world.platform)
+    wired = build(world.platform)
     world.services["admin"] = wired.service
     await wired.service.database.migrate()
     await world.bus.consume("admin", wired.service.handlers)
     for tenant in (CONTOSO, FABRIKAM):
-        await handlers.create_tenant(wired.admin, tenant, tenant.title())
-        await handlers.add_domain(wired.admin, tenant, f"{tenant}.example")
-    return Office(world, wired.admin, wired.service.database)
+        await handlers.create_tenant(wired.dependencies, tenant, tenant.title())
+        await handlers.add_domain(wired.dependencies, tenant, f"{tenant}.example")
+    return Office(world, wired.dependencies, wired.service.database)
 
 
 @pytest.fixture

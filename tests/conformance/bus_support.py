@@ -15,12 +15,13 @@ from shared.bus.port import Bus, Handlers
 from shared.bus.rabbit import RabbitBus, list_dead
 from shared.bus.topology import Topology
 from shared.clock import Clock, SystemClock
-from shared.contracts import SERVICES, contracts
+from shared.contracts import contracts
 from shared.contracts.admin import TenantConfigured
 from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, OpenChallenge, Proof
 from shared.contracts.envelope import DOMAIN_SEPARATOR, Packet, PacketSigner, Received
 from shared.crypto.keys import TrustedKeys, key_from_seed
 from shared.ids import SeededIds
+from shared.services import SERVICES
 from tests.conformance.support import DEADLINE
 
 CLOCK = SystemClock()

@@ -13,9 +13,9 @@ from deploy.rabbitmq.definitions import definitions
 from shared.bus.port import Reject, Retry
 from shared.bus.rabbit import replay
 from shared.bus.topology import EXCHANGE, Topology
-from shared.contracts import SERVICES
 from shared.contracts.envelope import Received
 from shared.ids import SeededIds
+from shared.services import SERVICES
 from tests.conformance.bus_support import (
     QUICK,
     Inbox,

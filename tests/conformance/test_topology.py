@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.system import build_all
+from deploy import tree
 from deploy.rabbitmq.definitions import definitions, make, password_hash
-from services.wsfed.config import WsFedSettings
 from shared.bus.topology import EXCHANGE, HINTS, TOPOLOGY, Topology
-from shared.contracts import SERVICES, contracts
+from shared.contracts import contracts
 from shared.ids import SeededIds
+from shared.services import SERVICES
 from tests.world import make_world
 
 
 async def test_each_service_handles_exactly_what_its_contracts_name_it_a_reader_of(tmp_path: Path) -> None:
     """Otherwise READERS lacks a service, or names one too many, or a command has no handler."""
-    built = build_all(make_world(tmp_path).platform, WsFedSettings())
-    handled = {name: {contract.TYPE for contract in service.handlers} for name, service in built.items()}
+    built = [wired.service for wired in tree.build(make_world(tmp_path).platform)]
+    handled = {service.name: {contract.TYPE for contract in service.handlers} for service in built}
     readers = {
         service: {t for t, contract in contracts().items() if service in contract.READERS}
         for service in SERVICES

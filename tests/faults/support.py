@@ -35,6 +35,7 @@ from services.admin.domain import Account
 from services.admin.handlers import NewAccount
 from shared.contracts.admin import AccountStatus
 from shared.ids import SystemIds
+from shared.services import SERVICES
 from tests.faults.sign_in import (
     PATIENCE,
     STEPS,
@@ -64,7 +65,7 @@ __all__ = [
     "until_state",
 ]
 
-ONE_EACH = {"admin": 1, "approval": 1, "wsfed": 1, "notify": 1}
+ONE_EACH = dict.fromkeys(SERVICES, 1)
 AWAY = 20.0
 """Seconds, of the one real absence of a part. The others end as soon as somebody has noticed."""
 TENANT, DOMAIN = tenant.TENANT, tenant.DOMAIN

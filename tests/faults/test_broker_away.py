@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from deploy.local import parts
 from deploy.local.parts import Broker
+from shared.services import SERVICES
 from tests.faults.support import AWAY, ONE_EACH, STEPS, Ground, SignIn, away, eventually, ground, owned
 
 pytestmark = [
@@ -55,7 +56,7 @@ async def waiting(sign_in: SignIn) -> None:
 async def left(on: Ground) -> list[str]:
     """What waits in outboxes anywhere."""
     found = []
-    for service in ("admin", "approval", "wsfed", "notify"):
+    for service in SERVICES:
         for name in await on.database(service).list_collection_names():
             async for document in on.database(service)[name].find({"outbox.0": {"$exists": True}}):
                 found += [packet["type"] for packet in document["outbox"]]

@@ -9,15 +9,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from deploy.standins.entra.errors import EntraError
 from services.approval import app as approval_app
 from services.wsfed import app as wsfed_app
+from shared.assembly import Platform, Wired
 from shared.clock import Clock
-from shared.run import Platform, Service
 from tests.flows.support import Flow, start_flow
 
 OFF = timedelta(minutes=5)
@@ -46,10 +48,10 @@ class Off:
 async def flow_with(folder: Path, service: str, off: timedelta) -> AsyncIterator[Flow]:
     """All services, one of them on a clock that is off; it also judges the age of messages by it."""
     app = APPS[service]
-    right: Callable[[Platform], Service] = app.build
+    right: Callable[..., Wired[Any]] = app.build
 
-    def build(platform: Platform) -> Service:
-        return right(replace(platform, clock=Off(platform.clock, off)))
+    def build(platform: Platform, settings: BaseSettings | None = None) -> Wired[Any]:
+        return right(replace(platform, clock=Off(platform.clock, off)), settings)
 
     async with AsyncExitStack() as stack:
         stack.enter_context(mock.patch.object(app, "build", build))

@@ -42,11 +42,11 @@ async def test_suspension_that_is_delayed_counts_once_it_is_there(whole: Breakab
     await proved.in_state("proved")
     await on.replica("admin").stop()  # nobody sweeps its outboxes
     trusted = open_platform(on.stage.settings).trusted
-    blocked = admin_app.wire(
+    blocked = admin_app.build(
         open_platform(on.stage.settings, bus=Nowhere(trusted, on.stage.clock), clock=on.stage.clock)
     )
     try:
-        await admin.suspend(blocked.admin, TENANT, person.upn)
+        await admin.suspend(blocked.dependencies, TENANT, person.upn)
     finally:
         await blocked.service.database.close()
     kept = await on.database("admin").accounts.find_one({"upn": person.upn})

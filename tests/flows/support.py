@@ -23,6 +23,7 @@ import pytest
 import rfc8785
 from aiohttp import web
 
+from deploy import tree
 from deploy.local.browser import Browser, Form, Page
 from deploy.local.tenant import signing_certificate
 from deploy.standins.entra.requests import (
@@ -36,12 +37,9 @@ from deploy.standins.entra.settings import Directory, Federations, FederationSet
 from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_response
 from deploy.standins.phone.authenticator import HONEST, Key, Tamper, assertion
 from deploy.standins.phone.phone import Request, SoftPhone
-from services.admin import app as admin_app
 from services.admin import handlers as admin
 from services.admin.domain import Account
 from services.admin.handlers import Admin, NewAccount
-from services.approval import app as approval_app
-from services.wsfed import app as wsfed_app
 from services.wsfed.domain.keys import create_signing_key
 from services.wsfed.store import keys
 from shared.clock import iso_millis
@@ -50,7 +48,7 @@ from shared.contracts.approval import ChallengeAccepted, Proof
 from shared.contracts.envelope import DOMAIN_SEPARATOR, Packet
 from shared.crypto.keys import key_from_seed, load_service_key
 from shared.ids import new_id, unb64u
-from shared.run import Platform, Service
+from shared.services import SERVICES
 from shared.web.paths import Origins
 from shared.web.server import Runner, combine
 from tests.world import World, make_world
@@ -422,12 +420,12 @@ _made_once = cache(create_signing_key)
 async def start_flow(folder: Path, **world_options: Any) -> AsyncIterator[Flow]:
     """contoso with one domain, one application and the invited person Ada."""
     world = make_world(folder, **world_options)
-    wired = admin_app.wire(world.platform)
-
-    def with_admin(_: Platform) -> Service:
-        return wired.service
-
-    await world.start(with_admin, approval_app.build, wsfed_app.build)
+    reached = [row.name for row in SERVICES.values() if row.mounts]
+    wired = {}
+    for each in tree.build(world.platform, reached):
+        wired[each.service.name] = each
+        await world.begin(each.service)
+    await world.current()
     settings = world.platform.settings
     apps = {name: service.web for name, service in world.services.items() if service.web is not None}
     origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
@@ -441,7 +439,7 @@ async def start_flow(folder: Path, **world_options: Any) -> AsyncIterator[Flow]:
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         await web.UnixSite(runner, str(socket)).start()
-        flow = Flow(world, wired.admin, socket, stack)
+        flow = Flow(world, wired["admin"].dependencies, socket, stack)
         await flow.tenant(TENANT, DOMAIN)
         await flow.person(ADA)
         yield flow

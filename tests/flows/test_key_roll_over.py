@@ -63,7 +63,7 @@ def wsfed(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> WsFed:
     )  # elsewhere a run makes each only once
     world = flow.world
     world.kept["wsfed"] = world.databases["wsfed"].data
-    return wsfed_app.wire(world.platform).wsfed
+    return wsfed_app.build(world.platform).dependencies
 
 
 @pytest.fixture

@@ -17,12 +17,11 @@ from deploy.standins.phone.phone import PhoneError
 from deploy.standins.push.app import PushService
 from services.admin import handlers as admin
 from services.notify import app as notify_app
-from services.notify.app import Wired
 from services.notify.config import NotifySettings
+from services.notify.handlers import Dispatchers
 from shared.contracts.notify import SubscriptionGone
 from shared.crypto.vapid import load_vapid_public
 from shared.ids import SystemIds
-from shared.run import Platform, Service
 from tests.flows.support import ADA, BOB, TENANT, Flow, Phone
 from tests.notify.support import everything, said
 
@@ -32,7 +31,7 @@ class Post:
     """A flow with notify, a push service and a mail folder."""
 
     flow: Flow
-    notify: Wired
+    notify: Dispatchers
     service: PushService
     folder: Path
 
@@ -94,13 +93,11 @@ async def with_notify(flow: Flow, folder: Path, service: PushService) -> AsyncIt
         push_local=(service.origin.removeprefix("http://"),),
         contact="mailto:ops@contoso.example",
     )
-    wired = notify_app.wire(flow.world.platform, settings)
+    wired = notify_app.build(flow.world.platform, settings)
 
-    def build(_: Platform) -> Service:
-        return wired.service
-
-    await flow.world.start(build)
-    yield Post(flow, wired, service, folder / "mail")
+    await flow.world.begin(wired.service)
+    await flow.world.current()
+    yield Post(flow, wired.dependencies, service, folder / "mail")
     for step in wired.service.on_stop:
         await step()
 

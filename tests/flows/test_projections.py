@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared.projection import Follower
 
 from deploy.local.browser import Page
 from services.admin import app as admin_app
@@ -15,7 +16,6 @@ from shared.contracts.admin import AccountChanged, AccountStatus, AdminStatePage
 from shared.contracts.approval import ApprovalStatePaged
 from shared.contracts.envelope import Packet
 from shared.contracts.state import StateItem
-from shared.projection import Follower
 from tests.flows.support import ADA, DOMAIN, TENANT, Flow, SignIn, start_flow
 
 SUSPENDED = "admin.account.changed.v1"

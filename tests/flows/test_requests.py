@@ -191,7 +191,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         await flow.person(BOB)
         devices = {upn: (await flow.phone(upn)).key.device for upn in (ADA, BOB)}
         flow.world.kept["wsfed"] = flow.world.databases["wsfed"].data
-        yield Stage(flow, wsfed_app.wire(flow.world.platform).wsfed, devices)
+        yield Stage(flow, wsfed_app.build(flow.world.platform).dependencies, devices)
 
 
 async def give(stage: Stage, has: Has) -> dict[str, str]:

@@ -1,17 +1,15 @@
-"""deploy/caddy/Caddyfile says what the table of hosts and paths says, and keeps services' cookies apart."""
+"""deploy/caddy/Caddyfile says what the table of services says, and keeps services' cookies apart."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-from deploy import tree
 from deploy.caddy.__main__ import FILE
-from deploy.caddy.caddyfile import COOKIES, SITES, caddyfile, upstreams
-from shared.web.paths import FRONT, PATHS, Host, Mount, service_for
+from deploy.caddy.caddyfile import SITES, caddyfile
+from shared.services import SERVICES, Host, Mount, ServiceRow, table
+from shared.web.paths import FRONT, service_for
 
-ROOT = Path(__file__).parents[2]
-TEXT = caddyfile(PATHS, tree.names("app"))
+TEXT = caddyfile(SERVICES)
 SAMPLES = (
     *(
         "/",
@@ -62,20 +60,22 @@ def test_the_committed_file_is_what_the_table_makes() -> None:
 @pytest.mark.parametrize("host", Host)
 @pytest.mark.parametrize("path", SAMPLES)
 def test_every_path_goes_where_the_table_says(host: Host, path: str) -> None:
-    expected = service_for(host, path)
-    assert destination(TEXT, host, path) == (expected if expected in tree.names("app") else FRONT)
+    assert destination(TEXT, host, path) == service_for(host, path)
 
 
 def test_a_whole_host_is_asked_after_the_paths_on_it() -> None:
-    paths = (Mount(Host.CONSOLE, "/", "admin"), Mount(Host.CONSOLE, "/hook/", "wsfed"))
-    text = caddyfile(paths, ["admin", "wsfed"])
+    rows = table(
+        ServiceRow(name="admin", mounts=(Mount(Host.CONSOLE, "/"),)),
+        ServiceRow(name="wsfed", mounts=(Mount(Host.CONSOLE, "/hook/"),)),
+    )
+    text = caddyfile(rows)
     assert destination(text, Host.CONSOLE, "/hook/x") == "wsfed"
     assert destination(text, Host.CONSOLE, "/hooks") == "admin"
     assert destination(text, Host.CONSOLE, "/static/approval/x") == FRONT
 
 
 def test_a_service_that_is_not_there_leads_nowhere() -> None:
-    text = caddyfile(PATHS, ["wsfed"])
+    text = caddyfile({"wsfed": SERVICES["wsfed"]})
     assert destination(text, Host.SIGNIN, "/key/") == FRONT
     assert "approval" not in text
 
@@ -99,23 +99,5 @@ def test_no_service_sees_the_cookies_of_another() -> None:
                 assert (cookie in reaches) is (owner == service), (service, cookie)
 
 
-def test_caddy_knows_every_cookie_of_the_services() -> None:
-    for service in tree.names("app"):
-        source = "".join(path.read_text() for path in (ROOT / "services" / service).rglob("*.py"))
-        for name in re.findall(r'HostCookie\("([^"]+)"\)', source):
-            assert any(f"__Host-{name}=".startswith(known) for known in COOKIES.get(service, ())), (
-                service,
-                name,
-            )
-
-
 def test_replacements_are_not_empty_since_caddy_would_then_send_the_pattern() -> None:
     assert not re.search(r'header_up Cookie "[^"]*" ""', TEXT)
-
-
-def test_the_compose_file_has_the_replicas_that_caddy_asks() -> None:
-    services = re.findall(r"^  ([a-z0-9-]+):", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
-    for service in {mount.service for mount in PATHS} & set(tree.names("app")):
-        ours = [name for name in services if re.fullmatch(rf"{service}(-[0-9]+)?", name) and name in services]
-        assert set(upstreams(service)) <= set(ours)
-        assert f"{service}-{len(upstreams(service)) + 1}" not in services

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.setup.secrets import PUBLIC, make
-from shared.contracts import SERVICES
 from shared.crypto.keys import load_service_key, load_trusted_keys, raw_public
 from shared.ids import SeededIds
+from shared.services import SERVICES
 
 FOLDERS = (*SERVICES, "rabbitmq", "mongo")
 

@@ -13,9 +13,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel
 
-from services.notify.app import Wired, wire
+from services.notify.app import build
 from services.notify.config import NotifySettings
 from services.notify.domain.delivery import Outcome, Sent
+from services.notify.handlers import Dispatchers
+from shared.assembly import Wired
 from shared.contracts import Message
 from shared.contracts.envelope import Received
 from shared.contracts.notify import (
@@ -118,7 +120,7 @@ class Notify:
 
     world: World
     outside: Outside
-    wired: Wired
+    wired: Wired[Dispatchers]
     settings: NotifySettings
     heard: list[SubscriptionGone] = field(default_factory=list)
 
@@ -132,14 +134,14 @@ class Notify:
 
     async def done(self) -> None:
         """Until no attempt is under way, and what was said is heard."""
-        await self.wired.mails.idle()
-        await self.wired.pushes.idle()
+        await self.wired.dependencies.mails.idle()
+        await self.wired.dependencies.pushes.idle()
         await self.world.settle()
 
     async def round(self) -> None:
         """What the background loops do every second."""
-        await self.wired.mails.round()
-        await self.wired.pushes.round()
+        await self.wired.dependencies.mails.round()
+        await self.wired.dependencies.pushes.round()
         await self.done()
 
     async def later(self, seconds: float, *, rounds: int = 1) -> None:
@@ -149,7 +151,7 @@ class Notify:
 
     def restart(self) -> None:
         """Another process on the same data; the old one takes no part any more."""
-        self.wired = wire(
+        self.wired = build(
             self.world.platform,
             self.settings,
             mailer=FakeMailer(self.outside),
@@ -229,9 +231,9 @@ async def make_notify(
     made = NotifySettings(mail_folder=folder / "mail", **settings)
     outside = Outside()
     wired = (
-        wire(world.platform, made)
+        build(world.platform, made)
         if real
-        else wire(world.platform, made, mailer=FakeMailer(outside), pusher=FakePusher(outside))
+        else build(world.platform, made, mailer=FakeMailer(outside), pusher=FakePusher(outside))
     )
     world.services["notify"] = wired.service
     await wired.service.database.migrate()

@@ -122,5 +122,5 @@ async def test_the_links_secret_is_in_no_document_message_dead_letter_or_log(not
 
 async def test_what_is_sealed_cannot_be_opened_elsewhere(notify: Notify) -> None:
     command = notify.mail(delivery="one")
-    opener = notify.wired.parts.opener
+    opener = notify.wired.dependencies.parts.opener
     assert SECRET.encode() in opener.open(command.sealed, mail_place("contoso", "one"))

@@ -19,7 +19,7 @@ from tests.world import World, make_world
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """contoso and the invited Ada, and the command line working on them."""
     made = make_world(tmp_path)
-    admin = app.wire(made.platform).admin
+    admin = app.build(made.platform).dependencies
 
     async def prepare() -> None:
         await handlers.create_tenant(admin, "contoso", "Contoso")

@@ -92,7 +92,7 @@ async def test_a_whole_delivery_on_mongodb(tmp_path: Path, mongo_url: str, mongo
 
     notify = await make_notify(tmp_path, open_database=open_database)
     await notify.world.say("admin", notify.mail())
-    await notify.wired.mails.idle()
+    await notify.wired.dependencies.mails.idle()
     await notify.round()
     assert len(notify.outside.mails) == 1
     await notify.wired.service.relay.flush()

@@ -1,7 +1,6 @@
 """Fixtures of the follower's tests."""
 
 import pytest
-
 from tests.shared.follower_support import Stage
 
 

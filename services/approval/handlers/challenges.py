@@ -19,6 +19,8 @@ from shared.errors import Forbidden, Gone, NotFound
 from shared.ids import b64u, unb64u
 
 SWEEP_BATCH = 200
+SWEEP_EVERY = 1.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,3 +211,10 @@ async def end_overdue(parts: Parts) -> int:
             parts, account.tenant, account.id, lambda a: challenges.expired_step(a, now), first=stored
         )
     return len(overdue)
+
+
+async def sweep(parts: Parts) -> None:
+    """`end_overdue` for ever, at once again while there is more than it takes. Raises Unavailable."""
+    while True:
+        if await end_overdue(parts) < SWEEP_BATCH:
+            await parts.clock.sleep(SWEEP_EVERY)

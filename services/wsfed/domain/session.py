@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
+from shared.services import ACCOUNT_COOKIES
 
-ACCOUNT_COOKIES = "blok365-a-"
 KNOWN_FOR = timedelta(days=90)
 LOOP_WINDOW = timedelta(seconds=60)
 LOOP_TOKENS = 3

@@ -2,11 +2,13 @@
 
 from aiohttp import web
 
-from services.wsfed.domain.session import ACCOUNT_COOKIES, cookie_name
+from services.wsfed.domain.session import cookie_name
 from services.wsfed.handlers.issuing import SecretOf
+from shared import services
+from shared.services import ACCOUNT_COOKIES
 from shared.web.cookies import HostCookie
 
-BROWSER_COOKIE = HostCookie("blok365-browser")
+BROWSER_COOKIE = HostCookie(services.BROWSER_COOKIE)
 MAX_ACCOUNTS = 50
 
 
