@@ -1,4 +1,4 @@
-"""`blok365 migrate`, `resync`, `keys`, `seed`, `dead`."""
+"""`blok365 migrate`, `resync`, `restore`, `keys`, `seed`, `dead`."""
 
 import asyncio
 from collections.abc import Iterator
@@ -58,6 +58,28 @@ def resync(
         return asked
 
     output.line(f"Asked: {', '.join(told(context.obj, lambda: asyncio.run(run()))) or 'nobody follows'}.")
+
+
+def restore(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(help="Whose database was put back to a backup.")],
+) -> None:
+    """Tell the other services that a service's database was put back to a backup (docs/flows/replication.md).
+
+    Put the backup back first, with the service stopped; then run this; then start the service. It changes nothing
+    but the database's generation, so that what the backup says counts more than anything newer that the others know.
+    """
+    _known([service])
+
+    async def run() -> int:
+        async with tree.closing_databases(open_platform(context.obj.settings())) as platform:
+            (wired,) = tree.build(platform, [service])
+            # Later than any that a newer backup may have had, whose database is not here any more.
+            now = int(platform.clock.now().timestamp())
+            return await wired.service.database.raise_generation(now)
+
+    generation = told(context.obj, lambda: asyncio.run(run()))
+    output.line(f"{service}'s database is generation {generation}. Its followers pull everything when it runs.")
 
 
 def dead(
