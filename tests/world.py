@@ -16,7 +16,7 @@ from shared.contracts.state import pulled_of
 from shared.crypto.keys import TrustedKeys, load_service_key, load_trusted_keys
 from shared.ids import SeededIds
 from shared.replication.subscription import LOOK_EVERY
-from shared.services import SERVICES
+from shared.services import SERVICES, Services
 from shared.settings import Settings
 from shared.store.memory import MemoryDatabase
 from shared.store.outbox import Relay
@@ -153,10 +153,11 @@ class World:
 _KEYS: dict[str, tuple[dict[str, bytes], int]] = {}
 
 
-def _make_keys_once(settings: Settings, ids: SeededIds, seed: str) -> None:
+def _make_keys_once(settings: Settings, ids: SeededIds, seed: str, table: Services) -> None:
     """Key files as `make_keys` makes them from that seed: made once in a run, written for each world."""
+    seed = f"{seed}/{'/'.join(table)}"
     if seed not in _KEYS:
-        make_keys(settings, ids)
+        make_keys(settings, ids, table)
         _KEYS[seed] = ({f.name: f.read_bytes() for f in settings.keys.iterdir()}, ids._counter)
         return
     files, ids._counter = _KEYS[seed]
@@ -166,15 +167,17 @@ def _make_keys_once(settings: Settings, ids: SeededIds, seed: str) -> None:
         (settings.keys / name).write_bytes(data)
 
 
-def make_world(folder: Path, seed: str = "world", *, projection_max_age: int = NEVER) -> World:
+def make_world(
+    folder: Path, seed: str = "world", *, projection_max_age: int = NEVER, table: Services = SERVICES
+) -> World:
     """A fresh world with keys of its own. Unless told otherwise, what services know of each other never gets old:
     no test has to send heartbeats because it moved the clock.
     """
     ids, clock = SeededIds(seed), ManualClock(START)
     settings = Settings(keys=folder / "keys", bus_url="memory:", projection_max_age=projection_max_age)
-    _make_keys_once(settings, ids, seed)
+    _make_keys_once(settings, ids, seed, table)
     trusted = load_trusted_keys(settings.keys / "trusted.json")
-    assert set(trusted) == set(SERVICES)
+    assert set(trusted) == set(table)
     bus = LossyBus(trusted, clock)
     databases: dict[str, MemoryDatabase] = {}
     kept: dict[str, dict[str, dict[str, Any]]] = {}
@@ -184,6 +187,12 @@ def make_world(folder: Path, seed: str = "world", *, projection_max_age: int = N
         return databases[service]
 
     platform = Platform(
-        clock=clock, ids=ids, bus=bus, trusted=trusted, open_database=open_database, settings=settings
+        clock=clock,
+        ids=ids,
+        bus=bus,
+        trusted=trusted,
+        open_database=open_database,
+        settings=settings,
+        table=table,
     )
     return World(clock, ids, bus, platform, databases, kept=kept)

@@ -42,7 +42,7 @@ def resync(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
 ) -> None:
-    """Let services ask the owners of what they know for their whole current state (docs/flows/projections.md).
+    """Let services ask the owners of what they know for their whole current state (docs/flows/replication.md).
 
     The running services see the wish within seconds; `/readyz` shows when it is done.
     """
@@ -135,7 +135,7 @@ def seed(
 ) -> None:
     """Make many accounts for a demo or a measurement: person000001@<the tenant's first domain> and so on.
 
-    Those that exist are left as they are. A running admin process tells the other services, 200 a second.
+    Those that exist are left as they are. The other services learn of them from their next pulls, within 20 s.
     """
 
     async def work(admin: Admin) -> int:

@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
@@ -24,10 +26,7 @@ _GRAMMAR = re.compile(r"^(?P<owner>[a-z]+)\.[a-z]+\.[a-z]+\.v[1-9][0-9]*$")
 
 
 class Message(BaseModel):
-    """Base of every message. Subclasses set the class variables; a wrong grammar fails at import.
-
-    A test's own message names the table of services that it belongs to: `class Tossed(Event, table=...)`.
-    """
+    """Base of every message. Subclasses set the class variables; a wrong grammar fails at import."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -46,14 +45,18 @@ class Message(BaseModel):
     """Its field `to` names the one reader that gets it; the bus delivers it to nobody else."""
     STATE: ClassVar[bool] = False
     """It carries an aggregate's whole state with a version: projections keep the highest version only."""
+    TABLE: ClassVar[Services] = SERVICES
+    """The services that it may name. A test's own message has the test's own table, and is known to nobody until
+    the test registers it.
+    """
 
     @classmethod
-    def __pydantic_init_subclass__(cls, table: Services = SERVICES, **kwargs: object) -> None:
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if "TYPE" not in cls.__dict__:
             return
         match = _GRAMMAR.match(cls.TYPE)
-        if match is None or match["owner"] not in table:
+        if match is None or match["owner"] not in cls.TABLE:
             raise TypeError(f"{cls.TYPE!r} is not owner.subject.verb.vN of a known service")
         if cls.KIND == "event":
             cls.SENDERS = frozenset({match["owner"]})
@@ -63,11 +66,12 @@ class Message(BaseModel):
             services = getattr(cls, role, None)
             if services is None:
                 raise TypeError(f"{cls.TYPE} has no {role}")
-            if not services <= set(table):
+            if not services <= set(cls.TABLE):
                 raise TypeError(f"{cls.TYPE}: unknown service among {role} {sorted(services)}")
         if cls.TYPE in _REGISTRY:
             raise TypeError(f"{cls.TYPE} is defined twice")
-        _REGISTRY[cls.TYPE] = cls
+        if cls.TABLE is SERVICES:
+            _REGISTRY[cls.TYPE] = cls
 
     @classmethod
     def owner(cls) -> str:
@@ -108,7 +112,8 @@ class Command(Message):
 
 @cache
 def contracts() -> Mapping[str, type[Message]]:
-    """All known message types by name."""
-    from shared.contracts import admin, approval, notify  # noqa: F401 - importing registers them
-
+    """All known message types by name: of each service that has a module here."""
+    for service in SERVICES:
+        if find_spec(f"{__name__}.{service}"):
+            import_module(f"{__name__}.{service}")
     return MappingProxyType(_REGISTRY)

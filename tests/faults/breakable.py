@@ -8,6 +8,7 @@ from pathlib import Path
 from pymongo.uri_parser import parse_uri
 
 from deploy.local.cluster import Replica
+from shared.services import SERVICES
 from tests.faults.proxy import Command, Moment, Proxy, Trap
 from tests.faults.support import Ground, ground
 
@@ -109,9 +110,9 @@ class Breakable:
 
 @asynccontextmanager
 async def breakable(folder: Path, mongo_url: str, bus_url: str, replicas: int) -> AsyncIterator[Breakable]:
-    """admin and notify once, wsfed and approval `replicas` times."""
+    """`replicas` of each service that has more than one in the cluster, one of the others."""
     (_, port), *_ = parse_uri(mongo_url)["nodelist"]
-    numbers = {"admin": 1, "approval": replicas, "wsfed": replicas, "notify": 1}
+    numbers = {row.name: replicas if row.replicas > 1 else 1 for row in SERVICES.values()}
     async with AsyncExitStack() as stack:
         proxies = {
             (service, index): await stack.enter_async_context(Proxy(int(port or 27017)))

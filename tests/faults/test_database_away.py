@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from deploy.local import parts
 from deploy.local.parts import Part
+from shared.services import SERVICES
 from tests.faults.support import AWAY, ONE_EACH, STEPS, Ground, away, ground, owned, stream, until_state
 
 pytestmark = [
@@ -63,7 +64,7 @@ async def test_stops_within_ten_seconds_without_its_database(on: Ground, mongod:
     """In the middle of a sign-in, with a page open; what was not written is another replica's, or the next start's."""
     sign_in = await on.begin(await on.person())
     code = await sign_in.code()
-    stopping = [on.replica(service) for service in ("wsfed", "approval", "admin", "notify")]
+    stopping = [on.replica(service) for service in SERVICES]
     async with stream(sign_in, on.replica("wsfed")) as page:
         await until_state(page, "push_waiting")
         async with away(mongod), asyncio.timeout(10):
@@ -80,8 +81,8 @@ async def test_stops_within_ten_seconds_without_its_database(on: Ground, mongod:
 
 async def test_readiness_says_that_the_database_is_away(on: Ground, mongod: Part) -> None:
     """No replica is sent people whom it can only turn away."""
-    services = ("wsfed", "approval", "admin")
     async with away(mongod):
-        assert await asyncio.gather(*(on.readiness(each, "database") for each in services)) == [False] * 3
-    for service in services:
+        found = await asyncio.gather(*(on.readiness(each, "database") for each in SERVICES))
+        assert not any(found)
+    for service in SERVICES:
         await on.replica(service).wait_ready()

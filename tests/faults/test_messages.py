@@ -17,6 +17,7 @@ from shared.clock import ManualClock
 from shared.contracts import contracts
 from shared.contracts.envelope import Packet, PacketSigner, open_packet
 from shared.crypto.keys import load_service_key, load_trusted_keys
+from shared.services import SERVICES
 from tests.faults.breakable import Breakable
 from tests.faults.support import IDS, Ground, Person, SignIn, eventually
 
@@ -124,7 +125,7 @@ async def test_everything_delivered_again_later(whole: Breakable, tap: Tap, orde
     on = whole.ground
     person = await on.person()
     sign_in = await signed_in(on, person)
-    before = {service: await tap.dead(service) for service in ("wsfed", "approval", "admin")}
+    before = {service: await tap.dead(service) for service in SERVICES}
     await tap.say(list(tap.heard)[::order])
     await assert_unchanged(on, person, sign_in)
     for service, letters in before.items():

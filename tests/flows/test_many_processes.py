@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from deploy.local.cluster import Replica, environment_of
+from deploy.local.cluster import DEFAULT_REPLICAS, Replica, environment_of
 from deploy.local.parts import Broker
 from deploy.local.parts.port import free_port
 from shared.ids import SystemIds
+from shared.services import SERVICES
 from tests.faults.support import Ground, Person, eventually, ground, stream, until_state
 
 pytestmark = [
@@ -37,9 +38,8 @@ def vhost(broker: Broker) -> Iterator[str]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def on(tmp_path_factory: pytest.TempPathFactory, mongo_url: str, vhost: str) -> AsyncIterator[Ground]:
-    replicas = {"admin": 1, "approval": 2, "wsfed": 2, "notify": 1}
     folder = tmp_path_factory.mktemp("many")
-    async with ground(folder, mongo_url=mongo_url, bus_url=vhost, replicas=replicas) as started:
+    async with ground(folder, mongo_url=mongo_url, bus_url=vhost, replicas=DEFAULT_REPLICAS) as started:
         yield started
 
 
@@ -124,7 +124,7 @@ async def test_session_made_on_one_replica_answers_on_the_other(on: Ground, ada:
         all_of(on, "wsfed")
 
 
-@pytest.mark.parametrize("service", ["wsfed", "approval", "admin", "notify"])
+@pytest.mark.parametrize("service", SERVICES)
 async def test_stops_in_good_order_in_the_middle_of_a_sign_in(on: Ground, ada: Person, service: str) -> None:
     """SIGTERM: streams end with a word when to come back, exit 0 within 10 s, the rest goes on."""
     sign_in = await on.begin(ada)

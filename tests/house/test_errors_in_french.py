@@ -11,7 +11,7 @@ from tests.house.errors_said import ROOT, Said, reachable, said_in
 
 SHARED = ("shared.web", "shared.store.mongo", "shared.store.shape")
 """Between every browser and every service."""
-FOLDERS = {name: ROOT / "services" / name / "pages" for name in ("wsfed", "approval")}
+FOLDERS = {path.parent.parent.name: path.parent for path in ROOT.glob("services/*/pages/en.json")}
 STRINGS = ROOT / "shared" / "web" / "strings"
 NOT_IN_A_REQUEST = {
     "services/wsfed/domain/keys.py": "an operator's own key file, `blok365 key`",
