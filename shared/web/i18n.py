@@ -1,12 +1,10 @@
-"""Words in English and French: one catalogue file per language, and the choice between them.
+"""Words of pages in English and French: one catalogue file per language, and the choice between them.
 
-Errors carry English sentences of their own, for logs and programs too. What they are in another language stands in
-`problems.{language}.json` beside the other words: the English sentence, as it is in the code, and ours for it.
+What errors say is elsewhere, in `shared/errors/catalogue.py`: logs, programs and the command line read it too.
 """
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -23,16 +21,12 @@ _LCID_PRIMARY = {
 class Catalogue:
     """The words of one language: flat keys, `{name}` where a value goes.
 
-    Values are put in as plain text; escaping is the template's work. `sentences`: errors' own, by the English one.
+    Values are put in as plain text; escaping is the template's work.
     """
 
-    def __init__(
-        self, language: str, words: Mapping[str, str], sentences: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, language: str, words: Mapping[str, str]) -> None:
         self.language = language
         self._words = dict(words)
-        self._sentences = dict(sentences or {})
-        self._with_values = [_pattern(english) for english in self._sentences if _VALUE.search(english)]
 
     def __call__(self, key: str, **values: object) -> str:
         """The words for that key. Raises KeyError when the key or a value is missing."""
@@ -43,55 +37,24 @@ class Catalogue:
         """The words for that key, or None."""
         return self._words.get(key)
 
-    def sentence(self, english: str) -> str | None:
-        """An error's sentence in this language; None where nobody has translated it."""
-        if self.language == DEFAULT:
-            return english
-        if english in self._sentences:
-            return self._sentences[english]
-        for template, pattern in self._with_values:
-            if found := pattern.fullmatch(english):
-                return _filled(self._sentences[template], _VALUE.findall(template), found.groups())
-        return None
-
     @property
     def keys(self) -> frozenset[str]:
         return frozenset(self._words)
 
 
-_VALUE = re.compile(r"\{[^{}]+\}")
-"""Where an error's sentence has a value: the expression, as the code has it."""
-
-
-def _pattern(template: str) -> tuple[str, re.Pattern[str]]:
-    return template, re.compile("(.+)".join(re.escape(part) for part in _VALUE.split(template)))
-
-
-def _filled(ours: str, places: Sequence[str], values: Sequence[str]) -> str:
-    found = dict(zip(places, values, strict=True))
-    return _VALUE.sub(lambda place: found[place[0]], ours)
-
-
 def load(folders: Iterable[Path]) -> dict[str, Catalogue]:
-    """One catalogue per language, from `{language}.json` and `problems.{language}.json` in each folder; a later
-    folder adds to an earlier.
+    """One catalogue per language, from `{language}.json` in each folder; a later folder adds to an earlier.
 
-    Raises ValueError when languages differ in their keys, a folder tries to change an earlier one's words, or a
-    sentence asks for a value that the English one does not have.
+    Raises ValueError when languages differ in their keys, or a folder tries to change an earlier one's words.
     """
     words: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}
-    sentences: dict[str, dict[str, str]] = {language: {} for language in LANGUAGES}
     for folder in folders:
         for language in LANGUAGES:
             _add(folder / f"{language}.json", words[language])
-            _add(folder / f"problems.{language}.json", sentences[language])
     for language in LANGUAGES:
         if missing := words[DEFAULT].keys() ^ words[language].keys():
             raise ValueError(f"{language}.json and {DEFAULT}.json differ in {sorted(missing)}")
-        for english, ours in sentences[language].items():
-            if unknown := set(_VALUE.findall(ours)) - set(_VALUE.findall(english)):
-                raise ValueError(f"problems.{language}.json: {english!r} has no {sorted(unknown)}")
-    return {language: Catalogue(language, words[language], sentences[language]) for language in LANGUAGES}
+    return {language: Catalogue(language, words[language]) for language in LANGUAGES}
 
 
 def _add(file: Path, words: dict[str, str]) -> None:
