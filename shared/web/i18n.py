@@ -33,14 +33,6 @@ class Catalogue:
         words = self._words[key]
         return words.format_map(values) if values else words
 
-    def get(self, key: str) -> str | None:
-        """The words for that key, or None."""
-        return self._words.get(key)
-
-    @property
-    def keys(self) -> frozenset[str]:
-        return frozenset(self._words)
-
 
 def load(folders: Iterable[Path]) -> dict[str, Catalogue]:
     """One catalogue per language, from `{language}.json` in each folder; a later folder adds to an earlier.
