@@ -126,9 +126,7 @@ def _open_at_start(file: Path) -> Reader:
         reader = _open(file)
     except Exception as fault:
         raise Unavailable(
-            f"The file of places, {file}, cannot be used: {_words(fault)}.",
-            remedy="Put a City or Country database in MaxMind's format there, or unset BLOK365_PLACES_FILE.",
-            code="places_file",
+            "shared.places.unusable", file=file, fault=_words(fault), code="places_file"
         ) from fault
     _tell(file, reader)
     return reader

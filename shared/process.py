@@ -37,7 +37,7 @@ def run(build: Callable[[Platform], Wired[Any]]) -> None:
     try:
         uvloop.run(_serve(build, settings))
     except Blok365Error as error:
-        log.critical("start.failed", reason=error.detail or error.title, remedy=error.remedy)
+        log.critical("start.failed", reason=str(error), remedy=error.remedy)
         sys.exit(1)
 
 
@@ -63,8 +63,7 @@ async def _serve(build: Callable[[Platform], Wired[Any]], settings: Settings) ->
         runner, bound = await serve(app, host or "127.0.0.1", int(port))
     except OSError as error:
         raise Unavailable(
-            f"{settings.listen} cannot be listened on: {error.strerror or error}",
-            remedy="Stop what listens there, or set BLOK365_LISTEN to another address.",
+            "shared.process.listen", address=settings.listen, fault=error.strerror or error
         ) from error
     log.info("listening", service=service.name, port=bound)
     await stop.wait()

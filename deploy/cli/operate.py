@@ -79,7 +79,9 @@ def restore(
             return await wired.service.database.raise_generation(now)
 
     generation = told(context.obj, lambda: asyncio.run(run()))
-    output.line(f"{service}'s database is generation {generation}. Its followers pull everything when it runs.")
+    output.line(
+        f"{service}'s database is generation {generation}. Its followers pull everything when it runs."
+    )
 
 
 def dead(
@@ -97,7 +99,7 @@ def dead(
     async def run() -> None:
         url = context.obj.settings().bus_url
         if not url.startswith("amqp"):
-            raise BadInput("Only RabbitMQ keeps dead letters.", remedy="Set BLOK365_BUS_URL.")
+            raise BadInput("cli.dead_letters.no_bus")
         if replay:
             output.line(f"{await rabbit.replay(url, service, ids)} sent again.")
             return
@@ -141,7 +143,7 @@ def seed(
     async def work(admin: Admin) -> int:
         found = await handlers.show_tenant(admin, tenant)
         if not found.domains:
-            raise BadInput(f"{tenant} has no domain.", remedy="Run `blok365 domain add` first.")
+            raise BadInput("cli.tenant.no_domain", tenant=tenant)
         return await handlers.create_accounts(admin, tenant, _people(people, found.domains[0].name))
 
     output.line(f"{with_admin(context.obj, work)} people in {tenant}.")

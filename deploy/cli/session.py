@@ -70,9 +70,7 @@ class Options:
 def open_platform(settings: Settings) -> Platform:
     """A platform on MongoDB without a bus. Raises Unavailable when the keys are not there."""
     if not (settings.keys / "trusted.json").exists():
-        raise Unavailable(
-            f"No keys in {settings.keys}.", remedy="Run `blok365 keys`, or name the folder in BLOK365_KEYS."
-        )
+        raise Unavailable("cli.keys.none", folder=settings.keys)
     return shared.platform.open_platform(settings, bus=NoBus())
 
 
@@ -100,7 +98,7 @@ def told(options: Options, work: Callable[[], T]) -> T:
         return work()
     except Blok365Error as error:
         line = f"{str(error).rstrip('.')}. {error.remedy}"
-        if isinstance(error, Unavailable) and error.remedy == Unavailable.default_remedy:
+        if isinstance(error, Unavailable) and error.remedy == Unavailable().remedy:
             line += f" MongoDB is looked for at {_place(options)}, keys in {options.settings().keys}."
     except ValidationError as error:
         line = "; ".join(

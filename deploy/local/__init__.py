@@ -1,1 +1,7 @@
 """The whole system on one machine, and the real parts it needs."""
+
+from pathlib import Path
+
+from shared.errors import add_catalogue
+
+add_catalogue(Path(__file__).parent / "errors")

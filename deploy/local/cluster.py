@@ -53,7 +53,7 @@ class Replica:
     def pid(self) -> int:
         """Raises Unavailable when it does not run."""
         if self.process is None or self.process.returncode is not None:
-            raise Unavailable(f"{self.service} does not run")
+            raise Unavailable("local.cluster.not_running", service=self.service)
         return self.process.pid
 
     async def start(self) -> None:
@@ -87,7 +87,7 @@ class Replica:
                 except (aiohttp.ClientError, TimeoutError):
                     pass
                 await asyncio.sleep(0.05)
-        raise Unavailable(f"{self.service} did not become ready:\n{self.tail()}")
+        raise Unavailable("local.cluster.not_ready", service=self.service, log=self.tail())
 
     async def stop(self) -> None:
         """SIGTERM, and wait: it has 10 s by itself."""

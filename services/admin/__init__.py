@@ -27,3 +27,9 @@ in it verifies against that invitation's own public key: approval is not believe
 
 URLs: none yet. Queue: `admin`, fed by the table in `consumers.py`.
 """
+
+from pathlib import Path
+
+from shared.errors import add_catalogue
+
+add_catalogue(Path(__file__).parent / "errors")

@@ -160,8 +160,7 @@ def step(account: Account, what: Step) -> Account:
     status = TRANSITIONS.get((account.status, what))
     if status is None:
         raise Conflict(
-            f"{account.upn} is {account.status.value}: nothing to {what.value}.",
-            remedy="Look at the account as it is now, then decide again.",
+            "admin.account.wrong_status", upn=account.upn, status=account.status.value, step=what.value
         )
     enrolled = account.enrolled or what is Step.ENROL
     if what is Step.RESUME and not enrolled:
@@ -208,10 +207,7 @@ def device_letter(
 def check_slug(slug: str) -> str:
     """A tenant's slug as it stands in URLs. Raises BadInput."""
     if not SLUG.fullmatch(slug):
-        raise BadInput(
-            f"{_shown(slug)} can't name a tenant.",
-            remedy="Use 1 to 40 of a-z, 0-9 and hyphen.",
-        )
+        raise BadInput("admin.slug.malformed", slug=_shown(slug))
     return slug
 
 
@@ -219,25 +215,24 @@ def check_name(text: str, what: str, *, longest: int = MAX_NAME) -> str:
     """A name, trimmed and in NFC. Raises BadInput when empty, too long, or with control characters."""
     name = unicodedata.normalize("NFC", text).strip()
     if not name or len(name) > longest:
-        raise BadInput(f"The {what} has {len(name)} characters.", remedy=f"Use 1 to {longest} characters.")
+        raise BadInput("admin.name.length", what=what, length=len(name), longest=longest)
     # Cc, Cf, Cs: line feeds, direction overrides (a name that reads as another), lone surrogates.
     if any(
         unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c not in "\u200c\u200d" for c in name
     ):
-        raise BadInput(f"The {what} holds invisible characters.", remedy="Type it again, letters only.")
+        raise BadInput("admin.name.invisible", what=what)
     return name
 
 
 def check_host(text: str) -> str:
     """A DNS domain as A-labels in lower case (IDNA 2008, UTS 46 mapping). Raises BadInput."""
-    remedy = "Write it like contoso.com: labels of letters, digits and hyphens with dots between."
     try:
         name = idna.encode(text.strip(), uts46=True, std3_rules=True).decode().lower()
     except (idna.IDNAError, UnicodeError) as error:
-        raise BadInput(f"{_shown(text)} is not a domain name.", remedy=remedy) from error
+        raise BadInput("admin.domain.malformed", domain=_shown(text)) from error
     labels = name.split(".")
     if len(labels) < 2 or not labels[-1] or labels[-1].isdigit():
-        raise BadInput(f"{_shown(text)} is not a domain name.", remedy=remedy)
+        raise BadInput("admin.domain.malformed", domain=_shown(text))
     return name
 
 
@@ -245,10 +240,7 @@ def check_domain(text: str) -> str:
     """A domain that Entra can federate, lower case. Raises BadInput. Not checked: that the tenant owns it."""
     name = check_host(text)
     if any(name == initial or name.endswith("." + initial) for initial in INITIAL_DOMAINS):
-        raise BadInput(
-            f"{name} is Microsoft's own: Entra never federates it.",
-            remedy="Use a custom domain that is verified in Entra; the administrators stay on this one.",
-        )
+        raise BadInput("admin.domain.initial", domain=name)
     return name
 
 
@@ -288,18 +280,18 @@ def check_issuer(issuer: str, *, origin: str, tenant: str, domain: str) -> str:
 
     One under our own origin must be the domain's own: another is some other tenant's name, today or tomorrow.
     """
-    remedy = f"Leave it out: it is then {default_issuer(origin, tenant, domain)}."
+    default = default_issuer(origin, tenant, domain)
     try:
         parts = urlsplit(issuer)
     except ValueError as error:
-        raise BadInput("The issuer is not a URI.", remedy=remedy) from error
+        raise BadInput("admin.issuer.malformed", default=default) from error
     visible = issuer.isascii() and issuer.isprintable() and not set(issuer) & set(' "<>\\^`{|}')
     absolute = (parts.scheme in ("http", "https") and parts.netloc) or (parts.scheme == "urn" and parts.path)
     if not visible or not absolute or len(issuer) > MAX_ISSUER:
-        raise BadInput(f"{_shown(issuer)} is not an http, https or urn URI.", remedy=remedy)
+        raise BadInput("admin.issuer.scheme", issuer=_shown(issuer), default=default)
     ours = urlsplit(origin)
-    if parts.netloc.lower() == ours.netloc.lower() and issuer != default_issuer(origin, tenant, domain):
-        raise BadInput("That issuer belongs to another tenant or domain.", remedy=remedy)
+    if parts.netloc.lower() == ours.netloc.lower() and issuer != default:
+        raise BadInput("admin.issuer.foreign", default=default)
     return issuer
 
 
@@ -309,19 +301,14 @@ def check_upn(text: str, tenant: Tenant) -> str:
     allowed = local.isascii() and UPN_LOCAL.fullmatch(local.lower())  # lower() makes a k of the Kelvin sign
     local = local.lower()
     if not at or not allowed or local[0] == "." or local[-1] == "." or ".." in local:
-        raise BadInput(
-            f"{_shown(text)} can't be a Microsoft 365 user name.",
-            remedy="Before the @: up to 64 of a-z 0-9 ' . - _ ! # ^ ~, no dot first, last or twice.",
-        )
+        raise BadInput("admin.upn.malformed", upn=_shown(text))
     name = check_host(domain)
     if name not in {d.name for d in tenant.domains}:
         known = ", ".join(d.name for d in tenant.domains) or "none yet"
-        raise BadInput(
-            f"{name} is not a domain of {tenant.slug}.", remedy=f"Add the domain first. Known here: {known}."
-        )
+        raise BadInput("admin.upn.other_domain", domain=name, tenant=tenant.slug, known=known)
     upn = f"{local}@{name}"
     if len(upn) > MAX_UPN:
-        raise BadInput(f"{upn} has {len(upn)} characters.", remedy=f"Entra takes at most {MAX_UPN}.")
+        raise BadInput("admin.upn.too_long", upn=upn, length=len(upn), longest=MAX_UPN)
     return upn
 
 
@@ -335,7 +322,7 @@ def check_email(text: str) -> str:
         or len(address) > MAX_EMAIL
         or not all(c.isprintable() and c not in ' "(),:;<>@[\\]' for c in local)
     ):
-        raise BadInput(f"{_shown(text)} is not an e-mail address.", remedy="Write it like name@example.com.")
+        raise BadInput("admin.email.malformed", address=_shown(text))
     return f"{local}@{check_host(domain)}"
 
 

@@ -23,3 +23,9 @@ Queue `approval`: OpenChallenge from wsfed; TenantConfigured, AccountChanged, In
 UnfreezePush from admin; SubscriptionGone from notify.
 Sends ChallengeClaimed, ChallengeAccepted, ChallengeEnded, DeviceChanged, SendPush.
 """
+
+from pathlib import Path
+
+from shared.errors import add_catalogue
+
+add_catalogue(Path(__file__).parent / "errors")

@@ -23,8 +23,8 @@ from shared.services import PHONE_COOKIE
 from shared.web.cookies import HostCookie, check_same_origin
 from shared.web.frame import Pages
 from shared.web.headers import Csp
+from shared.web.i18n import choose
 from shared.web.inputs import Network, client_address, read_json
-from shared.web.language import choose
 
 SESSION_COOKIE = HostCookie(PHONE_COOKIE)
 MAX_TEXT = 16 * 1024
@@ -300,9 +300,9 @@ def _milliseconds(parts: Parts) -> int:
 def _text(body: Mapping[str, Any], name: str, *, default: str | None = None) -> str:
     value = body.get(name, default)
     if not isinstance(value, str) or len(value) > MAX_TEXT or (not value and default is None):
-        raise BadInput(f"{name} is missing or is not text.", remedy="Reload the page and try again.")
+        raise BadInput("approval.body.text_missing", name=name)
     try:
         value.encode()
     except UnicodeEncodeError:  # half a character, written as an escape
-        raise BadInput(f"{name} is not text.", remedy="Reload the page and try again.") from None
+        raise BadInput("approval.body.not_text", name=name) from None
     return value

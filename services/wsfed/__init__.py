@@ -18,3 +18,9 @@ to Microsoft through the browser. The states are in `domain/transaction.py`, the
 
 Queue `wsfed`: the table in `consumers.py`. Hints on `wsfed.transaction` wake pages on every replica.
 """
+
+from pathlib import Path
+
+from shared.errors import add_catalogue
+
+add_catalogue(Path(__file__).parent / "errors")

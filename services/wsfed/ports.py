@@ -56,7 +56,7 @@ class Tenant:
         for each in self.configured.applications:
             if each.id == application:
                 return each
-        raise Gone("This application was removed.", remedy="Ask your administrator.")
+        raise Gone("wsfed.application.removed")
 
 
 class Transactions(Protocol):

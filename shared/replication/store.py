@@ -52,7 +52,7 @@ class SubscriptionStore:
                 written = await self._subscriptions.update(where, {"$set": fields}) is not None
             if written:
                 return after
-        raise Unavailable(f"too many write to the subscription of {owner} at once")
+        raise Unavailable("shared.replication.busy", owner=owner)
 
     async def _load(self, owner: str) -> tuple[int, Subscription]:
         found = await self._subscriptions.find_one({"_id": owner})

@@ -16,8 +16,5 @@ async def hold_fixed(collection: Collection, name: str, value: str) -> None:
     found = await collection.find_one({"_id": name})
     if found is not None and found["value"] != value:
         raise Unavailable(
-            f"{name} was {found['value']} when this system was set up, and is {value} now. "
-            "Every phone's key is bound to it for life.",
-            remedy="Set it back, or begin with an empty database and enrol every phone again.",
-            code="fixed_setting",
+            "shared.store.fixed_setting", name=name, first=found["value"], now=value, code="fixed_setting"
         ) from None

@@ -55,14 +55,14 @@ async def _reported() -> AsyncIterator[None]:
     try:
         yield
     except (ConnectionFailure, NotPrimaryError, ExecutionTimeout, WTimeoutError) as error:
-        raise Unavailable(f"the database does not answer: {type(error).__name__}") from error
+        raise Unavailable("shared.store.away", fault=type(error).__name__) from error
     except BulkWriteError as error:
         if error.details.get("writeConcernErrors"):
-            raise Unavailable("the database did not confirm") from error
+            raise Unavailable("shared.store.unconfirmed") from error
         raise
     except OperationFailure as error:
         if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
-            raise Unavailable(f"the database is busy: {error.code}") from error
+            raise Unavailable("shared.store.busy", fault=error.code) from error
         raise
 
 
@@ -353,8 +353,10 @@ class MongoDatabase:
                 missing = {index.name for index in indexes} - await self._present(name)
                 if missing:
                     raise Unavailable(
-                        f"{self._database.name}.{name} lacks {', '.join(sorted(missing))}",
-                        remedy="Run `blok365 migrate`.",
+                        "shared.store.indexes_missing",
+                        database=self._database.name,
+                        collection=name,
+                        missing=", ".join(sorted(missing)),
                     )
 
     async def drop(self) -> None:

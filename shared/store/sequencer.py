@@ -68,4 +68,4 @@ class Sequencer:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._writer
         if self._unwritten:
-            raise Unavailable(f"{len(self._unwritten)} records of stream {self.stream} are not written")
+            raise Unavailable("shared.store.unwritten", count=len(self._unwritten), stream=self.stream)

@@ -74,11 +74,7 @@ class Csrf:
         check_same_origin(request, self._origin)
         expected = self.token(cookie or "", purpose)
         if not cookie or not given or not hmac.compare_digest(given.encode(), expected.encode()):
-            raise Forbidden(
-                "This form does not belong to this browser.",
-                remedy="Go back, reload, try again.",
-                code="csrf",
-            )
+            raise Forbidden("shared.web.csrf", code="csrf")
 
 
 def check_same_origin(request: web.BaseRequest, origin: str) -> None:
@@ -92,4 +88,4 @@ def check_same_origin(request: web.BaseRequest, origin: str) -> None:
     sender = request.headers.get("Origin", "null")
     foreign = site not in ("same-origin", "none") if site is not None else sender not in ("null", origin)
     if foreign or (sender not in ("null", origin)):
-        raise Forbidden("Another site sent this.", code="cross_site")
+        raise Forbidden("shared.web.cross_site", code="cross_site")

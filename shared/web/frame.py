@@ -8,7 +8,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from shared.web import language
+from shared.web import i18n
 from shared.web.headers import CSP, DEFAULT_CSP, Csp
 from shared.web.static import StaticFiles
 
@@ -31,7 +31,7 @@ class Pages:
         own = [package / "pages"] if package else []
         self.service = service
         self.static = StaticFiles(service, [package / "static"] if package else [])
-        self.words = language.load([HERE / "strings", *own])
+        self.words = i18n.load([HERE / "strings", *own])
         self._templates = Environment(
             loader=FileSystemLoader([*own, HERE / "templates"]),
             autoescape=True,
@@ -63,7 +63,7 @@ class Pages:
         headers: Mapping[str, str] | None = None,
     ) -> web.Response:
         """The page as a response. `lang` is a language chosen earlier; without one the request decides."""
-        chosen = lang if lang in self.words else language.choose(request)
+        chosen = lang if lang in self.words else i18n.choose(request)
         body = self.text(
             template,
             view=view,

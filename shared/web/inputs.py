@@ -29,11 +29,11 @@ def check_request(request: web.Request) -> None:
         raise TooLarge
     raw = request.raw_path
     if not raw.isascii():
-        raise BadInput("The address holds characters that are not encoded.")
+        raise BadInput("shared.address.not_encoded")
     path, _, query = raw.partition("?")
     text = _utf8(unquote_to_bytes(path), "The address")
     if any(c < " " or c == "\x7f" for c in text):
-        raise BadInput("The address holds control characters.")
+        raise BadInput("shared.address.control_characters")
     _utf8(unquote_to_bytes(query.replace("+", " ")), "The address")
 
 
@@ -48,16 +48,16 @@ def parse_parameters(
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=max_parameters)
     except UnicodeDecodeError:
-        raise BadInput("A parameter is not valid UTF-8.") from None
+        raise BadInput("shared.parameter.not_utf8") from None
     except ValueError:
-        raise BadInput(f"More than {max_parameters} parameters.") from None
+        raise BadInput("shared.parameter.too_many", limit=max_parameters) from None
     single = None if once is None else frozenset(once)
     found: dict[str, str] = {}
     for name, value in pairs:
         if name not in found:
             found[name] = value
         elif single is None or name in single:
-            raise BadInput("A parameter was sent twice.")
+            raise BadInput("shared.parameter.repeated")
     return found
 
 
@@ -69,7 +69,7 @@ def query(request: web.BaseRequest, *, once: Iterable[str] | None = None) -> dic
 async def form(request: web.Request, *, once: Iterable[str] | None = None) -> dict[str, str]:
     """The fields of a posted form. Raises BadInput, TooLarge; files and multipart are not read."""
     if request.content_type != "application/x-www-form-urlencoded":
-        raise BadInput("This needs a form.")
+        raise BadInput("shared.body.not_a_form")
     text = _utf8(await read_body(request), "The form")
     return parse_parameters(text, once=once)
 
@@ -77,14 +77,14 @@ async def form(request: web.Request, *, once: Iterable[str] | None = None) -> di
 async def read_json(request: web.Request) -> dict[str, Any]:
     """The JSON object in the body. Raises BadInput (type, UTF-8, syntax, doubled key, not an object), TooLarge."""
     if request.content_type != "application/json":
-        raise BadInput("This needs application/json.")
+        raise BadInput("shared.body.not_json")
     text = _utf8(await read_body(request), "The body")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise BadInput("The body is not valid JSON.") from None
+        raise BadInput("shared.body.broken_json") from None
     if not isinstance(value, dict):
-        raise BadInput("The body must be a JSON object.")
+        raise BadInput("shared.body.not_an_object")
     return value
 
 
@@ -129,7 +129,7 @@ def _utf8(data: bytes, what: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise BadInput(f"{what} is not valid UTF-8.") from None
+        raise BadInput("shared.body.not_utf8", what=what) from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ async def _answer(request: web.Request, handler: Handler, pages: Pages) -> web.S
         inputs.check_request(request)
         return await handler(request)
     except Blok365Error as error:
-        log.info("refused", code=error.reason, detail=error.detail, fault=error.status >= 500)
+        log.info("refused", id=error.id, code=error.code, detail=error.detail, fault=error.status >= 500)
         if request.get(_STARTED):
             raise ConnectionResetError("the stream had begun; the client sees it break off") from error
         return problems.respond(request, error, pages)

@@ -11,12 +11,12 @@ from shared.errors import (
     Forbidden,
     NotAuthenticated,
     NotFound,
+    Sentence,
     TooLarge,
-    TooMany,
     Unavailable,
 )
 from shared.services import SERVICES
-from shared.web import language
+from shared.web import i18n
 from shared.web.frame import REQUEST_ID, Pages
 
 API_PREFIXES = tuple(prefix for row in SERVICES.values() for prefix in row.api)
@@ -38,18 +38,10 @@ USUAL_WAY_ON = web.AppKey("usual_way_on", Link)
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """Words, and the language that they are in: English where an error's own have not been translated."""
-
-    text: str
-    lang: str
-
-
-@dataclass(frozen=True)
 class ProblemView:
     """What problem.html shows."""
 
-    title: str
+    title: Sentence
     detail: Sentence
     remedy: Sentence
     link: Link | None
@@ -72,29 +64,18 @@ def wants_json(request: web.BaseRequest) -> bool:
 def respond(request: web.BaseRequest, error: Blok365Error, pages: Pages) -> web.Response:
     """The answer for that error. A status of 500 is never sent: what is our fault is 503, try again."""
     status = error.status if error.status != 500 else Unavailable.status
-    headers = {}
-    if isinstance(error, TooMany):
-        headers["Retry-After"] = str(error.retry_after)
-    elif status == 503:
-        headers["Retry-After"] = "30"
+    headers = {"Retry-After": "30"} if status == Unavailable.status else {}
     if wants_json(request):
         return _json(request, error, status, headers)
-    lang = language.choose(request)
-    words = pages.words[lang]
-    usual = error.remedy == type(error).default_remedy
+    lang = i18n.choose(request)
     view = ProblemView(
-        title=words.get(f"problem.{error.code}.title") or error.title,
-        detail=_sentence(words, error.detail),
-        remedy=_sentence(words, error.remedy, words.get(f"problem.{error.code}.remedy") if usual else None),
+        title=error.title_in(lang),
+        detail=error.detail_in(lang),
+        remedy=error.remedy_in(lang),
         link=request.get(WAY_ON),
         request_id=request[REQUEST_ID],
     )
     return pages.render(request, "problem.html", view=view, lang=lang, status=status, headers=headers)
-
-
-def _sentence(words: language.Catalogue, english: str, usual: str | None = None) -> Sentence:
-    said = usual or words.sentence(english)
-    return Sentence(english, language.DEFAULT) if said is None else Sentence(said, words.language)
 
 
 def _json(
@@ -102,16 +83,14 @@ def _json(
 ) -> web.Response:
     """RFC 9457 section 3; `code`, `remedy` and `request_id` are extension members."""
     body = {
-        "type": f"urn:blok365:problem:{error.reason}",
+        "type": f"urn:blok365:problem:{error.code}",
         "title": error.title,
         "status": status,
         "detail": error.detail,
-        "code": error.reason,
+        "code": error.code,
         "remedy": error.remedy,
         "request_id": request[REQUEST_ID],
     }
-    if isinstance(error, TooMany):
-        body["retry_after"] = error.retry_after
     response = web.json_response(body, status=status, content_type="application/problem+json")
     response.headers.update(headers)
     return response
@@ -137,5 +116,4 @@ class MethodNotAllowed(NotFound):
     """The address exists, but not for that method."""
 
     status = 405
-    code = "method_not_allowed"
-    title = "That address doesn't work this way"
+    kind = code = "method_not_allowed"

@@ -221,7 +221,7 @@ class _Protocol(web.RequestHandler):
         side = self.side
         begin(request, side.ids)
         log.info("malformed", status=status, error=type(exc).__name__ if exc else "", id=request[REQUEST_ID])
-        error = BadInput("The request is malformed, or a part of it is too long.") if status < 500 else None
+        error = BadInput("shared.web.malformed") if status < 500 else None
         response = problems.respond(request, error or problems.from_http(status), side.pages)
         side.settings.headers.apply(response.headers, response.get(CSP, DEFAULT_CSP).header(request[NONCE]))
         response.headers["X-Request-Id"] = request[REQUEST_ID]

@@ -129,7 +129,7 @@ _P384 = _point(ec.SECP384R1(), 48)
 def test_rejects_a_key_that_could_not_be_verified_later(cose: bytes) -> None:
     with pytest.raises(Forbidden) as refused:
         register(with_cose(cose))
-    assert refused.value.reason == "registration"
+    assert refused.value.code == "registration"
 
 
 LIES = {
@@ -160,7 +160,7 @@ def test_rejects_assertion(tamper: Tamper) -> None:
     known = register(attestation(made, CHALLENGE))
     with pytest.raises(Forbidden) as refused:
         answer(assertion(made.used(), CHALLENGE, tamper), known)
-    assert refused.value.reason == "assertion"
+    assert refused.value.code == "assertion"
 
 
 def test_native_app_origin_on_the_list_is_accepted() -> None:

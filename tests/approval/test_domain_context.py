@@ -43,7 +43,7 @@ def test_rejects_a_code_that_is_no_short_row_of_digits(code: object) -> None:
 def test_rejects_another_context(answer: str) -> None:
     with pytest.raises(Conflict) as refused:
         answer_digest(answer, CONTEXT)
-    assert refused.value.reason == "other_context"
+    assert refused.value.code == "other_context"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def codes(results: Sequence[object]) -> list[str]:
     found = []
     for result in results:
         if isinstance(result, Blok365Error):
-            found.append(result.reason)
+            found.append(result.code)
         elif isinstance(result, BaseException):
             raise result
     return found
@@ -83,7 +83,7 @@ async def test_rejects_replayed_approval(approval: Approval) -> None:
     await challenges.approve(approval.parts, asked.id, context, credential)
     with pytest.raises(Conflict) as refused:
         await challenges.approve(approval.parts, asked.id, context, credential)
-    assert refused.value.reason == "accepted"
+    assert refused.value.code == "accepted"
 
 
 @pytest.mark.parametrize("address", ["203.0.113.9", "2001:db8::1", "unknown", ""])
@@ -98,7 +98,7 @@ async def test_other_network_is_refused_where_the_tenant_wants_one_and_spends_no
     for _ in range(5):  # more than there are tries
         with pytest.raises(Forbidden) as refused:
             await challenges.approve(approval.parts, asked.id, context, answer, address)
-        assert refused.value.reason == "other_network"
+        assert refused.value.code == "other_network"
         assert "Use a passkey" in refused.value.remedy
     assert approval.document() == before
     await challenges.approve(approval.parts, asked.id, context, answer, BROWSER_ADDRESS)
@@ -111,7 +111,7 @@ async def test_other_network_is_not_told_to_whoever_did_not_sign(approval: Appro
     context = asked.with_code()
     with pytest.raises(Forbidden) as refused:
         await challenges.approve(approval.parts, asked.id, context, phone.answer("another"), "203.0.113.9")
-    assert refused.value.reason == "assertion"
+    assert refused.value.code == "assertion"
 
 
 async def test_rejects_replayed_assertion_of_an_earlier_request(approval: Approval) -> None:
@@ -149,7 +149,7 @@ async def test_rejects_late_approval(approval: Approval) -> None:
     approval.world.clock.advance(120)
     with pytest.raises(Gone) as refused:
         await phone.approve(asked)
-    assert refused.value.reason == "expired"
+    assert refused.value.code == "expired"
     assert await approval.outcomes() == []
 
 
@@ -176,10 +176,10 @@ async def test_wrong_code_thrice_ends_the_request(approval: Approval) -> None:
     for code in ("000000", "111111"):
         with pytest.raises(Forbidden) as refused:
             await phone.approve(asked, code=code)
-        assert refused.value.reason == "wrong_code"
+        assert refused.value.code == "wrong_code"
     with pytest.raises(Gone) as over:
         await phone.approve(asked, code="222222")
-    assert over.value.reason == "wrong_code"
+    assert over.value.code == "wrong_code"
     with pytest.raises(Gone):
         await phone.approve(asked)  # the right one comes too late
     assert await approval.outcomes() == [(asked.command.transaction, "wrong_code")]
@@ -218,7 +218,7 @@ async def test_wrong_codes_are_not_counted_for_whoever_has_no_key(approval: Appr
     for code in ("000000", "111111", "222222", "333333"):
         with pytest.raises(Forbidden) as refused:
             await phone.approve(asked, code=code, tamper=liar)
-        assert refused.value.reason == "assertion"
+        assert refused.value.code == "assertion"
     await phone.approve(asked)
     assert approval.state(asked) == "accepted"
 
@@ -231,7 +231,7 @@ async def test_a_liar_does_not_learn_whether_the_code_was_right(approval: Approv
     for code in (asked.code, "000000"):
         with pytest.raises(Forbidden) as refused:
             await phone.approve(asked, code=code, tamper=liar)
-        said.append((refused.value.reason, refused.value.detail))
+        said.append((refused.value.code, refused.value.detail))
     assert said[0] == said[1]
 
 
@@ -261,7 +261,7 @@ async def test_rejects_approval_for_another_transaction(approval: Approval) -> N
     other = await approval.ask(browser="other")
     with pytest.raises(Conflict) as refused:
         await phone.approve(mine, tamper=Tamper(context=other.with_code()))
-    assert refused.value.reason == "other_context"
+    assert refused.value.code == "other_context"
     assert (approval.state(mine), approval.state(other)) == ("open", "open")
 
 
@@ -296,7 +296,7 @@ async def test_rejects_unknown_device(approval: Approval) -> None:
     asked = await approval.ask()
     with pytest.raises(NotFound) as refused:
         await phone.approve(asked, tamper=Tamper(credential_id="unknown0"))
-    assert refused.value.reason == "unknown_device"
+    assert refused.value.code == "unknown_device"
 
 
 async def test_rejects_removed_device(approval: Approval) -> None:
@@ -306,7 +306,7 @@ async def test_rejects_removed_device(approval: Approval) -> None:
     await sessions.remove_device(approval.parts, who, who.session.device)
     with pytest.raises(Forbidden) as refused:
         await phone.approve(asked)
-    assert refused.value.reason == "device_removed"
+    assert refused.value.code == "device_removed"
 
 
 @pytest.mark.parametrize("status", [AccountStatus.SUSPENDED, AccountStatus.REMOVED])
@@ -316,7 +316,7 @@ async def test_rejects_suspended_account(approval: Approval, status: AccountStat
     await approval.account(version=2, status=status)
     with pytest.raises(Forbidden) as refused:
         await phone.approve(asked)
-    assert refused.value.reason == "account"
+    assert refused.value.code == "account"
     assert approval.state(asked) == "open"
 
 

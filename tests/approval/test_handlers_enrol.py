@@ -58,7 +58,7 @@ async def test_rejects_invitation_used_twice(approval: Approval) -> None:
     await Phone(approval).enrol(fragment)
     with pytest.raises(Gone) as refused:
         await Phone(approval).enrol(fragment)
-    assert refused.value.reason == "invitation"
+    assert refused.value.code == "invitation"
     assert len(await approval.devices_told()) == 1
 
 
@@ -107,7 +107,7 @@ async def test_lost_answer_is_given_again_until_the_invitation_is_over(approval:
     approval.world.clock.advance(1)
     with pytest.raises(Conflict) as refused:
         await phone.finish()
-    assert refused.value.reason == "credential"
+    assert refused.value.code == "credential"
 
 
 async def test_one_request_sent_many_times_at_once_makes_one_device(approval: Approval) -> None:
@@ -142,7 +142,7 @@ async def test_rejects_another_key_in_a_ceremony_that_made_a_device(approval: Ap
         await enrolling.finish_enrolment(
             approval.parts, ceremony_id, attestation(thief, begun.challenge), endorsement, name
         )
-    assert refused.value.reason == "invitation"
+    assert refused.value.code == "invitation"
     forged = attestation(replace(thief, credential_id=phone.key.credential_id), begun.challenge)
     with pytest.raises(Conflict):
         await enrolling.finish_enrolment(approval.parts, ceremony_id, forged, endorsement, name)
@@ -184,7 +184,7 @@ async def test_rejects_forged_endorsement(approval: Approval) -> None:
     fragment = await invited(approval)
     with pytest.raises(Forbidden) as refused:
         await Phone(approval).enrol(fragment, tamper=Tamper(endorsement=bytes(64)))
-    assert refused.value.reason == "endorsement"
+    assert refused.value.code == "endorsement"
     assert await approval.devices_told() == []
     await Phone(approval).enrol(fragment)  # the invitation is not spent by a forgery
 
@@ -195,7 +195,7 @@ async def test_rejects_endorsement_by_another_invitation(approval: Approval) -> 
     mixed = f"{fragment.partition('.')[0]}.{other.partition('.')[2]}"
     with pytest.raises(Forbidden) as refused:
         await Phone(approval).enrol(mixed)
-    assert refused.value.reason == "endorsement"
+    assert refused.value.code == "endorsement"
 
 
 @pytest.mark.parametrize("text", ["", "!!", "AAAA", "x" * 5000])
@@ -207,7 +207,7 @@ async def test_rejects_malformed_endorsement(approval: Approval, text: str) -> N
         await enrolling.finish_enrolment(
             approval.parts, begun.ceremony.id, attestation(key, begun.ceremony.challenge), text, ""
         )
-    assert refused.value.reason == "endorsement"
+    assert refused.value.code == "endorsement"
 
 
 LIES = {
@@ -224,7 +224,7 @@ async def test_rejects_registration(approval: Approval, tamper: Tamper) -> None:
     fragment = await invited(approval)
     with pytest.raises(Forbidden) as refused:
         await Phone(approval).enrol(fragment, tamper=tamper)
-    assert refused.value.reason == "registration"
+    assert refused.value.code == "registration"
 
 
 @pytest.mark.parametrize("why", ["expired", "withdrawn", "used", "unknown", "suspended", "removed"])
@@ -241,7 +241,7 @@ async def test_dead_link_has_one_answer_for_every_reason(approval: Approval, why
         await approval.account(version=2, status=AccountStatus(why))
     with pytest.raises(Gone) as refused:
         await Phone(approval).enrol(fragment)
-    assert (refused.value.reason, refused.value.detail) == ("invitation", "This link no longer works.")
+    assert (refused.value.code, refused.value.detail) == ("invitation", "This link no longer works.")
 
 
 async def test_invitation_withdrawn_during_the_ceremony_is_dead(approval: Approval) -> None:
@@ -254,7 +254,7 @@ async def test_invitation_withdrawn_during_the_ceremony_is_dead(approval: Approv
         await enrolling.finish_enrolment(
             approval.parts, begun.ceremony.id, attestation(key, begun.ceremony.challenge), "AAAA", ""
         )
-    assert refused.value.reason == "invitation"
+    assert refused.value.code == "invitation"
 
 
 async def test_invitation_that_comes_before_its_account_waits(approval: Approval) -> None:
@@ -275,7 +275,7 @@ async def test_ceremony_is_over_after_five_minutes(approval: Approval) -> None:
         await enrolling.finish_enrolment(
             approval.parts, begun.ceremony.id, attestation(key, begun.ceremony.challenge), "", ""
         )
-    assert refused.value.reason == "ceremony"
+    assert refused.value.code == "ceremony"
 
 
 async def test_rejects_a_credential_id_that_exists(approval: Approval) -> None:
@@ -283,7 +283,7 @@ async def test_rejects_a_credential_id_that_exists(approval: Approval) -> None:
     fragment = await invited(approval)
     with pytest.raises(Conflict) as refused:
         await Phone(approval).enrol(fragment, tamper=Tamper(credential_id=victim.key.credential_id))
-    assert refused.value.reason == "credential"
+    assert refused.value.code == "credential"
     asked = await approval.ask("grace")
     await victim.approve(asked)
 
@@ -314,7 +314,7 @@ async def test_account_has_at_most_ten_phones(approval: Approval) -> None:
         await Phone(approval).enrol(await approval.invitation())
     with pytest.raises(Forbidden) as refused:
         await Phone(approval).enrol(await approval.invitation())
-    assert refused.value.reason == "too_many_devices"
+    assert refused.value.code == "too_many_devices"
 
 
 async def test_rejects_a_session_challenge_as_enrolment(approval: Approval) -> None:

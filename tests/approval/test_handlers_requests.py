@@ -127,7 +127,7 @@ async def test_rejects_a_code_for_another_account_and_says_so(approval: Approval
     assert asked.handle is not None
     with pytest.raises(Forbidden) as refused:
         await grace.scan(asked)
-    assert refused.value.reason == "other_account"
+    assert refused.value.code == "other_account"
     assert "ada" not in refused.value.detail.replace("grace", "")
     assert await approval.claims() == []
 

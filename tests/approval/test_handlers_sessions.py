@@ -125,7 +125,7 @@ async def test_removal_ends_the_phones_sessions_at_once_and_is_told(approval: Ap
     await sessions.remove_device(approval.parts, who, who.session.device)
     with pytest.raises(Forbidden) as refused:
         await signed_in(approval.parts, token)
-    assert refused.value.reason == "device_removed"
+    assert refused.value.code == "device_removed"
     with pytest.raises(Forbidden):
         await phone.sign_in()
     enrolled, removed = await approval.devices_told()

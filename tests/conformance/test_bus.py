@@ -157,7 +157,7 @@ async def test_database_that_is_away_does_not_make_the_waiting_longer(world: Wor
 
     async def away_five_times_then_not_yet(_: Received[Any]) -> None:
         if len(inbox.begun) <= 5:
-            raise Unavailable("the database does not answer")
+            raise Unavailable()
         if len(inbox.begun) == 6:
             raise Retry("not yet")
 
@@ -176,7 +176,7 @@ async def test_database_that_stays_away_keeps_a_message_as_long_as_it_is_valid()
     bus = MemoryBus(TRUSTED, clock, TOPOLOGY)
 
     async def away(_: Received[Any]) -> None:
-        raise Unavailable("the database does not answer")
+        raise Unavailable()
 
     inbox = Inbox(behaviour=away)
     await bus.consume("wsfed", inbox.handlers("wsfed", TOPOLOGY))

@@ -189,7 +189,7 @@ async def test_a_database_that_is_away_when_the_mail_has_left_does_not_send_it_a
         nonlocal calls
         calls += 1
         if 2 <= calls <= 6:
-            raise Unavailable("the database does not answer")
+            raise Unavailable()
         return await replace(before, after, outbox)
 
     deliveries.replace = away_for_a_while  # type: ignore[method-assign]
@@ -210,7 +210,7 @@ async def test_a_database_that_stays_away_leaves_the_delivery_to_the_next_lease(
 
     async def stays_away(before: Delivery, after: Delivery, outbox: Sequence[Packet] = ()) -> bool:
         if away and after.state is not State.WAITING:
-            raise Unavailable("the database does not answer")
+            raise Unavailable()
         return await replace(before, after, outbox)
 
     deliveries.replace = stays_away  # type: ignore[method-assign]

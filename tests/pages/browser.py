@@ -118,7 +118,7 @@ class Shown:
             )
 
         async def problem(request: web.Request) -> web.StreamResponse:
-            raise BadInput("A parameter was sent twice.")
+            raise BadInput("shared.parameter.repeated")
 
         async def token(request: web.Request) -> web.StreamResponse:
             return pages.token(request, TOKEN, lang=self.lang)

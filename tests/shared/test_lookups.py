@@ -111,7 +111,7 @@ async def test_a_fault_is_told_to_all_that_went_with_it_and_to_nobody_else() -> 
     await turns()
     together = ask(lookups, "b", "c")
     await turns()
-    slow.fault = Unavailable("away")
+    slow.fault = Unavailable()
     await slow.let(0)
     await turns()
     slow.fault = None

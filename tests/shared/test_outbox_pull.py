@@ -36,7 +36,7 @@ class Slow:
     async def pull_outbox(self, sent: Mapping[str, Sequence[str]]) -> None:
         await self.go_on.wait()
         if self.fails:
-            raise Unavailable("away")
+            raise Unavailable()
         self.removed += [id_ for ids in sent.values() for id_ in ids]
 
 

@@ -177,7 +177,7 @@ def test_start_is_refused_in_words(file: Path, damage: Callable[[bytes], bytes] 
         file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(Unavailable) as refused:
         places(file)
-    assert refused.value.reason == "places_file"
+    assert refused.value.code == "places_file"
     assert f"The file of places, {file}, cannot be used: " in refused.value.detail
     assert says in refused.value.detail
     assert "BLOK365_PLACES_FILE" in refused.value.remedy

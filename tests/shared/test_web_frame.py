@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from shared.services import Host
-from shared.web import language
-from shared.web.frame import Pages
+from shared.web import i18n
 from shared.web.headers import Csp, HeaderPolicy
 from shared.web.paths import FRONT, Origins, service_for
 from shared.web.static import StaticFiles
@@ -108,22 +107,4 @@ def test_languages_must_have_the_same_keys(tmp_path: Path) -> None:
     (tmp_path / "en.json").write_text('{"a": "A", "b": "B"}')
     (tmp_path / "fr.json").write_text('{"a": "A"}')
     with pytest.raises(ValueError, match="differ"):
-        language.load([tmp_path])
-
-
-def test_translation_cannot_ask_for_a_value_that_is_not_there(tmp_path: Path) -> None:
-    (tmp_path / "problems.fr.json").write_text('{"The {name} is missing.": "Il manque {nom}."}')
-    with pytest.raises(ValueError, match="nom"):
-        language.load([tmp_path])
-
-
-def test_every_error_has_its_words_in_both_languages() -> None:
-    from shared import errors
-    from shared.web.problems import MethodNotAllowed
-
-    kinds: list[type[errors.Blok365Error]] = [MethodNotAllowed]
-    kinds += [k for k in vars(errors).values() if isinstance(k, type) and issubclass(k, errors.Blok365Error)]
-    for kind in kinds:
-        for words in Pages("front").words.values():
-            assert words.get(f"problem.{kind.code}.title"), kind
-            assert words.get(f"problem.{kind.code}.remedy"), kind
+        i18n.load([tmp_path])

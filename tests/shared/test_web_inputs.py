@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BadInput, Forbidden
-from shared.web import language
+from shared.web import i18n
 from shared.web.cookies import Csrf, HostCookie, check_same_origin
 from shared.web.inputs import check_request, client_address, parse_parameters, query
 from shared.web.server import networks
@@ -207,4 +207,4 @@ def test_host_cookie_refuses_what_could_break_the_header() -> None:
     ],
 )
 def test_language_by_mkt_then_lc_then_browser(path: str, accept: str, expected: str) -> None:
-    assert language.choose(request(path, Accept_Language=accept)) == expected
+    assert i18n.choose(request(path, Accept_Language=accept)) == expected

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from shared.clock import Clock, ManualClock, SystemClock
-from shared.errors import BadInput, Blok365Error, Conflict, NotFound, TooMany, Unavailable
+from shared.errors import BadInput, Blok365Error, Conflict, Forbidden, NotFound, Unavailable
 from shared.ids import SeededIds
 from shared.web.frame import Pages
 from shared.web.inputs import form, read_json
@@ -111,13 +111,13 @@ async def test_unknown_exception_is_503_without_a_trace(start: Start) -> None:
 
 async def test_base_error_is_never_sent_as_500(start: Start) -> None:
     app = service()
-    app.add_routes([raising(Blok365Error("odd"))])
+    app.add_routes([raising(Blok365Error())])
     assert (await ask(await start(app), "/raise")).status == 503
 
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(Conflict(), 409), (NotFound(), 404), (Unavailable(), 503), (TooMany(retry_after=7), 429)],
+    [(Conflict(), 409), (NotFound(), 404), (Unavailable(), 503)],
 )
 async def test_errors_become_pages_and_problem_json(start: Start, error: Blok365Error, status: int) -> None:
     app = service()
@@ -129,8 +129,8 @@ async def test_errors_become_pages_and_problem_json(start: Start, error: Blok365
     problem = await ask(port, "/raise", Accept="application/json")
     assert problem.headers["content-type"].startswith("application/problem+json")
     assert (problem.json["status"], problem.json["code"]) == (status, error.code)
-    if status == 429:
-        assert problem.headers["retry-after"] == "7"
+    if status == 503:
+        assert problem.headers["retry-after"] == "30"
 
 
 async def test_french_problem_page(start: Start) -> None:
@@ -143,7 +143,7 @@ async def test_french_problem_page(start: Start) -> None:
 
 async def test_sentences_of_an_error_are_french_on_a_french_page_and_english_in_json(start: Start) -> None:
     app = service()
-    app.add_routes([raising(BadInput("More than 64 parameters.", remedy="Go back, reload, try again."))])
+    app.add_routes([raising(BadInput("shared.parameter.too_many", limit=64, code="many"))])
     port = await start(app)
     page = await ask(port, "/raise?mkt=fr-FR")
     assert "<p>Il y a plus de 64 paramètres.</p>" in page.text
@@ -151,20 +151,30 @@ async def test_sentences_of_an_error_are_french_on_a_french_page_and_english_in_
     assert 'lang="en"' not in page.text
     problem = await ask(port, "/raise?mkt=fr-FR", Accept="application/json")
     assert problem.json["detail"] == "More than 64 parameters."
+    assert (problem.json["code"], problem.json["type"]) == ("many", "urn:blok365:problem:many")
+
+
+async def test_an_error_s_own_remedy_is_french_on_a_french_page(start: Start) -> None:
+    app = service()
+    app.add_routes([raising(Forbidden("shared.web.csrf"))])
+    page = await ask(await start(app), "/raise?mkt=fr-FR")
+    assert "<p>Revenez en arrière, rechargez la page, puis réessayez.</p>" in page.text
+    assert 'lang="en"' not in page.text
 
 
 async def test_sentence_without_a_translation_says_that_it_is_english(start: Start) -> None:
     app = service()
-    app.add_routes([raising(BadInput("Nobody translated this."))])
+    app.add_routes([raising(BadInput("nobody.translated.this"))])
     page = await ask(await start(app), "/raise?mkt=fr-FR")
-    assert '<p lang="en">Nobody translated this.</p>' in page.text
+    assert '<p lang="en">nobody.translated.this</p>' in page.text
     assert "<p>Revenez en arrière" in page.text
 
 
 async def test_detail_of_an_error_is_escaped(start: Start) -> None:
     app = service()
-    app.add_routes([raising(BadInput("<script>alert(1)</script>"))])
+    app.add_routes([raising(BadInput("shared.body.not_utf8", what="<script>alert(1)</script>"))])
     page = await ask(await start(app), "/raise")
+    assert "&lt;script&gt;alert(1)" in page.text
     assert "<script>alert" not in page.text
 
 

@@ -134,7 +134,7 @@ def test_refuses_authentication_from_the_future() -> None:
     future = replace(PASSKEY, authenticated_at=NOW + timedelta(seconds=61))
     with pytest.raises(Forbidden) as caught:
         authentication_claims(future, POLICY, now=NOW, mfa_max_age=None)
-    assert caught.value.reason == "authenticated_in_future"
+    assert caught.value.code == "authenticated_in_future"
 
 
 def test_age_limit_includes_its_end() -> None:

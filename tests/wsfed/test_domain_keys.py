@@ -43,7 +43,7 @@ def private_pem(key: RsaSigningKey, password: bytes | None = None) -> bytes:
 
 
 def refused(caught: pytest.ExceptionInfo[BadInput]) -> bool:
-    return caught.value.reason == "signing_key_refused" and bool(caught.value.detail and caught.value.remedy)
+    return caught.value.code == "signing_key_refused" and bool(caught.value.detail and caught.value.remedy)
 
 
 def test_created_key_signs_and_its_certificate_verifies() -> None:

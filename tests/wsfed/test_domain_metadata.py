@@ -112,13 +112,13 @@ def test_metadata_changes_only_with_its_content() -> None:
 def test_metadata_refuses_what_xml_cannot_hold(issuer: str, name: str) -> None:
     with pytest.raises(BadInput) as caught:
         metadata(issuer=issuer, name=name)
-    assert caught.value.reason == "not_xml"
+    assert caught.value.code == "not_xml"
 
 
 def test_metadata_refuses_a_next_certificate_that_is_none() -> None:
     with pytest.raises(BadInput) as caught:
         metadata(b"junk")
-    assert caught.value.reason == "signing_key_refused"
+    assert caught.value.code == "signing_key_refused"
 
 
 # --- MEX ------------------------------------------------------------------------------------------------------

@@ -71,18 +71,18 @@ def test_request_as_entra_sends_it() -> None:
 
 @pytest.mark.parametrize("wa", ["", "wsignin1.0 ", "WSIGNIN1.0", "wattr1.0", "wsignin1.1"])
 def test_rejects_unknown_wa(wa: str) -> None:
-    assert refusal(("wa", wa), ("wtrealm", REALM)).reason == "wa_unknown"
+    assert refusal(("wa", wa), ("wtrealm", REALM)).code == "wa_unknown"
 
 
 def test_rejects_missing_wa() -> None:
-    assert refusal(("wtrealm", REALM)).reason == "wa_unknown"
+    assert refusal(("wtrealm", REALM)).code == "wa_unknown"
 
 
 @pytest.mark.parametrize(
     "realm", ["", "urn:federation:microsoftonline", f"{REALM}/", f" {REALM}", "urn:federation:Other"]
 )
 def test_rejects_realm_confusion(realm: str) -> None:
-    assert refusal(("wa", "wsignin1.0"), ("wtrealm", realm)).reason == "wtrealm_unknown"
+    assert refusal(("wa", "wsignin1.0"), ("wtrealm", realm)).code == "wtrealm_unknown"
 
 
 @pytest.mark.parametrize("wreply", MICROSOFT_REPLY_URLS)
@@ -110,7 +110,7 @@ def test_answers_every_allowed_reply_address(wreply: str) -> None:
     ],
 )
 def test_rejects_open_redirect_by_wreply(wreply: str) -> None:
-    assert sign_in_refusal(("wreply", wreply)).reason == "wreply_not_allowed"
+    assert sign_in_refusal(("wreply", wreply)).code == "wreply_not_allowed"
 
 
 def test_allow_list_is_the_callers() -> None:
@@ -140,8 +140,8 @@ def test_absent_and_empty_wctx_are_different() -> None:
 
 def test_wctx_limit_counts_octets() -> None:
     assert sign_in(("wctx", "x" * 8192)).wctx == "x" * 8192
-    assert sign_in_refusal(("wctx", "x" * 8193)).reason == "wctx_too_long"
-    assert sign_in_refusal(("wctx", "é" * 4097)).reason == "wctx_too_long"
+    assert sign_in_refusal(("wctx", "x" * 8193)).code == "wctx_too_long"
+    assert sign_in_refusal(("wctx", "é" * 4097)).code == "wctx_too_long"
 
 
 @pytest.mark.parametrize("name", ["wa", "wtrealm", "wreply", "wctx", "wfresh", "wauth", "username", "prompt"])
@@ -150,7 +150,7 @@ def test_rejects_doubled_parameter(name: str) -> None:
     pairs = [("wa", "wsignin1.0"), ("wtrealm", REALM)]
     if name not in ("wa", "wtrealm"):
         pairs.append((name, values.get(name, "a")))
-    assert refusal(*pairs, (name, values.get(name, "a"))).reason == "parameter_repeated"
+    assert refusal(*pairs, (name, values.get(name, "a"))).code == "parameter_repeated"
 
 
 def test_unknown_parameters_are_ignored_even_when_doubled() -> None:
@@ -162,7 +162,7 @@ def test_unknown_parameters_are_ignored_even_when_doubled() -> None:
 )
 @pytest.mark.parametrize("name", ["wctx", "wreply", "wfresh", "wauth", "username", "login_hint", "mkt"])
 def test_rejects_control_characters_and_broken_utf8(name: str, bad: str) -> None:
-    assert sign_in_refusal((name, f"a{bad}b")).reason == "parameter_garbled"
+    assert sign_in_refusal((name, f"a{bad}b")).code == "parameter_garbled"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_wfresh_is_minutes_and_zero_means_again(wfresh: str, fresh: bool, age: t
 @pytest.mark.parametrize("name", ["wfresh", "mfa_max_age"])
 @pytest.mark.parametrize("value", ["-1", "+1", "1.5", "x", " 1", "1e3", "٣", "1" * 10])
 def test_rejects_numbers_that_are_none(name: str, value: str) -> None:
-    assert sign_in_refusal((name, value)).reason == "parameter_invalid"
+    assert sign_in_refusal((name, value)).code == "parameter_invalid"
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -256,13 +256,13 @@ def test_odd_client_request_id_is_not_kept_for_the_log(value: str) -> None:
 
 
 def test_rejects_too_many_parameters() -> None:
-    assert sign_in_refusal(*[("x", "")] * 63).reason == "too_many_parameters"
+    assert sign_in_refusal(*[("x", "")] * 63).code == "too_many_parameters"
     assert sign_in(*[("x", "")] * 62) == sign_in()
 
 
 def test_rejects_oversized_input() -> None:
-    assert sign_in_refusal(("unknown", "x" * 40_000)).reason == "parameters_too_long"
-    assert sign_in_refusal(("username", "x" * 2049)).reason == "parameters_too_long"
+    assert sign_in_refusal(("unknown", "x" * 40_000)).code == "parameters_too_long"
+    assert sign_in_refusal(("username", "x" * 2049)).code == "parameters_too_long"
     assert sign_in_refusal(("wauth", "é" * 1025)).status == 413
 
 

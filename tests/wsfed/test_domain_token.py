@@ -198,35 +198,35 @@ def test_new_assertion_ids_are_accepted_and_differ() -> None:
 def test_refuses_characters_that_xml_cannot_hold(field: str, bad: str) -> None:
     with pytest.raises(BadInput) as caught:
         a_subject(field, f"a{bad}b")
-    assert caught.value.reason == "not_xml"
+    assert caught.value.code == "not_xml"
 
 
 @pytest.mark.parametrize("field", ["issuer", "upn", "immutable_id"])
 def test_refuses_a_subject_with_a_part_missing(field: str) -> None:
     with pytest.raises(BadInput) as caught:
         a_subject(field, "")
-    assert caught.value.reason == "subject_incomplete"
+    assert caught.value.code == "subject_incomplete"
 
 
 def test_immutable_id_has_at_most_64_characters() -> None:
     assert len(replace(SUBJECT, immutable_id="x" * 64).immutable_id) == 64
     with pytest.raises(BadInput) as caught:
         replace(SUBJECT, immutable_id="x" * 65)
-    assert caught.value.reason == "immutable_id_too_long"
+    assert caught.value.code == "immutable_id_too_long"
 
 
 @pytest.mark.parametrize("stranger", [replace(PASSKEY, tenant="x"), replace(PASSKEY, account="x")])
 def test_refuses_somebody_elses_authentication(stranger: VerifiedAuthentication) -> None:
     with pytest.raises(Forbidden) as caught:
         a_token(verified=stranger)
-    assert caught.value.reason == "subject_not_authenticated"
+    assert caught.value.code == "subject_not_authenticated"
 
 
 def test_refuses_a_token_without_the_mfa_that_is_wanted() -> None:
     for verified in (BADGE, replace(PASSKEY, user_verified=False)):
         with pytest.raises(Forbidden) as caught:
             a_token(verified=verified, mfa_wanted=True)
-        assert caught.value.reason == "mfa_not_satisfied"
+        assert caught.value.code == "mfa_not_satisfied"
     assert a_token(mfa_wanted=True).mfa
 
 
@@ -299,7 +299,7 @@ def test_issuer_follows_from_the_domain_of_the_upn(upn: str, issuer: str) -> Non
 def test_no_issuer_for_a_domain_that_is_not_configured(upn: str) -> None:
     with pytest.raises(Forbidden) as caught:
         issuer_for(upn, DOMAINS)
-    assert caught.value.reason == "domain_not_federated"
+    assert caught.value.code == "domain_not_federated"
 
 
 def test_no_issuer_without_domains() -> None:

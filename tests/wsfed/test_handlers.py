@@ -178,7 +178,7 @@ async def test_no_token_leaves_without_its_record(flow: Flow, monkeypatch: pytes
     genuine = MemoryCollection.insert_many
 
     async def fails(self: MemoryCollection, documents: Any) -> None:
-        raise Unavailable("the disk is full")
+        raise Unavailable()
 
     monkeypatch.setattr(MemoryCollection, "insert_many", fails)
     answer = await sign_in.token()

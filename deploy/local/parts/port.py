@@ -13,17 +13,21 @@ LOWEST_PORT, HIGHEST_PORT = 20_000, 32_767
 class PartMissing(Unavailable):
     """No way to have this part on this machine. The text is one line that says what to install."""
 
+    kind = id = "local.part.missing"
     code = "part_missing"
-    title = "A part that Blok365 needs is not on this machine"
-    default_remedy = "Run make setup."
+
+    def __init__(self, report: str) -> None:
+        super().__init__(report=report)
 
 
 class PartFailed(Unavailable):
     """The part is there but did not start, stop or answer. The text ends with its log's last lines."""
 
+    kind = id = "local.part.failed"
     code = "part_failed"
-    title = "A part that Blok365 needs did not start"
-    default_remedy = "Read the log lines above."
+
+    def __init__(self, report: str) -> None:
+        super().__init__(report=report)
 
 
 class Part(Protocol):

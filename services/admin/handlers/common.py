@@ -80,11 +80,11 @@ async def withdraw_open(admin: Admin, account: Account) -> None:
         after = found.withdrawn()
         if await admin.invitations.replace(after, admin.invitation_packet(after)):
             return
-    raise Conflict(f"{account.upn} is being invited by others.", remedy="Try again in a moment.")
+    raise Conflict("admin.account.being_invited", upn=account.upn)
 
 
 def checked_limit(limit: int) -> int:
     """The length of a page. Raises BadInput."""
     if not 1 <= limit <= MAX_PAGE:
-        raise BadInput(f"A page has 1 to {MAX_PAGE} entries, not {limit}.", remedy="Ask for less.")
+        raise BadInput("admin.page.limit", longest=MAX_PAGE, limit=limit)
     return limit

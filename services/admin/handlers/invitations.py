@@ -41,9 +41,7 @@ async def invite(admin: Admin, slug: str, name: str, *, send_mail: bool = True) 
     tenant = await show_tenant(admin, slug)
     account = await show_account(admin, slug, name)
     if account.status not in INVITABLE:
-        raise Conflict(
-            f"{account.upn} is {account.status.value}: no invitation.", remedy="Resume the account first."
-        )
+        raise Conflict("admin.account.not_invitable", upn=account.upn, status=account.status.value)
     seed = admin.ids.octets(32)
     now = admin.clock.now()
     lifetime = (
@@ -68,7 +66,7 @@ async def invite(admin: Admin, slug: str, name: str, *, send_mail: bool = True) 
             packets.append(admin.mail_packet(letter, invitation, invitation.expires_at))
         if await admin.invitations.add(invitation, *packets):
             return InvitationLink(invitation, url)
-    raise Conflict(f"{account.upn} is being invited by others.", remedy="Try again in a moment.")
+    raise Conflict("admin.account.being_invited", upn=account.upn)
 
 
 async def device_enrolled(admin: Admin, received: Received[DeviceChanged]) -> None:

@@ -37,9 +37,7 @@ async def create_account(admin: Admin, slug: str, new: NewAccount) -> Account:
     tenant = await show_tenant(admin, slug)
     account = _account(admin, tenant, new)
     if not await admin.accounts.add(account, admin.account_packet(account)):
-        raise Conflict(
-            f"There is an account {account.upn} already.", remedy="Choose another user name, or use that one."
-        )
+        raise Conflict("admin.account.exists", upn=account.upn)
     return account
 
 
@@ -91,9 +89,7 @@ async def show_account(admin: Admin, slug: str, name: str) -> Account:
     else:
         account = await admin.accounts.get(slug, name)
     if account is None:
-        raise NotFound(
-            f"There is no account {name[:120]} in {slug[:40]}.", remedy="See the list of people for its name."
-        )
+        raise NotFound("admin.account.unknown", account=name[:120], tenant=slug[:40])
     return account
 
 
@@ -139,12 +135,12 @@ async def _step(admin: Admin, slug: str, name: str, what: Step) -> Account:
         after = domain.step(before, what)
         if await admin.accounts.replace(after, admin.account_packet(after)):
             return after
-    raise Conflict(f"{name} is being changed by others.", remedy="Try again in a moment.")
+    raise Conflict("admin.account.being_changed", account=name)
 
 
 def _read_cursor(cursor: str) -> tuple[str, str]:
     try:
         upn, _, account = unb64u(cursor).decode().partition("\n")
     except ValueError as error:
-        raise BadInput("That is not a cursor of ours.", remedy="Start the list again.") from error
+        raise BadInput("admin.page.cursor") from error
     return upn, account

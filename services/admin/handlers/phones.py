@@ -25,9 +25,9 @@ async def remove_phone(admin: Admin, slug: str, name: str, phone: str | None) ->
     account = await show_account(admin, slug, name)
     found = [each for each in await list_phones(admin, slug, account.id) if phone in (None, each.id)]
     if not found and phone is not None:
-        raise NotFound(f"{account.upn} has no such phone.", remedy="See the list of the person's phones.")
+        raise NotFound("admin.phone.unknown", upn=account.upn)
     if not found:
-        raise Conflict(f"{account.upn} has no phone.", remedy="Nothing is left to do.")
+        raise Conflict("admin.phone.none", upn=account.upn)
     errand = Errand(
         id=new_id(admin.ids),
         tenant=slug,

@@ -15,9 +15,7 @@ async def create_tenant(admin: Admin, slug: str, name: str) -> Tenant:
     """A new tenant without applications and domains. Raises BadInput, Conflict."""
     tenant = Tenant(slug=domain.check_slug(slug), name=domain.check_name(name, "tenant's name", longest=100))
     if not await admin.tenants.add(tenant, admin.tenant_packet(tenant)):
-        raise Conflict(
-            f"There is a tenant {slug} already.", remedy="Choose another slug, or use that tenant."
-        )
+        raise Conflict("admin.tenant.exists", tenant=slug)
     return tenant
 
 
@@ -52,11 +50,9 @@ async def add_application(
 ) -> Application:
     """An application from the template "Microsoft 365". Raises NotFound, BadInput, Conflict."""
     if session_hours not in domain.SESSION_HOURS:
-        raise BadInput(
-            f"A session of {session_hours} hours isn't offered.", remedy="Choose 4, 8 or 12 hours."
-        )
+        raise BadInput("admin.application.session_hours", hours=session_hours)
     if first_method not in domain.FIRST_METHODS:
-        raise BadInput(f"{first_method[:20]!r} isn't a first method.", remedy="Choose push or qr.")
+        raise BadInput("admin.application.first_method", method=repr(first_method[:20]))
     application = Application.model_validate(
         {
             "id": new_id(admin.ids),
@@ -68,9 +64,7 @@ async def add_application(
 
     def change(tenant: Tenant) -> Tenant:
         if any(a.name.casefold() == application.name.casefold() for a in tenant.applications):
-            raise Conflict(
-                f"{slug} has an application {application.name} already.", remedy="Give it another name."
-            )
+            raise Conflict("admin.application.exists", tenant=slug, application=application.name)
         return replace(tenant, applications=(*tenant.applications, application))
 
     await _change_tenant(admin, slug, change, expected_version)
@@ -93,9 +87,9 @@ async def add_domain(
 
     def change(tenant: Tenant) -> Tenant:
         if any(d.name == added.name for d in tenant.domains):
-            raise Conflict(f"{slug} has the domain {added.name} already.", remedy="Nothing is left to do.")
+            raise Conflict("admin.domain.exists", tenant=slug, domain=added.name)
         if any(d.issuer == added.issuer for d in tenant.domains):
-            raise Conflict("Another domain has that issuer.", remedy="Leave the issuer out.")
+            raise Conflict("admin.issuer.in_use")
         return replace(tenant, domains=(*tenant.domains, added))
 
     await _change_tenant(admin, slug, change, expected_version)
@@ -106,7 +100,7 @@ async def show_tenant(admin: Admin, slug: str) -> Tenant:
     """The tenant. Raises NotFound."""
     tenant = await admin.tenants.get(slug)
     if tenant is None:
-        raise NotFound(f"There is no tenant {slug[:40]}.", remedy="See the list of tenants for its slug.")
+        raise NotFound("admin.tenant.unknown", tenant=slug[:40])
     return tenant
 
 
@@ -121,16 +115,11 @@ async def _change_tenant(
     for _ in range(TRIES):
         before = await show_tenant(admin, slug)
         if expected_version is not None and before.version != expected_version:
-            raise Conflict(
-                f"{slug} was changed meanwhile.", remedy="Look at it as it is now, then change it again."
-            )
+            raise Conflict("admin.tenant.changed", tenant=slug)
         after = replace(change(before), version=before.version + 1)
         if await admin.tenants.replace(after, admin.tenant_packet(after)):
             return after
         if (await show_tenant(admin, slug)).version == before.version:
             # Nobody changed this tenant, so a unique index refused: say no more of whose the domain is.
-            raise Conflict(
-                "That domain or issuer is in use by another tenant.",
-                remedy="Check the name. If it is yours, ask the operator.",
-            )
-    raise Conflict(f"{slug} is being changed by others.", remedy="Try again in a moment.")
+            raise Conflict("admin.domain.taken")
+    raise Conflict("admin.tenant.being_changed", tenant=slug)

@@ -177,9 +177,9 @@ class Account:
         An account whose phone was enrolled a second ago is still `invited`; the phone has its own chain.
         """
         if self.status is None:
-            raise Unavailable("This account is being set up.", remedy="Try again in a moment.")
+            raise Unavailable("approval.account.pending")
         if self.status not in (AccountStatus.ACTIVE, AccountStatus.INVITED):
-            raise Forbidden("This account can't be used now.", code="account")
+            raise Forbidden("approval.account.unusable", code="account")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,5 +210,5 @@ def active_device(account: Account, device_id: str) -> Device:
     """The account's device. Raises Forbidden when it was removed."""
     device = account.devices.get(device_id)
     if device is None or not device.active:
-        raise Forbidden("This phone was removed.", remedy="Ask your administrator.", code="device_removed")
+        raise Forbidden("approval.device.removed", code="device_removed")
     return device

@@ -102,7 +102,7 @@ class Credential:
             raise _malformed()
         # sections 7.1 step 10 and 7.2 step 14: never inside somebody else's frame; the library does not look
         if client_data.get("crossOrigin", False) is not False or "topOrigin" in client_data:
-            raise Forbidden("This must be done on our own page.", code="assertion")
+            raise Forbidden("approval.assertion.other_page", code="assertion")
 
 
 def assertion(raw: object) -> Credential:
@@ -128,9 +128,9 @@ def verify_registration(credential: Credential, *, challenge: bytes, rp: Relying
         )
         public_key = _spki(verified.credential_public_key)
     except Exception as error:  # the library parses a stranger's CBOR: anything it raises means no
-        raise Forbidden("This phone's key could not be verified.", code="registration") from error
+        raise Forbidden("approval.registration.unverified", code="registration") from error
     if b64u(verified.credential_id) != credential.id:
-        raise Forbidden("This phone's key could not be verified.", code="registration")
+        raise Forbidden("approval.registration.unverified", code="registration")
     return VerifiedKey(
         credential_id=credential.id,
         cose_key=verified.credential_public_key,
@@ -156,7 +156,7 @@ def verify_answer(
             require_user_verification=True,
         )
     except Exception as error:  # as above
-        raise Forbidden("This approval could not be verified.", code="assertion") from error
+        raise Forbidden("approval.assertion.unverified", code="assertion") from error
     return VerifiedAnswer(
         digest=challenge,
         proof=Proof(
@@ -176,7 +176,7 @@ def check_sign_count(known: int, new: int) -> None:
     A counter that stands still is a replay or a copied key.
     """
     if (known or new) and new <= known:
-        raise Forbidden("This approval was used before.", code="sign_count")
+        raise Forbidden("approval.assertion.replayed", code="sign_count")
 
 
 def _spki(cose_key: bytes) -> bytes:
@@ -193,4 +193,4 @@ def _spki(cose_key: bytes) -> bytes:
 
 
 def _malformed() -> BadInput:
-    return BadInput("This is not a WebAuthn credential.", remedy="Reload the page and try again.")
+    return BadInput("approval.credential.malformed")

@@ -101,7 +101,7 @@ def approve(
     """
     challenge = answerable(account, challenge_id, now)
     if challenge.method == "qr" and challenge.claimed_by != device_id:
-        raise NotFound("There is no such request.", remedy="Scan the code on the sign-in page.")
+        raise NotFound("approval.handle.unknown")
     account.check_usable()
     device = active_device(account, device_id)
     check_sign_count(device.sign_count, answer.sign_count)
@@ -129,19 +129,14 @@ def _wrong_code(account: Account, challenge: Challenge, now: datetime) -> Step:
     counted = replace(challenge, tries=challenge.tries + 1)
     if counted.tries < MAX_TRIES:
         left = MAX_TRIES - counted.tries
-        again = f"{left} {'try' if left == 1 else 'tries'} left."
-        refusal = Forbidden(
-            f"That isn't the code on the sign-in page. {again}",
-            remedy="Look at the sign-in page and type the code that it shows now.",
-            code="wrong_code",
+        refusal = (
+            Forbidden("approval.code.wrong_last_try", code="wrong_code")
+            if left == 1
+            else Forbidden("approval.code.wrong", left=left, code="wrong_code")
         )
         return Step(account.with_challenge(counted), refusal=refusal)
     step = _end(account.with_challenge(counted), [counted], State.WRONG_CODE, now)
-    gone = Gone(
-        "The code was wrong three times. Nothing was approved.",
-        remedy="Ask for a new request on the sign-in page.",
-        code="wrong_code",
-    )
+    gone = Gone("approval.code.wrong_too_often", code="wrong_code")
     return replace(step, refusal=gone)
 
 
@@ -182,9 +177,7 @@ def scanned(account: Account, handle_digest: str, now: datetime) -> Challenge:
     for challenge in account.challenges.values():
         if challenge.handle_digest == handle_digest and challenge.is_open(now):
             return challenge
-    raise Gone(
-        "This code has expired.", remedy="Scan the code that the sign-in page shows now.", code="expired"
-    )
+    raise Gone("approval.handle.expired", code="expired")
 
 
 def claim(account: Account, handle_digest: str, device_id: str, now: datetime) -> Step:
@@ -220,22 +213,14 @@ def answerable(account: Account, challenge_id: str, now: datetime) -> Challenge:
     """The challenge, while it can be answered. Raises NotFound, Conflict (accepted), Gone (ended)."""
     challenge = account.challenges.get(challenge_id)
     if challenge is None:
-        raise NotFound("There is no such request.", remedy="Look at your list again.")
+        raise NotFound("approval.challenge.unknown")
     if challenge.is_open(now):
         return challenge
     if challenge.state in (State.OPEN, State.EXPIRED):
-        raise Gone(
-            "This request expired. Nothing was approved.",
-            remedy="Ask for a new one on the sign-in page.",
-            code="expired",
-        )
+        raise Gone("approval.challenge.expired", code="expired")
     if challenge.state is State.ACCEPTED:
-        raise Conflict("This request was already approved.", remedy="Nothing is left to do.", code="accepted")
-    raise Gone(
-        "This request is over. Nothing was approved.",
-        remedy="Ask for a new one on the sign-in page.",
-        code=challenge.state.value,
-    )
+        raise Conflict("approval.challenge.accepted", code="accepted")
+    raise Gone("approval.challenge.over", code=challenge.state.value)
 
 
 def _end(account: Account, challenges: Iterable[Challenge], outcome: State, now: datetime) -> Step:

@@ -23,11 +23,9 @@ def answer_digest(answer: str, context: str) -> bytes:
     fields = _canonical(octets)
     code = fields.pop("code", None)
     if not _is_code(code, required=fields.get("code_required") is not False):
-        raise BadInput("The context has no code.", remedy="Type the digits that the sign-in page shows.")
+        raise BadInput("approval.context.no_code")
     if canonical(fields) != context.encode():
-        raise Conflict(
-            "This answers another request.", remedy="Look at your list again.", code="other_context"
-        )
+        raise Conflict("approval.context.other_request", code="other_context")
     return hashlib.sha256(octets).digest()
 
 
@@ -53,11 +51,11 @@ def is_context(text: str) -> bool:
 
 def _canonical(octets: bytes) -> dict[str, Any]:
     if len(octets) > MAX_CONTEXT:
-        raise BadInput("The context is too long.")
+        raise BadInput("approval.context.too_long")
     try:
         fields = json.loads(octets)
         if isinstance(fields, dict) and canonical(fields) == octets:  # also: no name twice
             return fields
     except (ValueError, RecursionError):
         pass
-    raise BadInput("The context is not canonical JSON.")
+    raise BadInput("approval.context.not_canonical")

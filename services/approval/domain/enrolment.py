@@ -81,11 +81,7 @@ def usable_invitation(account: Account, invitation_id: str, now: datetime) -> In
 
 def dead_link() -> Gone:
     """An invitation that is expired, used, withdrawn, unknown, or for an account that is not to be used."""
-    return Gone(
-        "This link no longer works.",
-        remedy="If you got it just now, try again in a moment. Otherwise ask your administrator for a new one.",
-        code="invitation",
-    )
+    return Gone("approval.invitation.dead", code="invitation")
 
 
 def enrol(
@@ -109,11 +105,9 @@ def enrol(
         return None
     invitation = usable_invitation(account, invitation_id, now)
     if not _vouches(invitation, account, key, endorsement):
-        raise Forbidden("The invitation does not vouch for this phone.", code="endorsement")
+        raise Forbidden("approval.invitation.endorsement", code="endorsement")
     if sum(device.active for device in account.devices.values()) >= MAX_DEVICES:
-        raise Forbidden(
-            "This account has too many phones.", remedy="Remove one first.", code="too_many_devices"
-        )
+        raise Forbidden("approval.account.too_many_devices", code="too_many_devices")
     device = Device(
         id=device_id,
         version=1,
@@ -178,7 +172,7 @@ def remove_device(account: Account, device_id: str) -> Step:
     """Take a phone's key out of use, at once. Raises NotFound."""
     device = account.devices.get(device_id)
     if device is None or not device.active:
-        raise NotFound("There is no such phone.", remedy="Look at your list again.")
+        raise NotFound("approval.device.unknown")
     removed = replace(device, active=False, version=device.version + 1)
     account = without(account.with_device(removed), device_id)
     return Step(account, (Said(removed.changed(account.id)),))

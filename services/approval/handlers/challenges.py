@@ -110,17 +110,10 @@ async def request_by_handle(
     stored = await parts.accounts.by_handle(digest)
     now = parts.clock.now()
     if stored is None:
-        raise Gone(
-            "This code has expired.", remedy="Scan the code that the sign-in page shows now.", code="expired"
-        )
+        raise Gone("approval.handle.expired", code="expired")
     if (stored.account.tenant, stored.account.id) != (who.account.tenant, who.account.id):
         challenges.scanned(stored.account, digest, now)
-        raise Forbidden(
-            f"This code is for another account. You are {who.account.upn}.",
-            remedy="If somebody else gave you this code, somebody may be trying to get in with your help. "
-            "Approve nothing.",
-            code="other_account",
-        )
+        raise Forbidden("approval.handle.other_account", upn=who.account.upn, code="other_account")
     taken = await change(
         parts,
         who.account.tenant,
@@ -168,18 +161,14 @@ async def approve(
     stored = await parts.accounts.by_credential(credential.id)
     device = stored.account.device_of(credential.id) if stored is not None else None
     if stored is None or device is None:
-        raise NotFound("This phone is not known here.", remedy="Enrol it again.", code="unknown_device")
+        raise NotFound("approval.device.not_enrolled", code="unknown_device")
     challenge = challenges.answerable(stored.account, challenge_id, parts.clock.now())
     digest = answer_digest(context, challenge.context)
     answer = ceremony.verify_answer(
         credential, cose_key=device.cose_key, challenge=digest, context=context, rp=parts.rp
     )
     if challenge.same_network and differs(browser_address(challenge.context), address):
-        raise Forbidden(
-            "Your organisation takes approvals only from the browser's own network, and this phone is on another.",
-            remedy="Choose “Use a passkey” on the sign-in page, or connect both to one network and approve again.",
-            code="other_network",
-        )
+        raise Forbidden("approval.challenge.other_network", code="other_network")
     await change(
         parts,
         stored.account.tenant,

@@ -99,12 +99,12 @@ async def finish_enrolment(
         now=parts.clock.now(),
     )
     if device is None:
-        raise Conflict("This phone's key is enrolled already.", code="credential")
+        raise Conflict("approval.credential.enrolled", code="credential")
     return device
 
 
 def _too_late() -> Gone:
-    return Gone("That took too long.", remedy="Open the link again.", code="ceremony")
+    return Gone("approval.enrolment.expired", code="ceremony")
 
 
 def user_handle(account: Account) -> bytes:

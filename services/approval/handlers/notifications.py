@@ -73,8 +73,4 @@ def _read(raw: object, language: str) -> PushSubscription:
 
 
 def _unusable() -> BadInput:
-    return BadInput(
-        "This phone's notifications can't be used.",
-        remedy="Switch them off and on again. The list of requests works without them.",
-        code="subscription",
-    )
+    return BadInput("approval.subscription.malformed", code="subscription")

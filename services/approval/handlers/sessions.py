@@ -48,13 +48,11 @@ async def open_session(parts: Parts, ceremony_id: str, raw_credential: object) -
     begun = await parts.ceremonies.take(ceremony_id)
     now = parts.clock.now()
     if begun is None or begun.kind != "session" or now >= begun.expires_at:
-        raise Gone("That took too long.", remedy="Try again.", code="ceremony")
+        raise Gone("approval.session.ceremony_expired", code="ceremony")
     stored = await parts.accounts.by_credential(credential.id)
     device = stored.account.device_of(credential.id) if stored is not None else None
     if stored is None or device is None:
-        raise NotAuthenticated(
-            "This phone is not known here.", remedy="Enrol it again.", code="unknown_device"
-        )
+        raise NotAuthenticated("approval.device.not_enrolled", code="unknown_device")
     answer = ceremony.verify_answer(
         credential, cose_key=device.cose_key, challenge=begun.challenge, context="", rp=parts.rp
     )
@@ -84,7 +82,7 @@ async def signed_in(parts: Parts, token: str | None) -> SignedIn:
     session = await parts.sessions.find(digest_of(token)) if token else None
     now = parts.clock.now()
     if session is None or now >= session.expires_at or now - session.seen_at >= parts.limits.session_idle:
-        raise NotAuthenticated("Your session is over.", remedy="Unlock your phone's key again.")
+        raise NotAuthenticated("approval.session.over")
     stored = await parts.accounts.load(session.tenant, session.account)
     if stored is None:
         raise NotAuthenticated

@@ -56,4 +56,4 @@ async def change(
                 if taken.refusal is not None:
                     raise taken.refusal
                 return taken
-    raise Unavailable("Too much happens on this account at once.", remedy="Try again in a moment.")
+    raise Unavailable("approval.account.busy")

@@ -20,7 +20,7 @@ import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from shared.contracts.notify import DeviceAddedLetter, InvitationLetter
-from shared.web.language import DEFAULT, load
+from shared.web.i18n import DEFAULT, load
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 MODULE = 5

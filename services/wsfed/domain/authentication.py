@@ -134,11 +134,7 @@ def authentication_claims(
     a minute ahead of `now`: such an authentication would stay fresh for as long as somebody liked.
     """
     if auth.authenticated_at - now > CLOCK_SKEW:
-        raise Forbidden(
-            "The time of this sign-in lies in the future.",
-            remedy="Start again. If it goes on, your administrator should check the servers' clocks.",
-            code="authenticated_in_future",
-        )
+        raise Forbidden("wsfed.authentication.in_future", code="authenticated_in_future")
     if counts_as_mfa(auth, policy) and made_within(auth, mfa_max_age, now=now, requested_at=requested_at):
         return _MFA_CLAIMS
     return _SINGLE_FACTOR_CLAIMS

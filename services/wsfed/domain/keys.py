@@ -59,10 +59,17 @@ def certificate_validity(certificate: bytes) -> tuple[datetime, datetime]:
     return parsed.not_valid_before_utc, parsed.not_valid_after_utc
 
 
+class SigningKeyRefused(BadInput):
+    """A key or certificate that must not sign tokens. Every one of them has the same remedy."""
+
+    kind = "wsfed.signing_key"
+    code = "signing_key_refused"
+
+
 def check_certificate(certificate: bytes) -> rsa.RSAPublicKey:
     """The public key of a DER certificate that may sign tokens.
 
-    Raises BadInput `signing_key_refused` for anything but RSA of at least 2048 bits under a certificate
+    Raises SigningKeyRefused for anything but RSA of at least 2048 bits under a certificate
     signed with SHA-256 or better. Not verified: dates, chain, who issued it (Entra ID pins the certificate).
     """
     try:
@@ -70,13 +77,13 @@ def check_certificate(certificate: bytes) -> rsa.RSAPublicKey:
         public = parsed.public_key()
         certificate_hash = parsed.signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise _refused("The signing certificate cannot be read.") from error
+        raise SigningKeyRefused("wsfed.signing_key.certificate_unreadable") from error
     if not isinstance(public, rsa.RSAPublicKey):
-        raise _refused("The signing key is not an RSA key.")
+        raise SigningKeyRefused("wsfed.signing_key.not_rsa")
     if public.key_size < MINIMUM_BITS:
-        raise _refused(f"The signing key has {public.key_size} bits; at least {MINIMUM_BITS} are needed.")
+        raise SigningKeyRefused("wsfed.signing_key.too_short", bits=public.key_size, least=MINIMUM_BITS)
     if not isinstance(certificate_hash, _CERTIFICATE_HASHES):
-        raise _refused("The signing certificate is not signed with SHA-256 or better.")
+        raise SigningKeyRefused("wsfed.signing_key.weak_certificate")
     return public
 
 
@@ -84,15 +91,15 @@ class RsaSigningKey:
     """A signing key in this process's memory."""
 
     def __init__(self, private_key: rsa.RSAPrivateKey, certificate: bytes) -> None:
-        """Raises BadInput `signing_key_refused` if the key is weak or is not the certificate's."""
+        """Raises SigningKeyRefused if the key is weak or is not the certificate's."""
         if check_certificate(certificate).public_numbers() != private_key.public_key().public_numbers():
-            raise _refused("The signing key does not belong to its certificate.")
+            raise SigningKeyRefused("wsfed.signing_key.other_certificate")
         self._private_key = private_key
         self._certificate = certificate
 
     @classmethod
     def from_der(cls, private_key: bytes, certificate: bytes, *, authentic: bool = False) -> "RsaSigningKey":
-        """From PKCS#8 (or PKCS#1) DER and certificate DER. Raises BadInput `signing_key_refused`.
+        """From PKCS#8 (or PKCS#1) DER and certificate DER. Raises SigningKeyRefused.
 
         `authentic`: these are octets that we made and sealed ourselves, so their primes need no new proof (40 ms).
         """
@@ -101,20 +108,20 @@ class RsaSigningKey:
                 private_key, password=None, unsafe_skip_rsa_key_validation=authentic
             )
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _refused("The signing key cannot be read.") from error
+            raise SigningKeyRefused("wsfed.signing_key.unreadable") from error
         return cls(_rsa(loaded), certificate)
 
     @classmethod
     def from_pem(cls, pem: bytes, *, password: bytes | None = None) -> "RsaSigningKey":
         """From one PEM text with the private key and, first, its own certificate.
 
-        Raises BadInput `signing_key_refused`, also for a wrong or missing password.
+        Raises SigningKeyRefused, also for a wrong or missing password.
         """
         try:
             loaded = serialization.load_pem_private_key(pem, password=password)
             certificate = x509.load_pem_x509_certificate(pem)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise _refused("The signing key or its certificate cannot be read.") from error
+            raise SigningKeyRefused("wsfed.signing_key.pem_unreadable") from error
         return cls(_rsa(loaded), certificate.public_bytes(serialization.Encoding.DER))
 
     @property
@@ -144,14 +151,14 @@ def create_signing_key(
     """A new RSA key under a self-signed certificate, valid from `not_before` for `years` years (1 to 10).
 
     The key comes from the operating system's random source, inside OpenSSL; it cannot be seeded. Takes up
-    to a second: keep it off the event loop. Raises BadInput `signing_key_refused`.
+    to a second: keep it off the event loop. Raises SigningKeyRefused.
     """
     if bits < MINIMUM_BITS:
-        raise _refused(f"A signing key needs at least {MINIMUM_BITS} bits.")
+        raise SigningKeyRefused("wsfed.signing_key.bits", least=MINIMUM_BITS)
     if not 1 <= years <= MAXIMUM_YEARS:
-        raise _refused(f"A signing certificate lives 1 to {MAXIMUM_YEARS} years.")
+        raise SigningKeyRefused("wsfed.signing_key.years", most=MAXIMUM_YEARS)
     if not 1 <= len(common_name) <= 64:  # RFC 5280 appendix A.1, ub-common-name
-        raise _refused("A certificate's common name has 1 to 64 characters.")
+        raise SigningKeyRefused("wsfed.signing_key.common_name")
     private_key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     public_key = private_key.public_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -211,13 +218,5 @@ def _years_later(moment: datetime, years: int) -> datetime:
 
 def _rsa(key: object) -> rsa.RSAPrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey):
-        raise _refused("The signing key is not an RSA key.")
+        raise SigningKeyRefused("wsfed.signing_key.not_rsa")
     return key
-
-
-def _refused(detail: str) -> BadInput:
-    return BadInput(
-        detail,
-        remedy="Use an RSA key of 2048 bits or more with a certificate signed with SHA-256.",
-        code="signing_key_refused",
-    )

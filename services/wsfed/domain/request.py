@@ -119,24 +119,19 @@ def parse_passive_request(
         case "wsignoutcleanup1.0":
             return SignOutCleanupRequest(correlation=correlation)
         case _:
-            raise BadInput(
-                "This address understands sign-in and sign-out requests of WS-Federation only.",
-                code="wa_unknown",
-            )
+            raise BadInput("wsfed.request.other_action", code="wa_unknown")
 
 
 def _sign_in(known: dict[str, str], reply_urls: tuple[str, ...], correlation: str | None) -> SignInRequest:
     if known.get("wtrealm") != WTREALM:
-        raise BadInput("The sign-in was not asked for by Microsoft 365.", code="wtrealm_unknown")
+        raise BadInput("wsfed.request.other_realm", code="wtrealm_unknown")
     wctx = known.get("wctx")
     if wctx is not None and len(wctx.encode()) > MAXIMUM_WCTX_OCTETS:
-        raise BadInput("The state that came with the request is too long to return.", code="wctx_too_long")
+        raise BadInput("wsfed.request.wctx_too_long", code="wctx_too_long")
     wreply = known.get("wreply") or reply_urls[0]
     # Equality with a whole entry: by prefix, https://login.microsoftonline.com.evil.example would pass.
     if wreply not in reply_urls:
-        raise BadInput(
-            "The answer would have gone to an address that isn't allowed.", code="wreply_not_allowed"
-        )
+        raise BadInput("wsfed.request.wreply", code="wreply_not_allowed")
     methods = known.get("wauth", "").replace(",", " ").split()
     mfa_max_age = _number(known, "mfa_max_age")
     return SignInRequest(
@@ -156,24 +151,22 @@ def _sign_in(known: dict[str, str], reply_urls: tuple[str, ...], correlation: st
 def _known_parameters(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:
     """The parameters we know, each once, readable and within its limit."""
     if len(parameters) > MAXIMUM_PARAMETERS:
-        raise TooLarge("The request has too many parameters.", code="too_many_parameters")
+        raise TooLarge("wsfed.request.too_many_parameters", code="too_many_parameters")
     # Counted in characters first: a cheap bound before anything is encoded.
     if sum(len(name) + len(value) for name, value in parameters) > MAXIMUM_TOTAL_CHARACTERS:
-        raise TooLarge("The request is too long.", code="parameters_too_long")
+        raise TooLarge("wsfed.request.too_long", code="parameters_too_long")
     known: dict[str, str] = {}
     for name, value in parameters:
         if name not in _KNOWN:
             continue
         if name in known:
             # Two readers that take different ones of two values are how filters are passed.
-            raise BadInput(f"The parameter {name} came twice.", code="parameter_repeated")
+            raise BadInput("wsfed.parameter.repeated", name=name, code="parameter_repeated")
         if not _is_text(value):
             # A form control's newline is rewritten by browsers, so wctx could not come back as it was.
-            raise BadInput(
-                f"The parameter {name} contains characters that aren't text.", code="parameter_garbled"
-            )
+            raise BadInput("wsfed.parameter.garbled", name=name, code="parameter_garbled")
         if name != "wctx" and len(value.encode()) > MAXIMUM_VALUE_OCTETS:
-            raise TooLarge(f"The parameter {name} is too long.", code="parameters_too_long")
+            raise TooLarge("wsfed.parameter.too_long", name=name, code="parameters_too_long")
         known[name] = value
     return known
 
@@ -191,7 +184,7 @@ def _number(known: dict[str, str], name: str) -> int | None:
     if not value:
         return None
     if not _NUMBER.fullmatch(value):
-        raise BadInput(f"The parameter {name} isn't a number.", code="parameter_invalid")
+        raise BadInput("wsfed.parameter.not_a_number", name=name, code="parameter_invalid")
     return int(value)
 
 

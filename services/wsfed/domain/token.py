@@ -68,12 +68,12 @@ class TokenSubject:
             ("ImmutableID", self.immutable_id),
         ):
             if not value:
-                raise BadInput(f"The {name} is missing.", code="subject_incomplete")
+                raise BadInput("wsfed.subject.incomplete", name=name, code="subject_incomplete")
             require_xml_text(value, name)
         if len(self.immutable_id) > MAXIMUM_IMMUTABLE_ID:
             raise BadInput(
-                f"The ImmutableID is longer than {MAXIMUM_IMMUTABLE_ID} characters.",
-                remedy="Ask your administrator to correct it.",
+                "wsfed.subject.immutable_id_too_long",
+                longest=MAXIMUM_IMMUTABLE_ID,
                 code="immutable_id_too_long",
             )
 
@@ -132,11 +132,7 @@ def issuer_for(upn: str, domains: Iterable[FederatedDomain]) -> str:
             for start in range(len(labels)):
                 if issuer := issuers.get(".".join(labels[start:])):
                     return issuer
-    raise Forbidden(
-        "The domain of your user name isn't set up for this sign-in.",
-        remedy="Ask your administrator to federate the domain, or use another user name.",
-        code="domain_not_federated",
-    )
+    raise Forbidden("wsfed.domain.not_federated", code="domain_not_federated")
 
 
 def issue_token(
@@ -165,7 +161,7 @@ def issue_token(
     record is durable.
     """
     if (verified.tenant, verified.account) != (subject.tenant, subject.account):
-        raise Forbidden("This sign-in belongs to somebody else.", code="subject_not_authenticated")
+        raise Forbidden("wsfed.authentication.other_account", code="subject_not_authenticated")
     if not CLOCK_SKEW < lifetime <= MAXIMUM_LIFETIME:
         raise ValueError("lifetime out of range")
     if now.tzinfo is None or verified.authenticated_at.tzinfo is None:
@@ -176,11 +172,7 @@ def issue_token(
         verified, policy, now=now, mfa_max_age=mfa_max_age, requested_at=requested_at
     )
     if mfa_wanted and not claims.mfa:
-        raise Forbidden(
-            "Microsoft 365 asks for a stronger sign-in than the one you made.",
-            remedy="Sign in with your phone or a passkey.",
-            code="mfa_not_satisfied",
-        )
+        raise Forbidden("wsfed.authentication.no_mfa", code="mfa_not_satisfied")
     not_before = now - CLOCK_SKEW
     not_on_or_after = not_before + lifetime
     valid = (iso_millis(not_before), iso_millis(not_on_or_after))

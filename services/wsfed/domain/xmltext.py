@@ -19,11 +19,7 @@ def require_xml_text(value: str, name: str) -> str:
     goes into the message, `value` does not.
     """
     if _NOT_XML.search(value):
-        raise BadInput(
-            f"The {name} contains a character that an XML document cannot hold.",
-            remedy="Ask your administrator to correct it.",
-            code="not_xml",
-        )
+        raise BadInput("wsfed.subject.not_xml", name=name, code="not_xml")
     return value
 
 

@@ -12,11 +12,13 @@
 | enrolment 2, 7 | `tenant_configured`, `account_changed`, `invitation_changed`, `device_changed` |
 """
 
-from services.wsfed.handlers.common import Browser, WsFed, find_tenant, look
+from services.wsfed.handlers.common import Browser, PasskeyNeeded, WsFed, find_tenant, look
 from services.wsfed.handlers.issuing import (
+    AlreadyIssued,
     Answer,
-    Looping,
+    NotApproved,
     Question,
+    RedirectLoop,
     answer_from_session,
     question,
     sign_out,
@@ -34,10 +36,13 @@ from services.wsfed.handlers.rolling import emergency_keys, next_key, promote_ke
 from services.wsfed.handlers.signing_in import ask_phone, begin, name_account, open_page, standing
 
 __all__ = [
+    "AlreadyIssued",
     "Answer",
     "Browser",
-    "Looping",
+    "NotApproved",
+    "PasskeyNeeded",
     "Question",
+    "RedirectLoop",
     "WsFed",
     "account_changed",
     "answer_from_session",

@@ -58,18 +58,14 @@ async def find_tenant(wsfed: WsFed, slug: str) -> Tenant:
     """The tenant. Raises NotFound."""
     tenant = await wsfed.directory.tenant(slug)
     if tenant is None or tenant.configured.removed:
-        raise NotFound("No organisation signs in at this address.", remedy="Check the federation settings.")
+        raise NotFound("wsfed.tenant.unknown")
     return tenant
 
 
 def check_current(wsfed: WsFed) -> None:
     """Whether accounts and phones are known as they are now. Raises Unavailable: nothing is signed on old knowledge."""
     if not (wsfed.fresh("admin") and wsfed.fresh("approval")):
-        raise Unavailable(
-            "We can't check who you are against current data.",
-            remedy="Try again in a few minutes. If it goes on, tell your administrator.",
-            code="stale",
-        )
+        raise Unavailable("wsfed.projection.stale", code="stale")
 
 
 async def is_enrolled(wsfed: WsFed, session: Session | None) -> bool:
@@ -92,13 +88,11 @@ async def takes(wsfed: WsFed, tenant: Tenant, method: Method, session: Session |
     return method is Method.PASSKEY or await phone_may_ask(wsfed, tenant, session)
 
 
-def passkey_needed() -> Forbidden:
-    """The tenant's policy; it says nothing of the account."""
-    return Forbidden(
-        "Your organisation asks for a passkey in this browser.",
-        remedy="Start again from Microsoft 365 and choose “Use a passkey”.",
-        code="passkey_needed",
-    )
+class PasskeyNeeded(Forbidden):
+    """The tenant takes only a passkey in this browser, whoever signs in: it says nothing of the account."""
+
+    id = "wsfed.passkey.needed"
+    code = "passkey_needed"
 
 
 async def look(
@@ -116,9 +110,7 @@ def check_seen(wsfed: WsFed, transaction: Transaction | None, browser_secret: st
     """The transaction, if that browser may see it now. Raises NotFound, Gone."""
     if transaction is None or not transaction.belongs_to(browser_secret):
         # One answer for both: a link to somebody else's sign-in tells nothing.
-        raise NotFound(
-            "This sign-in doesn't exist in this browser.", remedy="Start again from Microsoft 365."
-        )
+        raise NotFound("wsfed.transaction.unknown")
     if wsfed.clock.now() >= transaction.expires_at and transaction.state is not State.ISSUED:
-        raise Gone("This sign-in took too long.", remedy="Start again from Microsoft 365.")
+        raise Gone("wsfed.transaction.expired")
     return transaction

@@ -27,7 +27,7 @@ from services.wsfed.domain.token import (
     reply_form,
 )
 from services.wsfed.domain.transaction import PhoneProof, State, Transaction
-from services.wsfed.handlers.common import WsFed, check_current, find_tenant, passkey_needed, takes
+from services.wsfed.handlers.common import PasskeyNeeded, WsFed, check_current, find_tenant, takes
 from services.wsfed.ports import Account, Issuance, Tenant
 from shared.errors import Conflict, Forbidden
 from shared.ids import new_secret
@@ -50,13 +50,30 @@ class Answer:
     session_secret: str
 
 
-class Looping(Exception):
-    """Entra keeps coming back: a page must say so instead of another token."""
+class RedirectLoop(Conflict):
+    """Entra sends the browser back for a fourth token within a minute: a page must say so instead."""
+
+    id = "wsfed.session.redirect_loop"
+    code = "redirect_loop"
 
     def __init__(self, tenant: Tenant, request: SignInRequest) -> None:
-        super().__init__("three tokens within a minute")
+        super().__init__()
         self.tenant = tenant
         self.request = request
+
+
+class AlreadyIssued(Conflict):
+    """The one token of this sign-in was issued before."""
+
+    id = "wsfed.transaction.finished"
+    code = "finished"
+
+
+class NotApproved(Conflict):
+    """No proof has come yet for this sign-in."""
+
+    id = "wsfed.transaction.not_approved"
+    code = "not_proved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +103,7 @@ def question(transaction: Transaction) -> Question | None:
 async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf) -> Answer | None:
     """A token from this browser's session of the very account that was asked for; None when it must sign in.
 
-    Raises NotFound (tenant), Looping, Forbidden, Unavailable.
+    Raises NotFound (tenant), RedirectLoop, Forbidden, Unavailable.
     """
     secret = secret_of(asked.tenant, asked.upn)
     if secret is None:
@@ -110,7 +127,7 @@ async def answer_from_session(wsfed: WsFed, asked: Question, secret_of: SecretOf
         log.info("session.not_enough", tenant=tenant.slug, account=account.id, missing=missing.value)
         return None
     if session.looping(now):
-        raise Looping(tenant, asked.request)
+        raise RedirectLoop(tenant, asked.request)
     prepared = await _prepare(wsfed, tenant, account)
     used = await wsfed.sessions.use(session, now, _idle_end(tenant, now))
     if used is None:
@@ -148,16 +165,16 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
     """Exactly one token for a proved transaction, and the session that it opens.
 
     Account, phone and policy are read now: one that was suspended or removed since the approval gets none, nor one
-    that the tenant no longer takes in this browser. Raises NotFound, Gone, Conflict (`finished`: it was issued
-    already; `not_proved`), Forbidden, Looping, Unavailable.
+    that the tenant no longer takes in this browser. Raises AlreadyIssued, NotApproved, NotFound, Gone,
+    Forbidden, RedirectLoop, Unavailable.
     """
     if transaction.state is not State.PROVED:  # perhaps it is by now, on another replica
         transaction = await wsfed.transactions.get(transaction.id) or transaction
     if transaction.state is State.ISSUED:
-        raise Conflict("This sign-in is finished.", code="finished")
+        raise AlreadyIssued
     authentication, proof = transaction.authentication, transaction.proof
     if transaction.state is not State.PROVED or authentication is None or proof is None:
-        raise Conflict("This sign-in is not approved yet.", code="not_proved")
+        raise NotApproved
     check_current(wsfed)
     tenant = await find_tenant(wsfed, transaction.tenant)
     account, device = await asyncio.gather(
@@ -165,21 +182,21 @@ async def take_token(wsfed: WsFed, transaction: Transaction, secret_of: SecretOf
         wsfed.directory.device(tenant.slug, proof.device),
     )
     if account is None or not account.may_try:
-        raise Forbidden("This account can't sign in.", code="account_not_active")
+        raise Forbidden("wsfed.account.not_active", code="account_not_active")
     if device is None or device.removed:  # lost, and taken out of use since it approved
-        raise Forbidden("The phone that approved this was removed.", code="device_removed")
+        raise Forbidden("wsfed.device.removed", code="device_removed")
     application = tenant.application(transaction.application)
     prepared = await _prepare(wsfed, tenant, account)
     now = wsfed.clock.now()
     _check_enough(authentication, tenant, transaction, now)
     earlier = await _earlier(wsfed, secret_of(tenant.slug, account.upn), account)
     if not await takes(wsfed, tenant, authentication.method, earlier):
-        raise passkey_needed()
+        raise PasskeyNeeded
     if earlier is not None and earlier.looping(now):
-        raise Looping(tenant, transaction.request)
+        raise RedirectLoop(tenant, transaction.request)
     assertion_id = new_assertion_id(wsfed.ids)
     if await wsfed.transactions.issue(transaction.id, assertion_id, now) is None:
-        raise Conflict("This sign-in is finished.", code="finished")
+        raise AlreadyIssued
     secret = new_secret(wsfed.ids)
     session = Session(
         id=session_id(secret),
@@ -233,11 +250,7 @@ def _check_enough(
     )
     missing = _shortfall(authentication, tenant, transaction.request, transaction.created_at, now)
     if missing is not None:
-        raise Forbidden(
-            "Microsoft 365 asks for a stronger sign-in than the one you made.",
-            remedy="Start again, and sign in with your phone or a passkey.",
-            code=f"{missing.value}_not_satisfied",
-        )
+        raise Forbidden("wsfed.authentication.not_enough", code=f"{missing.value}_not_satisfied")
 
 
 def _shortfall(

@@ -24,18 +24,18 @@ async def ask_passkey(wsfed: WsFed, transaction: Transaction, browser: Browser) 
     Raises Conflict (proved already, no user name), Gone (too many), Unavailable.
     """
     if transaction.state not in BEFORE_PROOF:
-        raise Conflict("This sign-in is approved already.", remedy="Reload the page.", code="proved")
+        raise Conflict("wsfed.transaction.approved", code="proved")
     if not transaction.hint:
-        raise Conflict("The user name is missing.", remedy="Type your user name first.")
+        raise Conflict("wsfed.transaction.no_user_name")
     if transaction.passkeys >= MAX_PASSKEYS:
-        raise Gone("Too many tries in this sign-in.", remedy="Start again from Microsoft 365.")
+        raise Gone("wsfed.passkey.too_many_tries")
     check_current(wsfed)
     tenant = await find_tenant(wsfed, transaction.tenant)
     account = await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
     known = await remembered(wsfed, browser, account) is not None
     context = make_context(wsfed, transaction, tenant, account, browser, method="passkey", known=known)
     if await wsfed.transactions.ask_passkey(transaction.id, transaction.hint, context) is None:
-        raise Conflict("This sign-in has changed meanwhile.", remedy="Reload the page.", code="changed")
+        raise Conflict("wsfed.transaction.changed", code="changed")
     return context
 
 
@@ -48,7 +48,7 @@ async def use_passkey(wsfed: WsFed, transaction: Transaction, assertion: Asserti
     # As it is now: another replica may have asked, and what is held here be older than the challenge.
     transaction = await wsfed.transactions.get(transaction.id) or transaction
     if transaction.state not in BEFORE_PROOF:
-        raise Conflict("This sign-in is approved already.", remedy="Reload the page.", code="proved")
+        raise Conflict("wsfed.transaction.approved", code="proved")
     check_current(wsfed)
     try:
         await _prove(wsfed, transaction, assertion)
@@ -56,11 +56,7 @@ async def use_passkey(wsfed: WsFed, transaction: Transaction, assertion: Asserti
         log.info("signin.passkey_refused", transaction=transaction.id, why=str(error))
         if transaction.passkey is not None:
             await wsfed.transactions.spend_passkey(transaction.id, transaction.passkey.challenge)
-        raise Forbidden(
-            "We can't sign you in this way.",
-            remedy="Try another way, or ask your administrator.",
-            code="passkey_refused",
-        ) from error
+        raise Forbidden("wsfed.passkey.refused", code="passkey_refused") from error
     log.info("signin.proved", tenant=transaction.tenant, transaction=transaction.id, method="passkey")
     await wsfed.wake(transaction.id)
 

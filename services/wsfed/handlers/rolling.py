@@ -24,7 +24,7 @@ async def next_key(wsfed: WsFed, tenant: str) -> KeyRing:
     """Step 1: make the next key and publish its certificate. Then set nextSigningCertificate in Entra."""
     ring = await show_keys(wsfed, tenant)
     if ring.next is None and not await wsfed.keys.add_next(tenant):
-        raise Conflict("Somebody else made a next key just now.", remedy="Look again.")
+        raise Conflict("wsfed.key.next_made")
     return await wsfed.keys.ring(tenant)
 
 
@@ -32,17 +32,14 @@ async def switch_key(wsfed: WsFed, tenant: str, *, at_once: bool = False) -> Key
     """Step 2: sign with the next key. Raises Conflict when there is none, or when it is not known long enough."""
     ring = await show_keys(wsfed, tenant)
     if ring.next is None or ring.next_since is None:
-        raise Conflict("There is no next key.", remedy="Make one first, and set it in Entra.")
+        raise Conflict("wsfed.key.no_next")
     if ring.previous is not None:
-        raise Conflict("The roll-over before is not finished.", remedy="Promote first.")
+        raise Conflict("wsfed.key.not_finished")
     waited = wsfed.clock.now() - ring.next_since
     if waited < NOTICE and not at_once:
-        raise Conflict(
-            f"The next certificate has been published for {_hours(waited)} only.",
-            remedy=f"Wait until {_hours(NOTICE)} have passed, or say that Entra has it already.",
-        )
+        raise Conflict("wsfed.key.too_new", waited=_hours(waited), notice=_hours(NOTICE))
     if not await wsfed.keys.switch(tenant):
-        raise Conflict("Somebody else switched just now.", remedy="Look again.")
+        raise Conflict("wsfed.key.switched")
     return await wsfed.keys.ring(tenant)
 
 
@@ -50,7 +47,7 @@ async def promote_key(wsfed: WsFed, tenant: str) -> KeyRing:
     """Step 3: forget the previous key. Before it, set signingCertificate in Entra to the one that signs now."""
     await show_keys(wsfed, tenant)
     if not await wsfed.keys.drop_previous(tenant):
-        raise Conflict("There is no previous key.", remedy="Nothing is left to do.")
+        raise Conflict("wsfed.key.no_previous")
     return await wsfed.keys.ring(tenant)
 
 

@@ -21,12 +21,12 @@ from services.wsfed.domain.transaction import (
 )
 from services.wsfed.handlers.common import (
     Browser,
+    PasskeyNeeded,
     WsFed,
     check_current,
     check_seen,
     find_tenant,
     look,
-    passkey_needed,
     phone_may_ask,
 )
 from services.wsfed.ports import Account, Tenant
@@ -44,9 +44,7 @@ async def begin(wsfed: WsFed, slug: str, request: SignInRequest, browser_secret:
     """
     tenant = await find_tenant(wsfed, slug)
     if not tenant.configured.applications:
-        raise NotFound(
-            "This organisation has no application yet.", remedy="Ask your administrator to add one."
-        )
+        raise NotFound("wsfed.application.none")
     now = wsfed.clock.now()
     transaction = Transaction(
         id=new_id(wsfed.ids),
@@ -76,7 +74,7 @@ async def name_account(wsfed: WsFed, transaction: Transaction, upn: str) -> Tran
     """The person typed their user name, since Entra sent none (or another is wanted)."""
     named = await wsfed.transactions.name_account(transaction.id, upn.strip().lower())
     if named is None:
-        raise Conflict("A request for this sign-in is already on its way.")
+        raise Conflict("wsfed.challenge.under_way")
     return named
 
 
@@ -90,23 +88,23 @@ async def ask_phone(
     """Steps 3 and 4: draw code and nonce, and ask the account's phones, if there is such an account.
 
     Unknown, suspended and removed accounts take the same path with the same work: only the message is not kept.
-    Raises Forbidden (`passkey_needed`: the tenant takes no push and no QR in this browser, whoever it asks for).
+    Raises PasskeyNeeded (the tenant takes no push and no QR in this browser, whoever it asks for).
     `renews`: the challenge whose QR code the page replaces by itself; nothing happens when it was scanned already.
     """
     if transaction.state in (State.PROVED, State.ISSUED):
         return transaction
     if not transaction.hint:
-        raise Conflict("The user name is missing.", remedy="Type your user name first.")
+        raise Conflict("wsfed.transaction.no_user_name")
     if renews is not None and not (method == "qr" and transaction.renewable(renews)):
         return await look(wsfed, transaction.id, browser.secret)  # the page is drawn anew, so as it is now
     if renews is None and transaction.challenges >= MAX_CHALLENGES:
-        raise Gone("Too many requests were sent for this sign-in.", remedy="Start again from Microsoft 365.")
+        raise Gone("wsfed.challenge.too_many")
     check_current(wsfed)
     tenant = await find_tenant(wsfed, transaction.tenant)
     account = await wsfed.directory.account_by_upn(transaction.tenant, transaction.hint)
     session = await remembered(wsfed, browser, account)
     if not await phone_may_ask(wsfed, tenant, session):
-        raise passkey_needed()
+        raise PasskeyNeeded
     known = session is not None
     context = make_context(wsfed, transaction, tenant, account, browser, method=method, known=known)
     challenge = _challenge(wsfed, context)

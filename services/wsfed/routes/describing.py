@@ -53,4 +53,4 @@ class Describing:
         for domain in tenant.configured.domains:
             if domain.name == name:
                 return tenant, domain
-        raise NotFound("This organisation has no such domain.", remedy="Check the federation settings.")
+        raise NotFound("wsfed.domain.unknown")

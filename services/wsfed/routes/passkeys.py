@@ -70,5 +70,5 @@ def _octets(form: dict[str, str], name: str, most: int) -> bytes:
     except ValueError:
         octets = b""
     if not 0 < len(octets) <= most:
-        raise BadInput("This is not a passkey's answer.", remedy="Reload the page and try again.")
+        raise BadInput("wsfed.passkey.malformed")
     return octets

@@ -21,17 +21,17 @@ from services.wsfed.domain.request import (
 )
 from services.wsfed.domain.session import KNOWN_FOR
 from services.wsfed.domain.transaction import State, Transaction
-from services.wsfed.handlers import Answer, Browser, Looping, Question, WsFed
+from services.wsfed.handlers import Answer, Browser, Question, RedirectLoop, WsFed
 from services.wsfed.pages import SignInPages, views
 from services.wsfed.ports import Watch
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie, all_secrets, secrets_of
 from services.wsfed.routes.describing import Describing
 from services.wsfed.routes.passkeys import Passkeys
 from services.wsfed.routes.showing import page_state, page_version, with_challenge
-from shared.errors import BadInput, Conflict, Forbidden, Gone, NotFound, Unavailable
+from shared.errors import BadInput, Gone, NotFound, Unavailable
 from shared.ids import new_secret
 from shared.places import Places
-from shared.web import inputs, language, sse
+from shared.web import i18n, inputs, sse
 from shared.web.cookies import Csrf
 from shared.web.inputs import Network
 
@@ -100,14 +100,14 @@ class Web:
         """The token at once when this browser's session is enough; None when the person must sign in."""
         try:
             answer = await handlers.answer_from_session(self.wsfed, asked, secrets_of(request))
-        except Looping as loop:
+        except RedirectLoop as loop:
             return self._loop_stopped(request, loop)
         if answer is None:
             return None
         back = f"/signin/{asked.transaction or 'finished'}"
         return self._token_page(request, answer, back, asked.request.locale)
 
-    def _loop_stopped(self, request: web.Request, loop: Looping) -> web.Response:
+    def _loop_stopped(self, request: web.Request, loop: RedirectLoop) -> web.Response:
         cause = views.LoopCause.REFUSED
         if loop.request.mfa_wanted:
             cause = views.LoopCause.MFA
@@ -213,9 +213,7 @@ class Web:
         method: Literal["push", "qr"] = "qr" if request.match_info["method"] == "qr" else "push"
         try:
             asked = await handlers.ask_phone(self.wsfed, transaction, browser, method, form.get("renews"))
-        except Forbidden as refusal:
-            if refusal.reason != "passkey_needed":
-                raise
+        except handlers.PasskeyNeeded as refusal:
             return await self._show(request, transaction, browser.secret, status=refusal.status)
         if request.headers.get("X-Requested-With") == "fetch":  # our own script: spared the way round
             return await self._show(request, asked, browser.secret)
@@ -275,12 +273,10 @@ class Web:
         transaction, _ = await self._posted(request)
         try:
             answer = await handlers.take_token(self.wsfed, transaction, secrets_of(request))
-        except Looping as loop:
+        except RedirectLoop as loop:
             return self._loop_stopped(request, loop)
-        except Conflict as conflict:
-            if conflict.reason in ("finished", "not_proved"):
-                return _see(transaction.id)
-            raise
+        except (handlers.AlreadyIssued, handlers.NotApproved):
+            return _see(transaction.id)
         response = self._token_page(request, answer, f"/signin/{transaction.id}", transaction.request.locale)
         account_cookie(answer.account.tenant, answer.account.upn).set(
             response, answer.session_secret, max_age=int(KNOWN_FOR.total_seconds())
@@ -322,7 +318,7 @@ class Web:
     def _asking_browser(self, request: web.Request, transaction: Transaction) -> Browser:
         """With its place: where it seems to be, in the language of its page; empty when unknown."""
         browser = self._browser(request, transaction)
-        chosen = _language(transaction.request.locale) or language.choose(request)
+        chosen = _language(transaction.request.locale) or i18n.choose(request)
         found = self.places.find(browser.address, chosen)
         return browser if found is None else replace(browser, place=found.text)
 
@@ -331,14 +327,14 @@ async def _parameters(request: web.Request) -> list[tuple[str, str]]:
     """Query or form as pairs, doubles kept. Raises BadInput for what is not UTF-8, TooLarge for a large body."""
     if request.method == "POST":
         if request.content_type != "application/x-www-form-urlencoded":
-            raise BadInput("This needs a form.")
+            raise BadInput("shared.body.not_a_form")
         raw = (await inputs.read_body(request)).decode("ascii", errors="replace")
     else:
         raw = request.raw_path.partition("?")[2]
     try:
         return parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=4 * MAXIMUM_PARAMETERS)
     except ValueError as error:
-        raise BadInput("The request's parameters can't be read.", code="parameter_garbled") from error
+        raise BadInput("wsfed.request.unreadable", code="parameter_garbled") from error
 
 
 def _see(transaction: str) -> web.Response:
@@ -346,4 +342,4 @@ def _see(transaction: str) -> web.Response:
 
 
 def _language(locale: str | None) -> str | None:
-    return language.from_tag(locale) if locale else None
+    return i18n.from_tag(locale) if locale else None

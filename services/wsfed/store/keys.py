@@ -142,7 +142,7 @@ class StoredSigningKeys:
             )
             found = await self._collection.find_one({"_id": tenant})
         if found is None:
-            raise Unavailable(f"no signing key for {tenant}")
+            raise Unavailable("wsfed.key.missing", tenant=tenant)
         seen = _Seen(found, self._clock.monotonic())
         self._seen[tenant] = seen
         return seen

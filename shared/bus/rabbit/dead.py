@@ -64,7 +64,7 @@ class _Dead:
         try:
             self._connection = await aio_pika.connect(self._url, timeout=TIMEOUT)
         except (AMQPError, OSError) as error:
-            raise Unavailable(f"RabbitMQ does not answer: {error}") from error
+            raise Unavailable("shared.bus.away", fault=error) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -93,7 +93,7 @@ class _Dead:
             self._channel = await self._connection.channel(on_return_raises=True)
             queue = await self._channel.declare_queue(dead_queue(self._service), passive=True)
         except aio_pika.exceptions.ChannelNotFoundEntity:
-            raise NotFound(f"{self._service} has no queue of dead letters") from None
+            raise NotFound("shared.bus.no_dead_letters", service=self._service) from None
         wanted = queue.declaration_result.message_count or 0
         while len(self._taken) < (wanted if limit is None else min(wanted, limit)):
             message = await queue.get(fail=False, timeout=TIMEOUT)

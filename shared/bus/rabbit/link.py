@@ -58,7 +58,7 @@ class Link:
             async with asyncio.timeout(within):
                 await self._up.wait()
         except TimeoutError:
-            raise Unavailable(f"RabbitMQ does not answer: {self._fault}") from None
+            raise Unavailable("shared.bus.away", fault=self._fault) from None
 
     async def close(self) -> None:
         if self._task is not None:
