@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from tests import pictures
-from tests.pictures import LARGEST, PICTURES, RECORD, ROOT, SHOWN, drawn_from, stale
+from tests.pictures import LARGEST, PICTURES, RECORD, ROOT, SHOWN, drawn_from, reduce, stale
 
 EMBEDDED = re.compile(r"!\[([^\]]*)\]\(([^)]+\.png)\)")
 
@@ -79,10 +79,9 @@ def test_an_input_that_is_gone_is_an_error_and_not_a_fresh_picture(tree: Path) -
 
 
 def test_pictures_are_reduced_to_a_palette(tmp_path: Path) -> None:
-    many = pictures.Image.new("RGB", (64, 64))
-    many.putdata([(x * 4, y * 4, 0) for y in range(64) for x in range(64)])
-    many.save(tmp_path / "many.png")
-    pictures.reduce(tmp_path / "many.png", tmp_path / "few.png")
-    with pictures.Image.open(tmp_path / "few.png") as few:
+    pixels = bytes(value for y in range(64) for x in range(64) for value in (x * 4, y * 4, 0))
+    Image.frombytes("RGB", (64, 64), pixels).save(tmp_path / "many.png")
+    reduce(tmp_path / "many.png", tmp_path / "few.png")
+    with Image.open(tmp_path / "few.png") as few:
         assert few.mode == "P"
         assert few.size == (64, 64)
