@@ -83,7 +83,7 @@ class SubscriptionGone(Event):
 class _Sealed(BaseModel):
     """Base of what travels sealed."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 class InvitationLetter(_Sealed):
