@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ PICTURES: Mapping[str, Shown] = {
     "qr-code.png": Shown("signin/qr-waiting-desktop-dark.png", _SIGN_IN),
     "passkey.png": Shown("signin/passkey-asking-desktop-light.png", _SIGN_IN),
     "approved.png": Shown("signin/proved-phone-light.png", _SIGN_IN),
-    "error.png": Shown("signin/error-phone-dark.png", _SIGN_IN),
+    "error.png": Shown("signin/problem-phone-dark.png", _SIGN_IN),
     "signed-out.png": Shown("signin/signed-out-phone-light.png", _SIGN_IN),
     "request.png": Shown("key/request-unknown-phone-dark.png", _PHONE),
     "enrolment.png": Shown("key/invited-phone-light.png", _PHONE),
@@ -94,6 +95,7 @@ def reduce(picture: Path, to: Path) -> None:
 def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     out = ROOT / "var/pictures"
+    shutil.rmtree(out, ignore_errors=True)
     for name in ("signin", "key"):
         (out / name).mkdir(parents=True, exist_ok=True)
     tests.pages.pictures.draw(out / "signin")

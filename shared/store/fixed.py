@@ -20,4 +20,4 @@ async def hold_fixed(collection: Collection, name: str, value: str) -> None:
             "Every phone's key is bound to it for life.",
             remedy="Set it back, or begin with an empty database and enrol every phone again.",
             code="fixed_setting",
-        ) from None
+        )

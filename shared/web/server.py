@@ -60,7 +60,7 @@ class _Side:
 
 _SIDE = web.AppKey("side", _Side)
 WEB_SETTINGS = web.AppKey("web_settings", WebSettings)
-"""A route reads `request.app[WEB_SETTINGS].trusted_proxies` from here."""
+"""Where `combine` finds the largest body that any of its applications takes."""
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
@@ -194,7 +194,12 @@ def _lifecycle(app: web.Application) -> Callable[[web.Application], AsyncIterato
 
 
 class _Protocol(web.RequestHandler):
-    """aiohttp's connection, except that what it refuses itself gets our page instead of its plain text."""
+    """aiohttp's connection, except that what it refuses itself gets our page instead of its plain text.
+
+    aiohttp 3.14 repeats in that text, and with a traceback in its log, what the client sent; it sends the answer
+    without any security header and with its own version in `Server`. A middleware or a signal cannot change that,
+    because no application is asked yet; so this class and the two below reach into the server.
+    """
 
     side: _Side
 
