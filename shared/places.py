@@ -8,7 +8,6 @@ Format: MaxMind DB File Format Specification 2.0, with records as in GeoIP2 and 
 """
 
 import asyncio
-import ipaddress
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import structlog
 from maxminddb import MODE_MEMORY, open_database
 from maxminddb.reader import Reader
 
+from shared.addresses import parse_address
 from shared.clock import Clock
 from shared.errors import Unavailable
 
@@ -70,13 +70,12 @@ class Places:
         reader = self._reader
         if reader is None:
             return None
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return None
-        if isinstance(parsed, ipaddress.IPv6Address):
-            parsed = parsed.ipv4_mapped or parsed
-        if not parsed.is_global or (parsed.version == 6 and reader.metadata().ip_version == 4):
+        parsed = parse_address(address)
+        if (
+            parsed is None
+            or not parsed.is_global
+            or (parsed.version == 6 and reader.metadata().ip_version == 4)
+        ):
             return None
         try:
             return _place(reader.get(parsed), language)

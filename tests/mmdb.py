@@ -8,6 +8,8 @@ from typing import Any
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
+from shared.files import replace_file
+
 FRANCE = {"iso_code": "FR", "names": {"en": "France", "fr": "France"}}
 GERMANY = {"iso_code": "DE", "names": {"en": "Germany", "fr": "Allemagne"}}
 SPAIN = {"iso_code": "ES", "names": {"en": "Spain"}}
@@ -28,9 +30,7 @@ def write_places(
     file: Path, records: Mapping[str, Any] = RECORDS, *, kind: str = "Test-City", ip_version: int = 6
 ) -> Path:
     """The file, replaced as a careful operator does it: in one step."""
-    fresh = file.with_suffix(".new")
-    fresh.write_bytes(database(records, kind=kind, ip_version=ip_version))
-    fresh.replace(file)
+    replace_file(file, database(records, kind=kind, ip_version=ip_version))
     return file
 
 

@@ -16,13 +16,14 @@ from services.approval.handlers import challenges, enrolling, notifications, ses
 from services.approval.handlers.challenges import Request
 from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Parts
+from shared.addresses import Network
 from shared.clock import iso_millis
 from shared.errors import BadInput
 from shared.ids import b64u
 from shared.web.cookies import HostCookie, check_same_origin
 from shared.web.frame import Pages
 from shared.web.headers import Csp
-from shared.web.inputs import Network, client_address, read_json
+from shared.web.inputs import client_address, read_json
 from shared.web.language import choose
 
 SESSION_COOKIE = HostCookie("blok365-key")

@@ -3,7 +3,6 @@
 Two programs that read `a=1&a=2` differently disagree about what was asked; so nobody gets to read it.
 """
 
-import ipaddress
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -11,14 +10,12 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aiohttp import web
 
+from shared.addresses import Address, Network, parse_address
 from shared.errors import BadInput, TooLarge
 
 MAX_LINE = 16384
 """Longest request line and header line in octets; aiohttp refuses longer ones before a handler runs."""
 MAX_PARAMETERS = 64
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def check_request(request: web.Request) -> None:
@@ -105,12 +102,7 @@ def _trusted(address: Address, proxies: Sequence[Network]) -> bool:
 
 
 def _address(text: str) -> Address | None:
-    try:
-        address = ipaddress.ip_address(text.removeprefix("[").partition("]")[0].partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    return parse_address(text.removeprefix("[").partition("]")[0].partition("%")[0])
 
 
 def _utf8(data: bytes, what: str) -> str:

@@ -10,13 +10,14 @@ import structlog
 from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
 
+from shared.addresses import Network
 from shared.clock import Clock
 from shared.errors import BadInput
 from shared.ids import Ids
 from shared.web import problems
 from shared.web.frame import NONCE, REQUEST_ID, Pages
 from shared.web.headers import CSP, DEFAULT_CSP, Coop, HeaderPolicy
-from shared.web.inputs import MAX_LINE, Network
+from shared.web.inputs import MAX_LINE
 from shared.web.middleware import around_every_request, begin, headers_signal
 from shared.web.paths import FRONT, Origins, service_for
 from shared.web.sse import CLOSING
