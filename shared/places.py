@@ -8,7 +8,6 @@ Format: MaxMind DB File Format Specification 2.0, with records as in GeoIP2 and 
 """
 
 import asyncio
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from maxminddb.reader import Reader
 from shared.addresses import parse_address
 from shared.clock import Clock
 from shared.errors import Unavailable
+from shared.text import clean_line
 
 log = structlog.get_logger(__name__)
 
@@ -180,8 +180,4 @@ def _name(record: Any, language: str) -> str:
 
 
 def _clean(text: object) -> str:
-    """One short line without control or formatting characters: it stands on a phone's screen, and is signed."""
-    if not isinstance(text, str):
-        return ""
-    shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: 4 * MAX_NAME])
-    return " ".join(shown.split())[:MAX_NAME].rstrip()
+    return clean_line(text, MAX_NAME) if isinstance(text, str) else ""
