@@ -13,6 +13,7 @@ from services.admin import handlers as admin
 from services.admin.handlers import NewAccount
 from shared.errors import Conflict, NotFound
 from shared.files import replace_file
+from shared.testing.waiting import eventually
 
 TENANT = "contoso"
 DOMAIN = "contoso.example"
@@ -51,7 +52,7 @@ async def tell_entra(stage: Stage, path: Path) -> None:
                 page = await browser.get(url)
                 return page if page.status == 200 else None
 
-            metadata = await stage.eventually(fetch, f"metadata of {domain.name}")
+            metadata = await eventually(fetch, f"metadata of {domain.name}")
             domains.append(
                 {
                     "domain": domain.name,

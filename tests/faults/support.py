@@ -35,14 +35,13 @@ from services.admin.domain import Account
 from services.admin.handlers import NewAccount
 from shared.contracts.admin import AccountStatus
 from shared.ids import SystemIds
+from shared.testing.waiting import eventually
 from tests.faults.sign_in import (
-    PATIENCE,
     STEPS,
     Document,
     Person,
     SignIn,
     away,
-    eventually,
     lead_to,
     stream,
     until_state,
@@ -57,7 +56,6 @@ __all__ = [
     "Person",
     "SignIn",
     "away",
-    "eventually",
     "ground",
     "lead_to",
     "stream",
@@ -135,7 +133,7 @@ class Ground:
                 return None
             return phone
 
-        return await eventually(attempt, "the invitation reaches approval", PATIENCE)
+        return await eventually(attempt, "the invitation reaches approval")
 
     async def person(self) -> Person:
         """A new person with a phone that wsfed trusts."""
