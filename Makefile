@@ -46,7 +46,7 @@ lint: setup-run ## ruff, mypy, import contracts, generated documents
 	.venv/bin/ruff format --check . || failed=1; \
 	.venv/bin/mypy services shared deploy tests || failed=1; \
 	.venv/bin/lint-imports || failed=1; \
-	if [ -e deploy/docs.py ] || [ -e deploy/docs/__main__.py ]; then $(PY) -m deploy.docs --check || failed=1; fi; \
+	$(PY) -m deploy.docs --check || failed=1; \
 	$(PY) -m deploy.caddy --check || failed=1; \
 	exit $$failed
 
