@@ -11,7 +11,7 @@ BUS ?=
 ARGS ?=
 ON = $(if $(BUS),--bus $(BUS)) $(ARGS)
 
-.PHONY: help setup setup-run run demo dev test test-fast test-compose lint bench lock clean
+.PHONY: help setup setup-run run demo dev test test-fast test-compose lint bench pictures lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,12 +46,15 @@ lint: setup-run ## ruff, mypy, import contracts, generated documents
 	.venv/bin/ruff format --check . || failed=1; \
 	.venv/bin/mypy services shared deploy tests || failed=1; \
 	.venv/bin/lint-imports || failed=1; \
-	if [ -e deploy/docs.py ] || [ -e deploy/docs/__main__.py ]; then $(PY) -m deploy.docs --check || failed=1; fi; \
+	$(PY) -m deploy.docs --check || failed=1; \
 	$(PY) -m deploy.caddy --check || failed=1; \
 	exit $$failed
 
 bench: setup ## Sign-ins and tokens a second, beside other programs
 	@$(PY) -m deploy.bench $(ARGS)
+
+pictures: setup ## Every page in every state into var/pictures/, and what docs/ shows of them anew where it is stale
+	@$(PY) -m tests.pictures
 
 lock: ## Make requirements/*.txt again from requirements/*.in
 	@deploy/setup/lock

@@ -4,18 +4,15 @@ Meanings are the docstrings; who handles a message is read from each service's o
 platform.
 """
 
-import ast
 import difflib
 import importlib
 import inspect
 import sys
 import tempfile
-import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -29,7 +26,7 @@ from deploy.local.platform import make_keys
 from shared.assembly import Platform
 from shared.bus.memory import MemoryBus
 from shared.clock import ManualClock
-from shared.contracts import Message, contracts
+from shared.contracts import contracts
 from shared.crypto.keys import load_trusted_keys
 from shared.ids import SeededIds
 from shared.settings import Settings
@@ -147,24 +144,22 @@ def settings() -> str:
 
 def _variables(model: type[BaseSettings]) -> Iterator[str]:
     prefix = model.model_config.get("env_prefix", "")
-    meanings = _meanings(model)
     yield "| variable | value | default | meaning |"
     yield "|---|---|---|---|"
     for name, field in model.model_fields.items():
         default = "required" if field.is_required() else _code(field.get_default(call_default_factory=True))
         kind = _kind(field.annotation, field, {})
-        yield f"| `{prefix}{name.upper()}` | {kind} | {default} | {meanings.get(name, '')} |"
+        yield f"| `{prefix}{name.upper()}` | {kind} | {default} | {_meaning(field)} |"
 
 
 def _fields(model: type[BaseModel], nested: dict[str, type[BaseModel]]) -> Iterator[str]:
-    meanings = _meanings(model)
     yield "| field | value | meaning |"
     yield "|---|---|---|"
     for name, field in model.model_fields.items():
         kind = _kind(field.annotation, field, nested)
         if not field.is_required():
             kind += f"; default {_code(field.get_default(call_default_factory=True))}"
-        yield f"| `{name}` | {kind} | {meanings.get(name, '')} |"
+        yield f"| `{name}` | {kind} | {_meaning(field)} |"
 
 
 NAMES = {
@@ -218,23 +213,9 @@ def _code(value: Any) -> str:
     return "null" if value is None else f"`{value}`" if value != "" else "empty"
 
 
-def _meanings(model: type[BaseModel]) -> dict[str, str]:
-    """The string under each field, of this class and those it comes from."""
-    found: dict[str, str] = {}
-    for cls in reversed(model.__mro__):
-        if not issubclass(cls, BaseModel) or cls in (BaseModel, BaseSettings, Message):
-            continue
-        tree_ = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-        body = tree_.body[0].body if isinstance(tree_.body[0], ast.ClassDef) else []
-        for field, after in pairwise(body):
-            if (
-                isinstance(field, ast.AnnAssign)
-                and isinstance(field.target, ast.Name)
-                and isinstance(after, ast.Expr)
-                and isinstance(after.value, ast.Constant)
-            ):
-                found[field.target.id] = " ".join(str(after.value.value).split()).replace("|", "\\|")
-    return found
+def _meaning(field: FieldInfo) -> str:
+    """The string under the field, on one line of a table."""
+    return " ".join((field.description or "").split()).replace("|", "\\|")
 
 
 def _prose(cls: type) -> str:

@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from aiohttp.web import Application, RouteDef
 
+from shared.addresses import Network
 from shared.bus.port import Bus, Handlers
 from shared.clock import Clock
 from shared.contracts.envelope import PacketSigner
@@ -25,7 +26,6 @@ from shared.store.outbox import Relay
 from shared.store.port import Database
 from shared.web.frame import Pages
 from shared.web.headers import Coop
-from shared.web.inputs import Network
 from shared.web.paths import Origins
 from shared.web.problems import USUAL_WAY_ON, Link
 from shared.web.server import Ready, WebSettings, make_app, networks

@@ -1,4 +1,4 @@
-"""The only place where chance comes from: ids, nonces, codes and key seeds.
+"""The only place where chance comes from: ids, nonces, codes and key seeds. RSA and P-256 keys OpenSSL draws itself.
 
 Everything that needs one takes an `Ids`, so that a test can repeat a run exactly. `SeededIds` is for
 tests only: whoever knows its seed knows every secret it will make.

@@ -8,8 +8,6 @@ Format: MaxMind DB File Format Specification 2.0, with records as in GeoIP2 and 
 """
 
 import asyncio
-import ipaddress
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,10 @@ import structlog
 from maxminddb import MODE_MEMORY, open_database
 from maxminddb.reader import Reader
 
+from shared.addresses import parse_address
 from shared.clock import Clock
 from shared.errors import Unavailable
+from shared.text import clean_line
 
 log = structlog.get_logger(__name__)
 
@@ -70,13 +70,12 @@ class Places:
         reader = self._reader
         if reader is None:
             return None
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return None
-        if isinstance(parsed, ipaddress.IPv6Address):
-            parsed = parsed.ipv4_mapped or parsed
-        if not parsed.is_global or (parsed.version == 6 and reader.metadata().ip_version == 4):
+        parsed = parse_address(address)
+        if (
+            parsed is None
+            or not parsed.is_global
+            or (parsed.version == 6 and reader.metadata().ip_version == 4)
+        ):
             return None
         try:
             return _place(reader.get(parsed), language)
@@ -179,8 +178,4 @@ def _name(record: Any, language: str) -> str:
 
 
 def _clean(text: object) -> str:
-    """One short line without control or formatting characters: it stands on a phone's screen, and is signed."""
-    if not isinstance(text, str):
-        return ""
-    shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: 4 * MAX_NAME])
-    return " ".join(shown.split())[:MAX_NAME].rstrip()
+    return clean_line(text, MAX_NAME) if isinstance(text, str) else ""

@@ -17,7 +17,11 @@ class Settings(BaseSettings):
     """What a process needs to know wherever it runs."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BLOK365_", extra="forbid", frozen=True, secrets_dir=os.environ.get("BLOK365_SECRETS")
+        env_prefix="BLOK365_",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        secrets_dir=os.environ.get("BLOK365_SECRETS"),
     )
 
     origin: str = "http://localhost:8365"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pymongo import MongoClient
 
@@ -31,9 +31,7 @@ from shared.crypto.keys import load_trusted_keys
 from shared.ids import Ids, SystemIds
 from shared.platform import open_platform
 from shared.services import SERVICES
-
-PATIENCE = 60.0
-T = TypeVar("T")
+from shared.testing.waiting import eventually
 
 
 @dataclass
@@ -107,7 +105,6 @@ async def _original(
     await admin.create_account(office, TENANT, ada)
     link = await admin.invite(office, TENANT, upn)
     await flush()
-    deadline = clock.monotonic() + PATIENCE
     async with SoftPhone(ids=ids, counts=False, connect=f"http://127.0.0.1:{site.approval.port}") as phone:
 
         async def enrolled() -> Key | None:
@@ -118,7 +115,7 @@ async def _original(
                     return None  # the invitation is still on its way
                 raise
 
-        key = await _eventually(enrolled, deadline, clock)
+        key = await eventually(enrolled, "the invitation reaches approval")
         await phone.sign_in()
         session = phone._cookies[key.credential_id]
 
@@ -126,16 +123,8 @@ async def _original(
         account = await admin.show_account(office, TENANT, upn)
         return account.status is AccountStatus.ACTIVE or None
 
-    await _eventually(active, deadline, clock)
+    await eventually(active, "the account is active")
     once = SignIn(site, Owner(key, session))
     await once.whole()
     await clock.sleep(0.5)  # outboxes are emptied every 200 ms, and what is copied should be at rest
     return Person(key, session, once.cookies[f"__Host-{cookie_name(TENANT, upn)}"])
-
-
-async def _eventually(attempt: Callable[[], Awaitable[T | None]], deadline: float, clock: Clock) -> T:
-    while (found := await attempt()) is None:
-        if clock.monotonic() > deadline:
-            raise TimeoutError("the original account's enrolment did not get through")
-        await clock.sleep(0.1)
-    return found

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shared.files import replace_file
+
 Result = Mapping[str, Any]
 AIMS: tuple[tuple[str, str, str, float], ...] = (
     # name, where it stands in the result, sense, aim
@@ -20,9 +22,7 @@ AIMS: tuple[tuple[str, str, str, float], ...] = (
 def write(result: Result, path: Path) -> None:
     """As JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".new")
-    partial.write_text(json.dumps(result, indent=2) + "\n")
-    partial.replace(path)
+    replace_file(path, json.dumps(result, indent=2) + "\n", mode=0o644)
 
 
 def table(result: Result) -> str:

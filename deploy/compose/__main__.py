@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.compose.containers import Containers, Fault, eventually, run
+from deploy.compose.containers import Containers, Fault, run
 from deploy.compose.hardening import check_hardening
 from deploy.local.browser import Browser, Page, Surprise
 from deploy.local.demo import entra_standin
@@ -21,6 +21,7 @@ from deploy.local.tenant import DOMAIN, PERSON, TENANT, signing_certificate
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from shared.clock import SystemClock
 from shared.services import SERVICES
+from shared.testing.waiting import eventually
 
 CA = "/caddy/caddy/pki/authorities/local/root.crt"
 CLOCK = SystemClock()
@@ -130,7 +131,7 @@ class Walk:
 
 
 async def check(compose: Sequence[str], origin: str, entra_port: int, var: Path) -> None:
-    """Raises Fault, Surprise, PhoneError."""
+    """Raises Fault, TimeoutError, Surprise, PhoneError."""
     containers = await Containers.of(compose)
     ca, federation = var / "ca.crt", var / "entra.json"
     walk = Walk(containers, origin, ca)
@@ -171,7 +172,7 @@ def main() -> int:
     options.var.mkdir(parents=True, exist_ok=True)
     try:
         asyncio.run(check(options.compose, options.origin, options.entra_port, options.var))
-    except (Fault, Surprise, PhoneError) as error:
+    except (Fault, TimeoutError, Surprise, PhoneError) as error:
         print(f"test-compose: {error}", file=sys.stderr)
         return 1
     return 0

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -61,15 +61,3 @@ class Containers:
         """What the engine knows of each service's container."""
         found: list[dict[str, Any]] = json.loads(await run("docker", "inspect", *self.ids.values()))
         return dict(zip(self.ids, found, strict=True))
-
-
-async def eventually(attempt: Callable[[], Awaitable[T | None]], what: str, seconds: float = 30) -> T:
-    """What `attempt` gives once it is not None. Raises Fault."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while loop.time() < deadline:
-        found = await attempt()
-        if found is not None:
-            return found
-        await asyncio.sleep(0.1)
-    raise Fault(f"did not happen within {seconds:.0f} s: {what}")

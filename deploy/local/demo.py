@@ -28,6 +28,7 @@ from shared.contracts.admin import AccountStatus
 from shared.errors import Blok365Error
 from shared.ids import SystemIds
 from shared.log import configure
+from shared.testing.waiting import eventually
 
 PATIENCE = 10.0
 
@@ -79,14 +80,14 @@ async def enrol(stage: Stage, phone: SoftPhone) -> None:
                 return None  # the invitation is still on its way
             raise
 
-    key = await stage.eventually(make_key, "the invitation reaches approval")
+    key = await eventually(make_key, "the invitation reaches approval")
     step("3-5", f"the phone makes a key and has it endorsed: credential {key.credential_id[:12]}...")
 
     async def active() -> bool | None:
         account = await admin.show_account(stage.admin, tenant.TENANT, tenant.PERSON)
         return account.status is AccountStatus.ACTIVE or None
 
-    await stage.eventually(active, "the account is active")
+    await eventually(active, "the account is active")
     step("6-8", "wsfed and admin verified the chain; the account is active")
 
 
@@ -111,7 +112,7 @@ async def sign_in(stage: Stage, browser: Browser, phone: SoftPhone, entra: str, 
         except LookupError:
             return None  # the request is still on its way
 
-    proof = await stage.eventually(approve, "the request reaches the phone")
+    proof = await eventually(approve, "the request reaches the phone")
     (out / "proof.json").write_text(json.dumps(proof, indent=2) + "\n")
     step("5-7", "the phone typed the code, verified its user and signed the context")
 
@@ -119,7 +120,7 @@ async def sign_in(stage: Stage, browser: Browser, phone: SoftPhone, entra: str, 
         now = await browser.get(page.url)
         return now if now.state() == "proved" else None
 
-    page = await stage.eventually(proved, "the approval reaches the page")
+    page = await eventually(proved, "the approval reaches the page")
     step("8-9", "wsfed verified the proof against its own transaction; the page goes on")
     page = await browser.submit(page.form("/token"))
     (out / "response.html").write_text(page.text)

@@ -4,18 +4,15 @@ from shared.crypto.keys import make_service_keys
 from shared.crypto.sealed_box import make_box_keys
 from shared.crypto.vapid import make_vapid_key
 from shared.ids import Ids
-from shared.platform import open_platform
 from shared.services import SERVICES, Services
 from shared.settings import Settings
 from shared.store.sealing import make_sealing_key
-
-__all__ = ["make_keys", "open_platform"]
 
 
 def make_keys(settings: Settings, ids: Ids, table: Services = SERVICES) -> None:
     """Make the key files that are missing."""
     make_service_keys(settings.keys, tuple(table), ids)
     make_box_keys(settings.keys, [row.name for row in table.values() if row.opens_sealed], ids)
-    make_vapid_key(settings.keys, ids)
+    make_vapid_key(settings.keys)
     for service in table:
         make_sealing_key(settings.keys / f"{service}.seal", ids)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from deploy import tree
 from deploy.local.cluster import DEFAULT_REPLICAS, Cluster, OfReplica, cluster
@@ -19,9 +18,6 @@ from shared.crypto.keys import load_trusted_keys
 from shared.platform import open_platform
 from shared.settings import Settings
 
-PATIENCE = 15.0
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -33,16 +29,6 @@ class Stage:
     flush: Callable[[], Awaitable[None]]
     system: System | None = None
     cluster: Cluster | None = None
-
-    async def eventually(self, attempt: Callable[[], Awaitable[T | None]], what: str) -> T:
-        """What `attempt` gives once it is not None. Raises TimeoutError."""
-        deadline = self.clock.monotonic() + PATIENCE
-        while self.clock.monotonic() < deadline:
-            found = await attempt()
-            if found is not None:
-                return found
-            await self.clock.sleep(0.05)
-        raise TimeoutError(f"did not happen within {PATIENCE:.0f} s: {what}")
 
 
 @asynccontextmanager

@@ -12,6 +12,8 @@ from deploy.local.stage import Stage
 from services.admin import handlers as admin
 from services.admin.handlers import NewAccount
 from shared.errors import Conflict, NotFound
+from shared.files import replace_file
+from shared.testing.waiting import eventually
 
 TENANT = "contoso"
 DOMAIN = "contoso.example"
@@ -50,7 +52,7 @@ async def tell_entra(stage: Stage, path: Path) -> None:
                 page = await browser.get(url)
                 return page if page.status == 200 else None
 
-            metadata = await stage.eventually(fetch, f"metadata of {domain.name}")
+            metadata = await eventually(fetch, f"metadata of {domain.name}")
             domains.append(
                 {
                     "domain": domain.name,
@@ -66,9 +68,7 @@ async def tell_entra(stage: Stage, path: Path) -> None:
         for account in (await admin.list_accounts(stage.admin, TENANT, limit=200)).accounts
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".new")
-    partial.write_text(json.dumps({"domains": domains, "users": users}, indent=2))
-    partial.replace(path)
+    replace_file(path, json.dumps({"domains": domains, "users": users}, indent=2), mode=0o644)
 
 
 def signing_certificate(metadata: str) -> str:

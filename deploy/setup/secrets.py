@@ -18,6 +18,7 @@ from pathlib import Path
 
 from deploy.local.platform import make_keys
 from deploy.rabbitmq import definitions
+from shared.files import replace_file
 from shared.ids import Ids, SystemIds, new_secret
 from shared.services import SERVICES, Services
 from shared.settings import Settings
@@ -88,12 +89,7 @@ def _write(path: Path, contents: bytes, mode: int) -> str:
     """Write it whole or not at all; its name, or nothing when it was so already."""
     if path.exists() and path.read_bytes() == contents:
         return ""
-    partial = path.with_name(path.name + ".new")
-    partial.unlink(missing_ok=True)
-    partial.touch(mode=0o600)
-    partial.write_bytes(contents)
-    partial.chmod(mode)
-    partial.replace(path)
+    replace_file(path, contents, mode=mode)
     return f"{path.parent.name}/{path.name}"
 
 

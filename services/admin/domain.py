@@ -23,6 +23,7 @@ from shared.contracts.admin import (
 from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, Language
 from shared.errors import BadInput, Conflict
 from shared.ids import unb64u
+from shared.text import clean_line, has_invisible
 
 AccountId = str
 SLUG = re.compile(r"[a-z0-9-]{1,40}")
@@ -199,7 +200,7 @@ def device_letter(
         language=language,
         organisation=tenant.name,
         upn=account.upn,
-        device="".join(c for c in device if c.isprintable())[:MAX_NAME].strip() or "?",
+        device=clean_line(device, MAX_NAME) or "?",
         added_at=added_at,
     )
 
@@ -216,10 +217,7 @@ def check_name(text: str, what: str, *, longest: int = MAX_NAME) -> str:
     name = unicodedata.normalize("NFC", text).strip()
     if not name or len(name) > longest:
         raise BadInput("admin.name.length", what=what, length=len(name), longest=longest)
-    # Cc, Cf, Cs: line feeds, direction overrides (a name that reads as another), lone surrogates.
-    if any(
-        unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") and c not in "\u200c\u200d" for c in name
-    ):
+    if has_invisible(name):
         raise BadInput("admin.name.invisible", what=what)
     return name
 

@@ -7,7 +7,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ApprovalSettings(BaseSettings):
     """Which phones may answer, and how long their sessions last."""
 
-    model_config = SettingsConfigDict(env_prefix="BLOK365_APPROVAL_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BLOK365_APPROVAL_", extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
     phone_origins: tuple[str, ...] = ()
     """Further origins that a phone may sign for (native apps: `android:apk-key-hash:...`); ours always is."""

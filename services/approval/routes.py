@@ -16,6 +16,7 @@ from services.approval.handlers import challenges, enrolling, notifications, ses
 from services.approval.handlers.challenges import Request
 from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Parts
+from shared.addresses import Network
 from shared.clock import iso_millis
 from shared.errors import BadInput
 from shared.ids import b64u
@@ -24,7 +25,7 @@ from shared.web.cookies import HostCookie, check_same_origin
 from shared.web.frame import Pages
 from shared.web.headers import Csp
 from shared.web.i18n import choose
-from shared.web.inputs import Network, client_address, read_json
+from shared.web.inputs import client_address, read_json
 
 SESSION_COOKIE = HostCookie(PHONE_COOKIE)
 MAX_TEXT = 16 * 1024

@@ -14,7 +14,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class NotifySettings(BaseSettings):
     """How mail leaves, and which push services are spoken to."""
 
-    model_config = SettingsConfigDict(env_prefix="BLOK365_NOTIFY_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BLOK365_NOTIFY_", extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
     smtp_host: str = ""
     """Mail server; empty: mails are kept as files in `mail_folder`."""

@@ -13,7 +13,9 @@ MICROSOFT_REPLY_URLS = (
 class WsFedSettings(BaseSettings):
     """Where tokens may go, and whose signatures count."""
 
-    model_config = SettingsConfigDict(env_prefix="BLOK365_WSFED_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BLOK365_WSFED_", extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
     reply_urls: tuple[str, ...] = MICROSOFT_REPLY_URLS
     """Where tokens may go, compared whole; the first is the default. Locally the stand-in's address is added."""

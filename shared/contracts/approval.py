@@ -43,7 +43,7 @@ class OpenChallenge(Command):
 class Proof(BaseModel):
     """A WebAuthn assertion over SHA-256(context), all base64url without padding except `context`."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
     context: str
     """Canonical JSON with the code, exactly the octets that were hashed."""
     authenticator_data: str
@@ -94,7 +94,7 @@ class Endorsement(BaseModel):
     The signature is over `shared.crypto.enrolment.NewDeviceKey.octets`.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
     kind: Literal["invitation"]
     by: str
     """The invitation's id."""

@@ -52,7 +52,7 @@ class Packet:
 class Envelope(BaseModel):
     """What surrounds a message. `body` is the message as JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     v: int
     id: str
     type: str

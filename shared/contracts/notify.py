@@ -5,7 +5,6 @@ What a stranger must not read (an invitation link, an address, a push endpoint) 
 here too, because two services must agree on them.
 """
 
-import unicodedata
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
@@ -14,6 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.contracts import Command, Event
 from shared.ids import unb64u
+from shared.text import has_invisible
 
 DELIVERY_ID = r"^[A-Za-z0-9_.-]{1,128}$"
 MAX_SEALED = 16 * 1024
@@ -21,10 +21,7 @@ Language = Literal["en", "fr"]
 
 
 def _one_line(text: str) -> str:
-    # Cc, Zl, Zp: a line feed in a name would begin a header or a line of the attacker's own. Cf, Cs: direction
-    # overrides make one name read as another. Joiners are letters in some scripts.
-    bad = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    if any(unicodedata.category(c) in bad and c not in "\u200c\u200d" for c in text):
+    if has_invisible(text):  # a line feed in a name would begin a header or a line of the attacker's own
         raise ValueError("control characters")
     return text
 
@@ -84,7 +81,7 @@ class SubscriptionGone(Event):
 class _Sealed(BaseModel):
     """Base of what travels sealed."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
 class InvitationLetter(_Sealed):

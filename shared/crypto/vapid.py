@@ -11,15 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from shared.ids import Ids, b64u
-
-_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-"""Of P-256's group (SEC 2, section 2.4.2)."""
-
-
-def make_p256_key(ids: Ids) -> ec.EllipticCurvePrivateKey:
-    """A new P-256 key; 384 random bits, so that the remainder is even enough (FIPS 186-5, appendix A.2.1)."""
-    return ec.derive_private_key(1 + int.from_bytes(ids.octets(48), "big") % (_ORDER - 1), ec.SECP256R1())
+from shared.ids import b64u
 
 
 def public_point(key: ec.EllipticCurvePublicKey) -> bytes:
@@ -27,7 +19,7 @@ def public_point(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
-def make_vapid_key(folder: Path, ids: Ids) -> None:
+def make_vapid_key(folder: Path) -> None:
     """Make `notify.vapid` (PKCS8 PEM, mode 0600) unless it is there, and `vapid.pub` (base64url).
 
     A new key makes every subscription useless: push services refuse another key than the one it was made with.
@@ -36,7 +28,8 @@ def make_vapid_key(folder: Path, ids: Ids) -> None:
     path = folder / "notify.vapid"
     if not path.exists():
         path.touch(mode=0o600)
-        path.write_bytes(make_p256_key(ids).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        key = ec.generate_private_key(ec.SECP256R1())
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     (folder / "vapid.pub").write_text(b64u(public_point(load_vapid_key(folder).public_key())) + "\n")
 
 

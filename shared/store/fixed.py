@@ -17,4 +17,4 @@ async def hold_fixed(collection: Collection, name: str, value: str) -> None:
     if found is not None and found["value"] != value:
         raise Unavailable(
             "shared.store.fixed_setting", name=name, first=found["value"], now=value, code="fixed_setting"
-        ) from None
+        )

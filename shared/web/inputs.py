@@ -3,22 +3,19 @@
 Two programs that read `a=1&a=2` differently disagree about what was asked; so nobody gets to read it.
 """
 
-import ipaddress
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aiohttp import web
 
+from shared.addresses import Address, Network, parse_address
 from shared.errors import BadInput, TooLarge
 
 MAX_LINE = 16384
 """Longest request line and header line in octets; aiohttp refuses longer ones before a handler runs."""
 MAX_PARAMETERS = 64
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def check_request(request: web.Request) -> None:
@@ -37,13 +34,10 @@ def check_request(request: web.Request) -> None:
     _utf8(unquote_to_bytes(query.replace("+", " ")), "The address")
 
 
-def parse_parameters(
-    raw: str, *, once: Iterable[str] | None = None, max_parameters: int = MAX_PARAMETERS
-) -> dict[str, str]:
+def parse_parameters(raw: str, *, max_parameters: int = MAX_PARAMETERS) -> dict[str, str]:
     """The parameters of an `application/x-www-form-urlencoded` text, each byte for byte as sent, decoded.
 
-    `once` names those that must not occur twice; None means all of them. Of another doubled one the first
-    counts. Raises BadInput: bad UTF-8, too many, doubled.
+    Raises BadInput: bad UTF-8, more than `max_parameters`, a name twice.
     """
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=max_parameters)
@@ -51,27 +45,18 @@ def parse_parameters(
         raise BadInput("shared.parameter.not_utf8") from None
     except ValueError:
         raise BadInput("shared.parameter.too_many", limit=max_parameters) from None
-    single = None if once is None else frozenset(once)
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in found:
-            found[name] = value
-        elif single is None or name in single:
-            raise BadInput("shared.parameter.repeated")
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise BadInput("shared.parameter.repeated")
     return found
 
 
-def query(request: web.BaseRequest, *, once: Iterable[str] | None = None) -> dict[str, str]:
-    """The parameters in the address. Raises BadInput as `parse_parameters` does."""
-    return parse_parameters(request.raw_path.partition("?")[2], once=once)
-
-
-async def form(request: web.Request, *, once: Iterable[str] | None = None) -> dict[str, str]:
+async def form(request: web.Request) -> dict[str, str]:
     """The fields of a posted form. Raises BadInput, TooLarge; files and multipart are not read."""
     if request.content_type != "application/x-www-form-urlencoded":
         raise BadInput("shared.body.not_a_form")
     text = _utf8(await read_body(request), "The form")
-    return parse_parameters(text, once=once)
+    return parse_parameters(text)
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
@@ -117,12 +102,7 @@ def _trusted(address: Address, proxies: Sequence[Network]) -> bool:
 
 
 def _address(text: str) -> Address | None:
-    try:
-        address = ipaddress.ip_address(text.removeprefix("[").partition("]")[0].partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    return parse_address(text.removeprefix("[").partition("]")[0].partition("%")[0])
 
 
 def _utf8(data: bytes, what: str) -> str:

@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
 
+from shared.addresses import Network
 from shared.clock import Clock
 from shared.errors import BadInput
 from shared.ids import Ids
@@ -17,7 +18,7 @@ from shared.services import SERVICES, Services
 from shared.web import problems
 from shared.web.frame import NONCE, REQUEST_ID, Pages
 from shared.web.headers import CSP, DEFAULT_CSP, Coop, HeaderPolicy
-from shared.web.inputs import MAX_LINE, Network
+from shared.web.inputs import MAX_LINE
 from shared.web.middleware import around_every_request, begin, headers_signal
 from shared.web.paths import FRONT, Origins, service_for
 from shared.web.sse import CLOSING
@@ -61,7 +62,7 @@ class _Side:
 
 _SIDE = web.AppKey("side", _Side)
 WEB_SETTINGS = web.AppKey("web_settings", WebSettings)
-"""A route reads `request.app[WEB_SETTINGS].trusted_proxies` from here."""
+"""Where `combine` finds the largest body that any of its applications takes."""
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:
@@ -204,7 +205,12 @@ def _lifecycle(app: web.Application) -> Callable[[web.Application], AsyncIterato
 
 
 class _Protocol(web.RequestHandler):
-    """aiohttp's connection, except that what it refuses itself gets our page instead of its plain text."""
+    """aiohttp's connection, except that what it refuses itself gets our page instead of its plain text.
+
+    aiohttp 3.14 repeats in that text, and with a traceback in its log, what the client sent; it sends the answer
+    without any security header and with its own version in `Server`. A middleware or a signal cannot change that,
+    because no application is asked yet; so this class and the two below reach into the server.
+    """
 
     side: _Side
 

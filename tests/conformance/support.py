@@ -1,7 +1,7 @@
 """What the conformance suites share."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -42,10 +42,3 @@ class FakePublisher:
             return frozenset()
         self.sent += [p.id for p in packets]
         return frozenset(p.id for p in packets) - self.refuses
-
-
-async def until(condition: Callable[[], Awaitable[bool]], within: float = DEADLINE) -> None:
-    """Ask again and again until it holds; fail after `within` seconds."""
-    async with asyncio.timeout(within):
-        while not await condition():  # noqa: ASYNC110 - nobody in this process could set an Event
-            await asyncio.sleep(0.005)

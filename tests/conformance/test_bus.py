@@ -17,6 +17,7 @@ from shared.contracts.approval import ChallengeEnded, OpenChallenge
 from shared.contracts.envelope import Packet, Received
 from shared.errors import Unavailable
 from shared.store.memory import MemoryDatabase
+from shared.testing.waiting import eventually
 from tests.conformance.bus_support import (
     CLOCK,
     LONG_AGO,
@@ -31,7 +32,7 @@ from tests.conformance.bus_support import (
     open_challenge,
     tenant,
 )
-from tests.conformance.support import START, until
+from tests.conformance.support import START
 
 
 async def _dead(world: World, service: str, count: int = 1) -> list[tuple[str, str]]:
@@ -40,7 +41,7 @@ async def _dead(world: World, service: str, count: int = 1) -> list[tuple[str, s
     async def there() -> bool:
         return len(await world.dead(service)) >= count
 
-    await until(there)
+    await eventually(there, "the hint is there")
     return await world.dead(service)
 
 
@@ -71,7 +72,7 @@ async def test_replicas_of_one_service_share_its_messages(world: World) -> None:
     async def all_there() -> bool:
         return len(first.done) + len(second.done) >= len(packets)
 
-    await until(all_there)
+    await eventually(all_there, "every hint is there")
     assert sorted(first.ids + second.ids) == sorted(packet.id for packet in packets)
 
 

@@ -19,6 +19,7 @@ from shared.bus.rabbit import bus as rabbit_bus
 from shared.bus.topology import DELIVERY_LIMIT
 from shared.contracts.envelope import Received
 from shared.errors import Unavailable
+from shared.testing.waiting import eventually
 from tests.conformance.bus_support import (
     CLOCK,
     TRUSTED,
@@ -27,7 +28,6 @@ from tests.conformance.bus_support import (
     RabbitWorld,
     ended,
 )
-from tests.conformance.support import until
 from tests.conftest import Vhost
 
 pytestmark = pytest.mark.parts
@@ -82,7 +82,7 @@ async def test_publish_answers_soon_while_the_broker_is_away_and_goes_on_afterwa
         await bus.hint("t", "again")
         return hints.is_set()
 
-    await until(hinted)
+    await eventually(hinted, "the hint arrives")
 
 
 async def test_loses_nothing_when_the_broker_restarts_under_publishing(
@@ -142,7 +142,7 @@ async def test_loses_nothing_when_the_broker_is_killed_in_the_middle_of_retries_
     async def all_dead() -> bool:
         return {dead_id for dead_id, _ in await own_world.dead("wsfed")} == poison
 
-    await until(all_dead, within=60)
+    await eventually(all_dead, "all of them are dead letters")
 
 
 async def test_full_queue_refuses_and_nothing_is_lost(rabbit_world: RabbitWorld, rabbit: Vhost) -> None:
@@ -160,7 +160,7 @@ async def test_full_queue_refuses_and_nothing_is_lost(rabbit_world: RabbitWorld,
             confirmed.update(await bus.publish([packet]))
         return len(confirmed) < len(packets)
 
-    await until(full)
+    await eventually(full, "the queue is full")
     inbox = Inbox()
     await bus.consume("wsfed", inbox.handlers("wsfed"))
     await Outbox(bus).send(*(packet for packet in packets if packet.id not in confirmed))
@@ -262,7 +262,7 @@ async def test_message_that_kills_every_consumer_becomes_a_dead_letter(rabbit_wo
     async def dead() -> bool:
         return await rabbit_world.dead("wsfed") == [(packet.id, "given up by the broker: delivery_limit")]
 
-    await until(dead)
+    await eventually(dead, "it is a dead letter")
 
 
 async def test_consumes_again_after_its_queue_was_deleted(rabbit_world: RabbitWorld, rabbit: Vhost) -> None:

@@ -10,13 +10,13 @@ from shared.bus.port import Reject
 from shared.bus.rabbit import list_dead, replay
 from shared.contracts.envelope import Received
 from shared.errors import NotFound, Unavailable
+from shared.testing.waiting import eventually
 from tests.conformance.bus_support import (
     Inbox,
     Outbox,
     RabbitWorld,
     ended,
 )
-from tests.conformance.support import until
 
 pytestmark = pytest.mark.parts
 
@@ -37,7 +37,7 @@ async def test_replays_chosen_dead_letters_and_then_all(rabbit_world: RabbitWorl
     async def all_dead() -> bool:
         return len(await list_dead(rabbit_world.url, "wsfed")) == 4
 
-    await until(all_dead)
+    await eventually(all_dead, "all of them are dead letters")
     letters = await list_dead(rabbit_world.url, "wsfed")
     assert {letter.packet for letter in letters} == set(packets)
     assert {(letter.reason, letter.attempts) for letter in letters} == {("rejected: bug", 1)}
@@ -63,9 +63,9 @@ async def test_replay_of_what_is_still_broken_comes_back(rabbit_world: RabbitWor
     async def one_dead() -> bool:
         return len(await list_dead(rabbit_world.url, "wsfed")) == 1
 
-    await until(one_dead)
+    await eventually(one_dead, "one is a dead letter")
     assert await replay(rabbit_world.url, "wsfed") == 1
-    await until(one_dead)
+    await eventually(one_dead, "one is a dead letter")
 
 
 async def test_dead_letters_of_an_unknown_service_are_not_found(rabbit_world: RabbitWorld) -> None:
@@ -84,4 +84,4 @@ async def test_message_without_our_headers_is_a_dead_letter(rabbit_world: Rabbit
     async def dead() -> bool:
         return [reason.partition(":")[0] for _, reason in await rabbit_world.dead("wsfed")] == ["refused"]
 
-    await until(dead)
+    await eventually(dead, "it is a dead letter")

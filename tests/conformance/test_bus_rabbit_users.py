@@ -16,6 +16,7 @@ from shared.bus.topology import EXCHANGE, Topology
 from shared.contracts.envelope import Received
 from shared.ids import SeededIds
 from shared.services import SERVICES
+from shared.testing.waiting import eventually
 from tests.conformance.bus_support import (
     QUICK,
     Inbox,
@@ -25,7 +26,6 @@ from tests.conformance.bus_support import (
     open_challenge,
     tenant,
 )
-from tests.conformance.support import until
 from tests.conftest import Vhost
 
 pytestmark = pytest.mark.parts
@@ -81,7 +81,7 @@ async def test_services_retry_and_bury_with_their_own_users(users: Callable[[str
     async def dead() -> bool:
         return [reason for _, reason in await wsfed.dead("wsfed")] == ["rejected: poison"]
 
-    await until(dead)
+    await eventually(dead, "it is a dead letter")
     assert await replay(users("wsfed"), "wsfed") == 1
     await wsfed.close()
     await approval.close()

@@ -7,7 +7,8 @@ import pytest
 
 from shared.store.outbox import STALE_AFTER, SWEEP_BATCH, Relay
 from shared.store.port import Collection
-from tests.conformance.support import FakePublisher, Store, packet, until
+from shared.testing.waiting import eventually
+from tests.conformance.support import FakePublisher, Store, packet
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ async def test_one_message_that_takes_long_does_not_hold_up_the_sweep(
         await second.pull()
         return await _waiting(things) == ["1"]
 
-    await until(only_the_slow_one_waits)
+    await eventually(only_the_slow_one_waits, "only the slow one waits")
     assert partly.sent == ["2"]
     never.set()
     await second.flush()
@@ -181,6 +182,6 @@ async def test_run_pulls_and_sweeps(store: Store, publisher: FakePublisher) -> N
         store.clock.advance(0.2)
         return await _waiting(things) == []
 
-    await until(nothing_waits)
+    await eventually(nothing_waits, "nothing waits any more")
     running.cancel()
     assert publisher.sent == ["1"]

@@ -6,10 +6,10 @@ counts in the database, not on the page.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -21,26 +21,14 @@ from deploy.local.parts import Part
 from deploy.standins.entra.requests import PendingRequest
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin.domain import Account
+from shared.testing.waiting import eventually
 
 if TYPE_CHECKING:
     from tests.faults.support import Ground
 
 PATIENCE = 60.0
 """Seconds in which a sign-in must have come to an end, fault and all."""
-T = TypeVar("T")
 Document = dict[str, Any]
-
-
-async def eventually(attempt: Callable[[], Awaitable[T | None]], what: str, within: float = PATIENCE) -> T:
-    """What `attempt` gives once it is not None. Raises TimeoutError."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + within
-    while loop.time() < deadline:
-        found = await attempt()
-        if found is not None:
-            return found
-        await asyncio.sleep(0.03)
-    raise TimeoutError(f"did not happen within {within:.0f} s: {what}")
 
 
 @dataclass
@@ -170,7 +158,7 @@ class SignIn:
                 self._trouble()  # the connection broke: reload
             return None
 
-        return await eventually(once, "the sign-in comes to an end", within)
+        return await eventually(once, "the sign-in comes to an end", within=within)
 
     def _trouble(self, page: Page | None = None) -> None:
         """Nothing but "try again" is an answer to a person."""

@@ -36,14 +36,13 @@ from services.admin.handlers import NewAccount
 from shared.contracts.admin import AccountStatus
 from shared.ids import SystemIds
 from shared.services import SERVICES
+from shared.testing.waiting import eventually
 from tests.faults.sign_in import (
-    PATIENCE,
     STEPS,
     Document,
     Person,
     SignIn,
     away,
-    eventually,
     lead_to,
     stream,
     until_state,
@@ -58,7 +57,6 @@ __all__ = [
     "Person",
     "SignIn",
     "away",
-    "eventually",
     "ground",
     "lead_to",
     "stream",
@@ -136,7 +134,7 @@ class Ground:
                 return None
             return phone
 
-        return await eventually(attempt, "the invitation reaches approval", PATIENCE)
+        return await eventually(attempt, "the invitation reaches approval")
 
     async def person(self) -> Person:
         """A new person with a phone that wsfed trusts."""

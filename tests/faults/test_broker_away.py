@@ -12,7 +12,8 @@ import pytest_asyncio
 from deploy.local import parts
 from deploy.local.parts import Broker
 from shared.services import SERVICES
-from tests.faults.support import AWAY, ONE_EACH, STEPS, Ground, SignIn, away, eventually, ground, owned
+from shared.testing.waiting import eventually
+from tests.faults.support import AWAY, ONE_EACH, STEPS, Ground, SignIn, away, ground, owned
 
 pytestmark = [
     pytest.mark.parts,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from shared.testing.waiting import eventually
 from tests.faults.breakable import (
     ACCEPTED,
     DEVICE,
@@ -23,7 +24,7 @@ from tests.faults.breakable import (
     Write,
 )
 from tests.faults.proxy import Moment
-from tests.faults.support import Person, eventually
+from tests.faults.support import Person
 
 pytestmark = [pytest.mark.parts, pytest.mark.asyncio(loop_scope="session")]
 

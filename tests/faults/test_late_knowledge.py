@@ -13,8 +13,9 @@ from services.admin import handlers as admin
 from shared.bus.memory import MemoryBus
 from shared.contracts.envelope import Packet
 from shared.platform import open_platform
+from shared.testing.waiting import eventually
 from tests.faults.breakable import Breakable
-from tests.faults.support import TENANT, Ground, Person, eventually
+from tests.faults.support import TENANT, Ground, Person
 
 pytestmark = [
     pytest.mark.parts,

@@ -18,8 +18,9 @@ from shared.contracts import contracts
 from shared.contracts.envelope import Packet, PacketSigner, open_packet
 from shared.crypto.keys import load_service_key, load_trusted_keys
 from shared.services import SERVICES
+from shared.testing.waiting import eventually
 from tests.faults.breakable import Breakable
-from tests.faults.support import IDS, Ground, Person, SignIn, eventually
+from tests.faults.support import IDS, Ground, Person, SignIn
 
 pytestmark = [
     pytest.mark.parts,

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from shared.ids import new_id
+from shared.testing.waiting import eventually
 from tests.faults.breakable import Breakable
-from tests.faults.support import IDS, Ground, eventually
+from tests.faults.support import IDS, Ground
 
 pytestmark = [
     pytest.mark.parts,

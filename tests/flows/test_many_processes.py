@@ -17,7 +17,8 @@ from deploy.local.parts import Broker
 from deploy.local.parts.port import free_port
 from shared.ids import SystemIds
 from shared.services import SERVICES
-from tests.faults.support import Ground, Person, eventually, ground, stream, until_state
+from shared.testing.waiting import eventually
+from tests.faults.support import Ground, Person, ground, stream, until_state
 
 pytestmark = [
     pytest.mark.parts,

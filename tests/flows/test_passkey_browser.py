@@ -19,6 +19,7 @@ from deploy.local.stage import Stage, one_process
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus, Policy
 from shared.ids import SystemIds
+from shared.testing.waiting import eventually
 from tests.pages.browser import CHROMIUM, FLAGS
 
 pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("chromium")]
@@ -74,7 +75,7 @@ class Desk:
             account = await admin.show_account(self.stage.admin, tenant.TENANT, tenant.PERSON)
             return account.status is AccountStatus.ACTIVE or None
 
-        await self.stage.eventually(active, "the account is active")
+        await eventually(active, "the account is active")
 
     async def start(self, **more: str) -> None:
         """At Microsoft 365 (the stand-in), with Ada's name: the sign-in page follows."""
@@ -91,7 +92,7 @@ class Desk:
             await self.start()
             return await self.page.locator("form[action$='/push']").count() == 0 or None
 
-        await self.stage.eventually(in_force, "wsfed knows the policy")
+        await eventually(in_force, "wsfed knows the policy")
 
     async def arrived(self) -> None:
         """The token was accepted."""

@@ -19,6 +19,7 @@ from deploy.local.settings import local_settings
 from deploy.local.stage import Stage, one_process
 from deploy.standins.phone.phone import SoftPhone
 from shared.ids import SystemIds
+from shared.testing.waiting import eventually
 from tests.pages.browser import CHROMIUM, FLAGS
 
 pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("chromium")]
@@ -56,7 +57,7 @@ class Walk:
                 return None
             return True
 
-        await self.stage.eventually(attempt, "the request reaches the phone")
+        await eventually(attempt, "the request reaches the phone")
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ async def test_denial_on_the_phone_is_shown_with_a_way_on(walk: Walk) -> None:
             return None
         return True
 
-    await walk.stage.eventually(deny, "the request reaches the phone")
+    await eventually(deny, "the request reaches the phone")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Request declined")
     await expect(page.get_by_role("heading", level=1)).to_be_focused()
     await expect(page.get_by_role("button", name="Send a new request")).to_be_visible()

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from deploy.standins.push.app import PushService
 from services.notify.config import NotifySettings
@@ -17,12 +18,12 @@ from services.notify.gateways import push as gateway
 from services.notify.gateways.push import NotPublic, PublicResolver, WebPush, read_answer
 from shared.clock import ManualClock
 from shared.contracts.notify import PushSubscription
-from shared.crypto.vapid import make_p256_key, public_point
-from shared.ids import SeededIds, SystemIds, b64u
+from shared.crypto.vapid import public_point
+from shared.ids import SystemIds, b64u
 from tests.notify.support import subscription
 from tests.world import START
 
-VAPID = make_p256_key(SeededIds("vapid"))
+VAPID = ec.generate_private_key(ec.SECP256R1())
 TWO_MINUTES = timedelta(minutes=2)
 
 
@@ -82,7 +83,7 @@ async def test_a_subscription_made_with_another_key_is_not_forgotten_for_our_mis
     service: PushService, pusher: WebPush
 ) -> None:
     """A lost VAPID key is to be restored: forgetting every phone because of it would be worse."""
-    made = service.subscribe(b64u(public_point(make_p256_key(SystemIds()).public_key())))
+    made = service.subscribe(b64u(public_point(ec.generate_private_key(ec.SECP256R1()).public_key())))
     to = PushSubscription(endpoint=made["endpoint"], **made["keys"])
     assert await pusher.send(to, b"x", TWO_MINUTES) == Failed("HTTP 403")
 

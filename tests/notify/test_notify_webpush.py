@@ -5,21 +5,21 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import http_ece  # type: ignore[import-untyped]
+import http_ece
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from py_vapid import Vapid02
 
 from deploy.standins.push.verify import Browser, PushRefused, verify_push
 from services.notify.domain.webpush import MAX_PLAINTEXT, authorization, encrypt
-from shared.crypto.vapid import make_p256_key, public_point
+from shared.crypto.vapid import public_point
 from shared.ids import SeededIds, b64u, unb64u
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ORIGIN = "https://push.example.net"
 IDS = SeededIds("webpush")
-VAPID = make_p256_key(IDS)
-UA = make_p256_key(IDS)
+VAPID = ec.generate_private_key(ec.SECP256R1())
+UA = ec.generate_private_key(ec.SECP256R1())
 AUTH = IDS.octets(16)
 
 
@@ -58,7 +58,7 @@ def message(plaintext: bytes = b"hello") -> bytes:
         p256dh=b64u(public_point(UA.public_key())),
         auth=b64u(AUTH),
         salt=IDS.octets(16),
-        ephemeral=make_p256_key(IDS),
+        ephemeral=ec.generate_private_key(ec.SECP256R1()),
     )
 
 
@@ -142,6 +142,7 @@ def test_the_stand_in_refuses_what_a_push_service_refuses(
         (message()[:-1] + b"\x00", 400),
         (message()[:30], 400),
     ],
+    ids=["too long", "empty", "damaged", "cut off"],
 )
 def test_the_stand_in_refuses_bodies_that_no_browser_could_read(body: bytes, status: int) -> None:
     with pytest.raises(PushRefused) as refused:

@@ -1,19 +1,15 @@
-"""Pictures of every state of the sign-in page into docs/pictures/: `python -m tests.pages.pictures [name ...]`.
+"""Pictures of the sign-in page in every state: phone (390x844) and desktop (1280x800), light and dark.
 
-Phone (390x844) and desktop (1280x800), light and dark, English; two in French. Reduced to few colours, so that
-the folder stays small.
+English, and three in French.
 """
 
-import sys
 from pathlib import Path
 
 from playwright.sync_api import Browser
 
 from tests.pages.browser import AUTHENTICATOR, Shown, chromium, sample_server
-from tests.pages.png import shrink
 from tests.pages.samples import TXN, VIEWS
 
-OUT = Path(__file__).parents[2] / "docs/pictures/signin"
 EXTRA = {"problem": "/problem", "token": "/token", "signed-out": "/signed-out"}
 PASSKEY = ("passkey-asking", "passkey-stopped", "passkey-refused")
 """The start page after a press on "Use a passkey"."""
@@ -22,7 +18,7 @@ STILL = ("proved", "token", "passkey-missing")
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 
 
-def take(browser: Browser, shown: Shown, name: str, size: str, theme: str, lang: str) -> Path:
+def take(browser: Browser, shown: Shown, out: Path, name: str, size: str, theme: str, lang: str) -> None:
     width, height = SIZES[size]
     context = browser.new_context(
         viewport={"width": width, "height": height},
@@ -42,24 +38,16 @@ def take(browser: Browser, shown: Shown, name: str, size: str, theme: str, lang:
         page.locator("#passkey button").click()
         page.locator(f"[data-passkey={outcome}]").wait_for()
     suffix = "" if lang == "en" else f"-{lang}"
-    file = OUT / f"{name}-{size}-{theme}{suffix}.png"
-    page.screenshot(path=file)
+    page.screenshot(path=out / f"{name}-{size}-{theme}{suffix}.png")
     context.close()
-    return file
 
 
-def main(names: list[str]) -> None:
-    OUT.mkdir(parents=True, exist_ok=True)
+def draw(out: Path) -> None:
+    """All of them into the folder `out`, as `{state}-{size}-{theme}[-{language}].png`."""
     with sample_server() as shown, chromium() as browser:
-        for name in names or [*VIEWS, *PASSKEY, "passkey-missing", *EXTRA]:
+        for name in (*VIEWS, *PASSKEY, "passkey-missing", *EXTRA):
             for size in SIZES:
                 for theme in ("light", "dark"):
-                    shrink(take(browser, shown, name, size, theme, "en"))
+                    take(browser, shown, out, name, size, theme, "en")
         for name in ("start", "push-waiting", "passkey-stopped"):
-            shrink(take(browser, shown, name, "phone", "light", "fr"))
-    total = sum(file.stat().st_size for file in OUT.glob("*.png"))
-    print(f"{len(list(OUT.glob('*.png')))} pictures, {total / 1e6:.2f} MB")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+            take(browser, shown, out, name, "phone", "light", "fr")

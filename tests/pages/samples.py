@@ -56,7 +56,6 @@ VIEWS: Mapping[str, SignIn] = {
     "finished": view(State.FINISHED),
     "neutral": view(State.NEUTRAL),
     "loop": view(State.LOOP, loop_cause=LoopCause.MFA),
-    "error": view(State.ERROR),
     "passkey-only": view(State.START, methods=()),
 }
 

@@ -2,14 +2,11 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from deploy.local.parts import Broker, Part, PartFailed, PartMissing, containers
 from deploy.local.parts import rabbit as rabbit_module
 from deploy.local.parts.mongo import LocalMongod
 from deploy.local.parts.port import free_port
+from shared.testing.waiting import eventually
 from tests.conftest import Vhost
 
 Client = MongoClient[dict[str, Any]]
@@ -32,15 +30,6 @@ def _alive(pid: int) -> bool:
     with contextlib.suppress(OSError):
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     return False
-
-
-def _eventually(condition: Callable[[], bool], within: float = 15) -> bool:
-    deadline = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        os.sched_yield()
-    return True
 
 
 def test_refuses_sockets_without_the_marker() -> None:
@@ -155,11 +144,14 @@ def test_mongod_ends_with_a_killed_parent_and_starts_again(tmp_path: Path) -> No
 
 
 @pytest.mark.parts
-def test_rabbitmq_and_its_epmd_end_with_a_killed_parent(tmp_path: Path) -> None:
+async def test_rabbitmq_and_its_epmd_end_with_a_killed_parent(tmp_path: Path) -> None:
     folder = tmp_path / "r"
     pid, _url = _start_and_crash("rabbitmq", folder)
-    assert _eventually(lambda: not _alive(pid))
-    assert _eventually(lambda: not _processes_with(str(folder).encode()))
+
+    async def gone() -> bool:
+        return not _alive(pid) and not _processes_with(str(folder).encode())
+
+    await eventually(gone, "the broker and its epmd are gone")
 
 
 def _processes_with(text: bytes) -> list[str]:

@@ -203,12 +203,15 @@ def test_damage_that_shows_only_in_a_lookup_is_told_once(file: Path) -> None:
     assert [line["event"] for line in said] == ["places.fault"]
 
 
+WHOLE = database(RECORDS)
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_no_damage_makes_a_lookup_raise(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    whole = bytearray(database(RECORDS))
+    whole = bytearray(WHOLE)
     for _ in range(data.draw(st.integers(1, 8))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     file = tmp_path_factory.getbasetemp() / "damaged.mmdb"

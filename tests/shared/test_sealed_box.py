@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from shared.crypto.sealed_box import CannotOpen, load_opener, load_sealer, make_box_keys
 from shared.crypto.vapid import load_vapid_key, load_vapid_public, make_vapid_key, public_point
-from shared.ids import SeededIds, SystemIds, b64u, unb64u
+from shared.ids import SystemIds, b64u, unb64u
 
 SECRET = b"https://localhost/key/#i=invitation.seed"
 
@@ -123,9 +123,9 @@ def expand(suite: bytes, key: bytes, label: bytes, info: bytes, length: int) -> 
 
 
 def test_the_vapid_key_is_made_once_and_its_public_half_is_readable(tmp_path: Path) -> None:
-    make_vapid_key(tmp_path, SeededIds("vapid"))
+    make_vapid_key(tmp_path)
     key = load_vapid_key(tmp_path)
-    make_vapid_key(tmp_path, SystemIds())
+    make_vapid_key(tmp_path)
     assert load_vapid_public(tmp_path) == b64u(public_point(key.public_key()))
     assert (tmp_path / "notify.vapid").stat().st_mode & 0o777 == 0o600
 
@@ -135,7 +135,7 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notify.vapid").write_bytes(pem)
     with pytest.raises(ValueError, match="not a P-256 key"):
         load_vapid_key(tmp_path)
-    make_vapid_key(tmp_path / "other", SystemIds())
+    make_vapid_key(tmp_path / "other")
     (tmp_path / "other" / "notify.vapid").rename(tmp_path / "notify.box")
     with pytest.raises(ValueError, match="not an X25519 key"):
         load_opener(tmp_path, "notify")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.errors import BadInput, Forbidden
 from shared.web import i18n
 from shared.web.cookies import Csrf, HostCookie, check_same_origin
-from shared.web.inputs import check_request, client_address, parse_parameters, query
+from shared.web.inputs import check_request, client_address, parse_parameters
 from shared.web.server import networks
 
 ORIGIN = "https://id.example"
@@ -91,12 +91,6 @@ def test_doubled_parameter_is_refused() -> None:
         parse_parameters("wa=wsignin1.0&wa=wsignout1.0")
 
 
-def test_doubled_parameter_that_nobody_reads_may_pass() -> None:
-    assert parse_parameters("x=1&x=2&wa=a", once={"wa"}) == {"x": "1", "wa": "a"}
-    with pytest.raises(BadInput):
-        parse_parameters("x=1&wa=a&wa=b", once={"wa"})
-
-
 @pytest.mark.parametrize("raw", ["a=%FF", "%C3=1", "a=%ED%A0%80", "a=%C0%AF"])
 def test_invalid_utf8_is_refused(raw: str) -> None:
     with pytest.raises(BadInput):
@@ -115,10 +109,6 @@ def test_too_many_parameters_are_refused() -> None:
 def test_path_with_control_characters_or_bad_utf8_is_refused(path: str) -> None:
     with pytest.raises(BadInput):
         check_request(request(path))
-
-
-def test_query_reads_the_raw_target() -> None:
-    assert query(request("/x?a=1%2B1&b=a+b%26")) == {"a": "1+1", "b": "a b&"}
 
 
 KEY = b"k" * 32

@@ -251,6 +251,22 @@ async def test_line_over_the_limit_gets_our_page(start: Start) -> None:
     assert "aaaa" not in answer.text
 
 
+async def test_what_is_no_http_is_repeated_neither_in_the_answer_nor_in_the_log(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = await start(service())
+    for answer in (
+        await ask(port, "/x", method="<script>alert(1)</script>"),
+        await ask(port, "/x?<script>alert(1)</script>", X="y\x00z"),
+    ):
+        assert answer.status == 400
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.headers["server"] == "Blok365"
+        assert "alert" not in answer.text
+        assert "Traceback" not in answer.text
+    assert caplog.text == ""
+
+
 async def test_body_over_the_limit_is_413_however_it_is_sent(start: Start) -> None:
     async def read(request: web.Request) -> web.Response:
         return web.json_response(await form(request))

@@ -12,7 +12,7 @@ from lxml import etree
 
 from services.wsfed.domain.authentication import AuthenticationPolicy, Method, VerifiedAuthentication
 from services.wsfed.domain.keys import RsaSigningKey, create_signing_key
-from services.wsfed.domain.token import IssuedToken, TokenSubject, issue_token
+from services.wsfed.domain.token import TokenSubject, issue_token
 
 SAML = "{urn:oasis:names:tc:SAML:1.0:assertion}"
 DS = "{http://www.w3.org/2000/09/xmldsig#}"
@@ -58,7 +58,7 @@ def pem(certificate: bytes) -> str:
     return x509.load_der_x509_certificate(certificate).public_bytes(Encoding.PEM).decode()
 
 
-def a_token(**changes: Any) -> IssuedToken:
+def a_token(**changes: Any) -> str:
     """A token for SUBJECT after PASSKEY; `changes` are arguments of issue_token."""
     arguments: dict[str, Any] = {
         "verified": PASSKEY,

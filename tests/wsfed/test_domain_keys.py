@@ -19,7 +19,7 @@ from services.wsfed.domain.keys import (
     verify_signature,
 )
 from shared.errors import BadInput
-from tests.wsfed.domain_samples import NOW, pem, signing_key
+from tests.wsfed.domain_samples import NOW, signing_key
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -29,17 +29,6 @@ def self_signed(key: PrivateKey, algorithm: hashes.SHA256 | hashes.SHA512 | None
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(7).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=9))
     return builder.sign(key, algorithm).public_bytes(serialization.Encoding.DER)
-
-
-def private_pem(key: RsaSigningKey, password: bytes | None = None) -> bytes:
-    loaded = serialization.load_der_private_key(key.private_der(), password=None)
-    protection: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if password is not None:
-        protection = serialization.BestAvailableEncryption(password)
-    return (
-        loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection)
-        + pem(key.certificate).encode()
-    )
 
 
 def refused(caught: pytest.ExceptionInfo[BadInput]) -> bool:
@@ -96,21 +85,11 @@ def test_names_of_a_certificate() -> None:
     assert re.fullmatch(r"[A-Za-z0-9+/]+=*", certificate_base64(key.certificate))
 
 
-def test_key_comes_back_from_der_and_pem() -> None:
+def test_key_comes_back_from_der() -> None:
     key = signing_key()
-    text = private_pem(key)
-    for again in (RsaSigningKey.from_der(key.private_der(), key.certificate), RsaSigningKey.from_pem(text)):
-        assert again.certificate == key.certificate
-        assert again.sign(b"x") == key.sign(b"x")
-
-
-def test_protected_pem_needs_its_password() -> None:
-    text = private_pem(signing_key(), b"correct")
-    assert RsaSigningKey.from_pem(text, password=b"correct").key_id == signing_key().key_id
-    for wrong in (None, b"wrong"):
-        with pytest.raises(BadInput) as caught:
-            RsaSigningKey.from_pem(text, password=wrong)
-        assert refused(caught)
+    again = RsaSigningKey.from_der(key.private_der(), key.certificate)
+    assert again.certificate == key.certificate
+    assert again.sign(b"x") == key.sign(b"x")
 
 
 def test_refuses_a_key_that_is_not_the_certificates() -> None:
@@ -171,7 +150,6 @@ def test_refuses_what_cannot_be_read(junk: bytes) -> None:
     good = signing_key()
     for attempt in (
         lambda: check_certificate(junk),
-        lambda: RsaSigningKey.from_pem(junk),
         lambda: RsaSigningKey.from_der(junk, good.certificate),
         lambda: RsaSigningKey.from_der(good.private_der(), junk),
     ):

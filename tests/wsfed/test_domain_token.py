@@ -1,6 +1,5 @@
 """The token: its layout, what it claims and what it refuses; who issues it, and the form around it."""
 
-import hashlib
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.wsfed.domain.authentication import MULTIPLE_AUTHN, UNSPECIFIED, Method, VerifiedAuthentication
+from services.wsfed.domain.keys import certificate_base64
 from services.wsfed.domain.token import (
     FederatedDomain,
     TokenSubject,
@@ -51,7 +51,7 @@ def a_subject(field: str, value: str) -> TokenSubject:
 
 def test_response_has_the_parts_in_order_and_nothing_between() -> None:
     token = a_token()
-    response = parse(token.wresult)
+    response = parse(token)
     assert response.tag == f"{T}RequestSecurityTokenResponse"
     assert [child.tag for child in response] == [
         f"{T}Lifetime",
@@ -78,13 +78,13 @@ def test_response_has_the_parts_in_order_and_nothing_between() -> None:
 
 
 def test_assertion_declares_every_namespace_it_uses() -> None:
-    parse(assertion_of(a_token().wresult))  # an undeclared prefix would be a syntax error
+    parse(assertion_of(a_token()))  # an undeclared prefix would be a syntax error
 
 
 def test_assertion_says_who_when_and_for_whom() -> None:
     authenticated_at = NOW - timedelta(hours=3)
     token = a_token(verified=replace(PASSKEY, authenticated_at=authenticated_at))
-    assertion = parse(assertion_of(token.wresult))
+    assertion = parse(assertion_of(token))
     assert dict(assertion.attrib) == {
         "MajorVersion": "1",
         "MinorVersion": "1",
@@ -129,44 +129,43 @@ MFA_ATTRIBUTES = [
 
 def test_mfa_token_claims_it_in_both_attributes_and_the_method() -> None:
     token = a_token()
-    assert token.mfa
-    assert attributes(token.wresult) == IDENTITY_ATTRIBUTES + MFA_ATTRIBUTES
-    assert f'AuthenticationMethod="{MULTIPLE_AUTHN}"' in token.wresult
+    assert attributes(token) == IDENTITY_ATTRIBUTES + MFA_ATTRIBUTES
+    assert f'AuthenticationMethod="{MULTIPLE_AUTHN}"' in token
 
 
 def test_one_factor_token_claims_no_mfa_anywhere() -> None:
     token = a_token(verified=BADGE)
-    assert not token.mfa
-    assert attributes(token.wresult) == IDENTITY_ATTRIBUTES
-    assert f'AuthenticationMethod="{UNSPECIFIED}"' in token.wresult
-    assert "multipleauthn" not in token.wresult
+    assert attributes(token) == IDENTITY_ATTRIBUTES
+    assert f'AuthenticationMethod="{UNSPECIFIED}"' in token
+    assert "multipleauthn" not in token
 
 
 def test_badge_token_claims_mfa_where_the_policy_says_so() -> None:
-    assert attributes(a_token(verified=BADGE, policy=BADGE_POLICY).wresult)[2:] == MFA_ATTRIBUTES
+    assert attributes(a_token(verified=BADGE, policy=BADGE_POLICY))[2:] == MFA_ATTRIBUTES
 
 
 @pytest.mark.parametrize("method", list(Method))
 @pytest.mark.parametrize("user_verified", [False, True])
 def test_token_never_names_a_password(method: Method, user_verified: bool) -> None:
     token = a_token(verified=replace(PASSKEY, method=method, user_verified=user_verified))
-    assert "password" not in token.wresult.lower()
+    assert "password" not in token.lower()
 
 
 def test_corporate_network_is_claimed_only_when_it_is_so() -> None:
     claim = ("http://schemas.microsoft.com/ws/2012/01", "insidecorporatenetwork", "true")
     inside = a_token(subject=replace(SUBJECT, inside_corporate_network=True))
-    assert claim in attributes(inside.wresult)
-    assert "insidecorporatenetwork" not in a_token().wresult
+    assert claim in attributes(inside)
+    assert "insidecorporatenetwork" not in a_token()
 
 
-def test_issued_token_describes_itself() -> None:
-    token = a_token(lifetime=timedelta(minutes=60))
-    assert token.assertion_id == ASSERTION_ID
-    assert (token.issued_at, token.not_before) == (NOW, NOW - timedelta(seconds=60))
-    assert token.not_on_or_after - token.not_before == timedelta(minutes=60)
-    assert token.key_id == signing_key().key_id
-    assert token.wresult_sha256 == hashlib.sha256(token.wresult.encode()).hexdigest()
+def test_token_says_its_lifetime_and_the_key_that_signed_it() -> None:
+    assertion = parse(assertion_of(a_token(lifetime=timedelta(minutes=60))))
+    conditions = assertion.find(f"{SAML}Conditions")
+    assert conditions is not None
+    assert conditions.get("NotBefore") == "2026-11-21T20:48:00.123Z"  # a minute before NOW
+    assert conditions.get("NotOnOrAfter") == "2026-11-21T21:48:00.123Z"
+    certificate = element_text_at(assertion, f".//{DS}X509Certificate")
+    assert certificate == certificate_base64(signing_key().certificate)
 
 
 def test_same_arguments_give_the_same_token() -> None:
@@ -188,7 +187,7 @@ def test_new_assertion_ids_are_accepted_and_differ() -> None:
     made = {new_assertion_id(ids) for _ in range(100)}
     assert len(made) == 100
     for identifier in made:
-        assert a_token(assertion_id=identifier).assertion_id == identifier
+        assert f'AssertionID="{identifier}"' in a_token(assertion_id=identifier)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +226,7 @@ def test_refuses_a_token_without_the_mfa_that_is_wanted() -> None:
         with pytest.raises(Forbidden) as caught:
             a_token(verified=verified, mfa_wanted=True)
         assert caught.value.code == "mfa_not_satisfied"
-    assert a_token(mfa_wanted=True).mfa
+    assert MULTIPLE_AUTHN in a_token(mfa_wanted=True)
 
 
 def test_refuses_mfa_older_than_wanted_and_leaves_it_out_when_not_wanted() -> None:
@@ -235,8 +234,8 @@ def test_refuses_mfa_older_than_wanted_and_leaves_it_out_when_not_wanted() -> No
     hour = timedelta(hours=1)
     with pytest.raises(Forbidden):
         a_token(verified=old, mfa_wanted=True, mfa_max_age=hour)
-    assert not a_token(verified=old, mfa_max_age=hour).mfa
-    assert a_token(verified=old, mfa_wanted=True, mfa_max_age=timedelta(hours=2)).mfa
+    assert MULTIPLE_AUTHN not in a_token(verified=old, mfa_max_age=hour)
+    assert MULTIPLE_AUTHN in a_token(verified=old, mfa_wanted=True, mfa_max_age=timedelta(hours=2))
 
 
 @pytest.mark.parametrize("minutes", [-5, 0, 1, 61])
@@ -311,6 +310,6 @@ def test_reply_form_returns_wctx_raw_and_only_if_it_came() -> None:
     token = a_token()
     form = reply_form(token, wreply="https://login.microsoftonline.com/login.srf", wctx='a&b="<c>"')
     assert form.action == "https://login.microsoftonline.com/login.srf"
-    assert form.fields == (("wa", "wsignin1.0"), ("wresult", token.wresult), ("wctx", 'a&b="<c>"'))
+    assert form.fields == (("wa", "wsignin1.0"), ("wresult", token), ("wctx", 'a&b="<c>"'))
     assert reply_form(token, wreply="x", wctx="").fields[-1] == ("wctx", "")
     assert [name for name, _ in reply_form(token, wreply="x", wctx=None).fields] == ["wa", "wresult"]

@@ -23,7 +23,7 @@ from services.wsfed.domain.authentication import MULTIPLE_AUTHN
 from services.wsfed.domain.keys import RsaSigningKey, certificate_base64, create_signing_key
 from services.wsfed.domain.metadata import federation_metadata
 from services.wsfed.domain.request import WTREALM
-from services.wsfed.domain.token import IssuedToken, TokenSubject
+from services.wsfed.domain.token import TokenSubject
 from shared.clock import SystemClock
 from tests.wsfed.domain_samples import PASSKEY, SUBJECT, a_token, assertion_of, pem
 
@@ -42,7 +42,7 @@ def real_time() -> datetime:
     return SystemClock().now()
 
 
-def token_of_now(key: RsaSigningKey, subject: TokenSubject = SUBJECT, *, later: timedelta) -> IssuedToken:
+def token_of_now(key: RsaSigningKey, subject: TokenSubject = SUBJECT, *, later: timedelta) -> str:
     """A token that is issued `later` than now, after a passkey three minutes before."""
     now = real_time() + later
     verified = replace(PASSKEY, authenticated_at=now - timedelta(minutes=3))
@@ -60,7 +60,7 @@ def stranger() -> RsaSigningKey:
 
 
 @pytest.fixture(params=["plain", "odd characters"])
-def token(request: pytest.FixtureRequest, key: RsaSigningKey) -> IssuedToken:
+def token(request: pytest.FixtureRequest, key: RsaSigningKey) -> str:
     return token_of_now(key, SUBJECT if request.param == "plain" else ODD, later=timedelta(0))
 
 
@@ -133,21 +133,21 @@ def xmlsec1(tmp: Path, document: str | bytes, certificate: bytes, id_attribute: 
 
 
 def test_xmlsec1_accepts_the_assertion_alone_and_in_its_response(
-    token: IssuedToken, key: RsaSigningKey, tmp_path: Path
+    token: str, key: RsaSigningKey, tmp_path: Path
 ) -> None:
-    assert xmlsec1(tmp_path, assertion_of(token.wresult), key.certificate, SAML_ID)
-    assert xmlsec1(tmp_path, token.wresult, key.certificate, SAML_ID)
+    assert xmlsec1(tmp_path, assertion_of(token), key.certificate, SAML_ID)
+    assert xmlsec1(tmp_path, token, key.certificate, SAML_ID)
 
 
 @TAMPERING
 def test_xmlsec1_refuses_a_tampered_token(
-    token: IssuedToken, key: RsaSigningKey, tmp_path: Path, tamper: Change
+    token: str, key: RsaSigningKey, tmp_path: Path, tamper: Change
 ) -> None:
-    assert not xmlsec1(tmp_path, tamper(assertion_of(token.wresult)), key.certificate, SAML_ID)
+    assert not xmlsec1(tmp_path, tamper(assertion_of(token)), key.certificate, SAML_ID)
 
 
-def test_xmlsec1_refuses_a_strangers_key(token: IssuedToken, stranger: RsaSigningKey, tmp_path: Path) -> None:
-    assert not xmlsec1(tmp_path, token.wresult, stranger.certificate, SAML_ID)
+def test_xmlsec1_refuses_a_strangers_key(token: str, stranger: RsaSigningKey, tmp_path: Path) -> None:
+    assert not xmlsec1(tmp_path, token, stranger.certificate, SAML_ID)
 
 
 # --- samlsign (OpenSAML) --------------------------------------------------------------------------------------
@@ -160,21 +160,19 @@ def samlsign(tmp: Path, document: str | bytes, certificate: bytes) -> bool:
     return code == 0
 
 
-def test_opensaml_accepts_the_assertion(token: IssuedToken, key: RsaSigningKey, tmp_path: Path) -> None:
-    assert samlsign(tmp_path, assertion_of(token.wresult), key.certificate)
+def test_opensaml_accepts_the_assertion(token: str, key: RsaSigningKey, tmp_path: Path) -> None:
+    assert samlsign(tmp_path, assertion_of(token), key.certificate)
 
 
 @TAMPERING
 def test_opensaml_refuses_a_tampered_token(
-    token: IssuedToken, key: RsaSigningKey, tmp_path: Path, tamper: Change
+    token: str, key: RsaSigningKey, tmp_path: Path, tamper: Change
 ) -> None:
-    assert not samlsign(tmp_path, tamper(assertion_of(token.wresult)), key.certificate)
+    assert not samlsign(tmp_path, tamper(assertion_of(token)), key.certificate)
 
 
-def test_opensaml_refuses_a_strangers_key(
-    token: IssuedToken, stranger: RsaSigningKey, tmp_path: Path
-) -> None:
-    assert not samlsign(tmp_path, assertion_of(token.wresult), stranger.certificate)
+def test_opensaml_refuses_a_strangers_key(token: str, stranger: RsaSigningKey, tmp_path: Path) -> None:
+    assert not samlsign(tmp_path, assertion_of(token), stranger.certificate)
 
 
 # --- metadata -------------------------------------------------------------------------------------------------
@@ -235,8 +233,8 @@ def schema_errors(tmp: Path, assertion: str) -> list[str]:
     return errors
 
 
-def test_schema_accepts_the_assertion(token: IssuedToken, tmp_path: Path) -> None:
-    assert schema_errors(tmp_path, assertion_of(token.wresult)) == []
+def test_schema_accepts_the_assertion(token: str, tmp_path: Path) -> None:
+    assert schema_errors(tmp_path, assertion_of(token)) == []
 
 
 def with_signature_first(text: str) -> str:
@@ -254,8 +252,8 @@ def with_signature_first(text: str) -> str:
         pytest.param(changed("ds:DigestMethod", "ds:Digest"), id="unknown element in the signature"),
     ],
 )
-def test_schema_refuses_a_broken_assertion(token: IssuedToken, tmp_path: Path, break_it: Change) -> None:
-    assert schema_errors(tmp_path, break_it(assertion_of(token.wresult)))
+def test_schema_refuses_a_broken_assertion(token: str, tmp_path: Path, break_it: Change) -> None:
+    assert schema_errors(tmp_path, break_it(assertion_of(token)))
 
 
 # --- passport-wsfed-saml2, a relying party --------------------------------------------------------------------
@@ -294,10 +292,8 @@ def posted(judge: Path, wresult: str, certificate: bytes, *, realm: str = WTREAL
     return answer
 
 
-def test_relying_party_accepts_the_token_and_reads_it(
-    judge: Path, token: IssuedToken, key: RsaSigningKey
-) -> None:
-    answer = posted(judge, token.wresult, key.certificate)
+def test_relying_party_accepts_the_token_and_reads_it(judge: Path, token: str, key: RsaSigningKey) -> None:
+    answer = posted(judge, token, key.certificate)
     assert answer["accepted"], answer
     profile = answer["profile"]
     assert (
@@ -310,18 +306,18 @@ def test_relying_party_accepts_the_token_and_reads_it(
 
 @TAMPERING
 def test_relying_party_refuses_a_tampered_token(
-    judge: Path, token: IssuedToken, key: RsaSigningKey, tamper: Change
+    judge: Path, token: str, key: RsaSigningKey, tamper: Change
 ) -> None:
-    answer = posted(judge, tamper(token.wresult), key.certificate)
+    answer = posted(judge, tamper(token), key.certificate)
     assert not answer["accepted"]
     assert "ignature" in answer["reason"]
 
 
 def test_relying_party_refuses_a_strangers_key_and_another_realm(
-    judge: Path, token: IssuedToken, key: RsaSigningKey, stranger: RsaSigningKey
+    judge: Path, token: str, key: RsaSigningKey, stranger: RsaSigningKey
 ) -> None:
-    assert "ignature" in posted(judge, token.wresult, stranger.certificate)["reason"]
-    assert "Audience" in posted(judge, token.wresult, key.certificate, realm="urn:other")["reason"]
+    assert "ignature" in posted(judge, token, stranger.certificate)["reason"]
+    assert "Audience" in posted(judge, token, key.certificate, realm="urn:other")["reason"]
 
 
 @pytest.mark.parametrize("off", [timedelta(minutes=-20), timedelta(minutes=20)], ids=["expired", "too early"])
@@ -329,4 +325,4 @@ def test_relying_party_refuses_a_token_outside_its_time(
     judge: Path, key: RsaSigningKey, off: timedelta
 ) -> None:
     token = token_of_now(key, later=off)
-    assert "expired" in posted(judge, token.wresult, key.certificate)["reason"]
+    assert "expired" in posted(judge, token, key.certificate)["reason"]

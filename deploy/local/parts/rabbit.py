@@ -9,7 +9,7 @@ import socket
 import subprocess
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from deploy.local.parts.port import PartFailed, Stoppable, free_port, is_free
@@ -163,11 +163,6 @@ class LocalRabbit(Broker):
             environment=self._environment,
             lifeline=lifeline,
         )
-
-    @classmethod
-    def attached(cls, places: Path, folder: Path) -> Self:
-        """A second handle on the broker that another process runs in `folder`; it cannot stop it."""
-        return cls(places, folder, json.loads((folder / "state.json").read_text())["ports"]["amqp"])
 
     @property
     def pid(self) -> int:

@@ -24,6 +24,7 @@ from deploy.standins.phone.authenticator import (
 )
 from shared.crypto.enrolment import NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed
+from shared.files import replace_file
 from shared.ids import Ids, SystemIds, b64u, unb64u
 
 _COOKIE = "__Host-blok365-key"
@@ -365,11 +366,8 @@ class SoftPhone:
         if self._store is None:
             return
         self._store.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._store.with_name(self._store.name + ".new")
-        partial.unlink(missing_ok=True)
-        partial.touch(mode=0o600)
-        partial.write_text(json.dumps({"v": 1, "keys": [key.to_json() for key in self.keys]}, indent=1))
-        partial.replace(self._store)
+        keys = {"v": 1, "keys": [key.to_json() for key in self.keys]}
+        replace_file(self._store, json.dumps(keys, indent=1))
 
 
 def _request(raw: Mapping[str, Any]) -> Request:

@@ -7,17 +7,16 @@ floods. It decides about an approval only where a tenant has asked for that (`sa
 
 import ipaddress
 
+from shared.addresses import parse_address
+
 _PREFIX = {4: 24, 6: 48}
 
 
 def network_of(address: str) -> str:
     """The network of an address, e.g. `192.0.2.0/24`; empty for what is no address."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    parsed = parse_address(address)
+    if parsed is None:
         return ""
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    parsed = mapped or parsed
     return str(ipaddress.ip_network((parsed, _PREFIX[parsed.version]), strict=False))
 
 

@@ -9,6 +9,7 @@ from services.approval.handlers.steps import change
 from services.approval.ports import Ceremony, Parts
 from shared.errors import Conflict, Gone
 from shared.ids import new_id
+from shared.text import clean_line
 
 MAX_NAME = 60
 
@@ -113,6 +114,5 @@ def user_handle(account: Account) -> bytes:
 
 
 def tidy_name(name: str) -> str:
-    """A phone's name as it may be shown: printable, trimmed, at most `MAX_NAME` characters."""
-    spaced = " ".join(name.split())
-    return "".join(c for c in spaced if c.isprintable())[:MAX_NAME].strip() or "Phone"
+    """A phone's name as it may be shown: visible, trimmed, at most `MAX_NAME` characters."""
+    return clean_line(name, MAX_NAME) or "Phone"

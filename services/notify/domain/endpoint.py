@@ -10,6 +10,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from shared.addresses import parse_address
+
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _ENDPOINT = re.compile(
     rf"https://(?P<host>(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?)(?::443)?/[!-\"$-\[\]-~]*"
@@ -64,13 +66,10 @@ def is_public(address: str) -> bool:
     """Whether an IP address is somewhere in the open Internet: not ours, not this machine, not a cloud's
     metadata, and not one of these in another dress (mapped, NAT64, 6to4, Teredo).
     """
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
+    ip = parse_address(address)
+    if ip is None:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return is_public(str(ip.ipv4_mapped))
         if ip in _NAT64:
             return is_public(str(ipaddress.IPv4Address(ip.packed[-4:])))
         if ip.sixtofour is not None or ip.teredo is not None:

@@ -1,4 +1,7 @@
-"""Web Push: message encryption (RFC 8291 with RFC 8188's aes128gcm) and VAPID (RFC 8292). No I/O, no chance."""
+"""Web Push: message encryption (RFC 8291 with RFC 8188's aes128gcm) and VAPID (RFC 8292).
+
+No I/O, no clock and no random values, so tests can hold it against the RFC's own example. Why not a library: ADR 8.
+"""
 
 import json
 from collections.abc import Mapping

@@ -12,6 +12,7 @@ from aiosmtplib import errors
 from services.notify.config import NotifySettings
 from services.notify.domain.delivery import Failed, Later, Outcome, Sent
 from shared.clock import Clock
+from shared.files import replace_file
 
 TIMEOUT = 20.0
 """Seconds for each step."""
@@ -96,8 +97,4 @@ class FolderMailer:
 
 def _write(path: Path, octets: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_suffix(".new")
-    partial.unlink(missing_ok=True)
-    partial.touch(mode=0o600)
-    partial.write_bytes(octets)
-    partial.replace(path)
+    replace_file(path, octets)

@@ -16,7 +16,6 @@ from services.notify.domain.endpoint import AllowedEndpoint, NotAllowed, check_e
 from services.notify.domain.webpush import TOPIC, authorization, encrypt
 from shared.clock import Clock
 from shared.contracts.notify import PushSubscription
-from shared.crypto.vapid import make_p256_key
 from shared.ids import Ids
 
 TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
@@ -95,7 +94,7 @@ class WebPush:
             p256dh=to.p256dh,
             auth=to.auth,
             salt=self._ids.octets(16),
-            ephemeral=make_p256_key(self._ids),
+            ephemeral=ec.generate_private_key(ec.SECP256R1()),
         )
         headers = {
             "Authorization": authorization(

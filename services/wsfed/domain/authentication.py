@@ -1,6 +1,6 @@
 """What a person really proved, and what may be claimed about it to Entra ID.
 
-The one rule about MFA lives in `counts_as_mfa`; the token, the step-up page and the audit trail all ask it.
+The one rule about MFA is `counts_as_mfa`: the claims of a token and `shortfall` both go by it.
 """
 
 from dataclasses import dataclass

@@ -111,19 +111,6 @@ class RsaSigningKey:
             raise SigningKeyRefused("wsfed.signing_key.unreadable") from error
         return cls(_rsa(loaded), certificate)
 
-    @classmethod
-    def from_pem(cls, pem: bytes, *, password: bytes | None = None) -> "RsaSigningKey":
-        """From one PEM text with the private key and, first, its own certificate.
-
-        Raises SigningKeyRefused, also for a wrong or missing password.
-        """
-        try:
-            loaded = serialization.load_pem_private_key(pem, password=password)
-            certificate = x509.load_pem_x509_certificate(pem)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise SigningKeyRefused("wsfed.signing_key.pem_unreadable") from error
-        return cls(_rsa(loaded), certificate.public_bytes(serialization.Encoding.DER))
-
     @property
     def certificate(self) -> bytes:
         return self._certificate
@@ -150,7 +137,7 @@ def create_signing_key(
 ) -> RsaSigningKey:
     """A new RSA key under a self-signed certificate, valid from `not_before` for `years` years (1 to 10).
 
-    The key comes from the operating system's random source, inside OpenSSL; it cannot be seeded. Takes up
+    The key and the serial number come from the operating system's random source; they cannot be seeded. Takes up
     to a second: keep it off the event loop. Raises SigningKeyRefused.
     """
     if bits < MINIMUM_BITS:
@@ -168,7 +155,7 @@ def create_signing_key(
         .subject_name(name)
         .issuer_name(name)
         .public_key(public_key)
-        .serial_number(_serial_number(public_key))
+        .serial_number(x509.random_serial_number())
         .not_valid_before(not_before)
         .not_valid_after(_years_later(not_before, years))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -199,14 +186,6 @@ _DIGITAL_SIGNATURE_ONLY = x509.KeyUsage(
     encipher_only=False,
     decipher_only=False,
 )
-
-
-def _serial_number(public_key: rsa.RSAPublicKey) -> int:
-    """159 bits from the new key itself: positive, unique, at most 20 octets (RFC 5280 section 4.1.2.2)."""
-    spki = public_key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return int.from_bytes(hashlib.sha256(spki).digest()[:20], "big") >> 1
 
 
 def _years_later(moment: datetime, years: int) -> datetime:

@@ -79,24 +79,6 @@ class TokenSubject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedToken:
-    """A signed answer."""
-
-    wresult: str
-    assertion_id: str
-    issued_at: datetime
-    not_before: datetime
-    not_on_or_after: datetime
-    mfa: bool
-    key_id: str
-
-    @property
-    def wresult_sha256(self) -> str:
-        """Hex, of its UTF-8 octets; the ledger keeps that, not the token."""
-        return hashlib.sha256(self.wresult.encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyForm:
     """The form that the browser posts to Entra ID. Values are raw: the page template escapes them."""
 
@@ -147,8 +129,8 @@ def issue_token(
     mfa_wanted: bool = False,
     mfa_max_age: timedelta | None = None,
     requested_at: datetime | None = None,
-) -> IssuedToken:
-    """Sign a token for `subject`, who is the person of `verified`. CPU for about a millisecond.
+) -> str:
+    """A signed token for `subject`, who is the person of `verified`, as `wresult`. CPU for about a millisecond.
 
     `now`: aware UTC. `assertion_id`: from `new_assertion_id`. `lifetime`: NotOnOrAfter minus NotBefore, more
     than 1 and at most 60 minutes; NotBefore lies a minute back, for clocks that differ. `mfa_wanted`,
@@ -174,8 +156,7 @@ def issue_token(
     if mfa_wanted and not claims.mfa:
         raise Forbidden("wsfed.authentication.no_mfa", code="mfa_not_satisfied")
     not_before = now - CLOCK_SKEW
-    not_on_or_after = not_before + lifetime
-    valid = (iso_millis(not_before), iso_millis(not_on_or_after))
+    valid = (iso_millis(not_before), iso_millis(not_before + lifetime))
     assertion = _assertion(
         assertion_id,
         subject,
@@ -184,23 +165,15 @@ def issue_token(
         valid=valid,
         authenticated=iso_millis(verified.authenticated_at),
     )
-    return IssuedToken(
-        wresult=_response(_signed(assertion, assertion_id, key), valid),
-        assertion_id=assertion_id,
-        issued_at=now,
-        not_before=not_before,
-        not_on_or_after=not_on_or_after,
-        mfa=claims.mfa,
-        key_id=key.key_id,
-    )
+    return _response(_signed(assertion, assertion_id, key), valid)
 
 
-def reply_form(token: IssuedToken, *, wreply: str, wctx: str | None) -> ReplyForm:
+def reply_form(wresult: str, *, wreply: str, wctx: str | None) -> ReplyForm:
     """The answer as a form (WS-Federation 1.2 section 13.2.2).
 
     `wreply` must come from the parsed request, which took it from the allow-list; it is not checked again.
     """
-    fields = (("wa", "wsignin1.0"), ("wresult", token.wresult))
+    fields = (("wa", "wsignin1.0"), ("wresult", wresult))
     return ReplyForm(action=wreply, fields=fields if wctx is None else (*fields, ("wctx", wctx)))
 
 

@@ -335,7 +335,7 @@ async def _issue(
             session=basis.session,
         )
     )
-    token = issue_token(
+    wresult = issue_token(
         authentication,
         prepared.subject,
         key,
@@ -347,7 +347,7 @@ async def _issue(
         mfa_max_age=request.mfa_max_age,
         requested_at=requested_at,
     )
-    return reply_form(token, wreply=request.wreply, wctx=request.wctx)
+    return reply_form(wresult, wreply=request.wreply, wctx=request.wctx)
 
 
 async def _earlier(wsfed: WsFed, secret: str | None, account: Account) -> Session | None:

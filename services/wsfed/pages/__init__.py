@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).parent.parent
 
 SIGN_IN_CSP = Csp(trusted_types=("blok365",))
 
-_STATUS = {State.NEUTRAL: 403, State.LOOP: 409, State.ERROR: 503}
+_STATUS = {State.NEUTRAL: 403, State.LOOP: 409}
 
 
 class SignInPages:

@@ -28,8 +28,6 @@ class State(StrEnum):
     """The one refusal that looks the same for unknown, invited, suspended and spent quotas."""
     LOOP = "loop"
     """Stopped: Microsoft 365 keeps sending this browser back."""
-    ERROR = "error"
-    """Something of ours failed within this transaction."""
 
 
 LIVE = frozenset({State.PUSH_WAITING, State.QR_WAITING, State.QR_SCANNED})
@@ -43,7 +41,6 @@ WITH_WAY_ON = frozenset(
         State.WRONG_CODE,
         State.EXPIRED,
         State.SUPERSEDED,
-        State.ERROR,
     }
 )
 """States that offer methods as a new try."""

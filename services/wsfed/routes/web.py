@@ -28,12 +28,12 @@ from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie, all_se
 from services.wsfed.routes.describing import Describing
 from services.wsfed.routes.passkeys import Passkeys
 from services.wsfed.routes.showing import page_state, page_version, with_challenge
+from shared.addresses import Network
 from shared.errors import BadInput, Gone, NotFound, Unavailable
 from shared.ids import new_secret
 from shared.places import Places
 from shared.web import i18n, inputs, sse
 from shared.web.cookies import Csrf
-from shared.web.inputs import Network
 
 POLL_SECONDS = 5.0
 _UPN = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")

@@ -85,7 +85,7 @@ class Link:
             self._url, timeout=CONNECT_TIMEOUT, client_properties={"connection_name": self._name}
         )
         try:
-            connection.close_callbacks.add(_calling(lost.set))
+            connection.close_callbacks.add(on_close(lost.set))
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._setup(connection, lost.set)
             self._up.set()
@@ -101,13 +101,10 @@ class Link:
                     await connection.close()
 
 
-def _calling(then: Callable[[], None]) -> Callable[..., None]:
+def on_close(then: Callable[[], None]) -> Callable[..., None]:
     """A close callback for aio-pika, which passes what was closed and why."""
 
     def callback(*_: Any) -> None:
         then()
 
     return callback
-
-
-on_close = _calling

@@ -1,0 +1,1 @@
+"""What tests, demos and checks share. No service imports it, and the import contracts hold that."""
