@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     *("shared.clock", "shared.ids", "shared.errors", "shared.store.mongo", "shared.contracts.wsfed"),
+    "shared.testing.waiting",
     *("deploy.standins.entra.tokens", "deploy.local.parts"),
     *(
         f"services.{service}.{module}"
