@@ -73,7 +73,7 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
         ids=platform.ids,
         origin=shared.origin,
         rp_id=shared.rp_id,
-        expected_origins=frozenset({shared.origin, *settings.phone_origins}),
+        expected_origins=frozenset({shared.origin, *shared.phone_origins}),
     )
     service = Service(
         name=NAME,
