@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     """Origin of the administrators' console."""
     kiosk_origin: str = "http://kiosk.localhost:8365"
     """Origin of the badge kiosks."""
+    phone_origins: tuple[str, ...] = ()
+    """Further origins that a phone may sign for (native apps: `android:apk-key-hash:...`); `origin` always is. approval
+    accepts approvals from them, and wsfed, which verifies them again, needs the same list."""
     mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0&directConnection=true"
     """MongoDB replica set, with credentials if it asks for them."""
     bus_url: str = "memory:"

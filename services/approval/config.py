@@ -11,8 +11,6 @@ class ApprovalSettings(BaseSettings):
         env_prefix="BLOK365_APPROVAL_", extra="forbid", frozen=True, use_attribute_docstrings=True
     )
 
-    phone_origins: tuple[str, ...] = ()
-    """Further origins that a phone may sign for (native apps: `android:apk-key-hash:...`); ours always is."""
     session_hours: int = Field(default=12, ge=1, le=24)
     """Hours after which a phone's session ends, used or not."""
     session_idle_minutes: int = Field(default=60, ge=5, le=720)

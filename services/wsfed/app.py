@@ -47,7 +47,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[Ws
         ids=platform.ids,
         origin=shared.origin,
         rp_id=shared.rp_id,
-        expected_origins=frozenset({shared.origin, *settings.phone_origins}),
+        expected_origins=frozenset({shared.origin, *shared.phone_origins}),
     )
     pages = SignInPages()
     routes = Web(

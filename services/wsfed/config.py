@@ -21,5 +21,3 @@ class WsFedSettings(BaseSettings):
     """Where tokens may go, compared whole; the first is the default. Locally the stand-in's address is added."""
     start_url: str = "https://m365.cloud.microsoft/"
     """Where a finished, expired or lost sign-in sends the person to begin again."""
-    phone_origins: tuple[str, ...] = ()
-    """Further origins that a phone may sign for (native apps: `android:apk-key-hash:...`); ours always is."""

@@ -197,8 +197,7 @@ async def test_step_6_refuses_an_apps_origin_also_where_approvals_may_come_from_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app_origin = "android:apk-key-hash:AAAA"
-    for service in ("WSFED", "APPROVAL"):
-        monkeypatch.setenv(f"BLOK365_{service}_PHONE_ORIGINS", json.dumps([app_origin]))
+    monkeypatch.setenv("BLOK365_PHONE_ORIGINS", json.dumps([app_origin]))
     async with start_flow(tmp_path) as flow:
         phone = await flow.phone()
         sign_in = await flow.begin()

@@ -10,8 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     *("shared.clock", "shared.ids", "shared.errors", "shared.store.mongo", "shared.contracts.wsfed"),
-    "shared.testing.waiting",
-    *("deploy.standins.entra.tokens", "deploy.local.parts"),
+    *("shared.testing.waiting", "deploy.standins.entra.tokens", "deploy.local.parts"),
     *(
         f"services.{service}.{module}"
         for service in ("wsfed", "approval")
@@ -39,6 +38,7 @@ def tree(tmp_path: Path) -> Path:
     _write(tmp_path, "services.wsfed.store", "import shared.store.mongo")
     _write(tmp_path, "services.wsfed.app", "import services.wsfed.routes, services.wsfed.store")
     _write(tmp_path, "deploy.standins.entra.tokens", "import shared.clock, shared.ids")
+    _write(tmp_path, "deploy.local.parts", "import shared.testing.waiting")
     return tmp_path
 
 
@@ -70,6 +70,8 @@ def test_accepts_the_shape_of_the_house(tree: Path) -> None:
         ("services.wsfed.ports", "import shared.store.mongo", "Domain, handlers, ports and contracts"),
         ("shared.contracts.wsfed", "import aio_pika", "Domain, handlers, ports and contracts"),
         ("services.wsfed.routes", "import motor.motor_asyncio", "motor only in shared.store"),
+        ("services.wsfed.handlers", "import shared.testing.waiting", "What only tests"),
+        ("shared.ids", "import shared.testing.waiting", "What only tests"),
         ("deploy.standins.entra.tokens", "import shared.errors", "Entra's stand-in"),
         ("deploy.standins.entra.tokens", "import services.wsfed.domain", "Entra's stand-in"),
     ],
