@@ -5,7 +5,6 @@ runner replaces any part, and returns a `Service`. Nothing is made at import.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,8 +17,9 @@ from shared.bus.port import Bus, Handlers
 from shared.clock import Clock
 from shared.contracts.envelope import Numbering, PacketSigner
 from shared.crypto.keys import TrustedKeys, load_service_key
-from shared.errors import Unavailable
+from shared.errors import Blok365Error, Unavailable
 from shared.ids import Ids
+from shared.program import explained
 from shared.projection import Follower, StateOwner
 from shared.settings import Settings
 from shared.store.outbox import Relay
@@ -100,18 +100,31 @@ async def readiness(database: Database, follower: Follower | None = None) -> Map
 
 @dataclass
 class Running:
-    """A service at work. `start()` and `stop()` once each."""
+    """A service at work. `start()` and `stop()` once each; `stop()` also after a start that failed or never was."""
 
     service: Service
     bus: Bus
     clock: Clock
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _begun: bool = False
     ready: bool = False
 
     async def start(self) -> None:
-        """Check the database, start loops and deliveries. Raises Unavailable when a part is not there."""
+        """Check the database, start loops and deliveries.
+
+        Raises Unavailable when a part is not there, Blok365Error that names the service for any other fault.
+        """
+        try:
+            await self._start()
+        except Blok365Error:
+            raise
+        except Exception as error:
+            raise self._failed("start", error) from error
+
+    async def _start(self) -> None:
         service = self.service
         await service.database.check()
+        self._begun = True
         for step in service.on_start:
             await step()
         await self.bus.consume(service.name, service.handlers)
@@ -137,24 +150,41 @@ class Running:
         checks = await readiness(self.service.database, self.service.follower)
         return {**checks, "started": self.ready}
 
+    def retire(self) -> None:
+        """Not ready from now on, so that nobody new is sent here."""
+        self.ready = False
+        log.info("stopping", service=self.service.name)
+
     async def stop(self) -> None:
-        """Not ready at once; then loops end, buffers are flushed, the database is closed."""
+        """Not ready at once; then loops end, buffers are flushed, the database is closed.
+
+        Each step gets its turn, also after one that failed. A part that is away is no fault: what was not written
+        or sent is taken up at the next start or by another replica. Raises Blok365Error for any other fault.
+        """
         self.ready = False
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        for step in self.service.on_stop:
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        fault: Exception | None = None
+        for step in self._last_steps():
             try:
                 await step()
-            except Unavailable as error:  # the others still get their turn
+            except Unavailable as error:
                 log.error("stop.unfinished", service=self.service.name, reason=str(error))  # noqa: TRY400
-        if self.service.owner is not None:
-            with contextlib.suppress(
-                Unavailable
-            ):  # then it looks like a crash, and followers ask for everything
-                await self.service.owner.close()
-        await self.service.relay.flush()
-        await self.service.database.close()
+            except Exception as error:
+                fault = fault or error
+        if fault is not None:
+            raise self._failed("stop in order", fault) from fault
         log.info("service.stopped", service=self.service.name)
+
+    def _last_steps(self) -> Sequence[Background]:
+        service = self.service
+        steps = list(service.on_stop) if self._begun else []
+        if service.owner is not None and self._begun:
+            steps.append(service.owner.close)  # without it this looks like a crash, and followers ask for everything
+        return [*steps, service.relay.flush, service.database.close]
+
+    def _failed(self, what: str, error: Exception) -> Blok365Error:
+        reason, remedy = explained(error)
+        return Blok365Error(f"{self.service.name} did not {what}: {reason}", remedy=remedy)

@@ -1,7 +1,7 @@
 """All services in one process, on one port, told apart by host and path (shared/web/paths.py)."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from deploy.local.settings import notify_settings
@@ -11,6 +11,7 @@ from services.approval import app as approval_app
 from services.notify import app as notify_app
 from services.wsfed import app as wsfed_app
 from services.wsfed.config import WsFedSettings
+from shared.program import stopping
 from shared.run import Platform, Running, Service
 from shared.web.paths import Origins
 from shared.web.server import combine, serve
@@ -39,19 +40,21 @@ def build_all(platform: Platform, wsfed: WsFedSettings) -> dict[str, Service]:
 
 @asynccontextmanager
 async def running(platform: Platform, *, wsfed: WsFedSettings, port: int) -> AsyncIterator[System]:
-    """Indexes built, services started, port open; all stopped in order at the end."""
+    """Indexes built, services started, port open; all stopped in order at the end, also when a start failed."""
     wired = admin_app.wire(platform)
     built = [*(build_all(platform, wsfed) | {"admin": wired.service}).values()]
     settings = platform.settings
-    async with AsyncExitStack() as stack:
-        services: dict[str, Running] = {}
-        for service in built:
-            await service.database.migrate()
-            services[service.name] = Running(service, platform.bus, platform.clock)
+    async with stopping() as stack:
+        services = {service.name: Running(service, platform.bus, platform.clock) for service in built}
+        for each in services.values():
+            stack.push_async_callback(each.stop)
+        # The bus stops before any service: until then it delivers, also to a service whose database is closed, and
+        # every flush would wait for handlers that try again.
+        stack.push_async_callback(platform.bus.stop)
+        for each in services.values():
+            await each.service.database.migrate()
         for each in services.values():
             await each.start()
-            stack.push_async_callback(each.stop)
-        stack.push_async_callback(platform.bus.stop)
         apps = {service.name: service.web for service in built if service.web is not None}
         origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
         root = combine(apps, origins, clock=platform.clock, ids=platform.ids)

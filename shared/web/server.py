@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
 
 from shared.clock import Clock
-from shared.errors import BadInput
+from shared.errors import BadInput, Unavailable
 from shared.ids import Ids
 from shared.web import problems
 from shared.web.frame import NONCE, REQUEST_ID, Pages
@@ -231,7 +232,7 @@ class _Server(web.Server):
 class Runner(web.AppRunner):
     """aiohttp's runner with our limits and our answer to what is malformed."""
 
-    def __init__(self, app: web.Application, *, shutdown_timeout: float = 8) -> None:
+    def __init__(self, app: web.Application, *, shutdown_timeout: float = 3) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -251,9 +252,20 @@ class Runner(web.AppRunner):
 
 
 async def serve(app: web.Application, host: str, port: int) -> tuple[Runner, int]:
-    """Listen; `port` 0 takes a free one. Returns the runner (`await runner.cleanup()` stops) and the port."""
+    """Listen; `port` 0 takes a free one. Returns the runner (`await runner.cleanup()` stops) and the port.
+
+    Raises Unavailable when the address is taken or is not ours.
+    """
     runner = Runner(app)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    await site.start()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except (OSError, OverflowError) as error:
+        await runner.cleanup()
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise Unavailable(
+            f"{host}:{port} cannot be listened on: {reason}",
+            remedy="Stop what listens there, or set BLOK365_LISTEN to another address "
+            "(for `make run`: BLOK365_PORT to another port).",
+        ) from error
     return runner, int(runner.addresses[0][1])
