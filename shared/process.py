@@ -58,7 +58,9 @@ class _Process:
         running: Running | None = None
         try:
             async with stopping() as stack:
-                bus = await connect(settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock)
+                bus = await connect(
+                    settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock
+                )
                 stack.push_async_callback(bus.close)
                 platform = open_platform(settings, bus=bus, clock=clock, ids=SystemIds())
                 running = Running(self.build(platform), bus, clock)
@@ -66,7 +68,9 @@ class _Process:
                 stack.push_async_callback(bus.stop)
                 await running.start()
                 runner, port = await _listen(running, platform)
-                stack.push_async_callback(runner.cleanup)  # live streams are told to come back, requests finish
+                stack.push_async_callback(
+                    runner.cleanup
+                )  # live streams are told to come back, requests finish
                 stack.callback(running.retire)
                 self.started = True
                 log.info("listening", service=running.service.name, port=port)
@@ -76,7 +80,9 @@ class _Process:
                 raise
             log.warning("stop.cut_short", service=running.service.name)
             sys.stderr.flush()
-            os._exit(0)  # a part is away, and the driver's threads wait for it; what is unsent waits where it is
+            os._exit(
+                0
+            )  # a part is away, and the driver's threads wait for it; what is unsent waits where it is
 
 
 async def _listen(running: Running, platform: Platform) -> tuple[Runner, int]:

@@ -182,7 +182,9 @@ class Running:
         service = self.service
         steps = list(service.on_stop) if self._begun else []
         if service.owner is not None and self._begun:
-            steps.append(service.owner.close)  # without it this looks like a crash, and followers ask for everything
+            steps.append(
+                service.owner.close
+            )  # without it this looks like a crash, and followers ask for everything
         return [*steps, service.relay.flush, service.database.close]
 
     def _failed(self, what: str, error: Exception) -> Blok365Error:

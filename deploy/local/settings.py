@@ -5,7 +5,20 @@ from pathlib import Path
 
 from services.notify.config import NotifySettings
 from services.wsfed.config import MICROSOFT_REPLY_URLS, WsFedSettings
+from shared.errors import BadInput
 from shared.settings import Settings
+
+HIGHEST_PORT = 65_535
+
+
+def port_of(text: str) -> int:
+    """The port that BLOK365_PORT or `--port` names; the one after it is the Entra stand-in's. Raises BadInput."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) < HIGHEST_PORT):
+        raise BadInput(
+            f"{text[:20]!r} is no port for Blok365.",
+            remedy=f"Set BLOK365_PORT (or --port) to a whole number from 1 to {HIGHEST_PORT - 1}.",
+        )
+    return int(text)
 
 
 def local_settings(

@@ -23,7 +23,7 @@ from services.wsfed.store import (
 from shared.ids import new_id
 from shared.places import Places
 from shared.run import Platform, Service, readiness
-from shared.store.fixed import fixed_settings, hold_fixed
+from shared.store.fixed import fixed_settings, hold_rp_id
 from shared.store.outbox import Relay
 from shared.store.sealing import SealingKey
 from shared.web import problems
@@ -91,7 +91,7 @@ def wire(platform: Platform, settings: WsFedSettings | None = None) -> Wired:
         ),
         follower=follower,
         background=[places.watch],
-        on_start=[partial(hold_fixed, fixed, "BLOK365_ORIGIN", shared.origin), waker.start],
+        on_start=[partial(hold_rp_id, fixed, shared.rp_id), waker.start],
         on_stop=[issuances.flush],
     )
     return Wired(service, wsfed)

@@ -1,7 +1,11 @@
 """Settings that must not change once data stands on them."""
 
+from urllib.parse import urlsplit
+
 from shared.errors import Unavailable
 from shared.store.port import Collection, Database
+
+_ORIGIN = "BLOK365_ORIGIN"
 
 
 def fixed_settings(database: Database) -> Collection:
@@ -9,15 +13,23 @@ def fixed_settings(database: Database) -> Collection:
     return database.collection("fixed")
 
 
-async def hold_fixed(collection: Collection, name: str, value: str) -> None:
-    """Remember `value` at the first start; refuse to start with another one later. Raises Unavailable."""
-    if await collection.insert({"_id": name, "value": value}):
+async def hold_rp_id(collection: Collection, rp_id: str) -> None:
+    """Remember the host of BLOK365_ORIGIN at the first start, and refuse to start with another one later.
+
+    Browsers bind every key to the host as the WebAuthn RP ID; scheme and port are no part of it and may change
+    (Web Authentication Level 3, section 5.1.2). Raises Unavailable.
+    """
+    if await collection.insert({"_id": _ORIGIN, "value": rp_id}):
         return
-    found = await collection.find_one({"_id": name})
-    if found is not None and found["value"] != value:
+    found = await collection.find_one({"_id": _ORIGIN})
+    if found is None:
+        return
+    held = urlsplit(found["value"]).hostname or found["value"]  # at first the whole origin was kept
+    if held != rp_id:
         raise Unavailable(
-            f"{name} was {found['value']} when this system was set up, and is {value} now. "
+            f"The host of BLOK365_ORIGIN was {held} when this system was set up, and is {rp_id} now. "
             "Every phone's key is bound to it for life.",
-            remedy="Set it back, or begin with an empty database and enrol every phone again.",
+            remedy=f"Set it back to {held} (the port may change), or begin with an empty database "
+            "(`make run`: ARGS='--var FOLDER') and enrol every phone again.",
             code="fixed_setting",
-        ) from None
+        )

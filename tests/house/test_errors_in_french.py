@@ -20,7 +20,7 @@ NOT_IN_A_REQUEST = {
     "shared/store/sequencer.py": "shutdown",
     "{host}:{port} cannot be listened on: {reason}": "start",
     "{self._database.name}.{name} lacks {', '.join(sorted(missing))}": "start and /readyz",
-    "{name} was {found['value']} when this system was set up, and is {value} now. "
+    "The host of BLOK365_ORIGIN was {held} when this system was set up, and is {rp_id} now. "
     "Every phone's key is bound to it for life.": "start",
 }
 """Files, or sentences, that no browser's request meets, and who meets them instead."""

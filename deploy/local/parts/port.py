@@ -1,5 +1,6 @@
 """What every part offers, however it was found, and what goes wrong with one."""
 
+import os
 import socket
 from types import TracebackType
 from typing import Protocol, Self
@@ -88,10 +89,15 @@ def free_port() -> int:
 
 def is_free(port: int) -> bool:
     """Whether a server could listen on that port of 127.0.0.1 now."""
+    return not why_not_free(port)
+
+
+def why_not_free(port: int) -> str:
+    """Why no server could listen on that port of 127.0.0.1 now; empty when one could."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is no obstacle
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+        except OSError as error:
+            return os.strerror(error.errno or 0)
+        return ""

@@ -110,7 +110,11 @@ class Process:
     def _failed(self, what: str) -> PartFailed:
         code = self._keeper.poll() if self._keeper is not None else None
         if code == LOCKED:
-            what = f"was not started: {self.folder} is in use by another process"
+            self._gone()
+            return PartFailed(
+                f"{self.name} was not started: {self.folder} is in use by another process.",
+                remedy="Stop that process, or use another folder.",
+            )
         lines = self.log.read_text(errors="replace").splitlines()[-12:]
         self._gone()
         return PartFailed("\n  ".join([f"{self.name} {what} (its log: {self.log})", *lines]))

@@ -84,22 +84,51 @@ async def add_domain(
 
     Not checked: that the tenant owns the domain. Entra does, when the federation is set up.
     """
+    added = _domain(admin, slug, name, issuer)
+
+    def change(tenant: Tenant) -> Tenant:
+        if any(d.name == added.name for d in tenant.domains):
+            raise Conflict(f"{slug} has the domain {added.name} already.", remedy="Nothing is left to do.")
+        return _with_domain(tenant, added)
+
+    await _change_tenant(admin, slug, change, expected_version)
+    return added
+
+
+async def change_issuer(
+    admin: Admin, slug: str, name: str, *, issuer: str | None = None, expected_version: int | None = None
+) -> Domain:
+    """Another issuer for a domain; without one, the default under our present origin.
+
+    Entra takes no token of the domain until its federation names the new issuer. Raises NotFound, BadInput, Conflict.
+    """
+    changed = _domain(admin, slug, name, issuer)
+
+    def change(tenant: Tenant) -> Tenant:
+        if all(d.name != changed.name for d in tenant.domains):
+            raise NotFound(f"{slug} has no domain {changed.name}.", remedy="Add the domain first.")
+        return _with_domain(tenant, changed)
+
+    await _change_tenant(admin, slug, change, expected_version)
+    return changed
+
+
+def _domain(admin: Admin, slug: str, name: str, issuer: str | None) -> Domain:
+    """A domain with the issuer that was chosen, or with the default one. Raises BadInput."""
     checked = domain.check_domain(name)
     if issuer is None:
         issuer = domain.default_issuer(admin.origin, slug, checked)
     else:
         issuer = domain.check_issuer(issuer, origin=admin.origin, tenant=slug, domain=checked)
-    added = Domain(name=checked, issuer=issuer)
+    return Domain(name=checked, issuer=issuer)
 
-    def change(tenant: Tenant) -> Tenant:
-        if any(d.name == added.name for d in tenant.domains):
-            raise Conflict(f"{slug} has the domain {added.name} already.", remedy="Nothing is left to do.")
-        if any(d.issuer == added.issuer for d in tenant.domains):
-            raise Conflict("Another domain has that issuer.", remedy="Leave the issuer out.")
-        return replace(tenant, domains=(*tenant.domains, added))
 
-    await _change_tenant(admin, slug, change, expected_version)
-    return added
+def _with_domain(tenant: Tenant, new: Domain) -> Tenant:
+    """The tenant with that domain in the place of the one of its name, or behind the others. Raises Conflict."""
+    if any(d.issuer == new.issuer and d.name != new.name for d in tenant.domains):
+        raise Conflict("Another domain has that issuer.", remedy="Leave the issuer out.")
+    by_name = {d.name: d for d in tenant.domains} | {new.name: new}
+    return replace(tenant, domains=tuple(by_name.values()))
 
 
 async def show_tenant(admin: Admin, slug: str) -> Tenant:
