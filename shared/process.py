@@ -2,23 +2,23 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
-import uvloop
 
 from shared.assembly import Platform, Wired
 from shared.bus.connect import connect
-from shared.bus.rabbit import RabbitBus
 from shared.clock import SystemClock
 from shared.crypto.keys import load_trusted_keys
-from shared.errors import Blok365Error, Unavailable
+from shared.errors import Unavailable
 from shared.ids import SystemIds
 from shared.log import configure
 from shared.platform import open_platform
+from shared.program import NotStopped, explained, run_program, stopping
 from shared.run import Running
 from shared.settings import Settings
 from shared.web.frame import Pages
@@ -26,60 +26,85 @@ from shared.web.server import Runner, WebSettings, make_app, serve
 
 log = structlog.get_logger(__name__)
 
-STOP_WITHIN = 8.0
-"""Seconds from SIGTERM; whoever stops us allows ten."""
+PROBE = 1.0
+"""Seconds in which a database that is there answers."""
 
 
 def run(build: Callable[[Platform], Wired[Any]]) -> None:
-    """Until SIGTERM or SIGINT. Exit code 1 with one clear line when a part is missing at the start."""
-    settings = Settings()
-    configure(json=settings.log_json)
+    """Until SIGTERM or SIGINT. Exit code 1 with one clear line when it cannot start, or cannot stop in order."""
+    process = _Process(build)
+    configure(json=True)
     try:
-        uvloop.run(_serve(build, settings))
-    except Blok365Error as error:
-        log.critical("start.failed", reason=str(error), remedy=error.remedy)
+        settings = Settings()
+    except ValueError as error:
+        process.failed(*explained(error))
         sys.exit(1)
+    configure(json=settings.log_json)
+    sys.exit(run_program(partial(process.serve, settings), process.failed))
 
 
-async def _serve(build: Callable[[Platform], Wired[Any]], settings: Settings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    clock = SystemClock()
-    bus = await connect(settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock)
-    platform = open_platform(settings, bus=bus, clock=clock, ids=SystemIds())
-    service = build(platform).service
-    running = Running(service, bus, clock)
+@dataclass
+class _Process:
+    """One service from its start to its stop."""
+
+    build: Callable[[Platform], Wired[Any]]
+    started: bool = False
+
+    def failed(self, reason: str, remedy: str) -> None:
+        """The last line of the log."""
+        log.critical("stop.failed" if self.started else "start.failed", reason=reason, remedy=remedy)
+
+    async def serve(self, settings: Settings) -> None:
+        """Until cancelled."""
+        clock = SystemClock()
+        running: Running | None = None
+        try:
+            async with stopping() as stack:
+                bus = await connect(
+                    settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock
+                )
+                stack.push_async_callback(bus.close)
+                platform = open_platform(settings, bus=bus, clock=clock, ids=SystemIds())
+                running = Running(self.build(platform).service, bus, clock)
+                stack.push_async_callback(running.stop)
+                stack.push_async_callback(bus.stop)
+                await running.start()
+                runner, port = await _listen(running, platform)
+                # Live streams are told to come back, requests finish.
+                stack.push_async_callback(runner.cleanup)
+                stack.callback(running.retire)
+                self.started = True
+                log.info("listening", service=running.service.name, port=port)
+                await asyncio.Event().wait()
+        except NotStopped:
+            if running is None or await _database_answers(running):
+                raise
+            log.warning("stop.cut_short", service=running.service.name)
+            sys.stderr.flush()
+            # A part is away, and the driver's threads wait for it. What is unsent waits where it is.
+            os._exit(0)
+
+
+async def _listen(running: Running, platform: Platform) -> tuple[Runner, int]:
+    """Its own pages, or `/healthz` and `/readyz` alone. Raises Unavailable."""
+    service, settings = running.service, platform.settings
     app = service.web or make_app(
         Pages(service.name),
         WebSettings(origin=settings.origin),
-        clock=clock,
+        clock=platform.clock,
         ids=platform.ids,
         ready=running.readiness,
     )
-    await running.start()
     host, _, port = settings.listen.rpartition(":")
+    return await serve(app, host or "127.0.0.1", int(port))
+
+
+async def _database_answers(running: Running) -> bool:
     try:
-        runner, bound = await serve(app, host or "127.0.0.1", int(port))
-    except OSError as error:
-        raise Unavailable(
-            "shared.process.listen", address=settings.listen, fault=error.strerror or error
-        ) from error
-    log.info("listening", service=service.name, port=bound)
-    await stop.wait()
-    log.info("stopping", service=service.name)
-    running.ready = False
-    ending = asyncio.create_task(_end(runner, bus, running))
-    done, _ = await asyncio.wait([ending], timeout=STOP_WITHIN)
-    if not done:
-        log.warning("stop.cut_short", service=service.name, after=STOP_WITHIN)
-        sys.stdout.flush()
-        os._exit(0)  # a part is away, and the driver's threads wait for it; what is unsent waits where it is
-    await ending
-
-
-async def _end(runner: Runner, bus: RabbitBus, running: Running) -> None:
-    await runner.cleanup()  # live streams are told to come back, requests finish
-    await bus.stop()
-    await running.stop()
-    await bus.close()
+        async with asyncio.timeout(PROBE):
+            await running.service.database.check()
+    except (Unavailable, TimeoutError):
+        return False
+    except Exception as error:  # closed already: it was there until then
+        log.debug("stop.probe", reason=str(error))
+    return True

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     """Each service keeps its data in the database `<prefix>_<service>`."""
     keys: Path = Path("var/keys")
     """Folder with this service's `<service>.key`, everyone's `trusted.json`, and `<service>.seal`."""
-    listen: str = "127.0.0.1:0"
+    listen: str = Field(default="127.0.0.1:0", pattern=r"(^|:)\d{1,5}$")
     """Address and port of this process's HTTP server."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For entry is believed, and only the one they added."""
@@ -78,3 +78,12 @@ class Settings(BaseSettings):
         host = urlsplit(self.origin).hostname
         assert host is not None
         return host
+
+
+def invalid_settings(error: ValidationError) -> str:
+    """What is wrong with the settings that `error` is about, by the names of their variables, on one line."""
+    service = error.title.removesuffix("Settings").upper()
+    prefix = f"BLOK365_{service}_" if service else "BLOK365_"
+    return "; ".join(
+        f"{prefix}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
+    )

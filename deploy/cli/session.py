@@ -22,7 +22,7 @@ from shared.assembly import Platform
 from shared.bus.port import Handlers
 from shared.contracts.envelope import Packet
 from shared.errors import Blok365Error, Unavailable
-from shared.settings import Settings
+from shared.settings import Settings, invalid_settings
 
 T = TypeVar("T")
 
@@ -101,9 +101,7 @@ def told(options: Options, work: Callable[[], T]) -> T:
         if isinstance(error, Unavailable) and error.remedy == Unavailable().remedy:
             line += f" MongoDB is looked for at {_place(options)}, keys in {options.settings().keys}."
     except ValidationError as error:
-        line = "; ".join(
-            f"BLOK365_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
-        )
+        line = invalid_settings(error)
     except OSError as error:
         line = f"{error.filename or 'file'}: {error.strerror or error}"
     except Exception as error:

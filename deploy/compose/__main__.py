@@ -16,7 +16,7 @@ from pathlib import Path
 from deploy.compose.containers import Containers, Fault, run
 from deploy.compose.hardening import check_hardening
 from deploy.local.browser import Browser, Page, Surprise
-from deploy.local.demo import entra_standin
+from deploy.local.entra import entra_standin
 from deploy.local.tenant import DOMAIN, PERSON, TENANT, signing_certificate
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from shared.clock import SystemClock

@@ -1,59 +1,60 @@
 """`make run`: the whole system in one process, with its own mongod and the demo tenant."""
+# ruff: noqa: E402 - the first statement must stand before the imports, which take a second
+
+import signal
+
+signal.signal(
+    signal.SIGINT, signal.SIG_DFL
+)  # until we listen for it, Ctrl-C just ends us, without a traceback
 
 import argparse
 import asyncio
 import os
-import signal
 import sys
+from functools import partial
 from pathlib import Path
 
-import uvloop
-
 from deploy.local import tenant
-from deploy.local.parts import PartFailed, PartMissing, mongod
+from deploy.local.entra import entra_standin
+from deploy.local.parts import mongod
 from deploy.local.platform import make_keys
-from deploy.local.settings import local_settings, notify_settings
+from deploy.local.settings import (
+    ENTRA_PORT_OFFSET,
+    check_ports,
+    local_settings,
+    notify_settings,
+    port_of,
+)
 from deploy.local.stage import Stage, one_process
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus
-from shared.errors import Blok365Error
 from shared.ids import SystemIds
 from shared.log import configure
+from shared.program import explained, run_program, stopping
 
-ENTRA_PORT_OFFSET = 1
 PYTHON = os.path.relpath(sys.executable)
 
 
 async def run(var: Path, port: int, mongo_url: str) -> None:
-    """Until a signal comes."""
+    """Until cancelled."""
     settings = local_settings(var, port, mongo_url)
     entra_port = port + ENTRA_PORT_OFFSET
     make_keys(settings, SystemIds())
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with one_process(settings, port=port, entra_port=entra_port) as stage:
+    async with stopping() as stack:
+        stage = await stack.enter_async_context(one_process(settings, port=port, entra_port=entra_port))
         await tenant.seed(stage)
         federation = var / "run" / "entra.json"
         await tenant.tell_entra(stage, federation)
-        entra = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "deploy.standins.entra"),
-            *("--port", str(entra_port), "--settings", str(federation)),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        try:
-            await _tell(stage, entra_port)
-            await stop.wait()
-            print("\nStopping.", flush=True)
-        finally:
-            if entra.returncode is None:
-                entra.terminate()
-            await entra.wait()
+        await stack.enter_async_context(entra_standin(entra_port, federation))
+        stack.callback(print, "\nStopping.", flush=True)
+        await _tell(stage, entra_port)
+        await asyncio.Event().wait()
 
 
 async def _tell(stage: Stage, entra_port: int) -> None:
     """What to open and do."""
     phone = f"{PYTHON} -m deploy.standins.phone"
+    moved = f"--origin {stage.settings.origin} "
     ada = await admin.show_account(stage.admin, tenant.TENANT, tenant.PERSON)
     lines = [
         "",
@@ -64,6 +65,7 @@ async def _tell(stage: Stage, entra_port: int) -> None:
         link = await admin.invite(stage.admin, tenant.TENANT, tenant.PERSON)
         lines += ["  1. Give Ada a phone (a software phone; the link is her invitation):", ""]
         lines += [f"       {phone} enrol '{link.url}'", ""]
+        moved = ""
         lines += [f"     She would get it by mail: {notify_settings(stage.settings).mail_folder}/*.eml", ""]
     else:
         lines += ["  1. Ada has a phone.", ""]
@@ -73,7 +75,7 @@ async def _tell(stage: Stage, entra_port: int) -> None:
         "",
         "  3. Type the code that the page shows into the phone:",
         "",
-        f"       {phone} approve",
+        f"       {phone} {moved}approve",
         "",
         "  Ctrl-C stops. The next start goes on with the same data.",
         "",
@@ -82,24 +84,26 @@ async def _tell(stage: Stage, entra_port: int) -> None:
 
 
 def main() -> int:
-    """Parse, find MongoDB, run. One clear line when a part is missing or the port is taken."""
+    """Parse, find MongoDB, run. One clear line when something is missing, wrong, or in use."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__)
     parser.add_argument("--bus", choices=["memory"], default="memory")
-    parser.add_argument("--port", type=int, default=int(os.environ.get("BLOK365_PORT", "8365")))
+    parser.add_argument("--port", default=os.environ.get("BLOK365_PORT") or "8365")
     parser.add_argument("--var", type=Path, default=Path("var"))
     options = parser.parse_args()
     configure(json=False)
     try:
+        port = port_of(options.port)
+        check_ports(port)
         with mongod(options.var / "mongo") as mongo:
-            uvloop.run(run(options.var, options.port, mongo.url))
-    except (PartMissing, PartFailed, Blok365Error) as error:
-        print(f"{error} {getattr(error, 'remedy', '')}".strip(), file=sys.stderr)
+            return run_program(partial(run, options.var, port, mongo.url), _failed)
+    except Exception as error:
+        _failed(*explained(error))
         return 1
-    except OSError as error:
-        print(f"Port {options.port} or the next one is in use ({error.strerror}): BLOK365_PORT=... make run",
-              file=sys.stderr)  # fmt: skip
-        return 1
-    return 0
 
 
-sys.exit(main())
+def _failed(reason: str, remedy: str) -> None:
+    print(f"{reason} {remedy}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

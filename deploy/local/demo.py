@@ -5,17 +5,16 @@ are strict stand-ins: the Entra stand-in, a program of its own, verifies the tok
 """
 
 import argparse
-import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import uvloop
 
 from deploy.local import tenant
 from deploy.local.browser import Browser, Page, Surprise
+from deploy.local.entra import entra_standin
 from deploy.local.parts import PartFailed, PartMissing, mongod, rabbitmq
 from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
@@ -29,8 +28,6 @@ from shared.errors import Blok365Error
 from shared.ids import SystemIds
 from shared.log import configure
 from shared.testing.waiting import eventually
-
-PATIENCE = 10.0
 
 
 def step(number: str, text: str) -> None:
@@ -150,31 +147,6 @@ async def describe(stage: Stage, browser: Browser, out: Path) -> None:
     lines = [base64[i : i + 64] for i in range(0, len(base64), 64)]
     pem = "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])
     (out / "signing.pem").write_text(pem)
-
-
-@asynccontextmanager
-async def entra_standin(port: int, settings: Path) -> AsyncIterator[str]:
-    """The Entra stand-in as a program of its own; its address."""
-    process = await asyncio.create_subprocess_exec(
-        *(
-            sys.executable,
-            "-u",
-            "-m",
-            "deploy.standins.entra",
-        ),  # unbuffered: its first line says that it listens
-        *("--port", str(port), "--settings", str(settings)),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(PATIENCE):
-            if not await process.stdout.readline():
-                raise Surprise("the Entra stand-in did not start")
-        yield f"http://localhost:{port}"
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 def main() -> int:

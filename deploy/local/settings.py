@@ -5,9 +5,29 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
+from deploy.local.parts.port import why_not_free
 from services.notify.config import NotifySettings
 from services.wsfed.config import MICROSOFT_REPLY_URLS, WsFedSettings
+from shared.errors import BadInput, Unavailable
 from shared.settings import Settings
+
+HIGHEST_PORT = 65_535
+ENTRA_PORT_OFFSET = 1
+"""The Entra stand-in of `make run` listens on the port after Blok365's."""
+
+
+def port_of(text: str) -> int:
+    """The port that BLOK365_PORT or `--port` names; the one after it is the Entra stand-in's. Raises BadInput."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) < HIGHEST_PORT):
+        raise BadInput("local.port.unusable", text=repr(text[:20]), highest=HIGHEST_PORT - 1)
+    return int(text)
+
+
+def check_ports(port: int) -> None:
+    """Whether nobody listens on the two ports yet: said before anything is started. Raises Unavailable."""
+    for number, whose in ((port, "Blok365"), (port + ENTRA_PORT_OFFSET, "the Entra stand-in")):
+        if reason := why_not_free(number):
+            raise Unavailable("local.port.taken", port=number, whose=whose, reason=reason)
 
 
 def local_settings(

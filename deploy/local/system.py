@@ -1,7 +1,7 @@
 """All services in one process, on one port, told apart by host and path (shared/services.py)."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 from deploy import tree
 from services.admin.handlers import Admin
 from shared.assembly import Platform, Wired
+from shared.program import stopping
 from shared.run import Running
 from shared.web.paths import Origins
 from shared.web.server import combine, serve
@@ -35,20 +36,23 @@ class System:
 async def running(
     platform: Platform, *, port: int, settings: Mapping[str, BaseSettings] | None = None
 ) -> AsyncIterator[System]:
-    """Indexes built, services started, port open; all stopped in order at the end, every database closed.
+    """Indexes built, services started, port open; all stopped in order at the end, also when a start failed.
 
-    `settings`: by service, where they do not come from the environment.
+    Every database is closed. `settings`: by service, where they do not come from the environment.
     """
-    async with AsyncExitStack() as stack:
+    async with stopping() as stack:
         platform = await stack.enter_async_context(tree.closing_databases(platform))
         wired = {each.service.name: each for each in tree.build(platform, settings=settings)}
         services = {name: Running(each.service, platform.bus, platform.clock) for name, each in wired.items()}
+        for service in services.values():
+            stack.push_async_callback(service.stop)
+        # The bus stops before any service: until then it delivers, also to a service whose database is closed, and
+        # every flush would wait for handlers that try again.
+        stack.push_async_callback(platform.bus.stop)
         for each in wired.values():
             await each.service.database.migrate()
         for service in services.values():
             await service.start()
-            stack.push_async_callback(service.stop)
-        stack.push_async_callback(platform.bus.stop)
         apps = {name: each.service.web for name, each in wired.items() if each.service.web is not None}
         origin = platform.settings
         root = combine(

@@ -1,15 +1,20 @@
-"""The demo tenant: contoso, its domain, its application and Ada; made once, found again at every start."""
+"""The demo tenant: contoso, its domain, its application and Ada; made once, found again at every start.
+
+Its issuers follow the port of `make run`. Elsewhere an issuer stays, because Entra knows the domain by it.
+"""
 
 import contextlib
 import json
 from collections.abc import Awaitable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from lxml import etree
 
 from deploy.local.browser import Browser, Page
 from deploy.local.stage import Stage
 from services.admin import handlers as admin
+from services.admin.domain import default_issuer
 from services.admin.handlers import NewAccount
 from shared.errors import Conflict, NotFound
 from shared.files import replace_file
@@ -26,12 +31,22 @@ async def seed(stage: Stage) -> None:
     await _unless_there(admin.create_tenant(office, TENANT, "Contoso"))
     await _unless_there(admin.add_domain(office, TENANT, DOMAIN))
     await _unless_there(admin.add_application(office, TENANT))
+    await _follow_origin(stage)
     try:
         await admin.show_account(office, TENANT, PERSON)
     except NotFound:
         ada = NewAccount(first_name="Ada", last_name="Lovelace", upn=PERSON, email="ada@private.example")
         await admin.create_account(office, TENANT, ada)
     await stage.flush()
+
+
+async def _follow_origin(stage: Stage) -> None:
+    """Default issuers that name another port or scheme of our host are issued anew; chosen ones stay."""
+    for domain in (await admin.show_tenant(stage.admin, TENANT)).domains:
+        own = default_issuer(stage.settings.origin, TENANT, domain.name)
+        was, now = urlsplit(domain.issuer), urlsplit(own)
+        if domain.issuer != own and (was.hostname, was.path) == (now.hostname, now.path):
+            await admin.change_issuer(stage.admin, TENANT, domain.name)
 
 
 async def _unless_there(step: Awaitable[object]) -> None:

@@ -18,7 +18,7 @@ from services.wsfed.store import (
 from shared.assembly import Platform, Wired
 from shared.ids import new_id
 from shared.places import Places
-from shared.store.fixed import fixed_settings, hold_fixed
+from shared.store.fixed import fixed_settings, hold_rp_id
 from shared.store.sealing import SealingKey
 from shared.web.cookies import Csrf
 from shared.web.problems import Link
@@ -64,7 +64,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[Ws
     web = assembly.web(
         pages.pages, routes, coop="unsafe-none", way_on=Link(settings.start_url, "Microsoft 365")
     )
-    origin_is_kept = partial(hold_fixed, fixed_settings(database), "BLOK365_ORIGIN", shared.origin)
+    rp_id_is_kept = partial(hold_rp_id, fixed_settings(database), shared.rp_id)
     service = assembly.service(
         consumers(wsfed),
         projections={
@@ -73,7 +73,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[Ws
         },
         web=web,
         background=[places.watch],
-        on_start=[origin_is_kept, waker.start],
+        on_start=[rp_id_is_kept, waker.start],
         on_stop=[issuances.flush],
     )
     return Wired(service, wsfed)

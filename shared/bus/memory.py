@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import cast
 
+import structlog
+
 from shared.bus.delivery import Dispatcher, Verdict
 from shared.bus.port import Handlers
 from shared.bus.topology import TOPOLOGY, Topology
@@ -19,8 +21,12 @@ from shared.contracts import contracts
 from shared.contracts.envelope import Packet
 from shared.crypto.keys import TrustedKeys
 
-STOP_TIMEOUT = 10.0
-"""Seconds that running handlers get."""
+log = structlog.get_logger(__name__)
+
+STOP_TIMEOUT = 3.0
+"""Seconds that running handlers get: fewer than `shared.program.STOP_WITHIN`, since the services flush after them."""
+MAX_DEAD_LETTERS = 1000
+"""How many are kept for whoever looks; the oldest goes first, and the log says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +103,23 @@ class MemoryBus:
             if outcome.verdict is Verdict.ACK:
                 return True
             if outcome.verdict is Verdict.DEAD:
-                self.dead_letters.append(DeadLetter(dispatcher.service, packet, outcome.reason))
+                self._bury(DeadLetter(dispatcher.service, packet, outcome.reason))
                 return True
             await self._wait((self._topology or TOPOLOGY).delay(outcome.waits_as(attempt)))
             attempt = outcome.next_attempt(attempt)
         return False
+
+    def _bury(self, letter: DeadLetter) -> None:
+        self.dead_letters.append(letter)
+        if len(self.dead_letters) > MAX_DEAD_LETTERS:
+            gone = self.dead_letters.pop(0)
+            log.warning(
+                "bus.dead_letter_dropped",
+                service=gone.service,
+                type=gone.packet.type[:80],
+                id=gone.packet.id,
+                reason=gone.reason,
+            )
 
     async def _wait(self, delay: float) -> None:
         task = cast("asyncio.Task[bool]", asyncio.current_task())
@@ -140,4 +158,5 @@ class MemoryBus:
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late)
+                log.warning("bus.handlers_cut_short", count=len(late))
+                await asyncio.wait(late, timeout=1)

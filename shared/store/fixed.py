@@ -1,7 +1,11 @@
 """Settings that must not change once data stands on them."""
 
+from urllib.parse import urlsplit
+
 from shared.errors import Unavailable
 from shared.store.port import Collection, Database
+
+_ORIGIN = "BLOK365_ORIGIN"
 
 
 def fixed_settings(database: Database) -> Collection:
@@ -9,12 +13,17 @@ def fixed_settings(database: Database) -> Collection:
     return database.collection("fixed")
 
 
-async def hold_fixed(collection: Collection, name: str, value: str) -> None:
-    """Remember `value` at the first start; refuse to start with another one later. Raises Unavailable."""
-    if await collection.insert({"_id": name, "value": value}):
+async def hold_rp_id(collection: Collection, rp_id: str) -> None:
+    """Remember the host of BLOK365_ORIGIN at the first start, and refuse to start with another one later.
+
+    Browsers bind every key to the host as the WebAuthn RP ID; scheme and port are no part of it and may change
+    (Web Authentication Level 3, section 5.1.2). Raises Unavailable.
+    """
+    if await collection.insert({"_id": _ORIGIN, "value": rp_id}):
         return
-    found = await collection.find_one({"_id": name})
-    if found is not None and found["value"] != value:
-        raise Unavailable(
-            "shared.store.fixed_setting", name=name, first=found["value"], now=value, code="fixed_setting"
-        )
+    found = await collection.find_one({"_id": _ORIGIN})
+    if found is None:
+        return
+    held = urlsplit(found["value"]).hostname or found["value"]  # at first the whole origin was kept
+    if held != rp_id:
+        raise Unavailable("shared.store.fixed_host", first=held, now=rp_id, code="fixed_setting")

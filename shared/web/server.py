@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResourc
 
 from shared.addresses import Network
 from shared.clock import Clock
-from shared.errors import BadInput
+from shared.errors import BadInput, Unavailable
 from shared.ids import Ids
 from shared.services import SERVICES, Services
 from shared.web import problems
@@ -247,7 +248,7 @@ class _Server(web.Server):
 class Runner(web.AppRunner):
     """aiohttp's runner with our limits and our answer to what is malformed."""
 
-    def __init__(self, app: web.Application, *, shutdown_timeout: float = 8) -> None:
+    def __init__(self, app: web.Application, *, shutdown_timeout: float = 3) -> None:
         super().__init__(
             app,
             access_log=None,
@@ -267,9 +268,16 @@ class Runner(web.AppRunner):
 
 
 async def serve(app: web.Application, host: str, port: int) -> tuple[Runner, int]:
-    """Listen; `port` 0 takes a free one. Returns the runner (`await runner.cleanup()` stops) and the port."""
+    """Listen; `port` 0 takes a free one. Returns the runner (`await runner.cleanup()` stops) and the port.
+
+    Raises Unavailable when the address is taken or is not ours.
+    """
     runner = Runner(app)
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    await site.start()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except (OSError, OverflowError) as error:
+        await runner.cleanup()
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise Unavailable("shared.process.listen", address=f"{host}:{port}", fault=reason) from error
     return runner, int(runner.addresses[0][1])

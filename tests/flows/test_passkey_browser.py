@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright, expect
 
 from deploy.local import tenant
-from deploy.local.demo import entra_standin
+from deploy.local.entra import entra_standin
 from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
 from deploy.local.settings import local_settings

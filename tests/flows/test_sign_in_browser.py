@@ -12,7 +12,8 @@ import pytest
 from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from deploy.local import tenant
-from deploy.local.demo import enrol, entra_standin
+from deploy.local.demo import enrol
+from deploy.local.entra import entra_standin
 from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
 from deploy.local.settings import local_settings

@@ -22,7 +22,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 GRACE = 5.0  # seconds between "please stop" and kill -9
-LOCK_WAIT = 15.0  # seconds for an earlier keeper of the same folder to finish
+LOCK_WAIT = 6.0  # seconds for an earlier keeper of the same folder to finish: longer than its GRACE
 LOCKED = 75  # our exit code when it does not (EX_TEMPFAIL of sysexits.h)
 
 

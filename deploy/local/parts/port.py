@@ -1,6 +1,8 @@
 """What every part offers, however it was found, and what goes wrong with one."""
 
+import os
 import socket
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -28,6 +30,15 @@ class PartFailed(Unavailable):
 
     def __init__(self, report: str) -> None:
         super().__init__(report=report)
+
+
+class FolderInUse(PartFailed):
+    """The part was not started, since another process has its folder."""
+
+    id = "local.part.folder_in_use"
+
+    def __init__(self, name: str, folder: Path) -> None:
+        Unavailable.__init__(self, name=name, folder=folder)
 
 
 class Part(Protocol):
@@ -92,10 +103,15 @@ def free_port() -> int:
 
 def is_free(port: int) -> bool:
     """Whether a server could listen on that port of 127.0.0.1 now."""
+    return not why_not_free(port)
+
+
+def why_not_free(port: int) -> str:
+    """Why no server could listen on that port of 127.0.0.1 now; empty when one could."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT is no obstacle
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+        except OSError as error:
+            return os.strerror(error.errno or 0)
+        return ""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from deploy.local.parts.keeper import LOCKED
-from deploy.local.parts.port import PartFailed
+from deploy.local.parts.port import FolderInUse, PartFailed
 
 KEEPER = Path(__file__).with_name("keeper.py")
 
@@ -110,7 +110,8 @@ class Process:
     def _failed(self, what: str) -> PartFailed:
         code = self._keeper.poll() if self._keeper is not None else None
         if code == LOCKED:
-            what = f"was not started: {self.folder} is in use by another process"
+            self._gone()
+            return FolderInUse(name=self.name, folder=self.folder)
         lines = self.log.read_text(errors="replace").splitlines()[-12:]
         self._gone()
         return PartFailed("\n  ".join([f"{self.name} {what} (its log: {self.log})", *lines]))

@@ -33,6 +33,7 @@ ScanText = Annotated[str | None, typer.Option("--scan", help="Approve the reques
 
 _STORE = Path("var/phone.json")
 _CA = "SSL_CERT_FILE"  # OpenSSL's own name for it
+_ORIGIN = "BLOK365_PHONE_ORIGIN"
 
 
 @app.callback()
@@ -40,10 +41,15 @@ def options(
     ca: Annotated[
         Path | None, typer.Option("--ca", help="Certificates (PEM) to trust for https, not the system's.")
     ] = None,
+    origin: Annotated[
+        str | None, typer.Option("--origin", help="Where the server is now, when its port has changed.")
+    ] = None,
 ) -> None:
     """What stands before the command."""
     if ca is not None:
         os.environ[_CA] = os.fspath(ca)
+    if origin is not None:
+        os.environ[_ORIGIN] = origin
 
 
 def _run(store: Path, connect: str | None, what: Callable[[SoftPhone], Awaitable[Any]]) -> Any:
@@ -51,6 +57,8 @@ def _run(store: Path, connect: str | None, what: Callable[[SoftPhone], Awaitable
 
     async def with_phone() -> Any:
         async with SoftPhone(store, connect=connect, ca=ca) as phone:
+            if origin := os.environ.get(_ORIGIN):
+                phone.move(origin)
             return await what(phone)
 
     try:

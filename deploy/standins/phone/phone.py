@@ -132,6 +132,16 @@ class SoftPhone:
             raise LookupError(f"no key for {upn}")
         self._current = found[-1]
 
+    def move(self, origin: str) -> None:
+        """Look for the server of the key in use at `origin` from now on. Raises ValueError for another host.
+
+        As a browser does: a key is bound to the host, and scheme and port may change.
+        """
+        key = self.key
+        if urlsplit(origin).hostname != urlsplit(key.origin).hostname:
+            raise ValueError(f"this phone's key is for {key.origin}, which {origin} is not")
+        self.keys[self._current] = replace(key, origin=origin)
+
     # enrolment
 
     async def enrol(self, link: str, *, name: str = "Software phone", tamper: Tamper = HONEST) -> Key:

@@ -17,6 +17,7 @@ from services.admin.handlers.phones import list_phones, remove_phone, unfreeze
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
+    change_issuer,
     configure_tenant,
     create_tenant,
     list_tenants,
@@ -33,6 +34,7 @@ __all__ = [
     "NewAccount",
     "add_application",
     "add_domain",
+    "change_issuer",
     "configure_tenant",
     "create_account",
     "create_accounts",

@@ -78,22 +78,51 @@ async def add_domain(
 
     Not checked: that the tenant owns the domain. Entra does, when the federation is set up.
     """
+    added = _domain(admin, slug, name, issuer)
+
+    def change(tenant: Tenant) -> Tenant:
+        if any(d.name == added.name for d in tenant.domains):
+            raise Conflict("admin.domain.exists", tenant=slug, domain=added.name)
+        return _with_domain(tenant, added)
+
+    await _change_tenant(admin, slug, change, expected_version)
+    return added
+
+
+async def change_issuer(
+    admin: Admin, slug: str, name: str, *, issuer: str | None = None, expected_version: int | None = None
+) -> Domain:
+    """Another issuer for a domain; without one, the default under our present origin.
+
+    Entra takes no token of the domain until its federation names the new issuer. Raises NotFound, BadInput, Conflict.
+    """
+    changed = _domain(admin, slug, name, issuer)
+
+    def change(tenant: Tenant) -> Tenant:
+        if all(d.name != changed.name for d in tenant.domains):
+            raise NotFound("admin.domain.unknown", tenant=slug, domain=changed.name)
+        return _with_domain(tenant, changed)
+
+    await _change_tenant(admin, slug, change, expected_version)
+    return changed
+
+
+def _domain(admin: Admin, slug: str, name: str, issuer: str | None) -> Domain:
+    """A domain with the issuer that was chosen, or with the default one. Raises BadInput."""
     checked = domain.check_domain(name)
     if issuer is None:
         issuer = domain.default_issuer(admin.origin, slug, checked)
     else:
         issuer = domain.check_issuer(issuer, origin=admin.origin, tenant=slug, domain=checked)
-    added = Domain(name=checked, issuer=issuer)
+    return Domain(name=checked, issuer=issuer)
 
-    def change(tenant: Tenant) -> Tenant:
-        if any(d.name == added.name for d in tenant.domains):
-            raise Conflict("admin.domain.exists", tenant=slug, domain=added.name)
-        if any(d.issuer == added.issuer for d in tenant.domains):
-            raise Conflict("admin.issuer.in_use")
-        return replace(tenant, domains=(*tenant.domains, added))
 
-    await _change_tenant(admin, slug, change, expected_version)
-    return added
+def _with_domain(tenant: Tenant, new: Domain) -> Tenant:
+    """The tenant with that domain in the place of the one of its name, or behind the others. Raises Conflict."""
+    if any(d.issuer == new.issuer and d.name != new.name for d in tenant.domains):
+        raise Conflict("admin.issuer.in_use")
+    by_name = {d.name: d for d in tenant.domains} | {new.name: new}
+    return replace(tenant, domains=tuple(by_name.values()))
 
 
 async def show_tenant(admin: Admin, slug: str) -> Tenant:

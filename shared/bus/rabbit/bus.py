@@ -20,10 +20,10 @@ from shared.crypto.keys import TrustedKeys
 
 log = structlog.get_logger(__name__)
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 8.0
 """Seconds to wait for the broker at the start; afterwards its absence is only waited for."""
-STOP_TIMEOUT = 10.0
-"""Seconds that running handlers get."""
+STOP_TIMEOUT = 3.0
+"""Seconds that running handlers get: fewer than `shared.program.STOP_WITHIN`, since the service flushes after them."""
 
 
 class RabbitBus:

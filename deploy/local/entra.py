@@ -1,0 +1,68 @@
+"""The Entra stand-in as a program of its own: it shares no code with what it checks."""
+
+import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from shared.errors import Unavailable
+
+START_WITHIN = 10.0
+STOP_WITHIN = 2.0
+LISTENS = b"Running on"
+"""In the line that aiohttp prints when it listens."""
+
+
+@asynccontextmanager
+async def entra_standin(port: int, settings: Path) -> AsyncIterator[str]:
+    """Started and listening; gives its address. Raises Unavailable, which names the port, when it ends at once."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.standins.entra"),
+        *("--port", str(port), "--settings", str(settings)),
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=STDOUT,
+        start_new_session=True,  # Ctrl-C in the terminal is for us; we stop it in order
+    )
+    assert process.stdout is not None
+    try:
+        await _until_it_listens(process.stdout, port)
+        passing_on = asyncio.create_task(_pass_on(process.stdout))
+        try:
+            yield f"http://localhost:{port}"
+        finally:
+            passing_on.cancel()
+    finally:
+        await _end(process)
+
+
+async def _until_it_listens(output: asyncio.StreamReader, port: int) -> None:
+    said = ["it said nothing"]
+    try:
+        async with asyncio.timeout(START_WITHIN):
+            async for line in output:
+                if LISTENS in line:
+                    return
+                said.append(line.decode(errors="replace").strip())
+    except TimeoutError:
+        said.append(f"it does not listen after {START_WITHIN:.0f} s")
+    raise Unavailable("local.entra.not_started", port=port, reason=said[-1])
+
+
+async def _pass_on(output: asyncio.StreamReader) -> None:
+    """What it says later is for whoever looks at our log."""
+    async for line in output:
+        sys.stderr.write(line.decode(errors="replace"))
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(STOP_WITHIN):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

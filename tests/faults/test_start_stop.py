@@ -1,0 +1,573 @@
+"""Fault: a program that cannot start or stop, or is told to stop at a bad moment.
+
+Real processes. Each ends within ten seconds with exit code 1 and one line that says what is wrong, or with 0 after
+a signal; no traceback, and parts that it started are stopped in order.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local import parts
+from deploy.local.browser import Browser
+from deploy.local.entra import entra_standin
+from deploy.local.parts import Part
+from deploy.local.parts.port import free_port, is_free
+from deploy.local.platform import make_keys
+from deploy.local.settings import local_settings, port_of
+from deploy.local.tenant import PERSON
+from deploy.standins.phone.phone import PhoneError, SoftPhone
+from shared.errors import BadInput, Unavailable
+from shared.ids import SystemIds
+from tests.conftest import Vhost
+from tests.faults.support import eventually, owned
+
+pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("faults-start-stop")]
+
+SIGNALLED = 10.0
+"""Seconds from a signal to the end."""
+ENDS = 20.0
+"""Seconds from the start of a program that cannot start: ten of its own, and Python's start on a busy machine."""
+LISTENS = "Ctrl-C stops"
+"""In the last line that `make run` prints before it waits."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A program that is gone."""
+
+    code: int
+    out: str
+    err: str
+
+    def one_line(self) -> str:
+        """The line that says why it failed: the last one, and the only one that is no log line."""
+        assert self.code == 1, self
+        self.assert_no_traceback()
+        return self.err.splitlines()[-1]
+
+    def assert_no_traceback(self) -> None:
+        for text in (self.out, self.err):
+            assert "Traceback" not in text, text
+            assert "never retrieved" not in text, text
+
+
+class Program:
+    """A running one. `said` waits until a line of its output or log holds a text."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self._out: list[str] = []
+        self._err: list[str] = []
+        self._more = asyncio.Condition()
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._reading = [
+            asyncio.create_task(self._read(process.stdout, self._out)),
+            asyncio.create_task(self._read(process.stderr, self._err)),
+        ]
+
+    async def _read(self, stream: asyncio.StreamReader, lines: list[str]) -> None:
+        async for line in stream:
+            lines.append(line.decode(errors="replace"))
+            async with self._more:
+                self._more.notify_all()
+        async with self._more:
+            self._more.notify_all()
+
+    async def said(self, text: str, within: float = ENDS) -> str:
+        """The first line with that text."""
+
+        def found() -> str | None:
+            return next((line for line in [*self._out, *self._err] if text in line), None)
+
+        async with asyncio.timeout(within), self._more:
+            await self._more.wait_for(lambda: found() or all(task.done() for task in self._reading))
+        line = found()
+        assert line is not None, "".join([*self._out, *self._err])
+        return line
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ends(self, within: float) -> Ended:
+        async with asyncio.timeout(within):
+            code = await self.process.wait()
+            await asyncio.gather(*self._reading)
+        return Ended(code, "".join(self._out), "".join(self._err))
+
+    async def stopped(self, number: signal.Signals = signal.SIGTERM) -> Ended:
+        """After a signal: exit code 0, in time."""
+        self.send(number)
+        ended = await self.ends(SIGNALLED)
+        ended.assert_no_traceback()
+        assert ended.code == 0, ended
+        return ended
+
+
+@asynccontextmanager
+async def started(*arguments: str, environment: Mapping[str, str]) -> AsyncIterator[Program]:
+    """Python with these arguments; killed at the end if it is still there."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BLOK365_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *arguments),
+        env={**kept, **environment},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    program = Program(process)
+    try:
+        yield program
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await asyncio.gather(*program._reading)
+
+
+async def ended(*arguments: str, environment: Mapping[str, str], within: float = ENDS) -> Ended:
+    async with started(*arguments, environment=environment) as program:
+        return await program.ends(within)
+
+
+@pytest.fixture(scope="module")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
+    """Of this module alone."""
+    with owned(parts.mongod(tmp_path_factory.mktemp("mongod"))) as part:
+        yield part
+
+
+def two_ports() -> int:
+    """A free port behind which the next one is free as well."""
+    return next(port for port in iter(free_port, 0) if is_free(port + 1))
+
+
+@contextmanager
+def taken(port: int = 0) -> Iterator[int]:
+    """A port on which somebody listens who never says a word."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def make_run(var: Path, port: int, **environment: str) -> Any:
+    return started(
+        *("-m", "deploy.local", "--var", str(var)), environment={"BLOK365_PORT": str(port), **environment}
+    )
+
+
+def on(mongod: Part) -> dict[str, str]:
+    """Databases of its own on that server."""
+    prefix = "start_" + SystemIds().octets(6).hex()
+    return {"BLOK365_MONGO_URL": mongod.url, "BLOK365_DATABASE_PREFIX": prefix}
+
+
+# --- make run ----------------------------------------------------------------------------------------------------
+
+
+async def enrolled(program: Program, phone: SoftPhone) -> None:
+    link = (await program.said(" enrol '")).split("'")[1]
+
+    async def attempt() -> bool | None:
+        try:
+            await phone.enrol(link)
+        except PhoneError as error:
+            if error.status in (404, 503):
+                return None  # the invitation is still on its way
+            raise
+        return True
+
+    await eventually(attempt, "the phone is enrolled")
+
+
+async def signed_in(phone: SoftPhone, port: int) -> str:
+    """A whole sign-in by push at the Entra stand-in; its last page."""
+    async with Browser() as browser:
+        page = await browser.get(f"http://localhost:{port + 1}/start?username={PERSON}")
+        assert page.url.startswith(f"http://localhost:{port}/")
+        page = await browser.submit(page.form("/push"))
+        code = page.code()
+
+        async def approved() -> bool | None:
+            try:
+                await phone.approve(code)
+            except LookupError:
+                return None  # the request is still on its way
+            return True
+
+        await eventually(approved, "the phone approves")
+
+        async def proved() -> Any:
+            now = await browser.get(page.url)
+            return now if now.state() == "proved" else None
+
+        page = await eventually(proved, "the page goes on")
+        page = await browser.submit(page.form("/token"))
+        form = next(form for form in page.forms() if "wresult" in form.fields)
+        answer = await browser.submit(form)
+        assert answer.status == 200, answer.words()
+        return answer.words()
+
+
+async def test_make_run_on_another_port_goes_on_with_the_same_data(tmp_path: Path) -> None:
+    """Its own mongod, the phone of the first run, and Entra told of the new issuer and addresses."""
+    first, second = two_ports(), two_ports()
+    async with SoftPhone(ids=SystemIds()) as phone:
+        async with make_run(tmp_path, first) as program:
+            await enrolled(program, phone)
+            await program.said(LISTENS)
+            await signed_in(phone, first)
+            await program.stopped()
+        async with make_run(tmp_path, second) as program:
+            await program.said(LISTENS)
+            (domain,) = json.loads((tmp_path / "run" / "entra.json").read_text())["domains"]
+            origin = f"http://localhost:{second}"
+            assert domain["issuerUri"] == f"{origin}/t/contoso/contoso.example"
+            assert domain["passiveSignInUri"] == f"{origin}/t/contoso/wsfed"
+            assert f"--origin {origin} approve" in await program.said("approve")
+            phone.move(origin)
+            await signed_in(phone, second)
+            await program.stopped(signal.SIGINT)
+    assert '"exitCode":0' in (tmp_path / "mongo" / "mongod.log").read_text()
+
+
+async def test_make_run_with_another_host_says_so_and_stops_its_mongod(tmp_path: Path) -> None:
+    async with make_run(tmp_path, two_ports()) as program:
+        await program.said(LISTENS)
+        await program.stopped()
+    port = two_ports()
+    async with make_run(tmp_path, port, BLOK365_ORIGIN=f"http://id.localhost:{port}") as program:
+        line = (await program.ends(ENDS)).one_line()
+    assert "was localhost when this system was set up, and is id.localhost now" in line
+    assert "Set it back to localhost" in line
+    assert '"exitCode":0' in (tmp_path / "mongo" / "mongod.log").read_text()
+
+
+@pytest.mark.parametrize("text", ["abc", "0", "70000", "-1", "65535", "8 365", "８３６５"])
+def test_what_is_no_port_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="no port"):
+        port_of(text)
+
+
+async def test_make_run_with_what_is_no_port_says_so(tmp_path: Path) -> None:
+    async with started(
+        "-m", "deploy.local", "--var", str(tmp_path), environment={"BLOK365_PORT": "abc"}
+    ) as program:
+        refused = await program.ends(ENDS)
+    assert refused.one_line().startswith("'abc' is no port")
+    assert refused.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("behind", [0, 1], ids=["its own", "the stand-in's"])
+async def test_make_run_names_a_port_that_is_taken(tmp_path: Path, behind: int) -> None:
+    port = two_ports()
+    with taken(port + behind):
+        async with make_run(tmp_path, port) as program:
+            refused = await program.ends(ENDS)
+    assert refused.one_line().startswith(f"Port {port + behind}, for ")
+    assert refused.err.count("\n") == 1
+
+
+async def test_an_entra_standin_that_ends_at_its_start_is_noticed(tmp_path: Path) -> None:
+    """Somebody took its port after we looked."""
+    settings = tmp_path / "entra.json"
+    settings.write_text('{"domains": [], "users": []}')
+    with (
+        taken() as port,
+        pytest.raises(Unavailable, match=f"did not start on port {port}: Address already in use"),
+    ):
+        async with entra_standin(port, settings):
+            pass
+
+
+BROKEN = """
+    import asyncio, runpy, sys
+    from dataclasses import replace
+    from services.notify import app
+
+    async def raises():
+        raise KeyError("a fault")
+
+    async def hangs():
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass
+
+    build = app.build
+    app.build = lambda *given: replace(build(*given), {where}=[{what}])
+    sys.argv = ["make run", "--var", {var!r}]
+    runpy.run_module("deploy.local", run_name="__main__")
+"""
+"""`make run` with a notify, the last one to start and the first to stop, that has a fault."""
+
+
+def broken(var: Path, mongod: Part, where: str, what: str) -> Any:
+    script = textwrap.dedent(BROKEN.format(where=where, what=what, var=str(var)))
+    return started("-c", script, environment={"BLOK365_PORT": str(two_ports()), **on(mongod)})
+
+
+async def test_make_run_with_a_service_that_fails_to_start(tmp_path: Path, mongod: Part) -> None:
+    async with broken(tmp_path, mongod, "on_start", "raises") as program:
+        line = (await program.ends(ENDS)).one_line()
+    assert line.startswith("notify did not start: KeyError: 'a fault'")
+
+
+async def test_make_run_with_a_service_that_fails_to_stop(tmp_path: Path, mongod: Part) -> None:
+    async with broken(tmp_path, mongod, "on_stop", "raises") as program:
+        await program.said(LISTENS)
+        program.send(signal.SIGTERM)
+        stopped = await program.ends(SIGNALLED)
+    assert stopped.one_line().startswith("notify did not stop in order: KeyError: 'a fault'")
+    for service in ("admin", "approval", "wsfed"):
+        assert f"service={service}" in plain(stopped.err).partition("service.stopped")[2]
+
+
+def plain(text: str) -> str:
+    """Without the colours that structlog gives to people's terminals."""
+    return "".join(
+        part.partition("m")[2] if number else part for number, part in enumerate(text.split("\x1b["))
+    )
+
+
+async def test_make_run_with_a_service_that_hangs(tmp_path: Path, mongod: Part) -> None:
+    """At its start until a signal comes, and at its stop."""
+    async with (
+        broken(tmp_path / "start", mongod, "on_start", "hangs") as starting,
+        broken(tmp_path / "stop", mongod, "on_stop", "hangs") as stopping,
+    ):
+        await stopping.said(LISTENS)
+        await starting.said("wsfed")
+        for program in (starting, stopping):
+            program.send(signal.SIGTERM)
+        for program in (starting, stopping):
+            assert "did not stop in order" in (await program.ends(SIGNALLED)).one_line()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+async def test_make_run_told_to_stop_while_it_starts(
+    tmp_path: Path, mongod: Part, number: signal.Signals
+) -> None:
+    """What has begun is stopped in order, also when somebody is impatient and presses Ctrl-C again and again."""
+    async with make_run(tmp_path, two_ports(), **on(mongod)) as program:
+        await program.said("service.started")
+        for _ in range(3):
+            program.send(number)
+        stopped = await program.ends(SIGNALLED)
+    stopped.assert_no_traceback()
+    assert stopped.code == 0, stopped
+    assert LISTENS not in stopped.out
+
+
+async def test_make_run_told_to_stop_before_it_has_begun_leaves_no_mongod(tmp_path: Path) -> None:
+    """It dies of the signal, and the keeper of its mongod stops that in order."""
+    log = tmp_path / "mongo" / "mongod.log"
+    async with make_run(tmp_path, two_ports()) as program:
+
+        async def mongod_starts() -> bool | None:
+            return log.exists() or None
+
+        await eventually(mongod_starts, "mongod is being started")
+        program.send(signal.SIGINT)
+        died = await program.ends(SIGNALLED)
+    assert died.err == ""
+    assert died.code == -signal.SIGINT
+
+    async def unlocked() -> bool | None:
+        with (tmp_path / "mongo" / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return None
+        return True
+
+    await eventually(unlocked, "the keeper is gone, and everything that it kept")
+
+
+async def test_make_run_told_to_stop_while_its_database_is_away(tmp_path: Path, own_mongod: Part) -> None:
+    async with make_run(tmp_path, two_ports(), **on(own_mongod)) as program:
+        await program.said(LISTENS)
+        own_mongod.kill()
+        program.send(signal.SIGTERM)
+        gone = await program.ends(SIGNALLED)
+    gone.assert_no_traceback()
+
+
+# --- one service as a process ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """Key files of all services."""
+    make_keys(local_settings(tmp_path, 8365, ""), SystemIds())
+    return tmp_path / "keys"
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"BLOK365_ORIGIN": "nonsense"}, "BLOK365_ORIGIN: Value error, an origin is"),
+        ({"BLOK365_LISTEN": "abc"}, "BLOK365_LISTEN: "),
+        ({"BLOK365_TRUSTED_PROXIES": "nonsense"}, 'error parsing value for field "trusted_proxies"'),
+        ({"BLOK365_KEYS": "/nowhere"}, "/nowhere/trusted.json: No such file"),
+        ({"BLOK365_BUS_URL": "memory:"}, "BLOK365_BUS_URL must name a RabbitMQ server"),
+    ],
+    ids=["origin", "listen", "json", "keys", "bus"],
+)
+async def test_service_with_a_wrong_setting(keys: Path, environment: Mapping[str, str], reason: str) -> None:
+    wrong = {"BLOK365_KEYS": str(keys), **environment}
+    line = json.loads((await ended("-m", "services.approval", environment=wrong)).one_line())
+    assert line["event"] == "start.failed"
+    assert line["reason"].startswith(reason)
+
+
+FAULTY = """
+    from dataclasses import replace
+    from services.approval import app
+    from shared.process import run
+
+    async def raises():
+        raise KeyError("a fault")
+
+    run(lambda platform: replace(app.build(platform), {where}=[raises]))
+"""
+
+
+@pytest.mark.parametrize(("where", "what"), [("on_start", "start"), ("on_stop", "stop in order")])
+async def test_service_that_fails_to_start_or_stop(
+    keys: Path, mongod: Part, rabbit: Vhost, where: str, what: str
+) -> None:
+    environment = {"BLOK365_KEYS": str(keys), "BLOK365_BUS_URL": rabbit.url, **on(mongod)}
+    assert (await ended("-m", "deploy.cli", "migrate", "approval", environment=environment)).code == 0
+    script = textwrap.dedent(FAULTY.format(where=where))
+    async with started("-c", script, environment=environment) as program:
+        if where == "on_stop":
+            await program.said('"listening"')
+            program.send(signal.SIGTERM)
+        line = json.loads((await program.ends(ENDS)).one_line())
+    assert line["event"] == f"{what.split()[0]}.failed"
+    assert line["reason"].startswith(f"approval did not {what}: KeyError: 'a fault'")
+
+
+async def test_a_silent_part_is_waited_for_no_longer_than_ten_seconds(
+    keys: Path, mongod: Part, rabbit: Vhost
+) -> None:
+    """A server that takes the connection and never says a word. One service each, and the database's migration."""
+    with taken() as silent:
+        good = {"BLOK365_KEYS": str(keys), "BLOK365_BUS_URL": rabbit.url, **on(mongod)}
+        no_bus = {**good, "BLOK365_BUS_URL": f"amqp://guest:guest@127.0.0.1:{silent}/"}
+        no_database = {**good, "BLOK365_MONGO_URL": f"mongodb://127.0.0.1:{silent}/"}
+        bus, database, migration = await asyncio.gather(
+            ended("-m", "services.approval", environment=no_bus),
+            ended("-m", "services.approval", environment=no_database),
+            ended("-m", "deploy.cli", "migrate", environment=no_database),
+        )
+    assert "RabbitMQ does not answer" in bus.one_line()
+    assert "the database does not answer" in database.one_line()
+    assert "the database does not answer" in migration.one_line()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+async def test_told_to_stop_while_a_part_is_silent(
+    keys: Path, mongod: Part, rabbit: Vhost, number: signal.Signals
+) -> None:
+    """The signal comes when the program waits for the server's first word."""
+    connected: asyncio.Queue[int] = asyncio.Queue()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port: int = writer.get_extra_info("sockname")[1]
+        connected.put_nowait(port)
+        await reader.read(-1)
+        writer.close()
+
+    async def told(command: str, variable: str, scheme: str) -> Ended:
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            environment = {"BLOK365_KEYS": str(keys), "BLOK365_BUS_URL": rabbit.url, **on(mongod)}
+            environment[variable] = f"{scheme}://127.0.0.1:{port}/"
+            async with started("-m", *command.split(), environment=environment) as program:
+                async with asyncio.timeout(ENDS):
+                    await connected.get()
+                program.send(number)
+                return await program.ends(SIGNALLED)
+
+    for command, variable, scheme in (
+        ("services.approval", "BLOK365_BUS_URL", "amqp"),
+        ("services.approval", "BLOK365_MONGO_URL", "mongodb"),
+        ("deploy.cli migrate", "BLOK365_MONGO_URL", "mongodb"),
+    ):
+        gone = await told(command, variable, scheme)
+        gone.assert_no_traceback()
+        if command.startswith("services"):
+            assert gone.code == 0, gone
+
+
+# --- any program -------------------------------------------------------------------------------------------------
+
+TOY = """
+    import asyncio, sys, threading, time
+    from shared.program import run_program, stopping
+
+    async def main():
+        async with stopping() as stack:
+            stack.callback(print, "first thing stopped", flush=True)
+            {body}
+            print("waits", flush=True)
+            await asyncio.Event().wait()
+
+    sys.exit(run_program(main, lambda reason, remedy: print(reason, remedy, file=sys.stderr, flush=True)))
+"""
+
+
+def toy(body: str) -> Any:
+    return started("-c", textwrap.dedent(TOY.format(body=body)), environment={})
+
+
+async def test_a_program_that_hangs_ends_all_the_same() -> None:
+    """In a thread that nobody can stop, or with its event loop blocked at the stop."""
+    async with (
+        toy("asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)") as in_a_thread,
+        toy("stack.callback(time.sleep, 60)") as blocked,
+    ):
+        for program in (in_a_thread, blocked):
+            await program.said("waits")
+            program.send(signal.SIGTERM)
+        gone = await in_a_thread.ends(SIGNALLED)
+        gone.assert_no_traceback()
+        assert gone.code == 0
+        assert "first thing stopped" in gone.out
+        assert "did not stop in order" in (await blocked.ends(SIGNALLED)).one_line()
+
+
+async def test_a_fault_at_the_stop_does_not_hide_the_one_before_it() -> None:
+    async with toy("stack.callback(lambda: 1 / 0); raise LookupError('the first')") as program:
+        failed = await program.ends(ENDS)
+    assert failed.one_line().startswith("LookupError: the first")
+    assert "first thing stopped" in failed.out
+
+
+async def test_a_second_signal_does_not_interrupt_the_stop() -> None:
+    body = "stack.push_async_callback(asyncio.sleep, 1); stack.callback(print, 'stopping', flush=True)"
+    async with toy(body) as program:
+        await program.said("waits")
+        program.send(signal.SIGTERM)
+        await program.said("stopping")
+        stopped = await program.stopped(signal.SIGINT)
+    assert "first thing stopped" in stopped.out
