@@ -1,17 +1,14 @@
 """Makes docs/messages.md and docs/settings.md from the code: `python -m deploy.docs`; `--check` only compares.
 
-Meanings are the docstrings; who handles a message is read from each service's own table, wired on a memory
-platform.
+Meanings are the docstrings.
 """
 
 import difflib
 import importlib
 import inspect
 import sys
-import tempfile
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
@@ -22,17 +19,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from deploy import tree
-from deploy.local.platform import make_keys
-from shared.assembly import Platform
-from shared.bus.memory import MemoryBus
-from shared.clock import ManualClock
 from shared.contracts import contracts
-from shared.crypto.keys import load_trusted_keys
-from shared.ids import SeededIds
-from shared.settings import Settings
-from shared.store.memory import MemoryDatabase
-from shared.store.outbox import Relay
-from shared.store.port import Database
+from shared.services import SERVICES
 
 ROOT = Path(__file__).parent.parent
 GENERATED = "<!-- Made by `python -m deploy.docs`. Change the code, then run it again. -->\n"
@@ -65,29 +53,11 @@ def main() -> int:
 
 
 def handled_by() -> Mapping[str, list[str]]:
-    """Message type: services that have a handler for it."""
-    found: dict[str, list[str]] = defaultdict(list)
-    clock, ids = ManualClock(datetime(2026, 1, 1, tzinfo=UTC)), SeededIds("docs")
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(keys=Path(folder))
-        make_keys(settings, ids)
-        trusted = load_trusted_keys(settings.keys / "trusted.json")
-
-        def open_database(service: str, relay: Relay) -> Database:  # noqa: ARG001 - the port names it
-            return MemoryDatabase(clock=clock, listener=relay)
-
-        platform = Platform(
-            clock=clock,
-            ids=ids,
-            bus=MemoryBus(trusted, clock),
-            trusted=trusted,
-            open_database=open_database,
-            settings=settings,
-        )
-        for wired in tree.build(platform):
-            for contract in wired.service.handlers:
-                found[contract.TYPE].append(wired.service.name)
-    return found
+    """Message type: services that have a handler for it, in the order of the table (its contract's READERS)."""
+    return {
+        name: [service for service in SERVICES if service in contract.READERS]
+        for name, contract in contracts().items()
+    }
 
 
 def messages(handlers: Mapping[str, list[str]]) -> str:

@@ -101,11 +101,11 @@ def _nested(one: str, other: str) -> bool:
     return one == other or ("/" not in (one, other) and (one.startswith(other) or other.startswith(one)))
 
 
-BROWSER_COOKIE = "blok365-browser"
+BROWSER_COOKIE_NAME = "blok365-browser"
 """wsfed: the browser's own secret."""
-ACCOUNT_COOKIES = "blok365-a-"
+ACCOUNT_COOKIE_PREFIX = "blok365-a-"
 """wsfed: how the names of its cookies begin, one for each account that has signed in from the browser."""
-PHONE_COOKIE = "blok365-key"
+PHONE_COOKIE_NAME = "blok365-key"
 """approval: a phone's session."""
 
 SERVICES = table(
@@ -121,7 +121,7 @@ SERVICES = table(
         name="approval",
         mounts=(Mount(Host.SIGNIN, "/key/"),),
         api=("/key/api",),
-        cookies=(PHONE_COOKIE,),
+        cookies=(PHONE_COOKIE_NAME,),
         owns_state=True,
         follows=("admin",),
         replicas=2,
@@ -129,7 +129,7 @@ SERVICES = table(
     ServiceRow(
         name="wsfed",
         mounts=(Mount(Host.SIGNIN, "/t/"), Mount(Host.SIGNIN, "/signin/")),
-        cookies=(BROWSER_COOKIE, f"{ACCOUNT_COOKIES}*"),
+        cookies=(BROWSER_COOKIE_NAME, f"{ACCOUNT_COOKIE_PREFIX}*"),
         follows=("admin", "approval"),
         replicas=2,
     ),

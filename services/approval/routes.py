@@ -20,14 +20,14 @@ from shared.addresses import Network
 from shared.clock import iso_millis
 from shared.errors import BadInput
 from shared.ids import b64u
-from shared.services import PHONE_COOKIE
+from shared.services import PHONE_COOKIE_NAME
 from shared.web.cookies import HostCookie, check_same_origin
 from shared.web.frame import Pages
 from shared.web.headers import Csp
 from shared.web.i18n import choose
 from shared.web.inputs import client_address, read_json
 
-SESSION_COOKIE = HostCookie(PHONE_COOKIE)
+SESSION_COOKIE = HostCookie(PHONE_COOKIE_NAME)
 MAX_TEXT = 16 * 1024
 PAGE_CSP = Csp(trusted_types=("blok365",))  # no such policy is ever made: text never becomes markup here
 

@@ -16,8 +16,13 @@ def test_every_message_stands_in_the_page_with_its_sender_and_handlers() -> None
     assert "| event, state | admin | wsfed, approval | 7 days |" in row
 
 
-def test_handlers_are_read_from_the_services_own_tables() -> None:
-    assert "admin" in docs.handled_by()["approval.device.changed.v1"]
+def test_handlers_are_those_that_the_contract_names() -> None:
+    """That they are the services' own tables, too, is tests/conformance/test_topology.py's to show."""
+    found = docs.handled_by()
+    assert "admin" in found["approval.device.changed.v1"]
+    assert {name: set(services) for name, services in found.items()} == {
+        name: contract.READERS for name, contract in contracts().items()
+    }
 
 
 def test_every_setting_stands_in_the_page_with_default_and_meaning() -> None:

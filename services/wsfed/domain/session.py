@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
-from shared.services import ACCOUNT_COOKIES
+from shared.services import ACCOUNT_COOKIE_PREFIX
 
 KNOWN_FOR = timedelta(days=90)
 LOOP_WINDOW = timedelta(seconds=60)
@@ -62,4 +62,4 @@ def session_id(secret: str) -> str:
 
 def cookie_name(tenant: str, upn: str) -> str:
     """The cookie of that account: it tells a reader of the browser's cookies nothing but that there is one."""
-    return ACCOUNT_COOKIES + hashlib.sha256(f"{tenant}\0{upn}".encode()).hexdigest()[:16]
+    return ACCOUNT_COOKIE_PREFIX + hashlib.sha256(f"{tenant}\0{upn}".encode()).hexdigest()[:16]

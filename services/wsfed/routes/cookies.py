@@ -4,11 +4,10 @@ from aiohttp import web
 
 from services.wsfed.domain.session import cookie_name
 from services.wsfed.handlers.issuing import SecretOf
-from shared import services
-from shared.services import ACCOUNT_COOKIES
+from shared.services import ACCOUNT_COOKIE_PREFIX, BROWSER_COOKIE_NAME
 from shared.web.cookies import HostCookie
 
-BROWSER_COOKIE = HostCookie(services.BROWSER_COOKIE)
+BROWSER_COOKIE = HostCookie(BROWSER_COOKIE_NAME)
 MAX_ACCOUNTS = 50
 
 
@@ -24,9 +23,11 @@ def secrets_of(request: web.Request) -> SecretOf:
 
 def all_secrets(request: web.Request) -> list[str]:
     """Of every account in this browser; at most as many as a browser of a shared workstation may hold."""
-    prefix = HostCookie(ACCOUNT_COOKIES).name
+    prefix = HostCookie(ACCOUNT_COOKIE_PREFIX).name
     ours = [
-        ACCOUNT_COOKIES + name.removeprefix(prefix) for name in request.cookies if name.startswith(prefix)
+        ACCOUNT_COOKIE_PREFIX + name.removeprefix(prefix)
+        for name in request.cookies
+        if name.startswith(prefix)
     ]
     secrets = (HostCookie(name).read(request) for name in ours)
     return [secret for secret in secrets if secret is not None][:MAX_ACCOUNTS]
