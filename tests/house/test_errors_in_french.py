@@ -18,6 +18,7 @@ NOT_IN_A_REQUEST = {
     "services/wsfed/handlers/rolling.py": "`blok365 key`",
     "shared/places.py": "start; later a fault is logged and the old file stays",
     "shared/store/sequencer.py": "shutdown",
+    "shared/replication/store.py": "what the service does by itself, and `blok365 resync`",
     "{self._database.name}.{name} lacks {', '.join(sorted(missing))}": "start and /readyz",
     "{name} was {found['value']} when this system was set up, and is {value} now. "
     "Every phone's key is bound to it for life.": "start",
