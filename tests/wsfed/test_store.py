@@ -14,6 +14,7 @@ from services.wsfed.domain.transaction import LIFETIME, Challenge, PhoneProof, S
 from services.wsfed.domain.trust import Invitation, TrustedDevice
 from services.wsfed.ports import Account
 from services.wsfed.store import StoredDirectory, StoredSigningKeys, StoredTransactions
+from services.wsfed.store import keys as keys_module
 from services.wsfed.store.transactions import HELD_AT_MOST, HELD_FOR
 from shared.clock import ManualClock
 from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
@@ -359,6 +360,25 @@ async def test_two_replicas_that_need_a_first_key_agree_on_one(database: Databas
     keys = await asyncio.gather(*(store.current("contoso") for store in stores))
     assert len({key.certificate for key in keys}) == 1
     assert (await stores[0].current("fabrikam")).certificate != keys[0].certificate
+
+
+async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_one_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys_module, "MAX_HELD", 2)
+    monkeypatch.setattr(keys_module, "log", structlog.get_logger())
+    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
+    store = StoredSigningKeys(MemoryDatabase(clock=CLOCK), sealing, CLOCK)
+    contoso = await store.current("contoso")
+    await store.current("fabrikam")
+    assert await store.current("contoso") is contoso
+    with structlog.testing.capture_logs() as logs:
+        await store.current("northwind")
+    assert [(entry["event"], entry["tenant"]) for entry in logs] == [("keys.let_go", "fabrikam")]
+    assert await store.current("contoso") is contoso
+    again = await store.current("contoso")
+    assert again.certificate == contoso.certificate
 
 
 async def test_no_private_key_is_readable_in_the_database(tmp_path: Path) -> None:
