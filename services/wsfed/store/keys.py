@@ -164,7 +164,7 @@ class StoredSigningKeys:
         self._held.move_to_end(tenant)
         if len(self._held) > MAX_HELD:
             gone, _ = self._held.popitem(last=False)
-            log.info("keys.let_go", tenant=gone, held=MAX_HELD)
+            log.warning("keys.let_go", tenant=gone, held=MAX_HELD)
         return held
 
     async def _create(self, tenant: str) -> tuple[str, dict[str, Any]]:
