@@ -353,8 +353,11 @@ class Flow:
             await asyncio.sleep(0)
         await self.world.settle()
 
-    def packet(self, message: Message, *, sender: str, key_of: str | None, tenant: str = TENANT) -> Packet:
+    def packet(
+        self, message: Message, *, sender: str, key_of: str | None, tenant: str = TENANT, **outside: Any
+    ) -> Packet:
         """A packet that calls itself `sender`'s, signed with the key of `key_of`, or with one of the forger's own.
+        `outside`: fields of the envelope.
 
         Made without the help of `PacketSigner`, which would refuse to lie.
         """
@@ -374,9 +377,11 @@ class Flow:
             "stream": None,
             "number": None,
             "body": message.model_dump(mode="json"),
+            **outside,
         }
         body = rfc8785.dumps(envelope)
-        return Packet(packet_id, message.TYPE, body, key.sign(DOMAIN_SEPARATOR + body))
+        to = str(getattr(message, "to", "")) if message.ADDRESSED else ""
+        return Packet(packet_id, envelope["type"], body, key.sign(DOMAIN_SEPARATOR + body), to)
 
 
 def proof_of(key: Key, context: str, tamper: Tamper = HONEST) -> Proof:
