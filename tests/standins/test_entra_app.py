@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from io import BytesIO
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -179,7 +180,7 @@ async def test_new_settings_hold_at_once(entra: Entra) -> None:
     ids=["too large", "no UTF-8", "raw octets", "no pairs", "too many fields", "empty", "not a form"],
 )
 async def test_rejects_malformed_form(entra: Entra, body: bytes, headers: dict[str, str]) -> None:
-    response = await entra.client.post("/login.srf", data=body, headers=headers | JSON)
+    response = await entra.client.post("/login.srf", data=BytesIO(body), headers=headers | JSON)
     assert await code_of(response) == "AADSTS20012"
 
 
