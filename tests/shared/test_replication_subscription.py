@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -442,7 +443,7 @@ async def test_a_replica_that_starts_judges_by_what_the_others_have_recorded(sta
 # --- items that cannot be handled --------------------------------------------------------------------------------
 
 
-def only(name: str, fault: Exception) -> Callable[[Received[object]], Exception | None]:
+def only(name: str, fault: Exception) -> Callable[[Received[Any]], Exception | None]:
     return lambda received: fault if getattr(received.message, "account", "") == name else None
 
 

@@ -1,0 +1,180 @@
+"""docs/flows/replication.md at scale: many accounts that no event speaks of, and sign-ins that go on meanwhile.
+
+Real processes over MongoDB and RabbitMQ. 2,000 accounts in every run, 100,000 in `make test-long`; the figures are
+printed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.local.parts import Broker
+from services.admin import domain
+from services.admin.domain import Account
+from services.admin.store import StoredAccounts
+from shared.contracts.admin import AccountStatus
+from shared.ids import SystemIds, new_id
+from shared.store.mongo import MongoDatabase
+from shared.testing.waiting import eventually
+from tests.faults.support import ONE_EACH, TENANT, Ground, Person, ground
+
+pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("replication-scale")]
+IDS = SystemIds()
+BATCH = 1000
+SERVICES_MEASURED = ("admin", "wsfed", "approval")
+
+
+@pytest.fixture
+async def on(tmp_path: Path, mongo_url: str, broker: Broker) -> AsyncIterator[Ground]:
+    """One process of each service."""
+    name = f"scale-{IDS.octets(6).hex()}"
+    broker.management.create_vhost(name)
+    async with ground(
+        tmp_path, mongo_url=mongo_url, bus_url=broker.url_of(name), replicas=ONE_EACH
+    ) as started:
+        yield started
+    broker.management.delete_vhost(name)
+
+
+@dataclass
+class Probe:
+    """Somebody signs in again and again; how long each took, in seconds."""
+
+    on: Ground
+    person: Person
+    seconds: list[float] = field(default_factory=list)
+
+    async def go_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await self.on.sign_in(self.person)
+            self.seconds.append(loop.time() - began)
+
+    def quantile(self, part: float) -> float:
+        ordered = sorted(self.seconds)
+        return ordered[min(int(len(ordered) * part), len(ordered) - 1)]
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process (proc(5), `stat`), at the usual 100 ticks a second."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+async def measured(on: Ground, what: str, probe: Probe, step: Callable[[], Awaitable[None]]) -> None:
+    """Take a step while somebody signs in, and print what it cost."""
+
+    async def used() -> dict[str, float]:
+        mongod = (await on.mongo.admin.command("serverStatus"))["extra_info"]
+        seconds = {service: cpu_seconds(on.replica(service).pid) for service in SERVICES_MEASURED}
+        return {**seconds, "mongod": (mongod["user_time_us"] + mongod["system_time_us"]) / 1e6}
+
+    async def writes(service: str) -> int:
+        record = await on.database(service).subscriptions.find_one({"_id": "admin"})
+        return int(record["revision"])
+
+    loop = asyncio.get_running_loop()
+    began, before, revision = loop.time(), await used(), await writes("wsfed")
+    probe.seconds.clear()
+    going_on = asyncio.create_task(probe.go_on())
+    try:
+        await step()
+    finally:
+        going_on.cancel()
+        outcome = (await asyncio.gather(going_on, return_exceptions=True))[0]
+    took, after = loop.time() - began, await used()
+    assert isinstance(outcome, asyncio.CancelledError), outcome  # no sign-in has failed
+    cpu = ", ".join(f"{name} {after[name] - before[name]:.1f}" for name in before)
+    print(
+        f"\n{what}: {took:.1f} s; CPU seconds: {cpu}; pages and questions {await writes('wsfed') - revision}; "
+        f"{len(probe.seconds)} sign-ins, p50 {probe.quantile(0.5):.2f} s, p99 {probe.quantile(0.99):.2f} s"
+    )
+
+
+def an_account(number: int, on: Ground) -> Account:
+    """Its name comes after everybody's who signs in: the Entra stand-in is told of the first 200."""
+    account_id = new_id(IDS)
+    return Account(
+        id=account_id,
+        tenant=TENANT,
+        upn=f"zz{number:06d}@contoso.example",
+        first_name="Zoë",
+        last_name=f"Müller {number}",
+        display_name=f"Zoë Müller {number}",
+        email=f"zz{number:06d}@private.example",
+        immutable_id=domain.immutable_id(account_id),
+        status=AccountStatus.INVITED,
+        enrolled=False,
+        created_at=on.stage.clock.now(),
+    )
+
+
+async def at_scale(on: Ground, count: int, within: float) -> None:
+    """Accounts made at once, changed at once, and pulled anew, each within so many seconds."""
+    probe = Probe(on, await on.person())
+    collection = on.database("admin").accounts
+
+    async def known(version: int) -> bool | None:
+        where = {"version": version, "lapsed": {"$exists": False}}
+        found = [
+            await on.database("wsfed").accounts.count_documents({**where, "upn": {"$regex": "^zz"}}),
+            await on.database("approval").accounts.count_documents(
+                {"upn": {"$regex": "^zz"}, "version": version}
+            ),
+        ]
+        await asyncio.sleep(1)  # to count costs mongod something too
+        return found == [count, count] or None
+
+    async def until_known(version: int) -> None:
+        await eventually(lambda: known(version), f"everybody knows {count} accounts", within=within)
+
+    async def make() -> None:
+        url = on.stage.settings.mongo_url
+        name = f"{on.stage.settings.database_prefix}_admin"
+        database = MongoDatabase(url, name, clock=on.stage.clock)
+        accounts = StoredAccounts(database)
+        for first in range(0, count, BATCH):
+            await accounts.add_many([an_account(n, on) for n in range(first, min(first + BATCH, count))])
+        await database.close()
+        await until_known(1)
+
+    async def change() -> None:
+        await collection.update_many(
+            {"upn": {"$regex": "^zz"}},
+            {"$inc": {"version": 1}, "$currentDate": {"changed": {"$type": "timestamp"}}},
+        )
+        await until_known(2)
+
+    async def pull_anew() -> None:
+        for service in ("wsfed", "approval"):
+            await on.database(service).accounts.delete_many({"upn": {"$regex": "^zz"}})
+            await on.database(service).subscriptions.update_one(
+                {"_id": "admin"}, {"$set": {"full_at": None, "full": None}, "$inc": {"revision": 1}}
+            )
+        await until_known(2)
+
+    await measured(on, f"{count} accounts made at once", probe, make)
+    await measured(on, f"{count} accounts changed at once", probe, change)
+    await measured(on, f"a first pull of {count} accounts", probe, pull_anew)
+    await on.sign_in(probe.person)
+    assert await lapsed(on) == 0
+
+
+async def lapsed(on: Ground) -> Any:
+    return await on.database("wsfed").accounts.count_documents({"lapsed": True})
+
+
+@pytest.mark.timeout(300)
+async def test_2000_accounts_while_people_sign_in(on: Ground) -> None:
+    await at_scale(on, 2_000, within=60)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1500)
+async def test_100000_accounts_while_people_sign_in(on: Ground) -> None:
+    await at_scale(on, 100_000, within=450)
