@@ -1,20 +1,20 @@
 """What the handlers need, each as narrow as it can be."""
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
-from weakref import WeakValueDictionary
+from typing import Literal, Protocol, TypeVar
 
-from services.approval.domain.account import Account
+from services.approval.domain.account import Account, Change
 from services.approval.domain.ceremony import RelyingParty
 from shared.clock import Clock
 from shared.contracts.admin import TenantConfigured
-from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage
+from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.sealed_box import Sealer
 from shared.geoip import Country
 from shared.ids import Ids
+
+C = TypeVar("C", bound=Change | None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,24 @@ class Accounts(Protocol):
         """Accounts with an open challenge past its deadline, the latest first."""
         ...
 
-    async def save(
-        self, before: Stored, after: Account, outbox: Sequence[SignedMessage], *, confirm: bool = False
-    ) -> bool:
-        """One conditional write. False: somebody wrote since `before` was read, nothing happened.
+    async def update(
+        self,
+        tenant: str,
+        account: str,
+        compute: Callable[[Account], C],
+        *,
+        first: Stored | None = None,
+        confirm: bool = False,
+    ) -> C:
+        """Change an account and send the change's messages, in one conditional write; returns the change.
 
-        `confirm`: admin says that the account is there (docs/flows/replication.md, step 10).
+        `compute` is called again when somebody else wrote first, so it must not have effects; None means that there
+        is nothing to do. `first` is the account as the caller has just read it. An account that does not exist is
+        given to `compute` empty. `confirm`: admin says that the account is there (docs/flows/replication.md,
+        step 10).
+
+        Raises what `compute` raises, the change's own refusal after its write, Unavailable when others keep being
+        faster.
         """
         ...
 
@@ -133,7 +145,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Dependencies:
     """What every handler works with."""
 
     accounts: Accounts
@@ -142,13 +154,10 @@ class Parts:
     tenants: Tenants
     clock: Clock
     ids: Ids
-    signer: MessageSigner
     rp: RelyingParty
-    letterbox: Sealer
+    notify_sealer: Sealer
     """Seals for notify."""
     push_key: str
     """notify's VAPID public key, base64url: what phones subscribe with."""
-    places: Countries
+    countries: Countries
     limits: Limits = Limits()
-    turns: "WeakValueDictionary[str, asyncio.Lock]" = field(default_factory=WeakValueDictionary)
-    """Who writes to an account now, within this process."""

@@ -1,20 +1,24 @@
 """Accounts, sessions and ceremonies in MongoDB.
 
-An account is one document and every step on it is one update, conditional on `revision`. Maps are keyed by id,
-so that a step writes only the entries it changed. `credentials`, `invitation_ids`, `handles` and `due` are there
-to be indexed; each is derived from the maps in the same write. No transaction anywhere.
+An account is one document and every change of it is one update, conditional on `revision`. Maps are keyed by id,
+so that a change writes only the entries that it concerns. `credentials`, `invitation_ids`, `handles` and `due` are
+there to be indexed; each is derived from the maps in the same write. No transaction anywhere.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakValueDictionary
 
-from services.approval.domain.account import Account, Challenge, Device, Invitation, State, Subscription
+from services.approval.domain.account import Account, Challenge, Device, Invitation, Subscription
 from services.approval.domain.challenges import next_deadline
-from services.approval.ports import Ceremony, Session, Stored
+from services.approval.domain.lifecycle import ChallengeState
+from services.approval.ports import C, Ceremony, Session, Stored
 from shared.contracts.admin import AccountStatus, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import SignedMessage, VerifiedMessage
+from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage
+from shared.errors import Unavailable
 from shared.replication import Projection, Row, Source
 from shared.store.codec import from_document, to_document
 from shared.store.port import Collection, Database, Document, Filter, Index, Position
@@ -22,14 +26,18 @@ from shared.store.port import Collection, Database, Document, Filter, Index, Pos
 _MAPS = ("devices", "invitations", "challenges", "subscriptions")
 _DAY = 24 * 3600
 LAPSE_BATCH = 200
-_DAYS = timedelta(days=2)
+MAX_COLLISIONS = 20
+_ENROLMENT_KEPT = timedelta(days=2)
 """Longer than any invitation lives."""
 
 
-class AccountStore:
+class AccountRepository:
     """Implements `ports.Accounts`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, signer: MessageSigner) -> None:
+        self._signer = signer
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Who writes to an account now, within this process."""
         self._accounts: Collection = database.collection(
             "accounts",
             indexes=(
@@ -65,9 +73,38 @@ class AccountStore:
         found = await self._accounts.find({"due": {"$lte": now}}, sort=(("due", 1),), limit=limit)
         return [_stored(document) for document in found]
 
+    async def update(
+        self,
+        tenant: str,
+        account: str,
+        compute: Callable[[Account], C],
+        *,
+        first: Stored | None = None,
+        confirm: bool = False,
+    ) -> C:
+        turn = self._turns.setdefault(f"{tenant}/{account}", asyncio.Lock())
+        async with turn:  # only spares collisions within this process; the store's condition decides
+            before = first
+            for _ in range(MAX_COLLISIONS):
+                before = before or await self.load(tenant, account) or Stored(Account(tenant, account), 0)
+                change = compute(before.account)
+                if change is None:
+                    return change
+                messages = [
+                    self._signer.sign(each.message, tenant=tenant, correlation_id=each.correlation)
+                    for each in change.messages
+                ]
+                if await self.save(before, change.account, messages, confirm=confirm):
+                    if change.refusal is not None:
+                        raise change.refusal
+                    return change
+                before = None
+        raise Unavailable("approval.account.busy")
+
     async def save(
         self, before: Stored, after: Account, outbox: Sequence[SignedMessage], *, confirm: bool = False
     ) -> bool:
+        """One conditional write. False: somebody wrote since `before` was read, nothing happened."""
         key = f"{after.tenant}/{after.id}"
         if before.revision == 0:
             wanted = {"_id": key, **_document(after), "revision": 1}
@@ -135,7 +172,7 @@ def _stored(document: Document) -> Stored:
         "devices": {k: from_document(Device, d) for k, d in document["devices"].items()},
         "invitations": {k: from_document(Invitation, d) for k, d in document["invitations"].items()},
         "challenges": {
-            k: from_document(Challenge, {**d, "state": State(d["state"])})
+            k: from_document(Challenge, {**d, "state": ChallengeState(d["state"])})
             for k, d in document["challenges"].items()
         },
         "subscriptions": {
@@ -149,7 +186,7 @@ def _stored(document: Document) -> Stored:
     return Stored(from_document(Account, {**document, **entries}), document["revision"])
 
 
-class SessionStore:
+class SessionRepository:
     """Implements `ports.Sessions`."""
 
     def __init__(self, database: Database) -> None:
@@ -173,7 +210,7 @@ class SessionStore:
         await self._sessions.delete({"_id": token_digest})
 
 
-class CeremonyStore:
+class CeremonyRepository:
     """Implements `ports.Ceremonies`."""
 
     def __init__(self, database: Database) -> None:
@@ -184,7 +221,7 @@ class CeremonyStore:
     async def add(self, ceremony: Ceremony) -> None:
         # One for a session is anybody's to begin, and of no use when its time is over; an enrolment's is asked for
         # again by a phone that lost the answer.
-        kept = _DAYS if ceremony.kind == "enrolment" else timedelta()
+        kept = _ENROLMENT_KEPT if ceremony.kind == "enrolment" else timedelta()
         document = {**to_document(ceremony), "remove_at": ceremony.expires_at + kept}
         document["_id"] = document.pop("id")
         await self._ceremonies.insert(document)
@@ -200,7 +237,7 @@ class CeremonyStore:
         return found
 
 
-class TenantStore:
+class TenantRepository:
     """Implements `ports.Tenants`: a projection, only higher versions."""
 
     def __init__(self, database: Database) -> None:

@@ -20,6 +20,6 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, _PREFIX[parsed.version]), strict=False))
 
 
-def differs(one: str, other: str) -> bool:
-    """Whether the addresses are not known to be of one network: IPv4 and IPv6 cannot be compared, so they differ."""
-    return network_of(one) == "" or network_of(one) != network_of(other)
+def differs(network: str, address: str) -> bool:
+    """Whether an address is not known to be of that network: IPv4 and IPv6 cannot be compared, so they differ."""
+    return network == "" or network != network_of(address)
