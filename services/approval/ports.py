@@ -13,42 +13,37 @@ from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.sealed_box import Sealer
 from shared.geoip import Country
 from shared.ids import Ids
+from shared.store.aggregate import Stored
 
 C = TypeVar("C", bound=Change | None)
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An account as it was read. `revision` guards the write; 0: it does not exist yet."""
-
-    account: Account
-    revision: int
+StoredAccount = Stored[Account]
+"""An account as it was read, with the revision that guards its next write."""
 
 
 class Accounts(Protocol):
     """One document for each account."""
 
-    async def load(self, tenant: str, account: str) -> Stored | None: ...
+    async def load(self, tenant: str, account: str) -> StoredAccount | None: ...
 
-    async def by_credential(self, credential_id: str) -> Stored | None: ...
+    async def by_credential(self, credential_id: str) -> StoredAccount | None: ...
 
-    async def by_invitation(self, invitation: str) -> Stored | None: ...
+    async def by_invitation(self, invitation: str) -> StoredAccount | None: ...
 
-    async def by_handle(self, handle_digest: str) -> Stored | None:
+    async def by_handle(self, handle_digest: str) -> StoredAccount | None:
         """The account with an open QR challenge of that handle."""
         ...
 
-    async def overdue(self, now: datetime, limit: int) -> Sequence[Stored]:
-        """Accounts with an open challenge past its deadline, the latest first."""
+    async def overdue(self, now: datetime, limit: int) -> Sequence[StoredAccount]:
+        """Accounts with an open challenge past its deadline, the longest overdue first."""
         ...
 
-    async def update(
+    async def change(
         self,
         tenant: str,
         account: str,
         compute: Callable[[Account], C],
         *,
-        first: Stored | None = None,
+        first: StoredAccount | None = None,
         confirm: bool = False,
     ) -> C:
         """Change an account and send the change's messages, in one conditional write; returns the change.
@@ -58,8 +53,8 @@ class Accounts(Protocol):
         given to `compute` empty. `confirm`: admin says that the account is there (docs/flows/replication.md,
         step 10).
 
-        Raises what `compute` raises, the change's own refusal after its write, Unavailable when others keep being
-        faster.
+        Raises what `compute` raises, the change's own refusal after its write, NotUnique when another account has
+        the credential, Unavailable when others keep being faster.
         """
         ...
 
@@ -111,7 +106,7 @@ class Ceremonies(Protocol):
     async def add(self, ceremony: Ceremony) -> None: ...
 
     async def find(self, ceremony_id: str) -> Ceremony | None:
-        """It stays, for a day after it expired: as long as any invitation lives."""
+        """It stays as long as any invitation lives, for a phone that lost the answer."""
         ...
 
     async def take(self, ceremony_id: str) -> Ceremony | None:

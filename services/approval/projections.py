@@ -18,7 +18,7 @@ async def account_changed(deps: Dependencies, received: VerifiedMessage[AccountC
     news = received.message
     check_ids(received.tenant, news.account)
     returned = received.origin is not Origin.SENT
-    change = await deps.accounts.update(
+    change = await deps.accounts.change(
         received.tenant,
         news.account,
         lambda account: enrolment.account_changed(account, news, returned=returned),
@@ -33,7 +33,7 @@ async def invitation_changed(deps: Dependencies, received: VerifiedMessage[Invit
     news = received.message
     check_ids(received.tenant, news.account, news.invitation)
     try:
-        await deps.accounts.update(
+        await deps.accounts.change(
             received.tenant, news.account, lambda account: enrolment.invitation_changed(account, news)
         )
     except ValueError as error:

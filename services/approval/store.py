@@ -1,32 +1,30 @@
 """Accounts, sessions and ceremonies in MongoDB.
 
-An account is one document and every change of it is one update, conditional on `revision`. Maps are keyed by id,
-so that a change writes only the entries that it concerns. `credentials`, `invitation_ids`, `handles` and `due` are
+An account is one document (`shared/store/aggregate.py`). Maps are keyed by id, so that a change writes only the
+entries that it concerns. `credentials`, `invitation_ids`, `handles` and `due` are
 there to be indexed; each is derived from the maps in the same write. No transaction anywhere.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
-from weakref import WeakValueDictionary
+from typing import cast
 
-from services.approval.domain.account import Account, Challenge, Device, Invitation, Subscription
+from services.approval.domain.account import Account, Challenge, Change, Device, Invitation, Subscription
 from services.approval.domain.challenges import next_deadline
 from services.approval.domain.lifecycle import ChallengeState
-from services.approval.ports import C, Ceremony, Session, Stored
+from services.approval.ports import C, Ceremony, Session, StoredAccount
 from shared.contracts.admin import AccountStatus, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage
+from shared.contracts.envelope import MessageSigner, VerifiedMessage
 from shared.errors import Unavailable
 from shared.replication import Projection, Row, Source
+from shared.store.aggregate import Aggregate
 from shared.store.codec import from_document, to_document
-from shared.store.port import Collection, Database, Document, Filter, Index, Position
+from shared.store.port import Database, Document, Index, Position
 
 _MAPS = ("devices", "invitations", "challenges", "subscriptions")
 _DAY = 24 * 3600
 LAPSE_BATCH = 200
-MAX_COLLISIONS = 20
 _ENROLMENT_KEPT = timedelta(days=2)
 """Longer than any invitation lives."""
 
@@ -35,10 +33,7 @@ class AccountRepository:
     """Implements `ports.Accounts`."""
 
     def __init__(self, database: Database, signer: MessageSigner) -> None:
-        self._signer = signer
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """Who writes to an account now, within this process."""
-        self._accounts: Collection = database.collection(
+        collection = database.collection(
             "accounts",
             indexes=(
                 # a credential id exists once: an attacker's copy of it must not shadow its owner's
@@ -50,124 +45,84 @@ class AccountRepository:
             outbox=True,
             state=True,
         )
-        self.source = Source(self._accounts, [DeviceChanged], _devices_row)
+        self._accounts = Aggregate(collection, _document, _account, signer=signer)
+        self.source = Source(collection, [DeviceChanged], _devices_row)
         """All devices of all accounts, removed ones too, for followers."""
 
-    async def load(self, tenant: str, account: str) -> Stored | None:
-        return await self._one({"_id": f"{tenant}/{account}"})
+    async def load(self, tenant: str, account: str) -> StoredAccount | None:
+        return await self._accounts.load(_key(tenant, account))
 
-    async def by_credential(self, credential_id: str) -> Stored | None:
-        return await self._one({"credentials": credential_id})
+    async def by_credential(self, credential_id: str) -> StoredAccount | None:
+        return await self._accounts.find_one({"credentials": credential_id})
 
-    async def by_invitation(self, invitation: str) -> Stored | None:
-        return await self._one({"invitation_ids": invitation})
+    async def by_invitation(self, invitation: str) -> StoredAccount | None:
+        return await self._accounts.find_one({"invitation_ids": invitation})
 
-    async def by_handle(self, handle_digest: str) -> Stored | None:
-        return await self._one({"handles": handle_digest})
+    async def by_handle(self, handle_digest: str) -> StoredAccount | None:
+        return await self._accounts.find_one({"handles": handle_digest})
 
-    async def _one(self, where: Filter) -> Stored | None:
-        found = await self._accounts.find_one(where)
-        return None if found is None else _stored(found)
+    async def overdue(self, now: datetime, limit: int) -> Sequence[StoredAccount]:
+        return await self._accounts.find({"due": {"$lte": now}}, sort=(("due", 1),), limit=limit)
 
-    async def overdue(self, now: datetime, limit: int) -> Sequence[Stored]:
-        found = await self._accounts.find({"due": {"$lte": now}}, sort=(("due", 1),), limit=limit)
-        return [_stored(document) for document in found]
-
-    async def update(
+    async def change(
         self,
         tenant: str,
         account: str,
         compute: Callable[[Account], C],
         *,
-        first: Stored | None = None,
+        first: StoredAccount | None = None,
         confirm: bool = False,
     ) -> C:
-        turn = self._turns.setdefault(f"{tenant}/{account}", asyncio.Lock())
-        async with turn:  # only spares collisions within this process; the store's condition decides
-            before = first
-            for _ in range(MAX_COLLISIONS):
-                before = before or await self.load(tenant, account) or Stored(Account(tenant, account), 0)
-                change = compute(before.account)
-                if change is None:
-                    return change
-                messages = [
-                    self._signer.sign(each.message, tenant=tenant, correlation_id=each.correlation)
-                    for each in change.messages
-                ]
-                if await self.save(before, change.account, messages, confirm=confirm):
-                    if change.refusal is not None:
-                        raise change.refusal
-                    return change
-                before = None
-        raise Unavailable("approval.account.busy")
-
-    async def save(
-        self, before: Stored, after: Account, outbox: Sequence[SignedMessage], *, confirm: bool = False
-    ) -> bool:
-        """One conditional write. False: somebody wrote since `before` was read, nothing happened."""
-        key = f"{after.tenant}/{after.id}"
-        if before.revision == 0:
-            wanted = {"_id": key, **_document(after), "revision": 1}
-            return await self._accounts.insert(wanted, outbox=outbox, confirm=confirm)
-        change = _difference(before.account, after)
-        change["$inc"] = {"revision": 1}
-        where = {"_id": key, "revision": before.revision}
-        return await self._accounts.update(where, change, outbox=outbox, confirm=confirm) is not None
+        step: Callable[[Account], Change | None] = compute
+        change = await self._accounts.change(
+            _key(tenant, account),
+            step,
+            first=first,
+            empty=Account(tenant, account),
+            confirm=confirm,
+            busy=Unavailable("approval.account.busy"),
+        )
+        return cast(C, change)  # None only if `compute` returned it: a missing account is given to it empty
 
     async def confirm(self, tenant: str, account: str) -> None:
-        await self._accounts.update({"_id": f"{tenant}/{account}"}, {}, confirm=True)
+        await self._accounts.collection.update({"_id": _key(tenant, account)}, {}, confirm=True)
 
     async def lapse(self, before: Position) -> int:
         """Implements `shared.replication.Lapsing`: an account that admin no longer has can't be used."""
         count = 0
         in_force = {"status": {"$ne": None}}
-        while found := await self._accounts.unconfirmed(before, in_force, LAPSE_BATCH):
+        collection = self._accounts.collection
+        while found := await collection.unconfirmed(before, in_force, LAPSE_BATCH):
             for document in found:
                 where = {"_id": document["_id"], "revision": document["revision"]}
                 change = {"$set": {"status": None}, "$inc": {"revision": 1}}
-                count += await self._accounts.update(where, change) is not None
+                count += await collection.update(where, change) is not None
         return count
 
 
-def _difference(before: Account, after: Account) -> dict[str, dict[str, Any]]:
-    """The update that makes one account of the other: whole fields, and single entries of maps."""
-    put: dict[str, Any] = {}
-    drop: dict[str, Any] = {}
-    for name in _MAPS:
-        old, new = getattr(before, name), getattr(after, name)
-        put |= {f"{name}.{key}": to_document(value) for key, value in new.items() if old.get(key) != value}
-        drop |= {f"{name}.{key}": "" for key in old.keys() - new.keys()}
-    was, now = _fields(before), _fields(after)
-    put |= {name: value for name, value in now.items() if name not in was or was[name] != value}
-    drop |= dict.fromkeys(was.keys() - now.keys(), "")
-    return {operator: part for operator, part in (("$set", put), ("$unset", drop)) if part}
+def _key(tenant: str, account: str) -> str:
+    return f"{tenant}/{account}"
 
 
 def _document(account: Account) -> Document:
     maps = {
         name: {key: to_document(value) for key, value in getattr(account, name).items()} for name in _MAPS
     }
-    return _fields(account) | maps
-
-
-def _fields(account: Account) -> Document:
-    """All but the maps, with what is there to be indexed."""
-    made = {name: value for name, value in to_document(account).items() if name not in _MAPS}
     derived: Document = {
         "credentials": sorted(d.credential_id for d in account.devices.values()),
         "invitation_ids": sorted(account.invitations),
         "handles": sorted(c.handle_digest for c in account.challenges.values() if c.handle_digest),
         "due": next_deadline(account),
     }
-    return made | {name: value for name, value in derived.items() if value}
+    return {
+        "_id": _key(account.tenant, account.id),
+        **to_document(account),
+        **maps,
+        **{name: value for name, value in derived.items() if value},
+    }
 
 
-def _devices_row(document: Document) -> Row:
-    account = _stored(document).account
-    return Row(account.tenant, [device.changed(account.id) for device in account.devices.values()])
-
-
-def _stored(document: Document) -> Stored:
+def _account(document: Document) -> Account:
     entries = {
         "devices": {k: from_document(Device, d) for k, d in document["devices"].items()},
         "invitations": {k: from_document(Invitation, d) for k, d in document["invitations"].items()},
@@ -181,9 +136,13 @@ def _stored(document: Document) -> Stored:
         "status": None if document["status"] is None else AccountStatus(document["status"]),
         "pushes_known": tuple(document["pushes_known"]),
         "pushes_unknown": tuple(document["pushes_unknown"]),
-        "version": document["version"],
     }
-    return Stored(from_document(Account, {**document, **entries}), document["revision"])
+    return from_document(Account, {**document, **entries})
+
+
+def _devices_row(document: Document) -> Row:
+    account = _account(document)
+    return Row(account.tenant, [device.changed(account.id) for device in account.devices.values()])
 
 
 class SessionRepository:

@@ -71,7 +71,7 @@ class Adversary(RuleBasedStateMachine):
     def take(self, change: Change | None) -> None:
         if change is None:
             return
-        self.account = change.account
+        self.account = change.value
         for said in change.messages:
             message = said.message
             if isinstance(message, ChallengeEnded):

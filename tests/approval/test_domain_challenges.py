@@ -40,7 +40,7 @@ def opened(account: Account, *made: Challenge) -> Account:
     for each in made:
         change = challenges.open_challenge(account, each, each.opened_at)
         assert change is not None
-        account = change.account
+        account = change.value
     return account
 
 
@@ -60,7 +60,7 @@ def test_second_delivery_changes_nothing() -> None:
 
 
 def test_second_delivery_after_the_end_does_not_open_again() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).account
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     assert challenges.open_challenge(account, challenge("a"), NOW + timedelta(minutes=10)) is None
 
 
@@ -88,7 +88,7 @@ def test_fourth_unknown_browser_takes_the_place_of_the_oldest_unknown() -> None:
     change = challenges.open_challenge(account, challenge("c", at=NOW + timedelta(seconds=9)), NOW)
     assert ends(change) == {"a": "limited"}
     assert change is not None
-    assert listed(change.account) == ["k", "c", "b"]
+    assert listed(change.value) == ["k", "c", "b"]
 
 
 def test_unknown_browser_never_takes_a_known_ones_place() -> None:
@@ -96,7 +96,7 @@ def test_unknown_browser_never_takes_a_known_ones_place() -> None:
     change = challenges.open_challenge(account, challenge("stranger"), NOW)
     assert ends(change) == {"stranger": "limited"}
     assert change is not None
-    assert set(listed(change.account)) == {"a", "b", "c"}
+    assert set(listed(change.value)) == {"a", "b", "c"}
 
 
 def test_known_browser_takes_an_unknown_ones_place() -> None:
@@ -142,7 +142,7 @@ def test_eleventh_push_of_a_day_is_silenced() -> None:
 def test_denials_do_not_give_the_quota_back() -> None:
     account = ADA
     for name in "abc":
-        account = challenges.refuse(opened(account, challenge(name)), name, ChallengeAction.DENY, NOW).account
+        account = challenges.refuse(opened(account, challenge(name)), name, ChallengeAction.DENY, NOW).value
     assert opened(account, challenge("d")).challenges["d"].silenced
 
 
@@ -152,7 +152,7 @@ def test_unknown_browsers_cannot_spend_the_quota_of_known_ones() -> None:
 
 
 def test_not_me_freezes_notifications_of_unknown_browsers_only() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.REPORT, NOW).account
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.REPORT, NOW).value
     assert account.frozen_at == NOW
     account = opened(account, challenge("u"), challenge("k", known=True))
     assert account.challenges["u"].silenced
@@ -161,7 +161,7 @@ def test_not_me_freezes_notifications_of_unknown_browsers_only() -> None:
 
 
 def test_cancel_freezes_nothing() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).account
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     assert account.frozen_at is None
 
 
@@ -174,7 +174,7 @@ def test_expires_at_its_deadline_and_not_before() -> None:
 def test_nothing_that_was_signed_stays_after_the_end() -> None:
     account = challenges.refuse(
         opened(ADA, challenge("a", method="qr")), "a", ChallengeAction.DENY, NOW
-    ).account
+    ).value
     kept = account.challenges["a"]
     assert (kept.context, kept.expected_digest, kept.handle_digest) == ("", b"", None)
 
@@ -198,14 +198,14 @@ def test_flood_makes_nothing_open_forgotten() -> None:
 def test_flood_does_not_make_the_phones_answer_forgotten(answer: ChallengeAction) -> None:
     """A late copy of a request that was answered must not open it again."""
     refused = challenge("refused")
-    account = challenges.refuse(opened(ADA, refused), "refused", answer, NOW).account
+    account = challenges.refuse(opened(ADA, refused), "refused", answer, NOW).value
     for i in range(2 * challenges.MAX_REMEMBERED):  # one browser: each supersedes the one before
         account = opened(account, challenge(f"s{i}", at=NOW + timedelta(seconds=i + 1), browser="stranger"))
     assert challenges.open_challenge(account, refused, NOW + timedelta(minutes=5)) is None
 
 
 def test_ended_requests_are_forgotten_later() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).account
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     account = opened(account, challenge("b", at=NOW + timedelta(hours=1)))
     assert set(account.challenges) == {"b"}
 
@@ -233,7 +233,7 @@ def test_limits_hold_under_any_traffic(traffic: list[tuple[int, int, bool, str]]
         made = challenge(f"c{number}", at=now, browser=f"{browser}{known}", known=known, method=method)
         change = challenges.open_challenge(account, made, now)
         assert change is not None
-        account = change.account
+        account = change.value
         opened_ids.add(made.id)
         ended += list(ends(change))
         still = [c for c in account.challenges.values() if c.state is ChallengeState.OPEN]

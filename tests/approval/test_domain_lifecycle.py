@@ -102,7 +102,7 @@ def test_every_pair_of_the_table_is_walked(state: ChallengeState, action: Challe
             challenges.advance(one, action, NOW)
         return
     assert (state, action) in TRANSITIONS or action not in BY_DEVICE
-    after = one if change is None else change.account.challenges["one"]
+    after = one if change is None else change.value.challenges["one"]
     assert after.state is expected
     if (state, action) in TRANSITIONS:
         assert challenges.advance(one, action, NOW).state is expected

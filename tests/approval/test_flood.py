@@ -83,7 +83,7 @@ class Flood:
     async def account(self) -> Account:
         stored = await self.replicas[0].accounts.load("contoso", "ada")
         assert stored is not None
-        return stored.account
+        return stored.value
 
 
 async def persist(step: Callable[[], Awaitable[Any]]) -> Any:
@@ -115,7 +115,7 @@ async def flood(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         kept = Subscription("s", "sealed", world.clock.now())
         return Change(Account(**{**_fields(account), "subscriptions": {device: kept}}))
 
-    await replicas[0].accounts.update("contoso", "ada", subscribe)
+    await replicas[0].accounts.change("contoso", "ada", subscribe)
     written.messages.clear()
     yield Flood(approval, replicas, written, phone, MANY[request.param])
     await written.end()
@@ -125,7 +125,7 @@ async def flood(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def approval_account(deps: Dependencies) -> Account:
     stored = await deps.accounts.load("contoso", "ada")
     assert stored is not None
-    return stored.account
+    return stored.value
 
 
 def _fields(account: Account) -> dict[str, Any]:

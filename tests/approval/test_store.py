@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from services.approval.domain.account import Account, Challenge, Device, Invitation
+from services.approval.domain.account import Account, Challenge, Change, Device, Invitation
 from services.approval.domain.lifecycle import ChallengeState
-from services.approval.ports import Ceremony, Session, Stored
+from services.approval.ports import Ceremony, Session, StoredAccount
 from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository
 from shared.clock import ManualClock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.envelope import MessageSigner
 from shared.crypto.keys import key_from_seed
 from shared.ids import SeededIds
+from shared.store.aggregate import NotUnique
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.port import Database
@@ -86,8 +87,8 @@ async def accounts(database: Database) -> AccountRepository:
     return store
 
 
-async def saved(accounts: AccountRepository, account: Account) -> Stored:
-    assert await accounts.save(Stored(account, 0), account, ())
+async def saved(accounts: AccountRepository, account: Account) -> StoredAccount:
+    await accounts.change(account.tenant, account.id, lambda _: Change(account))
     found = await accounts.load(account.tenant, account.id)
     assert found is not None
     return found
@@ -95,20 +96,21 @@ async def saved(accounts: AccountRepository, account: Account) -> Stored:
 
 async def test_what_was_saved_is_read(accounts: AccountRepository) -> None:
     found = await saved(accounts, ADA)
-    assert found == Stored(ADA, 1)
+    assert found == StoredAccount(ADA, 1)
 
 
-async def test_only_one_of_two_writers_wins(accounts: AccountRepository) -> None:
+async def test_writer_who_read_before_another_wrote_computes_again(accounts: AccountRepository) -> None:
     found = await saved(accounts, ADA)
-    assert await accounts.save(found, replace(ADA, frozen_at=None), ())
-    assert not await accounts.save(found, replace(ADA, upn="late"), ())
-    again = await accounts.load("contoso", "ada")
-    assert again == Stored(replace(ADA, frozen_at=None), 2)
+    await accounts.change("contoso", "ada", lambda a: Change(replace(a, frozen_at=None)), first=found)
+    await accounts.change("contoso", "ada", lambda a: Change(replace(a, upn="late")), first=found)
+    assert await accounts.load("contoso", "ada") == StoredAccount(replace(ADA, frozen_at=None, upn="late"), 3)
 
 
-async def test_only_one_of_two_makers_wins(accounts: AccountRepository) -> None:
+async def test_only_one_of_two_makers_makes_the_account(accounts: AccountRepository) -> None:
     await saved(accounts, ADA)
-    assert not await accounts.save(Stored(ADA, 0), replace(ADA, upn="late"), ())
+    nothing = StoredAccount(Account("contoso", "ada"), 0)
+    await accounts.change("contoso", "ada", lambda a: Change(replace(a, upn="late")), first=nothing)
+    assert await accounts.load("contoso", "ada") == StoredAccount(replace(ADA, upn="late"), 2)
 
 
 async def test_change_touches_single_entries_and_derived_fields(accounts: AccountRepository) -> None:
@@ -116,14 +118,14 @@ async def test_change_touches_single_entries_and_derived_fields(accounts: Accoun
     ended = replace(CHALLENGE, state=ChallengeState.ACCEPTED, handle_digest=None, ended_at=NOW)
     more = replace(CHALLENGE, id="q2", handle_digest="h2", deadline=NOW + timedelta(seconds=90))
     after = replace(ADA, challenges={"q1": ended, "q2": more})
-    assert await accounts.save(found, after, ())
+    await accounts.change("contoso", "ada", lambda _: Change(after), first=found)
     assert await accounts.by_handle("h1") is None
-    assert await accounts.by_handle("h2") == Stored(after, 2)
+    assert await accounts.by_handle("h2") == StoredAccount(after, 2)
     assert await accounts.overdue(NOW + timedelta(seconds=89), 10) == []
     assert len(await accounts.overdue(NOW + timedelta(seconds=90), 10)) == 1
     gone = replace(after, challenges={})
-    assert await accounts.save(Stored(after, 2), gone, ())
-    assert await accounts.load("contoso", "ada") == Stored(gone, 3)
+    await accounts.change("contoso", "ada", lambda _: Change(gone))
+    assert await accounts.load("contoso", "ada") == StoredAccount(gone, 3)
     assert await accounts.overdue(NOW + timedelta(days=1), 10) == []
 
 
@@ -139,8 +141,13 @@ async def test_credential_id_belongs_to_one_account(accounts: AccountRepository)
     eve = Account("fabrikam", "eve", 1, AccountStatus.ACTIVE)
     found = await saved(accounts, eve)
     thief = replace(eve, devices={"d9": replace(DEVICE, id="d9")})
-    assert not await accounts.save(found, thief, ())
-    assert not await accounts.save(Stored(replace(thief, id="mallory"), 0), replace(thief, id="mallory"), ())
+    with pytest.raises(NotUnique):
+        await accounts.change("fabrikam", "eve", lambda _: Change(thief), first=found)
+    made = replace(thief, id="mallory")
+    with pytest.raises(NotUnique):
+        await accounts.change("fabrikam", "mallory", lambda _: Change(made))
+    assert await accounts.load("fabrikam", "eve") == found
+    assert await accounts.load("fabrikam", "mallory") is None
 
 
 async def test_accounts_without_devices_do_not_collide(accounts: AccountRepository) -> None:

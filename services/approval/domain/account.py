@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Literal
 
 from services.approval.domain.lifecycle import ChallengeState
-from shared.contracts import Message
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, Endorsement
-from shared.errors import Blok365Error, Forbidden, Unavailable
+from shared.errors import Forbidden, Unavailable
 from shared.ids import b64u
+from shared.store.aggregate import Changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,23 +172,8 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class OutgoingMessage:
-    """A message that a change sends, and the correlation id that it continues."""
-
-    message: Message
-    correlation: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one step makes of an account: written as one conditional update, messages in the same write.
-
-    `refusal` is raised to the caller after the write: a wrong code is counted first, then refused.
-    """
-
-    account: Account
-    messages: tuple[OutgoingMessage, ...] = ()
-    refusal: Blok365Error | None = None
+class Change(Changed[Account]):
+    """What one step makes of an account: written as one conditional update, messages in the same write."""
 
     def then(self, other: "Change") -> "Change":
         """Both in one write. `other` was made from this one's account."""

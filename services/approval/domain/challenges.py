@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.approval.domain.account import Account, Challenge, Change, OutgoingMessage, active_device
+from services.approval.domain.account import Account, Challenge, Change, active_device
 from services.approval.domain.ceremony import VerifiedAnswer, check_sign_count
 from services.approval.domain.lifecycle import (
     BY_DEVICE,
@@ -24,7 +24,9 @@ from services.approval.domain.lifecycle import (
     ChallengeState,
 )
 from services.approval.domain.notifications import pushes
+from shared.contracts import Message
 from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded
+from shared.contracts.envelope import OutgoingMessage
 from shared.errors import Blok365Error, Conflict, Forbidden, Gone, NotFound
 
 MAX_TRIES = 3
@@ -64,24 +66,24 @@ def open_challenge(
     if challenge.id in account.challenges:
         return None
     change = _expire(_forget(account, now), now)
-    renewed = change.account.challenges.get(renews) if renews is not None else None
+    renewed = change.value.challenges.get(renews) if renews is not None else None
     if renewed is not None and renewed.claimed_by is not None and renewed.browser == challenge.browser:
         superseded = advance(challenge, ChallengeAction.SUPERSEDE, now)
-        return change.then(Change(change.account.with_challenge(superseded)))
-    outstanding = [c for c in change.account.challenges.values() if c.state is ChallengeState.OPEN]
+        return change.then(Change(change.value.with_challenge(superseded)))
+    outstanding = [c for c in change.value.challenges.values() if c.state is ChallengeState.OPEN]
     same = [c for c in outstanding if c.browser == challenge.browser]
-    change = change.then(_end(change.account, same, ChallengeAction.SUPERSEDE, now))
+    change = change.then(_end(change.value, same, ChallengeAction.SUPERSEDE, now))
     rivals = [c for c in outstanding if c not in same and c.method == challenge.method and not c.claimed_by]
     most = MAX_LISTED if challenge.method == "push" else MAX_SCANNABLE
     if len(rivals) >= most:
         loser = _loser([*rivals, challenge])
         if loser is challenge:
-            added = change.account.with_challenge(challenge)
+            added = change.value.with_challenge(challenge)
             return change.then(_end(added, [challenge], ChallengeAction.LIMIT, now))
-        change = change.then(_end(change.account, [loser], ChallengeAction.LIMIT, now))
+        change = change.then(_end(change.value, [loser], ChallengeAction.LIMIT, now))
     if challenge.method == "push":
-        return change.then(_count_push(change.account, challenge, now))
-    return change.then(Change(change.account.with_challenge(challenge)))
+        return change.then(_count_push(change.value, challenge, now))
+    return change.then(Change(change.value.with_challenge(challenge)))
 
 
 def _loser(candidates: Sequence[Challenge]) -> Challenge:
@@ -143,7 +145,7 @@ def approve(
     else:
         account = replace(account, pushes_unknown=())
     account = account.with_challenge(advance(challenge, ChallengeAction.APPROVE, now))
-    return Change(account, (OutgoingMessage(accepted, challenge.correlation),))
+    return Change(account, (_outgoing(accepted, account, challenge),))
 
 
 def _wrong_code(account: Account, challenge: Challenge, now: datetime) -> Change:
@@ -213,7 +215,7 @@ def claim(account: Account, challenge_id: str, device_id: str, now: datetime) ->
     message = ChallengeClaimed(
         challenge=challenge.id, transaction=challenge.transaction, account=account.id, device=device.id
     )
-    return Change(account.with_challenge(claimed), (OutgoingMessage(message, challenge.correlation),))
+    return Change(account.with_challenge(claimed), (_outgoing(message, account, challenge),))
 
 
 def _handle_over() -> Gone:
@@ -263,8 +265,12 @@ def _end(account: Account, challenges: Iterable[Challenge], action: ChallengeAct
                 "outcome": ended.state.value,
             }
         )
-        messages.append(OutgoingMessage(message, ended.correlation))
+        messages.append(_outgoing(message, account, ended))
     return Change(account, tuple(messages))
+
+
+def _outgoing(message: Message, account: Account, challenge: Challenge) -> OutgoingMessage:
+    return OutgoingMessage(message, account.tenant, correlation_id=challenge.correlation)
 
 
 def _forget(account: Account, now: datetime) -> Account:

@@ -11,12 +11,12 @@ from services.approval.domain.account import (
     Change,
     Device,
     Invitation,
-    OutgoingMessage,
     active_device,
 )
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
 from services.approval.domain.notifications import without
 from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged
+from shared.contracts.envelope import OutgoingMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.errors import Forbidden, Gone, NotFound
 from shared.ids import unb64u
@@ -128,7 +128,7 @@ def enrol(
     )
     spent = {**account.invitations, invitation_id: replace(invitation, spent_by=device_id)}
     account = replace(account.with_device(device), invitations=spent)
-    return Change(account, (OutgoingMessage(device.changed(account.id)),))
+    return Change(account, (OutgoingMessage(device.changed(account.id), account.tenant),))
 
 
 def device_made(
@@ -179,7 +179,7 @@ def remove_device(account: Account, device_id: str) -> Change:
         raise NotFound("approval.device.unknown")
     removed = replace(device, active=False, version=device.version + 1)
     account = without(account.with_device(removed), device_id)
-    return Change(account, (OutgoingMessage(removed.changed(account.id)),))
+    return Change(account, (OutgoingMessage(removed.changed(account.id), account.tenant),))
 
 
 def remove_for_admin(account: Account, device_id: str | None) -> Change | None:
@@ -187,7 +187,7 @@ def remove_for_admin(account: Account, device_id: str | None) -> Change | None:
     device_ids = [d.id for d in account.devices.values() if d.active and device_id in (None, d.id)]
     change = Change(account)
     for each in device_ids:
-        change = change.then(remove_device(change.account, each))
+        change = change.then(remove_device(change.value, each))
     return change if device_ids else None
 
 

@@ -7,10 +7,10 @@ from services.approval.domain.account import (
     Account,
     Challenge,
     Change,
-    OutgoingMessage,
     Subscription,
     active_device,
 )
+from shared.contracts.envelope import OutgoingMessage
 from shared.contracts.notify import SendPush
 
 
@@ -53,7 +53,8 @@ def pushes(account: Account, challenge: Challenge, now: datetime) -> tuple[Outgo
                 expires_at=challenge.deadline,
                 sealed=subscription.sealed,
             ),
-            challenge.correlation,
+            account.tenant,
+            correlation_id=challenge.correlation,
         )
         for device, subscription in sorted(account.subscriptions.items())
         if (known := account.devices.get(device)) is not None and known.active

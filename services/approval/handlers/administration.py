@@ -11,7 +11,7 @@ async def remove_device(deps: Dependencies, received: VerifiedMessage[RemoveDevi
     """Take a lost phone out of use, at once, with its sessions and notifications. Repeats change nothing."""
     command = received.message
     check_ids(received.tenant, command.account)
-    await deps.accounts.update(
+    await deps.accounts.change(
         received.tenant,
         command.account,
         lambda account: enrolment.remove_for_admin(account, command.device),
@@ -21,4 +21,4 @@ async def remove_device(deps: Dependencies, received: VerifiedMessage[RemoveDevi
 async def unfreeze(deps: Dependencies, received: VerifiedMessage[UnfreezePush]) -> None:
     """Unknown browsers may ask for notifications again, as far as their quota goes."""
     check_ids(received.tenant, received.message.account)
-    await deps.accounts.update(received.tenant, received.message.account, challenges.unfreeze)
+    await deps.accounts.change(received.tenant, received.message.account, challenges.unfreeze)

@@ -91,7 +91,7 @@ async def open_challenge(deps: Dependencies, received: VerifiedMessage[OpenChall
             raise Retry(f"account {command.account} is not known here yet")
         return challenges.open_challenge(account, challenge, now, command.renews)
 
-    await deps.accounts.update(received.tenant, command.account, opened)
+    await deps.accounts.change(received.tenant, command.account, opened)
 
 
 def _after(now: datetime, seconds: int | None) -> datetime | None:
@@ -118,16 +118,16 @@ async def request_by_handle(
     stored = await deps.accounts.by_handle(digest)
     if stored is None:
         raise Gone("approval.handle.expired", code="expired")
-    challenge_id = challenges.scanned(stored.account, digest, deps.clock.now()).id
-    if (stored.account.tenant, stored.account.id) != (who.account.tenant, who.account.id):
+    challenge_id = challenges.scanned(stored.value, digest, deps.clock.now()).id
+    if (stored.value.tenant, stored.value.id) != (who.account.tenant, who.account.id):
         raise Forbidden("approval.handle.other_account", upn=who.account.upn, code="other_account")
-    claimed = await deps.accounts.update(
+    claimed = await deps.accounts.change(
         who.account.tenant,
         who.account.id,
         lambda account: challenges.claim(account, challenge_id, who.session.device, deps.clock.now()),
         first=stored,
     )
-    return _shown(deps, claimed.account.challenges[challenge_id], address, language)
+    return _shown(deps, claimed.value.challenges[challenge_id], address, language)
 
 
 def _shown(deps: Dependencies, challenge: Challenge, address: str, language: str) -> Request:
@@ -163,19 +163,19 @@ async def approve(
     """
     credential = ceremony.assertion(raw_credential)
     stored = await deps.accounts.by_credential(credential.id)
-    device = stored.account.device_of(credential.id) if stored is not None else None
+    device = stored.value.device_of(credential.id) if stored is not None else None
     if stored is None or device is None:
         raise NotFound("approval.device.not_enrolled", code="unknown_device")
-    challenge = challenges.answerable(stored.account, challenge_id, deps.clock.now())
+    challenge = challenges.answerable(stored.value, challenge_id, deps.clock.now())
     digest = answer_digest(context, challenge.context)
     answer = ceremony.verify_answer(
         credential, cose_key=device.cose_key, challenge=digest, context=context, rp=deps.rp
     )
     if challenge.same_network and differs(challenge.network, address):
         raise Forbidden("approval.challenge.other_network", code="other_network")
-    await deps.accounts.update(
-        stored.account.tenant,
-        stored.account.id,
+    await deps.accounts.change(
+        stored.value.tenant,
+        stored.value.id,
         lambda account: challenges.approve(account, challenge_id, device.id, answer, deps.clock.now()),
         first=stored,
     )
@@ -186,13 +186,13 @@ async def refuse(
     deps: Dependencies, who: SignedIn, challenge_id: str, action: ChallengeAction
 ) -> ChallengeState:
     """Step 6, the other answers: `deny` or `report`. Returns where the challenge stands then."""
-    refused = await deps.accounts.update(
+    refused = await deps.accounts.change(
         who.account.tenant,
         who.account.id,
         lambda account: challenges.refuse(account, challenge_id, action, deps.clock.now()),
         first=who.stored,
     )
-    return refused.account.challenges[challenge_id].state
+    return refused.value.challenges[challenge_id].state
 
 
 async def end_overdue(deps: Dependencies) -> int:
@@ -200,8 +200,8 @@ async def end_overdue(deps: Dependencies) -> int:
     now = deps.clock.now()
     overdue = await deps.accounts.overdue(now, SWEEP_BATCH)
     for stored in overdue:
-        account = stored.account
-        await deps.accounts.update(
+        account = stored.value
+        await deps.accounts.change(
             account.tenant, account.id, lambda a: challenges.expire(a, now), first=stored
         )
     return len(overdue)

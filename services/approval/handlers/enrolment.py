@@ -8,6 +8,7 @@ from services.approval.domain.account import Account, Device
 from services.approval.ports import Ceremony, Dependencies
 from shared.errors import Conflict, Gone
 from shared.ids import new_id
+from shared.store.aggregate import NotUnique
 from shared.text import clean_line
 
 MAX_NAME = 60
@@ -32,7 +33,7 @@ async def begin_enrolment(deps: Dependencies, invitation_id: str) -> Begun:
     stored = await deps.accounts.by_invitation(invitation_id)
     if stored is None:
         raise enrolment.dead_link()
-    account = stored.account
+    account = stored.value
     enrolment.usable_invitation(account, invitation_id, now)
     made = Ceremony(
         id=new_id(deps.ids),
@@ -70,38 +71,52 @@ async def finish_enrolment(
     if begun is None or begun.kind != "enrolment":
         raise _too_late()
     key = ceremony.verify_registration(credential, challenge=begun.challenge, rp=deps.rp)
-    known = await deps.accounts.by_credential(key.credential_id)
-    if known is None:
+    stored = await deps.accounts.load(begun.tenant, begun.account)
+    if stored is None:
+        raise enrolment.dead_link()
+    if stored.value.device_of(key.credential_id) is None:
         if deps.clock.now() >= begun.expires_at:
             raise _too_late()
         device_id = new_id(deps.ids)
-        enrolled = await deps.accounts.update(
-            begun.tenant,
-            begun.account,
-            lambda account: enrolment.enrol(
-                account,
-                invitation_id=begun.invitation,
-                key=key,
-                endorsement=endorsement,
-                device_id=device_id,
-                name=tidy_name(name),
-                now=deps.clock.now(),
-            ),
-        )
+        try:
+            enrolled = await deps.accounts.change(
+                begun.tenant,
+                begun.account,
+                lambda account: enrolment.enrol(
+                    account,
+                    invitation_id=begun.invitation,
+                    key=key,
+                    endorsement=endorsement,
+                    device_id=device_id,
+                    name=tidy_name(name),
+                    now=deps.clock.now(),
+                ),
+                first=stored,
+            )
+        except (
+            NotUnique
+        ) as error:  # another account's credential: a copy of its id must not shadow its owner's
+            raise _key_known() from error
         if enrolled is not None:
-            return enrolled.account.devices[device_id]
-        known = await deps.accounts.load(begun.tenant, begun.account)  # its twin was faster by a moment
-        assert known is not None
+            return enrolled.value.devices[device_id]
+        stored = await deps.accounts.load(
+            begun.tenant, begun.account
+        )  # the same request was faster elsewhere
+        assert stored is not None
     device = enrolment.device_made(
-        known.account,
+        stored.value,
         invitation_id=begun.invitation,
         key=key,
         endorsement=endorsement,
         now=deps.clock.now(),
     )
     if device is None:
-        raise Conflict("approval.credential.enrolled", code="credential")
+        raise _key_known()
     return device
+
+
+def _key_known() -> Conflict:
+    return Conflict("approval.credential.enrolled", code="credential")
 
 
 def _too_late() -> Gone:

@@ -26,7 +26,7 @@ async def subscribe(deps: Dependencies, who: SignedIn, raw: object, language: st
     if len(sealed) > MAX_SEALED:
         raise _unusable()
     made = Subscription(id=made_id, sealed=sealed, since=deps.clock.now())
-    await deps.accounts.update(
+    await deps.accounts.change(
         who.account.tenant,
         who.account.id,
         lambda account: notifications.subscribe(account, who.session.device, made),
@@ -37,7 +37,7 @@ async def subscribe(deps: Dependencies, who: SignedIn, raw: object, language: st
 
 async def unsubscribe(deps: Dependencies, who: SignedIn) -> None:
     """Forget this phone's subscription, if there is one."""
-    await deps.accounts.update(
+    await deps.accounts.change(
         who.account.tenant,
         who.account.id,
         lambda account: notifications.unsubscribe(account, who.session.device),
@@ -49,7 +49,7 @@ async def subscription_gone(deps: Dependencies, received: VerifiedMessage[Subscr
     """Step 7: the push service knows it no longer."""
     news = received.message
     check_ids(received.tenant, news.account)
-    await deps.accounts.update(
+    await deps.accounts.change(
         received.tenant,
         news.account,
         lambda account: notifications.subscription_gone(account, news.subscription),

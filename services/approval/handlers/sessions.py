@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from services.approval.domain import ceremony, enrolment
 from services.approval.domain.account import Account, Device, active_device
-from services.approval.ports import Ceremony, Dependencies, Session, Stored
+from services.approval.ports import Ceremony, Dependencies, Session, StoredAccount
 from shared.errors import Gone, NotAuthenticated
 from shared.ids import b64u, new_id, new_secret
 
@@ -19,11 +19,11 @@ class SignedIn:
     """A request's session, checked: not over, device active, account usable."""
 
     session: Session
-    stored: Stored
+    stored: StoredAccount
 
     @property
     def account(self) -> Account:
-        return self.stored.account
+        return self.stored.value
 
 
 async def begin_session(deps: Dependencies) -> Ceremony:
@@ -49,24 +49,24 @@ async def open_session(deps: Dependencies, ceremony_id: str, raw_credential: obj
     if begun is None or begun.kind != "session" or now >= begun.expires_at:
         raise Gone("approval.session.ceremony_expired", code="ceremony")
     stored = await deps.accounts.by_credential(credential.id)
-    device = stored.account.device_of(credential.id) if stored is not None else None
+    device = stored.value.device_of(credential.id) if stored is not None else None
     if stored is None or device is None:
         raise NotAuthenticated("approval.device.not_enrolled", code="unknown_device")
     answer = ceremony.verify_answer(
         credential, cose_key=device.cose_key, challenge=begun.challenge, context="", rp=deps.rp
     )
-    stored.account.check_usable()
-    await deps.accounts.update(
-        stored.account.tenant,
-        stored.account.id,
+    stored.value.check_usable()
+    await deps.accounts.change(
+        stored.value.tenant,
+        stored.value.id,
         lambda account: enrolment.device_used(account, device.id, answer),
         first=stored,
     )
     token = new_secret(deps.ids)
     session = Session(
         token_digest=digest_of(token),
-        tenant=stored.account.tenant,
-        account=stored.account.id,
+        tenant=stored.value.tenant,
+        account=stored.value.id,
         device=device.id,
         seen_at=now,
         expires_at=now + deps.limits.session,
@@ -84,8 +84,8 @@ async def signed_in(deps: Dependencies, token: str | None) -> SignedIn:
     stored = await deps.accounts.load(session.tenant, session.account)
     if stored is None:
         raise NotAuthenticated
-    active_device(stored.account, session.device)
-    stored.account.check_usable()
+    active_device(stored.value, session.device)
+    stored.value.check_usable()
     if now - session.seen_at >= SEEN_EVERY:
         await deps.sessions.seen(session.token_digest, now)
     return SignedIn(session, stored)
@@ -104,7 +104,7 @@ def devices(who: SignedIn) -> list[Device]:
 
 async def remove_device(deps: Dependencies, who: SignedIn, device_id: str) -> None:
     """Take one of the person's own phones out of use, at once, with its sessions."""
-    await deps.accounts.update(
+    await deps.accounts.change(
         who.account.tenant,
         who.account.id,
         lambda account: enrolment.remove_device(account, device_id),
