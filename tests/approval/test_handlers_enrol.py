@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 from unittest.mock import AsyncMock, patch
 
 import pytest
@@ -123,11 +124,13 @@ async def test_request_killed_before_its_write_is_made_good_by_its_repetition(ap
     phone = Phone(approval)
     await phone.make(await invited(approval))
     dying = replica(approval.world)
+    accounts: Any = dying.accounts
     with (
-        patch.object(dying.accounts, "save", AsyncMock(side_effect=Unavailable())),
+        patch.object(accounts._accounts.collection, "update", AsyncMock(side_effect=Unavailable())) as write,
         pytest.raises(Unavailable),
     ):
         await phone.finish(dying)
+    write.assert_awaited_once()
     assert (await phone.finish()).name == "Ada's phone"
 
 

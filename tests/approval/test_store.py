@@ -16,7 +16,7 @@ from shared.contracts.admin import AccountStatus
 from shared.contracts.envelope import MessageSigner
 from shared.crypto.keys import key_from_seed
 from shared.ids import SeededIds
-from shared.store.aggregate import NotUnique
+from shared.store.aggregate import NotUnique, Stored
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.port import Database
@@ -96,21 +96,21 @@ async def saved(accounts: AccountRepository, account: Account) -> StoredAccount:
 
 async def test_what_was_saved_is_read(accounts: AccountRepository) -> None:
     found = await saved(accounts, ADA)
-    assert found == StoredAccount(ADA, 1)
+    assert found == Stored(ADA, 1)
 
 
 async def test_writer_who_read_before_another_wrote_computes_again(accounts: AccountRepository) -> None:
     found = await saved(accounts, ADA)
     await accounts.change("contoso", "ada", lambda a: Change(replace(a, frozen_at=None)), first=found)
     await accounts.change("contoso", "ada", lambda a: Change(replace(a, upn="late")), first=found)
-    assert await accounts.load("contoso", "ada") == StoredAccount(replace(ADA, frozen_at=None, upn="late"), 3)
+    assert await accounts.load("contoso", "ada") == Stored(replace(ADA, frozen_at=None, upn="late"), 3)
 
 
 async def test_only_one_of_two_makers_makes_the_account(accounts: AccountRepository) -> None:
     await saved(accounts, ADA)
-    nothing = StoredAccount(Account("contoso", "ada"), 0)
+    nothing = Stored(Account("contoso", "ada"), 0)
     await accounts.change("contoso", "ada", lambda a: Change(replace(a, upn="late")), first=nothing)
-    assert await accounts.load("contoso", "ada") == StoredAccount(replace(ADA, upn="late"), 2)
+    assert await accounts.load("contoso", "ada") == Stored(replace(ADA, upn="late"), 2)
 
 
 async def test_change_touches_single_entries_and_derived_fields(accounts: AccountRepository) -> None:
@@ -120,12 +120,12 @@ async def test_change_touches_single_entries_and_derived_fields(accounts: Accoun
     after = replace(ADA, challenges={"q1": ended, "q2": more})
     await accounts.change("contoso", "ada", lambda _: Change(after), first=found)
     assert await accounts.by_handle("h1") is None
-    assert await accounts.by_handle("h2") == StoredAccount(after, 2)
+    assert await accounts.by_handle("h2") == Stored(after, 2)
     assert await accounts.overdue(NOW + timedelta(seconds=89), 10) == []
     assert len(await accounts.overdue(NOW + timedelta(seconds=90), 10)) == 1
     gone = replace(after, challenges={})
     await accounts.change("contoso", "ada", lambda _: Change(gone))
-    assert await accounts.load("contoso", "ada") == StoredAccount(gone, 3)
+    assert await accounts.load("contoso", "ada") == Stored(gone, 3)
     assert await accounts.overdue(NOW + timedelta(days=1), 10) == []
 
 
