@@ -1,8 +1,10 @@
 """approval: phones, and the requests that they answer.
 
-Challenge: `open -> accepted | denied | not_me | expired | superseded | wrong_code | limited`. An account with its
-devices, invitations, challenges, quotas and freeze is one document; every step on it is one conditional write
-that also holds the messages it sends (`handlers/steps.py`).
+Theory of operation. An account with its devices, invitations, challenges, quotas and freeze is one document. Every
+change is one conditional write: read the account, compute the new one with a pure function of `domain/`, write it with
+its messages on condition that the revision is still the one that was read; if somebody wrote in between, again. Two
+answers at once, or fifty guesses at once, are therefore taken one after the other. A request and its approval cost two
+store operations each. The states of a challenge are in `domain/lifecycle.py`, the steps in `handlers/__init__.py`.
 
 | URL | what it is |
 |---|---|
@@ -19,9 +21,7 @@ that also holds the messages it sends (`handlers/steps.py`).
 | GET /key/api/push-key | `{key}` to subscribe to notifications with |
 | POST, DELETE /key/api/push-subscription | session: this phone's PushSubscription, kept sealed for notify |
 
-Queue `approval`: OpenChallenge from wsfed; TenantConfigured, AccountChanged, InvitationChanged, RemoveDevice,
-UnfreezePush from admin; SubscriptionGone from notify.
-Sends ChallengeClaimed, ChallengeAccepted, ChallengeEnded, DeviceChanged, SendPush.
+Queue `approval`: the table in `consumers.py`.
 """
 
 from pathlib import Path

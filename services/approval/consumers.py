@@ -2,22 +2,23 @@
 
 from functools import partial
 
-from services.approval.handlers import administering, challenges, notifications, projections
-from services.approval.ports import Parts
+from services.approval import projections
+from services.approval.handlers import administration, challenges, notifications
+from services.approval.ports import Dependencies
 from shared.bus.port import Handlers
 from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import OpenChallenge, RemoveDevice, UnfreezePush
 from shared.contracts.notify import SubscriptionGone
 
 
-def consumers(parts: Parts) -> Handlers:
+def consumers(deps: Dependencies) -> Handlers:
     """Message to handler."""
     return {
-        TenantConfigured: partial(projections.tenant_configured, parts),
-        AccountChanged: partial(projections.account_changed, parts),
-        InvitationChanged: partial(projections.invitation_changed, parts),
-        OpenChallenge: partial(challenges.open_challenge, parts),
-        RemoveDevice: partial(administering.remove_device, parts),
-        UnfreezePush: partial(administering.unfreeze, parts),
-        SubscriptionGone: partial(notifications.subscription_gone, parts),
+        TenantConfigured: partial(projections.tenant_configured, deps),
+        AccountChanged: partial(projections.account_changed, deps),
+        InvitationChanged: partial(projections.invitation_changed, deps),
+        OpenChallenge: partial(challenges.open_challenge, deps),
+        RemoveDevice: partial(administration.remove_device, deps),
+        UnfreezePush: partial(administration.unfreeze, deps),
+        SubscriptionGone: partial(notifications.subscription_gone, deps),
     }

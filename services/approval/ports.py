@@ -1,53 +1,60 @@
 """What the handlers need, each as narrow as it can be."""
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
-from weakref import WeakValueDictionary
+from typing import Literal, Protocol, TypeVar
 
-from services.approval.domain.account import Account
+from services.approval.domain.account import Account, Change
 from services.approval.domain.ceremony import RelyingParty
 from shared.clock import Clock
 from shared.contracts.admin import TenantConfigured
-from shared.contracts.envelope import Packet, PacketSigner, Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.sealed_box import Sealer
+from shared.geoip import Country
 from shared.ids import Ids
-from shared.places import Country
+from shared.store.aggregate import Stored
 
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An account as it was read. `revision` guards the write; 0: it does not exist yet."""
-
-    account: Account
-    revision: int
+C = TypeVar("C", bound=Change | None)
+StoredAccount = Stored[Account]
+"""An account as it was read, with the revision that guards its next write."""
 
 
 class Accounts(Protocol):
     """One document for each account."""
 
-    async def load(self, tenant: str, account: str) -> Stored | None: ...
+    async def load(self, tenant: str, account: str) -> StoredAccount | None: ...
 
-    async def by_credential(self, credential_id: str) -> Stored | None: ...
+    async def by_credential(self, credential_id: str) -> StoredAccount | None: ...
 
-    async def by_invitation(self, invitation: str) -> Stored | None: ...
+    async def by_invitation(self, invitation: str) -> StoredAccount | None: ...
 
-    async def by_handle(self, handle_digest: str) -> Stored | None:
+    async def by_handle(self, handle_digest: str) -> StoredAccount | None:
         """The account with an open QR challenge of that handle."""
         ...
 
-    async def overdue(self, now: datetime, limit: int) -> Sequence[Stored]:
-        """Accounts with an open challenge past its deadline, the latest first."""
+    async def overdue(self, now: datetime, limit: int) -> Sequence[StoredAccount]:
+        """Accounts with an open challenge past its deadline, the longest overdue first."""
         ...
 
-    async def save(
-        self, before: Stored, after: Account, outbox: Sequence[Packet], *, confirm: bool = False
-    ) -> bool:
-        """One conditional write. False: somebody wrote since `before` was read, nothing happened.
+    async def change(
+        self,
+        tenant: str,
+        account: str,
+        compute: Callable[[Account], C],
+        *,
+        first: StoredAccount | None = None,
+        confirm: bool = False,
+    ) -> C:
+        """Change an account and send the change's messages, in one conditional write; returns the change.
 
-        `confirm`: admin says that the account is there (docs/flows/replication.md, step 10).
+        `compute` is called again when somebody else wrote first, so it must not have effects; None means that there
+        is nothing to do. `first` is the account as the caller has just read it. An account that does not exist is
+        given to `compute` empty. `confirm`: admin says that the account is there (docs/flows/replication.md,
+        step 10).
+
+        Raises what `compute` raises, the change's own refusal after its write, NotUnique when another account has
+        the credential, Unavailable when others keep being faster.
         """
         ...
 
@@ -99,7 +106,7 @@ class Ceremonies(Protocol):
     async def add(self, ceremony: Ceremony) -> None: ...
 
     async def find(self, ceremony_id: str) -> Ceremony | None:
-        """It stays, for a day after it expired: as long as any invitation lives."""
+        """It stays as long as any invitation lives, for a phone that lost the answer."""
         ...
 
     async def take(self, ceremony_id: str) -> Ceremony | None:
@@ -112,7 +119,7 @@ class Tenants(Protocol):
 
     async def name(self, tenant: str) -> str | None: ...
 
-    async def keep(self, received: Received[TenantConfigured]) -> None:
+    async def keep(self, received: VerifiedMessage[TenantConfigured]) -> None:
         """Keep it, unless a newer version is there."""
         ...
 
@@ -133,7 +140,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Dependencies:
     """What every handler works with."""
 
     accounts: Accounts
@@ -142,13 +149,10 @@ class Parts:
     tenants: Tenants
     clock: Clock
     ids: Ids
-    signer: PacketSigner
     rp: RelyingParty
-    letterbox: Sealer
+    notify_sealer: Sealer
     """Seals for notify."""
     push_key: str
     """notify's VAPID public key, base64url: what phones subscribe with."""
-    places: Countries
+    countries: Countries
     limits: Limits = Limits()
-    turns: "WeakValueDictionary[str, asyncio.Lock]" = field(default_factory=WeakValueDictionary)
-    """Who writes to an account now, within this process."""

@@ -1,36 +1,39 @@
 """Accounts, sessions and ceremonies in MongoDB.
 
-An account is one document and every step on it is one update, conditional on `revision`. Maps are keyed by id,
-so that a step writes only the entries it changed. `credentials`, `invitation_ids`, `handles` and `due` are there
-to be indexed; each is derived from the maps in the same write. No transaction anywhere.
+An account is one document (`shared/store/aggregate.py`). Maps are keyed by id, so that a change writes only the
+entries that it concerns. `credentials`, `invitation_ids`, `handles` and `due` are
+there to be indexed; each is derived from the maps in the same write. No transaction anywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import cast
 
-from services.approval.domain.account import Account, Challenge, Device, Invitation, State, Subscription
+from services.approval.domain.account import Account, Challenge, Change, Device, Invitation, Subscription
 from services.approval.domain.challenges import next_deadline
-from services.approval.ports import Ceremony, Session, Stored
+from services.approval.domain.lifecycle import ChallengeState
+from services.approval.ports import C, Ceremony, Session, StoredAccount
 from shared.contracts.admin import AccountStatus, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Packet, Received
+from shared.contracts.envelope import MessageSigner, VerifiedMessage
+from shared.errors import Unavailable
 from shared.replication import Projection, Row, Source
-from shared.store.fields import plain, typed
-from shared.store.port import Collection, Database, Document, Filter, Index, Position
+from shared.store.aggregate import Aggregate
+from shared.store.codec import from_document, to_document
+from shared.store.port import Database, Document, Index, Position
 
 _MAPS = ("devices", "invitations", "challenges", "subscriptions")
 _DAY = 24 * 3600
 LAPSE_BATCH = 200
-_DAYS = timedelta(days=2)
+_ENROLMENT_KEPT = timedelta(days=2)
 """Longer than any invitation lives."""
 
 
-class AccountStore:
+class AccountRepository:
     """Implements `ports.Accounts`."""
 
-    def __init__(self, database: Database) -> None:
-        self._accounts: Collection = database.collection(
+    def __init__(self, database: Database, signer: MessageSigner) -> None:
+        collection = database.collection(
             "accounts",
             indexes=(
                 # a credential id exists once: an attacker's copy of it must not shadow its owner's
@@ -42,109 +45,107 @@ class AccountStore:
             outbox=True,
             state=True,
         )
-        self.source = Source(self._accounts, [DeviceChanged], _devices_row)
+        self._accounts = Aggregate(collection, _document, _account, signer=signer)
+        self.source = Source(collection, [DeviceChanged], _devices_row)
         """All devices of all accounts, removed ones too, for followers."""
 
-    async def load(self, tenant: str, account: str) -> Stored | None:
-        return await self._one({"_id": f"{tenant}/{account}"})
+    async def load(self, tenant: str, account: str) -> StoredAccount | None:
+        return await self._accounts.load(_key(tenant, account))
 
-    async def by_credential(self, credential_id: str) -> Stored | None:
-        return await self._one({"credentials": credential_id})
+    async def by_credential(self, credential_id: str) -> StoredAccount | None:
+        return await self._accounts.find_one({"credentials": credential_id})
 
-    async def by_invitation(self, invitation: str) -> Stored | None:
-        return await self._one({"invitation_ids": invitation})
+    async def by_invitation(self, invitation: str) -> StoredAccount | None:
+        return await self._accounts.find_one({"invitation_ids": invitation})
 
-    async def by_handle(self, handle_digest: str) -> Stored | None:
-        return await self._one({"handles": handle_digest})
+    async def by_handle(self, handle_digest: str) -> StoredAccount | None:
+        return await self._accounts.find_one({"handles": handle_digest})
 
-    async def _one(self, where: Filter) -> Stored | None:
-        found = await self._accounts.find_one(where)
-        return None if found is None else _stored(found)
+    async def overdue(self, now: datetime, limit: int) -> Sequence[StoredAccount]:
+        return await self._accounts.find({"due": {"$lte": now}}, sort=(("due", 1),), limit=limit)
 
-    async def overdue(self, now: datetime, limit: int) -> Sequence[Stored]:
-        found = await self._accounts.find({"due": {"$lte": now}}, sort=(("due", 1),), limit=limit)
-        return [_stored(document) for document in found]
-
-    async def save(
-        self, before: Stored, after: Account, outbox: Sequence[Packet], *, confirm: bool = False
-    ) -> bool:
-        key = f"{after.tenant}/{after.id}"
-        if before.revision == 0:
-            wanted = {"_id": key, **_document(after), "revision": 1}
-            return await self._accounts.insert(wanted, outbox=outbox, confirm=confirm)
-        change = _difference(before.account, after)
-        change["$inc"] = {"revision": 1}
-        where = {"_id": key, "revision": before.revision}
-        return await self._accounts.update(where, change, outbox=outbox, confirm=confirm) is not None
+    async def change(
+        self,
+        tenant: str,
+        account: str,
+        compute: Callable[[Account], C],
+        *,
+        first: StoredAccount | None = None,
+        confirm: bool = False,
+    ) -> C:
+        step: Callable[[Account], Change | None] = compute
+        change = await self._accounts.change(
+            _key(tenant, account),
+            step,
+            first=first,
+            empty=Account(tenant, account),
+            confirm=confirm,
+            busy=Unavailable("approval.account.busy"),
+        )
+        return cast(C, change)  # None only if `compute` returned it: a missing account is given to it empty
 
     async def confirm(self, tenant: str, account: str) -> None:
-        await self._accounts.update({"_id": f"{tenant}/{account}"}, {}, confirm=True)
+        await self._accounts.collection.update({"_id": _key(tenant, account)}, {}, confirm=True)
 
     async def lapse(self, before: Position) -> int:
         """Implements `shared.replication.Lapsing`: an account that admin no longer has can't be used."""
         count = 0
         in_force = {"status": {"$ne": None}}
-        while found := await self._accounts.unconfirmed(before, in_force, LAPSE_BATCH):
+        collection = self._accounts.collection
+        while found := await collection.unconfirmed(before, in_force, LAPSE_BATCH):
             for document in found:
                 where = {"_id": document["_id"], "revision": document["revision"]}
                 change = {"$set": {"status": None}, "$inc": {"revision": 1}}
-                count += await self._accounts.update(where, change) is not None
+                count += await collection.update(where, change) is not None
         return count
 
 
-def _difference(before: Account, after: Account) -> dict[str, dict[str, Any]]:
-    """The update that makes one account of the other: whole fields, and single entries of maps."""
-    put: dict[str, Any] = {}
-    drop: dict[str, Any] = {}
-    for name in _MAPS:
-        old, new = getattr(before, name), getattr(after, name)
-        put |= {f"{name}.{key}": plain(value) for key, value in new.items() if old.get(key) != value}
-        drop |= {f"{name}.{key}": "" for key in old.keys() - new.keys()}
-    was, now = _fields(before), _fields(after)
-    put |= {name: value for name, value in now.items() if name not in was or was[name] != value}
-    drop |= dict.fromkeys(was.keys() - now.keys(), "")
-    return {operator: part for operator, part in (("$set", put), ("$unset", drop)) if part}
+def _key(tenant: str, account: str) -> str:
+    return f"{tenant}/{account}"
 
 
 def _document(account: Account) -> Document:
-    maps = {name: {key: plain(value) for key, value in getattr(account, name).items()} for name in _MAPS}
-    return _fields(account) | maps
-
-
-def _fields(account: Account) -> Document:
-    """All but the maps, with what is there to be indexed."""
-    made = {name: value for name, value in plain(account).items() if name not in _MAPS}
+    maps = {
+        name: {key: to_document(value) for key, value in getattr(account, name).items()} for name in _MAPS
+    }
     derived: Document = {
         "credentials": sorted(d.credential_id for d in account.devices.values()),
         "invitation_ids": sorted(account.invitations),
         "handles": sorted(c.handle_digest for c in account.challenges.values() if c.handle_digest),
         "due": next_deadline(account),
     }
-    return made | {name: value for name, value in derived.items() if value}
+    return {
+        "_id": _key(account.tenant, account.id),
+        **to_document(account),
+        **maps,
+        **{name: value for name, value in derived.items() if value},
+    }
 
 
-def _devices_row(document: Document) -> Row:
-    account = _stored(document).account
-    return Row(account.tenant, [device.changed(account.id) for device in account.devices.values()])
-
-
-def _stored(document: Document) -> Stored:
+def _account(document: Document) -> Account:
     entries = {
-        "devices": {k: typed(Device, d) for k, d in document["devices"].items()},
-        "invitations": {k: typed(Invitation, d) for k, d in document["invitations"].items()},
+        "devices": {k: from_document(Device, d) for k, d in document["devices"].items()},
+        "invitations": {k: from_document(Invitation, d) for k, d in document["invitations"].items()},
         "challenges": {
-            k: typed(Challenge, {**d, "state": State(d["state"])}) for k, d in document["challenges"].items()
+            k: from_document(Challenge, {**d, "state": ChallengeState(d["state"])})
+            for k, d in document["challenges"].items()
         },
-        "subscriptions": {k: typed(Subscription, d) for k, d in document.get("subscriptions", {}).items()},
+        "subscriptions": {
+            k: from_document(Subscription, d) for k, d in document.get("subscriptions", {}).items()
+        },
         "status": None if document["status"] is None else AccountStatus(document["status"]),
         "pushes_known": tuple(document["pushes_known"]),
         "pushes_unknown": tuple(document["pushes_unknown"]),
-        "version": document["version"],
     }
-    return Stored(typed(Account, {**document, **entries}), document["revision"])
+    return from_document(Account, {**document, **entries})
 
 
-class SessionStore:
+def _devices_row(document: Document) -> Row:
+    account = _account(document)
+    return Row(account.tenant, [device.changed(account.id) for device in account.devices.values()])
+
+
+class SessionRepository:
     """Implements `ports.Sessions`."""
 
     def __init__(self, database: Database) -> None:
@@ -153,13 +154,13 @@ class SessionStore:
         )
 
     async def add(self, session: Session) -> None:
-        document = plain(session)
+        document = to_document(session)
         document["_id"] = document.pop("token_digest")
         await self._sessions.insert(document)
 
     async def find(self, token_digest: str) -> Session | None:
         found = await self._sessions.find_one({"_id": token_digest})
-        return None if found is None else typed(Session, {**found, "token_digest": token_digest})
+        return None if found is None else from_document(Session, {**found, "token_digest": token_digest})
 
     async def seen(self, token_digest: str, now: datetime) -> None:
         await self._sessions.update({"_id": token_digest}, {"$max": {"seen_at": now}})
@@ -168,7 +169,7 @@ class SessionStore:
         await self._sessions.delete({"_id": token_digest})
 
 
-class CeremonyStore:
+class CeremonyRepository:
     """Implements `ports.Ceremonies`."""
 
     def __init__(self, database: Database) -> None:
@@ -179,14 +180,14 @@ class CeremonyStore:
     async def add(self, ceremony: Ceremony) -> None:
         # One for a session is anybody's to begin, and of no use when its time is over; an enrolment's is asked for
         # again by a phone that lost the answer.
-        kept = _DAYS if ceremony.kind == "enrolment" else timedelta()
-        document = {**plain(ceremony), "remove_at": ceremony.expires_at + kept}
+        kept = _ENROLMENT_KEPT if ceremony.kind == "enrolment" else timedelta()
+        document = {**to_document(ceremony), "remove_at": ceremony.expires_at + kept}
         document["_id"] = document.pop("id")
         await self._ceremonies.insert(document)
 
     async def find(self, ceremony_id: str) -> Ceremony | None:
         found = await self._ceremonies.find_one({"_id": ceremony_id})
-        return None if found is None else typed(Ceremony, {**found, "id": ceremony_id})
+        return None if found is None else from_document(Ceremony, {**found, "id": ceremony_id})
 
     async def take(self, ceremony_id: str) -> Ceremony | None:
         found = await self.find(ceremony_id)
@@ -195,7 +196,7 @@ class CeremonyStore:
         return found
 
 
-class TenantStore:
+class TenantRepository:
     """Implements `ports.Tenants`: a projection, only higher versions."""
 
     def __init__(self, database: Database) -> None:
@@ -205,5 +206,5 @@ class TenantStore:
         found = await self.projection.find(tenant)
         return None if found is None else str(found["name"])
 
-    async def keep(self, received: Received[TenantConfigured]) -> None:
+    async def keep(self, received: VerifiedMessage[TenantConfigured]) -> None:
         await self.projection.keep(received.tenant, received, {"name": received.message.name})

@@ -24,10 +24,10 @@ from deploy.standins.phone.authenticator import (
 from services.approval import app
 from services.approval.domain.account import Device
 from services.approval.domain.ceremony import RelyingParty
-from services.approval.handlers import challenges, enrolling, sessions
+from services.approval.handlers import challenges, enrolment, sessions
 from services.approval.handlers.sessions import SignedIn
-from services.approval.ports import Parts
-from services.approval.store import AccountStore, CeremonyStore, SessionStore, TenantStore
+from services.approval.ports import Dependencies
+from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository, TenantRepository
 from shared.bus.port import Handlers
 from shared.clock import iso_millis
 from shared.contracts import Message
@@ -39,13 +39,13 @@ from shared.contracts.approval import (
     DeviceChanged,
     OpenChallenge,
 )
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.enrolment import NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed, raw_public
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
+from shared.geoip import GeoIp
 from shared.ids import b64u, new_id, new_secret, unb64u
-from shared.places import Places
 from shared.store.port import Database
 from tests.world import World, make_world
 
@@ -78,10 +78,10 @@ class Asked:
 
 @dataclass
 class Approval:
-    """The service under test; `parts` work on the same data as a second replica would."""
+    """The service under test; `deps` work on the same data as a second replica would."""
 
     world: World
-    parts: Parts
+    deps: Dependencies
     heard: list[Message] = field(default_factory=list)
     _invitations: dict[str, tuple[Ed25519PrivateKey, str]] = field(default_factory=dict)
 
@@ -123,7 +123,7 @@ class Approval:
     ) -> str:
         """The link's fragment: `<id>.<seed>`."""
         if invitation is None:
-            seed = self.ids.octets(32)
+            seed = self.ids.random_bytes(32)
             invitation = new_id(self.ids)
             self._invitations[invitation] = (key_from_seed(seed), b64u(seed))
         key, seed_text = self._invitations[invitation]
@@ -245,7 +245,7 @@ class Phone:
 
     def __init__(self, approval: Approval, *, algorithm: Algorithm = "ES256", counts: bool = True) -> None:
         self.approval = approval
-        self.parts = approval.parts
+        self.deps = approval.deps
         self.algorithm = algorithm
         self.counts = counts
         self.key: Key
@@ -259,9 +259,9 @@ class Phone:
     async def make(self, fragment: str, *, tamper: Tamper = HONEST, name: str = "Ada's phone") -> None:
         """Begin, and make the key: everything but the end."""
         invitation, _, seed = fragment.partition(".")
-        begun = await enrolling.begin_enrolment(self.parts, invitation)
+        begun = await enrolment.begin_enrolment(self.deps, invitation)
         key = Key(
-            credential_id=tamper.credential_id or b64u(self.approval.ids.octets(32)),
+            credential_id=tamper.credential_id or b64u(self.approval.ids.random_bytes(32)),
             private_key=make_private_key(self.algorithm, self.approval.ids),
             origin=ORIGIN,
             rp_id="localhost",
@@ -275,9 +275,9 @@ class Phone:
         self.sent = begun.ceremony.id, credential, b64u(vouched), name
         self.key = key
 
-    async def finish(self, parts: Parts | None = None) -> Device:
+    async def finish(self, deps: Dependencies | None = None) -> Device:
         """Send the end, as often as one likes."""
-        return await enrolling.finish_enrolment(parts or self.parts, *self.sent)
+        return await enrolment.finish_enrolment(deps or self.deps, *self.sent)
 
     def answer(self, context: str, *, tamper: Tamper = HONEST) -> dict[str, Any]:
         self.key = self.key.used()
@@ -286,23 +286,23 @@ class Phone:
     async def scan(self, asked: Asked) -> challenges.Request:
         """Point the camera at a QR code."""
         return await challenges.request_by_handle(
-            self.parts, await self.who(), asked.handle or "", PHONE_ADDRESS
+            self.deps, await self.who(), asked.handle or "", PHONE_ADDRESS
         )
 
     async def approve(self, asked: Asked, *, code: str | None = None, tamper: Tamper = HONEST) -> None:
         context = tamper.context or asked.with_code(code)
-        await challenges.approve(self.parts, asked.id, context, self.answer(context, tamper=tamper))
+        await challenges.approve(self.deps, asked.id, context, self.answer(context, tamper=tamper))
 
     async def sign_in(self) -> tuple[str, SignedIn]:
-        begun = await sessions.begin_session(self.parts)
+        begun = await sessions.begin_session(self.deps)
         self.key = self.key.used()
-        return await sessions.open_session(self.parts, begun.id, assertion(self.key, begun.challenge))
+        return await sessions.open_session(self.deps, begun.id, assertion(self.key, begun.challenge))
 
     async def who(self) -> SignedIn:
         return (await self.sign_in())[1]
 
     async def listed(self) -> Sequence[str]:
-        found = await challenges.list_requests(self.parts, await self.who(), PHONE_ADDRESS)
+        found = await challenges.list_requests(self.deps, await self.who(), PHONE_ADDRESS)
         return [each.id for each in found]
 
 
@@ -311,7 +311,7 @@ async def make_approval(folder: Path) -> Approval:
     await world.start(app.build)
     approval = Approval(world, replica(world))
 
-    async def hear(received: Received[Any]) -> None:
+    async def hear(received: VerifiedMessage[Any]) -> None:
         approval.heard.append(received.message)
 
     listens: Handlers = {
@@ -326,13 +326,15 @@ async def make_approval(folder: Path) -> Approval:
 
 
 class Interleaved:
-    """A store that lets others run before each operation, as a real database does."""
+    """A collection that lets others run before each operation, as a real database does."""
 
-    def __init__(self, store: Any) -> None:
-        self._store = store
+    def __init__(self, collection: Any) -> None:
+        self._collection = collection
 
     def __getattr__(self, name: str) -> Any:
-        operation = getattr(self._store, name)
+        operation = getattr(self._collection, name)
+        if not callable(operation):
+            return operation
 
         async def later(*arguments: Any, **options: Any) -> Any:
             await asyncio.sleep(0)
@@ -341,19 +343,28 @@ class Interleaved:
         return later
 
 
-def replica(world: World, database: Database | None = None) -> Parts:
-    """Parts of another process on the same data: nothing in memory is shared."""
-    database = database or world.databases["approval"]
-    return Parts(
-        accounts=Interleaved(AccountStore(database)),
-        sessions=Interleaved(SessionStore(database)),
-        ceremonies=Interleaved(CeremonyStore(database)),
-        tenants=Interleaved(TenantStore(database)),
+class InterleavedDatabase:
+    """A database of such collections."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def collection(self, *arguments: Any, **options: Any) -> Any:
+        return Interleaved(self._database.collection(*arguments, **options))
+
+
+def replica(world: World, database: Database | None = None) -> Dependencies:
+    """The dependencies of another process on the same data: nothing in memory is shared."""
+    interleaved: Any = InterleavedDatabase(database or world.databases["approval"])
+    return Dependencies(
+        accounts=AccountRepository(interleaved, world.platform.signer("approval")),
+        sessions=SessionRepository(interleaved),
+        ceremonies=CeremonyRepository(interleaved),
+        tenants=TenantRepository(interleaved),
         clock=world.clock,
         ids=world.ids,
-        signer=world.platform.signer("approval"),
         rp=RelyingParty("localhost", (ORIGIN, "android:apk-key-hash:blokkey")),
-        letterbox=load_sealer(world.platform.settings.keys, "notify"),
+        notify_sealer=load_sealer(world.platform.settings.keys, "notify"),
         push_key=load_vapid_public(world.platform.settings.keys),
-        places=Places(world.platform.settings.places_file, world.clock),
+        countries=GeoIp(world.platform.settings.places_file, world.clock),
     )

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from services.approval.domain import challenges
-from services.approval.domain.account import Account, Challenge, Device, State, Step, Subscription
+from services.approval.domain.account import Account, Challenge, Change, Device, Subscription
 from services.approval.domain.ceremony import VerifiedAnswer
+from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, Proof
 from shared.contracts.notify import SendPush
@@ -67,11 +68,11 @@ class Adversary(RuleBasedStateMachine):
 
     # what happens
 
-    def take(self, step: Step | None) -> None:
-        if step is None:
+    def take(self, change: Change | None) -> None:
+        if change is None:
             return
-        self.account = step.account
-        for said in step.said:
+        self.account = change.value
+        for said in change.messages:
             message = said.message
             if isinstance(message, ChallengeEnded):
                 self.ended.setdefault(message.challenge, []).append(message.outcome)
@@ -99,12 +100,12 @@ class Adversary(RuleBasedStateMachine):
         )
         frozen = self.account.frozen_at is not None
         spent = self.spent(known)
-        step = challenges.open_challenge(self.account, made, self.now)
-        self.take(step)
-        assert step is not None
+        change = challenges.open_challenge(self.account, made, self.now)
+        self.take(change)
+        assert change is not None
         self.method[name], self.known[name] = method, known
-        pushed = [said for said in step.said if isinstance(said.message, SendPush)]
-        open_now = self.account.challenges[name].state is State.OPEN
+        pushed = [said for said in change.messages if isinstance(said.message, SendPush)]
+        open_now = self.account.challenges[name].state is ChallengeState.OPEN
         should = method == "push" and open_now and not spent and (known or not frozen)
         assert bool(pushed) is should, "every quota exact: not one more, and not one less"
         if pushed:
@@ -134,7 +135,7 @@ class Adversary(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 20, 59, 60, 61, 119, 120, 599, 600, 86_400]))
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
-        self.take(challenges.expired_step(self.account, self.now))
+        self.take(challenges.expire(self.account, self.now))
 
     # the owner
 
@@ -155,7 +156,11 @@ class Adversary(RuleBasedStateMachine):
         if method == "push":
             assert mine in [c.id for c in challenges.listed(self.account, self.now, "phone")]
         else:
-            self.take(challenges.claim(self.account, f"h-{mine}", "phone", self.now))
+            self.scan(mine)
+
+    def scan(self, name: str) -> None:
+        found = challenges.scanned(self.account, f"h-{name}", self.now)
+        self.take(challenges.claim(self.account, found.id, "phone", self.now))
 
     @rule(burst=st.sampled_from([0, 3, 60]), right=st.booleans())
     def owner_scans_at_home_in_a_crowd(self, burst: int, right: bool) -> None:
@@ -163,11 +168,11 @@ class Adversary(RuleBasedStateMachine):
         mine = self.ask("home", known=True, method="qr", network="home")
         for i in range(burst):
             self.ask(f"flood {i}", known=False, method="qr", network=f"bad {i % 7}")
-        self.take(challenges.claim(self.account, f"h-{mine}", "phone", self.now))
+        self.scan(mine)
         assert challenges.listed(self.account, self.now, "phone")[0].id == mine
         if right:
             self.answer(mine, RIGHT)
-            assert self.account.challenges[mine].state is State.ACCEPTED
+            assert self.account.challenges[mine].state is ChallengeState.ACCEPTED
             assert self.account.frozen_at is None
 
     @precondition(lambda self: bool(challenges.listed(self.account, self.now, "phone")))
@@ -180,16 +185,16 @@ class Adversary(RuleBasedStateMachine):
         if digest == RIGHT:
             self.approved.add(name)
         answer = VerifiedAnswer(digest=digest, proof=PROOF, sign_count=0, backed_up=False)
-        step = challenges.approve(self.account, name, "phone", answer, self.now)
-        self.take(step)
+        change = challenges.approve(self.account, name, "phone", answer, self.now)
+        self.take(change)
         if digest == RIGHT and self.method[name] == "push":
             self.notified[self.known[name]] = []
 
     @precondition(lambda self: bool(challenges.listed(self.account, self.now, "phone")))
-    @rule(which=st.integers(0, 2), outcome=st.sampled_from([State.DENIED, State.NOT_ME]))
-    def owner_refuses(self, which: int, outcome: State) -> None:
+    @rule(which=st.integers(0, 2), answer=st.sampled_from([ChallengeAction.DENY, ChallengeAction.REPORT]))
+    def owner_refuses(self, which: int, answer: ChallengeAction) -> None:
         found = challenges.listed(self.account, self.now, "phone")
-        self.take(challenges.refuse(self.account, found[which % len(found)].id, outcome, self.now))
+        self.take(challenges.refuse(self.account, found[which % len(found)].id, answer, self.now))
 
     @rule()
     def administrator_unfreezes(self) -> None:
@@ -215,7 +220,7 @@ class Adversary(RuleBasedStateMachine):
 
     @invariant()
     def document_stays_small(self) -> None:
-        alive = [c for c in self.account.challenges.values() if c.state is State.OPEN]
+        alive = [c for c in self.account.challenges.values() if c.state is ChallengeState.OPEN]
         limit = challenges.MAX_SCANNABLE + challenges.MAX_LISTED
         assert len([c for c in alive if not c.claimed_by]) <= limit
         assert len(self.account.challenges) <= challenges.MAX_REMEMBERED + 3 * limit

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.approval.domain import challenges
-from services.approval.domain.account import Account, Challenge, State, Step
+from services.approval.domain.account import Account, Challenge, Change
+from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import ChallengeEnded
 
@@ -37,15 +38,15 @@ def challenge(
 
 def opened(account: Account, *made: Challenge) -> Account:
     for each in made:
-        step = challenges.open_challenge(account, each, each.opened_at)
-        assert step is not None
-        account = step.account
+        change = challenges.open_challenge(account, each, each.opened_at)
+        assert change is not None
+        account = change.value
     return account
 
 
-def ends(step: Step | None) -> dict[str, str]:
-    assert step is not None
-    messages = [said.message for said in step.said]
+def ends(change: Change | None) -> dict[str, str]:
+    assert change is not None
+    messages = [said.message for said in change.messages]
     return {m.challenge: m.outcome for m in messages if isinstance(m, ChallengeEnded)}
 
 
@@ -59,14 +60,14 @@ def test_second_delivery_changes_nothing() -> None:
 
 
 def test_second_delivery_after_the_end_does_not_open_again() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", State.DENIED, NOW).account
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     assert challenges.open_challenge(account, challenge("a"), NOW + timedelta(minutes=10)) is None
 
 
 def test_newer_request_of_the_same_browser_supersedes() -> None:
     account = opened(ADA, challenge("a", browser="x"))
-    step = challenges.open_challenge(account, challenge("b", browser="x", method="qr"), NOW)
-    assert ends(step) == {"a": "superseded"}
+    change = challenges.open_challenge(account, challenge("b", browser="x", method="qr"), NOW)
+    assert ends(change) == {"a": "superseded"}
 
 
 def test_request_of_another_browser_supersedes_nothing() -> None:
@@ -84,24 +85,24 @@ def test_fourth_unknown_browser_takes_the_place_of_the_oldest_unknown() -> None:
     account = opened(
         ADA, *(challenge(n, at=NOW + timedelta(seconds=i), known=n == "k") for i, n in enumerate("kab"))
     )
-    step = challenges.open_challenge(account, challenge("c", at=NOW + timedelta(seconds=9)), NOW)
-    assert ends(step) == {"a": "limited"}
-    assert step is not None
-    assert listed(step.account) == ["k", "c", "b"]
+    change = challenges.open_challenge(account, challenge("c", at=NOW + timedelta(seconds=9)), NOW)
+    assert ends(change) == {"a": "limited"}
+    assert change is not None
+    assert listed(change.value) == ["k", "c", "b"]
 
 
 def test_unknown_browser_never_takes_a_known_ones_place() -> None:
     account = opened(ADA, *(challenge(name, known=True) for name in "abc"))
-    step = challenges.open_challenge(account, challenge("stranger"), NOW)
-    assert ends(step) == {"stranger": "limited"}
-    assert step is not None
-    assert set(listed(step.account)) == {"a", "b", "c"}
+    change = challenges.open_challenge(account, challenge("stranger"), NOW)
+    assert ends(change) == {"stranger": "limited"}
+    assert change is not None
+    assert set(listed(change.value)) == {"a", "b", "c"}
 
 
 def test_known_browser_takes_an_unknown_ones_place() -> None:
     account = opened(ADA, *(challenge(name) for name in "abc"))
-    step = challenges.open_challenge(account, challenge("k", known=True), NOW)
-    assert ends(step) == {"a": "limited"}
+    change = challenges.open_challenge(account, challenge("k", known=True), NOW)
+    assert ends(change) == {"a": "limited"}
 
 
 def test_qr_requests_take_no_place_in_the_list() -> None:
@@ -113,65 +114,67 @@ def test_qr_requests_take_no_place_in_the_list() -> None:
 
 def test_flood_of_qr_requests_is_bounded() -> None:
     account = opened(ADA, challenge("p"), *(challenge(f"q{i}", method="qr") for i in range(60)))
-    still = [c for c in account.challenges.values() if c.state is State.OPEN and c.method == "qr"]
+    still = [c for c in account.challenges.values() if c.state is ChallengeState.OPEN and c.method == "qr"]
     assert len(still) == challenges.MAX_SCANNABLE
     assert listed(account) == ["p"]
 
 
-def quiet(account: Account) -> list[bool]:
-    return [c.quiet for c in account.challenges.values()]
+def silenced(account: Account) -> list[bool]:
+    return [c.silenced for c in account.challenges.values()]
 
 
-def test_fourth_push_in_ten_minutes_is_quiet_but_listed() -> None:
+def test_fourth_push_in_ten_minutes_is_silenced_but_listed() -> None:
     times = [NOW + timedelta(minutes=3 * i) for i in range(5)]
     account = opened(ADA, *(challenge(f"c{i}", at=at, browser="x") for i, at in enumerate(times)))
-    assert quiet(account) == [False, False, False, True, False]  # the fifth, 12 minutes on, is loud again
+    assert silenced(account) == [False, False, False, True, False]  # the fifth, 12 minutes on, is loud again
     assert listed(account, times[-1]) == ["c4"]
 
 
-def test_eleventh_push_of_a_day_is_quiet() -> None:
+def test_eleventh_push_of_a_day_is_silenced() -> None:
     times = [NOW + timedelta(minutes=15 * i) for i in range(12)]
     account = opened(ADA, *(challenge(f"c{i}", at=at, browser="x") for i, at in enumerate(times)))
     assert len(account.pushes_unknown) == 10
-    assert account.challenges["c10"].quiet
+    assert account.challenges["c10"].silenced
     account = opened(account, challenge("next day", at=NOW + timedelta(hours=24, minutes=1)))
-    assert not account.challenges["next day"].quiet
+    assert not account.challenges["next day"].silenced
 
 
 def test_denials_do_not_give_the_quota_back() -> None:
     account = ADA
     for name in "abc":
-        account = challenges.refuse(opened(account, challenge(name)), name, State.DENIED, NOW).account
-    assert opened(account, challenge("d")).challenges["d"].quiet
+        account = challenges.refuse(opened(account, challenge(name)), name, ChallengeAction.DENY, NOW).value
+    assert opened(account, challenge("d")).challenges["d"].silenced
 
 
 def test_unknown_browsers_cannot_spend_the_quota_of_known_ones() -> None:
     account = opened(ADA, *(challenge(f"u{i}") for i in range(9)), challenge("k", known=True))
-    assert not account.challenges["k"].quiet
+    assert not account.challenges["k"].silenced
 
 
 def test_not_me_freezes_notifications_of_unknown_browsers_only() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", State.NOT_ME, NOW).account
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.REPORT, NOW).value
     assert account.frozen_at == NOW
     account = opened(account, challenge("u"), challenge("k", known=True))
-    assert account.challenges["u"].quiet
-    assert not account.challenges["k"].quiet
+    assert account.challenges["u"].silenced
+    assert not account.challenges["k"].silenced
     assert listed(account) == ["k", "u"]  # the list goes on: otherwise anybody could lock anybody out
 
 
 def test_cancel_freezes_nothing() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", State.DENIED, NOW).account
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     assert account.frozen_at is None
 
 
 def test_expires_at_its_deadline_and_not_before() -> None:
     account = opened(ADA, challenge("a"))
-    assert challenges.expired_step(account, NOW + timedelta(seconds=119)) is None
-    assert ends(challenges.expired_step(account, NOW + timedelta(seconds=120))) == {"a": "expired"}
+    assert challenges.expire(account, NOW + timedelta(seconds=119)) is None
+    assert ends(challenges.expire(account, NOW + timedelta(seconds=120))) == {"a": "expired"}
 
 
 def test_nothing_that_was_signed_stays_after_the_end() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a", method="qr")), "a", State.DENIED, NOW).account
+    account = challenges.refuse(
+        opened(ADA, challenge("a", method="qr")), "a", ChallengeAction.DENY, NOW
+    ).value
     kept = account.challenges["a"]
     assert (kept.context, kept.expected_digest, kept.handle_digest) == ("", b"", None)
 
@@ -185,35 +188,35 @@ def test_flood_makes_nothing_open_forgotten() -> None:
     account = account.with_challenge(replace(codes[0], claimed_by="phone", handle_digest=None))
     for i in range(4 * challenges.MAX_REMEMBERED):
         account = opened(account, challenge(f"stranger {i}", at=NOW + timedelta(milliseconds=i)))
-    alive = {c.id for c in account.challenges.values() if c.state is State.OPEN}
+    alive = {c.id for c in account.challenges.values() if c.state is ChallengeState.OPEN}
     assert alive == {*names, *(code.id for code in codes)}
     ended = len(account.challenges) - len(alive)
     assert challenges.MAX_REMEMBERED <= ended <= challenges.MAX_REMEMBERED + 1  # and the last one
 
 
-@pytest.mark.parametrize("outcome", [State.DENIED, State.NOT_ME])
-def test_flood_does_not_make_the_phones_answer_forgotten(outcome: State) -> None:
+@pytest.mark.parametrize("answer", [ChallengeAction.DENY, ChallengeAction.REPORT])
+def test_flood_does_not_make_the_phones_answer_forgotten(answer: ChallengeAction) -> None:
     """A late copy of a request that was answered must not open it again."""
     refused = challenge("refused")
-    account = challenges.refuse(opened(ADA, refused), "refused", outcome, NOW).account
+    account = challenges.refuse(opened(ADA, refused), "refused", answer, NOW).value
     for i in range(2 * challenges.MAX_REMEMBERED):  # one browser: each supersedes the one before
         account = opened(account, challenge(f"s{i}", at=NOW + timedelta(seconds=i + 1), browser="stranger"))
     assert challenges.open_challenge(account, refused, NOW + timedelta(minutes=5)) is None
 
 
 def test_ended_requests_are_forgotten_later() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", State.DENIED, NOW).account
+    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     account = opened(account, challenge("b", at=NOW + timedelta(hours=1)))
     assert set(account.challenges) == {"b"}
 
 
-@pytest.mark.parametrize("state", [state for state in State if state is not State.OPEN])
-def test_every_state_but_open_is_final(state: State) -> None:
+@pytest.mark.parametrize("state", [state for state in ChallengeState if state is not ChallengeState.OPEN])
+def test_every_state_but_open_is_final(state: ChallengeState) -> None:
     account = ADA.with_challenge(replace(challenge("a"), state=state, ended_at=NOW))
-    assert challenges.expired_step(account, NOW + timedelta(days=1)) is None
+    assert challenges.expire(account, NOW + timedelta(days=1)) is None
     with pytest.raises(Exception) as refused:
-        challenges.refuse(account, "a", State.DENIED, NOW)
-    assert refused.type.__name__ == ("Conflict" if state is State.ACCEPTED else "Gone")
+        challenges.refuse(account, "a", ChallengeAction.DENY, NOW)
+    assert refused.type.__name__ == ("Conflict" if state is ChallengeState.ACCEPTED else "Gone")
 
 
 requests = st.tuples(
@@ -228,19 +231,19 @@ def test_limits_hold_under_any_traffic(traffic: list[tuple[int, int, bool, str]]
     for number, (pause, browser, known, method) in enumerate(traffic):
         now += timedelta(seconds=pause)
         made = challenge(f"c{number}", at=now, browser=f"{browser}{known}", known=known, method=method)
-        step = challenges.open_challenge(account, made, now)
-        assert step is not None
-        account = step.account
+        change = challenges.open_challenge(account, made, now)
+        assert change is not None
+        account = change.value
         opened_ids.add(made.id)
-        ended += list(ends(step))
-        still = [c for c in account.challenges.values() if c.state is State.OPEN]
+        ended += list(ends(change))
+        still = [c for c in account.challenges.values() if c.state is ChallengeState.OPEN]
         assert len(ended) == len(set(ended))  # each end is told once
         assert opened_ids == {c.id for c in still} | set(ended)
         assert len([c for c in still if c.method == "push"]) <= challenges.MAX_LISTED
         assert len({c.browser for c in still}) == len(still)
         assert all(c.is_open(now) for c in still)
         if known:
-            assert account.challenges[made.id].state is State.OPEN
+            assert account.challenges[made.id].state is ChallengeState.OPEN
         for pushes in (account.pushes_known, account.pushes_unknown):
             assert len(pushes) <= 10
             assert sum(now - at < timedelta(minutes=10) for at in pushes) <= 3

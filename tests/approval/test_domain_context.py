@@ -9,7 +9,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.approval.domain.context import answer_digest, is_context
+from services.approval.domain.context import answer_digest, read_context
 from shared.errors import BadInput, Blok365Error, Conflict
 
 FIELDS: dict[str, Any] = {"v": 1, "tenant": "contoso", "application_name": "Müller & Søn", "nonce": "n" * 43}
@@ -76,9 +76,15 @@ def test_any_text_is_refused_cleanly(text: str) -> None:
         answer_digest(text, CONTEXT)
 
 
+@pytest.mark.parametrize("text", [with_code("1"), " " + CONTEXT, "null", "\ud800", "x" * 9000])
+def test_a_context_is_canonical_and_has_no_code_yet(text: str) -> None:
+    assert read_context(CONTEXT).text == CONTEXT
+    with pytest.raises(ValueError):
+        read_context(text)
+
+
 @pytest.mark.parametrize(
-    ("text", "good"),
-    [(CONTEXT, True), (with_code("1"), False), (" " + CONTEXT, False), ("null", False), ("\ud800", False)],
+    ("fields", "address"), [({}, ""), ({"address": "192.0.2.17"}, "192.0.2.17"), ({"address": 17}, "")]
 )
-def test_a_context_is_canonical_and_has_no_code_yet(text: str, good: bool) -> None:
-    assert is_context(text) is good
+def test_the_browsers_address_is_read_from_the_context(fields: dict[str, Any], address: str) -> None:
+    assert read_context(rfc8785.dumps({**FIELDS, **fields}).decode()).browser_address == address

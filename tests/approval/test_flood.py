@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from services.approval.consumers import consumers
-from services.approval.domain.account import Account, Step, Subscription
+from services.approval.domain.account import Account, Change, Subscription
 from services.approval.domain.challenges import listed
 from services.approval.handlers import challenges
-from services.approval.handlers.steps import change
-from services.approval.ports import Parts
-from shared.contracts.envelope import Packet, Received, open_packet
+from services.approval.ports import Dependencies
+from shared.contracts.envelope import SignedMessage, VerifiedMessage, verify_message
 from shared.errors import Blok365Error, Unavailable
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
@@ -30,15 +29,15 @@ MANY = {"memory": 1_000, "mongo": 300}
 
 @dataclass
 class Written:
-    """In the relay's place: keeps the packets of every write that happened, and empties the outbox as it goes."""
+    """In the relay's place: keeps the messages of every write that happened, and empties the outbox as it goes."""
 
-    packets: list[Packet] = field(default_factory=list)
+    messages: list[SignedMessage] = field(default_factory=list)
     _sent: list[str] = field(default_factory=list)
     _pulling: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def written(self, collection: Collection, document_id: str, packets: Sequence[Packet]) -> None:
-        self.packets += packets
-        self._sent += [packet.id for packet in packets]
+    def written(self, collection: Collection, document_id: str, messages: Sequence[SignedMessage]) -> None:
+        self.messages += messages
+        self._sent += [signed.id for signed in messages]
         if len(self._sent) >= 50:
             task = asyncio.create_task(collection.pull_outbox({document_id: self._sent}))
             self._pulling.add(task)
@@ -48,7 +47,7 @@ class Written:
     async def end(self) -> None:
         await asyncio.gather(*self._pulling)
 
-    def dropped(self, packets: Sequence[Packet]) -> None:
+    def dropped(self, messages: Sequence[SignedMessage]) -> None:
         pass
 
     def watch(self, collection: Collection) -> None:
@@ -60,29 +59,31 @@ class Flood:
     """Two processes on one database, an account with a phone that wants notifications, and what was said."""
 
     approval: Approval
-    replicas: Sequence[Parts]
+    replicas: Sequence[Dependencies]
     written: Written
     phone: Phone
     many: int
 
     def said(self, kind: str) -> list[Any]:
         trusted, clock = self.approval.world.platform.trusted, self.approval.world.clock
-        packets = [p for p in self.written.packets if p.type == kind]
-        return [open_packet(p, trusted=trusted, now=clock.now()).message for p in packets]
+        messages = [p for p in self.written.messages if p.type == kind]
+        return [verify_message(p, trusted=trusted, now=clock.now()).message for p in messages]
 
     async def asked(self, count: int, **more: Any) -> list[Asked]:
         return [await self.approval.ask(deliver=False, browser=f"{more}{i}", **more) for i in range(count)]
 
-    async def open(self, asked: Asked, parts: Parts) -> None:
-        packet = self.approval.world.signer("wsfed").packet(asked.command, tenant="contoso")
+    async def open(self, asked: Asked, deps: Dependencies) -> None:
+        signed = self.approval.world.signer("wsfed").sign(asked.command, tenant="contoso")
         world = self.approval.world
-        received: Received[Any] = open_packet(packet, trusted=world.platform.trusted, now=world.clock.now())
-        await persist(lambda: challenges.open_challenge(parts, received))
+        received: VerifiedMessage[Any] = verify_message(
+            signed, trusted=world.platform.trusted, now=world.clock.now()
+        )
+        await persist(lambda: challenges.open_challenge(deps, received))
 
     async def account(self) -> Account:
         stored = await self.replicas[0].accounts.load("contoso", "ada")
         assert stored is not None
-        return stored.account
+        return stored.value
 
 
 async def persist(step: Callable[[], Awaitable[Any]]) -> Any:
@@ -110,21 +111,21 @@ async def flood(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     phone = await approval.phone(counts=False)  # a counter would refuse repeats before the rules do
     (device,) = (await approval_account(replicas[0])).devices
 
-    def subscribe(account: Account) -> Step:
+    def subscribe(account: Account) -> Change:
         kept = Subscription("s", "sealed", world.clock.now())
-        return Step(Account(**{**_fields(account), "subscriptions": {device: kept}}))
+        return Change(Account(**{**_fields(account), "subscriptions": {device: kept}}))
 
-    await change(replicas[0], "contoso", "ada", subscribe)
-    written.packets.clear()
+    await replicas[0].accounts.change("contoso", "ada", subscribe)
+    written.messages.clear()
     yield Flood(approval, replicas, written, phone, MANY[request.param])
     await written.end()
     await database.close()
 
 
-async def approval_account(parts: Parts) -> Account:
-    stored = await parts.accounts.load("contoso", "ada")
+async def approval_account(deps: Dependencies) -> Account:
+    stored = await deps.accounts.load("contoso", "ada")
     assert stored is not None
-    return stored.account
+    return stored.value
 
 
 def _fields(account: Account) -> dict[str, Any]:
@@ -140,10 +141,10 @@ async def notified_since_success(flood: Flood) -> int:
     if flood.many < MANY["memory"]:
         return len((await flood.account()).pushes_known)
     count = 0
-    for packet in flood.written.packets:
-        if packet.type == "approval.challenge.accepted.v1":
+    for signed in flood.written.messages:
+        if signed.type == "approval.challenge.accepted.v1":
             count = 0
-        elif packet.type == "notify.push.send.v1":
+        elif signed.type == "notify.push.send.v1":
             count += 1
             assert count <= 3
     return count
@@ -156,7 +157,7 @@ async def test_thousand_pushes_at_once_notify_exactly_what_each_class_may(flood:
         pushes = await flood.asked(flood.many // 2, known=of_known)
         known |= {each.id for each in pushes if of_known}
         await asyncio.gather(
-            *(flood.open(each, parts) for each, parts in zip(pushes, cycle(flood.replicas), strict=False))
+            *(flood.open(each, deps) for each, deps in zip(pushes, cycle(flood.replicas), strict=False))
         )
     sent = Counter(push.delivery.partition(".")[0] in known for push in flood.said("notify.push.send.v1"))
     assert sent == {True: 3, False: 3}
@@ -172,15 +173,15 @@ async def test_thousand_approvals_at_once_of_one_request_are_one(flood: Flood) -
     context = asked.with_code()
     answers = [flood.phone.answer(context) for _ in range(flood.many)]
 
-    async def approve(answer: Any, parts: Parts) -> bool:
+    async def approve(answer: Any, deps: Dependencies) -> bool:
         try:
-            await persist(lambda: challenges.approve(parts, asked.id, context, answer))
+            await persist(lambda: challenges.approve(deps, asked.id, context, answer))
         except Blok365Error:
             return False
         return True
 
     done = await asyncio.gather(
-        *(approve(answer, parts) for answer, parts in zip(answers, cycle(flood.replicas), strict=False))
+        *(approve(answer, deps) for answer, deps in zip(answers, cycle(flood.replicas), strict=False))
     )
     assert sum(done) == 1
     (told,) = flood.said("approval.challenge.accepted.v1")
@@ -192,18 +193,18 @@ async def test_pushes_and_approvals_together_leave_one_end_for_each_sign_in(floo
     """A hundred sign-ins, each asked for ten times over by the bus and answered ten times over by the phone."""
     requests = await flood.asked(flood.many // 10, known=True)
 
-    async def answered(asked: Asked, parts: Parts) -> None:
+    async def answered(asked: Asked, deps: Dependencies) -> None:
         context = asked.with_code()
         answer = flood.phone.answer(context)
         try:
-            await persist(lambda: challenges.approve(parts, asked.id, context, answer))
+            await persist(lambda: challenges.approve(deps, asked.id, context, answer))
         except Blok365Error:
             return  # over already
 
     async def signed_in(asked: Asked) -> None:
         pairs = list(zip(range(10), cycle(flood.replicas), strict=False))
-        await asyncio.gather(*(flood.open(asked, parts) for _, parts in pairs))
-        await asyncio.gather(*(answered(asked, parts) for _, parts in pairs))
+        await asyncio.gather(*(flood.open(asked, deps) for _, deps in pairs))
+        await asyncio.gather(*(answered(asked, deps) for _, deps in pairs))
 
     await asyncio.gather(*(signed_in(asked) for asked in requests))
     accepted = Counter(m.transaction for m in flood.said("approval.challenge.accepted.v1"))

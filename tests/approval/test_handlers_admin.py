@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.approval.domain.account import State
+from services.approval.domain.lifecycle import ChallengeAction
 from services.approval.handlers import challenges, sessions
 from shared.contracts.approval import RemoveDevice, UnfreezePush
 from shared.errors import Blok365Error, Forbidden
@@ -21,7 +21,7 @@ async def test_lost_phone_can_do_nothing_any_more_and_its_removal_is_told(approv
     told = await approval.devices_told()
     assert [(d.device, d.version, d.status) for d in told][1:] == [(who.session.device, 2, "removed")]
     with pytest.raises(Forbidden):
-        await sessions.signed_in(approval.parts, token)
+        await sessions.signed_in(approval.deps, token)
     with pytest.raises(Forbidden):
         await phone.approve(asked)
     with pytest.raises(Blok365Error):
@@ -66,14 +66,14 @@ async def test_only_admin_may_remove_and_unfreeze(approval: Approval, sender: st
     phone = await approval.phone()
     for command in (RemoveDevice(account="ada", device=None), UnfreezePush(account="ada")):
         with pytest.raises(ValueError, match=r"send"):
-            approval.world.signer(sender).packet(command, tenant="contoso")
+            approval.world.signer(sender).sign(command, tenant="contoso")
     await phone.who()
 
 
 async def test_administrator_ends_a_freeze_and_quotas_stay(approval: Approval) -> None:
     phone = await approval.phone()
     asked = await approval.ask()
-    await challenges.refuse(approval.parts, await phone.who(), asked.id, State.NOT_ME)
+    await challenges.refuse(approval.deps, await phone.who(), asked.id, ChallengeAction.REPORT)
     assert approval.document()["frozen_at"] is not None
     spent = approval.document()["pushes_unknown"]
     for _ in range(2):
@@ -81,7 +81,7 @@ async def test_administrator_ends_a_freeze_and_quotas_stay(approval: Approval) -
     assert approval.document()["frozen_at"] is None
     assert approval.document()["pushes_unknown"] == spent
     again = await approval.ask(browser="other")
-    assert approval.document()["challenges"][again.id]["quiet"] is False
+    assert approval.document()["challenges"][again.id]["silenced"] is False
 
 
 async def test_unfreezing_an_account_that_is_not_known_makes_none(approval: Approval) -> None:

@@ -54,8 +54,8 @@ async def test_accepted_continues_the_correlation_of_the_request(approval: Appro
     asked = await approval.ask()
     correlation = approval.document()["challenges"][asked.id]["correlation"]
     await phone.approve(asked)
-    (packet,) = [e for e in approval.document()["outbox"] if e["type"].endswith("accepted.v1")]
-    assert json.loads(packet["body"])["correlation_id"] == correlation
+    (signed,) = [e for e in approval.document()["outbox"] if e["type"].endswith("accepted.v1")]
+    assert json.loads(signed["body"])["correlation_id"] == correlation
 
 
 async def test_one_approval_costs_two_store_operations(approval: Approval) -> None:
@@ -67,7 +67,7 @@ async def test_one_approval_costs_two_store_operations(approval: Approval) -> No
     context = asked.with_code()
     answer = phone.answer(context)
     before = len(database.operations)
-    await challenges.approve(approval.parts, asked.id, context, answer)
+    await challenges.approve(approval.deps, asked.id, context, answer)
     assert opening == [("accounts", "find"), ("accounts", "update")]
     assert database.operations[before:] == [("accounts", "find"), ("accounts", "update")]
 
@@ -80,9 +80,9 @@ async def test_rejects_replayed_approval(approval: Approval) -> None:
     asked = await approval.ask()
     context = asked.with_code()
     credential = phone.answer(context)
-    await challenges.approve(approval.parts, asked.id, context, credential)
+    await challenges.approve(approval.deps, asked.id, context, credential)
     with pytest.raises(Conflict) as refused:
-        await challenges.approve(approval.parts, asked.id, context, credential)
+        await challenges.approve(approval.deps, asked.id, context, credential)
     assert refused.value.code == "accepted"
 
 
@@ -97,11 +97,11 @@ async def test_other_network_is_refused_where_the_tenant_wants_one_and_spends_no
     before = approval.document()
     for _ in range(5):  # more than there are tries
         with pytest.raises(Forbidden) as refused:
-            await challenges.approve(approval.parts, asked.id, context, answer, address)
+            await challenges.approve(approval.deps, asked.id, context, answer, address)
         assert refused.value.code == "other_network"
         assert "Use a passkey" in refused.value.remedy
     assert approval.document() == before
-    await challenges.approve(approval.parts, asked.id, context, answer, BROWSER_ADDRESS)
+    await challenges.approve(approval.deps, asked.id, context, answer, BROWSER_ADDRESS)
     assert approval.state(asked) == "accepted"
 
 
@@ -110,7 +110,7 @@ async def test_other_network_is_not_told_to_whoever_did_not_sign(approval: Appro
     asked = await approval.ask(same_network=True)
     context = asked.with_code()
     with pytest.raises(Forbidden) as refused:
-        await challenges.approve(approval.parts, asked.id, context, phone.answer("another"), "203.0.113.9")
+        await challenges.approve(approval.deps, asked.id, context, phone.answer("another"), "203.0.113.9")
     assert refused.value.code == "assertion"
 
 
@@ -118,10 +118,10 @@ async def test_rejects_replayed_assertion_of_an_earlier_request(approval: Approv
     phone = await approval.phone()
     first = await approval.ask()
     old = phone.answer(first.with_code())
-    await challenges.approve(approval.parts, first.id, first.with_code(), old)
+    await challenges.approve(approval.deps, first.id, first.with_code(), old)
     second = await approval.ask()
     with pytest.raises(Forbidden):
-        await challenges.approve(approval.parts, second.id, second.with_code(), old)
+        await challenges.approve(approval.deps, second.id, second.with_code(), old)
     assert approval.state(second) == "open"
 
 
@@ -131,10 +131,10 @@ async def test_twice_at_once_is_accepted_once(approval: Approval, replicas: int,
     phone = await approval.phone(counts=counts)
     asked = await approval.ask()
     context = asked.with_code()
-    parts = [approval.parts, *(replica(approval.world) for _ in range(replicas - 1))]
+    deps = [approval.deps, *(replica(approval.world) for _ in range(replicas - 1))]
     results = await asyncio.gather(
         *(
-            challenges.approve(parts[i % replicas], asked.id, context, phone.answer(context))
+            challenges.approve(deps[i % replicas], asked.id, context, phone.answer(context))
             for i in range(50)
         ),
         return_exceptions=True,
@@ -164,9 +164,9 @@ async def test_approval_in_the_last_moment_counts(approval: Approval) -> None:
 async def test_lifetime_counts_from_receipt_because_clocks_may_differ(approval: Approval) -> None:
     phone = await approval.phone()
     command = (await approval.ask(deliver=False)).command
-    packet = approval.world.signer("wsfed").packet(command, tenant="contoso")
+    signed = approval.world.signer("wsfed").sign(command, tenant="contoso")
     approval.world.clock.advance(300)  # our clock is five minutes ahead of wsfed's
-    await approval.world.bus.publish([packet])
+    await approval.world.bus.publish([signed])
     assert await phone.listed() == [command.challenge]
 
 
@@ -199,11 +199,11 @@ async def test_right_code_after_two_wrong_ones_is_accepted(approval: Approval) -
 async def test_guessing_in_parallel_gets_three_tries(approval: Approval, replicas: int) -> None:
     phone = await approval.phone(counts=False)
     asked = await approval.ask()
-    parts = [approval.parts, *(replica(approval.world) for _ in range(replicas - 1))]
+    deps = [approval.deps, *(replica(approval.world) for _ in range(replicas - 1))]
 
     async def guess(number: int) -> None:
         context = asked.with_code(f"{number:06}")
-        await challenges.approve(parts[number % replicas], asked.id, context, phone.answer(context))
+        await challenges.approve(deps[number % replicas], asked.id, context, phone.answer(context))
 
     results = await asyncio.gather(*(guess(number) for number in range(50)), return_exceptions=True)
     assert len(codes(results)) == 50
@@ -303,7 +303,7 @@ async def test_rejects_removed_device(approval: Approval) -> None:
     phone = await approval.phone()
     asked = await approval.ask()
     who = await phone.who()
-    await sessions.remove_device(approval.parts, who, who.session.device)
+    await sessions.remove_device(approval.deps, who, who.session.device)
     with pytest.raises(Forbidden) as refused:
         await phone.approve(asked)
     assert refused.value.code == "device_removed"

@@ -33,11 +33,11 @@ async def test_different_countries_are_told_in_words_when_both_are_known(
     approval = await make_approval(tmp_path)
     handset = await approval.phone()
     await approval.ask(address=browser)
-    (found,) = await challenges.list_requests(approval.parts, await handset.who(), phone, language)
+    (found,) = await challenges.list_requests(approval.deps, await handset.who(), phone, language)
     assert found.country_differs == expected
     asked = await approval.ask(address=browser, method="qr")
     found = await challenges.request_by_handle(
-        approval.parts, await handset.who(), asked.handle or "", phone, language
+        approval.deps, await handset.who(), asked.handle or "", phone, language
     )
     assert found.country_differs == expected
 
@@ -45,6 +45,6 @@ async def test_different_countries_are_told_in_words_when_both_are_known(
 async def test_without_a_file_of_places_no_country_is_told(approval: Approval) -> None:
     handset = await approval.phone()
     await approval.ask(address=LYON_ADDRESS)
-    (found,) = await challenges.list_requests(approval.parts, await handset.who(), COLOGNE_ADDRESS)
+    (found,) = await challenges.list_requests(approval.deps, await handset.who(), COLOGNE_ADDRESS)
     assert found.country_differs is None
     assert found.network_differs

@@ -2,13 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 from unittest.mock import AsyncMock, patch
 
 import pytest
 
 from deploy.standins.phone.authenticator import UP, Tamper, attestation
-from services.approval.handlers import enrolling, sessions
-from services.approval.handlers.enrolling import tidy_name
+from services.approval.handlers import enrolment, sessions
+from services.approval.handlers.enrolment import tidy_name
 from shared.contracts.admin import AccountStatus
 from shared.crypto.enrolment import NewDeviceKey, endorse, is_endorsed
 from shared.crypto.keys import key_from_seed, raw_public
@@ -49,7 +50,7 @@ async def test_enrolled_phone_can_approve_at_once(approval: Approval, algorithm:
 async def test_options_do_not_spend_the_invitation(approval: Approval) -> None:
     fragment = await invited(approval)
     for _ in range(3):
-        await enrolling.begin_enrolment(approval.parts, fragment.partition(".")[0])
+        await enrolment.begin_enrolment(approval.deps, fragment.partition(".")[0])
     await Phone(approval).enrol(fragment)
 
 
@@ -66,7 +67,7 @@ async def test_invitation_used_twice_at_once_makes_one_device(approval: Approval
     fragment = await invited(approval)
     phones = [Phone(approval) for _ in range(10)]
     for phone in phones[5:]:
-        phone.parts = replica(approval.world)
+        phone.deps = replica(approval.world)
     results = await asyncio.gather(*(phone.enrol(fragment) for phone in phones), return_exceptions=True)
     assert [type(result) for result in results].count(type(None)) == 1
     assert all(result is None or isinstance(result, Gone) for result in results)
@@ -77,7 +78,7 @@ async def test_ceremony_answered_with_a_key_that_is_known_makes_no_device(approv
     fragment = await invited(approval)
     invitation, _, seed = fragment.partition(".")
     phone = Phone(approval)
-    begun = await enrolling.begin_enrolment(approval.parts, invitation)
+    begun = await enrolment.begin_enrolment(approval.deps, invitation)
     other = await approval.phone("grace")
     key = other.key
     credential = attestation(key, begun.ceremony.challenge)
@@ -86,7 +87,7 @@ async def test_ceremony_answered_with_a_key_that_is_known_makes_no_device(approv
     )
     results = await asyncio.gather(
         *(
-            enrolling.finish_enrolment(phone.parts, begun.ceremony.id, credential, b64u(vouched), "")
+            enrolment.finish_enrolment(phone.deps, begun.ceremony.id, credential, b64u(vouched), "")
             for _ in range(5)
         ),
         return_exceptions=True,
@@ -113,8 +114,8 @@ async def test_lost_answer_is_given_again_until_the_invitation_is_over(approval:
 async def test_one_request_sent_many_times_at_once_makes_one_device(approval: Approval) -> None:
     phone = Phone(approval)
     await phone.make(await invited(approval))
-    replicas = [approval.parts] * 3 + [replica(approval.world) for _ in range(3)]
-    made = await asyncio.gather(*(phone.finish(parts) for parts in replicas))
+    replicas = [approval.deps] * 3 + [replica(approval.world) for _ in range(3)]
+    made = await asyncio.gather(*(phone.finish(deps) for deps in replicas))
     assert len({device.id for device in made}) == 1
     assert len(await approval.devices_told()) == 1
 
@@ -123,11 +124,13 @@ async def test_request_killed_before_its_write_is_made_good_by_its_repetition(ap
     phone = Phone(approval)
     await phone.make(await invited(approval))
     dying = replica(approval.world)
+    accounts: Any = dying.accounts
     with (
-        patch.object(dying.accounts, "save", AsyncMock(side_effect=Unavailable())),
+        patch.object(accounts._accounts.collection, "update", AsyncMock(side_effect=Unavailable())) as write,
         pytest.raises(Unavailable),
     ):
         await phone.finish(dying)
+    write.assert_awaited_once()
     assert (await phone.finish()).name == "Ada's phone"
 
 
@@ -135,17 +138,17 @@ async def test_rejects_another_key_in_a_ceremony_that_made_a_device(approval: Ap
     phone = Phone(approval)
     await phone.enrol(await invited(approval))
     ceremony_id, _, endorsement, name = phone.sent
-    begun = await approval.parts.ceremonies.find(ceremony_id)
+    begun = await approval.deps.ceremonies.find(ceremony_id)
     assert begun is not None
     thief = replace((await approval.phone("grace")).key, credential_id="bmV3")
     with pytest.raises(Gone) as refused:
-        await enrolling.finish_enrolment(
-            approval.parts, ceremony_id, attestation(thief, begun.challenge), endorsement, name
+        await enrolment.finish_enrolment(
+            approval.deps, ceremony_id, attestation(thief, begun.challenge), endorsement, name
         )
     assert refused.value.code == "invitation"
     forged = attestation(replace(thief, credential_id=phone.key.credential_id), begun.challenge)
     with pytest.raises(Conflict):
-        await enrolling.finish_enrolment(approval.parts, ceremony_id, forged, endorsement, name)
+        await enrolment.finish_enrolment(approval.deps, ceremony_id, forged, endorsement, name)
 
 
 async def test_rejects_repetition_with_a_forged_endorsement(approval: Approval) -> None:
@@ -153,7 +156,7 @@ async def test_rejects_repetition_with_a_forged_endorsement(approval: Approval) 
     await phone.enrol(await invited(approval))
     ceremony_id, credential, _, name = phone.sent
     with pytest.raises(Conflict):
-        await enrolling.finish_enrolment(approval.parts, ceremony_id, credential, b64u(bytes(64)), name)
+        await enrolment.finish_enrolment(approval.deps, ceremony_id, credential, b64u(bytes(64)), name)
 
 
 @pytest.mark.parametrize("why", ["device removed", "suspended", "withdrawn"])
@@ -163,7 +166,7 @@ async def test_rejects_repetition_when_the_device_is_not_to_be_used(approval: Ap
     await phone.enrol(fragment)
     if why == "device removed":
         who = await phone.who()
-        await sessions.remove_device(approval.parts, who, who.session.device)
+        await sessions.remove_device(approval.deps, who, who.session.device)
     elif why == "suspended":
         await approval.account(version=2, status=AccountStatus.SUSPENDED)
     else:
@@ -201,11 +204,11 @@ async def test_rejects_endorsement_by_another_invitation(approval: Approval) -> 
 @pytest.mark.parametrize("text", ["", "!!", "AAAA", "x" * 5000])
 async def test_rejects_malformed_endorsement(approval: Approval, text: str) -> None:
     fragment = await invited(approval)
-    begun = await enrolling.begin_enrolment(approval.parts, fragment.partition(".")[0])
+    begun = await enrolment.begin_enrolment(approval.deps, fragment.partition(".")[0])
     key = replace((await approval.phone("grace")).key, credential_id="bmV3")
     with pytest.raises(Forbidden) as refused:
-        await enrolling.finish_enrolment(
-            approval.parts, begun.ceremony.id, attestation(key, begun.ceremony.challenge), text, ""
+        await enrolment.finish_enrolment(
+            approval.deps, begun.ceremony.id, attestation(key, begun.ceremony.challenge), text, ""
         )
     assert refused.value.code == "endorsement"
 
@@ -247,12 +250,12 @@ async def test_dead_link_has_one_answer_for_every_reason(approval: Approval, why
 async def test_invitation_withdrawn_during_the_ceremony_is_dead(approval: Approval) -> None:
     fragment = await invited(approval)
     invitation = fragment.partition(".")[0]
-    begun = await enrolling.begin_enrolment(approval.parts, invitation)
+    begun = await enrolment.begin_enrolment(approval.deps, invitation)
     await approval.invitation(invitation=invitation, version=2, status="withdrawn")
     key = replace((await approval.phone("grace")).key, credential_id="bmV3")
     with pytest.raises(Gone) as refused:
-        await enrolling.finish_enrolment(
-            approval.parts, begun.ceremony.id, attestation(key, begun.ceremony.challenge), "AAAA", ""
+        await enrolment.finish_enrolment(
+            approval.deps, begun.ceremony.id, attestation(key, begun.ceremony.challenge), "AAAA", ""
         )
     assert refused.value.code == "invitation"
 
@@ -268,12 +271,12 @@ async def test_invitation_that_comes_before_its_account_waits(approval: Approval
 
 async def test_ceremony_is_over_after_five_minutes(approval: Approval) -> None:
     fragment = await invited(approval)
-    begun = await enrolling.begin_enrolment(approval.parts, fragment.partition(".")[0])
+    begun = await enrolment.begin_enrolment(approval.deps, fragment.partition(".")[0])
     approval.world.clock.advance(300)
     key = replace((await approval.phone("grace")).key, credential_id="bmV3")
     with pytest.raises(Gone) as refused:
-        await enrolling.finish_enrolment(
-            approval.parts, begun.ceremony.id, attestation(key, begun.ceremony.challenge), "", ""
+        await enrolment.finish_enrolment(
+            approval.deps, begun.ceremony.id, attestation(key, begun.ceremony.challenge), "", ""
         )
     assert refused.value.code == "ceremony"
 
@@ -301,7 +304,7 @@ async def test_one_credential_id_enrolled_by_two_accounts_at_once_is_one_devices
 async def test_removed_phones_credential_is_never_taken_again(approval: Approval) -> None:
     phone = await approval.phone()
     who = await phone.who()
-    await sessions.remove_device(approval.parts, who, who.session.device)
+    await sessions.remove_device(approval.deps, who, who.session.device)
     with pytest.raises(Conflict):
         await Phone(approval).enrol(
             await approval.invitation(), tamper=Tamper(credential_id=phone.key.credential_id)
@@ -319,10 +322,10 @@ async def test_account_has_at_most_ten_phones(approval: Approval) -> None:
 
 async def test_rejects_a_session_challenge_as_enrolment(approval: Approval) -> None:
     phone = await approval.phone("grace")
-    begun = await sessions.begin_session(approval.parts)
+    begun = await sessions.begin_session(approval.deps)
     with pytest.raises(Gone):
-        await enrolling.finish_enrolment(
-            approval.parts, begun.id, attestation(phone.key, begun.challenge), "", ""
+        await enrolment.finish_enrolment(
+            approval.deps, begun.id, attestation(phone.key, begun.challenge), "", ""
         )
 
 

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from services.approval.ports import Parts
+from services.approval.ports import Dependencies
 from shared.contracts.admin import AccountStatus, InvitationChanged
 from shared.ids import b64u
 from tests.approval.support import Approval
@@ -76,8 +76,8 @@ async def test_broken_invitation_is_a_dead_letter(approval: Approval, fields: di
 
 
 async def test_tenant_keeps_its_newest_name(approval: Approval) -> None:
-    parts: Parts = approval.parts
+    deps: Dependencies = approval.deps
     await approval.tenant(version=3, name="Contoso Bank")
     await approval.tenant(version=2, name="Contoso Ltd")
-    assert await parts.tenants.name("contoso") == "Contoso Bank"
-    assert await parts.tenants.name("fabrikam") is None
+    assert await deps.tenants.name("contoso") == "Contoso Bank"
+    assert await deps.tenants.name("fabrikam") is None

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.approval.domain.account import State
+from services.approval.domain.lifecycle import ChallengeAction
 from services.approval.handlers import challenges
 from services.approval.handlers.challenges import end_overdue
 from shared.contracts.approval import ChallengeAccepted
@@ -41,7 +41,7 @@ async def test_scanned_by_two_phones_at_once_one_has_it(approval: Approval) -> N
     phones = [await approval.phone(), *[await second_phone(approval) for _ in range(3)]]
     asked = await shown(approval)
     for phone in phones:
-        phone.parts = replica(approval.world)
+        phone.deps = replica(approval.world)
     results = await asyncio.gather(*(phone.scan(asked) for phone in phones), return_exceptions=True)
     assert len([r for r in results if isinstance(r, Gone)]) == 3
     assert len(await approval.claims()) == 1
@@ -91,9 +91,9 @@ async def test_scanned_request_expires_with_its_own_time(approval: Approval) -> 
     asked = await shown(approval)
     await phone.scan(asked)
     approval.world.clock.advance(60)
-    assert await end_overdue(approval.parts) == 0
+    assert await end_overdue(approval.deps) == 0
     approval.world.clock.advance(60)
-    assert await end_overdue(approval.parts) == 1
+    assert await end_overdue(approval.deps) == 1
     with pytest.raises(Gone):
         await phone.approve(asked)
 
@@ -102,7 +102,7 @@ async def test_code_that_nobody_scanned_is_swept_after_60_s(approval: Approval) 
     await approval.phone()
     asked = await shown(approval)
     approval.world.clock.advance(60)
-    assert await end_overdue(approval.parts) == 1
+    assert await end_overdue(approval.deps) == 1
     assert await approval.outcomes() == [(asked.command.transaction, "expired")]
 
 
@@ -170,13 +170,17 @@ async def test_wrong_codes_are_counted_on_a_scanned_request_too(approval: Approv
     assert await approval.outcomes() == [(asked.command.transaction, "wrong_code")]
 
 
-@pytest.mark.parametrize("outcome", [State.DENIED, State.NOT_ME])
-async def test_scanned_request_can_be_refused(approval: Approval, outcome: State) -> None:
+@pytest.mark.parametrize(
+    ("answer", "outcome"), [(ChallengeAction.DENY, "denied"), (ChallengeAction.REPORT, "not_me")]
+)
+async def test_scanned_request_can_be_refused(
+    approval: Approval, answer: ChallengeAction, outcome: str
+) -> None:
     phone = await approval.phone()
     asked = await shown(approval)
     await phone.scan(asked)
-    await challenges.refuse(approval.parts, await phone.who(), asked.id, outcome)
-    assert await approval.outcomes() == [(asked.command.transaction, outcome.value)]
+    await challenges.refuse(approval.deps, await phone.who(), asked.id, answer)
+    assert await approval.outcomes() == [(asked.command.transaction, outcome)]
 
 
 # --- no code ------------------------------------------------------------------------------------------------
@@ -210,7 +214,7 @@ async def test_phone_cannot_decide_that_no_code_is_asked(approval: Approval) -> 
     await phone.scan(asked)
     lied = asked.with_code("").replace('"code_required":true', '"code_required":false')
     with pytest.raises(Blok365Error):
-        await challenges.approve(approval.parts, asked.id, lied, phone.answer(lied))
+        await challenges.approve(approval.deps, asked.id, lied, phone.answer(lied))
     assert approval.state(asked) == "open"
 
 
@@ -235,5 +239,5 @@ async def test_different_networks_are_told(
 ) -> None:
     handset = await approval.phone()
     await approval.ask(address=browser)
-    (found,) = await challenges.list_requests(approval.parts, await handset.who(), phone)
+    (found,) = await challenges.list_requests(approval.deps, await handset.who(), phone)
     assert found.network_differs is expected

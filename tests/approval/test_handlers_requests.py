@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.approval.domain.account import State
+from services.approval.domain.lifecycle import ChallengeAction
 from services.approval.handlers import challenges
 from services.approval.handlers.challenges import end_overdue
 from shared.errors import Blok365Error, Forbidden, Gone, NotFound
@@ -13,12 +13,17 @@ from tests.approval.support import Approval, Phone, replica
 # --- other answers ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("outcome", "frozen"), [(State.DENIED, False), (State.NOT_ME, True)])
-async def test_refusal_is_told_and_final(approval: Approval, outcome: State, frozen: bool) -> None:
+@pytest.mark.parametrize(
+    ("answer", "outcome", "frozen"),
+    [(ChallengeAction.DENY, "denied", False), (ChallengeAction.REPORT, "not_me", True)],
+)
+async def test_refusal_is_told_and_final(
+    approval: Approval, answer: ChallengeAction, outcome: str, frozen: bool
+) -> None:
     phone = await approval.phone()
     asked = await approval.ask()
-    await challenges.refuse(approval.parts, await phone.who(), asked.id, outcome)
-    assert await approval.outcomes() == [(asked.command.transaction, outcome.value)]
+    await challenges.refuse(approval.deps, await phone.who(), asked.id, answer)
+    assert await approval.outcomes() == [(asked.command.transaction, outcome)]
     assert (approval.document()["frozen_at"] is not None) is frozen
     with pytest.raises(Gone):
         await phone.approve(asked)
@@ -29,7 +34,7 @@ async def test_cannot_refuse_another_accounts_request(approval: Approval) -> Non
     grace = await approval.phone("grace")
     asked = await approval.ask("ada")
     with pytest.raises(NotFound):
-        await challenges.refuse(approval.parts, await grace.who(), asked.id, State.DENIED)
+        await challenges.refuse(approval.deps, await grace.who(), asked.id, ChallengeAction.DENY)
 
 
 async def test_approve_and_deny_at_once_leave_one_outcome(approval: Approval) -> None:
@@ -37,7 +42,7 @@ async def test_approve_and_deny_at_once_leave_one_outcome(approval: Approval) ->
     asked = await approval.ask()
     who = await phone.who()
     results = await asyncio.gather(
-        challenges.refuse(replica(approval.world), who, asked.id, State.DENIED),
+        challenges.refuse(replica(approval.world), who, asked.id, ChallengeAction.DENY),
         phone.approve(asked),
         return_exceptions=True,
     )
@@ -49,11 +54,11 @@ async def test_sweeper_records_expired_and_tells(approval: Approval) -> None:
     await approval.phone()
     asked = await approval.ask(lifetime=60)
     approval.world.clock.advance(59)
-    assert await end_overdue(approval.parts) == 0
+    assert await end_overdue(approval.deps) == 0
     approval.world.clock.advance(1)
-    assert await end_overdue(approval.parts) == 1
+    assert await end_overdue(approval.deps) == 1
     assert await approval.outcomes() == [(asked.command.transaction, "expired")]
-    assert await end_overdue(approval.parts) == 0
+    assert await end_overdue(approval.deps) == 0
 
 
 async def test_running_service_sweeps_within_seconds(approval: Approval) -> None:
@@ -73,7 +78,7 @@ async def test_two_sweepers_tell_once(approval: Approval) -> None:
     await approval.phone()
     asked = await approval.ask(lifetime=60)
     approval.world.clock.advance(60)
-    await asyncio.gather(end_overdue(approval.parts), end_overdue(replica(approval.world)))
+    await asyncio.gather(end_overdue(approval.deps), end_overdue(replica(approval.world)))
     assert await approval.outcomes() == [(asked.command.transaction, "expired")]
 
 
@@ -113,7 +118,7 @@ async def test_scanned_request_is_not_listed_and_can_be_approved(approval: Appro
 async def test_success_by_qr_ends_the_freeze(approval: Approval) -> None:
     phone = await approval.phone()
     bad = await approval.ask()
-    await challenges.refuse(approval.parts, await phone.who(), bad.id, State.NOT_ME)
+    await challenges.refuse(approval.deps, await phone.who(), bad.id, ChallengeAction.REPORT)
     asked = await approval.ask(method="qr")
     await phone.scan(asked)
     await phone.approve(asked)
@@ -151,13 +156,13 @@ async def test_rejects_a_dead_code(approval: Approval, why: str) -> None:
 
 async def test_request_that_comes_before_its_account_is_tried_again(approval: Approval) -> None:
     asked = await approval.ask(deliver=False)
-    packet = approval.world.signer("wsfed").packet(asked.command, tenant="contoso")
-    delivery = asyncio.create_task(approval.world.bus.publish([packet]))
+    signed = approval.world.signer("wsfed").sign(asked.command, tenant="contoso")
+    delivery = asyncio.create_task(approval.world.bus.publish([signed]))
     await asyncio.sleep(0)
     await approval.world.bus.drain()
     phone: Phone = await approval.phone()
     approval.world.clock.advance(1)
-    assert await delivery == {packet.id}
+    assert await delivery == {signed.id}
     assert await phone.listed() == [asked.id]
 
 
@@ -186,8 +191,8 @@ async def test_broken_request_is_a_dead_letter(approval: Approval, fields: dict[
 async def test_forged_request_is_a_dead_letter(approval: Approval) -> None:
     await approval.phone()
     asked = await approval.ask(deliver=False)
-    packet = approval.world.signer("wsfed").packet(asked.command, tenant="contoso")
-    forged = type(packet)(packet.id, packet.type, packet.body.replace(b"ada", b"eve"), packet.signature)
+    signed = approval.world.signer("wsfed").sign(asked.command, tenant="contoso")
+    forged = type(signed)(signed.id, signed.type, signed.body.replace(b"ada", b"eve"), signed.signature)
     await approval.world.bus.publish([forged])
     (dead,) = approval.world.bus.dead_letters
     assert "signature" in dead.reason

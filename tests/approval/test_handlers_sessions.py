@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from deploy.standins.phone.authenticator import UP, Tamper, assertion
-from services.approval.domain.account import State
+from services.approval.domain.lifecycle import ChallengeAction
 from services.approval.handlers import challenges, sessions
 from services.approval.handlers.sessions import signed_in
 from shared.contracts.admin import AccountStatus
@@ -16,7 +16,7 @@ from tests.approval.support import Approval, Phone
 async def test_assertion_makes_a_session(approval: Approval) -> None:
     phone = await approval.phone()
     token, _ = await phone.sign_in()
-    who = await signed_in(approval.parts, token)
+    who = await signed_in(approval.deps, token)
     assert (who.account.tenant, who.account.id) == ("contoso", "ada")
 
 
@@ -29,7 +29,7 @@ async def test_token_is_kept_only_as_its_digest(approval: Approval) -> None:
 @pytest.mark.parametrize("token", [None, "", "unknown"])
 async def test_rejects_no_session(approval: Approval, token: str | None) -> None:
     with pytest.raises(NotAuthenticated):
-        await signed_in(approval.parts, token)
+        await signed_in(approval.deps, token)
 
 
 @pytest.mark.parametrize(
@@ -44,20 +44,20 @@ async def test_rejects_no_session(approval: Approval, token: str | None) -> None
 )
 async def test_rejects_assertion(approval: Approval, tamper: Tamper) -> None:
     phone = await approval.phone()
-    begun = await sessions.begin_session(approval.parts)
+    begun = await sessions.begin_session(approval.deps)
     with pytest.raises(Forbidden):
         await sessions.open_session(
-            approval.parts, begun.id, assertion(phone.key.used(), begun.challenge, tamper)
+            approval.deps, begun.id, assertion(phone.key.used(), begun.challenge, tamper)
         )
     assert approval.world.documents("approval", "sessions") == []
 
 
 async def test_rejects_replayed_session_assertion(approval: Approval) -> None:
     phone = await approval.phone(counts=False)
-    begun = await sessions.begin_session(approval.parts)
+    begun = await sessions.begin_session(approval.deps)
     credential = assertion(phone.key, begun.challenge)
     results = await asyncio.gather(
-        *(sessions.open_session(approval.parts, begun.id, credential) for _ in range(5)),
+        *(sessions.open_session(approval.deps, begun.id, credential) for _ in range(5)),
         return_exceptions=True,
     )
     assert sum(isinstance(result, Gone) for result in results) == 4
@@ -66,17 +66,17 @@ async def test_rejects_replayed_session_assertion(approval: Approval) -> None:
 async def test_rejects_an_approval_as_a_sign_in(approval: Approval) -> None:
     phone = await approval.phone()
     asked = await approval.ask()
-    begun = await sessions.begin_session(approval.parts)
+    begun = await sessions.begin_session(approval.deps)
     with pytest.raises(Forbidden):
-        await sessions.open_session(approval.parts, begun.id, phone.answer(asked.with_code()))
+        await sessions.open_session(approval.deps, begun.id, phone.answer(asked.with_code()))
 
 
 async def test_rejects_late_answer(approval: Approval) -> None:
     phone = await approval.phone()
-    begun = await sessions.begin_session(approval.parts)
+    begun = await sessions.begin_session(approval.deps)
     approval.world.clock.advance(300)
     with pytest.raises(Gone):
-        await sessions.open_session(approval.parts, begun.id, assertion(phone.key.used(), begun.challenge))
+        await sessions.open_session(approval.deps, begun.id, assertion(phone.key.used(), begun.challenge))
 
 
 async def test_session_ends_after_twelve_hours_of_use(approval: Approval) -> None:
@@ -84,28 +84,28 @@ async def test_session_ends_after_twelve_hours_of_use(approval: Approval) -> Non
     token, _ = await phone.sign_in()
     for _ in range(23):
         approval.world.clock.advance(1800)
-        await signed_in(approval.parts, token)
+        await signed_in(approval.deps, token)
     approval.world.clock.advance(1800)
     with pytest.raises(NotAuthenticated):
-        await signed_in(approval.parts, token)
+        await signed_in(approval.deps, token)
 
 
 async def test_session_ends_after_an_idle_hour(approval: Approval) -> None:
     phone = await approval.phone()
     token, _ = await phone.sign_in()
     approval.world.clock.advance(3599)
-    await signed_in(approval.parts, token)
+    await signed_in(approval.deps, token)
     approval.world.clock.advance(3600)
     with pytest.raises(NotAuthenticated):
-        await signed_in(approval.parts, token)
+        await signed_in(approval.deps, token)
 
 
 async def test_closed_session_is_over(approval: Approval) -> None:
     phone = await approval.phone()
     token, _ = await phone.sign_in()
-    await sessions.close_session(approval.parts, token)
+    await sessions.close_session(approval.deps, token)
     with pytest.raises(NotAuthenticated):
-        await signed_in(approval.parts, token)
+        await signed_in(approval.deps, token)
 
 
 @pytest.mark.parametrize("status", [AccountStatus.SUSPENDED, AccountStatus.REMOVED])
@@ -114,7 +114,7 @@ async def test_suspended_account_has_no_session(approval: Approval, status: Acco
     token, _ = await phone.sign_in()
     await approval.account(version=2, status=status)
     with pytest.raises(Forbidden):
-        await signed_in(approval.parts, token)
+        await signed_in(approval.deps, token)
     with pytest.raises(Forbidden):
         await phone.sign_in()
 
@@ -122,9 +122,9 @@ async def test_suspended_account_has_no_session(approval: Approval, status: Acco
 async def test_removal_ends_the_phones_sessions_at_once_and_is_told(approval: Approval) -> None:
     phone = await approval.phone()
     token, who = await phone.sign_in()
-    await sessions.remove_device(approval.parts, who, who.session.device)
+    await sessions.remove_device(approval.deps, who, who.session.device)
     with pytest.raises(Forbidden) as refused:
-        await signed_in(approval.parts, token)
+        await signed_in(approval.deps, token)
     assert refused.value.code == "device_removed"
     with pytest.raises(Forbidden):
         await phone.sign_in()
@@ -140,7 +140,7 @@ async def test_other_phones_of_the_account_go_on(approval: Approval) -> None:
     who = await kept.who()
     (first, second) = sessions.devices(who)
     assert second.id == who.session.device
-    await sessions.remove_device(approval.parts, who, first.id)
+    await sessions.remove_device(approval.deps, who, first.id)
     asked = await approval.ask()
     with pytest.raises(Forbidden):
         await lost.approve(asked)
@@ -152,7 +152,7 @@ async def test_cannot_remove_another_accounts_phone(approval: Approval) -> None:
     grace = await approval.phone("grace")
     target = (await ada.who()).session.device
     with pytest.raises(NotFound):
-        await sessions.remove_device(approval.parts, await grace.who(), target)
+        await sessions.remove_device(approval.deps, await grace.who(), target)
 
 
 async def test_sessions_of_two_tenants_never_meet(approval: Approval) -> None:
@@ -162,4 +162,4 @@ async def test_sessions_of_two_tenants_never_meet(approval: Approval) -> None:
     assert await here.listed() == [asked.id]
     assert await there.listed() == []
     with pytest.raises(NotFound):
-        await challenges.refuse(approval.parts, await there.who(), asked.id, State.DENIED)
+        await challenges.refuse(approval.deps, await there.who(), asked.id, ChallengeAction.DENY)

@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
-from services.approval.domain.account import Account, Challenge, Device, Invitation, State
-from services.approval.ports import Ceremony, Session, Stored
-from services.approval.store import AccountStore, CeremonyStore, SessionStore
+from services.approval.domain.account import Account, Challenge, Change, Device, Invitation
+from services.approval.domain.lifecycle import ChallengeState
+from services.approval.ports import Ceremony, Session, StoredAccount
+from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository
 from shared.clock import ManualClock
 from shared.contracts.admin import AccountStatus
+from shared.contracts.envelope import MessageSigner
+from shared.crypto.keys import key_from_seed
+from shared.ids import SeededIds
+from shared.store.aggregate import NotUnique, Stored
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.port import Database
@@ -74,77 +79,84 @@ async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def accounts(database: Database) -> AccountStore:
-    store = AccountStore(database)
+async def accounts(database: Database) -> AccountRepository:
+    signer = MessageSigner("approval", key_from_seed(bytes(32)), ManualClock(NOW), SeededIds("store"))
+    store = AccountRepository(database, signer)
     await database.migrate()
     await database.check()
     return store
 
 
-async def saved(accounts: AccountStore, account: Account) -> Stored:
-    assert await accounts.save(Stored(account, 0), account, ())
+async def saved(accounts: AccountRepository, account: Account) -> StoredAccount:
+    await accounts.change(account.tenant, account.id, lambda _: Change(account))
     found = await accounts.load(account.tenant, account.id)
     assert found is not None
     return found
 
 
-async def test_what_was_saved_is_read(accounts: AccountStore) -> None:
+async def test_what_was_saved_is_read(accounts: AccountRepository) -> None:
     found = await saved(accounts, ADA)
     assert found == Stored(ADA, 1)
 
 
-async def test_only_one_of_two_writers_wins(accounts: AccountStore) -> None:
+async def test_writer_who_read_before_another_wrote_computes_again(accounts: AccountRepository) -> None:
     found = await saved(accounts, ADA)
-    assert await accounts.save(found, replace(ADA, frozen_at=None), ())
-    assert not await accounts.save(found, replace(ADA, upn="late"), ())
-    again = await accounts.load("contoso", "ada")
-    assert again == Stored(replace(ADA, frozen_at=None), 2)
+    await accounts.change("contoso", "ada", lambda a: Change(replace(a, frozen_at=None)), first=found)
+    await accounts.change("contoso", "ada", lambda a: Change(replace(a, upn="late")), first=found)
+    assert await accounts.load("contoso", "ada") == Stored(replace(ADA, frozen_at=None, upn="late"), 3)
 
 
-async def test_only_one_of_two_makers_wins(accounts: AccountStore) -> None:
+async def test_only_one_of_two_makers_makes_the_account(accounts: AccountRepository) -> None:
     await saved(accounts, ADA)
-    assert not await accounts.save(Stored(ADA, 0), replace(ADA, upn="late"), ())
+    nothing = Stored(Account("contoso", "ada"), 0)
+    await accounts.change("contoso", "ada", lambda a: Change(replace(a, upn="late")), first=nothing)
+    assert await accounts.load("contoso", "ada") == Stored(replace(ADA, upn="late"), 2)
 
 
-async def test_step_touches_single_entries_and_derived_fields(accounts: AccountStore) -> None:
+async def test_change_touches_single_entries_and_derived_fields(accounts: AccountRepository) -> None:
     found = await saved(accounts, ADA)
-    ended = replace(CHALLENGE, state=State.ACCEPTED, handle_digest=None, ended_at=NOW)
+    ended = replace(CHALLENGE, state=ChallengeState.ACCEPTED, handle_digest=None, ended_at=NOW)
     more = replace(CHALLENGE, id="q2", handle_digest="h2", deadline=NOW + timedelta(seconds=90))
     after = replace(ADA, challenges={"q1": ended, "q2": more})
-    assert await accounts.save(found, after, ())
+    await accounts.change("contoso", "ada", lambda _: Change(after), first=found)
     assert await accounts.by_handle("h1") is None
     assert await accounts.by_handle("h2") == Stored(after, 2)
     assert await accounts.overdue(NOW + timedelta(seconds=89), 10) == []
     assert len(await accounts.overdue(NOW + timedelta(seconds=90), 10)) == 1
     gone = replace(after, challenges={})
-    assert await accounts.save(Stored(after, 2), gone, ())
+    await accounts.change("contoso", "ada", lambda _: Change(gone))
     assert await accounts.load("contoso", "ada") == Stored(gone, 3)
     assert await accounts.overdue(NOW + timedelta(days=1), 10) == []
 
 
-async def test_is_found_by_credential_and_invitation(accounts: AccountStore) -> None:
+async def test_is_found_by_credential_and_invitation(accounts: AccountRepository) -> None:
     found = await saved(accounts, ADA)
     assert await accounts.by_credential("c1") == found
     assert await accounts.by_invitation("i1") == found
     assert await accounts.by_credential("i1") is None
 
 
-async def test_credential_id_belongs_to_one_account(accounts: AccountStore) -> None:
+async def test_credential_id_belongs_to_one_account(accounts: AccountRepository) -> None:
     await saved(accounts, ADA)
     eve = Account("fabrikam", "eve", 1, AccountStatus.ACTIVE)
     found = await saved(accounts, eve)
     thief = replace(eve, devices={"d9": replace(DEVICE, id="d9")})
-    assert not await accounts.save(found, thief, ())
-    assert not await accounts.save(Stored(replace(thief, id="mallory"), 0), replace(thief, id="mallory"), ())
+    with pytest.raises(NotUnique):
+        await accounts.change("fabrikam", "eve", lambda _: Change(thief), first=found)
+    made = replace(thief, id="mallory")
+    with pytest.raises(NotUnique):
+        await accounts.change("fabrikam", "mallory", lambda _: Change(made))
+    assert await accounts.load("fabrikam", "eve") == found
+    assert await accounts.load("fabrikam", "mallory") is None
 
 
-async def test_accounts_without_devices_do_not_collide(accounts: AccountStore) -> None:
+async def test_accounts_without_devices_do_not_collide(accounts: AccountRepository) -> None:
     for name in ("ada", "grace", "edsger"):
         await saved(accounts, Account("contoso", name))
 
 
 async def test_ceremony_is_taken_once(database: Database) -> None:
-    ceremonies = CeremonyStore(database)
+    ceremonies = CeremonyRepository(database)
     made = Ceremony("x", "enrolment", bytes(32), NOW, "contoso", "ada", "i1")
     await ceremonies.add(made)
     assert await ceremonies.take("x") == made
@@ -152,7 +164,7 @@ async def test_ceremony_is_taken_once(database: Database) -> None:
 
 
 async def test_session_is_seen_and_removed(database: Database) -> None:
-    sessions = SessionStore(database)
+    sessions = SessionRepository(database)
     made = Session("digest", "contoso", "ada", "d1", NOW, NOW + timedelta(hours=12))
     await sessions.add(made)
     await sessions.seen("digest", NOW + timedelta(minutes=5))

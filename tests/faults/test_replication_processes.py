@@ -18,7 +18,7 @@ from services.admin import handlers as admin
 from services.admin.handlers import Admin
 from shared.bus.memory import MemoryBus
 from shared.clock import Clock
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.platform import open_platform
 from shared.testing.waiting import eventually
 from tests.faults.breakable import Breakable, Write
@@ -39,8 +39,8 @@ ACTIVE = Write("admin", "8-active", "accounts", "findAndModify", lambda c: c.set
 class Losing(MemoryBus):
     """Confirms everything and delivers nothing."""
 
-    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
-        return frozenset(packet.id for packet in packets)
+    async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
+        return frozenset(signed.id for signed in messages)
 
 
 class Behind:

@@ -131,7 +131,7 @@ async def test_browser_that_a_removed_phone_made_known_is_a_stranger(flow: Flow)
     await once_more.push()
     (account,) = flow.world.documents("approval", "accounts")
     asked = [c for c in account["challenges"].values() if c["state"] == "open"]
-    assert [c["quiet"] for c in asked] == [True]  # "Not me" counts for it as for every stranger
+    assert [c["silenced"] for c in asked] == [True]  # "Not me" counts for it as for every stranger
 
 
 async def _signed_out(flow: Flow, sign_in: SignIn) -> Window:

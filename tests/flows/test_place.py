@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.approval import routes as phone_side
+from services.approval.routes import api as phone_side
 from shared.errors import Unavailable
 from shared.web import inputs
 from tests.flows.support import Flow, start_flow

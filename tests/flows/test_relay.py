@@ -16,7 +16,7 @@ from deploy.local.browser import Page
 from deploy.standins.phone.authenticator import Tamper, assertion
 from deploy.standins.phone.phone import PhoneError, Request
 from services.approval.handlers import sessions
-from services.approval.ports import Ceremony, Parts
+from services.approval.ports import Ceremony, Dependencies
 from shared.contracts.approval import Proof
 from shared.ids import new_id
 from tests.flows.support import ADA, Flow, Phone, SignIn, Window, accepted, peers, token_form
@@ -214,10 +214,10 @@ async def stolen_cookies_used_before_the_victims_next_sign_ins(scene: Scene) -> 
 async def she_unlocks_blokkey(scene: Scene, challenge: bytes) -> Mapping[str, str]:
     """She opens BlokKey, for whatever reason. The taken-over approval service chose what her phone signs then."""
 
-    async def begin_session(parts: Parts) -> Ceremony:
-        expires_at = parts.clock.now() + parts.limits.ceremony
-        made = Ceremony(id=new_id(parts.ids), kind="session", challenge=challenge, expires_at=expires_at)
-        await parts.ceremonies.add(made)
+    async def begin_session(deps: Dependencies) -> Ceremony:
+        expires_at = deps.clock.now() + deps.limits.ceremony
+        made = Ceremony(id=new_id(deps.ids), kind="session", challenge=challenge, expires_at=expires_at)
+        await deps.ceremonies.add(made)
         return made
 
     with mock.patch.object(sessions, "begin_session", begin_session):

@@ -20,7 +20,7 @@ from shared.bus.delivery import Verdict
 from shared.contracts import contracts
 from shared.contracts.admin import AccountChanged, AccountStatus, AdminStatePulled
 from shared.contracts.approval import ApprovalStatePulled
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.contracts.state import StateItem
 from shared.replication import Subscriptions
 from shared.store.memory import MemoryDatabase
@@ -53,7 +53,7 @@ def known_status(flow: Flow, account: str) -> str:
 
 
 def sent(flow: Flow, message_type: str) -> int:
-    return sum(packet.type == message_type for packet in flow.world.bus.sent)
+    return sum(signed.type == message_type for signed in flow.world.bus.sent)
 
 
 def no_token(flow: Flow, page: Page) -> None:
@@ -73,10 +73,10 @@ async def proved(flow: Flow) -> SignIn:
 
 async def losing(flow: Flow, *types: str, step: Callable[[], Any]) -> None:
     """Take a step whose messages of these types get lost on the way."""
-    flow.world.bus.loses = lambda packet: packet.type in types
+    flow.world.bus.loses = lambda signed: signed.type in types
     await step()
     await flow.world.settle()
-    flow.world.bus.loses = lambda packet: False
+    flow.world.bus.loses = lambda signed: False
 
 
 async def imported(flow: Flow, count: int) -> None:
@@ -131,10 +131,10 @@ async def test_afterwards_each_follower_goes_on_asking_every_ten_seconds_and_hea
     await flow.phone()
     await flow.world.live(30)
     await losing(flow, ACCOUNT, step=lambda: admin.suspend(flow.admin, TENANT, ADA))
-    before, packets = sent(flow, PULL), len(flow.world.bus.sent)
+    before, messages = sent(flow, PULL), len(flow.world.bus.sent)
     await flow.world.live(600)
     assert sent(flow, PULL) == before + 2 * 60  # 1: wsfed and approval
-    pages = [p for p in flow.world.bus.sent[packets:] if p.type == PULLED]
+    pages = [p for p in flow.world.bus.sent[messages:] if p.type == PULLED]
     for reader in ("wsfed", "approval"):  # 7
         assert sum(ACCOUNT.encode() in p.body for p in pages if p.to == reader) == 2
     assert follower(flow).fresh("admin")
@@ -223,7 +223,7 @@ async def test_answers_that_never_come_count_as_silence(flow: Flow) -> None:
     """Questions are heard and events go on arriving: without a complete pull nothing is known to be whole."""
     await flow.phone()
     await flow.world.live(10)
-    flow.world.bus.loses = lambda packet: packet.type == PULLED
+    flow.world.bus.loses = lambda signed: signed.type == PULLED
     await flow.world.live(299)
     await admin.suspend(flow.admin, TENANT, ADA)
     await flow.world.settle()
@@ -231,7 +231,7 @@ async def test_answers_that_never_come_count_as_silence(flow: Flow) -> None:
     assert follower(flow).fresh("admin")
     await flow.world.live(2)
     assert not follower(flow).fresh("admin")
-    flow.world.bus.loses = lambda packet: False
+    flow.world.bus.loses = lambda signed: False
     await flow.world.live(62)
     assert follower(flow).fresh("admin")
     assert follower(flow).alarms() == {}
@@ -240,12 +240,12 @@ async def test_answers_that_never_come_count_as_silence(flow: Flow) -> None:
 async def test_an_owner_that_was_away_for_an_hour_is_caught_up_with_in_a_minute(flow: Flow) -> None:
     await flow.phone()
     await flow.world.live(10)
-    flow.world.bus.loses = lambda packet: packet.type.startswith("admin.")
+    flow.world.bus.loses = lambda signed: signed.type.startswith("admin.")
     await flow.world.live(1800, silent=frozenset({"admin"}))
     await admin.suspend(flow.admin, TENANT, ADA)
     await flow.person("bob@contoso.example")
     await flow.world.live(1800, silent=frozenset({"admin"}))
-    flow.world.bus.loses = lambda packet: False
+    flow.world.bus.loses = lambda signed: False
     assert not follower(flow).fresh("admin")
     await flow.world.live(62)
     assert follower(flow).fresh("admin")
@@ -314,10 +314,10 @@ async def test_1000_accounts_arrive_in_pages(flow: Flow) -> None:
     assert len(flow.world.documents("wsfed", "accounts")) == 1
     await flow.world.live(10)  # no event speaks of them, the recent pull does
     assert len(flow.world.documents("wsfed", "accounts")) == 1001
-    packets = len(flow.world.bus.sent)
+    messages = len(flow.world.bus.sent)
     await follower(flow).want_all(["admin"])
     await flow.world.live(2)
-    pages = [p for p in flow.world.bus.sent[packets:] if p.type == PULLED and b'"since"' not in p.body]
+    pages = [p for p in flow.world.bus.sent[messages:] if p.type == PULLED and b'"since"' not in p.body]
     assert len(pages) == 5  # a tenant and 1001 accounts, 250 to a page
     assert max(len(page.body) for page in pages) < 200_000
     assert flow.world.bus.dead_letters == []
@@ -339,9 +339,9 @@ async def test_a_page_lost_in_the_middle_is_asked_for_again(flow: Flow, which: i
     assert fresh.subscriptions is not None
     ready, seen = fresh.subscriptions.ready, 0
 
-    def lose_one(packet: Packet) -> bool:
+    def lose_one(signed: SignedMessage) -> bool:
         nonlocal seen
-        page = packet.type == PULLED and packet.to == "wsfed" and not ready()["admin"]
+        page = signed.type == PULLED and signed.to == "wsfed" and not ready()["admin"]
         seen += page
         return page and seen == which
 
@@ -394,8 +394,8 @@ async def test_a_page_forged_by_another_service_is_refused(flow: Flow) -> None:
     before = known_status(flow, (await flow.account()).id)
     page = await suspended_page(flow, request=await under_way(flow, "admin"))
     for key_of in ("approval", None):
-        await flow.publish(flow.packet(page, sender="admin", key_of=key_of))
-        await flow.publish(flow.packet(page, sender="approval", key_of=key_of))
+        await flow.publish(flow.sign(page, sender="admin", key_of=key_of))
+        await flow.publish(flow.sign(page, sender="approval", key_of=key_of))
     assert known_status(flow, (await flow.account()).id) == before
     assert len(flow.reasons()) == 4
     assert all(reason.startswith("refused") for reason in flow.reasons())
@@ -420,8 +420,8 @@ async def test_a_page_for_another_service_and_of_no_pull_of_ours_change_nothing(
     assert flow.reasons() == []
     # it is for approval inside, and whoever carries it gave it to wsfed
     page = await suspended_page(flow, to="approval", request=await under_way(flow, "admin"))
-    packet = flow.packet(page, sender="admin", key_of="admin")
-    await flow.publish(Packet(packet.id, packet.type, packet.body, packet.signature, "wsfed"))
+    signed = flow.sign(page, sender="admin", key_of="admin")
+    await flow.publish(SignedMessage(signed.id, signed.type, signed.body, signed.signature, "wsfed"))
     assert known_status(flow, account) == before
     assert flow.reasons() == ["rejected: a page for approval"]
 
@@ -443,9 +443,9 @@ async def test_an_owner_that_crashed_may_have_taken_its_last_event_with_it(flow:
 async def test_an_owner_that_starts_again_costs_nothing(flow: Flow) -> None:
     await flow.world.live(30)
     await flow.world.restart(admin_app.build, "admin")
-    packets = len(flow.world.bus.sent)
+    messages = len(flow.world.bus.sent)
     await flow.world.live(120)
-    later = flow.world.bus.sent[packets:]
+    later = flow.world.bus.sent[messages:]
     assert sum(p.type == PULL for p in later) == 2 * 12
     assert all(b'"items":[]' in p.body for p in later if p.type == PULLED)
     assert follower(flow).alarms() == {}
@@ -529,8 +529,8 @@ async def test_a_second_backup_put_back_without_the_command_stops_sign_ins(flow:
 # --- what comes before what it needs -----------------------------------------------------------------------------
 
 
-def events_of(flow: Flow, message_type: str) -> list[Packet]:
-    return [packet for packet in flow.world.bus.sent if packet.type == message_type]
+def events_of(flow: Flow, message_type: str) -> list[SignedMessage]:
+    return [signed for signed in flow.world.bus.sent if signed.type == message_type]
 
 
 INVITED, ENROLLED = "admin.invitation.changed.v1", "approval.device.changed.v1"
@@ -546,15 +546,15 @@ async def test_a_device_is_trusted_whichever_of_it_and_its_invitation_comes_firs
     await flow.world.restart(wsfed_app.build, "wsfed", empty=True)
     if order == "late":
         flow.world.clock.advance(3 * 24 * 3600)  # the invitation's time is over long since
-    packets = {
+    messages = {
         "device first": [device, issued],
         "invitation first": [issued, device],
         "each twice": [device, device, issued, issued, device],
         "used first": [device, used, issued],
         "late": [device, used],
     }[order]
-    for packet in packets:
-        await flow.publish(packet)
+    for signed in messages:
+        await flow.publish(signed)
         if flow.world.documents("wsfed", "invitations") == []:
             assert flow.world.documents("wsfed", "devices") == []  # a claim, which nobody trusts
             assert len(flow.world.documents("wsfed", "claims")) == 1
@@ -579,8 +579,8 @@ async def test_a_claim_under_a_strange_key_is_dropped_when_its_invitation_comes(
     assert [d["_id"] for d in flow.world.documents("wsfed", "devices")] == [f"{TENANT}/{true.device}"]  # type: ignore[attr-defined]
 
 
-def body_of(packet: Packet) -> str:
-    return json.dumps(json.loads(packet.body)["body"])
+def body_of(signed: SignedMessage) -> str:
+    return json.dumps(json.loads(signed.body)["body"])
 
 
 async def test_a_device_that_lapsed_with_its_invitation_is_back_when_both_owners_say_them_again(
@@ -612,8 +612,8 @@ async def test_the_release_before_s_heartbeats_and_pages_become_dead_letters(flo
     old = ("admin.stream.advanced.v1", "admin.state.paged.v1", "admin.state.resync.v1")
     for message_type in old:
         assert message_type not in contracts()
-        packet = flow.packet(page, sender="admin", key_of="admin", type=message_type, stream="s", number=3)
-        outcome = await replica.dispatch(packet, 1)
+        signed = flow.sign(page, sender="admin", key_of="admin", type=message_type, stream="s", number=3)
+        outcome = await replica.dispatch(signed, 1)
         assert outcome.verdict is Verdict.DEAD
         assert "unknown type" in outcome.reason
 
@@ -631,7 +631,7 @@ async def test_the_release_before_s_state_events_are_handled(flow: Flow, number:
     )
     body = news.model_dump(mode="json", exclude={"generation"})
     await flow.publish(
-        flow.packet(news, sender="admin", key_of="admin", stream="abc", number=number, body=body)
+        flow.sign(news, sender="admin", key_of="admin", stream="abc", number=number, body=body)
     )
     assert known_status(flow, ada.id) == "suspended"
     assert flow.world.bus.dead_letters == []

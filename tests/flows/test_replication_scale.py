@@ -31,7 +31,7 @@ SERVICES_MEASURED = ("admin", "wsfed", "approval")
 @pytest.fixture
 async def on(tmp_path: Path, mongo_url: str, broker: Broker) -> AsyncIterator[Ground]:
     """One process of each service."""
-    name = f"scale-{IDS.octets(6).hex()}"
+    name = f"scale-{IDS.random_bytes(6).hex()}"
     broker.management.create_vhost(name)
     async with ground(
         tmp_path, mongo_url=mongo_url, bus_url=broker.url_of(name), replicas=ONE_EACH

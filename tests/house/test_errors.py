@@ -11,7 +11,7 @@ from string import Formatter
 
 import pytest
 
-from services.approval.routes import KeyPage
+from services.approval.routes.page import KeyPage
 from shared.errors import Blok365Error
 from shared.errors.catalogue import entries
 

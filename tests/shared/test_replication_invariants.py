@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from shared.contracts.admin import AccountStatus
-from shared.contracts.envelope import Origin, Packet
+from shared.contracts.envelope import Origin, SignedMessage
 from shared.replication.projection import LAPSED
 from shared.store.port import Document
 from tests.shared.replication_support import Replica, Stage, account
@@ -87,16 +87,16 @@ class History:
     """Plays the steps."""
 
     stage: Stage
-    held: list[Packet] = field(default_factory=list)
+    held: list[SignedMessage] = field(default_factory=list)
     hidden: dict[str, Document] = field(default_factory=dict)
     versions: Counter[str] = field(default_factory=Counter)
 
-    async def write(self, name: str, status: AccountStatus) -> Packet:
+    async def write(self, name: str, status: AccountStatus) -> SignedMessage:
         self.show()
         self.versions[name] += 1
         event = account(name, self.versions[name], status=status)
-        (packet,) = await self.stage.admin.say(name, event, source=1)
-        return packet
+        (signed,) = await self.stage.admin.say(name, event, source=1)
+        return signed
 
     def show(self) -> None:
         """What was hidden becomes visible, unless a later write of the same row is."""
@@ -106,11 +106,11 @@ class History:
 
     async def play(self, step: object) -> None:
         if isinstance(step, Write):
-            packet = await self.write(step.name, step.status)
+            signed = await self.write(step.name, step.status)
             if step.event == "here":
-                await self.stage.take(packet)
+                await self.stage.take(signed)
             elif step.event == "held":
-                self.held.append(packet)
+                self.held.append(signed)
         elif isinstance(step, Late):
             rows = self.stage.admin.data["things1"]
             before = dict(rows[step.name]) if step.name in rows else None
@@ -121,12 +121,12 @@ class History:
                 rows[step.name] = before
             recent = False
 
-            def appear(packet: Packet) -> bool:
+            def appear(signed: SignedMessage) -> bool:
                 """It is visible as soon as the next recent pull's page has been read."""
                 nonlocal recent
-                if packet.type == "admin.state.pull.v1":
-                    recent = b'"since":""' not in packet.body
-                elif packet.type == "admin.state.pulled.v1" and recent:
+                if signed.type == "admin.state.pull.v1":
+                    recent = b'"since":""' not in signed.body
+                elif signed.type == "admin.state.pulled.v1" and recent:
                     self.show()
                 return False
 
@@ -134,11 +134,11 @@ class History:
             assert not self.hidden
         elif isinstance(step, Pass):
             wanted = f"admin.state.{step.loses}.v1"
-            await self.stage.live(step.seconds, lambda packet: packet.type == wanted)
+            await self.stage.live(step.seconds, lambda signed: signed.type == wanted)
         elif isinstance(step, Deliver):
-            for packet in reversed(self.held) if step.reverse else self.held:
+            for signed in reversed(self.held) if step.reverse else self.held:
                 for _ in range(step.times):
-                    await self.stage.take(packet)
+                    await self.stage.take(signed)
             self.held.clear()
         elif isinstance(step, Set):
             self.stage.clock.advance(step.seconds)
@@ -241,11 +241,11 @@ def test_nothing_is_fresh_whose_last_complete_pull_began_too_long_ago(quiet: lis
         for seconds, lost in quiet:
             wanted = f"admin.state.{lost}.v1"
 
-            def lose(packet: Packet, wanted: str = wanted) -> bool:
+            def lose(signed: SignedMessage, wanted: str = wanted) -> bool:
                 nonlocal answered
-                if packet.type == wanted:
+                if signed.type == wanted:
                     return True
-                if packet.type == "admin.state.pulled.v1":
+                if signed.type == "admin.state.pulled.v1":
                     answered = stage.clock.now()
                 return False
 

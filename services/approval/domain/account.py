@@ -3,27 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Literal
 
-from shared.contracts import Message
+from services.approval.domain.lifecycle import ChallengeState
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, Endorsement
-from shared.errors import Blok365Error, Forbidden, Unavailable
+from shared.errors import Forbidden, Unavailable
 from shared.ids import b64u
-
-
-class State(StrEnum):
-    """Where a challenge stands. Every state but `open` is final."""
-
-    OPEN = "open"
-    ACCEPTED = "accepted"
-    DENIED = "denied"
-    NOT_ME = "not_me"
-    EXPIRED = "expired"
-    SUPERSEDED = "superseded"
-    WRONG_CODE = "wrong_code"
-    LIMITED = "limited"
+from shared.store.aggregate import Changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +36,22 @@ class Challenge:
     """Until when the QR code can be scanned; None: as long as the request lives."""
     claimed_by: str | None = None
     """The device that scanned it: the request is this one's alone."""
+    browser_address: str = ""
+    """As the context has it; empty when it has none. Kept so that nobody has to parse the context again."""
     same_network: bool = False
     """The tenant's rule: only a phone on the browser's network may approve it."""
     network: str = ""
     """The browser's network: a flood from one takes the places of its own requests first."""
-    state: State = State.OPEN
+    state: ChallengeState = ChallengeState.OPEN
     tries: int = 0
     """Wrong codes so far."""
-    quiet: bool = False
+    silenced: bool = False
     """No notification may be sent for it: a quota is spent, or push is frozen. It is listed all the same."""
     ended_at: datetime | None = None
 
     def is_open(self, now: datetime) -> bool:
         """Whether it can still be answered."""
-        return self.state is State.OPEN and now < self.ends_at
+        return self.state is ChallengeState.OPEN and now < self.ends_at
 
     @property
     def ends_at(self) -> datetime:
@@ -178,32 +167,17 @@ class Account:
         """
         if self.status is None:
             raise Unavailable("approval.account.pending")
-        if self.status not in (AccountStatus.ACTIVE, AccountStatus.INVITED):
+        if not self.status.can_sign_in:
             raise Forbidden("approval.account.unusable", code="account")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """A message that a step sends, and the correlation id that it continues."""
+class Change(Changed[Account]):
+    """What one step makes of an account: written as one conditional update, messages in the same write."""
 
-    message: Message
-    correlation: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one step makes of an account: written as one conditional update, messages in the same write.
-
-    `refusal` is raised to the caller after the write: a wrong code is counted first, then refused.
-    """
-
-    account: Account
-    said: tuple[Said, ...] = ()
-    refusal: Blok365Error | None = None
-
-    def then(self, other: "Step") -> "Step":
-        """The other step after this one, in the same write."""
-        return replace(other, said=(*self.said, *other.said))
+    def then(self, other: "Change") -> "Change":
+        """Both in one write. `other` was made from this one's account."""
+        return replace(other, messages=(*self.messages, *other.messages))
 
 
 def active_device(account: Account, device_id: str) -> Device:

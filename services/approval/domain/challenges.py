@@ -1,11 +1,11 @@
-"""The life of a challenge: `open -> accepted | denied | not_me | expired | superseded | wrong_code | limited`.
+"""The requests to a phone: supersession, places, quotas, answers. Their states follow one table (`lifecycle`).
 
-Only `open` can be left. Each function takes the account as it was read and returns the step to write; the store
-writes it only if nobody wrote in between, otherwise the step is computed again from the newer account. So two
-answers at once, or fifty guesses at once, are taken one after the other.
+Each function takes the account as it was read and returns the change to write; the store writes it only if nobody
+wrote in between, otherwise the change is computed again from the newer account. So two answers at once, or fifty
+guesses at once, are taken one after the other.
 
-Numbers: guide "Security rules", push. Unknown browsers can spend neither the quota nor the places of known ones:
-otherwise anybody who knows a name could lock its owner out.
+Unknown browsers can spend neither the quota nor the places of known ones: otherwise anybody who knows a name could
+lock its owner out.
 """
 
 import hmac
@@ -14,11 +14,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.approval.domain.account import Account, Challenge, Said, State, Step, active_device
+from services.approval.domain.account import Account, Challenge, Change, active_device
 from services.approval.domain.ceremony import VerifiedAnswer, check_sign_count
+from services.approval.domain.lifecycle import (
+    BY_DEVICE,
+    ENDED_BY_DEVICE,
+    TRANSITIONS,
+    ChallengeAction,
+    ChallengeState,
+)
 from services.approval.domain.notifications import pushes
+from shared.contracts import Message
 from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded
-from shared.errors import Conflict, Forbidden, Gone, NotFound
+from shared.contracts.envelope import OutgoingMessage
+from shared.errors import Blok365Error, Conflict, Forbidden, Gone, NotFound
 
 MAX_TRIES = 3
 MAX_LISTED = 3
@@ -28,15 +37,27 @@ QUOTA = ((timedelta(minutes=10), 3), (timedelta(days=1), 10))
 """Notifications without a success, for each class of browsers."""
 REMEMBER = timedelta(minutes=30)
 """Ended challenges stay that long: longer than a late copy of their command is believed."""
-ANSWERS = (State.ACCEPTED, State.DENIED, State.NOT_ME, State.WRONG_CODE)
-"""Ends that only an unlocked phone can bring about."""
 MAX_REMEMBERED = 50
-"""Ended ones kept at most: an account is one document, and a flood would make each of its steps slow."""
+"""Ended ones kept at most: an account is one document, and a flood would make each of its writes slow."""
+
+
+def advance(challenge: Challenge, action: ChallengeAction, now: datetime) -> Challenge:
+    """The challenge after `action`. Nothing else sets a state, so `TRANSITIONS` is all that can happen.
+
+    At its end what was signed is dropped and a small tombstone stays.
+    Raises Conflict (accepted), Gone (any other end, or a phone too late).
+    """
+    state = TRANSITIONS.get((challenge.state, action))
+    if state is None or (action in BY_DEVICE and not challenge.is_open(now)):
+        raise _over(challenge)
+    if state is ChallengeState.OPEN:
+        return challenge
+    return replace(challenge, state=state, ended_at=now, context="", expected_digest=b"", handle_digest=None)
 
 
 def open_challenge(
     account: Account, challenge: Challenge, now: datetime, renews: str | None = None
-) -> Step | None:
+) -> Change | None:
     """Add a challenge; an older one of the same browser is superseded. None: it was delivered before.
 
     `renews`: the page took that one's QR code away because its time was over. If a phone had scanned it a moment
@@ -44,23 +65,25 @@ def open_challenge(
     """
     if challenge.id in account.challenges:
         return None
-    step = expire(_forget(account, now), now)
-    renewed = step.account.challenges.get(renews) if renews is not None else None
+    change = _expire(_forget(account, now), now)
+    renewed = change.value.challenges.get(renews) if renews is not None else None
     if renewed is not None and renewed.claimed_by is not None and renewed.browser == challenge.browser:
-        return step.then(Step(step.account.with_challenge(_tombstone(challenge, State.SUPERSEDED, now))))
-    outstanding = [c for c in step.account.challenges.values() if c.state is State.OPEN]
+        superseded = advance(challenge, ChallengeAction.SUPERSEDE, now)
+        return change.then(Change(change.value.with_challenge(superseded)))
+    outstanding = [c for c in change.value.challenges.values() if c.state is ChallengeState.OPEN]
     same = [c for c in outstanding if c.browser == challenge.browser]
-    step = step.then(_end(step.account, same, State.SUPERSEDED, now))
+    change = change.then(_end(change.value, same, ChallengeAction.SUPERSEDE, now))
     rivals = [c for c in outstanding if c not in same and c.method == challenge.method and not c.claimed_by]
     most = MAX_LISTED if challenge.method == "push" else MAX_SCANNABLE
     if len(rivals) >= most:
         loser = _loser([*rivals, challenge])
         if loser is challenge:
-            return step.then(_end(step.account.with_challenge(challenge), [challenge], State.LIMITED, now))
-        step = step.then(_end(step.account, [loser], State.LIMITED, now))
+            added = change.value.with_challenge(challenge)
+            return change.then(_end(added, [challenge], ChallengeAction.LIMIT, now))
+        change = change.then(_end(change.value, [loser], ChallengeAction.LIMIT, now))
     if challenge.method == "push":
-        return step.then(_count_push(step.account, challenge, now))
-    return step.then(Step(step.account.with_challenge(challenge)))
+        return change.then(_count_push(change.value, challenge, now))
+    return change.then(Change(change.value.with_challenge(challenge)))
 
 
 def _loser(candidates: Sequence[Challenge]) -> Challenge:
@@ -75,26 +98,26 @@ def _loser(candidates: Sequence[Challenge]) -> Challenge:
     )
 
 
-def _count_push(account: Account, challenge: Challenge, now: datetime) -> Step:
-    """Spend the quota of the browser's class, or keep the request quiet."""
+def _count_push(account: Account, challenge: Challenge, now: datetime) -> Change:
+    """Spend the quota of the browser's class, or silence the request."""
     asked = account.pushes_known if challenge.browser_known else account.pushes_unknown
     asked = tuple(at for at in asked if now - at < QUOTA[-1][0])
     spent = any(sum(now - at < window for at in asked) >= most for window, most in QUOTA)
     frozen = account.frozen_at is not None and not challenge.browser_known
-    quiet = spent or frozen
-    if not quiet:
+    silenced = spent or frozen
+    if not silenced:
         asked = (*asked, now)
-    challenge = replace(challenge, quiet=quiet)
+    challenge = replace(challenge, silenced=silenced)
     account = account.with_challenge(challenge)
-    said = pushes(account, challenge, now)
+    messages = pushes(account, challenge, now)
     if challenge.browser_known:
-        return Step(replace(account, pushes_known=asked), said)
-    return Step(replace(account, pushes_unknown=asked), said)
+        return Change(replace(account, pushes_known=asked), messages)
+    return Change(replace(account, pushes_unknown=asked), messages)
 
 
 def approve(
     account: Account, challenge_id: str, device_id: str, answer: VerifiedAnswer, now: datetime
-) -> Step:
+) -> Change:
     """Accept, or count a wrong code. The assertion was verified; what it signed is judged here.
 
     Raises NotFound, Conflict (already answered), Gone (expired), Forbidden (device, account).
@@ -121,45 +144,44 @@ def approve(
         account = replace(account, pushes_known=())
     else:
         account = replace(account, pushes_unknown=())
-    account = account.with_challenge(_tombstone(challenge, State.ACCEPTED, now))
-    return Step(account, (Said(accepted, challenge.correlation),))
+    account = account.with_challenge(advance(challenge, ChallengeAction.APPROVE, now))
+    return Change(account, (_outgoing(accepted, account, challenge),))
 
 
-def _wrong_code(account: Account, challenge: Challenge, now: datetime) -> Step:
+def _wrong_code(account: Account, challenge: Challenge, now: datetime) -> Change:
     counted = replace(challenge, tries=challenge.tries + 1)
-    if counted.tries < MAX_TRIES:
-        left = MAX_TRIES - counted.tries
+    left = MAX_TRIES - counted.tries
+    if left > 0:
+        counted = advance(counted, ChallengeAction.MISTYPE, now)
         refusal = (
             Forbidden("approval.code.wrong_last_try", code="wrong_code")
             if left == 1
             else Forbidden("approval.code.wrong", left=left, code="wrong_code")
         )
-        return Step(account.with_challenge(counted), refusal=refusal)
-    step = _end(account.with_challenge(counted), [counted], State.WRONG_CODE, now)
-    gone = Gone("approval.code.wrong_too_often", code="wrong_code")
-    return replace(step, refusal=gone)
+        return Change(account.with_challenge(counted), refusal=refusal)
+    change = _end(account, [counted], ChallengeAction.MISTYPE_LAST, now)
+    return replace(change, refusal=Gone("approval.code.wrong_too_often", code="wrong_code"))
 
 
-def refuse(account: Account, challenge_id: str, outcome: State, now: datetime) -> Step:
-    """The person says no: `denied` (a slip freezes nothing) or `not_me` (freezes push, and is reported)."""
-    if outcome not in (State.DENIED, State.NOT_ME):
-        raise ValueError(outcome)
+def refuse(account: Account, challenge_id: str, action: ChallengeAction, now: datetime) -> Change:
+    """The person says no: `deny` (a slip freezes nothing) or `report` (freezes push, and is reported)."""
+    if action not in (ChallengeAction.DENY, ChallengeAction.REPORT):
+        raise ValueError(action)
     challenge = answerable(account, challenge_id, now)
-    if outcome is State.NOT_ME:
+    if action is ChallengeAction.REPORT:
         account = replace(account, frozen_at=account.frozen_at or now)
-    return _end(account, [challenge], outcome, now)
+    return _end(account, [challenge], action, now)
 
 
-def expire(account: Account, now: datetime) -> Step:
-    """End what is past its deadline."""
-    late = [c for c in account.challenges.values() if c.state is State.OPEN and now >= c.ends_at]
-    return _end(account, late, State.EXPIRED, now)
+def expire(account: Account, now: datetime) -> Change | None:
+    """End what is past its deadline; None when nothing is."""
+    change = _expire(account, now)
+    return change if change.messages else None
 
 
-def expired_step(account: Account, now: datetime) -> Step | None:
-    """The sweeper's step: None when nothing is left to end."""
-    step = expire(account, now)
-    return step if step.said else None
+def _expire(account: Account, now: datetime) -> Change:
+    late = [c for c in account.challenges.values() if c.state is ChallengeState.OPEN and now >= c.ends_at]
+    return _end(account, late, ChallengeAction.EXPIRE, now)
 
 
 def listed(account: Account, now: datetime, device: str = "") -> Sequence[Challenge]:
@@ -177,36 +199,39 @@ def scanned(account: Account, handle_digest: str, now: datetime) -> Challenge:
     for challenge in account.challenges.values():
         if challenge.handle_digest == handle_digest and challenge.is_open(now):
             return challenge
-    raise Gone("approval.handle.expired", code="expired")
+    raise _handle_over()
 
 
-def claim(account: Account, handle_digest: str, device_id: str, now: datetime) -> Step:
+def claim(account: Account, challenge_id: str, device_id: str, now: datetime) -> Change:
     """A phone has scanned the code: the handle is spent, the request is that phone's. Raises Gone, Forbidden."""
-    challenge = scanned(account, handle_digest, now)
+    challenge = account.challenges.get(challenge_id)
+    if challenge is None or challenge.handle_digest is None or not challenge.is_open(now):
+        raise _handle_over()
     account.check_usable()
     device = active_device(account, device_id)
-    claimed = ChallengeClaimed(
+    claimed = replace(
+        advance(challenge, ChallengeAction.CLAIM, now), handle_digest=None, claimed_by=device.id
+    )
+    message = ChallengeClaimed(
         challenge=challenge.id, transaction=challenge.transaction, account=account.id, device=device.id
     )
-    account = account.with_challenge(replace(challenge, handle_digest=None, claimed_by=device.id))
-    return Step(account, (Said(claimed, challenge.correlation),))
+    return Change(account.with_challenge(claimed), (_outgoing(message, account, challenge),))
 
 
-def claimed_by(step: Step) -> str:
-    """The challenge that a `claim` step claimed."""
-    (said,) = step.said
-    assert isinstance(said.message, ChallengeClaimed)
-    return said.message.challenge
+def _handle_over() -> Gone:
+    return Gone("approval.handle.expired", code="expired")
 
 
-def unfreeze(account: Account) -> Step | None:
+def unfreeze(account: Account) -> Change | None:
     """End the freeze of "not me"; None when there is none."""
-    return None if account.frozen_at is None else Step(replace(account, frozen_at=None))
+    return None if account.frozen_at is None else Change(replace(account, frozen_at=None))
 
 
 def next_deadline(account: Account) -> datetime | None:
     """When the sweeper must look at this account."""
-    return min((c.ends_at for c in account.challenges.values() if c.state is State.OPEN), default=None)
+    return min(
+        (c.ends_at for c in account.challenges.values() if c.state is ChallengeState.OPEN), default=None
+    )
 
 
 def answerable(account: Account, challenge_id: str, now: datetime) -> Challenge:
@@ -214,33 +239,38 @@ def answerable(account: Account, challenge_id: str, now: datetime) -> Challenge:
     challenge = account.challenges.get(challenge_id)
     if challenge is None:
         raise NotFound("approval.challenge.unknown")
-    if challenge.is_open(now):
-        return challenge
-    if challenge.state in (State.OPEN, State.EXPIRED):
-        raise Gone("approval.challenge.expired", code="expired")
-    if challenge.state is State.ACCEPTED:
-        raise Conflict("approval.challenge.accepted", code="accepted")
-    raise Gone("approval.challenge.over", code=challenge.state.value)
+    if not challenge.is_open(now):
+        raise _over(challenge)
+    return challenge
 
 
-def _end(account: Account, challenges: Iterable[Challenge], outcome: State, now: datetime) -> Step:
-    said = []
+def _over(challenge: Challenge) -> Blok365Error:
+    if challenge.state in (ChallengeState.OPEN, ChallengeState.EXPIRED):
+        return Gone("approval.challenge.expired", code="expired")
+    if challenge.state is ChallengeState.ACCEPTED:
+        return Conflict("approval.challenge.accepted", code="accepted")
+    return Gone("approval.challenge.over", code=challenge.state.value)
+
+
+def _end(account: Account, challenges: Iterable[Challenge], action: ChallengeAction, now: datetime) -> Change:
+    messages = []
     for challenge in challenges:
-        account = account.with_challenge(_tombstone(challenge, outcome, now))
-        ended = ChallengeEnded.model_validate(
+        ended = advance(challenge, action, now)
+        account = account.with_challenge(ended)
+        message = ChallengeEnded.model_validate(
             {
-                "challenge": challenge.id,
-                "transaction": challenge.transaction,
+                "challenge": ended.id,
+                "transaction": ended.transaction,
                 "account": account.id,
-                "outcome": outcome.value,
+                "outcome": ended.state.value,
             }
         )
-        said.append(Said(ended, challenge.correlation))
-    return Step(account, tuple(said))
+        messages.append(_outgoing(message, account, ended))
+    return Change(account, tuple(messages))
 
 
-def _tombstone(challenge: Challenge, state: State, now: datetime) -> Challenge:
-    return replace(challenge, state=state, ended_at=now, context="", expected_digest=b"", handle_digest=None)
+def _outgoing(message: Message, account: Account, challenge: Challenge) -> OutgoingMessage:
+    return OutgoingMessage(message, account.tenant, correlation_id=challenge.correlation)
 
 
 def _forget(account: Account, now: datetime) -> Account:
@@ -250,7 +280,7 @@ def _forget(account: Account, now: datetime) -> Account:
     """
     ended = [c for c in account.challenges.values() if c.ended_at is not None]
     kept = [c for c in ended if c.ended_at is not None and now - c.ended_at < REMEMBER]
-    kept.sort(key=lambda c: (c.state in ANSWERS, c.opened_at))
+    kept.sort(key=lambda c: (c.state in ENDED_BY_DEVICE, c.opened_at))
     gone = {c.id for c in ended} - {c.id for c in kept[-MAX_REMEMBERED:]}
     if not gone:
         return account

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from shared.canonical import canonical
@@ -9,6 +10,28 @@ from shared.errors import BadInput, Conflict
 
 MAX_CONTEXT = 8 * 1024
 MAX_CODE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """wsfed's context, as far as approval looks into it."""
+
+    text: str
+    """Canonical JSON without a code."""
+    browser_address: str
+    """The browser's address as wsfed saw it and the phone shows it; empty when the context has none."""
+
+
+def read_context(text: str) -> Context:
+    """A context that a phone can answer: canonical JSON, an object, still without a code. Raises ValueError."""
+    try:
+        fields = _canonical(text.encode())
+    except (BadInput, UnicodeEncodeError) as error:
+        raise ValueError("not canonical JSON") from error
+    if "code" in fields:
+        raise ValueError("a context that has a code already")
+    address = fields.get("address", "")
+    return Context(text, address if isinstance(address, str) else "")
 
 
 def answer_digest(answer: str, context: str) -> bytes:
@@ -33,20 +56,6 @@ def _is_code(code: object, *, required: bool) -> bool:
     if not isinstance(code, str) or len(code) > MAX_CODE:
         return False
     return (code.isascii() and code.isdigit()) if required else code == ""
-
-
-def browser_address(context: str) -> str:
-    """The browser's address as wsfed saw it and the phone shows it; empty when the context has none."""
-    address = _canonical(context.encode()).get("address", "")
-    return address if isinstance(address, str) else ""
-
-
-def is_context(text: str) -> bool:
-    """Whether wsfed's context can be answered: canonical JSON, an object, still without a code."""
-    try:
-        return "code" not in _canonical(text.encode())
-    except (BadInput, UnicodeEncodeError):
-        return False
 
 
 def _canonical(octets: bytes) -> dict[str, Any]:

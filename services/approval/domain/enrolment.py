@@ -6,10 +6,17 @@ Projections take only higher versions, because retries reorder; what ended stays
 from dataclasses import replace
 from datetime import datetime
 
-from services.approval.domain.account import Account, Device, Invitation, Said, Step, active_device
+from services.approval.domain.account import (
+    Account,
+    Change,
+    Device,
+    Invitation,
+    active_device,
+)
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
 from services.approval.domain.notifications import without
 from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged
+from shared.contracts.envelope import OutgoingMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.errors import Forbidden, Gone, NotFound
 from shared.ids import unb64u
@@ -17,7 +24,7 @@ from shared.ids import unb64u
 MAX_DEVICES = 10
 
 
-def account_changed(account: Account, news: AccountChanged, *, returned: bool = False) -> Step | None:
+def account_changed(account: Account, news: AccountChanged, *, returned: bool = False) -> Change | None:
     """The account as admin says it is now; None when we know that or better.
 
     `returned`: admin's own database says it, and here it had lapsed.
@@ -25,7 +32,7 @@ def account_changed(account: Account, news: AccountChanged, *, returned: bool = 
     lapsed = account.version > 0 and account.status is None
     if news.order < account.version or (news.order == account.version and not (lapsed and returned)):
         return None
-    return Step(
+    return Change(
         replace(
             account,
             version=news.order,
@@ -37,7 +44,7 @@ def account_changed(account: Account, news: AccountChanged, *, returned: bool = 
     )
 
 
-def invitation_changed(account: Account, news: InvitationChanged) -> Step | None:
+def invitation_changed(account: Account, news: InvitationChanged) -> Change | None:
     """The invitation as admin says it is now; None when we know that or better. Raises ValueError (bad key)."""
     known = account.invitations.get(news.invitation)
     if known is not None and news.order <= known.version:
@@ -55,7 +62,7 @@ def invitation_changed(account: Account, news: InvitationChanged) -> Step | None
         status=news.status,
         spent_by=known.spent_by if known is not None else None,
     )
-    return Step(replace(account, invitations={**account.invitations, invitation.id: invitation}))
+    return Change(replace(account, invitations={**account.invitations, invitation.id: invitation}))
 
 
 def usable_invitation(account: Account, invitation_id: str, now: datetime) -> Invitation:
@@ -93,15 +100,12 @@ def enrol(
     device_id: str,
     name: str,
     now: datetime,
-) -> Step | None:
-    """Spend the invitation on that key; None when it was spent on this very key before.
+) -> Change | None:
+    """Spend the invitation on that key; None when the account has the key already: see `device_made`.
 
     Raises Gone, Forbidden (code `endorsement`, `too_many_devices`).
     """
-    if (
-        device_made(account, invitation_id=invitation_id, key=key, endorsement=endorsement, now=now)
-        is not None
-    ):
+    if account.device_of(key.credential_id) is not None:
         return None
     invitation = usable_invitation(account, invitation_id, now)
     if not _vouches(invitation, account, key, endorsement):
@@ -124,7 +128,7 @@ def enrol(
     )
     spent = {**account.invitations, invitation_id: replace(invitation, spent_by=device_id)}
     account = replace(account.with_device(device), invitations=spent)
-    return Step(account, (Said(device.changed(account.id)),))
+    return Change(account, (OutgoingMessage(device.changed(account.id), account.tenant),))
 
 
 def device_made(
@@ -156,38 +160,38 @@ def device_made(
 
 def _vouches(invitation: Invitation, account: Account, key: VerifiedKey, endorsement: str) -> bool:
     new = NewDeviceKey(account.tenant, account.id, invitation.id, key.credential_id, key.public_key)
-    return is_endorsed(invitation.public_key, new, _octets(endorsement))
+    return is_endorsed(invitation.public_key, new, _decoded(endorsement))
 
 
-def device_used(account: Account, device_id: str, answer: VerifiedAnswer) -> Step | None:
+def device_used(account: Account, device_id: str, answer: VerifiedAnswer) -> Change | None:
     """Advance the signature counter; None when the authenticator has none. Raises Forbidden (replay, removed)."""
     device = active_device(account, device_id)
     check_sign_count(device.sign_count, answer.sign_count)
     if device.sign_count == answer.sign_count:
         return None
-    return Step(account.with_device(replace(device, sign_count=answer.sign_count)))
+    return Change(account.with_device(replace(device, sign_count=answer.sign_count)))
 
 
-def remove_device(account: Account, device_id: str) -> Step:
+def remove_device(account: Account, device_id: str) -> Change:
     """Take a phone's key out of use, at once. Raises NotFound."""
     device = account.devices.get(device_id)
     if device is None or not device.active:
         raise NotFound("approval.device.unknown")
     removed = replace(device, active=False, version=device.version + 1)
     account = without(account.with_device(removed), device_id)
-    return Step(account, (Said(removed.changed(account.id)),))
+    return Change(account, (OutgoingMessage(removed.changed(account.id), account.tenant),))
 
 
-def remove_for_admin(account: Account, device_id: str | None) -> Step | None:
+def remove_for_admin(account: Account, device_id: str | None) -> Change | None:
     """Take a lost phone, or all of them, out of use; None when nothing is left to do."""
-    wanted = [d.id for d in account.devices.values() if d.active and device_id in (None, d.id)]
-    step = Step(account)
-    for each in wanted:
-        step = step.then(remove_device(step.account, each))
-    return step if wanted else None
+    device_ids = [d.id for d in account.devices.values() if d.active and device_id in (None, d.id)]
+    change = Change(account)
+    for each in device_ids:
+        change = change.then(remove_device(change.value, each))
+    return change if device_ids else None
 
 
-def _octets(text: str) -> bytes:
+def _decoded(text: str) -> bytes:
     try:
         return unb64u(text)
     except ValueError:

@@ -1,8 +1,8 @@
 """Whether two addresses belong to one network, as far as addresses can tell.
 
 /24 for IPv4 and /48 for IPv6: what one office or home usually has. A carrier puts many strangers behind one
-address, and one person's phone and computer often use two carriers: so this is told to the person and bounds
-floods. It decides about an approval only where a tenant has asked for that (`same_network_or_passkey`).
+address, and one person's phone and computer often use two carriers. Therefore the person is told of it, and it bounds
+floods; it decides about an approval only where a tenant has asked for that (`same_network_or_passkey`).
 """
 
 import ipaddress
@@ -20,6 +20,6 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, _PREFIX[parsed.version]), strict=False))
 
 
-def differs(one: str, other: str) -> bool:
-    """Whether the addresses are not known to be of one network: IPv4 and IPv6 cannot be compared, so they differ."""
-    return network_of(one) == "" or network_of(one) != network_of(other)
+def differs(network: str, address: str) -> bool:
+    """Whether an address is not known to be of that network: IPv4 and IPv6 cannot be compared, so they differ."""
+    return network == "" or network != network_of(address)

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.approval.domain import ceremony, challenges
-from services.approval.domain.account import Account, Challenge, State, Step
-from services.approval.domain.context import answer_digest, browser_address, is_context
+from services.approval.domain.account import Account, Challenge, Change
+from services.approval.domain.context import answer_digest, read_context
+from services.approval.domain.ids import check_ids
+from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
 from services.approval.domain.networks import differs, network_of
 from services.approval.handlers.sessions import SignedIn
-from services.approval.handlers.steps import change, check_ids
-from services.approval.ports import Countries, Parts
+from services.approval.ports import Countries, Dependencies
 from shared.bus.port import Reject, Retry
 from shared.contracts.approval import OpenChallenge, Proof
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.errors import Forbidden, Gone, NotFound
 from shared.ids import b64u, unb64u
 
@@ -51,16 +52,20 @@ class Request:
     """Set only when both countries are known."""
 
 
-async def open_challenge(parts: Parts, received: Received[OpenChallenge]) -> None:
+async def open_challenge(deps: Dependencies, received: VerifiedMessage[OpenChallenge]) -> None:
     """Step 4: keep the challenge. Raises Retry while the account's own news are under way."""
-    command, now = received.message, parts.clock.now()
+    command, now = received.message, deps.clock.now()
+    check_ids(received.tenant, command.account, command.challenge)
     try:
         expected = unb64u(command.expected_digest)
     except ValueError as error:
         raise Reject("expected_digest is not base64url") from error
-    check_ids(received.tenant, command.account, command.challenge)
-    if len(expected) != 32 or not is_context(command.context):
-        raise Reject("not a context that a phone could answer")
+    if len(expected) != 32:
+        raise Reject("expected_digest is not a SHA-256")
+    try:
+        context = read_context(command.context)
+    except ValueError as error:
+        raise Reject("not a context that a phone could answer") from error
     if (command.method == "qr") is not (command.handle_digest is not None):
         raise Reject("a QR challenge has a handle, a push has none")
     challenge = Challenge(
@@ -68,7 +73,7 @@ async def open_challenge(parts: Parts, received: Received[OpenChallenge]) -> Non
         transaction=command.transaction,
         correlation=received.envelope.correlation_id,
         method=command.method,
-        context=command.context,
+        context=context.text,
         expected_digest=expected,
         browser=command.browser,
         browser_known=command.browser_known,
@@ -77,29 +82,32 @@ async def open_challenge(parts: Parts, received: Received[OpenChallenge]) -> Non
         deadline=now + timedelta(seconds=command.lifetime),  # from receipt: clocks may differ
         handle_deadline=_after(now, command.handle_lifetime) if command.method == "qr" else None,
         same_network=command.same_network,
-        network=network_of(browser_address(command.context)),
+        browser_address=context.browser_address,
+        network=network_of(context.browser_address),
     )
 
-    def step(account: Account) -> Step | None:
+    def opened(account: Account) -> Change | None:
         if account.status is None:
             raise Retry(f"account {command.account} is not known here yet")
         return challenges.open_challenge(account, challenge, now, command.renews)
 
-    await change(parts, received.tenant, command.account, step)
+    await deps.accounts.change(received.tenant, command.account, opened)
 
 
 def _after(now: datetime, seconds: int | None) -> datetime | None:
     return None if seconds is None else now + timedelta(seconds=seconds)
 
 
-async def list_requests(parts: Parts, who: SignedIn, address: str, language: str = "en") -> Sequence[Request]:
+async def list_requests(
+    deps: Dependencies, who: SignedIn, address: str, language: str = "en"
+) -> Sequence[Request]:
     """Step 5: at most three open requests, known browsers first. `address`: the phone's, as we see it."""
-    found = challenges.listed(who.account, parts.clock.now(), who.session.device)
-    return [_shown(parts, challenge, address, language) for challenge in found]
+    found = challenges.listed(who.account, deps.clock.now(), who.session.device)
+    return [_shown(deps, challenge, address, language) for challenge in found]
 
 
 async def request_by_handle(
-    parts: Parts, who: SignedIn, handle: str, address: str, language: str = "en"
+    deps: Dependencies, who: SignedIn, handle: str, address: str, language: str = "en"
 ) -> Request:
     """Step 5, QR: the request behind a scanned code, for this phone alone: the handle is spent.
 
@@ -107,26 +115,22 @@ async def request_by_handle(
     to somebody else must not be approved by that somebody, and is not spent by it either.
     """
     digest = b64u(hashlib.sha256(handle.encode()).digest())
-    stored = await parts.accounts.by_handle(digest)
-    now = parts.clock.now()
+    stored = await deps.accounts.by_handle(digest)
     if stored is None:
         raise Gone("approval.handle.expired", code="expired")
-    if (stored.account.tenant, stored.account.id) != (who.account.tenant, who.account.id):
-        challenges.scanned(stored.account, digest, now)
+    challenge_id = challenges.scanned(stored.value, digest, deps.clock.now()).id
+    if (stored.value.tenant, stored.value.id) != (who.account.tenant, who.account.id):
         raise Forbidden("approval.handle.other_account", upn=who.account.upn, code="other_account")
-    taken = await change(
-        parts,
+    claimed = await deps.accounts.change(
         who.account.tenant,
         who.account.id,
-        lambda account: challenges.claim(account, digest, who.session.device, parts.clock.now()),
+        lambda account: challenges.claim(account, challenge_id, who.session.device, deps.clock.now()),
         first=stored,
     )
-    assert taken is not None
-    return _shown(parts, taken.account.challenges[challenges.claimed_by(taken)], address, language)
+    return _shown(deps, claimed.value.challenges[challenge_id], address, language)
 
 
-def _shown(parts: Parts, challenge: Challenge, address: str, language: str) -> Request:
-    browser = browser_address(challenge.context)
+def _shown(deps: Dependencies, challenge: Challenge, address: str, language: str) -> Request:
     return Request(
         id=challenge.id,
         method=challenge.method,
@@ -134,21 +138,21 @@ def _shown(parts: Parts, challenge: Challenge, address: str, language: str) -> R
         browser_known=challenge.browser_known,
         opened_at=challenge.opened_at,
         deadline=challenge.deadline,
-        network_differs=differs(browser, address),
-        country_differs=_two_countries(parts.places, browser, address, language),
+        network_differs=differs(challenge.network, address),
+        country_differs=_two_countries(deps.countries, challenge.browser_address, address, language),
         tries_left=challenges.MAX_TRIES - challenge.tries,
     )
 
 
-def _two_countries(places: Countries, browser: str, phone: str, language: str) -> TwoCountries | None:
-    there, here = places.country(browser, language), places.country(phone, language)
+def _two_countries(countries: Countries, browser: str, phone: str, language: str) -> TwoCountries | None:
+    there, here = countries.country(browser, language), countries.country(phone, language)
     if there is None or here is None or there.code == here.code:
         return None
     return TwoCountries(browser=there.name, phone=here.name)
 
 
 async def approve(
-    parts: Parts, challenge_id: str, context: str, raw_credential: object, address: str = ""
+    deps: Dependencies, challenge_id: str, context: str, raw_credential: object, address: str = ""
 ) -> Proof:
     """Step 6: verify the assertion, then accept or count a wrong code, in one conditional write.
 
@@ -158,52 +162,53 @@ async def approve(
     tenant wants one network: nothing is counted or spent by that, so the same answer is good from the right place.
     """
     credential = ceremony.assertion(raw_credential)
-    stored = await parts.accounts.by_credential(credential.id)
-    device = stored.account.device_of(credential.id) if stored is not None else None
+    stored = await deps.accounts.by_credential(credential.id)
+    device = stored.value.device_of(credential.id) if stored is not None else None
     if stored is None or device is None:
         raise NotFound("approval.device.not_enrolled", code="unknown_device")
-    challenge = challenges.answerable(stored.account, challenge_id, parts.clock.now())
+    challenge = challenges.answerable(stored.value, challenge_id, deps.clock.now())
     digest = answer_digest(context, challenge.context)
     answer = ceremony.verify_answer(
-        credential, cose_key=device.cose_key, challenge=digest, context=context, rp=parts.rp
+        credential, cose_key=device.cose_key, challenge=digest, context=context, rp=deps.rp
     )
-    if challenge.same_network and differs(browser_address(challenge.context), address):
+    if challenge.same_network and differs(challenge.network, address):
         raise Forbidden("approval.challenge.other_network", code="other_network")
-    await change(
-        parts,
-        stored.account.tenant,
-        stored.account.id,
-        lambda account: challenges.approve(account, challenge_id, device.id, answer, parts.clock.now()),
+    await deps.accounts.change(
+        stored.value.tenant,
+        stored.value.id,
+        lambda account: challenges.approve(account, challenge_id, device.id, answer, deps.clock.now()),
         first=stored,
     )
     return answer.proof
 
 
-async def refuse(parts: Parts, who: SignedIn, challenge_id: str, outcome: State) -> None:
-    """Step 6, the other answers: `denied` or `not_me`."""
-    await change(
-        parts,
+async def refuse(
+    deps: Dependencies, who: SignedIn, challenge_id: str, action: ChallengeAction
+) -> ChallengeState:
+    """Step 6, the other answers: `deny` or `report`. Returns where the challenge stands then."""
+    refused = await deps.accounts.change(
         who.account.tenant,
         who.account.id,
-        lambda account: challenges.refuse(account, challenge_id, outcome, parts.clock.now()),
+        lambda account: challenges.refuse(account, challenge_id, action, deps.clock.now()),
         first=who.stored,
     )
+    return refused.value.challenges[challenge_id].state
 
 
-async def end_overdue(parts: Parts) -> int:
+async def end_overdue(deps: Dependencies) -> int:
     """Record `expired` for what is past its deadline; how many accounts. Any replica may do it."""
-    now = parts.clock.now()
-    overdue = await parts.accounts.overdue(now, SWEEP_BATCH)
+    now = deps.clock.now()
+    overdue = await deps.accounts.overdue(now, SWEEP_BATCH)
     for stored in overdue:
-        account = stored.account
-        await change(
-            parts, account.tenant, account.id, lambda a: challenges.expired_step(a, now), first=stored
+        account = stored.value
+        await deps.accounts.change(
+            account.tenant, account.id, lambda a: challenges.expire(a, now), first=stored
         )
     return len(overdue)
 
 
-async def sweep(parts: Parts) -> None:
+async def sweep(deps: Dependencies) -> None:
     """`end_overdue` for ever, at once again while there is more than it takes. Raises Unavailable."""
     while True:
-        if await end_overdue(parts) < SWEEP_BATCH:
-            await parts.clock.sleep(SWEEP_EVERY)
+        if await end_overdue(deps) < SWEEP_BATCH:
+            await deps.clock.sleep(SWEEP_EVERY)

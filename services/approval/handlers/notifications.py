@@ -4,30 +4,29 @@ from pydantic import ValidationError
 
 from services.approval.domain import notifications
 from services.approval.domain.account import Subscription
+from services.approval.domain.ids import check_ids
 from services.approval.handlers.sessions import SignedIn
-from services.approval.handlers.steps import change, check_ids
-from services.approval.ports import Parts
-from shared.contracts.envelope import Received
-from shared.contracts.notify import MAX_SEALED, PushSubscription, SubscriptionGone, push_place
+from services.approval.ports import Dependencies
+from shared.contracts.envelope import VerifiedMessage
+from shared.contracts.notify import MAX_SEALED, PushSubscription, SubscriptionGone, push_associated_data
 from shared.errors import BadInput
 from shared.ids import new_id
 
 
-async def subscribe(parts: Parts, who: SignedIn, raw: object, language: str) -> Subscription:
+async def subscribe(deps: Dependencies, who: SignedIn, raw: object, language: str) -> Subscription:
     """Step 2: keep this phone's subscription, sealed for notify: from here on we cannot read it either.
 
     `raw`: the browser's `PushSubscription.toJSON()`. Raises BadInput. Not checked: that its endpoint is a push
     service; notify decides that, and says `gone` of what it never speaks to.
     """
     subscription = _read(raw, language)
-    made_id = new_id(parts.ids)
-    place = push_place(who.account.tenant, who.account.id, made_id)
-    sealed = parts.letterbox.seal(subscription.model_dump_json().encode(), place)
+    made_id = new_id(deps.ids)
+    associated_data = push_associated_data(who.account.tenant, who.account.id, made_id)
+    sealed = deps.notify_sealer.seal(subscription.model_dump_json().encode(), associated_data)
     if len(sealed) > MAX_SEALED:
         raise _unusable()
-    made = Subscription(id=made_id, sealed=sealed, since=parts.clock.now())
-    await change(
-        parts,
+    made = Subscription(id=made_id, sealed=sealed, since=deps.clock.now())
+    await deps.accounts.change(
         who.account.tenant,
         who.account.id,
         lambda account: notifications.subscribe(account, who.session.device, made),
@@ -36,10 +35,9 @@ async def subscribe(parts: Parts, who: SignedIn, raw: object, language: str) -> 
     return made
 
 
-async def unsubscribe(parts: Parts, who: SignedIn) -> None:
+async def unsubscribe(deps: Dependencies, who: SignedIn) -> None:
     """Forget this phone's subscription, if there is one."""
-    await change(
-        parts,
+    await deps.accounts.change(
         who.account.tenant,
         who.account.id,
         lambda account: notifications.unsubscribe(account, who.session.device),
@@ -47,12 +45,14 @@ async def unsubscribe(parts: Parts, who: SignedIn) -> None:
     )
 
 
-async def subscription_gone(parts: Parts, received: Received[SubscriptionGone]) -> None:
+async def subscription_gone(deps: Dependencies, received: VerifiedMessage[SubscriptionGone]) -> None:
     """Step 7: the push service knows it no longer."""
     news = received.message
     check_ids(received.tenant, news.account)
-    await change(
-        parts, received.tenant, news.account, lambda account: notifications.gone(account, news.subscription)
+    await deps.accounts.change(
+        received.tenant,
+        news.account,
+        lambda account: notifications.subscription_gone(account, news.subscription),
     )
 
 

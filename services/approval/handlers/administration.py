@@ -1,25 +1,24 @@
 """What administrators ask of us (docs/flows/enrolment.md, lost phone)."""
 
 from services.approval.domain import challenges, enrolment
-from services.approval.handlers.steps import change, check_ids
-from services.approval.ports import Parts
+from services.approval.domain.ids import check_ids
+from services.approval.ports import Dependencies
 from shared.contracts.approval import RemoveDevice, UnfreezePush
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 
 
-async def remove_device(parts: Parts, received: Received[RemoveDevice]) -> None:
+async def remove_device(deps: Dependencies, received: VerifiedMessage[RemoveDevice]) -> None:
     """Take a lost phone out of use, at once, with its sessions and notifications. Repeats change nothing."""
     command = received.message
     check_ids(received.tenant, command.account)
-    await change(
-        parts,
+    await deps.accounts.change(
         received.tenant,
         command.account,
         lambda account: enrolment.remove_for_admin(account, command.device),
     )
 
 
-async def unfreeze(parts: Parts, received: Received[UnfreezePush]) -> None:
+async def unfreeze(deps: Dependencies, received: VerifiedMessage[UnfreezePush]) -> None:
     """Unknown browsers may ask for notifications again, as far as their quota goes."""
     check_ids(received.tenant, received.message.account)
-    await change(parts, received.tenant, received.message.account, challenges.unfreeze)
+    await deps.accounts.change(received.tenant, received.message.account, challenges.unfreeze)

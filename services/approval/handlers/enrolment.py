@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from services.approval.domain import ceremony, enrolment
 from services.approval.domain.account import Account, Device
-from services.approval.handlers.steps import change
-from services.approval.ports import Ceremony, Parts
+from services.approval.ports import Ceremony, Dependencies
 from shared.errors import Conflict, Gone
 from shared.ids import new_id
+from shared.store.aggregate import NotUnique
 from shared.text import clean_line
 
 MAX_NAME = 60
@@ -27,36 +27,36 @@ class Begun:
     """Credential ids that this account has already."""
 
 
-async def begin_enrolment(parts: Parts, invitation_id: str) -> Begun:
+async def begin_enrolment(deps: Dependencies, invitation_id: str) -> Begun:
     """Step 3. Nothing is spent yet. Raises Gone, Unavailable."""
-    now = parts.clock.now()
-    stored = await parts.accounts.by_invitation(invitation_id)
+    now = deps.clock.now()
+    stored = await deps.accounts.by_invitation(invitation_id)
     if stored is None:
         raise enrolment.dead_link()
-    account = stored.account
+    account = stored.value
     enrolment.usable_invitation(account, invitation_id, now)
     made = Ceremony(
-        id=new_id(parts.ids),
+        id=new_id(deps.ids),
         kind="enrolment",
-        challenge=parts.ids.octets(32),
-        expires_at=now + parts.limits.ceremony,
+        challenge=deps.ids.random_bytes(32),
+        expires_at=now + deps.limits.ceremony,
         tenant=account.tenant,
         account=account.id,
         invitation=invitation_id,
     )
-    await parts.ceremonies.add(made)
+    await deps.ceremonies.add(made)
     return Begun(
         ceremony=made,
         upn=account.upn,
         display_name=account.display_name,
-        organisation=await parts.tenants.name(account.tenant) or account.tenant,
+        organisation=await deps.tenants.name(account.tenant) or account.tenant,
         user_handle=user_handle(account),
         exclude=tuple(d.credential_id for d in account.devices.values() if d.active),
     )
 
 
 async def finish_enrolment(
-    parts: Parts, ceremony_id: str, raw_credential: object, endorsement: str, name: str
+    deps: Dependencies, ceremony_id: str, raw_credential: object, endorsement: str, name: str
 ) -> Device:
     """Step 5: verify key, invitation and endorsement; one write spends the invitation and makes the device.
 
@@ -67,41 +67,56 @@ async def finish_enrolment(
     Raises Gone (took too long, link dead), Forbidden (registration, endorsement), Conflict (key known already).
     """
     credential = ceremony.registration(raw_credential)
-    begun = await parts.ceremonies.find(ceremony_id)
+    begun = await deps.ceremonies.find(ceremony_id)
     if begun is None or begun.kind != "enrolment":
         raise _too_late()
-    key = ceremony.verify_registration(credential, challenge=begun.challenge, rp=parts.rp)
-    enrolled = await parts.accounts.by_credential(key.credential_id)
-    if enrolled is None:
-        if parts.clock.now() >= begun.expires_at:
+    key = ceremony.verify_registration(credential, challenge=begun.challenge, rp=deps.rp)
+    stored = await deps.accounts.load(begun.tenant, begun.account)
+    if stored is None:
+        raise enrolment.dead_link()
+    if stored.value.device_of(key.credential_id) is None:
+        if deps.clock.now() >= begun.expires_at:
             raise _too_late()
-        device_id = new_id(parts.ids)
-        await change(
-            parts,
-            begun.tenant,
-            begun.account,
-            lambda account: enrolment.enrol(
-                account,
-                invitation_id=begun.invitation,
-                key=key,
-                endorsement=endorsement,
-                device_id=device_id,
-                name=tidy_name(name),
-                now=parts.clock.now(),
-            ),
-        )
-        enrolled = await parts.accounts.load(begun.tenant, begun.account)
-    assert enrolled is not None
+        device_id = new_id(deps.ids)
+        try:
+            enrolled = await deps.accounts.change(
+                begun.tenant,
+                begun.account,
+                lambda account: enrolment.enrol(
+                    account,
+                    invitation_id=begun.invitation,
+                    key=key,
+                    endorsement=endorsement,
+                    device_id=device_id,
+                    name=tidy_name(name),
+                    now=deps.clock.now(),
+                ),
+                first=stored,
+            )
+        except (
+            NotUnique
+        ) as error:  # another account's credential: a copy of its id must not shadow its owner's
+            raise _key_known() from error
+        if enrolled is not None:
+            return enrolled.value.devices[device_id]
+        stored = await deps.accounts.load(
+            begun.tenant, begun.account
+        )  # the same request was faster elsewhere
+        assert stored is not None
     device = enrolment.device_made(
-        enrolled.account,
+        stored.value,
         invitation_id=begun.invitation,
         key=key,
         endorsement=endorsement,
-        now=parts.clock.now(),
+        now=deps.clock.now(),
     )
     if device is None:
-        raise Conflict("approval.credential.enrolled", code="credential")
+        raise _key_known()
     return device
+
+
+def _key_known() -> Conflict:
+    return Conflict("approval.credential.enrolled", code="credential")
 
 
 def _too_late() -> Gone:

@@ -1,0 +1,40 @@
+"""What approval keeps of admin's state: tenants, accounts, invitations (docs/flows/enrolment.md, steps 2 and 8)."""
+
+from services.approval.domain import enrolment
+from services.approval.domain.ids import check_ids
+from services.approval.ports import Dependencies
+from shared.bus.port import Reject
+from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
+from shared.contracts.envelope import Origin, VerifiedMessage
+
+
+async def tenant_configured(deps: Dependencies, received: VerifiedMessage[TenantConfigured]) -> None:
+    """Keep the tenant's name."""
+    await deps.tenants.keep(received)
+
+
+async def account_changed(deps: Dependencies, received: VerifiedMessage[AccountChanged]) -> None:
+    """Keep the account's status; it counts from the next request on."""
+    news = received.message
+    check_ids(received.tenant, news.account)
+    returned = received.origin is not Origin.SENT
+    change = await deps.accounts.change(
+        received.tenant,
+        news.account,
+        lambda account: enrolment.account_changed(account, news, returned=returned),
+        confirm=True,
+    )
+    if change is None and received.origin is Origin.FULL_PULL:
+        await deps.accounts.confirm(received.tenant, news.account)
+
+
+async def invitation_changed(deps: Dependencies, received: VerifiedMessage[InvitationChanged]) -> None:
+    """Keep the invitation. It may come before its account."""
+    news = received.message
+    check_ids(received.tenant, news.account, news.invitation)
+    try:
+        await deps.accounts.change(
+            received.tenant, news.account, lambda account: enrolment.invitation_changed(account, news)
+        )
+    except ValueError as error:
+        raise Reject(f"invitation {news.invitation}: {error}") from error
