@@ -63,8 +63,8 @@ async def test_a_changed_issuer_is_said_to_everybody(office: Office) -> None:
     assert after.version == before.version + 1
     found = await office.database.collection("tenants", outbox=True).find_one({"_id": CONTOSO})
     assert found is not None
-    (packet,) = found["outbox"]
-    assert '"issuer":"urn:one"' in bytes(packet["body"]).decode()
+    (signed_message,) = found["outbox"]
+    assert '"issuer":"urn:one"' in bytes(signed_message["body"]).decode()
     default = await handlers.change_issuer(office.admin, CONTOSO, "contoso.example")
     assert default.issuer == "http://localhost:8365/t/contoso/contoso.example"
 

@@ -207,8 +207,8 @@ async def test_memory_bus_keeps_so_many_dead_letters_and_logs_what_falls_out(
         raise Reject("bad thing")
 
     await bus.consume("wsfed", Inbox(behaviour=bad).handlers("wsfed", TOPOLOGY))
-    for signed in sent:
-        await bus.publish([signed])
+    for signed_message in sent:
+        await bus.publish([signed_message])
     assert [letter.message for letter in bus.dead_letters] == sent[1:]
     (dropped,) = log.calls
     assert dropped.args == ("bus.dead_letter_dropped",)

@@ -21,7 +21,7 @@ STATE = "admin.account.changed.v1"
 
 
 def state(name: str = "s") -> SignedMessage:
-    """A signed with a state event in it, for all that the store can see."""
+    """A message with a state event in it, for all that the store can see."""
     assert contracts()[STATE].STATE
     return SignedMessage(name, STATE, b"{}", b"s" * 64)
 

@@ -25,7 +25,7 @@ OWNERS = ("admin", "approval")
 KEYS = {name: key_from_seed(name.encode().ljust(32)) for name in (*OWNERS, "wsfed", "notify")}
 TRUSTED = {name: (key.public_key(),) for name, key in KEYS.items()}
 TENANT = "contoso"
-OUTBOX_ID = "signed"
+OUTBOX_ID = "message"
 
 
 @dataclass
@@ -196,7 +196,7 @@ class Replica:
         await self.devices.keep(received.message.device, received, {"account": received.message.account})
 
     async def take(self, signed: SignedMessage, now: Any) -> None:
-        """Deliver a signed here. Raises what its handler raises."""
+        """Deliver a message here. Raises what its handler raises."""
         received = verify_message(signed, trusted=TRUSTED, now=now)
         await self.table[signed.type](received)
 
@@ -297,7 +297,7 @@ class Stage:
         return {i: d for i, d in self.data.get(collection, {}).items() if not d.get("lapsed")}
 
     def sign(self, sender: str, message: Message, *, of: str = "-") -> SignedMessage:
-        """A signed with that service's true signature."""
+        """A message with that service's true signature."""
         signer = MessageSigner(sender, KEYS[sender], self.clock, SeededIds(f"sign {sender}"))
         return signer.sign(message, tenant=of)
 

@@ -56,7 +56,7 @@ async def test_a_page_has_at_most_250_items_and_none_is_missing_or_doubled(
     assert len(pages) == max(1, -(-count // MAX_PAGE_ITEMS))
 
 
-async def test_a_page_has_at_most_160000_octets_and_its_packet_fits(admin: Owner) -> None:
+async def test_a_page_has_at_most_160000_octets_and_its_message_fits(admin: Owner) -> None:
     await accounts(admin, 90, display_name="é" * 2_500)
     pages = await admin.pages()
     assert said(*pages) == [f"a{n:04d}" for n in range(90)]
