@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def admin() -> Owner:
     return Owner("admin", [[TenantConfigured], [AccountChanged]], ManualClock(START))
 
 
-async def accounts(admin: Owner, count: int, **changes: object) -> None:
+async def accounts(admin: Owner, count: int, **changes: Any) -> None:
     for n in range(count):
         await admin.say(f"a{n:04d}", account(f"a{n:04d}", **changes), source=1)
 
@@ -137,7 +138,11 @@ async def test_what_changes_while_a_full_pull_is_paged_comes_with_it_or_after_it
 async def test_the_same_question_gets_the_same_page(admin: Owner) -> None:
     await accounts(admin, 300)
     first = await admin.page(since="0000000000.0000000001")
-    question = {"since": "0000000000.0000000001", "after": first.next, "until": first.until}
+    question: dict[str, Any] = {
+        "since": "0000000000.0000000001",
+        "after": first.next,
+        "until": first.until,
+    }
     assert await admin.page(**question) == await admin.page(**question)
 
 

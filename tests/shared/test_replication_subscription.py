@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.bus.port import Reject, Retry
+from shared.contracts import Message
 from shared.contracts.admin import AccountChanged, AccountStatus
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Origin, Packet, Received
@@ -442,7 +443,7 @@ async def test_a_replica_that_starts_judges_by_what_the_others_have_recorded(sta
 # --- items that cannot be handled --------------------------------------------------------------------------------
 
 
-def only(name: str, fault: Exception) -> Callable[[Received[object]], Exception | None]:
+def only(name: str, fault: Exception) -> Callable[[Received[Message]], Exception | None]:
     return lambda received: fault if getattr(received.message, "account", "") == name else None
 
 
