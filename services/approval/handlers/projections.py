@@ -17,15 +17,15 @@ async def account_changed(parts: Parts, received: Received[AccountChanged]) -> N
     """Keep the account's status; it counts from the next request on."""
     news = received.message
     check_ids(received.tenant, news.account)
-    returned = received.origin is not Origin.SENT
+    returned, whole = received.origin is not Origin.SENT, received.origin is Origin.FULL_PULL
     taken = await change(
         parts,
         received.tenant,
         news.account,
-        lambda a: enrolment.account_changed(a, news, returned=returned),
+        lambda a: enrolment.account_changed(a, news, returned=returned, whole=whole),
         confirm=True,
     )
-    if taken is None and received.origin is Origin.FULL_PULL:
+    if taken is None and whole:
         await parts.accounts.confirm(received.tenant, news.account)
 
 
