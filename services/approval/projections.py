@@ -17,14 +17,14 @@ async def account_changed(deps: Dependencies, received: VerifiedMessage[AccountC
     """Keep the account's status; it counts from the next request on."""
     news = received.message
     check_ids(received.tenant, news.account)
-    returned = received.origin is not Origin.SENT
+    returned, whole = received.origin is not Origin.SENT, received.origin is Origin.FULL_PULL
     change = await deps.accounts.change(
         received.tenant,
         news.account,
-        lambda account: enrolment.account_changed(account, news, returned=returned),
+        lambda account: enrolment.account_changed(account, news, returned=returned, whole=whole),
         confirm=True,
     )
-    if change is None and received.origin is Origin.FULL_PULL:
+    if change is None and whole:
         await deps.accounts.confirm(received.tenant, news.account)
 
 

@@ -658,8 +658,11 @@ async def test_everything_is_told_again_daily(flow: Flow) -> None:
     """10: what nobody noticed does not stay for longer than a day."""
     await flow.phone()
     await flow.world.live(20)
-    (row,) = flow.world.databases["wsfed"].data["accounts"].values()
-    row["status"] = "suspended"
+    for service in ("wsfed", "approval"):
+        (row,) = flow.world.databases[service].data["accounts"].values()
+        row["status"] = "suspended"
     flow.world.clock.advance(timedelta(days=1).total_seconds())
     await flow.world.live(20)
     assert known_status(flow, (await flow.account()).id) == "active"
+    (row,) = flow.world.documents("approval", "accounts")
+    assert row["status"] == "active"

@@ -119,19 +119,24 @@ async def at_scale(on: Ground, count: int, within: float) -> None:
     probe = Probe(on, await on.person())
     collection = on.database("admin").accounts
 
+    found: list[int] = []
+
     async def known(version: int) -> bool | None:
         where = {"version": version, "lapsed": {"$exists": False}}
-        found = [
+        found[:] = [
             await on.database("wsfed").accounts.count_documents({**where, "upn": {"$regex": "^zz"}}),
             await on.database("approval").accounts.count_documents(
                 {"upn": {"$regex": "^zz"}, "version": version}
             ),
         ]
-        await asyncio.sleep(1)  # to count costs mongod something too
+        await asyncio.sleep(2)  # to count costs mongod something too
         return found == [count, count] or None
 
     async def until_known(version: int) -> None:
-        await eventually(lambda: known(version), f"everybody knows {count} accounts", within=within)
+        try:
+            await eventually(lambda: known(version), f"everybody knows {count} accounts", within=within)
+        except TimeoutError as error:
+            raise TimeoutError(f"wsfed and approval know {found} of {count} after {within} s") from error
 
     async def make() -> None:
         url = on.stage.settings.mongo_url

@@ -24,14 +24,22 @@ from shared.ids import unb64u
 MAX_DEVICES = 10
 
 
-def account_changed(account: Account, news: AccountChanged, *, returned: bool = False) -> Change | None:
+def account_changed(
+    account: Account, news: AccountChanged, *, returned: bool = False, whole: bool = False
+) -> Change | None:
     """The account as admin says it is now; None when we know that or better.
 
-    `returned`: admin's own database says it, and here it had lapsed.
+    `returned`: admin's own database says it, so what had lapsed here is back. `whole`: it says all that it has, so
+    another content under the same version is wrong here.
     """
-    lapsed = account.version > 0 and account.status is None
-    if news.order < account.version or (news.order == account.version and not (lapsed and returned)):
+    if news.order < account.version:
         return None
+    if news.order == account.version:
+        lapsed = account.version > 0 and account.status is None
+        here = (account.status, account.upn, account.display_name)
+        contradicted = not lapsed and here != (news.status, news.upn, news.display_name)
+        if not (lapsed and returned) and not (contradicted and whole):
+            return None
     return Change(
         replace(
             account,
