@@ -18,6 +18,14 @@ class AccountStatus(StrEnum):
     SUSPENDED = "suspended"
     REMOVED = "removed"
 
+    @property
+    def can_sign_in(self) -> bool:
+        """Whether the person may use what they enrolled.
+
+        An account whose first phone was enrolled a second ago is still `invited`; the phone has its own chain.
+        """
+        return self in (AccountStatus.INVITED, AccountStatus.ACTIVE)
+
 
 class Domain(BaseModel):
     """A DNS domain of the tenant that Entra federates to us."""
