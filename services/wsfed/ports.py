@@ -1,4 +1,4 @@
-"""What wsfed's handlers need from the world, narrow."""
+"""What wsfed's handlers need from the world: narrow protocols, and `Dependencies`, which holds one of each."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,8 +11,9 @@ from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.session import Session
-from services.wsfed.domain.transaction import Challenge, PhoneProof, State, Transaction
+from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
 from services.wsfed.domain.trust import Invitation, TrustedDevice
+from shared.clock import Clock
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
@@ -21,8 +22,9 @@ from shared.contracts.admin import (
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import SignedMessage, VerifiedMessage
+from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage
 from shared.errors import Gone
+from shared.ids import Ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,6 @@ class Account:
     upn: str
     immutable_id: str
     status: AccountStatus
-
-    @property
-    def may_try(self) -> bool:
-        """Whether a request is sent to its phones.
-
-        An invited account whose phone was enrolled a second ago may already sign in: its key has its own chain.
-        """
-        return self.status in (AccountStatus.ACTIVE, AccountStatus.INVITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +54,11 @@ class Tenant:
 
 
 class Transactions(Protocol):
-    """Sign-in transactions. Every change is one conditional update; None means that its condition failed."""
+    """Sign-in transactions.
+
+    Every change is one conditional update, in the states that `domain.transaction.TRANSITIONS` allows for the step of
+    the method's name; None means that its condition failed.
+    """
 
     async def add(self, transaction: Transaction) -> None: ...
 
@@ -80,14 +78,14 @@ class Transactions(Protocol):
         """Step 2, after a POST: give an unbound transaction to this browser."""
         ...
 
-    async def name_account(self, transaction: str, hint: str) -> Transaction | None:
+    async def name_account(self, transaction: str, username: str) -> Transaction | None:
         """Take a typed user name, before any request was sent."""
         ...
 
     async def open_challenge(
         self,
         transaction: str,
-        hint: str,
+        username: str,
         account: str | None,
         challenge: Challenge,
         messages: Sequence[SignedMessage],
@@ -112,22 +110,26 @@ class Transactions(Protocol):
         """Step 5: a phone has scanned this one, the current or the previous; it is the current one from now on."""
         ...
 
-    async def end_challenge(self, transaction: str, challenge: str, state: State) -> Transaction | None:
-        """Step 7: from `waiting` on this challenge to one of the ends."""
+    async def end_challenge(
+        self, transaction: str, challenge: str, end: TransactionState
+    ) -> Transaction | None:
+        """Step 7: from `waiting` on this challenge to one of the ends. Raises ValueError for any other state."""
         ...
 
     async def prove(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:
         """Step 8: from `waiting` on this challenge to `proved`."""
         ...
 
-    async def ask_passkey(self, transaction: str, hint: str, context: SignInContext) -> Transaction | None:
+    async def ask_passkey(
+        self, transaction: str, username: str, context: SignInContext
+    ) -> Transaction | None:
         """Keep what a passkey is to sign, if that user name is still the one; an open request stays as it is."""
         ...
 
     async def prove_by_passkey(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:
         """From any state that is not over to `proved`, and the passkey's challenge is spent."""
         ...
@@ -156,7 +158,13 @@ class Directory(Protocol):
 
     async def invitation(self, tenant: str, invitation: str) -> Invitation | None: ...
 
-    async def device(self, tenant: str, device: str) -> TrustedDevice | None: ...
+    async def device(self, tenant: str, device: str) -> TrustedDevice | None:
+        """The device, removed or not, whoever's it is: for a check that says which of these is wrong."""
+        ...
+
+    async def trusted_device(self, tenant: str, account: str, device: str) -> TrustedDevice | None:
+        """The device, if it counts now: it is known and neither removed nor lapsed, and it is that account's."""
+        ...
 
     async def device_of_credential(
         self, tenant: str, account: str, credential_id: str
@@ -278,7 +286,7 @@ class Issuance:
     key_id: str
     client_request_id: str | None
     transaction: str | None
-    proof: PhoneProof | None
+    proof: DeviceProof | None
     session: str | None
 
 
@@ -308,3 +316,22 @@ class Wake(Protocol):
     """Tells the pages of a transaction, on any replica, to look again."""
 
     async def __call__(self, transaction: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """What the handlers work with. `origin`: of the sign-in host; `expected_origins`: those that BlokKey signs on."""
+
+    transactions: Transactions
+    sessions: Sessions
+    directory: Directory
+    keys: SigningKeys
+    issuances: IssuanceLog
+    wake: Wake
+    fresh: Freshness
+    signer: MessageSigner
+    clock: Clock
+    ids: Ids
+    origin: str
+    rp_id: str
+    expected_origins: frozenset[str]

@@ -41,6 +41,10 @@ class Session:
     def tenant(self) -> str:
         return self.authentication.tenant
 
+    def belongs_to(self, tenant: str, account: str) -> bool:
+        """Whether it is that account's: the cookie alone does not say so."""
+        return (self.tenant, self.account) == (tenant, account)
+
     def live(self, now: datetime) -> bool:
         """Whether it may answer for the person now."""
         return now < self.ends_at and now < self.idle_ends_at

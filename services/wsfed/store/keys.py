@@ -26,7 +26,7 @@ class _Seen:
     at: float
 
 
-class StoredSigningKeys:
+class SigningKeyRepository:
     """Implements `services.wsfed.ports.SigningKeys`."""
 
     def __init__(self, database: Database, sealing: SealingKey, clock: Clock) -> None:

@@ -9,7 +9,7 @@ from shared.store.codec import to_document
 from shared.store.port import Database, Document, Index
 
 
-class StoredSessions:
+class SessionRepository:
     """Implements `services.wsfed.ports.Sessions`."""
 
     def __init__(self, database: Database) -> None:

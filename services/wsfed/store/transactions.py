@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
@@ -13,12 +12,13 @@ from services.wsfed.domain.transaction import (
     MAX_CHALLENGES,
     MAX_PASSKEYS,
     MAX_RENEWALS,
+    TRANSITIONS,
     UNBOUND,
     Challenge,
-    PhoneProof,
-    State,
+    DeviceProof,
+    Step,
     Transaction,
-    sources,
+    TransactionState,
 )
 from shared.clock import Clock
 from shared.contracts.envelope import SignedMessage
@@ -34,7 +34,7 @@ HELD_FOR = 4.0
 HELD_AT_MOST = 5_000
 
 
-class StoredTransactions:
+class TransactionRepository:
     """Implements `services.wsfed.ports.Transactions`.
 
     The requests of one sign-in follow each other within moments, mostly to one replica, so what it last saw is held
@@ -66,7 +66,7 @@ class StoredTransactions:
         if held is None or self._clock.monotonic() - held[0] >= HELD_FOR:
             return await self.get(transaction)
         # A browser and a name come once, perhaps to another replica, and no step's condition asks for them.
-        complete = held[1].browser != UNBOUND and held[1].hint
+        complete = held[1].browser != UNBOUND and held[1].username
         return held[1] if complete else await self.get(transaction)
 
     def forget(self, transaction: str) -> None:
@@ -81,7 +81,7 @@ class StoredTransactions:
         made = None
         try:
             found = await operation
-            made = None if found is None else from_document(found)
+            made = None if found is None else _transaction(found)
         finally:
             crossed = self._alone.get(transaction) is not mine
             self.forget(transaction)
@@ -99,36 +99,29 @@ class StoredTransactions:
             del self._held[oldest]
 
     async def bind(self, transaction: str, browser: str) -> Transaction | None:
-        return await self._step({"_id": transaction, "browser": UNBOUND}, {"browser": browser})
+        return await self._take(Step.BIND, transaction, {"browser": UNBOUND}, {"browser": browser})
 
-    async def name_account(self, transaction: str, hint: str) -> Transaction | None:
-        return await self._step(
-            {"_id": transaction, "state": State.STARTED.value}, {"hint": hint, "passkey": None}
-        )
+    async def name_account(self, transaction: str, username: str) -> Transaction | None:
+        return await self._take(Step.NAME_ACCOUNT, transaction, {}, {"hint": username, "passkey": None})
 
     async def open_challenge(
         self,
         transaction: str,
-        hint: str,
+        username: str,
         account: str | None,
         challenge: Challenge,
         messages: Sequence[SignedMessage],
     ) -> Transaction | None:
-        return await self._step(
+        return await self._take(
+            Step.OPEN_CHALLENGE,
+            transaction,
             {
-                "_id": transaction,
-                "hint": hint,  # the name that the challenge was made for
-                "state": {"$in": sources(State.WAITING)},
+                "hint": username,  # the name that the challenge was made for
                 "challenges": {"$lt": MAX_CHALLENGES},
                 "expires_at": {"$gt": self._clock.now()},
             },
-            {
-                "state": State.WAITING.value,
-                "account": account,
-                "challenge": to_document(challenge),
-                "previous": None,
-            },
-            also={"$inc": {"challenges": 1}},
+            {"account": account, "challenge": to_document(challenge), "previous": None},
+            counts="challenges",
             messages=messages,
         )
 
@@ -140,23 +133,25 @@ class StoredTransactions:
         challenge: Challenge,
         messages: Sequence[SignedMessage],
     ) -> Transaction | None:
-        return await self._step(
+        return await self._take(
+            Step.RENEW_CHALLENGE,
+            transaction,
             {
-                **_waiting_on(transaction, previous.id),
+                "challenge.context.challenge": previous.id,
                 "challenge.claimed": {"$ne": True},
                 "renewals": {"$lt": MAX_RENEWALS},
                 "expires_at": {"$gt": self._clock.now()},
             },
             {"account": account, "challenge": to_document(challenge), "previous": to_document(previous)},
-            also={"$inc": {"renewals": 1}},
+            counts="renewals",
             messages=messages,
         )
 
     async def claim_challenge(self, transaction: str, challenge: Challenge) -> Transaction | None:
-        return await self._step(
+        return await self._take(
+            Step.CLAIM_CHALLENGE,
+            transaction,
             {
-                "_id": transaction,
-                "state": State.WAITING.value,
                 "challenge.claimed": {"$ne": True},
                 "$or": [
                     {"challenge.context.challenge": challenge.id},
@@ -166,103 +161,102 @@ class StoredTransactions:
             {"challenge": to_document(replace(challenge, claimed=True)), "previous": None},
         )
 
-    async def end_challenge(self, transaction: str, challenge: str, state: State) -> Transaction | None:
-        return await self._step(_waiting_on(transaction, challenge), {"state": state.value})
+    async def end_challenge(
+        self, transaction: str, challenge: str, end: TransactionState
+    ) -> Transaction | None:
+        where = {"challenge.context.challenge": challenge}
+        return await self._take(Step.END_CHALLENGE, transaction, where, {}, to=end)
 
     async def prove(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:
-        return await self._step(
-            _waiting_on(transaction, challenge),
-            _proved(authentication, proof),
-        )
+        where = {"challenge.context.challenge": challenge}
+        return await self._take(Step.PROVE, transaction, where, _proved(authentication, proof))
 
-    async def ask_passkey(self, transaction: str, hint: str, context: SignInContext) -> Transaction | None:
-        return await self._step(
+    async def ask_passkey(
+        self, transaction: str, username: str, context: SignInContext
+    ) -> Transaction | None:
+        return await self._take(
+            Step.ASK_PASSKEY,
+            transaction,
             {
-                "_id": transaction,
-                "hint": hint,
-                "state": {"$in": sources(State.PROVED)},
+                "hint": username,
                 "$or": [{"passkeys": None}, {"passkeys": {"$lt": MAX_PASSKEYS}}],
                 "expires_at": {"$gt": self._clock.now()},
             },
             {"passkey": to_document(context)},
-            also={"$inc": {"passkeys": 1}},
+            counts="passkeys",
         )
 
     async def prove_by_passkey(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:
-        return await self._step(
-            {
-                "_id": transaction,
-                "state": {"$in": sources(State.PROVED)},
-                "passkey.challenge": challenge,
-                "passkey.expires_at": {"$gt": self._clock.now()},
-            },
-            {
-                **_proved(authentication, proof),
-                "account": authentication.account,
-                "passkey": None,
-            },
+        return await self._take(
+            Step.PROVE_BY_PASSKEY,
+            transaction,
+            {"passkey.challenge": challenge, "passkey.expires_at": {"$gt": self._clock.now()}},
+            {**_proved(authentication, proof), "account": authentication.account, "passkey": None},
         )
 
     async def spend_passkey(self, transaction: str, challenge: str) -> None:
-        where = {"_id": transaction, "state": {"$in": sources(State.PROVED)}, "passkey.challenge": challenge}
-        await self._step(where, {"passkey": None})
+        await self._take(Step.SPEND_PASSKEY, transaction, {"passkey.challenge": challenge}, {"passkey": None})
 
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        return await self._issued(transaction, State.PROVED, assertion_id, issued_at)
+        return await self._take(Step.ISSUE, transaction, {}, _issued(assertion_id, issued_at))
 
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        return await self._issued(transaction, State.STARTED, assertion_id, issued_at)
+        return await self._take(Step.ANSWER, transaction, {}, _issued(assertion_id, issued_at))
 
-    async def _issued(
-        self, transaction: str, before: State, assertion_id: str, issued_at: datetime
-    ) -> Transaction | None:
-        return await self._step(
-            {"_id": transaction, "state": before.value},
-            {"state": State.ISSUED.value, "assertion_id": assertion_id, "issued_at": issued_at},
-        )
-
-    async def _step(
+    async def _take(
         self,
-        where: dict[str, Any],
-        fields: dict[str, Any],
+        step: Step,
+        transaction: str,
+        where: Document,
+        fields: Document,
         *,
-        also: dict[str, Any] | None = None,
+        to: TransactionState | None = None,
+        counts: str | None = None,
         messages: Sequence[SignedMessage] = (),
     ) -> Transaction | None:
-        change = {"$set": {**fields, "remove_at": self._clock.now() + KEPT}, **(also or {})}
-        return await self._looked(where["_id"], self._collection.update(where, change, outbox=messages))
+        """Take a step: the only update there is. Its states are those of the table, for every method.
+
+        `where`: what else must hold. `to`: which of the step's ends. `counts`: a field that goes up by one.
+        """
+        transition = TRANSITIONS[step]
+        after = transition.to(to)
+        states = [state.value for state in transition.sources]
+        change: Document = {"$set": {**fields, "remove_at": self._clock.now() + KEPT}}
+        if after is not None:
+            change["$set"]["state"] = after.value
+        if counts is not None:
+            change["$inc"] = {counts: 1}
+        update = self._collection.update(
+            {**where, "_id": transaction, "state": {"$in": states}}, change, outbox=messages
+        )
+        return await self._looked(transaction, update)
 
 
-def _proved(authentication: VerifiedAuthentication, proof: PhoneProof) -> dict[str, Any]:
-    return {
-        "state": State.PROVED.value,
-        "authentication": to_document(authentication),
-        "proof": to_document(proof),
-    }
+def _proved(authentication: VerifiedAuthentication, proof: DeviceProof) -> Document:
+    return {"authentication": to_document(authentication), "proof": to_document(proof)}
 
 
-def _waiting_on(transaction: str, challenge: str) -> dict[str, Any]:
-    return {
-        "_id": transaction,
-        "state": State.WAITING.value,
-        "challenge.context.challenge": challenge,
-    }
+def _issued(assertion_id: str, issued_at: datetime) -> Document:
+    return {"assertion_id": assertion_id, "issued_at": issued_at}
 
 
 def transaction_document(transaction: Transaction) -> Document:
-    """A transaction as it is kept."""
+    """A transaction as it is kept. Both user names are stored as `hint`: a new name would need a migration."""
     document = to_document(transaction)
     document["_id"] = document.pop("id")
+    document["hint"] = document.pop("username")
+    document["request"]["hint"] = document["request"].pop("username")
     return document
 
 
-def from_document(document: Document) -> Transaction:
+def _transaction(document: Document) -> Transaction:
     """The transaction of a document."""
     request = dict(document["request"])
+    request["username"] = request.pop("hint")
     if request["mfa_max_age"] is not None:
         request["mfa_max_age"] = timedelta(seconds=request["mfa_max_age"])
     return Transaction(
@@ -270,11 +264,11 @@ def from_document(document: Document) -> Transaction:
         tenant=document["tenant"],
         application=document["application"],
         request=SignInRequest(**request),
-        hint=document["hint"],
+        username=document["hint"],
         browser=document["browser"],
         created_at=document["created_at"],
         expires_at=document["expires_at"],
-        state=State(document["state"]),
+        state=TransactionState(document["state"]),
         challenges=document["challenges"],
         renewals=document.get("renewals", 0),
         challenge=_challenge(document["challenge"]),
@@ -282,7 +276,7 @@ def from_document(document: Document) -> Transaction:
         passkey=_context(document.get("passkey")),
         passkeys=document.get("passkeys", 0),
         account=document["account"],
-        proof=None if document["proof"] is None else PhoneProof(**document["proof"]),
+        proof=None if document["proof"] is None else DeviceProof(**document["proof"]),
         authentication=_authentication(document["authentication"]),
         assertion_id=document["assertion_id"],
     )
