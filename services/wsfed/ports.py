@@ -71,7 +71,7 @@ class Transactions(Protocol):
         ...
 
     def forget(self, transaction: str) -> None:
-        """Somebody else has changed it: `recent` looks again."""
+        """Another replica has changed it: `recent` reads it again."""
         ...
 
     async def bind(self, transaction: str, browser: str) -> Transaction | None:
@@ -90,8 +90,9 @@ class Transactions(Protocol):
         challenge: Challenge,
         messages: Sequence[SignedMessage],
     ) -> Transaction | None:
-        """Step 3: to `waiting`, with the message of step 4, unless proved, issued, over the limit, or about
-        another name than `hint` by now.
+        """Step 3: to `waiting`, with the message of step 4.
+
+        Not over the limit of challenges, nor when the transaction is about another user name by now.
         """
         ...
 
@@ -131,19 +132,19 @@ class Transactions(Protocol):
     async def prove_by_passkey(
         self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:
-        """From any state that is not over to `proved`, and the passkey's challenge is spent."""
+        """To `proved` from any state before it; the passkey's challenge is spent by the same update."""
         ...
 
     async def spend_passkey(self, transaction: str, challenge: str) -> None:
-        """A refused assertion: its challenge is not asked again."""
+        """After a refused assertion: nothing that signs this challenge is accepted any more."""
         ...
 
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        """Step 10: from `proved` to `issued`: for one caller only."""
+        """Step 10: from `proved` to `issued`. Of many callers at once, one gets the transaction."""
         ...
 
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        """A session answers: from `started` to `issued`, for one caller only."""
+        """A session answers: from `started` to `issued`. Of many callers at once, one gets the transaction."""
         ...
 
 
@@ -183,7 +184,7 @@ class Directory(Protocol):
     async def keep_invitation(self, received: VerifiedMessage[InvitationChanged]) -> None: ...
 
     async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
-        """Spend the invitation's word on this device; False when it was spent on another."""
+        """Record that the invitation vouches for this device; False when it has vouched for another."""
         ...
 
     async def knows_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
@@ -201,11 +202,11 @@ class Directory(Protocol):
         ...
 
     async def claims(self, tenant: str, invitation: str) -> Sequence[VerifiedMessage[DeviceChanged]]:
-        """What was kept so, for that invitation."""
+        """The claims that wait for that invitation."""
         ...
 
     async def drop_claim(self, claim: VerifiedMessage[DeviceChanged]) -> None:
-        """It was decided. A newer claim of the same device stays."""
+        """Remove a claim that was decided. A newer claim of the same device stays."""
         ...
 
 
@@ -263,17 +264,17 @@ class Sessions(Protocol):
         ...
 
     async def end(self, session: str, now: datetime) -> None:
-        """It answers no more, the browser stays known."""
+        """From now on it answers no request; the browser stays known for the account."""
         ...
 
     async def forget(self, session: str) -> None:
-        """Remove it: a newer one has taken its place."""
+        """Remove it, because a newer session of the same account in the same browser has taken its place."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuance:
-    """The record without which no token leaves.
+    """What is on record of a token before it is signed.
 
     It stands on a transaction and its proof, or on the session that such a transaction opened.
     """
@@ -294,7 +295,7 @@ class IssuanceLog(Protocol):
     """A gapless stream of issuance records, one for each process."""
 
     async def append(self, issuance: Issuance) -> None:
-        """Returns when the record is durable. Raises Unavailable."""
+        """Add a record, and return when it is durable. Raises Unavailable."""
         ...
 
 
@@ -313,7 +314,7 @@ class Freshness(Protocol):
 
 
 class Wake(Protocol):
-    """Tells the pages of a transaction, on any replica, to look again."""
+    """Tells the pages of a transaction, on every replica, that it may have changed."""
 
     async def __call__(self, transaction: str) -> None: ...
 

@@ -47,7 +47,7 @@ class SignInRequest:
     """`wa=wsignin1.0`.
 
     `wreply`: where the answer goes, always an entry of the allow-list. `wctx`: to be returned byte for byte;
-    None if it was not sent. `hint`: a name to prefill, cleaned, never trusted. `max_age`: greatest age of an
+    None if it was not sent. `username`: a name to prefill, cleaned, never trusted. `max_age`: greatest age of an
     authentication (wfresh, minutes). `mfa_max_age`: the same for MFA (seconds). `locale`: a BCP 47 tag
     or an LCID, as sent. `correlation`: client-request-id, for the log.
     """

@@ -46,7 +46,7 @@ async def use_passkey(deps: Dependencies, transaction: Transaction, assertion: A
     Raises Forbidden (code `passkey_refused`, the same words and the same work whatever was wrong), Conflict (proved
     already), Unavailable.
     """
-    # As it is now: another replica may have asked, and what is held here be older than the challenge.
+    # As it is now: if another replica made the challenge, what is held here may be older than that.
     transaction = await deps.transactions.get(transaction.id) or transaction
     if not transaction.allows(Step.PROVE_BY_PASSKEY):
         raise Conflict("wsfed.transaction.approved", code="proved")

@@ -26,13 +26,16 @@ async def challenge_claimed(deps: Dependencies, received: VerifiedMessage[Challe
 
 
 async def _claim(deps: Dependencies, transaction: Transaction, challenge: str) -> Transaction | None:
-    """Make the scanned one the current one, also when the page had renewed it a moment before."""
+    """Make the scanned challenge the current one, even if the page had renewed it a moment before."""
     scanned = transaction.claimable(challenge)
     return None if scanned is None else await deps.transactions.claim_challenge(transaction.id, scanned)
 
 
 async def _answered(deps: Dependencies, transaction: Transaction, challenge: str) -> Transaction:
-    """The transaction as it is when a phone has answered that one: the news of its scan may come later."""
+    """The transaction after a device answered that challenge.
+
+    The answer may arrive before the message that its QR code was scanned; then the scan is recorded first.
+    """
     previous = transaction.previous
     if previous is not None and previous.id == challenge:
         return await _claim(deps, transaction, challenge) or transaction
@@ -86,7 +89,7 @@ async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[Chall
 
 
 async def challenge_ended(deps: Dependencies, received: VerifiedMessage[ChallengeEnded]) -> None:
-    """Step 7, without approval: the page offers a way on."""
+    """Step 7, when the request was not approved: the page offers another try."""
     message = received.message
     transaction = await _transaction(deps, received.tenant, message.transaction)
     state = TransactionState(message.outcome)
@@ -96,7 +99,7 @@ async def challenge_ended(deps: Dependencies, received: VerifiedMessage[Challeng
         transaction = await _answered(deps, transaction, message.challenge)
     known = transaction.challenge is not None and transaction.challenge.context.known_browser
     if state in (TransactionState.LIMITED, TransactionState.SUPERSEDED) and not known:
-        # It happens to accounts that exist only: to a stranger's browser it must look like nobody answering.
+        # Only accounts that exist have such ends: in an unknown browser it must look as if nobody answered.
         log.info("signin.silent_end", transaction=message.transaction, outcome=message.outcome)
         return
     if await deps.transactions.end_challenge(message.transaction, message.challenge, state) is not None:

@@ -68,7 +68,7 @@ async def answer_from_session(
     if account is None:
         return None
     if not await method_allowed(deps, tenant, session.authentication.method, session):
-        return None  # the tenant asks for more since: this browser signs in anew
+        return None  # the tenant has become stricter since: this browser signs in anew
     now = deps.clock.now()
     if not _within_limits(session, tenant, now):
         return None

@@ -154,7 +154,7 @@ async def take_token(deps: Dependencies, proved: Proved, session_secret: str | N
         assertion_id=assertion_id,
         evidence=Evidence(transaction=transaction.id, proof=proof),
     )
-    # At once: where no token comes of it, nobody ever gets the secret of that session.
+    # Both at once: if the token fails, nobody ever gets the secret of that session.
     form, _ = await asyncio.gather(issuing, deps.sessions.add(session))
     if earlier is not None:
         await deps.sessions.forget(earlier.id)

@@ -121,7 +121,7 @@ class SignInRoutes:
             asked = await open_challenge(self.context.deps, transaction, browser, method, form.get("renews"))
         except PasskeyNeeded as refusal:
             return await self._show(request, transaction, browser.secret, status=refusal.status)
-        if request.headers.get("X-Requested-With") == "fetch":  # our own script: spared the way round
+        if request.headers.get("X-Requested-With") == "fetch":  # our own script is spared the redirect
             return await self._show(request, asked, browser.secret)
         return see(transaction.id)
 

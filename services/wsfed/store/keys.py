@@ -1,4 +1,4 @@
-"""Token-signing keys: one document for each tenant, so that a roll-over's step is one conditional update.
+"""Token-signing keys: one document for each tenant, so that each step of a roll-over is one conditional update.
 
 Private halves are sealed under this service's key file. Unsealed keys are held in memory; which of them signs is
 read again every `FRESH_FOR` seconds, so a switch reaches every replica within that time.
@@ -150,14 +150,14 @@ class SigningKeyRepository:
     async def _create(self, tenant: str) -> tuple[str, dict[str, Any]]:
         now = self._clock.now()
         created = await asyncio.to_thread(create_signing_key, f"Blok365 {tenant}", now, YEARS)
-        sealed = self._sealing.seal(created.private_der(), _place(tenant, created.key_id))
+        sealed = self._sealing.seal(created.private_der(), _associated_data(tenant, created.key_id))
         return created.key_id, {"certificate": created.certificate, "sealed": sealed, "created_at": now}
 
     def _unseal(self, tenant: str, document: Document, key_id: str) -> SigningKey:
         stored = document["keys"][key_id]
-        private = self._sealing.unseal(bytes(stored["sealed"]), _place(tenant, key_id))
+        private = self._sealing.unseal(bytes(stored["sealed"]), _associated_data(tenant, key_id))
         return RsaSigningKey.from_der(private, bytes(stored["certificate"]), authentic=True)
 
 
-def _place(tenant: str, key_id: str) -> str:
+def _associated_data(tenant: str, key_id: str) -> str:
     return f"signing_keys/{tenant}/{key_id}/private"

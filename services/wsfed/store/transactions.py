@@ -1,4 +1,4 @@
-"""Transactions: one document each, one conditional update a step."""
+"""Transactions: one document for each, and one conditional update for each step."""
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Sequence
@@ -26,11 +26,11 @@ from shared.store.codec import to_document
 from shared.store.port import Database, Document, Index
 
 KEPT_UNTOUCHED = timedelta(minutes=5)
-"""A transaction in which nobody did anything goes so long after its time: strangers begin as many as they like."""
+"""How long after its end an untouched transaction is removed: strangers begin as many as they like."""
 KEPT = timedelta(days=1)
-"""Any other goes so long after its last step."""
+"""How long after its last step any other is removed."""
 HELD_FOR = 4.0
-"""Seconds that a replica holds a transaction as it last wrote or read it; less than a page waits between its looks."""
+"""Seconds that a replica holds a transaction as it last wrote or read it; a page polls less often."""
 HELD_AT_MOST = 5_000
 
 
@@ -39,14 +39,14 @@ class TransactionRepository:
 
     The requests of one sign-in follow each other within moments, mostly to one replica, so what it last saw is held
     in memory for `recent`. It may be behind what another replica wrote; every change is conditional on the state in
-    the database, so an old copy costs a second look and never a wrong step.
+    the database, so an old copy costs another read and never leads to a wrong step.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._clock = clock
         self._held: OrderedDict[str, tuple[float, Transaction]] = OrderedDict()
         self._alone: dict[str, object] = {}
-        """The operation under way on a transaction that no other has crossed: only its answer is held."""
+        """The latest operation under way on each transaction. When two overlap, the answer of neither is held."""
         self._collection = database.collection(
             "transactions",
             indexes=[Index((("remove_at", 1),), expire_after=0)],
@@ -59,23 +59,23 @@ class TransactionRepository:
         self._hold(transaction)
 
     async def get(self, transaction: str) -> Transaction | None:
-        return await self._looked(transaction, self._collection.find_one({"_id": transaction}))
+        return await self._observe(transaction, self._collection.find_one({"_id": transaction}))
 
     async def recent(self, transaction: str) -> Transaction | None:
         held = self._held.get(transaction)
         if held is None or self._clock.monotonic() - held[0] >= HELD_FOR:
             return await self.get(transaction)
-        # A browser and a name come once, perhaps to another replica, and no step's condition asks for them.
+        # The condition of most steps does not ask for browser and user name, which another replica may have set since.
         complete = held[1].browser != UNBOUND and held[1].username
         return held[1] if complete else await self.get(transaction)
 
     def forget(self, transaction: str) -> None:
-        """Another replica has changed it: look again next time."""
+        """Another replica has changed it: it is read again next time."""
         self._held.pop(transaction, None)
         self._alone.pop(transaction, None)
 
-    async def _looked(self, transaction: str, operation: Awaitable[Document | None]) -> Transaction | None:
-        """What the operation returns, held unless another crossed it: then nobody knows whose answer is newer."""
+    async def _observe(self, transaction: str, operation: Awaitable[Document | None]) -> Transaction | None:
+        """What the operation returns. It is held unless another overlapped with it: their order is not known then."""
         self.forget(transaction)
         mine = self._alone[transaction] = object()
         made = None
@@ -91,7 +91,8 @@ class TransactionRepository:
 
     def _hold(self, transaction: Transaction) -> None:
         now = self._clock.monotonic()
-        self._held[transaction.id] = (now, transaction)  # forgotten before, so the last in an order by age
+        # It was forgotten before, so it goes to the end: the order is by age.
+        self._held[transaction.id] = (now, transaction)
         while self._held:
             oldest, (since, _) = next(iter(self._held.items()))
             if now - since < HELD_FOR and len(self._held) <= HELD_AT_MOST:
@@ -233,7 +234,7 @@ class TransactionRepository:
         update = self._collection.update(
             {**where, "_id": transaction, "state": {"$in": states}}, change, outbox=messages
         )
-        return await self._looked(transaction, update)
+        return await self._observe(transaction, update)
 
 
 def _proved(authentication: VerifiedAuthentication, proof: DeviceProof) -> Document:
