@@ -7,11 +7,10 @@ from typing import Annotated
 import typer
 
 from deploy.cli.session import Options, open_platform, told
-from services.wsfed import handlers
 from services.wsfed.app import build
 from services.wsfed.domain.keys import certificate_base64, certificate_validity, thumbprint
-from services.wsfed.handlers import WsFed
-from services.wsfed.ports import KeyRing
+from services.wsfed.handlers import key_rollover
+from services.wsfed.ports import Dependencies, KeyRing
 
 signing = typer.Typer(no_args_is_help=True, help="A tenant's token-signing key, and what Entra must be told.")
 
@@ -25,7 +24,7 @@ Sure = Annotated[
 @signing.command()
 def show(context: typer.Context, tenant: Tenant) -> None:
     """The certificates: which signs, which will, which did."""
-    _run(context, lambda wsfed: handlers.show_keys(wsfed, tenant), "")
+    _run(context, lambda deps: key_rollover.show_keys(deps, tenant), "")
 
 
 @signing.command("next")
@@ -33,7 +32,7 @@ def next_(context: typer.Context, tenant: Tenant) -> None:
     """Step 1: make the next key and publish its certificate."""
     _run(
         context,
-        lambda wsfed: handlers.next_key(wsfed, tenant),
+        lambda deps: key_rollover.next_key(deps, tenant),
         "Now set nextSigningCertificate in Entra to the next one, and wait 24 hours.",
     )
 
@@ -43,7 +42,7 @@ def switch(context: typer.Context, tenant: Tenant, at_once: AtOnce = False) -> N
     """Step 2: sign with the next key."""
     _run(
         context,
-        lambda wsfed: handlers.switch_key(wsfed, tenant, at_once=at_once),
+        lambda deps: key_rollover.switch_key(deps, tenant, at_once=at_once),
         "Every replica signs with it within 10 seconds. Now set signingCertificate in Entra to the current one "
         "and nextSigningCertificate to nothing; then promote.",
     )
@@ -52,7 +51,7 @@ def switch(context: typer.Context, tenant: Tenant, at_once: AtOnce = False) -> N
 @signing.command()
 def promote(context: typer.Context, tenant: Tenant) -> None:
     """Step 3: destroy the previous key."""
-    _run(context, lambda wsfed: handlers.promote_key(wsfed, tenant), "The roll-over is finished.")
+    _run(context, lambda deps: key_rollover.promote_key(deps, tenant), "The roll-over is finished.")
 
 
 @signing.command()
@@ -62,13 +61,13 @@ def emergency(context: typer.Context, tenant: Tenant, yes: Sure = False) -> None
         raise typer.Exit(1)
     _run(
         context,
-        lambda wsfed: handlers.emergency_keys(wsfed, tenant),
+        lambda deps: key_rollover.emergency_keys(deps, tenant),
         "At once: set signingCertificate (current) and nextSigningCertificate (next) in Entra. Entra remembers the "
         "stolen key as the one before: so afterwards switch --at-once, set signingCertificate, promote.",
     )
 
 
-def _run(context: typer.Context, step: Callable[[WsFed], Awaitable[KeyRing]], then: str) -> None:
+def _run(context: typer.Context, step: Callable[[Dependencies], Awaitable[KeyRing]], then: str) -> None:
     options: Options = context.obj
 
     async def run() -> KeyRing:

@@ -4,19 +4,22 @@ Theory of operation. Entra redirects a browser to `/t/{tenant}/wsfed`. The reque
 the browser by a cookie, and the browser is sent to `/signin/{transaction}`, the page where the person chooses how
 to prove who they are. A proof arrives on the bus; wsfed verifies it again itself, writes it into the transaction
 and wakes the page; the page posts for its token; the issuance record is made durable; the token is signed and goes
-to Microsoft through the browser. The states are in `domain/transaction.py`, the steps in docs/flows/sign-in.md.
+to Microsoft through the browser. The states are in `domain/transaction.py`, what a page may offer is decided in
+`domain/options.py`, and the steps are those of docs/flows/sign-in.md.
 
-| URL | step |
-|---|---|
-| GET, POST /t/{tenant}/wsfed | 1: Entra's request |
-| GET /t/{tenant}/{domain}/FederationMetadata/2007-06/FederationMetadata.xml, /mex | what describes us to Entra |
-| GET /signin/{transaction} | 2: the page |
-| POST /signin/{transaction}/account, push, qr | 3 |
-| POST /signin/{transaction}/passkey/challenge, passkey | docs/flows/passkey.md, 2 and 5 |
-| GET /signin/{transaction}/events, state | 9 |
-| POST /signin/{transaction}/token | 10 |
+| URL | step | in `routes/` |
+|---|---|---|
+| GET, POST /t/{tenant}/wsfed | 1: Entra's request; sign-out | passive |
+| GET /t/{tenant}/{domain}/mex, .../FederationMetadata/2007-06/FederationMetadata.xml | for Entra | metadata |
+| GET /signin/{transaction} | 2: the page | sign_in |
+| POST /signin/{transaction}/account | 2: field `username`; 303 back | sign_in |
+| POST /signin/{transaction}/push, qr | 3: starts or repeats that method; 303 back | sign_in |
+| POST /signin/{transaction}/passkey/challenge, passkey | docs/flows/passkey.md, 2 and 5; JSON | passkeys |
+| GET /signin/{transaction}/events, state | 9: live stream; the same as JSON, for polling | live |
+| POST /signin/{transaction}/token | 10: once, from state `proved` | sign_in |
+| GET /signin/finished | where Back leads after a token from a session | sign_in |
 
-Queue `wsfed`: the table in `consumers.py`. Hints on `wsfed.transaction` wake pages on every replica.
+Queue `wsfed`: the table in `consumers.py`. Signals on `wsfed.transaction` wake pages on every replica (`gateways.py`).
 """
 
 from pathlib import Path

@@ -5,15 +5,15 @@ from functools import partial
 from services.wsfed.config import WsFedSettings
 from services.wsfed.consumers import consumers
 from services.wsfed.gateways import PageWaker
-from services.wsfed.handlers import WsFed
 from services.wsfed.pages import SignInPages
-from services.wsfed.routes import Web
+from services.wsfed.ports import Dependencies
+from services.wsfed.routes import RouteContext, all_routes
 from services.wsfed.store import (
-    StoredDirectory,
-    StoredIssuances,
-    StoredSessions,
-    StoredSigningKeys,
-    StoredTransactions,
+    DirectoryRepository,
+    IssuanceRepository,
+    SessionRepository,
+    SigningKeyRepository,
+    TransactionRepository,
 )
 from shared.assembly import Platform, Wired
 from shared.geoip import GeoIp
@@ -24,21 +24,21 @@ from shared.web.cookies import Csrf
 from shared.web.problems import Link
 
 
-def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[WsFed]:
+def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[Dependencies]:
     """The service, not yet running, with what its handlers work with."""
     assembly = platform.assemble("wsfed")
     settings, shared, database = settings or WsFedSettings(), platform.settings, assembly.database
     key_file = shared.keys / "wsfed.seal"
-    issuances = StoredIssuances(database, new_id(platform.ids))
-    transactions = StoredTransactions(database, platform.clock)
+    issuances = IssuanceRepository(database, new_id(platform.ids))
+    transactions = TransactionRepository(database, platform.clock)
     waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
-    directory = StoredDirectory(database, platform.clock)
-    places = GeoIp(shared.places_file, platform.clock)
-    wsfed = WsFed(
+    directory = DirectoryRepository(database, platform.clock)
+    geoip = GeoIp(shared.places_file, platform.clock)
+    deps = Dependencies(
         transactions=transactions,
-        sessions=StoredSessions(database),
+        sessions=SessionRepository(database),
         directory=directory,
-        keys=StoredSigningKeys(database, SealingKey.from_file(key_file, platform.ids), platform.clock),
+        keys=SigningKeyRepository(database, SealingKey.from_file(key_file, platform.ids), platform.clock),
         issuances=issuances,
         wake=waker,
         fresh=assembly.fresh,
@@ -50,15 +50,15 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[Ws
         expected_origins=frozenset({shared.origin, *shared.phone_origins}),
     )
     pages = SignInPages()
-    routes = Web(
-        wsfed=wsfed,
+    context = RouteContext(
+        deps=deps,
         settings=settings,
         pages=pages,
         csrf=Csrf.derived(key_file.read_bytes(), "blok365 wsfed csrf", shared.origin),
-        watch=waker.watching,
         proxies=assembly.proxies,
-        places=places,
-    ).routes()
+        geoip=geoip,
+    )
+    routes = all_routes(context, waker.watching)
     # COOP is off: applications that sign in through a popup keep a handle on it across our pages, and without the
     # handle they take the sign-in for cancelled. Framing stays forbidden.
     web = assembly.web(
@@ -66,14 +66,14 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[Ws
     )
     rp_id_is_kept = partial(pin_rp_id, pinned_settings(database), shared.rp_id)
     service = assembly.service(
-        consumers(wsfed),
+        consumers(deps),
         projections={
             "admin": [directory.tenants, directory.accounts, directory.invitations],
             "approval": [directory.devices],
         },
         web=web,
-        background=[places.watch],
+        background=[geoip.watch],
         on_start=[rp_id_is_kept, waker.start],
         on_stop=[issuances.flush],
     )
-    return Wired(service, wsfed)
+    return Wired(service, deps)

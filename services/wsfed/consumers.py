@@ -2,21 +2,22 @@
 
 from functools import partial
 
-from services.wsfed import handlers
-from services.wsfed.handlers import WsFed
+from services.wsfed import projections
+from services.wsfed.handlers import phone_responses
+from services.wsfed.ports import Dependencies
 from shared.bus.port import Handlers
 from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded, DeviceChanged
 
 
-def consumers(wsfed: WsFed) -> Handlers:
+def consumers(deps: Dependencies) -> Handlers:
     """Message to handler."""
     return {
-        TenantConfigured: partial(handlers.tenant_configured, wsfed),
-        AccountChanged: partial(handlers.account_changed, wsfed),
-        InvitationChanged: partial(handlers.invitation_changed, wsfed),
-        DeviceChanged: partial(handlers.device_changed, wsfed),
-        ChallengeClaimed: partial(handlers.phone_claimed, wsfed),
-        ChallengeAccepted: partial(handlers.phone_accepted, wsfed),
-        ChallengeEnded: partial(handlers.phone_ended, wsfed),
+        TenantConfigured: partial(projections.tenant_configured, deps),
+        AccountChanged: partial(projections.account_changed, deps),
+        InvitationChanged: partial(projections.invitation_changed, deps),
+        DeviceChanged: partial(projections.device_changed, deps),
+        ChallengeClaimed: partial(phone_responses.challenge_claimed, deps),
+        ChallengeAccepted: partial(phone_responses.challenge_accepted, deps),
+        ChallengeEnded: partial(phone_responses.challenge_ended, deps),
     }

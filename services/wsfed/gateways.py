@@ -1,4 +1,4 @@
-"""Outside systems: the hints that wake pages on every replica."""
+"""Outside systems: the signals that wake pages on every replica."""
 
 import asyncio
 from collections import defaultdict
@@ -11,9 +11,9 @@ TOPIC = "wsfed.transaction"
 
 
 class PageWaker:
-    """Tells waiting pages that their transaction changed. A lost hint costs one polling interval.
+    """Tells waiting pages that their transaction changed. A lost signal costs one polling interval.
 
-    Pages that wait here are woken at once; the hint is for those on other replicas, which forget what they hold of
+    Pages that wait here are woken at once; the signal is for those on other replicas, which forget what they hold of
     the transaction. `own`: an id of this process, so that it does not listen to itself.
     """
 
@@ -24,7 +24,7 @@ class PageWaker:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     async def start(self) -> None:
-        """Listen for hints from all replicas."""
+        """Listen for signals from all replicas."""
         await self._bus.on_signal(TOPIC, self._heard)
 
     async def __call__(self, transaction: str) -> None:

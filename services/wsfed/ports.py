@@ -1,4 +1,4 @@
-"""What wsfed's handlers need from the world, narrow."""
+"""What wsfed's handlers need from the world: narrow protocols, and `Dependencies`, which holds one of each."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,8 +11,9 @@ from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.session import Session
-from services.wsfed.domain.transaction import Challenge, PhoneProof, State, Transaction
+from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
 from services.wsfed.domain.trust import Invitation, TrustedDevice
+from shared.clock import Clock
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
@@ -21,8 +22,9 @@ from shared.contracts.admin import (
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import SignedMessage, VerifiedMessage
+from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage
 from shared.errors import Gone
+from shared.ids import Ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,6 @@ class Account:
     upn: str
     immutable_id: str
     status: AccountStatus
-
-    @property
-    def may_try(self) -> bool:
-        """Whether a request is sent to its phones.
-
-        An invited account whose phone was enrolled a second ago may already sign in: its key has its own chain.
-        """
-        return self.status in (AccountStatus.ACTIVE, AccountStatus.INVITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +54,11 @@ class Tenant:
 
 
 class Transactions(Protocol):
-    """Sign-in transactions. Every change is one conditional update; None means that its condition failed."""
+    """Sign-in transactions.
+
+    Every change is one conditional update, in the states that `domain.transaction.TRANSITIONS` allows for the step of
+    the method's name; None means that its condition failed.
+    """
 
     async def add(self, transaction: Transaction) -> None: ...
 
@@ -73,27 +71,28 @@ class Transactions(Protocol):
         ...
 
     def forget(self, transaction: str) -> None:
-        """Somebody else has changed it: `recent` looks again."""
+        """Another replica has changed it: `recent` reads it again."""
         ...
 
     async def bind(self, transaction: str, browser: str) -> Transaction | None:
         """Step 2, after a POST: give an unbound transaction to this browser."""
         ...
 
-    async def name_account(self, transaction: str, hint: str) -> Transaction | None:
+    async def name_account(self, transaction: str, username: str) -> Transaction | None:
         """Take a typed user name, before any request was sent."""
         ...
 
     async def open_challenge(
         self,
         transaction: str,
-        hint: str,
+        username: str,
         account: str | None,
         challenge: Challenge,
         messages: Sequence[SignedMessage],
     ) -> Transaction | None:
-        """Step 3: to `waiting`, with the message of step 4, unless proved, issued, over the limit, or about
-        another name than `hint` by now.
+        """Step 3: to `waiting`, with the message of step 4.
+
+        Not over the limit of challenges, nor when the transaction is about another user name by now.
         """
         ...
 
@@ -112,36 +111,40 @@ class Transactions(Protocol):
         """Step 5: a phone has scanned this one, the current or the previous; it is the current one from now on."""
         ...
 
-    async def end_challenge(self, transaction: str, challenge: str, state: State) -> Transaction | None:
-        """Step 7: from `waiting` on this challenge to one of the ends."""
+    async def end_challenge(
+        self, transaction: str, challenge: str, end: TransactionState
+    ) -> Transaction | None:
+        """Step 7: from `waiting` on this challenge to one of the ends. Raises ValueError for any other state."""
         ...
 
     async def prove(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:
         """Step 8: from `waiting` on this challenge to `proved`."""
         ...
 
-    async def ask_passkey(self, transaction: str, hint: str, context: SignInContext) -> Transaction | None:
+    async def ask_passkey(
+        self, transaction: str, username: str, context: SignInContext
+    ) -> Transaction | None:
         """Keep what a passkey is to sign, if that user name is still the one; an open request stays as it is."""
         ...
 
     async def prove_by_passkey(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:
-        """From any state that is not over to `proved`, and the passkey's challenge is spent."""
+        """To `proved` from any state before it; the passkey's challenge is spent by the same update."""
         ...
 
     async def spend_passkey(self, transaction: str, challenge: str) -> None:
-        """A refused assertion: its challenge is not asked again."""
+        """After a refused assertion: nothing that signs this challenge is accepted any more."""
         ...
 
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        """Step 10: from `proved` to `issued`: for one caller only."""
+        """Step 10: from `proved` to `issued`. Of many callers at once, one gets the transaction."""
         ...
 
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        """A session answers: from `started` to `issued`, for one caller only."""
+        """A session answers: from `started` to `issued`. Of many callers at once, one gets the transaction."""
         ...
 
 
@@ -156,7 +159,13 @@ class Directory(Protocol):
 
     async def invitation(self, tenant: str, invitation: str) -> Invitation | None: ...
 
-    async def device(self, tenant: str, device: str) -> TrustedDevice | None: ...
+    async def device(self, tenant: str, device: str) -> TrustedDevice | None:
+        """The device, removed or not, whoever's it is: for a check that says which of these is wrong."""
+        ...
+
+    async def trusted_device(self, tenant: str, account: str, device: str) -> TrustedDevice | None:
+        """The device, if it counts now: it is known and neither removed nor lapsed, and it is that account's."""
+        ...
 
     async def device_of_credential(
         self, tenant: str, account: str, credential_id: str
@@ -175,7 +184,7 @@ class Directory(Protocol):
     async def keep_invitation(self, received: VerifiedMessage[InvitationChanged]) -> None: ...
 
     async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
-        """Spend the invitation's word on this device; False when it was spent on another."""
+        """Record that the invitation vouches for this device; False when it has vouched for another."""
         ...
 
     async def knows_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
@@ -193,11 +202,11 @@ class Directory(Protocol):
         ...
 
     async def claims(self, tenant: str, invitation: str) -> Sequence[VerifiedMessage[DeviceChanged]]:
-        """What was kept so, for that invitation."""
+        """The claims that wait for that invitation."""
         ...
 
     async def drop_claim(self, claim: VerifiedMessage[DeviceChanged]) -> None:
-        """It was decided. A newer claim of the same device stays."""
+        """Remove a claim that was decided. A newer claim of the same device stays."""
         ...
 
 
@@ -255,17 +264,17 @@ class Sessions(Protocol):
         ...
 
     async def end(self, session: str, now: datetime) -> None:
-        """It answers no more, the browser stays known."""
+        """From now on it answers no request; the browser stays known for the account."""
         ...
 
     async def forget(self, session: str) -> None:
-        """Remove it: a newer one has taken its place."""
+        """Remove it, because a newer session of the same account in the same browser has taken its place."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuance:
-    """The record without which no token leaves.
+    """What is on record of a token before it is signed.
 
     It stands on a transaction and its proof, or on the session that such a transaction opened.
     """
@@ -278,7 +287,7 @@ class Issuance:
     key_id: str
     client_request_id: str | None
     transaction: str | None
-    proof: PhoneProof | None
+    proof: DeviceProof | None
     session: str | None
 
 
@@ -286,7 +295,7 @@ class IssuanceLog(Protocol):
     """A gapless stream of issuance records, one for each process."""
 
     async def append(self, issuance: Issuance) -> None:
-        """Returns when the record is durable. Raises Unavailable."""
+        """Add a record, and return when it is durable. Raises Unavailable."""
         ...
 
 
@@ -305,6 +314,25 @@ class Freshness(Protocol):
 
 
 class Wake(Protocol):
-    """Tells the pages of a transaction, on any replica, to look again."""
+    """Tells the pages of a transaction, on every replica, that it may have changed."""
 
     async def __call__(self, transaction: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """What the handlers work with. `origin`: of the sign-in host; `expected_origins`: those that BlokKey signs on."""
+
+    transactions: Transactions
+    sessions: Sessions
+    directory: Directory
+    keys: SigningKeys
+    issuances: IssuanceLog
+    wake: Wake
+    fresh: Freshness
+    signer: MessageSigner
+    clock: Clock
+    ids: Ids
+    origin: str
+    rp_id: str
+    expected_origins: frozenset[str]

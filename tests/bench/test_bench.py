@@ -177,7 +177,7 @@ def test_the_request_is_one_that_wsfed_takes() -> None:
     assert 2000 < len(path) < 4000
     parsed = parse_passive_request(parse_qsl(path.partition("?")[2]), reply_urls=MICROSOFT_REPLY_URLS)
     assert isinstance(parsed, SignInRequest)
-    assert parsed.hint == "ada@contoso.example"
+    assert parsed.username == "ada@contoso.example"
 
 
 def test_the_peer_is_locked_without_registry_hosts() -> None:

@@ -10,9 +10,9 @@ from deploy.standins.entra.settings import Directory, Federations, FederationSet
 from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_response
 from services.admin import handlers as admin
 from services.wsfed import app as wsfed_app
-from services.wsfed import handlers
 from services.wsfed.domain.keys import certificate_base64, create_signing_key
-from services.wsfed.handlers import WsFed
+from services.wsfed.handlers import key_rollover
+from services.wsfed.ports import Dependencies
 from services.wsfed.store import keys
 from shared.errors import Conflict, NotFound
 from tests.flows.support import ADA, DOMAIN, TENANT, Flow, Phone
@@ -56,7 +56,7 @@ class Federated:
 
 
 @pytest.fixture
-def wsfed(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> WsFed:
+def wsfed(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> Dependencies:
     """wsfed's handlers on the running service's database, as the command line has them."""
     monkeypatch.setattr(
         keys, "create_signing_key", create_signing_key
@@ -88,12 +88,12 @@ async def later(flow: Flow, hours: float) -> None:
     await flow.world.current()
 
 
-async def test_roll_over_from_end_to_end(flow: Flow, wsfed: WsFed, phone: Phone) -> None:
-    ring = await handlers.show_keys(wsfed, TENANT)
+async def test_roll_over_from_end_to_end(flow: Flow, wsfed: Dependencies, phone: Phone) -> None:
+    ring = await key_rollover.show_keys(wsfed, TENANT)
     entra = Federated(flow, current=ring.current)
     await entra.sign_in(phone)
     # 1: the next key is made and published; Entra is told; the old one still signs
-    ring = await handlers.next_key(wsfed, TENANT)
+    ring = await key_rollover.next_key(wsfed, TENANT)
     assert ring.next is not None
     assert await published(flow) == [certificate_base64(ring.current), certificate_base64(ring.next)]
     entra.next = ring.next
@@ -101,13 +101,13 @@ async def test_roll_over_from_end_to_end(flow: Flow, wsfed: WsFed, phone: Phone)
     await later(flow, 24)
     # 2: the next key signs
     old = ring.current
-    ring = await handlers.switch_key(wsfed, TENANT)
+    ring = await key_rollover.switch_key(wsfed, TENANT)
     assert (ring.current, ring.previous, ring.next) == (entra.next, old, None)
     await later(flow, 0.01)
     await entra.sign_in(phone)
     # 3: Entra takes it as its current one; the old key is destroyed
     entra.current, entra.next = ring.current, None
-    ring = await handlers.promote_key(wsfed, TENANT)
+    ring = await key_rollover.promote_key(wsfed, TENANT)
     assert ring.previous is None
     assert await published(flow) == [certificate_base64(ring.current)]
     await entra.sign_in(phone)
@@ -115,10 +115,12 @@ async def test_roll_over_from_end_to_end(flow: Flow, wsfed: WsFed, phone: Phone)
     assert [list(document["keys"]) for document in stored] == [[document["current"] for document in stored]]
 
 
-async def test_switch_before_entra_knows_the_next_certificate(flow: Flow, wsfed: WsFed, phone: Phone) -> None:
-    entra = Federated(flow, current=(await handlers.show_keys(wsfed, TENANT)).current)
-    ring = await handlers.next_key(wsfed, TENANT)
-    await handlers.switch_key(wsfed, TENANT, at_once=True)
+async def test_switch_before_entra_knows_the_next_certificate(
+    flow: Flow, wsfed: Dependencies, phone: Phone
+) -> None:
+    entra = Federated(flow, current=(await key_rollover.show_keys(wsfed, TENANT)).current)
+    ring = await key_rollover.next_key(wsfed, TENANT)
+    await key_rollover.switch_key(wsfed, TENANT, at_once=True)
     await later(flow, 0.01)
     with pytest.raises(EntraError) as refused:
         await entra.sign_in(phone)
@@ -129,9 +131,9 @@ async def test_switch_before_entra_knows_the_next_certificate(flow: Flow, wsfed:
 
 
 async def test_entra_forgets_the_old_certificate_before_the_switch(
-    flow: Flow, wsfed: WsFed, phone: Phone
+    flow: Flow, wsfed: Dependencies, phone: Phone
 ) -> None:
-    ring = await handlers.next_key(wsfed, TENANT)
+    ring = await key_rollover.next_key(wsfed, TENANT)
     assert ring.next is not None
     entra = Federated(flow, current=ring.next)
     with pytest.raises(EntraError) as refused:
@@ -139,31 +141,33 @@ async def test_entra_forgets_the_old_certificate_before_the_switch(
     assert refused.value.code is Code.KEY_NOT_REGISTERED
 
 
-async def test_steps_out_of_order_are_refused(flow: Flow, wsfed: WsFed) -> None:
+async def test_steps_out_of_order_are_refused(flow: Flow, wsfed: Dependencies) -> None:
     with pytest.raises(Conflict, match="no next key"):
-        await handlers.switch_key(wsfed, TENANT)
+        await key_rollover.switch_key(wsfed, TENANT)
     with pytest.raises(Conflict, match="no previous key"):
-        await handlers.promote_key(wsfed, TENANT)
-    await handlers.next_key(wsfed, TENANT)
+        await key_rollover.promote_key(wsfed, TENANT)
+    await key_rollover.next_key(wsfed, TENANT)
     with pytest.raises(Conflict, match="published for 0 hours only"):
-        await handlers.switch_key(wsfed, TENANT)
+        await key_rollover.switch_key(wsfed, TENANT)
     await later(flow, 24)
-    await handlers.switch_key(wsfed, TENANT)
-    await handlers.next_key(wsfed, TENANT)
+    await key_rollover.switch_key(wsfed, TENANT)
+    await key_rollover.next_key(wsfed, TENANT)
     with pytest.raises(Conflict, match="not finished"):
-        await handlers.switch_key(wsfed, TENANT, at_once=True)
+        await key_rollover.switch_key(wsfed, TENANT, at_once=True)
     with pytest.raises(NotFound):
-        await handlers.next_key(wsfed, "fabrikam")
+        await key_rollover.next_key(wsfed, "fabrikam")
 
 
-async def test_next_twice_makes_one_key(flow: Flow, wsfed: WsFed) -> None:
-    assert (await handlers.next_key(wsfed, TENANT)).next == (await handlers.next_key(wsfed, TENANT)).next
+async def test_next_twice_makes_one_key(flow: Flow, wsfed: Dependencies) -> None:
+    assert (await key_rollover.next_key(wsfed, TENANT)).next == (
+        await key_rollover.next_key(wsfed, TENANT)
+    ).next
 
 
-async def test_emergency_rolls_twice(flow: Flow, wsfed: WsFed, phone: Phone) -> None:
-    stolen = (await handlers.show_keys(wsfed, TENANT)).current
+async def test_emergency_rolls_twice(flow: Flow, wsfed: Dependencies, phone: Phone) -> None:
+    stolen = (await key_rollover.show_keys(wsfed, TENANT)).current
     entra = Federated(flow, current=stolen)
-    ring = await handlers.emergency_keys(wsfed, TENANT)
+    ring = await key_rollover.emergency_keys(wsfed, TENANT)
     assert stolen not in (ring.current, ring.next, ring.previous)
     await later(flow, 0.01)
     with pytest.raises(EntraError):
@@ -172,8 +176,8 @@ async def test_emergency_rolls_twice(flow: Flow, wsfed: WsFed, phone: Phone) -> 
     entra.current, entra.next = ring.current, ring.next
     await entra.sign_in(phone)
     # once more, so that Entra does not remember the stolen one as the one before
-    ring = await handlers.switch_key(wsfed, TENANT, at_once=True)
+    ring = await key_rollover.switch_key(wsfed, TENANT, at_once=True)
     await later(flow, 0.01)
     entra.current, entra.next = ring.current, None
     await entra.sign_in(phone)
-    assert (await handlers.promote_key(wsfed, TENANT)).previous is None
+    assert (await key_rollover.promote_key(wsfed, TENANT)).previous is None

@@ -16,7 +16,7 @@ from deploy.standins.entra.requests import RequestOptions, passive_fields, remem
 from services.wsfed import app as wsfed_app
 from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.session import Session, cookie_name, session_id
-from services.wsfed.handlers import WsFed
+from services.wsfed.ports import Dependencies
 from shared.ids import new_secret
 from tests.flows.support import ADA, BOB, LOGIN, TENANT, Flow, start_flow, token_form
 
@@ -180,7 +180,7 @@ class Stage:
     """The flow, and wsfed's own stores to put sessions into."""
 
     flow: Flow
-    wsfed: WsFed
+    wsfed: Dependencies
     devices: dict[str, str]
 
 

@@ -1,7 +1,6 @@
 """A server that shows sample pages through the real middleware, and a Chromium to look at them."""
 
 import asyncio
-import dataclasses
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,15 +9,16 @@ from datetime import UTC, datetime
 from aiohttp import web
 from playwright.sync_api import Browser, sync_playwright
 
+from services.wsfed.domain.options import PageState
 from services.wsfed.pages import SignInPages
-from services.wsfed.pages.views import SignedOut, SignIn, State, TokenForm
+from services.wsfed.pages.views import SignedOut, SignIn, TokenForm
 from shared.clock import SystemClock
 from shared.errors import BadInput
 from shared.ids import SeededIds
 from shared.web.inputs import form
 from shared.web.server import WebSettings, make_app, serve
 from shared.web.sse import Event, stream
-from tests.pages.samples import TOKEN
+from tests.pages.samples import TOKEN, in_state
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -66,10 +66,10 @@ class Shown:
             for event in self._changed:
                 self._loop.call_soon_threadsafe(event.set)
 
-    def become(self, state: State, **more: object) -> None:
+    def become(self, state: PageState, **more: object) -> None:
         """The same transaction, one version later, in that state."""
         assert self.view is not None
-        self.set(dataclasses.replace(self.view, state=state, version=self.view.version + 1, **more))  # type: ignore[arg-type]
+        self.set(in_state(self.view, state, version=self.view.version + 1, **more))
 
     def routes(self, pages: SignInPages) -> list[web.RouteDef]:
         async def page(request: web.Request) -> web.StreamResponse:

@@ -1,10 +1,13 @@
 """One sample view of every state of the sign-in page: for pictures, and for the tests that look at all of them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import segno
 
-from services.wsfed.pages.views import FieldProblem, LoopCause, Method, Qr, SignIn, State, TokenForm
+from services.wsfed.domain.authentication import DeviceMethod
+from services.wsfed.domain.options import PageState, SignInOptions
+from services.wsfed.pages.views import FieldProblem, LoopCause, Qr, SignIn, TokenForm
 
 TXN = "tKq3ZVbW0m5rH1xJ8uYc2A"
 
@@ -16,47 +19,54 @@ def qr(text: str) -> Qr:
     return Qr(modules=len(matrix), path=path)
 
 
-def view(state: State, **more: object) -> SignIn:
+def view(state: PageState, methods: tuple[DeviceMethod, ...] = tuple(DeviceMethod), **more: object) -> SignIn:
     """A view in that state for the demo's person; `more` changes fields."""
+    options = SignInOptions(state=state, methods=methods, named=more.get("account", "") is not None)
+    if state is PageState.QR_WAITING:
+        options = replace(options, renewals_left=10, renews="x7Yp2LwQ9aNc4RkTb1Vd3A")
     fields: dict[str, object] = {
         "txn": TXN,
         "csrf": "c" * 43,
-        "state": state,
+        "options": options,
         "version": 3,
         "organisation": "Contoso Ltd",
         "account": "ada@contoso.example",
     }
-    if state is State.PUSH_WAITING:
+    if state is PageState.PUSH_WAITING:
         fields |= {"code": "482913", "expires_in": 107}
-    if state is State.QR_WAITING:
+    if state is PageState.QR_WAITING:
         url = f"https://id.example/key/#q={TXN}.x7Yp2LwQ9aNc4RkT"
         fields |= {"code": "482913", "expires_in": 60, "qr": qr(url)}
-        fields |= {"renewals_left": 10, "renews": "x7Yp2LwQ9aNc4RkTb1Vd3A"}
-    if state is State.QR_SCANNED:
+    if state is PageState.QR_SCANNED:
         fields |= {"code": "482913", "expires_in": 83}
     return SignIn(**{**fields, **more})  # type: ignore[arg-type]
 
 
+def in_state(shown: SignIn, state: PageState, **more: object) -> SignIn:
+    """The same view in another state; `more` changes fields."""
+    return replace(shown, options=replace(shown.options, state=state), **more)  # type: ignore[arg-type]
+
+
 VIEWS: Mapping[str, SignIn] = {
-    "start": view(State.START),
-    "start-qr": view(State.START, methods=(Method.QR, Method.PUSH)),
-    "account": view(State.START, account=None),
-    "account-problem": view(State.START, account=None, typed="ada", problem=FieldProblem.MALFORMED),
-    "push-waiting": view(State.PUSH_WAITING),
-    "qr-waiting": view(State.QR_WAITING),
-    "qr-known": view(State.QR_WAITING, code=""),
-    "qr-scanned": view(State.QR_SCANNED),
-    "proved": view(State.PROVED),
-    "denied": view(State.DENIED),
-    "not-me": view(State.NOT_ME, methods=(Method.QR,)),
-    "expired": view(State.EXPIRED),
-    "expired-qr": view(State.EXPIRED, methods=(Method.QR, Method.PUSH)),
-    "superseded": view(State.SUPERSEDED),
-    "wrong-code": view(State.WRONG_CODE),
-    "finished": view(State.FINISHED),
-    "neutral": view(State.NEUTRAL),
-    "loop": view(State.LOOP, loop_cause=LoopCause.MFA),
-    "passkey-only": view(State.START, methods=()),
+    "start": view(PageState.START),
+    "start-qr": view(PageState.START, methods=(DeviceMethod.QR, DeviceMethod.PUSH)),
+    "account": view(PageState.START, account=None),
+    "account-problem": view(PageState.START, account=None, typed="ada", problem=FieldProblem.MALFORMED),
+    "push-waiting": view(PageState.PUSH_WAITING),
+    "qr-waiting": view(PageState.QR_WAITING),
+    "qr-known": view(PageState.QR_WAITING, code=""),
+    "qr-scanned": view(PageState.QR_SCANNED),
+    "proved": view(PageState.PROVED),
+    "denied": view(PageState.DENIED),
+    "not-me": view(PageState.NOT_ME, methods=(DeviceMethod.QR,)),
+    "expired": view(PageState.EXPIRED),
+    "expired-qr": view(PageState.EXPIRED, methods=(DeviceMethod.QR, DeviceMethod.PUSH)),
+    "superseded": view(PageState.SUPERSEDED),
+    "wrong-code": view(PageState.WRONG_CODE),
+    "finished": view(PageState.FINISHED),
+    "neutral": view(PageState.NEUTRAL),
+    "loop": view(PageState.LOOP, loop_cause=LoopCause.MFA),
+    "passkey-only": view(PageState.START, methods=()),
 }
 
 TOKEN = TokenForm(

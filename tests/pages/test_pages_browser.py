@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
-from services.wsfed.pages.views import Method, State, TokenForm
+from services.wsfed.domain.authentication import DeviceMethod
+from services.wsfed.domain.options import PageState
+from services.wsfed.pages.views import TokenForm
 from tests.pages.axe import RUN, axe_script
 from tests.pages.browser import AUTHENTICATOR, Shown, chromium, sample_server
-from tests.pages.samples import TOKEN, TXN, VIEWS, qr, view
+from tests.pages.samples import TOKEN, TXN, VIEWS, in_state, qr, view
 
 pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("chromium")]
 
@@ -76,7 +78,7 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, shown: Shown, axe: str
     page = context.new_page()
     found: dict[str, object] = {}
     for name, sample in VIEWS.items():
-        shown.view = dataclasses.replace(sample, state=State.FINISHED) if name == "proved" else sample
+        shown.view = in_state(sample, PageState.FINISHED) if name == "proved" else sample
         page.goto(f"{shown.origin}/signin/{TXN}")
         page.evaluate(axe)
         violations = page.evaluate(RUN)
@@ -161,7 +163,7 @@ def test_news_of_the_phone_come_through_while_the_device_asks(open_page: Open, s
     with page.expect_response("**/events"):
         page.reload(wait_until="commit")
     press_passkey(page, "asking")
-    shown.become(State.DENIED)
+    shown.become(PageState.DENIED)
     expect(page.get_by_role("heading", level=1)).to_have_text("Request declined")
     expect(page.locator("[data-passkey=asking]")).to_be_visible()  # its dialog is still there
 
@@ -262,7 +264,7 @@ def test_focus_order(open_page: Open, shown: Shown) -> None:
 
 
 def test_by_keyboard_alone_from_start_to_code(open_page: Open, shown: Shown) -> None:
-    shown.on_post = lambda action, fields: shown.set(view(State.PUSH_WAITING, version=4))
+    shown.on_post = lambda action, fields: shown.set(view(PageState.PUSH_WAITING, version=4))
     page = open_page()
     for _ in range(3):
         page.keyboard.press("Tab")
@@ -292,7 +294,7 @@ def test_stream_brings_the_next_state_and_moves_the_focus(open_page: Open, shown
     page = open_page()
     with page.expect_response("**/events"):
         page.reload(wait_until="commit")
-    shown.become(State.DENIED)
+    shown.become(PageState.DENIED)
     expect(page.get_by_role("heading", level=1)).to_have_text("Request declined")
     expect(page.get_by_role("heading", level=1)).to_be_focused()
     expect(page.locator("#status")).to_have_text("The request was declined on the phone.")
@@ -305,7 +307,7 @@ def test_polling_covers_a_missing_stream(browser: Browser, shown: Shown) -> None
     page = context.new_page()
     page.clock.install()
     page.goto(f"{shown.origin}/signin/{TXN}")
-    shown.become(State.EXPIRED)
+    shown.become(PageState.EXPIRED)
     page.clock.run_for(4_000)
     expect(page.get_by_role("heading", level=1)).to_have_text("Request expired")
     context.close()
@@ -316,7 +318,7 @@ def test_coming_back_to_the_page_asks_at_once(open_page: Open, shown: Shown) -> 
     shown.view = VIEWS["push-waiting"]
     page = open_page()
     # changed without waking the stream: what a phone that froze the page would have missed
-    shown.view = dataclasses.replace(shown.view, state=State.SUPERSEDED, version=9)
+    shown.view = in_state(shown.view, PageState.SUPERSEDED, version=9)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page.get_by_role("heading", level=1)).to_have_text("Replaced by a newer request")
 
@@ -334,7 +336,7 @@ def test_timer_counts_and_speaks_at_60_and_20_seconds(open_page: Open, shown: Sh
     expect(status).to_have_text("One minute left.")
     context_page.clock.run_for(40_000)
     expect(status).to_have_text("20 seconds left.")
-    shown.view = dataclasses.replace(shown.view, state=State.EXPIRED, version=4)
+    shown.view = in_state(shown.view, PageState.EXPIRED, version=4)
     context_page.clock.run_for(25_000)
     expect(context_page.get_by_role("heading", level=1)).to_have_text("Request expired")
     assert shown.posts == []  # never an automatic second push
@@ -345,9 +347,10 @@ def test_qr_is_renewed_quietly(open_page: Open, shown: Shown) -> None:
 
     def renew(action: str, fields: Mapping[str, str]) -> None:
         assert shown.view is not None
-        left = shown.view.renewals_left - 1
+        options = shown.view.options
+        options = dataclasses.replace(options, renewals_left=options.renewals_left - 1)
         shown.view = dataclasses.replace(
-            shown.view, version=shown.view.version + 1, renewals_left=left, qr=qr("new")
+            shown.view, version=shown.view.version + 1, options=options, qr=qr("new")
         )
 
     shown.on_post = renew
@@ -358,7 +361,7 @@ def test_qr_is_renewed_quietly(open_page: Open, shown: Shown) -> None:
     before = page.locator(".qr path").get_attribute("d")
     page.clock.run_for(61_500)
     expect(page.locator(".qr path")).not_to_have_attribute("d", before or "")
-    assert shown.posts == [("qr", {"csrf": "c" * 43, "renews": VIEWS["qr-waiting"].renews})]
+    assert shown.posts == [("qr", {"csrf": "c" * 43, "renews": VIEWS["qr-waiting"].options.renews})]
     expect(page.get_by_role("button", name="Send a request")).to_be_focused()
     expect(page.locator("#status")).to_have_text("")
 
@@ -385,11 +388,11 @@ def test_proved_goes_on_once_and_back_lands_on_finished(open_page: Open, shown: 
     page = open_page()
     with page.expect_response("**/events"):
         page.reload(wait_until="commit")
-    shown.become(State.PROVED)
+    shown.become(PageState.PROVED)
     page.wait_for_url("**/login.srf")
     assert [action for action, _ in shown.posts] == ["token", "login.srf"]
     assert shown.posts[1][1] == {"wa": "wsignin1.0", "wctx": "a=1&b=<2>\"'"}
-    shown.become(State.FINISHED)
+    shown.become(PageState.FINISHED)
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("This sign-in is finished")
     assert [action for action, _ in shown.posts] == ["token", "login.srf"]
@@ -420,7 +423,7 @@ def test_token_page_cannot_post_to_us_or_in_clear(browser: Browser, shown: Shown
 def test_whole_way_without_script(open_page: Open, shown: Shown) -> None:
     def step(action: str, fields: Mapping[str, str]) -> None:
         if action == "account":
-            shown.view = view(State.START, account=fields["username"])
+            shown.view = view(PageState.START, account=fields["username"])
         elif action in ("push", "qr"):
             shown.view = VIEWS[f"{action}-waiting"]
 
@@ -455,7 +458,9 @@ def test_user_name_problem_is_focused_and_leads_to_the_field(open_page: Open, sh
 
 
 def test_second_press_does_not_send_twice(open_page: Open, shown: Shown) -> None:
-    shown.on_post = lambda action, fields: shown.set(view(State.PUSH_WAITING, version=len(shown.posts) + 3))
+    shown.on_post = lambda action, fields: shown.set(
+        view(PageState.PUSH_WAITING, version=len(shown.posts) + 3)
+    )
     page = open_page()
     page.get_by_role("button", name="Send request").dblclick()
     expect(page.get_by_role("heading", level=1)).to_have_text("Check your phone")
@@ -509,7 +514,9 @@ def test_forced_colours_and_reduced_motion(open_page: Open, shown: Shown) -> Non
 
 
 def test_injected_script_does_not_run(browser: Browser, shown: Shown) -> None:
-    shown.view = view(State.START, account='<img src=x onerror="window.hit=1"><script>window.hit=1</script>')
+    shown.view = view(
+        PageState.START, account='<img src=x onerror="window.hit=1"><script>window.hit=1</script>'
+    )
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{shown.origin}/signin/{TXN}")
@@ -529,7 +536,7 @@ def test_injected_script_does_not_run(browser: Browser, shown: Shown) -> None:
 
 
 def test_methods_are_what_the_view_says(open_page: Open, shown: Shown) -> None:
-    shown.view = view(State.NOT_ME, methods=(Method.QR,))
+    shown.view = view(PageState.NOT_ME, methods=(DeviceMethod.QR,))
     page = open_page()
     names = page.get_by_role("button").all_inner_texts()
     assert names == ["Show a new code", "Use a passkey"]  # push is frozen: not offered

@@ -10,8 +10,10 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from bs4 import BeautifulSoup
 
+from services.wsfed.domain.authentication import DeviceMethod
+from services.wsfed.domain.options import PageState
 from services.wsfed.pages import PACKAGE, SIGN_IN_CSP, SignInPages
-from services.wsfed.pages.views import LIVE, Method, SignIn, State, TokenForm
+from services.wsfed.pages.views import SignIn, TokenForm
 from shared.web.frame import NONCE, REQUEST_ID
 from shared.web.headers import CSP
 from tests.pages.samples import TOKEN, TXN, VIEWS, view
@@ -54,7 +56,7 @@ def test_no_words_are_left_unused() -> None:
 def _said(group: str, word: str, used: str) -> bool:
     """Whether templates build that key: signin.{state or method or group}.{word}."""
     built = f".{word}" in used or f'"signin.{group}."' in used or f"'signin.{group}.'" in used
-    return built and (group in {*State, *Method} or group == "problem")
+    return built and (group in {*PageState, *DeviceMethod} or group == "problem")
 
 
 @pytest.mark.parametrize("lang", ["en", "fr"])
@@ -106,7 +108,7 @@ def test_script_in_what_is_shown_is_escaped(field: str) -> None:
 
 
 def test_script_in_the_typed_user_name_is_escaped() -> None:
-    text = page(view(State.START, account=None, typed=EVIL))
+    text = page(view(PageState.START, account=None, typed=EVIL))
     assert "<script>alert" not in text
     field = soup(text).find(id="username")
     assert field is not None
@@ -161,13 +163,13 @@ def test_code_in_the_page_is_plain_digits() -> None:
     [("482913", ("482", "913")), ("12345678", ("12", "34", "56", "78")), ("4829", ("48", "29"))],
 )
 def test_code_groups(code: str, groups: tuple[str, ...]) -> None:
-    assert view(State.PUSH_WAITING, code=code).code_groups == groups
+    assert view(PageState.PUSH_WAITING, code=code).code_groups == groups
 
 
 def test_waiting_pages_refresh_by_themselves_without_script_and_others_never() -> None:
     for shown in VIEWS.values():
         refresh = re.search(r'<noscript><meta http-equiv="refresh" content="5"></noscript>', page(shown))
-        assert bool(refresh) is (shown.state in LIVE)
+        assert bool(refresh) is (shown.options.live)
 
 
 def test_neutral_refusal_says_the_one_sentence() -> None:
@@ -196,11 +198,11 @@ def test_field_error_is_in_title_summary_and_field() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"state": State.PUSH_WAITING, "code": ""},
-        {"state": State.PUSH_WAITING, "code": "<b>1"},
-        {"state": State.PUSH_WAITING, "code": "４８２９１３"},
-        {"state": State.QR_WAITING, "qr": None},
-        {"state": State.START, "methods": (Method.PUSH, Method.PUSH)},
+        {"state": PageState.PUSH_WAITING, "code": ""},
+        {"state": PageState.PUSH_WAITING, "code": "<b>1"},
+        {"state": PageState.PUSH_WAITING, "code": "４８２９１３"},
+        {"state": PageState.QR_WAITING, "qr": None},
+        {"state": PageState.START, "methods": (DeviceMethod.PUSH, DeviceMethod.PUSH)},
     ],
 )
 def test_view_refuses_what_it_could_not_show(fields: dict[str, object]) -> None:

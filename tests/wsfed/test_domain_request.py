@@ -64,7 +64,7 @@ def test_request_as_entra_sends_it() -> None:
         ("popupui", ""),
     )
     assert request.correlation == "5f8b6a3e-53b1-4a5c-9a0e-2d1f6f1b0a11"
-    assert request.hint == "ada@contoso.example"
+    assert request.username == "ada@contoso.example"
     assert request.wctx == "LoginOptions=3&estsredirect=2&estsrequest=rQQIARAA"
     assert request.locale == "nl-NL"
 
@@ -220,18 +220,18 @@ def test_prompt_login_means_authenticate_again(prompt: str, fresh: bool) -> None
 
 
 def test_username_wins_over_login_hint_unless_empty() -> None:
-    assert sign_in(("username", "a@x.example"), ("login_hint", "b@x.example")).hint == "a@x.example"
-    assert sign_in(("username", "  "), ("login_hint", " b@x.example ")).hint == "b@x.example"
-    assert sign_in(("username", "")).hint is None
+    assert sign_in(("username", "a@x.example"), ("login_hint", "b@x.example")).username == "a@x.example"
+    assert sign_in(("username", "  "), ("login_hint", " b@x.example ")).username == "b@x.example"
+    assert sign_in(("username", "")).username is None
 
 
-def test_hint_loses_what_cannot_be_seen() -> None:
-    assert sign_in(("username", "\u202eada\u200b@contoso.example\ufeff")).hint == "ada@contoso.example"
+def test_username_loses_what_cannot_be_seen() -> None:
+    assert sign_in(("username", "\u202eada\u200b@contoso.example\ufeff")).username == "ada@contoso.example"
 
 
-def test_hint_that_is_too_long_is_dropped() -> None:
-    assert sign_in(("username", "a" * 320)).hint == "a" * 320
-    assert sign_in(("username", "a" * 321)).hint is None
+def test_username_that_is_too_long_is_dropped() -> None:
+    assert sign_in(("username", "a" * 320)).username == "a" * 320
+    assert sign_in(("username", "a" * 321)).username is None
 
 
 @pytest.mark.parametrize(

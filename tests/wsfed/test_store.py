@@ -13,10 +13,10 @@ from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import RsaSigningKey
 from services.wsfed.domain.request import SignInRequest
-from services.wsfed.domain.transaction import LIFETIME, Challenge, PhoneProof, State, Transaction
+from services.wsfed.domain.transaction import LIFETIME, Challenge, DeviceProof, Transaction, TransactionState
 from services.wsfed.domain.trust import Invitation, TrustedDevice
 from services.wsfed.ports import Account
-from services.wsfed.store import StoredDirectory, StoredSigningKeys, StoredTransactions
+from services.wsfed.store import DirectoryRepository, SigningKeyRepository, TransactionRepository
 from services.wsfed.store import keys as keys_module
 from services.wsfed.store.transactions import HELD_AT_MOST, HELD_FOR
 from shared.clock import ManualClock
@@ -50,7 +50,7 @@ def a_challenge(name: str = "challenge-1") -> Challenge:
     return Challenge(context=a_context(name), code="482913")
 
 
-HINT = "ada@contoso.example"
+USERNAME = "ada@contoso.example"
 
 
 def a_transaction(name: str = "transaction-1", **changes: Any) -> Transaction:
@@ -64,11 +64,11 @@ def a_transaction(name: str = "transaction-1", **changes: Any) -> Transaction:
             wfresh=0,
             mfa_wanted=True,
             mfa_max_age=timedelta(seconds=3600),
-            hint="ada@contoso.example",
+            username="ada@contoso.example",
             locale="fr-FR",
             correlation="c",
         ),
-        hint=HINT,
+        username=USERNAME,
         browser="b" * 64,
         created_at=START,
         expires_at=START + LIFETIME,
@@ -84,7 +84,7 @@ AUTHENTICATION = VerifiedAuthentication(
     registered_kiosk=False,
     authenticated_at=START + timedelta(milliseconds=7),
 )
-PROOF = PhoneProof(
+PROOF = DeviceProof(
     context='{"a":"é"}',
     authenticator_data=bytes(37),
     client_data_json=b"{}",
@@ -95,15 +95,15 @@ PROOF = PhoneProof(
 
 
 async def test_a_transaction_comes_back_as_it_was_in_every_state(database: Database) -> None:
-    store = StoredTransactions(database, CLOCK)
+    store = TransactionRepository(database, CLOCK)
     started = a_transaction()
     await store.add(started)
     assert await store.get(started.id) == started
-    waiting = await store.open_challenge(started.id, HINT, "ada", a_challenge(), [])
+    waiting = await store.open_challenge(started.id, USERNAME, "ada", a_challenge(), [])
     assert waiting is not None
     assert waiting == await store.get(started.id)
     assert waiting.challenge == a_challenge()
-    assert waiting.state is State.WAITING
+    assert waiting.state is TransactionState.WAITING
     proved = await store.prove(started.id, "challenge-1", AUTHENTICATION, PROOF)
     assert proved is not None
     assert proved == await store.get(started.id)
@@ -111,14 +111,14 @@ async def test_a_transaction_comes_back_as_it_was_in_every_state(database: Datab
     issued = await store.issue(started.id, "_assertion", START)
     assert issued is not None
     assert issued == await store.get(started.id)
-    assert replace(issued, state=State.PROVED, assertion_id=None) == proved
+    assert replace(issued, state=TransactionState.PROVED, assertion_id=None) == proved
 
 
 async def test_unknown_transaction_is_none_for_every_step(database: Database) -> None:
-    store = StoredTransactions(database, CLOCK)
+    store = TransactionRepository(database, CLOCK)
     assert await store.get("none") is None
-    assert await store.open_challenge("none", HINT, "ada", a_challenge(), []) is None
-    assert await store.end_challenge("none", "challenge-1", State.DENIED) is None
+    assert await store.open_challenge("none", USERNAME, "ada", a_challenge(), []) is None
+    assert await store.end_challenge("none", "challenge-1", TransactionState.DENIED) is None
     assert await store.prove("none", "challenge-1", AUTHENTICATION, PROOF) is None
     assert await store.issue("none", "_a", START) is None
     assert await store.name_account("none", "x") is None
@@ -126,9 +126,9 @@ async def test_unknown_transaction_is_none_for_every_step(database: Database) ->
 
 
 async def test_a_hundred_issues_at_once_succeed_once(database: Database) -> None:
-    store = StoredTransactions(database, CLOCK)
+    store = TransactionRepository(database, CLOCK)
     await store.add(a_transaction())
-    await store.open_challenge("transaction-1", HINT, "ada", a_challenge(), [])
+    await store.open_challenge("transaction-1", USERNAME, "ada", a_challenge(), [])
     await store.prove("transaction-1", "challenge-1", AUTHENTICATION, PROOF)
     results = await asyncio.gather(*(store.issue("transaction-1", f"_{n}", START) for n in range(100)))
     (winner,) = (r for r in results if r is not None)
@@ -138,30 +138,30 @@ async def test_a_hundred_issues_at_once_succeed_once(database: Database) -> None
 
 
 async def test_proof_of_a_replaced_challenge_proves_nothing(database: Database) -> None:
-    store = StoredTransactions(database, CLOCK)
+    store = TransactionRepository(database, CLOCK)
     await store.add(a_transaction())
-    await store.open_challenge("transaction-1", HINT, "ada", a_challenge("one"), [])
-    await store.open_challenge("transaction-1", HINT, "ada", a_challenge("two"), [])
+    await store.open_challenge("transaction-1", USERNAME, "ada", a_challenge("one"), [])
+    await store.open_challenge("transaction-1", USERNAME, "ada", a_challenge("two"), [])
     assert await store.prove("transaction-1", "one", AUTHENTICATION, PROOF) is None
-    assert await store.end_challenge("transaction-1", "one", State.DENIED) is None
+    assert await store.end_challenge("transaction-1", "one", TransactionState.DENIED) is None
     assert await store.prove("transaction-1", "two", AUTHENTICATION, PROOF) is not None
 
 
 async def test_prove_and_end_at_once_one_of_them_counts(database: Database) -> None:
-    store = StoredTransactions(database, CLOCK)
+    store = TransactionRepository(database, CLOCK)
     for n in range(10):
         name = f"t{n}"
         await store.add(a_transaction(name))
-        await store.open_challenge(name, HINT, "ada", a_challenge(), [])
+        await store.open_challenge(name, USERNAME, "ada", a_challenge(), [])
         proved, ended = await asyncio.gather(
             store.prove(name, "challenge-1", AUTHENTICATION, PROOF),
-            store.end_challenge(name, "challenge-1", State.NOT_ME),
+            store.end_challenge(name, "challenge-1", TransactionState.NOT_ME),
         )
         assert (proved is None) != (ended is None)
 
 
 async def test_posted_transaction_is_bound_once(database: Database) -> None:
-    store = StoredTransactions(database, CLOCK)
+    store = TransactionRepository(database, CLOCK)
     await store.add(a_transaction(browser=""))
     results = await asyncio.gather(*(store.bind("transaction-1", f"{n:064d}") for n in range(20)))
     assert sum(result is not None for result in results) == 1
@@ -176,7 +176,7 @@ def an_account(**changes: Any) -> Account:
     return replace(made, **changes)
 
 
-async def keep_account(directory: StoredDirectory, account: Account, version: int) -> None:
+async def keep_account(directory: DirectoryRepository, account: Account, version: int) -> None:
     """What admin says when an account is like that."""
     news = AccountChanged(
         version=version,
@@ -190,7 +190,7 @@ async def keep_account(directory: StoredDirectory, account: Account, version: in
 
 
 async def test_older_news_of_an_account_change_nothing(database: Database) -> None:
-    directory = StoredDirectory(database, CLOCK)
+    directory = DirectoryRepository(database, CLOCK)
     suspended = an_account(status=AccountStatus.SUSPENDED)
     await keep_account(directory, suspended, 3)
     for version in (1, 2, 3):
@@ -201,7 +201,7 @@ async def test_older_news_of_an_account_change_nothing(database: Database) -> No
 
 
 async def test_fifty_versions_in_any_order_end_in_the_newest(database: Database) -> None:
-    directory = StoredDirectory(database, CLOCK)
+    directory = DirectoryRepository(database, CLOCK)
     order = [(7 * n) % 50 for n in range(50)]
     await asyncio.gather(*(keep_account(directory, an_account(immutable_id=str(n)), n + 1) for n in order))
     kept = await directory.account("contoso", "ada")
@@ -214,7 +214,7 @@ async def test_fifty_versions_in_any_order_end_in_the_newest(database: Database)
 
 
 async def test_nothing_is_found_under_another_tenant(database: Database) -> None:
-    directory = StoredDirectory(database, CLOCK)
+    directory = DirectoryRepository(database, CLOCK)
     await keep_account(directory, an_account(), 1)
     await keep_device(directory, a_device(), 1)
     await keep_invitation(directory, an_invitation(), 1)
@@ -229,7 +229,7 @@ async def test_nothing_is_found_under_another_tenant(database: Database) -> None
 
 
 async def test_user_name_of_a_removed_account_belongs_to_the_new_one(database: Database) -> None:
-    directory = StoredDirectory(database, CLOCK)
+    directory = DirectoryRepository(database, CLOCK)
     await keep_account(directory, an_account(), 1)
     await keep_account(directory, an_account(status=AccountStatus.REMOVED), 2)
     assert await directory.account_by_upn("contoso", "ada@contoso.example") is None
@@ -239,7 +239,7 @@ async def test_user_name_of_a_removed_account_belongs_to_the_new_one(database: D
 
 
 async def test_what_lapsed_is_found_by_nobody_until_its_owner_says_it_again(database: Database) -> None:
-    directory = StoredDirectory(database, CLOCK)
+    directory = DirectoryRepository(database, CLOCK)
     await keep_account(directory, an_account(), 1)
     await keep_device(directory, a_device(), 1)
     await keep_invitation(directory, an_invitation(), 1)
@@ -272,7 +272,7 @@ def an_invitation(**changes: Any) -> Invitation:
     return replace(made, **changes)
 
 
-async def keep_invitation(directory: StoredDirectory, invitation: Invitation, version: int) -> None:
+async def keep_invitation(directory: DirectoryRepository, invitation: Invitation, version: int) -> None:
     """What admin says when an invitation is like that."""
     news = InvitationChanged.model_validate(
         {
@@ -296,7 +296,7 @@ def a_device(**changes: Any) -> TrustedDevice:
 
 
 async def keep_device(
-    directory: StoredDirectory, device: TrustedDevice, version: int, origin: Origin = Origin.SENT
+    directory: DirectoryRepository, device: TrustedDevice, version: int, origin: Origin = Origin.SENT
 ) -> bool:
     """What approval says when a device is like that, after its chain was verified."""
     news = DeviceChanged(
@@ -313,7 +313,7 @@ async def keep_device(
 
 
 async def test_an_invitation_vouches_for_one_of_many_devices(database: Database) -> None:
-    directory = StoredDirectory(database, CLOCK)
+    directory = DirectoryRepository(database, CLOCK)
     await keep_invitation(directory, an_invitation(), 1)
     assert await directory.invitation("contoso", "invitation-1") == an_invitation()
     tries = await asyncio.gather(*(directory.vouch("contoso", "invitation-1", f"d{n}") for n in range(20)))
@@ -327,7 +327,7 @@ async def test_an_invitation_vouches_for_one_of_many_devices(database: Database)
 
 
 async def test_removed_device_never_comes_back_and_keys_never_change(database: Database) -> None:
-    directory = StoredDirectory(database, CLOCK)
+    directory = DirectoryRepository(database, CLOCK)
     assert await keep_device(directory, a_device(), 1)
     for origin in Origin:  # not even in a pull of everything that approval has
         assert not await keep_device(directory, a_device(public_key=b"other"), 9, origin)
@@ -343,7 +343,7 @@ async def test_removed_device_never_comes_back_and_keys_never_change(database: D
 
 
 async def test_a_removal_gives_a_known_device_no_other_key_or_owner(database: Database) -> None:
-    directory = StoredDirectory(database, CLOCK)
+    directory = DirectoryRepository(database, CLOCK)
     await keep_device(directory, a_device(), 1)
     await keep_device(directory, a_device(account="bob", public_key=b"other", removed=True), 2)
     assert await directory.device("contoso", "device-1") == a_device(removed=True)
@@ -355,7 +355,7 @@ async def test_a_removal_gives_a_known_device_no_other_key_or_owner(database: Da
 async def test_two_replicas_that_need_a_first_key_agree_on_one(database: Database, tmp_path: Path) -> None:
     make_sealing_key(tmp_path / "seal", SeededIds("seal"))
     stores = [
-        StoredSigningKeys(database, SealingKey.from_file(tmp_path / "seal", SeededIds(str(n))), CLOCK)
+        SigningKeyRepository(database, SealingKey.from_file(tmp_path / "seal", SeededIds(str(n))), CLOCK)
         for n in range(4)
     ]
     if isinstance(database, MongoDatabase):
@@ -373,7 +373,7 @@ async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_
     monkeypatch.setattr(keys_module, "log", log)
     make_sealing_key(tmp_path / "seal", SeededIds("seal"))
     sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
-    store = StoredSigningKeys(MemoryDatabase(clock=CLOCK), sealing, CLOCK)
+    store = SigningKeyRepository(MemoryDatabase(clock=CLOCK), sealing, CLOCK)
     contoso = await store.current("contoso")
     await store.current("fabrikam")
     assert await store.current("contoso") is contoso
@@ -388,7 +388,7 @@ async def test_no_private_key_is_readable_in_the_database(tmp_path: Path) -> Non
     database = MemoryDatabase(clock=CLOCK)
     make_sealing_key(tmp_path / "seal", SeededIds("seal"))
     sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
-    key = await StoredSigningKeys(database, sealing, CLOCK).current("contoso")
+    key = await SigningKeyRepository(database, sealing, CLOCK).current("contoso")
     assert isinstance(key, RsaSigningKey)
     private = key.private_der()
     middle = private[len(private) // 2 :][:32]  # of the secret numbers; the public ones come first
@@ -405,7 +405,7 @@ def octets(value: Any) -> list[bytes]:
 
 async def test_a_replica_holds_a_tenant_for_seconds_only(database: Database) -> None:
     """News that this replica keeps count at once, those that another one kept within five seconds."""
-    here, there = StoredDirectory(database, CLOCK), StoredDirectory(database, CLOCK)
+    here, there = DirectoryRepository(database, CLOCK), DirectoryRepository(database, CLOCK)
     first = TenantConfigured(version=1, name="Contoso", applications=(), domains=())
     await here.keep_tenant(received(first))
     for replica in (here, there):
@@ -425,15 +425,15 @@ async def test_a_replica_holds_a_tenant_for_seconds_only(database: Database) -> 
 
 async def test_what_is_held_is_read_again_after_four_seconds_or_when_told(database: Database) -> None:
     clock = ManualClock(START)
-    ours, another = StoredTransactions(database, clock), StoredTransactions(database, clock)
+    ours, another = TransactionRepository(database, clock), TransactionRepository(database, clock)
     await ours.add(a_transaction())
-    await another.open_challenge("transaction-1", HINT, "ada", a_challenge(), [])
+    await another.open_challenge("transaction-1", USERNAME, "ada", a_challenge(), [])
     assert (await ours.recent("transaction-1")) == a_transaction()
     clock.advance(HELD_FOR)
     after = await ours.recent("transaction-1")
     assert after is not None
-    assert after.state is State.WAITING
-    await another.end_challenge("transaction-1", "challenge-1", State.DENIED)
+    assert after.state is TransactionState.WAITING
+    await another.end_challenge("transaction-1", "challenge-1", TransactionState.DENIED)
     ours.forget("transaction-1")
     assert await ours.recent("transaction-1") == await another.get("transaction-1")
 
@@ -441,18 +441,18 @@ async def test_what_is_held_is_read_again_after_four_seconds_or_when_told(databa
 async def test_a_step_on_what_another_replica_has_changed_is_not_taken_and_read_anew(
     database: Database,
 ) -> None:
-    ours, another = StoredTransactions(database, CLOCK), StoredTransactions(database, CLOCK)
+    ours, another = TransactionRepository(database, CLOCK), TransactionRepository(database, CLOCK)
     await ours.add(a_transaction())
     await another.name_account("transaction-1", "bob@contoso.example")
-    assert await ours.open_challenge("transaction-1", HINT, "ada", a_challenge(), []) is None
+    assert await ours.open_challenge("transaction-1", USERNAME, "ada", a_challenge(), []) is None
     now = await ours.recent("transaction-1")
     assert now is not None
-    assert (now.hint, now.state) == ("bob@contoso.example", State.STARTED)
+    assert (now.username, now.state) == ("bob@contoso.example", TransactionState.STARTED)
 
 
 async def test_memory_stays_small_whatever_strangers_begin() -> None:
     clock = ManualClock(START)
-    store = StoredTransactions(MemoryDatabase(clock=clock), clock)
+    store = TransactionRepository(MemoryDatabase(clock=clock), clock)
     for n in range(HELD_AT_MOST + 100):
         await store.add(a_transaction(f"t{n}"))
     assert len(store._held) == HELD_AT_MOST
@@ -463,25 +463,25 @@ async def test_memory_stays_small_whatever_strangers_begin() -> None:
 
 
 async def test_a_browser_and_a_name_that_another_replica_took_are_seen_at_once(database: Database) -> None:
-    ours, another = StoredTransactions(database, CLOCK), StoredTransactions(database, CLOCK)
-    await ours.add(a_transaction(browser="", hint=""))
+    ours, another = TransactionRepository(database, CLOCK), TransactionRepository(database, CLOCK)
+    await ours.add(a_transaction(browser="", username=""))
     await another.bind("transaction-1", "b" * 64)
     bound = await ours.recent("transaction-1")
     assert bound is not None
     assert bound.browser == "b" * 64
-    await another.name_account("transaction-1", HINT)
+    await another.name_account("transaction-1", USERNAME)
     named = await ours.recent("transaction-1")
     assert named is not None
-    assert named.hint == HINT
+    assert named.username == USERNAME
 
 
 async def test_a_transaction_in_which_nobody_did_anything_goes_soon() -> None:
     clock = ManualClock(START)
     memory = MemoryDatabase(clock=clock)
-    store = StoredTransactions(memory, clock)
+    store = TransactionRepository(memory, clock)
     await store.add(a_transaction("untouched"))
     await store.add(a_transaction("touched"))
-    await store.open_challenge("touched", HINT, "ada", a_challenge(), [])
+    await store.open_challenge("touched", USERNAME, "ada", a_challenge(), [])
     found = await memory.collection("transactions").find({})
     kept = {document["_id"]: document["remove_at"] - START for document in found}
     assert kept == {"untouched": LIFETIME + timedelta(minutes=5), "touched": timedelta(days=1)}

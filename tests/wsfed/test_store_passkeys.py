@@ -5,16 +5,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 from services.wsfed.domain.session import Session
-from services.wsfed.domain.transaction import MAX_PASSKEYS, State
-from services.wsfed.store import StoredDirectory, StoredSessions, StoredTransactions
+from services.wsfed.domain.transaction import MAX_PASSKEYS, TransactionState
+from services.wsfed.store import DirectoryRepository, SessionRepository, TransactionRepository
 from shared.clock import ManualClock
 from shared.contracts.envelope import Origin
 from shared.store.port import Database
 from tests.world import START
 from tests.wsfed.test_store import (
     AUTHENTICATION,
-    HINT,
     PROOF,
+    USERNAME,
     a_challenge,
     a_context,
     a_device,
@@ -29,27 +29,27 @@ DEVICE = a_device()
 async def test_a_passkeys_challenge_stands_beside_an_open_request_and_comes_back_as_it_was(
     database: Database,
 ) -> None:
-    store = StoredTransactions(database, CLOCK)
+    store = TransactionRepository(database, CLOCK)
     await store.add(a_transaction())
-    await store.open_challenge("transaction-1", HINT, "ada", a_challenge(), [])
-    asked = await store.ask_passkey("transaction-1", HINT, a_context("passkey-1"))
+    await store.open_challenge("transaction-1", USERNAME, "ada", a_challenge(), [])
+    asked = await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-1"))
     assert asked is not None
     assert await store.get("transaction-1") == asked
     assert (asked.state, asked.challenge, asked.passkey) == (
-        State.WAITING,
+        TransactionState.WAITING,
         a_challenge(),
         a_context("passkey-1"),
     )
     proved = await store.prove_by_passkey("transaction-1", "passkey-1", AUTHENTICATION, PROOF)
     assert proved is not None
     assert await store.get("transaction-1") == proved
-    assert (proved.state, proved.account, proved.passkey) == (State.PROVED, "ada", None)
+    assert (proved.state, proved.account, proved.passkey) == (TransactionState.PROVED, "ada", None)
 
 
 async def test_fifty_answers_to_one_passkey_challenge_count_once(database: Database) -> None:
-    store = StoredTransactions(database, CLOCK)
+    store = TransactionRepository(database, CLOCK)
     await store.add(a_transaction())
-    await store.ask_passkey("transaction-1", HINT, a_context("passkey-1"))
+    await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-1"))
     tries = [store.prove_by_passkey("transaction-1", "passkey-1", AUTHENTICATION, PROOF) for _ in range(50)]
     assert sum(each is not None for each in await asyncio.gather(*tries)) == 1
 
@@ -58,13 +58,13 @@ async def test_a_passkeys_challenge_that_is_late_spent_or_for_another_name_prove
     database: Database,
 ) -> None:
     clock = ManualClock(START)
-    store = StoredTransactions(database, clock)
+    store = TransactionRepository(database, clock)
     await store.add(a_transaction())
     assert await store.ask_passkey("transaction-1", "bob@contoso.example", a_context("passkey-1")) is None
-    await store.ask_passkey("transaction-1", HINT, a_context("passkey-1"))
+    await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-1"))
     await store.spend_passkey("transaction-1", "passkey-1")
     assert await store.prove_by_passkey("transaction-1", "passkey-1", AUTHENTICATION, PROOF) is None
-    await store.ask_passkey("transaction-1", HINT, a_context("passkey-2"))
+    await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-2"))
     await store.name_account("transaction-1", "bob@contoso.example")
     assert await store.prove_by_passkey("transaction-1", "passkey-2", AUTHENTICATION, PROOF) is None
     await store.ask_passkey("transaction-1", "bob@contoso.example", a_context("passkey-3"))
@@ -73,14 +73,16 @@ async def test_a_passkeys_challenge_that_is_late_spent_or_for_another_name_prove
 
 
 async def test_no_more_passkey_challenges_than_allowed_however_many_at_once(database: Database) -> None:
-    store = StoredTransactions(database, CLOCK)
+    store = TransactionRepository(database, CLOCK)
     await store.add(a_transaction())
-    asked = [store.ask_passkey("transaction-1", HINT, a_context(f"p{n}")) for n in range(MAX_PASSKEYS + 10)]
+    asked = [
+        store.ask_passkey("transaction-1", USERNAME, a_context(f"p{n}")) for n in range(MAX_PASSKEYS + 10)
+    ]
     assert sum(each is not None for each in await asyncio.gather(*asked)) == MAX_PASSKEYS
 
 
 async def test_a_device_is_found_by_credential_within_its_tenant_and_account_only(database: Database) -> None:
-    store = StoredDirectory(database, CLOCK)
+    store = DirectoryRepository(database, CLOCK)
     await keep_device(store, DEVICE, 1)
     assert await store.device_of_credential("contoso", "ada", "credential-1") == DEVICE
     for tenant, account, credential in (
@@ -93,7 +95,7 @@ async def test_a_device_is_found_by_credential_within_its_tenant_and_account_onl
 
 
 async def test_a_device_from_before_gets_its_credential_id_once_and_for_good(database: Database) -> None:
-    store = StoredDirectory(database, CLOCK)
+    store = DirectoryRepository(database, CLOCK)
     await database.collection("devices").insert(
         {"_id": "contoso/device-1", "version": 1, "account": "ada", "public_key": b"key", "removed": False}
     )
@@ -114,7 +116,7 @@ async def test_a_device_from_before_gets_its_credential_id_once_and_for_good(dat
 
 
 async def test_a_stranger_key_cannot_fill_in_a_credential_id(database: Database) -> None:
-    store = StoredDirectory(database, CLOCK)
+    store = DirectoryRepository(database, CLOCK)
     await database.collection("devices").insert(
         {"_id": "contoso/device-1", "version": 1, "account": "ada", "public_key": b"key", "removed": False}
     )
@@ -124,7 +126,7 @@ async def test_a_stranger_key_cannot_fill_in_a_credential_id(database: Database)
 
 
 async def test_the_counter_rises_once_for_many_uses_at_once_and_never_falls(database: Database) -> None:
-    store = StoredDirectory(database, CLOCK)
+    store = DirectoryRepository(database, CLOCK)
     await keep_device(store, DEVICE, 1)
     used = await asyncio.gather(*(store.device_used(DEVICE, 7) for _ in range(20)))
     assert sum(used) == 1
@@ -138,7 +140,7 @@ async def test_the_counter_rises_once_for_many_uses_at_once_and_never_falls(data
 
 
 async def test_what_vouched_for_a_browser_is_kept_with_its_session(database: Database) -> None:
-    store = StoredSessions(database)
+    store = SessionRepository(database)
     session = Session(
         id="s" * 64,
         authentication=AUTHENTICATION,

@@ -25,6 +25,18 @@ class Method(StrEnum):
     BLOKBADGE = "blokbadge"
 
 
+class DeviceMethod(StrEnum):
+    """The ways that lead through BlokKey on a phone, as addresses, contexts and the tenant's application name them."""
+
+    PUSH = "push"
+    QR = "qr"
+
+    @property
+    def proves(self) -> Method:
+        """What an approval by this way counts as."""
+        return Method.BLOKKEY_PUSH if self is DeviceMethod.PUSH else Method.BLOKKEY_QR
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedAuthentication:
     """An authentication whose proof wsfed checked itself; the only thing a token can be made from.
@@ -133,11 +145,25 @@ def authentication_claims(
     Never a password method. Raises Forbidden `authenticated_in_future` when `authenticated_at` is more than
     a minute ahead of `now`: such an authentication would stay fresh for as long as somebody liked.
     """
+    _refuse_future(auth, now)
+    counts = _counts_as_mfa_now(auth, policy, now=now, mfa_max_age=mfa_max_age, requested_at=requested_at)
+    return _MFA_CLAIMS if counts else _SINGLE_FACTOR_CLAIMS
+
+
+def _counts_as_mfa_now(
+    auth: VerifiedAuthentication,
+    policy: AuthenticationPolicy,
+    *,
+    now: datetime,
+    mfa_max_age: timedelta | None,
+    requested_at: datetime | None,
+) -> bool:
+    return counts_as_mfa(auth, policy) and made_within(auth, mfa_max_age, now=now, requested_at=requested_at)
+
+
+def _refuse_future(auth: VerifiedAuthentication, now: datetime) -> None:
     if auth.authenticated_at - now > CLOCK_SKEW:
         raise Forbidden("wsfed.authentication.in_future", code="authenticated_in_future")
-    if counts_as_mfa(auth, policy) and made_within(auth, mfa_max_age, now=now, requested_at=requested_at):
-        return _MFA_CLAIMS
-    return _SINGLE_FACTOR_CLAIMS
 
 
 class Shortfall(StrEnum):
@@ -162,15 +188,15 @@ def shortfall(
 
     `fresh_required`: only an authentication made at or after the request will do (wfresh=0, prompt=login,
     wauth password). `max_age`: wfresh. None means nothing is missing. Whose account it is, is not checked.
+    Raises Forbidden as `authentication_claims` does, so that it is refused before anything is written.
     """
+    _refuse_future(auth, now)
     if fresh_required and auth.authenticated_at < requested_at:
         return Shortfall.FRESHNESS
     if not made_within(auth, max_age, now=now, requested_at=requested_at):
         return Shortfall.FRESHNESS
-    if mfa_wanted:
-        claims = authentication_claims(
-            auth, policy, now=now, mfa_max_age=mfa_max_age, requested_at=requested_at
-        )
-        if not claims.mfa:
-            return Shortfall.MFA
+    if mfa_wanted and not _counts_as_mfa_now(
+        auth, policy, now=now, mfa_max_age=mfa_max_age, requested_at=requested_at
+    ):
+        return Shortfall.MFA
     return None

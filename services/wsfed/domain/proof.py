@@ -10,9 +10,9 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from services.wsfed.domain.authentication import Method, VerifiedAuthentication
+from services.wsfed.domain.authentication import DeviceMethod, Method, VerifiedAuthentication
 from services.wsfed.domain.context import digest
-from services.wsfed.domain.transaction import BEFORE_PROOF, PhoneProof, State, Transaction
+from services.wsfed.domain.transaction import DeviceProof, Step, Transaction
 from services.wsfed.domain.trust import TrustedDevice
 from shared.crypto.assertion import InvalidAssertion, verify_assertion
 
@@ -42,10 +42,8 @@ NOBODYS_DEVICE = TrustedDevice(
 )
 """Stands where no device was found, so that a refusal costs the same; it is removed, so it never proves anything."""
 
-_METHODS = {"push": Method.BLOKKEY_PUSH, "qr": Method.BLOKKEY_QR}
 
-
-def verify_phone_proof(
+def verify_approval(
     *,
     transaction: Transaction,
     challenge: str,
@@ -57,13 +55,13 @@ def verify_phone_proof(
     expected_origins: frozenset[str],
     expected_rp_id: str,
     now: datetime,
-) -> tuple[VerifiedAuthentication, PhoneProof]:
+) -> tuple[VerifiedAuthentication, DeviceProof]:
     """Verify an approval for `transaction`. `now`: aware UTC, becomes the moment of authentication.
 
     Raises InvalidProof. Not verified: that the account may sign in now (its status is read at step 10).
     """
     expected = transaction.challenge
-    if transaction.state is not State.WAITING or expected is None or expected.id != challenge:
+    if expected is None or not transaction.waits_for(challenge):
         raise InvalidProof("no such request is waiting")
     if expected.expired(now):
         raise InvalidProof("too late")
@@ -90,12 +88,12 @@ def verify_phone_proof(
     verified = VerifiedAuthentication(
         tenant=device.tenant,
         account=device.account,
-        method=_METHODS[expected.context.method],
+        method=DeviceMethod(expected.context.method).proves,
         user_verified=True,
         registered_kiosk=False,
         authenticated_at=now,
     )
-    proof = PhoneProof(
+    proof = DeviceProof(
         context=signed,
         authenticator_data=authenticator_data,
         client_data_json=client_data_json,
@@ -106,7 +104,7 @@ def verify_phone_proof(
     return verified, proof
 
 
-def verify_passkey_proof(
+def verify_passkey(
     *,
     transaction: Transaction,
     device: TrustedDevice,
@@ -114,7 +112,7 @@ def verify_passkey_proof(
     own_origin: str,
     expected_rp_id: str,
     now: datetime,
-) -> tuple[VerifiedAuthentication, PhoneProof, int]:
+) -> tuple[VerifiedAuthentication, DeviceProof, int]:
     """Verify a passkey used on the sign-in page of `transaction`; also returns the signature counter.
 
     `device`: what the projection has under the assertion's credential id, or NOBODYS_DEVICE. `own_origin` alone is
@@ -122,7 +120,7 @@ def verify_passkey_proof(
     the counter, that the challenge was not used meanwhile (both in conditional updates), that the account may sign in.
     """
     context = transaction.passkey
-    if context is None or transaction.state not in BEFORE_PROOF:
+    if context is None or not transaction.allows(Step.PROVE_BY_PASSKEY):
         raise InvalidProof("no passkey was asked for")
     if now >= context.expires_at:
         raise InvalidProof("too late")
@@ -152,7 +150,7 @@ def verify_passkey_proof(
         registered_kiosk=False,
         authenticated_at=now,
     )
-    proof = PhoneProof(
+    proof = DeviceProof(
         context=signed,
         authenticator_data=assertion.authenticator_data,
         client_data_json=assertion.client_data_json,

@@ -24,7 +24,7 @@ MAXIMUM_PARAMETERS = 64
 MAXIMUM_WCTX_OCTETS = 8 * 1024
 MAXIMUM_VALUE_OCTETS = 2 * 1024
 MAXIMUM_TOTAL_CHARACTERS = 32 * 1024
-MAXIMUM_HINT_CHARACTERS = 320
+MAXIMUM_USERNAME_CHARACTERS = 320
 
 _KNOWN = frozenset(
     (
@@ -47,7 +47,7 @@ class SignInRequest:
     """`wa=wsignin1.0`.
 
     `wreply`: where the answer goes, always an entry of the allow-list. `wctx`: to be returned byte for byte;
-    None if it was not sent. `hint`: a name to prefill, cleaned, never trusted. `max_age`: greatest age of an
+    None if it was not sent. `username`: a name to prefill, cleaned, never trusted. `max_age`: greatest age of an
     authentication (wfresh, minutes). `mfa_max_age`: the same for MFA (seconds). `locale`: a BCP 47 tag
     or an LCID, as sent. `correlation`: client-request-id, for the log.
     """
@@ -60,7 +60,7 @@ class SignInRequest:
     password_wanted: bool = False
     mfa_wanted: bool = False
     mfa_max_age: timedelta | None = None
-    hint: str | None = None
+    username: str | None = None
     locale: str | None = None
     correlation: str | None = None
 
@@ -142,7 +142,7 @@ def _sign_in(known: dict[str, str], reply_urls: tuple[str, ...], correlation: st
         password_wanted=not WAUTH_PASSWORD.isdisjoint(methods),
         mfa_wanted=WAUTH_MULTIPLE_AUTHN in methods,
         mfa_max_age=None if mfa_max_age is None else timedelta(seconds=mfa_max_age),
-        hint=_clean_hint(known.get("username")) or _clean_hint(known.get("login_hint")),
+        username=_clean_username(known.get("username")) or _clean_username(known.get("login_hint")),
         locale=_matching(_LOCALE, known.get("mkt")) or _matching(_LOCALE, known.get("lc")),
         correlation=correlation,
     )
@@ -192,9 +192,9 @@ def _matching(pattern: re.Pattern[str], value: str | None) -> str | None:
     return value if value is not None and pattern.fullmatch(value) else None
 
 
-def _clean_hint(value: str | None) -> str | None:
+def _clean_username(value: str | None) -> str | None:
     """A name fit to be shown in a field: no invisible characters, no outer space; None if nothing is left."""
     if value is None:
         return None
     cleaned = "".join(c for c in value if unicodedata.category(c) not in _INVISIBLE).strip()
-    return cleaned if 0 < len(cleaned) <= MAXIMUM_HINT_CHARACTERS else None
+    return cleaned if 0 < len(cleaned) <= MAXIMUM_USERNAME_CHARACTERS else None

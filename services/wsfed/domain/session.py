@@ -41,12 +41,16 @@ class Session:
     def tenant(self) -> str:
         return self.authentication.tenant
 
+    def belongs_to(self, tenant: str, account: str) -> bool:
+        """Whether it is that account's: the cookie alone does not say so."""
+        return (self.tenant, self.account) == (tenant, account)
+
     def live(self, now: datetime) -> bool:
         """Whether it may answer for the person now."""
         return now < self.ends_at and now < self.idle_ends_at
 
     def within(self, now: datetime, *, length: timedelta, idle: timedelta) -> bool:
-        """Whether the tenant's limits of now, perhaps shorter than those that it was opened with, let it answer too."""
+        """Whether the tenant's limits of now let it answer, too: they may be shorter than when it was opened."""
         begun = self.authentication.authenticated_at
         return now < begun + length and now < max((begun, *self.issued)) + idle
 

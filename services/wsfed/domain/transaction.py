@@ -8,12 +8,13 @@
                     +--3-----------'   (a new request, with a new code and nonce), or a passkey to `proved`
 
 The numbers are the steps of docs/flows/sign-in.md; for a passkey see docs/flows/passkey.md. Nothing leads out of
-`issued`.
+`issued`. `TRANSITIONS` is this picture as a table, and it is the enforcement: the store takes the condition and the
+new state of every update from it, and the handlers ask it through `Transaction.allows`.
 """
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -38,7 +39,7 @@ UNBOUND = ""
 """`browser` of a transaction that came by POST, until a browser opens it."""
 
 
-class State(StrEnum):
+class TransactionState(StrEnum):
     """Where a transaction stands."""
 
     STARTED = "started"
@@ -54,25 +55,74 @@ class State(StrEnum):
 
 
 ENDED_CHALLENGE = frozenset(
-    {State.DENIED, State.NOT_ME, State.EXPIRED, State.SUPERSEDED, State.WRONG_CODE, State.LIMITED}
+    {
+        TransactionState.DENIED,
+        TransactionState.NOT_ME,
+        TransactionState.EXPIRED,
+        TransactionState.SUPERSEDED,
+        TransactionState.WRONG_CODE,
+        TransactionState.LIMITED,
+    }
 )
 
-TRANSITIONS: Mapping[State, frozenset[State]] = {
-    State.STARTED: frozenset({State.WAITING, State.PROVED, State.ISSUED}),
-    State.WAITING: frozenset({State.WAITING, State.PROVED}) | ENDED_CHALLENGE,
-    **{state: frozenset({State.WAITING, State.PROVED}) for state in ENDED_CHALLENGE},
-    State.PROVED: frozenset({State.ISSUED}),
-    State.ISSUED: frozenset(),
+
+class Step(StrEnum):
+    """What can be done to a transaction; each is the method of the store that has its name."""
+
+    BIND = "bind"
+    NAME_ACCOUNT = "name_account"
+    OPEN_CHALLENGE = "open_challenge"
+    RENEW_CHALLENGE = "renew_challenge"
+    CLAIM_CHALLENGE = "claim_challenge"
+    END_CHALLENGE = "end_challenge"
+    PROVE = "prove"
+    ASK_PASSKEY = "ask_passkey"
+    PROVE_BY_PASSKEY = "prove_by_passkey"
+    SPEND_PASSKEY = "spend_passkey"
+    ISSUE = "issue"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """When a step may be taken, and where it may lead."""
+
+    sources: frozenset[TransactionState]
+    targets: frozenset[TransactionState] = frozenset()
+    """Empty: the step leaves the state as it is."""
+
+    def to(self, wanted: TransactionState | None) -> TransactionState | None:
+        """The new state; None where the state stays. `wanted` chooses among several targets. Raises ValueError."""
+        if wanted is None and len(self.targets) <= 1:
+            return next(iter(self.targets), None)
+        if wanted is None or wanted not in self.targets:
+            raise ValueError(f"no transition to {wanted}")
+        return wanted
+
+
+_BEFORE_PROOF = frozenset({TransactionState.STARTED, TransactionState.WAITING}) | ENDED_CHALLENGE
+
+
+def _transition(
+    sources: Collection[TransactionState], targets: Collection[TransactionState] = ()
+) -> Transition:
+    return Transition(frozenset(sources), frozenset(targets))
+
+
+TRANSITIONS: Mapping[Step, Transition] = {
+    Step.BIND: _transition({TransactionState.STARTED}),
+    Step.NAME_ACCOUNT: _transition({TransactionState.STARTED}),
+    Step.OPEN_CHALLENGE: _transition(_BEFORE_PROOF, {TransactionState.WAITING}),
+    Step.RENEW_CHALLENGE: _transition({TransactionState.WAITING}),
+    Step.CLAIM_CHALLENGE: _transition({TransactionState.WAITING}),
+    Step.END_CHALLENGE: _transition({TransactionState.WAITING}, ENDED_CHALLENGE),
+    Step.PROVE: _transition({TransactionState.WAITING}, {TransactionState.PROVED}),
+    Step.ASK_PASSKEY: _transition(_BEFORE_PROOF),
+    Step.PROVE_BY_PASSKEY: _transition(_BEFORE_PROOF, {TransactionState.PROVED}),
+    Step.SPEND_PASSKEY: _transition(_BEFORE_PROOF),
+    Step.ISSUE: _transition({TransactionState.PROVED}, {TransactionState.ISSUED}),
+    Step.ANSWER: _transition({TransactionState.STARTED}, {TransactionState.ISSUED}),
 }
-
-
-BEFORE_PROOF = frozenset(state for state, targets in TRANSITIONS.items() if State.PROVED in targets)
-"""States that a passkey may end."""
-
-
-def sources(target: State) -> list[str]:
-    """The states from which `target` may be reached: the guard of a conditional update."""
-    return [state.value for state, targets in TRANSITIONS.items() if target in targets]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +154,8 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhoneProof:
-    """What the phone, or its passkey on the page, signed: kept with the transaction, verifiable offline."""
+class DeviceProof:
+    """What a device signed, in BlokKey or as a passkey on the page: kept with the transaction, verifiable offline."""
 
     context: str
     authenticator_data: bytes
@@ -124,12 +174,12 @@ class Transaction:
     tenant: str
     application: str
     request: SignInRequest
-    hint: str
+    username: str
     """The user name asked for, lower case; from Entra or typed. Proves nothing. May be empty."""
     browser: str
     created_at: datetime
     expires_at: datetime
-    state: State = State.STARTED
+    state: TransactionState = TransactionState.STARTED
     challenges: int = 0
     renewals: int = 0
     challenge: Challenge | None = None
@@ -139,7 +189,7 @@ class Transaction:
     """What a passkey on the page is to sign; beside an open request, which it leaves alone."""
     passkeys: int = 0
     account: str | None = None
-    proof: PhoneProof | None = None
+    proof: DeviceProof | None = None
     authentication: VerifiedAuthentication | None = None
     assertion_id: str | None = None
 
@@ -148,17 +198,28 @@ class Transaction:
         given = browser_digest(browser_secret or "")
         return self.browser != UNBOUND and hmac.compare_digest(given, self.browser)
 
-    def seen_at(self, now: datetime) -> State:
+    def allows(self, step: Step) -> bool:
+        """Whether the table lets that step follow. The store asks again, in the update itself."""
+        return self.state in TRANSITIONS[step].sources
+
+    def waits_for(self, challenge: str) -> bool:
+        """Whether that request is the open one."""
+        current = self.challenge
+        return self.state is TransactionState.WAITING and current is not None and current.id == challenge
+
+    def effective_state(self, now: datetime) -> TransactionState:
         """The state as a reader must take it: a request past its time has expired, whoever noticed it."""
-        if self.state is State.WAITING and (self.challenge is None or now >= self.challenge.shown_until):
-            return State.EXPIRED
+        if self.state is TransactionState.WAITING and (
+            self.challenge is None or now >= self.challenge.shown_until
+        ):
+            return TransactionState.EXPIRED
         return self.state
 
     def renewable(self, challenge: str) -> bool:
         """Whether the page may replace that QR code by itself: nobody has scanned or answered it."""
         current = self.challenge
         return (
-            self.state is State.WAITING
+            self.allows(Step.RENEW_CHALLENGE)
             and current is not None
             and current.id == challenge
             and current.handle is not None

@@ -1,72 +1,17 @@
-"""One function for each use case of wsfed; the numbers are the steps of docs/flows/: sign-in, passkey, enrolment.
+"""One function for each use case of wsfed: the index from a step of docs/flows/ to its function.
 
-| step | function |
-|---|---|
-| sign-in 1, 2 | `begin`, `open_page`, `look`; `answer_from_session` when the browser's session is enough |
-| 3, 4 | `name_account`, `ask_phone` |
-| 5, 7, 8 | `phone_claimed`, `phone_ended`, `phone_accepted` |
-| 10, 11 | `take_token` |
-| passkey 2, 6 | `ask_passkey`, `use_passkey` |
-| sign-out | `sign_out` |
-| key roll-over | `show_keys`, `next_key`, `switch_key`, `promote_key`, `emergency_keys` |
-| enrolment 2, 7 | `tenant_configured`, `account_changed`, `invitation_changed`, `device_changed` |
+| flow | step | function |
+|---|---|---|
+| sign-in | 1 | `signing_in.begin`, or `sessions.answer_from_session` when the browser's session is enough |
+| | 2 | `signing_in.open_page`, `signing_in.sign_in_options`; `common.load_for_browser` on every later request |
+| | 3, 4 | `signing_in.name_account`, `signing_in.open_challenge` |
+| | 5, 7, 8 | `phone_responses.challenge_claimed`, `challenge_ended`, `challenge_accepted` |
+| | 9 | none: the route reads the transaction again (`routes/live.py`) |
+| | 10, 11 | `token_issuance.require_proved`, `token_issuance.take_token` |
+| sign-out | | `sessions.sign_out` |
+| passkey | 2, 3 | `passkeys.ask_passkey` |
+| | 6, 7 | `passkeys.use_passkey` |
+| | 8 | as sign-in 10 and 11 |
+| key roll-over | 1, 2, 3 | `key_rollover.next_key`, `switch_key`, `promote_key`; `show_keys`, `emergency_keys` |
+| enrolment | 2, 7 | `services.wsfed.projections`: what admin and approval say |
 """
-
-from services.wsfed.handlers.common import Browser, PasskeyNeeded, WsFed, find_tenant, look
-from services.wsfed.handlers.issuing import (
-    AlreadyIssued,
-    Answer,
-    NotApproved,
-    Question,
-    RedirectLoop,
-    answer_from_session,
-    question,
-    sign_out,
-    take_token,
-)
-from services.wsfed.handlers.knowing import (
-    account_changed,
-    device_changed,
-    invitation_changed,
-    tenant_configured,
-)
-from services.wsfed.handlers.passkeys import ask_passkey, use_passkey
-from services.wsfed.handlers.proving import phone_accepted, phone_claimed, phone_ended
-from services.wsfed.handlers.rolling import emergency_keys, next_key, promote_key, show_keys, switch_key
-from services.wsfed.handlers.signing_in import ask_phone, begin, name_account, open_page, standing
-
-__all__ = [
-    "AlreadyIssued",
-    "Answer",
-    "Browser",
-    "NotApproved",
-    "PasskeyNeeded",
-    "Question",
-    "RedirectLoop",
-    "WsFed",
-    "account_changed",
-    "answer_from_session",
-    "ask_passkey",
-    "ask_phone",
-    "begin",
-    "device_changed",
-    "emergency_keys",
-    "find_tenant",
-    "invitation_changed",
-    "look",
-    "name_account",
-    "next_key",
-    "open_page",
-    "phone_accepted",
-    "phone_claimed",
-    "phone_ended",
-    "promote_key",
-    "question",
-    "show_keys",
-    "sign_out",
-    "standing",
-    "switch_key",
-    "take_token",
-    "tenant_configured",
-    "use_passkey",
-]

@@ -1,17 +1,9 @@
 """The sign-in pages: one template for every state of a transaction, one for the token on its way out.
 
-| URL | what it is |
-|---|---|
-| GET /signin/{txn} | `SignInPages.sign_in` for the transaction as it stands |
-| POST /signin/{txn}/account | field `username`; 303 back |
-| POST /signin/{txn}/push, /qr | starts or repeats that method; 303 back (the browser code follows it) |
-| POST /signin/{txn}/passkey/challenge, /passkey | JSON, for `passkey.js` |
-| POST /signin/{txn}/token | `SignInPages.token`, once, from state `proved` |
-| GET /signin/{txn}/events | stream of `state` events `{"state", "version"}`; 204 when nothing more can happen |
-| GET /signin/{txn}/state | the same as JSON, for polling |
-
-Every form carries `csrf`. Words are in `en.json` and `fr.json`; the browser code has none of its own and
-draws nothing: when the state changes it fetches the page and exchanges `<main>`.
+The table of URLs is in `services.wsfed`. Every form carries `csrf`. The stream `events` sends `state` events
+`{"state", "version"}` (204 when nothing more can happen), `state` answers the same as JSON. Words are in `en.json` and
+`fr.json`; the browser code has none of its own and draws nothing: when the state changes it fetches the page and
+exchanges `<main>`.
 """
 
 from pathlib import Path
@@ -19,7 +11,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from services.wsfed.pages.views import SignIn, State, TokenForm
+from services.wsfed.domain.options import PageState
+from services.wsfed.pages.views import SignIn, TokenForm
 from shared.web.frame import Pages
 from shared.web.headers import Csp
 
@@ -27,7 +20,7 @@ PACKAGE = Path(__file__).parent.parent
 
 SIGN_IN_CSP = Csp(trusted_types=("blok365",))
 
-_STATUS = {State.NEUTRAL: 403, State.LOOP: 409}
+_STATUS = {PageState.NEUTRAL: 403, PageState.LOOP: 409}
 
 
 class SignInPages:

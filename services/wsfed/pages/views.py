@@ -3,61 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class State(StrEnum):
-    """The states of a sign-in page; also what `/signin/{txn}/state` and the live stream name."""
-
-    START = "start"
-    """Nothing asked yet. Without an account the page asks for the user name first."""
-    PUSH_WAITING = "push_waiting"
-    QR_WAITING = "qr_waiting"
-    QR_SCANNED = "qr_scanned"
-    """A phone has the request: no code to scan any more, the person finishes there."""
-    PROVED = "proved"
-    """The proof is in; the page posts itself on to the token."""
-    DENIED = "denied"
-    NOT_ME = "not_me"
-    """Reported from the phone as somebody else's; push is frozen for the account."""
-    WRONG_CODE = "wrong_code"
-    """The phone typed another code three times."""
-    EXPIRED = "expired"
-    SUPERSEDED = "superseded"
-    FINISHED = "finished"
-    """The token was made; Back lands here and never posts again."""
-    NEUTRAL = "neutral"
-    """The one refusal that looks the same for unknown, invited, suspended and spent quotas."""
-    LOOP = "loop"
-    """Stopped: Microsoft 365 keeps sending this browser back."""
-
-
-LIVE = frozenset({State.PUSH_WAITING, State.QR_WAITING, State.QR_SCANNED})
-"""States in which the page listens for the next one."""
-
-WITH_WAY_ON = frozenset(
-    {
-        State.START,
-        State.DENIED,
-        State.NOT_ME,
-        State.WRONG_CODE,
-        State.EXPIRED,
-        State.SUPERSEDED,
-    }
-)
-"""States that offer methods as a new try."""
-
-
-class Method(StrEnum):
-    """The ways to prove who you are that the page can start: `POST /signin/{txn}/{method}`."""
-
-    PUSH = "push"
-    QR = "qr"
-
-
-_RUNNING = {
-    State.PUSH_WAITING: Method.PUSH,
-    State.QR_WAITING: Method.QR,
-    State.QR_SCANNED: Method.QR,
-}
+from services.wsfed.domain.options import PageState, SignInOptions
 
 
 class FieldProblem(StrEnum):
@@ -97,81 +43,39 @@ class Qr:
 class SignIn:
     """The sign-in page of one transaction.
 
-    `account` is the user name to show (from the hint or typed: unverified), None to ask for it. `methods`: what
-    is offered, the first one as the main button; none where only a passkey will do. `code`: 4 to 10 digits for the
-    person to carry to the phone; with QR it may be empty when policy asks for none. `expires_in`: seconds left, by the
-    server's clock. `renewals_left`: how often the page may still renew the QR code by itself (guide: ten),
-    `renews`: which one it renews. `version` is the transaction's; the live stream repeats it. Raises ValueError when
-    a state lacks what it must show.
+    `options`: the state it is in, and what it offers. `account` is the user name to show (from Entra or typed:
+    unverified), None to ask for it. `code`: 4 to 10 digits for the person to carry to the phone; with QR it may be
+    empty when policy asks for none. `expires_in`: seconds left, by the server's clock. `version` is the
+    transaction's; the live stream repeats it. Raises ValueError when a state lacks what it must show.
     """
 
     txn: str
     csrf: str
-    state: State
+    options: SignInOptions
     version: int = 0
     organisation: str
     application: str = "Microsoft 365"
     account: str | None = None
     typed: str = ""
     problem: FieldProblem | None = None
-    methods: tuple[Method, ...] = (Method.PUSH, Method.QR)
     code: str = ""
     expires_in: int = 0
     qr: Qr | None = None
-    renewals_left: int = 0
-    renews: str = ""
     key_url: str = "/key/"
     start_url: str = "https://m365.cloud.microsoft/"
     loop_cause: LoopCause = LoopCause.REFUSED
-    passkey: bool = True
-    """The page's script offers a passkey where the browser can use one; it stands alone if `methods` is empty."""
-    autostart: bool = False
-    """The page may start its first method by itself: only on a browser that is known for the account."""
 
     def __post_init__(self) -> None:
         if self.code and not (self.code.isascii() and self.code.isdigit() and 4 <= len(self.code) <= 10):
             raise ValueError("a code is 4 to 10 digits")
-        if self.state is State.PUSH_WAITING and not self.code:
+        if self.state is PageState.PUSH_WAITING and not self.code:
             raise ValueError("a push always comes with a code")
-        if self.state is State.QR_WAITING and self.qr is None:
+        if self.state is PageState.QR_WAITING and self.qr is None:
             raise ValueError("the QR page needs a QR code")
-        if len(set(self.methods)) != len(self.methods):
-            raise ValueError("a method is offered twice")
-        if not self.methods and not self.passkey:
-            raise ValueError("a page that offers no way to sign in")
 
     @property
-    def asks_account(self) -> bool:
-        """Whether the page shows the user name field instead of methods."""
-        return self.state is State.START and self.account is None
-
-    @property
-    def ways(self) -> bool:
-        """Whether the page offers ways to sign in."""
-        over = (State.PROVED, State.FINISHED, State.LOOP)
-        return not self.asks_account and self.state not in over
-
-    @property
-    def passkey_only(self) -> bool:
-        """Push and QR are not to be had: the tenant's policy for this browser, whoever the account is."""
-        return self.ways and not self.methods
-
-    @property
-    def live(self) -> bool:
-        return self.state in LIVE
-
-    @property
-    def offers(self) -> tuple[Method, ...]:
-        """The buttons for a (new) try: none while one is running other than those the state itself shows."""
-        return self.methods if self.state in WITH_WAY_ON else ()
-
-    @property
-    def others(self) -> tuple[Method, ...]:
-        """What the person can switch to from where they are."""
-        running = _RUNNING.get(self.state)
-        if running:
-            return tuple(method for method in self.methods if method is not running)
-        return self.methods[1:] if self.state in WITH_WAY_ON else self.methods
+    def state(self) -> PageState:
+        return self.options.state
 
     @property
     def code_groups(self) -> tuple[str, ...]:

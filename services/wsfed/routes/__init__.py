@@ -1,5 +1,24 @@
-"""aiohttp to handlers and back: the sign-in's addresses (`web`), what describes us to Entra (`describing`)."""
+"""aiohttp to handlers and back: what is decided here is only HTTP. The table of URLs is in `services.wsfed`."""
 
-from services.wsfed.routes.web import Web
+from aiohttp import web
 
-__all__ = ["Web"]
+from services.wsfed.ports import Watch
+from services.wsfed.routes.context import RouteContext
+from services.wsfed.routes.live import LiveRoutes
+from services.wsfed.routes.metadata import MetadataRoutes
+from services.wsfed.routes.passive import PassiveRoutes
+from services.wsfed.routes.passkeys import PasskeyRoutes
+from services.wsfed.routes.sign_in import SignInRoutes
+
+__all__ = ["RouteContext", "all_routes"]
+
+
+def all_routes(context: RouteContext, watch: Watch) -> list[web.RouteDef]:
+    """URL to function, for all of wsfed."""
+    return [
+        *PassiveRoutes(context).routes(),
+        *MetadataRoutes(context.deps).routes(),
+        *SignInRoutes(context).routes(),
+        *PasskeyRoutes(context).routes(),
+        *LiveRoutes(context, watch).routes(),
+    ]

@@ -3,12 +3,12 @@
 from aiohttp import web
 
 from services.wsfed.domain.session import cookie_name
-from services.wsfed.handlers.issuing import SecretOf
 from shared.services import ACCOUNT_COOKIE_PREFIX, BROWSER_COOKIE_NAME
 from shared.web.cookies import HostCookie
 
 BROWSER_COOKIE = HostCookie(BROWSER_COOKIE_NAME)
 MAX_ACCOUNTS = 50
+"""As many accounts as the browser of a shared workstation may hold."""
 
 
 def account_cookie(tenant: str, upn: str) -> HostCookie:
@@ -16,13 +16,8 @@ def account_cookie(tenant: str, upn: str) -> HostCookie:
     return HostCookie(cookie_name(tenant, upn))
 
 
-def secrets_of(request: web.Request) -> SecretOf:
-    """Looks up the cookie of an account."""
-    return lambda tenant, upn: account_cookie(tenant, upn).read(request)
-
-
-def all_secrets(request: web.Request) -> list[str]:
-    """Of every account in this browser; at most as many as a browser of a shared workstation may hold."""
+def session_secrets(request: web.Request) -> list[str]:
+    """Of every account in this browser, at most `MAX_ACCOUNTS`."""
     prefix = HostCookie(ACCOUNT_COOKIE_PREFIX).name
     ours = [
         ACCOUNT_COOKIE_PREFIX + name.removeprefix(prefix)

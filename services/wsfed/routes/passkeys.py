@@ -1,16 +1,15 @@
 """A passkey on the sign-in page (docs/flows/passkey.md): posted by our own script, answered in JSON."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from services.wsfed import handlers
 from services.wsfed.domain.context import digest
+from services.wsfed.domain.options import PageState
 from services.wsfed.domain.proof import Assertion
-from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Transaction
-from services.wsfed.handlers import Browser, WsFed
-from services.wsfed.pages.views import State
+from services.wsfed.domain.transaction import CHALLENGE_LIFETIME
+from services.wsfed.handlers.passkeys import ask_passkey, use_passkey
+from services.wsfed.routes.context import RouteContext
 from shared.crypto.assertion import MAX_CLIENT_DATA
 from shared.errors import BadInput
 from shared.ids import b64u, unb64u
@@ -19,20 +18,15 @@ MAX_CREDENTIAL_ID = 1023
 """Octets (Web Authentication Level 3, section 7.1, step 25)."""
 MAX_SIGNATURE = 1024
 
-Posted = Callable[[web.Request], Awaitable[tuple[Transaction, dict[str, str]]]]
-"""The transaction of a form from our own page in the same browser, and the form."""
-
 
 @dataclass(frozen=True, slots=True)
-class Passkeys:
+class PasskeyRoutes:
     """Routes under `/signin/{transaction}/passkey`."""
 
-    wsfed: WsFed
-    posted: Posted
-    browser: Callable[[web.Request, Transaction], Browser]
+    context: RouteContext
 
     def routes(self) -> list[web.RouteDef]:
-        """URL to handler."""
+        """URL to function."""
         return [
             web.post("/signin/{transaction}/passkey/challenge", self.challenge),
             web.post("/signin/{transaction}/passkey", self.use),
@@ -40,19 +34,20 @@ class Passkeys:
 
     async def challenge(self, request: web.Request) -> web.Response:
         """Steps 2 and 3: `{challenge, rpId, timeout}`; the script adds the rest, which never differs."""
-        transaction, _ = await self.posted(request)
-        context = await handlers.ask_passkey(self.wsfed, transaction, self.browser(request, transaction))
+        transaction, _ = await self.context.posted(request)
+        browser = self.context.asking_browser(request, transaction)
+        signed = await ask_passkey(self.context.deps, transaction, browser)
         return web.json_response(
             {
-                "challenge": b64u(digest(context.without_code())),
-                "rpId": self.wsfed.rp_id,
+                "challenge": b64u(digest(signed.without_code())),
+                "rpId": self.context.deps.rp_id,
                 "timeout": int(CHALLENGE_LIFETIME.total_seconds() * 1000),
             }
         )
 
     async def use(self, request: web.Request) -> web.Response:
         """Steps 5 to 7."""
-        transaction, form = await self.posted(request)
+        transaction, form = await self.context.posted(request)
         credential_id = _octets(form, "credential_id", MAX_CREDENTIAL_ID)
         assertion = Assertion(
             credential_id=b64u(credential_id),
@@ -60,8 +55,8 @@ class Passkeys:
             client_data_json=_octets(form, "client_data_json", MAX_CLIENT_DATA),
             signature=_octets(form, "signature", MAX_SIGNATURE),
         )
-        await handlers.use_passkey(self.wsfed, transaction, assertion)
-        return web.json_response({"state": State.PROVED.value})
+        await use_passkey(self.context.deps, transaction, assertion)
+        return web.json_response({"state": PageState.PROVED.value})
 
 
 def _octets(form: dict[str, str], name: str, most: int) -> bytes:

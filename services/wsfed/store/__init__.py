@@ -9,10 +9,16 @@
 | issuances | an issuance record; its id is `stream/number` | no |
 """
 
-from services.wsfed.store.directory import StoredDirectory
-from services.wsfed.store.issuances import StoredIssuances
-from services.wsfed.store.keys import StoredSigningKeys
-from services.wsfed.store.sessions import StoredSessions
-from services.wsfed.store.transactions import StoredTransactions
+from services.wsfed.store.directory import DirectoryRepository
+from services.wsfed.store.issuances import IssuanceRepository
+from services.wsfed.store.keys import SigningKeyRepository
+from services.wsfed.store.sessions import SessionRepository
+from services.wsfed.store.transactions import TransactionRepository
 
-__all__ = ["StoredDirectory", "StoredIssuances", "StoredSessions", "StoredSigningKeys", "StoredTransactions"]
+__all__ = [
+    "DirectoryRepository",
+    "IssuanceRepository",
+    "SessionRepository",
+    "SigningKeyRepository",
+    "TransactionRepository",
+]

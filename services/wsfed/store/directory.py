@@ -24,7 +24,7 @@ FRESH_FOR = 5.0
 """Seconds that a replica holds a tenant's configuration."""
 
 
-class StoredDirectory:
+class DirectoryRepository:
     """Implements `services.wsfed.ports.Directory`.
 
     A tenant's configuration is read at every step and changes once a year, so each replica holds it for
@@ -85,6 +85,10 @@ class StoredDirectory:
 
     async def device(self, tenant: str, device: str) -> TrustedDevice | None:
         return _device(await self.devices.find(f"{tenant}/{device}"))
+
+    async def trusted_device(self, tenant: str, account: str, device: str) -> TrustedDevice | None:
+        found = await self.device(tenant, device)
+        return found if found is not None and not found.removed and found.account == account else None
 
     async def device_of_credential(
         self, tenant: str, account: str, credential_id: str

@@ -6,7 +6,7 @@ from shared.store.port import Database, Index
 from shared.store.sequencer import Sequencer
 
 
-class StoredIssuances:
+class IssuanceRepository:
     """Implements `services.wsfed.ports.IssuanceLog`."""
 
     def __init__(self, database: Database, stream: str) -> None:

@@ -1,4 +1,4 @@
-"""Token-signing keys: one document for each tenant, so that a roll-over's step is one conditional update.
+"""Token-signing keys: one document for each tenant, so that each step of a roll-over is one conditional update.
 
 Private halves are sealed under this service's key file. The key that signs is held unsealed in memory, for
 `MAX_HELD` tenants. Which one signs is read again every `FRESH_FOR` seconds, so a switch reaches every replica within
@@ -38,7 +38,7 @@ class _Held:
     """The key that signs, by its id."""
 
 
-class StoredSigningKeys:
+class SigningKeyRepository:
     """Implements `services.wsfed.ports.SigningKeys`."""
 
     def __init__(self, database: Database, sealing: SealingKey, clock: Clock) -> None:
@@ -170,14 +170,14 @@ class StoredSigningKeys:
     async def _create(self, tenant: str) -> tuple[str, dict[str, Any]]:
         now = self._clock.now()
         created = await asyncio.to_thread(create_signing_key, f"Blok365 {tenant}", now, YEARS)
-        sealed = self._sealing.seal(created.private_der(), _place(tenant, created.key_id))
+        sealed = self._sealing.seal(created.private_der(), _associated_data(tenant, created.key_id))
         return created.key_id, {"certificate": created.certificate, "sealed": sealed, "created_at": now}
 
     def _unseal(self, tenant: str, document: Document, key_id: str) -> SigningKey:
         stored = document["keys"][key_id]
-        private = self._sealing.unseal(bytes(stored["sealed"]), _place(tenant, key_id))
+        private = self._sealing.unseal(bytes(stored["sealed"]), _associated_data(tenant, key_id))
         return RsaSigningKey.from_der(private, bytes(stored["certificate"]), authentic=True)
 
 
-def _place(tenant: str, key_id: str) -> str:
+def _associated_data(tenant: str, key_id: str) -> str:
     return f"signing_keys/{tenant}/{key_id}/private"

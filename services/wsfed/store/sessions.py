@@ -8,7 +8,7 @@ from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index
 
 
-class StoredSessions:
+class SessionRepository:
     """Implements `services.wsfed.ports.Sessions`."""
 
     def __init__(self, database: Database) -> None:

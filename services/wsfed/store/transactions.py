@@ -1,10 +1,9 @@
-"""Transactions: one document each, one conditional update a step."""
+"""Transactions: one document for each, and one conditional update for each step."""
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
@@ -12,12 +11,13 @@ from services.wsfed.domain.transaction import (
     MAX_CHALLENGES,
     MAX_PASSKEYS,
     MAX_RENEWALS,
+    TRANSITIONS,
     UNBOUND,
     Challenge,
-    PhoneProof,
-    State,
+    DeviceProof,
+    Step,
     Transaction,
-    sources,
+    TransactionState,
 )
 from shared.clock import Clock
 from shared.contracts.envelope import SignedMessage
@@ -25,27 +25,27 @@ from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index
 
 KEPT_UNTOUCHED = timedelta(minutes=5)
-"""A transaction in which nobody did anything goes so long after its time: strangers begin as many as they like."""
+"""How long after its end an untouched transaction is removed: strangers begin as many as they like."""
 KEPT = timedelta(days=1)
-"""Any other goes so long after its last step."""
+"""How long after its last step any other is removed."""
 HELD_FOR = 4.0
-"""Seconds that a replica holds a transaction as it last wrote or read it; less than a page waits between its looks."""
+"""Seconds that a replica holds a transaction as it last wrote or read it; a page polls less often."""
 HELD_AT_MOST = 5_000
 
 
-class StoredTransactions:
+class TransactionRepository:
     """Implements `services.wsfed.ports.Transactions`.
 
     The requests of one sign-in follow each other within moments, mostly to one replica, so what it last saw is held
     in memory for `recent`. It may be behind what another replica wrote; every change is conditional on the state in
-    the database, so an old copy costs a second look and never a wrong step.
+    the database, so an old copy costs another read and never leads to a wrong step.
     """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._clock = clock
         self._held: OrderedDict[str, tuple[float, Transaction]] = OrderedDict()
         self._alone: dict[str, object] = {}
-        """The operation under way on a transaction that no other has crossed: only its answer is held."""
+        """The latest operation under way on each transaction. When two overlap, the answer of neither is held."""
         self._collection = database.collection(
             "transactions",
             indexes=[Index((("remove_at", 1),), expire_after=0)],
@@ -54,33 +54,33 @@ class StoredTransactions:
 
     async def add(self, transaction: Transaction) -> None:
         remove_at = transaction.expires_at + KEPT_UNTOUCHED
-        await self._collection.insert({**to_document(transaction, key="id"), "remove_at": remove_at})
+        await self._collection.insert({**_document(transaction), "remove_at": remove_at})
         self._hold(transaction)
 
     async def get(self, transaction: str) -> Transaction | None:
-        return await self._looked(transaction, self._collection.find_one({"_id": transaction}))
+        return await self._observe(transaction, self._collection.find_one({"_id": transaction}))
 
     async def recent(self, transaction: str) -> Transaction | None:
         held = self._held.get(transaction)
         if held is None or self._clock.monotonic() - held[0] >= HELD_FOR:
             return await self.get(transaction)
-        # A browser and a name come once, perhaps to another replica, and no step's condition asks for them.
-        complete = held[1].browser != UNBOUND and held[1].hint
+        # The condition of most steps does not ask for browser and user name, which another replica may have set since.
+        complete = held[1].browser != UNBOUND and held[1].username
         return held[1] if complete else await self.get(transaction)
 
     def forget(self, transaction: str) -> None:
-        """Another replica has changed it: look again next time."""
+        """Another replica has changed it: it is read again next time."""
         self._held.pop(transaction, None)
         self._alone.pop(transaction, None)
 
-    async def _looked(self, transaction: str, operation: Awaitable[Document | None]) -> Transaction | None:
-        """What the operation returns, held unless another crossed it: then nobody knows whose answer is newer."""
+    async def _observe(self, transaction: str, operation: Awaitable[Document | None]) -> Transaction | None:
+        """What the operation returns. It is held unless another overlapped with it: their order is not known then."""
         self.forget(transaction)
         mine = self._alone[transaction] = object()
         made = None
         try:
             found = await operation
-            made = None if found is None else from_document(Transaction, found, key="id")
+            made = None if found is None else _transaction(found)
         finally:
             crossed = self._alone.get(transaction) is not mine
             self.forget(transaction)
@@ -90,7 +90,8 @@ class StoredTransactions:
 
     def _hold(self, transaction: Transaction) -> None:
         now = self._clock.monotonic()
-        self._held[transaction.id] = (now, transaction)  # forgotten before, so the last in an order by age
+        # It was forgotten before, so it goes to the end: the order is by age.
+        self._held[transaction.id] = (now, transaction)
         while self._held:
             oldest, (since, _) = next(iter(self._held.items()))
             if now - since < HELD_FOR and len(self._held) <= HELD_AT_MOST:
@@ -98,36 +99,29 @@ class StoredTransactions:
             del self._held[oldest]
 
     async def bind(self, transaction: str, browser: str) -> Transaction | None:
-        return await self._step({"_id": transaction, "browser": UNBOUND}, {"browser": browser})
+        return await self._take(Step.BIND, transaction, {"browser": UNBOUND}, {"browser": browser})
 
-    async def name_account(self, transaction: str, hint: str) -> Transaction | None:
-        return await self._step(
-            {"_id": transaction, "state": State.STARTED.value}, {"hint": hint, "passkey": None}
-        )
+    async def name_account(self, transaction: str, username: str) -> Transaction | None:
+        return await self._take(Step.NAME_ACCOUNT, transaction, {}, {"hint": username, "passkey": None})
 
     async def open_challenge(
         self,
         transaction: str,
-        hint: str,
+        username: str,
         account: str | None,
         challenge: Challenge,
         messages: Sequence[SignedMessage],
     ) -> Transaction | None:
-        return await self._step(
+        return await self._take(
+            Step.OPEN_CHALLENGE,
+            transaction,
             {
-                "_id": transaction,
-                "hint": hint,  # the name that the challenge was made for
-                "state": {"$in": sources(State.WAITING)},
+                "hint": username,  # the name that the challenge was made for
                 "challenges": {"$lt": MAX_CHALLENGES},
                 "expires_at": {"$gt": self._clock.now()},
             },
-            {
-                "state": State.WAITING.value,
-                "account": account,
-                "challenge": to_document(challenge),
-                "previous": None,
-            },
-            also={"$inc": {"challenges": 1}},
+            {"account": account, "challenge": to_document(challenge), "previous": None},
+            counts="challenges",
             messages=messages,
         )
 
@@ -139,23 +133,25 @@ class StoredTransactions:
         challenge: Challenge,
         messages: Sequence[SignedMessage],
     ) -> Transaction | None:
-        return await self._step(
+        return await self._take(
+            Step.RENEW_CHALLENGE,
+            transaction,
             {
-                **_waiting_on(transaction, previous.id),
+                "challenge.context.challenge": previous.id,
                 "challenge.claimed": {"$ne": True},
                 "renewals": {"$lt": MAX_RENEWALS},
                 "expires_at": {"$gt": self._clock.now()},
             },
             {"account": account, "challenge": to_document(challenge), "previous": to_document(previous)},
-            also={"$inc": {"renewals": 1}},
+            counts="renewals",
             messages=messages,
         )
 
     async def claim_challenge(self, transaction: str, challenge: Challenge) -> Transaction | None:
-        return await self._step(
+        return await self._take(
+            Step.CLAIM_CHALLENGE,
+            transaction,
             {
-                "_id": transaction,
-                "state": State.WAITING.value,
                 "challenge.claimed": {"$ne": True},
                 "$or": [
                     {"challenge.context.challenge": challenge.id},
@@ -165,88 +161,101 @@ class StoredTransactions:
             {"challenge": to_document(replace(challenge, claimed=True)), "previous": None},
         )
 
-    async def end_challenge(self, transaction: str, challenge: str, state: State) -> Transaction | None:
-        return await self._step(_waiting_on(transaction, challenge), {"state": state.value})
+    async def end_challenge(
+        self, transaction: str, challenge: str, end: TransactionState
+    ) -> Transaction | None:
+        where = {"challenge.context.challenge": challenge}
+        return await self._take(Step.END_CHALLENGE, transaction, where, {}, to=end)
 
     async def prove(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:
-        return await self._step(
-            _waiting_on(transaction, challenge),
-            _proved(authentication, proof),
-        )
+        where = {"challenge.context.challenge": challenge}
+        return await self._take(Step.PROVE, transaction, where, _proved(authentication, proof))
 
-    async def ask_passkey(self, transaction: str, hint: str, context: SignInContext) -> Transaction | None:
-        return await self._step(
+    async def ask_passkey(
+        self, transaction: str, username: str, context: SignInContext
+    ) -> Transaction | None:
+        return await self._take(
+            Step.ASK_PASSKEY,
+            transaction,
             {
-                "_id": transaction,
-                "hint": hint,
-                "state": {"$in": sources(State.PROVED)},
+                "hint": username,
                 "$or": [{"passkeys": None}, {"passkeys": {"$lt": MAX_PASSKEYS}}],
                 "expires_at": {"$gt": self._clock.now()},
             },
             {"passkey": to_document(context)},
-            also={"$inc": {"passkeys": 1}},
+            counts="passkeys",
         )
 
     async def prove_by_passkey(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: PhoneProof
+        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:
-        return await self._step(
-            {
-                "_id": transaction,
-                "state": {"$in": sources(State.PROVED)},
-                "passkey.challenge": challenge,
-                "passkey.expires_at": {"$gt": self._clock.now()},
-            },
-            {
-                **_proved(authentication, proof),
-                "account": authentication.account,
-                "passkey": None,
-            },
+        return await self._take(
+            Step.PROVE_BY_PASSKEY,
+            transaction,
+            {"passkey.challenge": challenge, "passkey.expires_at": {"$gt": self._clock.now()}},
+            {**_proved(authentication, proof), "account": authentication.account, "passkey": None},
         )
 
     async def spend_passkey(self, transaction: str, challenge: str) -> None:
-        where = {"_id": transaction, "state": {"$in": sources(State.PROVED)}, "passkey.challenge": challenge}
-        await self._step(where, {"passkey": None})
+        await self._take(Step.SPEND_PASSKEY, transaction, {"passkey.challenge": challenge}, {"passkey": None})
 
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        return await self._issued(transaction, State.PROVED, assertion_id, issued_at)
+        return await self._take(Step.ISSUE, transaction, {}, _issued(assertion_id, issued_at))
 
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        return await self._issued(transaction, State.STARTED, assertion_id, issued_at)
+        return await self._take(Step.ANSWER, transaction, {}, _issued(assertion_id, issued_at))
 
-    async def _issued(
-        self, transaction: str, before: State, assertion_id: str, issued_at: datetime
-    ) -> Transaction | None:
-        return await self._step(
-            {"_id": transaction, "state": before.value},
-            {"state": State.ISSUED.value, "assertion_id": assertion_id, "issued_at": issued_at},
-        )
-
-    async def _step(
+    async def _take(
         self,
-        where: dict[str, Any],
-        fields: dict[str, Any],
+        step: Step,
+        transaction: str,
+        where: Document,
+        fields: Document,
         *,
-        also: dict[str, Any] | None = None,
+        to: TransactionState | None = None,
+        counts: str | None = None,
         messages: Sequence[SignedMessage] = (),
     ) -> Transaction | None:
-        change = {"$set": {**fields, "remove_at": self._clock.now() + KEPT}, **(also or {})}
-        return await self._looked(where["_id"], self._collection.update(where, change, outbox=messages))
+        """Take a step: the only update there is. Its states are those of the table, for every method.
+
+        `where`: what else must hold. `to`: which of the step's ends. `counts`: a field that goes up by one.
+        """
+        transition = TRANSITIONS[step]
+        after = transition.to(to)
+        states = [state.value for state in transition.sources]
+        change: Document = {"$set": {**fields, "remove_at": self._clock.now() + KEPT}}
+        if after is not None:
+            change["$set"]["state"] = after.value
+        if counts is not None:
+            change["$inc"] = {counts: 1}
+        update = self._collection.update(
+            {**where, "_id": transaction, "state": {"$in": states}}, change, outbox=messages
+        )
+        return await self._observe(transaction, update)
 
 
-def _proved(authentication: VerifiedAuthentication, proof: PhoneProof) -> dict[str, Any]:
-    return {
-        "state": State.PROVED.value,
-        "authentication": to_document(authentication),
-        "proof": to_document(proof),
-    }
+def _proved(authentication: VerifiedAuthentication, proof: DeviceProof) -> Document:
+    return {"authentication": to_document(authentication), "proof": to_document(proof)}
 
 
-def _waiting_on(transaction: str, challenge: str) -> dict[str, Any]:
-    return {
-        "_id": transaction,
-        "state": State.WAITING.value,
-        "challenge.context.challenge": challenge,
-    }
+def _issued(assertion_id: str, issued_at: datetime) -> Document:
+    return {"assertion_id": assertion_id, "issued_at": issued_at}
+
+
+# The user names of a transaction and of its request are stored as `hint`: another name would need a migration.
+
+
+def _document(transaction: Transaction) -> Document:
+    """A transaction as it is kept."""
+    document = to_document(transaction, key="id")
+    document["hint"] = document.pop("username")
+    document["request"]["hint"] = document["request"].pop("username")
+    return document
+
+
+def _transaction(document: Document) -> Transaction:
+    request = {**document["request"], "username": document["request"]["hint"]}
+    renamed = {**document, "request": request, "username": document["hint"]}
+    return from_document(Transaction, renamed, key="id")

@@ -6,60 +6,60 @@ before it signs, and the old one is forgotten only after the new one has signed.
 
 from datetime import timedelta
 
-from services.wsfed.handlers.common import WsFed, find_tenant
-from services.wsfed.ports import KeyRing
+from services.wsfed.handlers.common import find_tenant
+from services.wsfed.ports import Dependencies, KeyRing
 from shared.errors import Conflict
 
 NOTICE = timedelta(hours=24)
 """How long the next certificate should have been known before it signs: Entra's settings take a while everywhere."""
 
 
-async def show_keys(wsfed: WsFed, tenant: str) -> KeyRing:
+async def show_keys(deps: Dependencies, tenant: str) -> KeyRing:
     """The tenant's certificates. Raises NotFound."""
-    await find_tenant(wsfed, tenant)
-    return await wsfed.keys.ring(tenant)
+    await find_tenant(deps, tenant)
+    return await deps.keys.ring(tenant)
 
 
-async def next_key(wsfed: WsFed, tenant: str) -> KeyRing:
+async def next_key(deps: Dependencies, tenant: str) -> KeyRing:
     """Step 1: make the next key and publish its certificate. Then set nextSigningCertificate in Entra."""
-    ring = await show_keys(wsfed, tenant)
-    if ring.next is None and not await wsfed.keys.add_next(tenant):
+    ring = await show_keys(deps, tenant)
+    if ring.next is None and not await deps.keys.add_next(tenant):
         raise Conflict("wsfed.key.next_made")
-    return await wsfed.keys.ring(tenant)
+    return await deps.keys.ring(tenant)
 
 
-async def switch_key(wsfed: WsFed, tenant: str, *, at_once: bool = False) -> KeyRing:
+async def switch_key(deps: Dependencies, tenant: str, *, at_once: bool = False) -> KeyRing:
     """Step 2: sign with the next key. Raises Conflict when there is none, or when it is not known long enough."""
-    ring = await show_keys(wsfed, tenant)
+    ring = await show_keys(deps, tenant)
     if ring.next is None or ring.next_since is None:
         raise Conflict("wsfed.key.no_next")
     if ring.previous is not None:
         raise Conflict("wsfed.key.not_finished")
-    waited = wsfed.clock.now() - ring.next_since
+    waited = deps.clock.now() - ring.next_since
     if waited < NOTICE and not at_once:
         raise Conflict("wsfed.key.too_new", waited=_hours(waited), notice=_hours(NOTICE))
-    if not await wsfed.keys.switch(tenant):
+    if not await deps.keys.switch(tenant):
         raise Conflict("wsfed.key.switched")
-    return await wsfed.keys.ring(tenant)
+    return await deps.keys.ring(tenant)
 
 
-async def promote_key(wsfed: WsFed, tenant: str) -> KeyRing:
+async def promote_key(deps: Dependencies, tenant: str) -> KeyRing:
     """Step 3: forget the previous key. Before it, set signingCertificate in Entra to the one that signs now."""
-    await show_keys(wsfed, tenant)
-    if not await wsfed.keys.drop_previous(tenant):
+    await show_keys(deps, tenant)
+    if not await deps.keys.drop_previous(tenant):
         raise Conflict("wsfed.key.no_previous")
-    return await wsfed.keys.ring(tenant)
+    return await deps.keys.ring(tenant)
 
 
-async def emergency_keys(wsfed: WsFed, tenant: str) -> KeyRing:
+async def emergency_keys(deps: Dependencies, tenant: str) -> KeyRing:
     """After a compromise: two new keys at once, all others destroyed.
 
     Sign-ins fail from now until Entra has both. Entra remembers the one before, so roll over once more afterwards
     (switch, set it in Entra, promote): only then is the stolen key worthless.
     """
-    await show_keys(wsfed, tenant)
-    await wsfed.keys.replace_all(tenant)
-    return await wsfed.keys.ring(tenant)
+    await show_keys(deps, tenant)
+    await deps.keys.replace_all(tenant)
+    return await deps.keys.ring(tenant)
 
 
 def _hours(span: timedelta) -> str:

@@ -1,0 +1,107 @@
+"""Steps 5, 7 and 8 of docs/flows/sign-in.md: a code scanned, and what the phone answered."""
+
+import structlog
+
+from services.wsfed.domain.proof import InvalidProof, verify_approval
+from services.wsfed.domain.transaction import Transaction, TransactionState
+from services.wsfed.ports import Dependencies
+from shared.bus.port import Reject, Retry
+from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded
+from shared.contracts.envelope import VerifiedMessage
+from shared.ids import unb64u
+
+log = structlog.get_logger(__name__)
+
+_ENDED_BY_DEVICE = (TransactionState.DENIED, TransactionState.NOT_ME, TransactionState.WRONG_CODE)
+"""Ends that come from a device, and so with a QR code only after its scan."""
+
+
+async def challenge_claimed(deps: Dependencies, received: VerifiedMessage[ChallengeClaimed]) -> None:
+    """Step 5, QR: the code was scanned, so the page shows it no longer. Only approval's word: it proves nothing."""
+    message = received.message
+    transaction = await _transaction(deps, received.tenant, message.transaction)
+    if await _claim(deps, transaction, message.challenge) is not None:
+        log.info("signin.scanned", tenant=received.tenant, transaction=transaction.id)
+        await deps.wake(transaction.id)
+
+
+async def _claim(deps: Dependencies, transaction: Transaction, challenge: str) -> Transaction | None:
+    """Make the scanned challenge the current one, even if the page had renewed it a moment before."""
+    scanned = transaction.claimable(challenge)
+    return None if scanned is None else await deps.transactions.claim_challenge(transaction.id, scanned)
+
+
+async def _answered(deps: Dependencies, transaction: Transaction, challenge: str) -> Transaction:
+    """The transaction after a device answered that challenge.
+
+    The answer may arrive before the message that its QR code was scanned; then the scan is recorded first.
+    """
+    previous = transaction.previous
+    if previous is not None and previous.id == challenge:
+        return await _claim(deps, transaction, challenge) or transaction
+    return transaction
+
+
+async def _transaction(deps: Dependencies, tenant: str, transaction_id: str) -> Transaction:
+    transaction = await deps.transactions.get(transaction_id)
+    if transaction is None or transaction.tenant != tenant:
+        raise Reject("no such transaction in this tenant")
+    return transaction
+
+
+async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[ChallengeAccepted]) -> None:
+    """Step 8: verify the proof again. Raises Retry while the device key is not here yet, Reject otherwise."""
+    message = received.message
+    transaction = await deps.transactions.recent(message.transaction)
+    if transaction is None or not transaction.waits_for(message.challenge):
+        # What is held here may be behind another replica; a challenge that it does wait for never changes.
+        transaction = await _transaction(deps, received.tenant, message.transaction)
+        transaction = await _answered(deps, transaction, message.challenge)
+    if transaction.tenant != received.tenant:
+        raise Reject("no such transaction in this tenant")
+    challenge = transaction.challenge
+    if challenge is None or not transaction.waits_for(message.challenge):
+        log.info("signin.late_approval", transaction=transaction.id, state=transaction.state)
+        return  # already proved, or superseded: a duplicate is not an attack
+    device = await deps.directory.device(received.tenant, message.device)
+    if device is None:
+        if challenge.expired(deps.clock.now()):
+            raise Reject("no trusted device of that id")
+        raise Retry("device key not here yet")
+    try:
+        authentication, proof = verify_approval(
+            transaction=transaction,
+            challenge=message.challenge,
+            device=device,
+            context=message.proof.context,
+            authenticator_data=unb64u(message.proof.authenticator_data),
+            client_data_json=unb64u(message.proof.client_data_json),
+            signature=unb64u(message.proof.signature),
+            expected_origins=deps.expected_origins,
+            expected_rp_id=deps.rp_id,
+            now=deps.clock.now(),
+        )
+    except (InvalidProof, ValueError) as error:
+        raise Reject(f"proof refused: {error}") from error
+    if await deps.transactions.prove(transaction.id, message.challenge, authentication, proof) is not None:
+        log.info("signin.proved", tenant=received.tenant, transaction=transaction.id)
+        await deps.wake(transaction.id)
+
+
+async def challenge_ended(deps: Dependencies, received: VerifiedMessage[ChallengeEnded]) -> None:
+    """Step 7, when the request was not approved: the page offers another try."""
+    message = received.message
+    transaction = await _transaction(deps, received.tenant, message.transaction)
+    state = TransactionState(message.outcome)
+    if state is TransactionState.EXPIRED:
+        return  # our own clock says so, at the same moment for accounts that do not exist
+    if state in _ENDED_BY_DEVICE:
+        transaction = await _answered(deps, transaction, message.challenge)
+    known = transaction.challenge is not None and transaction.challenge.context.known_browser
+    if state in (TransactionState.LIMITED, TransactionState.SUPERSEDED) and not known:
+        # Only accounts that exist have such ends: in an unknown browser it must look as if nobody answered.
+        log.info("signin.silent_end", transaction=message.transaction, outcome=message.outcome)
+        return
+    if await deps.transactions.end_challenge(message.transaction, message.challenge, state) is not None:
+        log.info("signin.ended", transaction=message.transaction, outcome=message.outcome)
+        await deps.wake(message.transaction)

@@ -1,0 +1,126 @@
+"""SSO sessions: a token from a proof made before (docs/flows/sign-in.md, steps 1 and 2), and their end."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from services.wsfed.domain.request import SignInRequest
+from services.wsfed.domain.session import Session, session_id
+from services.wsfed.domain.token import new_assertion_id
+from services.wsfed.domain.transaction import Step, Transaction
+from services.wsfed.handlers.common import find_tenant, method_allowed, require_fresh
+from services.wsfed.handlers.token_issuance import (
+    Evidence,
+    Issued,
+    RedirectLoop,
+    find_shortfall,
+    idle_time,
+    issue,
+    prepare,
+)
+from services.wsfed.ports import Account, Dependencies, Tenant
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SsoRequest:
+    """What a session may answer: a request just made, or a transaction in which nothing was asked yet."""
+
+    tenant: str
+    upn: str
+    request: SignInRequest
+    requested_at: datetime
+    transaction: str | None = None
+
+
+def sso_request(transaction: Transaction) -> SsoRequest | None:
+    """The transaction as a request to a session; None when it is past that."""
+    if not transaction.allows(Step.ANSWER) or not transaction.username:
+        return None
+    return SsoRequest(
+        tenant=transaction.tenant,
+        upn=transaction.username,
+        request=transaction.request,
+        requested_at=transaction.created_at,
+        transaction=transaction.id,
+    )
+
+
+async def answer_from_session(
+    deps: Dependencies, asked: SsoRequest, session_secret: str | None
+) -> Issued | None:
+    """A token from this browser's session of the very account that was asked for; None when it must sign in.
+
+    `session_secret`: of the browser's cookie for that account. Raises NotFound (tenant), RedirectLoop, Forbidden,
+    Unavailable.
+    """
+    if session_secret is None:
+        return None
+    require_fresh(deps)
+    # The session before the account: with an invented cookie every name costs the same, whether it exists or not.
+    session = await deps.sessions.get(session_id(session_secret))
+    if session is None or not session.live(deps.clock.now()):
+        return None
+    tenant = await find_tenant(deps, asked.tenant)
+    account = await _account_of(deps, session, asked)
+    if account is None:
+        return None
+    if not await method_allowed(deps, tenant, session.authentication.method, session):
+        return None  # the tenant has become stricter since: this browser signs in anew
+    now = deps.clock.now()
+    if not _within_limits(session, tenant, now):
+        return None
+    missing = find_shortfall(session.authentication, tenant, asked.request, asked.requested_at, now)
+    if missing is not None:
+        log.info("session.not_enough", tenant=tenant.slug, account=account.id, missing=missing.value)
+        return None
+    if session.looping(now):
+        raise RedirectLoop(tenant, asked.request)
+    prepared = await prepare(deps, tenant, account)
+    used = await deps.sessions.use(session, now, now + idle_time(tenant))
+    if used is None:
+        return None
+    assertion_id = new_assertion_id(deps.ids)
+    if asked.transaction is not None and not await deps.transactions.answer(
+        asked.transaction, assertion_id, now
+    ):
+        return None
+    form = await issue(
+        deps,
+        prepared,
+        used.authentication,
+        asked.request,
+        requested_at=asked.requested_at,
+        now=now,
+        assertion_id=assertion_id,
+        evidence=Evidence(session=used.id, transaction=asked.transaction),
+    )
+    return Issued(form, tenant, account, session_secret)
+
+
+async def _account_of(deps: Dependencies, session: Session, asked: SsoRequest) -> Account | None:
+    """The session's account, if it is the one that was asked for, can sign in, and its device is still trusted."""
+    if session.tenant != asked.tenant:
+        return None
+    account = await deps.directory.account(session.tenant, session.account)
+    if account is None or not account.status.can_sign_in or account.upn.lower() != asked.upn:
+        return None
+    device = await deps.directory.trusted_device(account.tenant, account.id, session.device)
+    return None if device is None else account
+
+
+def _within_limits(session: Session, tenant: Tenant, now: datetime) -> bool:
+    """By the tenant's limits of now: shorter ones count at once. The application is that of every sign-in (`begin`)."""
+    applications = tenant.configured.applications
+    if not applications:
+        return False
+    length = timedelta(hours=applications[0].session_hours)
+    return session.within(now, length=length, idle=idle_time(tenant))
+
+
+async def sign_out(deps: Dependencies, session_secrets: list[str]) -> None:
+    """End this browser's sessions. It stays known for its accounts."""
+    for secret in session_secrets:
+        await deps.sessions.end(session_id(secret), deps.clock.now())

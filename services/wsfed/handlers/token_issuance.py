@@ -1,0 +1,287 @@
+"""Steps 10 and 11 of docs/flows/sign-in.md: the one token of a proved transaction, and how any token is issued.
+
+The order is the same for every token. Whatever can be refused is refused first (`prepare`). Then the transaction or
+the session is used up in one conditional update, the issuance record is made durable, and the token is signed
+(`issue`).
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from services.wsfed.domain.authentication import (
+    AuthenticationPolicy,
+    Method,
+    Shortfall,
+    VerifiedAuthentication,
+    shortfall,
+)
+from services.wsfed.domain.keys import SigningKey
+from services.wsfed.domain.request import SignInRequest
+from services.wsfed.domain.session import Session, session_id
+from services.wsfed.domain.token import (
+    FederatedDomain,
+    ReplyForm,
+    TokenSubject,
+    issue_token,
+    issuer_for,
+    new_assertion_id,
+    reply_form,
+)
+from services.wsfed.domain.transaction import DeviceProof, Step, Transaction, TransactionState
+from services.wsfed.handlers.common import PasskeyNeeded, find_tenant, method_allowed, require_fresh
+from services.wsfed.ports import Account, Dependencies, Issuance, Tenant
+from shared.errors import Conflict, Forbidden
+from shared.ids import new_secret
+
+log = structlog.get_logger(__name__)
+
+TOKEN_LIFETIME = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token on its way, and the secret of the session that was made or used."""
+
+    form: ReplyForm
+    tenant: Tenant
+    account: Account
+    session_secret: str
+
+
+class RedirectLoop(Conflict):
+    """Entra sends the browser back for a fourth token within a minute: a page must say so instead."""
+
+    id = "wsfed.session.redirect_loop"
+    code = "redirect_loop"
+
+    def __init__(self, tenant: Tenant, request: SignInRequest) -> None:
+        super().__init__()
+        self.tenant = tenant
+        self.request = request
+
+
+class AlreadyIssued(Conflict):
+    """The one token of this sign-in was issued before."""
+
+    id = "wsfed.transaction.finished"
+    code = "finished"
+
+
+class NotApproved(Conflict):
+    """No proof has come yet for this sign-in."""
+
+    id = "wsfed.transaction.not_approved"
+    code = "not_proved"
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A transaction in state `proved`, with what that state guarantees."""
+
+    transaction: Transaction
+    authentication: VerifiedAuthentication
+    proof: DeviceProof
+
+
+async def require_proved(deps: Dependencies, transaction: Transaction) -> Proved:
+    """Step 10: the transaction with its proof, read again if that is not in what was held here.
+
+    Raises AlreadyIssued, NotApproved.
+    """
+    if not transaction.allows(Step.ISSUE):  # another replica may have taken the proof
+        transaction = await deps.transactions.get(transaction.id) or transaction
+    if transaction.state is TransactionState.ISSUED:
+        raise AlreadyIssued
+    authentication, proof = transaction.authentication, transaction.proof
+    if not transaction.allows(Step.ISSUE) or authentication is None or proof is None:
+        raise NotApproved
+    return Proved(transaction, authentication, proof)
+
+
+async def take_token(deps: Dependencies, proved: Proved, session_secret: str | None) -> Issued:
+    """Step 10: exactly one token for a proved transaction, and the session that it opens.
+
+    Account, device and policy are read now: an account that was suspended or removed since the approval gets none,
+    nor does one whose method the tenant no longer takes in this browser. `session_secret`: of the browser's cookie
+    for the account. Raises AlreadyIssued, NotFound, Gone, Forbidden, RedirectLoop, Unavailable.
+    """
+    transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
+    require_fresh(deps)
+    tenant = await find_tenant(deps, transaction.tenant)
+    account, device = await asyncio.gather(
+        deps.directory.account(tenant.slug, authentication.account),
+        deps.directory.trusted_device(tenant.slug, authentication.account, proof.device),
+    )
+    if account is None or not account.status.can_sign_in:
+        raise Forbidden("wsfed.account.not_active", code="account_not_active")
+    if device is None:  # lost, and taken out of use since it approved
+        raise Forbidden("wsfed.device.removed", code="device_removed")
+    application = tenant.application(transaction.application)
+    prepared = await prepare(deps, tenant, account)
+    now = deps.clock.now()
+    # Before anything is written: Entra would send a token without the claim straight back.
+    missing = find_shortfall(authentication, tenant, transaction.request, transaction.created_at, now)
+    if missing is not None:
+        raise Forbidden("wsfed.authentication.not_enough", code=f"{missing.value}_not_satisfied")
+    earlier = await _earlier_session(deps, session_secret, account)
+    if not await method_allowed(deps, tenant, authentication.method, earlier):
+        raise PasskeyNeeded
+    if earlier is not None and earlier.looping(now):
+        raise RedirectLoop(tenant, transaction.request)
+    assertion_id = new_assertion_id(deps.ids)
+    if await deps.transactions.issue(transaction.id, assertion_id, now) is None:
+        raise AlreadyIssued
+    secret = new_secret(deps.ids)
+    session = Session(
+        id=session_id(secret),
+        authentication=authentication,
+        device=proof.device,
+        ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
+        idle_ends_at=now + idle_time(tenant),
+        enrolled_by=_enrolled_by(authentication, proof, earlier),
+        issued=(*(earlier.issued if earlier else ()), now),
+    )
+    issuing = issue(
+        deps,
+        prepared,
+        authentication,
+        transaction.request,
+        requested_at=transaction.created_at,
+        now=now,
+        assertion_id=assertion_id,
+        evidence=Evidence(transaction=transaction.id, proof=proof),
+    )
+    # Both at once: if the token fails, nobody ever gets the secret of that session.
+    form, _ = await asyncio.gather(issuing, deps.sessions.add(session))
+    if earlier is not None:
+        await deps.sessions.forget(earlier.id)
+    log.info("signin.issued", tenant=tenant.slug, transaction=transaction.id)
+    return Issued(form, tenant, account, secret)
+
+
+async def _earlier_session(deps: Dependencies, secret: str | None, account: Account) -> Session | None:
+    """What this browser remembers of the account from before, live or not, whatever became of its device.
+
+    It is replaced, and its count of tokens goes on. Whether it vouches for the browser, `method_allowed` asks.
+    """
+    session = None if secret is None else await deps.sessions.get(session_id(secret))
+    return session if session is not None and session.belongs_to(account.tenant, account.id) else None
+
+
+def _enrolled_by(
+    authentication: VerifiedAuthentication, proof: DeviceProof, earlier: Session | None
+) -> str | None:
+    """A passkey vouches for its browser; what vouched before goes on when a device approves here."""
+    if authentication.method is Method.PASSKEY:
+        return proof.device
+    return None if earlier is None else earlier.enrolled_by
+
+
+def find_shortfall(
+    authentication: VerifiedAuthentication,
+    tenant: Tenant,
+    request: SignInRequest,
+    requested_at: datetime,
+    now: datetime,
+) -> Shortfall | None:
+    """What the authentication lacks for that request, by the tenant's policy.
+
+    Raises Forbidden when the authentication lies in the future: a replica whose clock is behind the one that took
+    the proof must not use the sign-in up.
+    """
+    return shortfall(
+        authentication,
+        _policy(tenant),
+        now=now,
+        requested_at=requested_at,
+        fresh_required=request.fresh_required,
+        max_age=request.max_age,
+        mfa_wanted=request.mfa_wanted,
+        mfa_max_age=request.mfa_max_age,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that a token needs beside the authentication: nothing of it can be refused any more."""
+
+    tenant: Tenant
+    account: Account
+    subject: TokenSubject
+    key: SigningKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a token stands on: a transaction with its proof, or a session that such a one opened."""
+
+    transaction: str | None = None
+    proof: DeviceProof | None = None
+    session: str | None = None
+
+
+async def prepare(deps: Dependencies, tenant: Tenant, account: Account) -> Prepared:
+    """Key and subject, before anything is written. Raises Unavailable, and Forbidden (no federated domain)."""
+    key = await deps.keys.current(tenant.slug)
+    domains = [FederatedDomain(d.name, d.issuer) for d in tenant.configured.domains]
+    subject = TokenSubject(
+        tenant=account.tenant,
+        account=account.id,
+        issuer=issuer_for(account.upn, domains),
+        upn=account.upn,
+        immutable_id=account.immutable_id,
+    )
+    return Prepared(tenant, account, subject, key)
+
+
+async def issue(
+    deps: Dependencies,
+    prepared: Prepared,
+    authentication: VerifiedAuthentication,
+    request: SignInRequest,
+    *,
+    requested_at: datetime,
+    now: datetime,
+    assertion_id: str,
+    evidence: Evidence,
+) -> ReplyForm:
+    """The record, durable; then the signature."""
+    await deps.issuances.append(
+        Issuance(
+            account=prepared.account,
+            authentication=authentication,
+            assertion_id=assertion_id,
+            issued_at=now,
+            issuer=prepared.subject.issuer,
+            key_id=prepared.key.key_id,
+            client_request_id=request.correlation,
+            transaction=evidence.transaction,
+            proof=evidence.proof,
+            session=evidence.session,
+        )
+    )
+    wresult = issue_token(
+        authentication,
+        prepared.subject,
+        prepared.key,
+        policy=_policy(prepared.tenant),
+        now=now,
+        assertion_id=assertion_id,
+        lifetime=TOKEN_LIFETIME,
+        mfa_wanted=request.mfa_wanted,
+        mfa_max_age=request.mfa_max_age,
+        requested_at=requested_at,
+    )
+    return reply_form(wresult, wreply=request.wreply, wctx=request.wctx)
+
+
+def idle_time(tenant: Tenant) -> timedelta:
+    """How long a session may be unused."""
+    return timedelta(minutes=tenant.configured.policy.session_idle_minutes)
+
+
+def _policy(tenant: Tenant) -> AuthenticationPolicy:
+    return AuthenticationPolicy(badge_counts_as_mfa=tenant.configured.policy.badge_counts_as_mfa)

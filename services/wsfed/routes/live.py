@@ -1,0 +1,76 @@
+"""How a page learns that its transaction changed (docs/flows/sign-in.md, step 9): a live stream, or polling."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from services.wsfed.domain.options import PageState
+from services.wsfed.domain.transaction import Transaction, TransactionState
+from services.wsfed.ports import Watch
+from services.wsfed.routes.context import RouteContext
+from services.wsfed.routes.view_models import page_version_of
+from shared.errors import Gone, NotFound, Unavailable
+from shared.web import sse
+
+POLL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRoutes:
+    """`/signin/{transaction}/events` and `/state`."""
+
+    context: RouteContext
+    watch: Watch
+
+    def routes(self) -> list[web.RouteDef]:
+        """URL to function."""
+        return [
+            web.get("/signin/{transaction}/events", self.events),
+            web.get("/signin/{transaction}/state", self.state),
+        ]
+
+    async def state(self, request: web.Request) -> web.Response:
+        """The state now, for pages whose live stream does not work."""
+        return web.json_response(self._state(await self.context.load(request)))
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        """The live stream: the state at once, then at each change. 204 when nothing more can change."""
+        # First listen, then read: a change in between would be lost the other way round.
+        async with self.watch(request.match_info["transaction"]) as woken:
+            transaction = await self.context.load(request)
+            if transaction.state is TransactionState.ISSUED:
+                return web.Response(status=204)
+            changes = self._changes(request, transaction, woken)
+            return await sse.stream(request, changes, clock=self.context.deps.clock)
+
+    async def _changes(
+        self, request: web.Request, transaction: Transaction, woken: asyncio.Event
+    ) -> AsyncIterator[sse.Event]:
+        sent: dict[str, object] = {}
+        now = self._state(transaction)
+        while True:
+            if now != sent:
+                sent = now
+                yield sse.Event("state", now)
+            if now["state"] in (PageState.PROVED, PageState.FINISHED):
+                return
+            was_woken = True
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await woken.wait()
+            except TimeoutError:
+                was_woken = False
+            woken.clear()
+            try:
+                # Who woke us either wrote it here or had us forget what was held.
+                now = self._state(await self.context.load(request, recent=was_woken))
+            except (Gone, NotFound):
+                return  # over: the page finds out when it comes back
+            except Unavailable:
+                continue  # the database is away: the page waits with us
+
+    def _state(self, transaction: Transaction) -> dict[str, object]:
+        state, version = page_version_of(transaction, self.context.deps.clock.now())
+        return {"state": state, "version": version}

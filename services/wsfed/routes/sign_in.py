@@ -1,0 +1,147 @@
+"""The sign-in page and what is posted from it (docs/flows/sign-in.md, steps 2, 3, 10 and 11)."""
+
+import re
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from services.wsfed.domain.authentication import DeviceMethod
+from services.wsfed.domain.options import PageState, SignInOptions
+from services.wsfed.domain.session import KNOWN_FOR
+from services.wsfed.domain.transaction import Transaction
+from services.wsfed.handlers.common import PasskeyNeeded, find_tenant
+from services.wsfed.handlers.sessions import sso_request
+from services.wsfed.handlers.signing_in import name_account, open_challenge, open_page, sign_in_options
+from services.wsfed.handlers.token_issuance import (
+    AlreadyIssued,
+    NotApproved,
+    RedirectLoop,
+    require_proved,
+    take_token,
+)
+from services.wsfed.pages import views
+from services.wsfed.routes.answers import loop_page, session_answer, token_page
+from services.wsfed.routes.context import RouteContext, language, see
+from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie
+from services.wsfed.routes.view_models import sign_in_page
+
+_UPN = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class SignInRoutes:
+    """Routes under `/signin/`."""
+
+    context: RouteContext
+
+    def routes(self) -> list[web.RouteDef]:
+        """URL to function."""
+        return [
+            web.get("/signin/finished", self.finished),
+            web.get("/signin/{transaction}", self.page),
+            web.post("/signin/{transaction}/account", self.account),
+            web.post("/signin/{transaction}/{method:push|qr}", self.challenge),
+            web.post("/signin/{transaction}/token", self.token),
+        ]
+
+    # step 2
+
+    async def page(self, request: web.Request) -> web.Response:
+        """The sign-in page as the transaction stands now; its token, if this browser's session is enough for it."""
+        secret, is_new = self.context.browser_secret(request)
+        transaction = await open_page(self.context.deps, request.match_info["transaction"], secret)
+        asked = sso_request(transaction)
+        response = None if asked is None else await session_answer(self.context, request, asked)
+        if response is None:
+            response = await self._show(request, transaction, secret)
+        if is_new:
+            BROWSER_COOKIE.set(response, secret)
+        return response
+
+    async def finished(self, request: web.Request) -> web.Response:
+        """Where Back leads after a token from a session."""
+        view = views.SignIn(
+            txn="",
+            csrf="",
+            options=SignInOptions(state=PageState.FINISHED),
+            organisation="",
+            start_url=self.context.settings.start_url,
+        )
+        return self.context.pages.sign_in(request, view)
+
+    async def _show(
+        self,
+        request: web.Request,
+        transaction: Transaction,
+        secret: str,
+        problem: views.FieldProblem | None = None,
+        typed: str = "",
+        status: int | None = None,
+    ) -> web.Response:
+        deps = self.context.deps
+        tenant = await find_tenant(deps, transaction.tenant)
+        application = tenant.application(transaction.application)
+        browser = self.context.browser(request, transaction)
+        options = await sign_in_options(deps, tenant, application, browser, transaction)
+        view = sign_in_page(
+            transaction,
+            options,
+            deps.clock.now(),
+            csrf=self.context.csrf.token(secret, transaction.id),
+            organisation=tenant.configured.name,
+            application=application.name,
+            problem=problem,
+            typed=typed,
+            origin=deps.origin,
+            start_url=self.context.settings.start_url,
+        )
+        lang = language(transaction.request.locale)
+        return self.context.pages.sign_in(request, view, lang=lang, status=status)
+
+    # steps 3 and 4
+
+    async def account(self, request: web.Request) -> web.Response:
+        """The user name was typed."""
+        transaction, form = await self.context.posted(request)
+        typed = form.get("username", "").strip()
+        if not _UPN.fullmatch(typed) or not typed.isprintable():
+            problem = views.FieldProblem.MALFORMED if typed else views.FieldProblem.EMPTY
+            shown = typed[:320] if typed.isprintable() else ""
+            secret, _ = self.context.browser_secret(request)
+            return await self._show(request, transaction, secret, problem, shown)
+        await name_account(self.context.deps, transaction, typed)
+        return see(transaction.id)
+
+    async def challenge(self, request: web.Request) -> web.Response:
+        """Send a request to the phone, or show a QR code; `renews` when the page does so by itself."""
+        transaction, form = await self.context.posted(request)
+        browser = self.context.asking_browser(request, transaction)
+        method = DeviceMethod(request.match_info["method"])
+        try:
+            asked = await open_challenge(self.context.deps, transaction, browser, method, form.get("renews"))
+        except PasskeyNeeded as refusal:
+            return await self._show(request, transaction, browser.secret, status=refusal.status)
+        if request.headers.get("X-Requested-With") == "fetch":  # our own script is spared the redirect
+            return await self._show(request, asked, browser.secret)
+        return see(transaction.id)
+
+    # steps 10 and 11
+
+    async def token(self, request: web.Request) -> web.Response:
+        """The token, once; a second post shows that it is finished."""
+        transaction, _ = await self.context.posted(request)
+        try:
+            proved = await require_proved(self.context.deps, transaction)
+            # By the name that was proved: what is held of a transaction before its proof may have another one.
+            cookie = account_cookie(proved.transaction.tenant, proved.transaction.username)
+            issued = await take_token(self.context.deps, proved, cookie.read(request))
+        except RedirectLoop as loop:
+            return loop_page(self.context, request, loop)
+        except (AlreadyIssued, NotApproved):
+            return see(transaction.id)
+        back = f"/signin/{transaction.id}"
+        response = token_page(self.context, request, issued, back, transaction.request.locale)
+        account_cookie(issued.account.tenant, issued.account.upn).set(
+            response, issued.session_secret, max_age=int(KNOWN_FOR.total_seconds())
+        )
+        return response

@@ -1,0 +1,85 @@
+"""What may happen next on a sign-in page: the policy's table, and what each state of the page offers."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.wsfed.domain.authentication import DeviceMethod, Method
+from services.wsfed.domain.options import PageState, SignInOptions, page_options, policy_allows
+from services.wsfed.domain.transaction import HANDLE_LIFETIME, MAX_RENEWALS, TransactionState
+from shared.contracts.admin import SignInPolicy
+from tests.world import START
+from tests.wsfed.test_store import a_challenge, a_transaction
+
+BOTH = (DeviceMethod.QR, DeviceMethod.PUSH)
+NEW_TRY = (
+    *(PageState.START, PageState.DENIED, PageState.NOT_ME),
+    *(PageState.WRONG_CODE, PageState.EXPIRED, PageState.SUPERSEDED),
+)
+RUNNING = {
+    PageState.PUSH_WAITING: DeviceMethod.PUSH,
+    PageState.QR_WAITING: DeviceMethod.QR,
+    PageState.QR_SCANNED: DeviceMethod.QR,
+}
+OVER = (PageState.PROVED, PageState.FINISHED, PageState.LOOP)
+
+
+@pytest.mark.parametrize(
+    ("policy", "anywhere", "enrolled"),
+    [("open", True, True), ("known_browsers", False, True), ("passkeys_only", False, False)],
+)
+def test_a_policy_refuses_every_method_but_a_passkey_where_no_passkey_vouches(
+    policy: SignInPolicy, anywhere: bool, enrolled: bool
+) -> None:
+    for method in set(Method) - {Method.PASSKEY}:
+        assert policy_allows(policy, method, enrolled=False) is anywhere
+        assert policy_allows(policy, method, enrolled=True) is enrolled
+    assert policy_allows(policy, Method.PASSKEY, enrolled=False)
+
+
+@pytest.mark.parametrize("state", list(PageState))
+def test_each_state_offers_a_way_on_or_is_over(state: PageState) -> None:
+    options = SignInOptions(state=state, methods=BOTH)
+    assert options.ways is (state not in OVER)
+    assert options.live is (state in RUNNING)
+    assert options.offers == (BOTH if state in NEW_TRY else ())
+    if state in RUNNING:
+        assert options.others == tuple(method for method in BOTH if method is not RUNNING[state])
+    elif state in NEW_TRY:
+        assert options.others == BOTH[1:]
+    else:
+        assert options.others == BOTH
+    bare = SignInOptions(state=state)
+    assert (bare.offers, bare.others) == ((), ())
+    assert bare.passkey_only is options.ways
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("methods", [BOTH, BOTH[::-1], ()])
+def test_only_a_push_in_a_known_browser_starts_by_itself(
+    known: bool, methods: tuple[DeviceMethod, ...]
+) -> None:
+    options = page_options(a_transaction(), START, methods=methods, known=known)
+    assert options.autostart is (known and methods == BOTH[::-1])
+    assert not page_options(a_transaction(username=""), START, methods=methods, known=known).autostart
+    assert not replace(options, state=PageState.DENIED).autostart
+
+
+def test_without_a_user_name_the_page_asks_for_it_and_offers_no_way() -> None:
+    options = page_options(a_transaction(username=""), START, methods=BOTH, known=False)
+    assert options.asks_account
+    assert not options.ways
+
+
+def test_a_qr_code_is_renewed_while_it_is_shown_and_not_scanned() -> None:
+    challenge = replace(a_challenge(), handle="handle")
+    waiting = a_transaction(state=TransactionState.WAITING, challenge=challenge, renewals=3)
+    options = page_options(waiting, START, methods=BOTH, known=False)
+    assert (options.state, options.renews) == (PageState.QR_WAITING, challenge.id)
+    assert options.renewals_left == MAX_RENEWALS - 3
+    over = page_options(waiting, START + HANDLE_LIFETIME, methods=BOTH, known=False)
+    assert (over.state, over.renews, over.renewals_left) == (PageState.EXPIRED, "", 0)
+    scanned = replace(waiting, challenge=replace(challenge, claimed=True))
+    options = page_options(scanned, START + timedelta(seconds=90), methods=BOTH, known=False)
+    assert (options.state, options.renews, options.renewals_left) == (PageState.QR_SCANNED, "", 0)

@@ -1,0 +1,134 @@
+"""TRANSITIONS is the enforcement: the store takes each step in the states of the table, and in no other."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from services.wsfed.domain import transaction as domain
+from services.wsfed.domain.transaction import TRANSITIONS, Step, Transaction, TransactionState, Transition
+from services.wsfed.ports import Transactions
+from services.wsfed.store import TransactionRepository
+from shared.clock import ManualClock
+from shared.store.memory import MemoryDatabase
+from tests.world import START
+from tests.wsfed.test_store import AUTHENTICATION, PROOF, USERNAME, a_challenge, a_context, a_transaction
+
+NAME = "transaction-1"
+NOT_STEPS = {"add", "get", "recent", "forget"}
+OPEN = replace(a_challenge("open"), handle="handle")
+
+ALL = pytest.mark.parametrize("step", list(Step))
+EVERYWHERE = pytest.mark.parametrize("state", list(TransactionState))
+
+TAKE: dict[Step, Callable[[TransactionRepository], Awaitable[Transaction | None]]] = {
+    Step.BIND: lambda store: store.bind(NAME, "b" * 64),
+    Step.NAME_ACCOUNT: lambda store: store.name_account(NAME, "bob@contoso.example"),
+    Step.OPEN_CHALLENGE: lambda store: store.open_challenge(NAME, USERNAME, "ada", a_challenge("new"), []),
+    Step.RENEW_CHALLENGE: lambda store: store.renew_challenge(NAME, "ada", OPEN, a_challenge("new"), []),
+    Step.CLAIM_CHALLENGE: lambda store: store.claim_challenge(NAME, OPEN),
+    Step.END_CHALLENGE: lambda store: store.end_challenge(NAME, OPEN.id, TransactionState.DENIED),
+    Step.PROVE: lambda store: store.prove(NAME, OPEN.id, AUTHENTICATION, PROOF),
+    Step.ASK_PASSKEY: lambda store: store.ask_passkey(NAME, USERNAME, a_context("asked")),
+    Step.PROVE_BY_PASSKEY: lambda store: store.prove_by_passkey(NAME, "passkey", AUTHENTICATION, PROOF),
+    Step.SPEND_PASSKEY: lambda store: _spend(store),
+    Step.ISSUE: lambda store: store.issue(NAME, "_a", START),
+    Step.ANSWER: lambda store: store.answer(NAME, "_a", START),
+}
+
+
+async def _spend(store: TransactionRepository) -> Transaction | None:
+    await store.spend_passkey(NAME, "passkey")
+    after = await store.get(NAME)
+    return after if after is not None and after.passkey is None else None
+
+
+async def in_state(state: TransactionState, step: Step) -> TransactionRepository:
+    """A transaction in that state, in which everything but the state lets every step be taken."""
+    clock = ManualClock(START)
+    store = TransactionRepository(MemoryDatabase(clock=clock), clock)
+    browser = domain.UNBOUND if step is Step.BIND else "b" * 64
+    await store.add(a_transaction(state=state, browser=browser, challenge=OPEN, passkey=a_context("passkey")))
+    return store
+
+
+async def took(state: TransactionState, step: Step) -> TransactionState | None:
+    """The state after the step; None if it was not taken, and then nothing was changed."""
+    store = await in_state(state, step)
+    before = await store.get(NAME)
+    after = await TAKE[step](store)
+    now = await store.get(NAME)
+    assert now == (after or before)
+    return None if after is None else after.state
+
+
+@ALL
+@EVERYWHERE
+async def test_a_step_is_taken_where_the_table_has_it_and_nowhere_else(
+    step: Step, state: TransactionState
+) -> None:
+    transition = TRANSITIONS[step]
+    after = await took(state, step)
+    if state not in transition.sources:
+        assert after is None
+    else:
+        assert after is not None
+        assert after in (transition.targets or {state})
+
+
+@ALL
+@EVERYWHERE
+async def test_no_method_has_a_guard_of_its_own_beside_the_table(
+    monkeypatch: pytest.MonkeyPatch, step: Step, state: TransactionState
+) -> None:
+    """A table that says the opposite is followed to the letter."""
+    right = TRANSITIONS[step]
+    opposite = replace(right, sources=frozenset(TransactionState) - right.sources)
+    monkeypatch.setitem(TRANSITIONS, step, opposite)
+    assert (await took(state, step) is None) == (state in right.sources)
+
+
+def test_every_method_that_changes_a_transaction_is_a_step_of_the_table() -> None:
+    methods = {name for name in vars(Transactions) if not name.startswith("_")}
+    assert methods - NOT_STEPS == {step.value for step in Step} == {step.value for step in TRANSITIONS}
+    assert set(TAKE) == set(Step)
+
+
+@pytest.mark.parametrize("end", sorted(set(TransactionState) - domain.ENDED_CHALLENGE))
+async def test_a_challenge_ends_only_in_an_end(end: TransactionState) -> None:
+    """approval says how it ended: no word of its leads to `proved` or `issued`."""
+    store = await in_state(TransactionState.WAITING, Step.END_CHALLENGE)
+    with pytest.raises(ValueError, match="no transition"):
+        await store.end_challenge(NAME, OPEN.id, end)
+    now = await store.get(NAME)
+    assert now is not None
+    assert now.state is TransactionState.WAITING
+
+
+def test_a_token_needs_a_proof_or_a_session_and_nothing_follows_it() -> None:
+    """Written out by hand: whoever changes the table has to change this, too."""
+    leads_to = {
+        state: {
+            (step, source) for step, t in TRANSITIONS.items() if state in t.targets for source in t.sources
+        }
+        for state in TransactionState
+    }
+    assert leads_to[TransactionState.ISSUED] == {
+        (Step.ISSUE, TransactionState.PROVED),
+        (Step.ANSWER, TransactionState.STARTED),
+    }
+    before_proof = set(TransactionState) - {TransactionState.PROVED, TransactionState.ISSUED}
+    assert leads_to[TransactionState.PROVED] == {
+        (Step.PROVE, TransactionState.WAITING),
+        *((Step.PROVE_BY_PASSKEY, state) for state in before_proof),
+    }
+    assert not any(TransactionState.ISSUED in transition.sources for transition in TRANSITIONS.values())
+    assert [s for s, t in TRANSITIONS.items() if TransactionState.PROVED in t.sources] == [Step.ISSUE]
+
+
+def test_a_choice_among_several_ends_has_to_be_made() -> None:
+    several = Transition(frozenset({TransactionState.WAITING}), domain.ENDED_CHALLENGE)
+    with pytest.raises(ValueError, match="no transition"):
+        several.to(None)
+    assert several.to(TransactionState.DENIED) is TransactionState.DENIED
+    assert Transition(frozenset({TransactionState.WAITING})).to(None) is None
