@@ -68,7 +68,7 @@ async def accept_mail(parts: Parts, received: Received[SendMail]) -> Delivery | 
             channel="mail",
             kind=command.kind,
             destination=b64u(hashlib.sha256(domain.encode()).digest()[:9]),
-            place=place,
+            associated_data=place,
             sealed=command.sealed,
             correlation=envelope.correlation_id,
             created_at=parts.clock.now(),
@@ -91,7 +91,7 @@ async def accept_push(parts: Parts, received: Received[SendPush]) -> Delivery | 
             channel="push",
             kind="request",
             destination=parts.pusher.destination(subscription) or "nowhere",
-            place=place,
+            associated_data=place,
             sealed=command.sealed,
             correlation=envelope.correlation_id,
             created_at=parts.clock.now(),
@@ -178,10 +178,10 @@ async def _record(parts: Parts, claimed: Delivery, after: Delivery, packets: Seq
 async def _send(parts: Parts, delivery: Delivery) -> Outcome:
     try:
         if delivery.channel == "mail":
-            letter = _letter(parts, delivery.sealed, delivery.place)
+            letter = _letter(parts, delivery.sealed, delivery.associated_data)
             name = delivery.id.rpartition("/")[2]
             return await parts.mailer.send(parts.letters.compose(letter, name, delivery.created_at))
-        subscription = _subscription(parts, delivery.sealed, delivery.place)
+        subscription = _subscription(parts, delivery.sealed, delivery.associated_data)
     except Reject as error:  # its key was rolled over since
         return Failed(str(error))
     if parts.pusher.destination(subscription) is None:

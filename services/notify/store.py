@@ -54,9 +54,15 @@ def _fields(delivery: Delivery) -> Document:
     """Without what is empty: an ended delivery has no `sealed`, a waiting one no `ended_at`."""
     made: Document = {f.name: getattr(delivery, f.name) for f in fields(delivery) if f.name != "id"}
     made["state"] = delivery.state.value
+    made["place"] = made.pop("associated_data")  # its stored name is older; renaming it would need a migration
     return {name: value for name, value in made.items() if value not in ("", None)}
 
 
 def _delivery(document: Document) -> Delivery:
     known = {f.name: document[f.name] for f in fields(Delivery) if f.name in document}
-    return Delivery(**{"sealed": "", **known, "id": document["_id"], "state": State(document["state"])})
+    known |= {
+        "id": document["_id"],
+        "state": State(document["state"]),
+        "associated_data": document["place"],
+    }
+    return Delivery(**{"sealed": "", **known})
