@@ -1,12 +1,22 @@
-"""What admin's handlers need kept. `store.py` implements it."""
+"""What admin's handlers need: `Dependencies`, and the stores in it, which `store.py` implements."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from services.admin.domain import Account, AccountId, Errand, Invitation, Phone, Tenant
+from services.admin.config import AdminSettings
+from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.invitations import Invitation
+from services.admin.domain.tenants import Tenant
+from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Packet, Received
+from shared.contracts.envelope import Envelope, Packet, PacketSigner, Received
+from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, SendMail, mail_place
+from shared.crypto.sealed_box import Sealer
+from shared.ids import Ids
 
 
 class Tenants(Protocol):
@@ -38,7 +48,7 @@ class Accounts(Protocol):
         ...
 
     async def add_many(self, accounts: Sequence[Account]) -> None:
-        """Keep those whose user name is free. No event speaks of them: the other services pull them."""
+        """Keep those whose user name is free. No event announces them: the other services pull them."""
         ...
 
     async def get(self, tenant: str, account: str) -> Account | None: ...
@@ -54,7 +64,7 @@ class Accounts(Protocol):
     async def page(
         self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
     ) -> Sequence[Account]:
-        """In the order of (user name, id), from behind `after`."""
+        """Accounts in the order of (user name, id) that come after `after`."""
         ...
 
 
@@ -76,21 +86,72 @@ class Invitations(Protocol):
         ...
 
 
-class Phones(Protocol):
-    """Phones as approval tells of them: a projection, only higher versions."""
+class Devices(Protocol):
+    """Devices as approval announces them: a projection, which accepts only higher versions."""
 
     async def knows(self, received: Received[DeviceChanged]) -> bool:
-        """Whether exactly what approval says of a phone is kept already."""
+        """Whether exactly this announcement is kept already."""
         ...
 
     async def keep(self, received: Received[DeviceChanged]) -> None: ...
 
-    async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
-        """All of that account, removed ones too, oldest first."""
+    async def of(self, tenant: str, account: AccountId) -> Sequence[KnownDevice]:
+        """All devices of that account, removed ones too, oldest first."""
         ...
 
 
-class Errands(Protocol):
-    """What administrators asked other services to do: the record and the command in one write."""
+class AdminCommands(Protocol):
+    """What administrators asked other services to do."""
 
-    async def add(self, errand: Errand, packet: Packet) -> None: ...
+    async def add(self, command: AdminCommand, packet: Packet) -> None:
+        """Keep the record and the command itself in one write."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """What the handlers work with."""
+
+    tenants: Tenants
+    accounts: Accounts
+    invitations: Invitations
+    devices: Devices
+    admin_commands: AdminCommands
+    signer: PacketSigner
+    clock: Clock
+    ids: Ids
+    settings: AdminSettings
+    origin: str
+    """Of the sign-in host, without a slash at the end."""
+    notify_sealer: Sealer
+    """Seals for notify, which alone can open it."""
+
+    def tenant_configured(self, tenant: Tenant) -> Packet:
+        """`admin.tenant.configured.v1`"""
+        return self.signer.packet(tenant.event(), tenant=tenant.slug)
+
+    def account_changed(self, account: Account, cause: Envelope | None = None) -> Packet:
+        """`admin.account.changed.v1`"""
+        return self.signer.packet(account.event(), tenant=account.tenant, cause=cause)
+
+    def invitation_changed(self, invitation: Invitation, cause: Envelope | None = None) -> Packet:
+        """`admin.invitation.changed.v1`"""
+        return self.signer.packet(invitation.event(), tenant=invitation.tenant, cause=cause)
+
+    def send_mail(
+        self,
+        letter: InvitationLetter | DeviceAddedLetter,
+        invitation: Invitation,
+        expires_at: datetime,
+        cause: Envelope | None = None,
+    ) -> Packet:
+        """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one mail of each kind."""
+        delivery = f"{invitation.id}.{letter.kind}"
+        place = mail_place(invitation.tenant, delivery)
+        command = SendMail(
+            delivery=delivery,
+            kind=letter.kind,
+            expires_at=expires_at,
+            sealed=self.notify_sealer.seal(letter.model_dump_json().encode(), place),
+        )
+        return self.signer.packet(command, tenant=invitation.tenant, cause=cause)

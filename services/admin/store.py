@@ -1,9 +1,16 @@
-"""admin's collections. Each document is one aggregate; each write is one conditional update, no transaction."""
+"""admin's collections. Each document is one aggregate; each write is one conditional update, no transaction.
+
+The collections `phones` and `errands` keep the names that they were first stored under, because renaming a
+collection would need a migration. In code they are devices and admin commands.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from services.admin.domain import Account, AccountId, Errand, Invitation, Phone, Tenant
+from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.invitations import Invitation
+from services.admin.domain.tenants import Tenant
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
@@ -26,14 +33,14 @@ LIVE = "live"
 """True on an account that holds its user name; absent on a removed one, so that the unique index frees it."""
 
 
-class StoredTenants:
+class TenantRepository:
     """Implements `ports.Tenants`. `_id` is the slug."""
 
     def __init__(self, database: Database) -> None:
         self._tenants: Collection = database.collection(
             "tenants",
             indexes=[
-                # Over all tenants: whoever had another's domain or issuer could speak in its name to Entra.
+                # Unique over all tenants: one that held another's domain or issuer could speak to Entra in its name.
                 Index((("domains.name", 1),), unique=True, partial={"domains.name": {"$exists": True}}),
                 Index((("domains.issuer", 1),), unique=True, partial={"domains.issuer": {"$exists": True}}),
             ],
@@ -41,7 +48,7 @@ class StoredTenants:
             state=True,
         )
         self.source = Source(self._tenants, [TenantConfigured], _tenant_row)
-        """All tenants, for followers."""
+        """All tenants, for the services that follow admin."""
 
     async def add(self, tenant: Tenant, packet: Packet) -> bool:
         return await self._tenants.insert({"_id": tenant.slug, **_tenant_fields(tenant)}, outbox=[packet])
@@ -61,7 +68,7 @@ class StoredTenants:
         return [_tenant(document) for document in found]
 
 
-class StoredAccounts:
+class AccountRepository:
     """Implements `ports.Accounts`."""
 
     def __init__(self, database: Database) -> None:
@@ -75,7 +82,7 @@ class StoredAccounts:
             state=True,
         )
         self.source = Source(self._accounts, [AccountChanged], _account_row)
-        """All accounts of all tenants, removed ones too, for followers."""
+        """All accounts of all tenants, removed ones too, for the services that follow admin."""
 
     async def add(self, account: Account, packet: Packet) -> bool:
         return await self._accounts.insert(_living(account), outbox=[packet])
@@ -111,8 +118,8 @@ class StoredAccounts:
         return [_account(document) for document in found]
 
 
-class StoredInvitations:
-    """Implements `ports.Invitations`. There is no field for a secret."""
+class InvitationRepository:
+    """Implements `ports.Invitations`. Documents have no field for the secret, which is in the link only."""
 
     def __init__(self, database: Database) -> None:
         self._invitations: Collection = database.collection(
@@ -122,7 +129,7 @@ class StoredInvitations:
             state=True,
         )
         self.source = Source(self._invitations, [InvitationChanged], _invitation_row)
-        """All invitations, used ones too, because devices' chains begin there. For followers."""
+        """All invitations, for the services that follow admin. Used ones too: chains of devices' keys begin there."""
 
     async def add(self, invitation: Invitation, *packets: Packet) -> bool:
         document = {"_id": invitation.id, **_fields(invitation)}
@@ -142,8 +149,8 @@ class StoredInvitations:
         return await self._invitations.update(where, change, outbox=packets) is not None
 
 
-class StoredPhones:
-    """Implements `ports.Phones`."""
+class DeviceRepository:
+    """Implements `ports.Devices`."""
 
     def __init__(self, database: Database) -> None:
         self.projection = Projection(
@@ -153,25 +160,25 @@ class StoredPhones:
         )
 
     async def knows(self, received: Received[DeviceChanged]) -> bool:
-        return await self.projection.knows(_phone_key(received), received, _phone_fields(received))
+        return await self.projection.knows(_device_key(received), received, _device_fields(received))
 
     async def keep(self, received: Received[DeviceChanged]) -> None:
-        await self.projection.keep(_phone_key(received), received, _phone_fields(received))
+        await self.projection.keep(_device_key(received), received, _device_fields(received))
 
-    async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
+    async def of(self, tenant: str, account: AccountId) -> Sequence[KnownDevice]:
         where = {"tenant": tenant, "account": account, LAPSED: {"$ne": True}}
         found = await self.projection.collection.find(where, sort=[("enrolled_at", 1), ("_id", 1)])
-        return [typed(Phone, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
+        return [typed(KnownDevice, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
 
 
-class StoredErrands:
-    """Implements `ports.Errands`."""
+class AdminCommandRepository:
+    """Implements `ports.AdminCommands`."""
 
     def __init__(self, database: Database) -> None:
-        self._errands: Collection = database.collection("errands", outbox=True)
+        self._commands: Collection = database.collection("errands", outbox=True)
 
-    async def add(self, errand: Errand, packet: Packet) -> None:
-        await self._errands.insert({"_id": errand.id, **_fields(errand)}, outbox=[packet])
+    async def add(self, command: AdminCommand, packet: Packet) -> None:
+        await self._commands.insert({"_id": command.id, **_fields(command)}, outbox=[packet])
 
 
 def _tenant_fields(tenant: Tenant) -> Document:
@@ -210,11 +217,11 @@ def _invitation_row(document: Document) -> Row:
     return Row(invitation.tenant, [invitation.event()])
 
 
-def _phone_key(received: Received[DeviceChanged]) -> str:
+def _device_key(received: Received[DeviceChanged]) -> str:
     return f"{received.tenant}/{received.message.device}"
 
 
-def _phone_fields(received: Received[DeviceChanged]) -> Document:
+def _device_fields(received: Received[DeviceChanged]) -> Document:
     device = received.message
     return {
         "tenant": received.tenant,
@@ -234,7 +241,7 @@ def _account(document: Document) -> Account:
     return _aggregate(Account, {**document, "status": AccountStatus(document["status"])})
 
 
-def _fields(aggregate: Account | Invitation | Errand) -> Document:
+def _fields(aggregate: Account | Invitation | AdminCommand) -> Document:
     """All but the id, which is the document's own."""
     fields = plain(aggregate)
     del fields["id"]
