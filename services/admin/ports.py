@@ -13,8 +13,8 @@ from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Envelope, Packet, PacketSigner, Received
-from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, SendMail, mail_place
+from shared.contracts.envelope import Envelope, MessageSigner, SignedMessage, VerifiedMessage
+from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, SendMail, mail_associated_data
 from shared.crypto.sealed_box import Sealer
 from shared.ids import Ids
 
@@ -22,13 +22,13 @@ from shared.ids import Ids
 class Tenants(Protocol):
     """Tenants by slug."""
 
-    async def add(self, tenant: Tenant, packet: Packet) -> bool:
+    async def add(self, tenant: Tenant, signed: SignedMessage) -> bool:
         """Keep a new one. False when its slug, a domain or an issuer is taken."""
         ...
 
     async def get(self, slug: str) -> Tenant | None: ...
 
-    async def replace(self, tenant: Tenant, packet: Packet) -> bool:
+    async def replace(self, tenant: Tenant, signed: SignedMessage) -> bool:
         """Write the successor of version `tenant.version - 1`.
 
         False when that is no longer the version, or when a domain or issuer is another tenant's.
@@ -43,7 +43,7 @@ class Tenants(Protocol):
 class Accounts(Protocol):
     """Accounts of a tenant."""
 
-    async def add(self, account: Account, packet: Packet) -> bool:
+    async def add(self, account: Account, signed: SignedMessage) -> bool:
         """Keep a new one. False when its user name is taken."""
         ...
 
@@ -57,7 +57,7 @@ class Accounts(Protocol):
         """The account that holds this user name; a removed one does not."""
         ...
 
-    async def replace(self, account: Account, packet: Packet) -> bool:
+    async def replace(self, account: Account, signed: SignedMessage) -> bool:
         """Write the successor of version `account.version - 1`; False when that is no longer the version."""
         ...
 
@@ -71,7 +71,7 @@ class Accounts(Protocol):
 class Invitations(Protocol):
     """Invitations of a tenant's accounts."""
 
-    async def add(self, invitation: Invitation, *packets: Packet) -> bool:
+    async def add(self, invitation: Invitation, *messages: SignedMessage) -> bool:
         """Keep a new one. False when the account has an open one already."""
         ...
 
@@ -81,7 +81,7 @@ class Invitations(Protocol):
         """The account's open invitation, expired or not."""
         ...
 
-    async def replace(self, invitation: Invitation, *packets: Packet) -> bool:
+    async def replace(self, invitation: Invitation, *messages: SignedMessage) -> bool:
         """Write the successor of version `invitation.version - 1`; False when that is no longer the version."""
         ...
 
@@ -89,11 +89,11 @@ class Invitations(Protocol):
 class Devices(Protocol):
     """Devices as approval announces them: a projection, which accepts only higher versions."""
 
-    async def knows(self, received: Received[DeviceChanged]) -> bool:
+    async def knows(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         """Whether exactly this announcement is kept already."""
         ...
 
-    async def keep(self, received: Received[DeviceChanged]) -> None: ...
+    async def keep(self, received: VerifiedMessage[DeviceChanged]) -> None: ...
 
     async def of(self, tenant: str, account: AccountId) -> Sequence[KnownDevice]:
         """All devices of that account, removed ones too, oldest first."""
@@ -103,7 +103,7 @@ class Devices(Protocol):
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
-    async def add(self, command: AdminCommand, packet: Packet) -> None:
+    async def add(self, command: AdminCommand, signed: SignedMessage) -> None:
         """Keep the record and the command itself in one write."""
         ...
 
@@ -117,7 +117,7 @@ class Dependencies:
     invitations: Invitations
     devices: Devices
     admin_commands: AdminCommands
-    signer: PacketSigner
+    signer: MessageSigner
     clock: Clock
     ids: Ids
     settings: AdminSettings
@@ -126,32 +126,32 @@ class Dependencies:
     notify_sealer: Sealer
     """Seals for notify, which alone can open it."""
 
-    def tenant_configured(self, tenant: Tenant) -> Packet:
+    def tenant_message(self, tenant: Tenant) -> SignedMessage:
         """`admin.tenant.configured.v1`"""
-        return self.signer.packet(tenant.event(), tenant=tenant.slug)
+        return self.signer.sign(tenant.event(), tenant=tenant.slug)
 
-    def account_changed(self, account: Account, cause: Envelope | None = None) -> Packet:
+    def account_message(self, account: Account, cause: Envelope | None = None) -> SignedMessage:
         """`admin.account.changed.v1`"""
-        return self.signer.packet(account.event(), tenant=account.tenant, cause=cause)
+        return self.signer.sign(account.event(), tenant=account.tenant, cause=cause)
 
-    def invitation_changed(self, invitation: Invitation, cause: Envelope | None = None) -> Packet:
+    def invitation_message(self, invitation: Invitation, cause: Envelope | None = None) -> SignedMessage:
         """`admin.invitation.changed.v1`"""
-        return self.signer.packet(invitation.event(), tenant=invitation.tenant, cause=cause)
+        return self.signer.sign(invitation.event(), tenant=invitation.tenant, cause=cause)
 
-    def send_mail(
+    def mail_message(
         self,
         letter: InvitationLetter | DeviceAddedLetter,
         invitation: Invitation,
         expires_at: datetime,
         cause: Envelope | None = None,
-    ) -> Packet:
+    ) -> SignedMessage:
         """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one mail of each kind."""
         delivery = f"{invitation.id}.{letter.kind}"
-        place = mail_place(invitation.tenant, delivery)
+        associated_data = mail_associated_data(invitation.tenant, delivery)
         command = SendMail(
             delivery=delivery,
             kind=letter.kind,
             expires_at=expires_at,
-            sealed=self.notify_sealer.seal(letter.model_dump_json().encode(), place),
+            sealed=self.notify_sealer.seal(letter.model_dump_json().encode(), associated_data),
         )
-        return self.signer.packet(command, tenant=invitation.tenant, cause=cause)
+        return self.signer.sign(command, tenant=invitation.tenant, cause=cause)

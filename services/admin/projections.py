@@ -9,7 +9,7 @@ from services.admin.ports import Dependencies
 from shared.bus.port import Reject, Retry
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Envelope, Packet, Received
+from shared.contracts.envelope import Envelope, SignedMessage, VerifiedMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import unb64u
 
@@ -18,7 +18,7 @@ NOTICE_LIFETIME = timedelta(days=1)
 """For how long notify tries to deliver the mail about a new phone."""
 
 
-async def device_enrolled(deps: Dependencies, received: Received[DeviceChanged]) -> None:
+async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
     """`approval.device.changed.v1`: spend the invitation, make the account active. Repeats change nothing.
 
     approval is not believed: the endorsement must verify against the invitation that this service made, for
@@ -40,7 +40,7 @@ async def device_enrolled(deps: Dependencies, received: Received[DeviceChanged])
             raise Reject(f"the invitation is {invitation.status}: it vouches for one device, the first")
         spent = invitation.used_by(device.device)
         notice = await _notice(deps, spent, device, cause)
-        if await deps.invitations.replace(spent, deps.invitation_changed(spent, cause), *notice):
+        if await deps.invitations.replace(spent, deps.invitation_message(spent, cause), *notice):
             break
         again = await deps.invitations.get(received.tenant, device.endorsement.by)
         assert again is not None, "invitations are never deleted"
@@ -57,14 +57,14 @@ async def device_enrolled(deps: Dependencies, received: Received[DeviceChanged])
 
 async def _notice(
     deps: Dependencies, spent: Invitation, device: DeviceChanged, cause: Envelope
-) -> Sequence[Packet]:
+) -> Sequence[SignedMessage]:
     """The mail that tells the person, by another channel than the phone, that a phone was added."""
     account = await deps.accounts.get(spent.tenant, spent.account)
     tenant = await deps.tenants.get(spent.tenant)
     if account is None or tenant is None or account.status is AccountStatus.REMOVED:
         return ()
     letter = device_letter(tenant, account, device.name, device.enrolled_at, deps.settings.mail_language)
-    return (deps.send_mail(letter, spent, deps.clock.now() + NOTICE_LIFETIME, cause),)
+    return (deps.mail_message(letter, spent, deps.clock.now() + NOTICE_LIFETIME, cause),)
 
 
 async def _activate(deps: Dependencies, tenant: str, account_id: str, cause: Envelope) -> None:
@@ -73,7 +73,7 @@ async def _activate(deps: Dependencies, tenant: str, account_id: str, cause: Env
         if before is None or before.enrolled or before.status is AccountStatus.REMOVED:
             return
         after = apply_action(before, AccountAction.ENROL)
-        if await deps.accounts.replace(after, deps.account_changed(after, cause)):
+        if await deps.accounts.replace(after, deps.account_message(after, cause)):
             return
     raise Retry("the account is being changed")
 

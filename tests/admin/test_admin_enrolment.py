@@ -90,7 +90,7 @@ async def test_a_repeated_device_event_changes_and_says_nothing_more(system: Adm
 async def test_a_crash_between_the_two_writes_is_mended_by_redelivery(system: AdminSystem) -> None:
     ada, link = await invited(system)
     spent = link.invitation.used_by("phone-1")  # the first write happened, the second did not
-    assert await system.deps.invitations.replace(spent, system.deps.invitation_changed(spent))
+    assert await system.deps.invitations.replace(spent, system.deps.invitation_message(spent))
     await deliver(system, device(system, ada.id, link))
     assert await state(system, ada, link) == (AccountStatus.ACTIVE, "used")
 
@@ -161,7 +161,7 @@ async def test_of_two_devices_at_the_same_moment_one_takes_the_invitation(stored
     ada, link = await invited(stored)
     first, second = (device(stored, ada.id, link, name=n) for n in ("phone-1", "phone-2"))
     signer = stored.world.signer("approval")
-    await stored.world.bus.publish([signer.packet(m, tenant=CONTOSO) for m in (first, second)])
+    await stored.world.bus.publish([signer.sign(m, tenant=CONTOSO) for m in (first, second)])
     await stored.world.settle()
     assert len(stored.world.bus.dead_letters) == 1
     assert await state(stored, ada, link) == (AccountStatus.ACTIVE, "used")
@@ -186,8 +186,8 @@ async def test_enrolment_after_expiry_is_refused_but_a_late_message_is_not(syste
 
 async def test_a_writer_on_the_bus_without_approvals_key_is_refused(system: AdminSystem) -> None:
     ada, link = await invited(system)
-    packet = system.world.signer("approval").packet(device(system, ada.id, link), tenant=CONTOSO)
-    await system.world.bus.publish([changed(packet, signature=bytes(64))])
+    signed = system.world.signer("approval").sign(device(system, ada.id, link), tenant=CONTOSO)
+    await system.world.bus.publish([changed(signed, signature=bytes(64))])
     assert "signature" in system.world.bus.dead_letters[0].reason
     assert await state(system, ada, link) == (AccountStatus.INVITED, "open")
 

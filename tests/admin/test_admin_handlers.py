@@ -46,8 +46,8 @@ async def test_each_step_says_the_whole_state_with_the_next_version(system: Admi
     await handlers.configure_tenant(system.deps, CONTOSO, policy=Policy(badge_counts_as_mfa=True))
     found = await system.database.collection("tenants", outbox=True).find_one({"_id": CONTOSO})
     assert found is not None
-    (packet,) = found["outbox"]
-    body = bytes(packet["body"]).decode()
+    (entry,) = found["outbox"]
+    body = bytes(entry["body"]).decode()
     assert '"type":"admin.tenant.configured.v1"' in body
     assert '"badge_counts_as_mfa":true' in body
     assert '"version":3' in body
@@ -274,20 +274,20 @@ async def test_the_links_seed_is_the_secret_of_the_published_key(system: AdminSy
     assert len(unb64u(invitation)) == 16
 
 
-async def test_the_secret_is_in_no_document_no_packet_and_no_representation(stored: AdminSystem) -> None:
+async def test_the_secret_is_in_no_document_no_message_and_no_representation(stored: AdminSystem) -> None:
     ada = await stored.account()
     link = await handlers.invite(stored.deps, CONTOSO, ada.upn)
     seed = link.url.rpartition(".")[2]
     needles = [seed.encode(), unb64u(seed), unb64u(seed).hex().encode()]
     kept = repr(link).encode() + str(link).encode()
-    packets = 0
+    messages = 0
     for name in ("tenants", "accounts", "invitations"):
         for document in await stored.database.collection(name, outbox=True).find({}):
-            packets += len(document.get("outbox", []))
+            messages += len(document.get("outbox", []))
             kept += repr(document).encode()
             for entry in document.get("outbox", []):
                 kept += bytes(entry["body"]) + bytes(entry["sig"])
-    assert packets >= 2
+    assert messages >= 2
     assert link.invitation.public_key.encode() in kept  # the search does find what is there
     for needle in needles:
         assert needle not in kept
@@ -321,7 +321,7 @@ async def test_a_first_invitation_lives_a_day_and_a_later_one_minutes(system: Ad
     first = (await handlers.invite(system.deps, CONTOSO, ada.upn)).invitation
     assert first.expires_at - first.issued_at == timedelta(hours=24)
     account = apply_action(ada, AccountAction.ENROL)
-    assert await system.deps.accounts.replace(account, system.deps.account_changed(account))
+    assert await system.deps.accounts.replace(account, system.deps.account_message(account))
     later = (await handlers.invite(system.deps, CONTOSO, ada.upn)).invitation
     assert later.expires_at - later.issued_at == timedelta(minutes=10)
 

@@ -42,7 +42,7 @@ async def create_account(deps: Dependencies, slug: str, new: NewAccount) -> Acco
     """A new account, status `invited`; `invite` makes its link. Raises NotFound, BadInput, Conflict."""
     tenant = await show_tenant(deps, slug)
     account = _account(deps, tenant, new)
-    if not await deps.accounts.add(account, deps.account_changed(account)):
+    if not await deps.accounts.add(account, deps.account_message(account)):
         raise Conflict("admin.account.exists", upn=account.upn)
     return account
 
@@ -142,7 +142,7 @@ async def _act(deps: Dependencies, slug: str, name: str, action: AccountAction) 
     for _ in range(TRIES):
         before = await show_account(deps, slug, account_id)
         after = rules.apply_action(before, action)
-        if await deps.accounts.replace(after, deps.account_changed(after)):
+        if await deps.accounts.replace(after, deps.account_message(after)):
             return after
     raise Conflict("admin.account.being_changed", account=name)
 

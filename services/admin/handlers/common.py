@@ -17,7 +17,7 @@ async def withdraw_open(deps: Dependencies, account: Account) -> None:
         if found is None:
             return
         after = found.withdrawn()
-        if await deps.invitations.replace(after, deps.invitation_changed(after)):
+        if await deps.invitations.replace(after, deps.invitation_message(after)):
             return
     raise Conflict("admin.account.being_invited", upn=account.upn)
 

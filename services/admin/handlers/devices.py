@@ -40,7 +40,7 @@ async def remove_device(
         device=device,
     )
     command = RemoveDevice(account=account.id, device=device)
-    await deps.admin_commands.add(record, deps.signer.packet(command, tenant=slug))
+    await deps.admin_commands.add(record, deps.signer.sign(command, tenant=slug))
     return found
 
 
@@ -55,4 +55,4 @@ async def unfreeze(deps: Dependencies, slug: str, name: str) -> None:
         asked_at=deps.clock.now(),
     )
     command = UnfreezePush(account=account.id)
-    await deps.admin_commands.add(record, deps.signer.packet(command, tenant=slug))
+    await deps.admin_commands.add(record, deps.signer.sign(command, tenant=slug))

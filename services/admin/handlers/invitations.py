@@ -39,7 +39,7 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
     account = await show_account(deps, slug, name)
     if account.status not in INVITABLE:
         raise Conflict("admin.account.not_invitable", upn=account.upn, status=account.status.value)
-    seed = deps.ids.octets(32)
+    seed = deps.ids.random_bytes(32)
     now = deps.clock.now()
     lifetime = (
         timedelta(minutes=deps.settings.rebinding_minutes)
@@ -58,9 +58,9 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
     letter = invitation_letter(tenant, account, invitation, url, deps.settings.mail_language)
     for _ in range(TRIES):
         await withdraw_open(deps, account)
-        packets = [deps.invitation_changed(invitation)]
+        messages = [deps.invitation_message(invitation)]
         if send_mail:
-            packets.append(deps.send_mail(letter, invitation, invitation.expires_at))
-        if await deps.invitations.add(invitation, *packets):
+            messages.append(deps.mail_message(letter, invitation, invitation.expires_at))
+        if await deps.invitations.add(invitation, *messages):
             return InvitationLink(invitation, url)
     raise Conflict("admin.account.being_invited", upn=account.upn)

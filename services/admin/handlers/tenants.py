@@ -16,7 +16,7 @@ from shared.ids import new_id
 async def create_tenant(deps: Dependencies, slug: str, name: str) -> Tenant:
     """A new tenant without applications and domains. Raises BadInput, Conflict."""
     tenant = Tenant(slug=check_slug(slug), name=check_name(name, "tenant's name", longest=100))
-    if not await deps.tenants.add(tenant, deps.tenant_configured(tenant)):
+    if not await deps.tenants.add(tenant, deps.tenant_message(tenant)):
         raise Conflict("admin.tenant.exists", tenant=slug)
     return tenant
 
@@ -158,7 +158,7 @@ async def _change_tenant(
         if expected_version is not None and before.version != expected_version:
             raise Conflict("admin.tenant.changed", tenant=slug)
         after = replace(change(before), version=before.version + 1)
-        if await deps.tenants.replace(after, deps.tenant_configured(after)):
+        if await deps.tenants.replace(after, deps.tenant_message(after)):
             return after
         if (await show_tenant(deps, slug)).version == before.version:
             # Nobody changed this tenant, so a unique index refused. The error must not tell whose the domain is.
