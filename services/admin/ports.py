@@ -14,7 +14,7 @@ from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, MessageSigner, SignedMessage, VerifiedMessage
-from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, SendMail, mail_associated_data
+from shared.contracts.notify import DeviceAddedMail, InvitationMail, SendMail, mail_associated_data
 from shared.crypto.sealed_box import Sealer
 from shared.ids import Ids
 
@@ -140,18 +140,18 @@ class Dependencies:
 
     def mail_message(
         self,
-        letter: InvitationLetter | DeviceAddedLetter,
+        mail: InvitationMail | DeviceAddedMail,
         invitation: Invitation,
         expires_at: datetime,
         cause: Envelope | None = None,
     ) -> SignedMessage:
         """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one mail of each kind."""
-        delivery = f"{invitation.id}.{letter.kind}"
+        delivery = f"{invitation.id}.{mail.kind}"
         associated_data = mail_associated_data(invitation.tenant, delivery)
         command = SendMail(
             delivery=delivery,
-            kind=letter.kind,
+            kind=mail.kind,
             expires_at=expires_at,
-            sealed=self.notify_sealer.seal(letter.model_dump_json().encode(), associated_data),
+            sealed=self.notify_sealer.seal(mail.model_dump_json().encode(), associated_data),
         )
         return self.signer.sign(command, tenant=invitation.tenant, cause=cause)

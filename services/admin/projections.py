@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from services.admin.domain.accounts import AccountAction, apply_action
-from services.admin.domain.invitations import Invitation, device_letter
+from services.admin.domain.invitations import Invitation, device_added_mail
 from services.admin.ports import Dependencies
 from shared.bus.port import Reject, Retry
 from shared.contracts.admin import AccountStatus
@@ -63,8 +63,8 @@ async def _notice(
     tenant = await deps.tenants.get(spent.tenant)
     if account is None or tenant is None or account.status is AccountStatus.REMOVED:
         return ()
-    letter = device_letter(tenant, account, device.name, device.enrolled_at, deps.settings.mail_language)
-    return (deps.mail_message(letter, spent, deps.clock.now() + NOTICE_LIFETIME, cause),)
+    mail = device_added_mail(tenant, account, device.name, device.enrolled_at, deps.settings.mail_language)
+    return (deps.mail_message(mail, spent, deps.clock.now() + NOTICE_LIFETIME, cause),)
 
 
 async def _activate(deps: Dependencies, tenant: str, account_id: str, cause: Envelope) -> None:

@@ -1,7 +1,7 @@
 """Deliveries in MongoDB: one document each, one conditional update for each step, no transaction.
 
-A document remembers its id for a week, longer than a command is believed (a day), so that a late copy of a
-command sends nothing. What was sealed is removed when the delivery ends.
+An ended delivery is kept for a week. That is longer than a command is accepted (a day), so that a late copy of a
+command finds its id taken and sends nothing. What was sealed is removed when the delivery ends.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,17 @@ from shared.contracts.envelope import SignedMessage
 from shared.store.port import Collection, Database, Document, Index
 
 REMEMBER = 7 * 24 * 3600
+"""Seconds that an ended delivery is kept."""
 
 
-class StoredDeliveries:
+class DeliveryRepository:
     """Implements `ports.Deliveries`."""
 
     def __init__(self, database: Database) -> None:
         self._deliveries: Collection = database.collection(
             "deliveries",
             indexes=(
-                Index((("channel", 1), ("next_at", 1)), partial={"state": "waiting"}),
+                Index((("channel", 1), ("next_at", 1)), partial={"state": State.WAITING.value}),
                 Index((("ended_at", 1),), expire_after=REMEMBER),
             ),
             outbox=True,
@@ -35,7 +36,7 @@ class StoredDeliveries:
     async def due(
         self, channel: Channel, now: datetime, *, busy: Sequence[str], limit: int
     ) -> Sequence[Delivery]:
-        where: Document = {"channel": channel, "state": "waiting", "next_at": {"$lte": now}}
+        where: Document = {"channel": channel, "state": State.WAITING.value, "next_at": {"$lte": now}}
         if busy:
             where["destination"] = {"$nin": list(busy)}
         found = await self._deliveries.find(where, sort=(("next_at", 1),), limit=limit)
@@ -51,7 +52,7 @@ class StoredDeliveries:
 
 
 def _fields(delivery: Delivery) -> Document:
-    """Without what is empty: an ended delivery has no `sealed`, a waiting one no `ended_at`."""
+    """Fields that are empty are not stored: an ended delivery has no `sealed`, a waiting one no `ended_at`."""
     made: Document = {f.name: getattr(delivery, f.name) for f in fields(delivery) if f.name != "id"}
     made["state"] = delivery.state.value
     made["place"] = made.pop(

@@ -97,8 +97,8 @@ async def test_a_crash_between_the_two_writes_is_mended_by_redelivery(system: Ad
 
 async def refused(system: AdminSystem, message: DeviceChanged, *, tenant: str = CONTOSO) -> str:
     await deliver(system, message, tenant=tenant)
-    (letter,) = system.world.bus.dead_letters
-    return letter.reason
+    (dead,) = system.world.bus.dead_letters
+    return dead.reason
 
 
 async def test_a_taken_over_approval_service_cannot_activate_an_account(system: AdminSystem) -> None:

@@ -8,7 +8,7 @@ from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.names import MAX_NAME
 from services.admin.domain.tenants import Tenant
 from shared.contracts.admin import InvitationChanged
-from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, Language
+from shared.contracts.notify import DeviceAddedMail, InvitationMail, Language
 from shared.text import clean_line
 
 
@@ -54,11 +54,11 @@ class Invitation:
         return replace(self, status=status, device=device, version=self.version + 1)
 
 
-def invitation_letter(
+def invitation_mail(
     tenant: Tenant, account: Account, invitation: Invitation, link: str, language: Language
-) -> InvitationLetter:
+) -> InvitationMail:
     """What is mailed with an invitation. It holds the link's secret: seal it at once."""
-    return InvitationLetter(
+    return InvitationMail(
         to=account.email,
         name=account.display_name,
         language=language,
@@ -70,11 +70,11 @@ def invitation_letter(
     )
 
 
-def device_letter(
+def device_added_mail(
     tenant: Tenant, account: Account, device: str, added_at: datetime, language: Language
-) -> DeviceAddedLetter:
+) -> DeviceAddedMail:
     """What is mailed when a phone was added. `device`: its name, as approval tells it, so anything at all."""
-    return DeviceAddedLetter(
+    return DeviceAddedMail(
         to=account.email,
         name=account.display_name,
         language=language,

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from services.admin.domain.invitations import Invitation, invitation_letter
+from services.admin.domain.invitations import Invitation, invitation_mail
 from services.admin.handlers.accounts import show_account
 from services.admin.handlers.common import TRIES, withdraw_open
 from services.admin.handlers.tenants import show_tenant
@@ -55,12 +55,12 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
         expires_at=now + lifetime,
     )
     url = f"{deps.origin}/key/#i={invitation.id}.{b64u(seed)}"
-    letter = invitation_letter(tenant, account, invitation, url, deps.settings.mail_language)
+    mail = invitation_mail(tenant, account, invitation, url, deps.settings.mail_language)
     for _ in range(TRIES):
         await withdraw_open(deps, account)
         messages = [deps.invitation_message(invitation)]
         if send_mail:
-            messages.append(deps.mail_message(letter, invitation, invitation.expires_at))
+            messages.append(deps.mail_message(mail, invitation, invitation.expires_at))
         if await deps.invitations.add(invitation, *messages):
             return InvitationLink(invitation, url)
     raise Conflict("admin.account.being_invited", upn=account.upn)
