@@ -5,12 +5,12 @@ command finds its id taken and sends nothing. What was sealed is removed when th
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from services.notify.domain.delivery import Channel, Delivery, State
 from shared.contracts.envelope import SignedMessage
+from shared.store.codec import from_document, to_document
 from shared.store.port import Collection, Database, Document, Index
 
 REMEMBER = 7 * 24 * 3600
@@ -53,19 +53,21 @@ class DeliveryRepository:
 
 def _fields(delivery: Delivery) -> Document:
     """Fields that are empty are not stored: an ended delivery has no `sealed`, a waiting one no `ended_at`."""
-    made: Document = {f.name: getattr(delivery, f.name) for f in fields(delivery) if f.name != "id"}
-    made["state"] = delivery.state.value
-    made["place"] = made.pop(
-        "associated_data"
-    )  # its stored name is older; renaming it would need a migration
+    made = to_document(delivery)
+    del made["id"]
+    # The stored name is older than `associated_data`; renaming it would need a migration.
+    made["place"] = made.pop("associated_data")
     return {name: value for name, value in made.items() if value not in ("", None)}
 
 
 def _delivery(document: Document) -> Delivery:
-    known = {f.name: document[f.name] for f in fields(Delivery) if f.name in document}
-    known |= {
-        "id": document["_id"],
-        "state": State(document["state"]),
-        "associated_data": document["place"],
-    }
-    return Delivery(**{"sealed": "", **known})
+    return from_document(
+        Delivery,
+        {
+            "sealed": "",
+            **document,
+            "id": document["_id"],
+            "associated_data": document["place"],
+            "state": State(document["state"]),
+        },
+    )

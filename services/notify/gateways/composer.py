@@ -26,9 +26,9 @@ from shared.web.i18n import DEFAULT, load
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 MODULE = 5
-"""Pixels a QR module."""
+"""Pixels for each module of the QR code."""
 MARGIN = 4
-"""Modules of white around it (ISO/IEC 18004, section 5.3.8)."""
+"""Modules of white around the code (ISO/IEC 18004, section 5.3.8)."""
 
 
 class TemplateComposer:
@@ -92,7 +92,7 @@ def _address(text: str) -> Address:
 
 
 def _moment(moment: datetime, form: str) -> str:
-    """With its time zone: UTC, because nothing tells us the reader's."""
+    """A time with its zone. It is UTC, because the reader's zone is not known."""
     return f"{moment:{form}}"
 
 
