@@ -17,18 +17,17 @@ from shared.crypto.sealed_box import load_sealer
 def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[Dependencies]:
     """The service, not yet running, with what its handlers work with."""
     assembly = platform.assemble("admin")
-    database = assembly.database
-    tenants = TenantRepository(database)
-    accounts = AccountRepository(database)
-    invitations = InvitationRepository(database)
+    database, signer = assembly.database, assembly.signer
+    tenants = TenantRepository(database, signer)
+    accounts = AccountRepository(database, signer)
+    invitations = InvitationRepository(database, signer)
     devices = DeviceRepository(database)
     deps = Dependencies(
         tenants=tenants,
         accounts=accounts,
         invitations=invitations,
         devices=devices,
-        admin_commands=AdminCommandRepository(database),
-        signer=assembly.signer,
+        admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
         settings=settings or AdminSettings(),

@@ -1,6 +1,6 @@
 """What admin's handlers need: `Dependencies`, and the stores in it, which `store.py` implements."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -13,25 +13,29 @@ from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Envelope, MessageSigner, SignedMessage, VerifiedMessage
+from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import DeviceAddedMail, InvitationMail, SendMail, mail_associated_data
 from shared.crypto.sealed_box import Sealer
+from shared.errors import Conflict
 from shared.ids import Ids
 
 
 class Tenants(Protocol):
-    """Tenants by slug."""
+    """Tenants by slug. Each write stores the announcement of the tenant's new state with it."""
 
-    async def add(self, tenant: Tenant, signed: SignedMessage) -> bool:
+    async def add(self, tenant: Tenant) -> bool:
         """Keep a new one. False when its slug, a domain or an issuer is taken."""
         ...
 
     async def get(self, slug: str) -> Tenant | None: ...
 
-    async def replace(self, tenant: Tenant, signed: SignedMessage) -> bool:
-        """Write the successor of version `tenant.version - 1`.
+    async def change(
+        self, slug: str, step: Callable[[Tenant], Tenant], *, busy: Conflict | None = None
+    ) -> Tenant | None:
+        """The tenant after `step`, which raises its version by one. None: there is no such tenant.
 
-        False when that is no longer the version, or when a domain or issuer is another tenant's.
+        `step` is called again when somebody else wrote first. Raises what `step` raises; NotUnique when a domain or
+        an issuer is another tenant's; `busy` (by default Unavailable) when others were first each time.
         """
         ...
 
@@ -41,9 +45,9 @@ class Tenants(Protocol):
 
 
 class Accounts(Protocol):
-    """Accounts of a tenant."""
+    """Accounts of a tenant. Each write stores the announcement of the account's new state with it."""
 
-    async def add(self, account: Account, signed: SignedMessage) -> bool:
+    async def add(self, account: Account) -> bool:
         """Keep a new one. False when its user name is taken."""
         ...
 
@@ -51,14 +55,26 @@ class Accounts(Protocol):
         """Keep those whose user name is free. No event announces them: the other services pull them."""
         ...
 
-    async def get(self, tenant: str, account: str) -> Account | None: ...
+    async def get(self, tenant: str, account: AccountId) -> Account | None: ...
 
     async def by_upn(self, tenant: str, upn: str) -> Account | None:
         """The account that holds this user name; a removed one does not."""
         ...
 
-    async def replace(self, account: Account, signed: SignedMessage) -> bool:
-        """Write the successor of version `account.version - 1`; False when that is no longer the version."""
+    async def change(
+        self,
+        tenant: str,
+        account: AccountId,
+        step: Callable[[Account], Account | None],
+        *,
+        cause: Envelope | None = None,
+        busy: Conflict | None = None,
+    ) -> Account | None:
+        """The account after `step`. None: `step` returned None, or there is no such account; nothing was written.
+
+        `step` is called again when somebody else wrote first. Raises what `step` raises; `busy` (by default
+        Unavailable) when others were first each time.
+        """
         ...
 
     async def page(
@@ -69,20 +85,31 @@ class Accounts(Protocol):
 
 
 class Invitations(Protocol):
-    """Invitations of a tenant's accounts."""
+    """Invitations of a tenant's accounts. Each write stores the announcement of the invitation's new state with it."""
 
-    async def add(self, invitation: Invitation, *messages: SignedMessage) -> bool:
-        """Keep a new one. False when the account has an open one already."""
+    async def add(self, invitation: Invitation, *messages: OutgoingMessage) -> bool:
+        """Keep a new one, with those messages too. False when the account has an open one already."""
         ...
 
     async def get(self, tenant: str, invitation: str) -> Invitation | None: ...
 
-    async def open_of(self, tenant: str, account: str) -> Invitation | None:
+    async def open_of(self, tenant: str, account: AccountId) -> Invitation | None:
         """The account's open invitation, expired or not."""
         ...
 
-    async def replace(self, invitation: Invitation, *messages: SignedMessage) -> bool:
-        """Write the successor of version `invitation.version - 1`; False when that is no longer the version."""
+    async def change(
+        self,
+        tenant: str,
+        invitation: str,
+        step: Callable[[Invitation], Invitation | None],
+        *messages: OutgoingMessage,
+        cause: Envelope | None = None,
+    ) -> Invitation | None:
+        """The invitation after `step`, written with those messages too.
+
+        None: `step` returned None, or there is no such invitation; nothing was written. `step` is called again when
+        somebody else wrote first. Raises what `step` raises; Unavailable when others were first each time.
+        """
         ...
 
 
@@ -103,8 +130,8 @@ class Devices(Protocol):
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
-    async def add(self, command: AdminCommand, signed: SignedMessage) -> None:
-        """Keep the record and the command itself in one write."""
+    async def add(self, command: AdminCommand, message: OutgoingMessage) -> None:
+        """Keep the record, and with it the message that carries the command, in one write."""
         ...
 
 
@@ -117,7 +144,6 @@ class Dependencies:
     invitations: Invitations
     devices: Devices
     admin_commands: AdminCommands
-    signer: MessageSigner
     clock: Clock
     ids: Ids
     settings: AdminSettings
@@ -126,25 +152,13 @@ class Dependencies:
     notify_sealer: Sealer
     """Seals for notify, which alone can open it."""
 
-    def tenant_message(self, tenant: Tenant) -> SignedMessage:
-        """`admin.tenant.configured.v1`"""
-        return self.signer.sign(tenant.event(), tenant=tenant.slug)
-
-    def account_message(self, account: Account, cause: Envelope | None = None) -> SignedMessage:
-        """`admin.account.changed.v1`"""
-        return self.signer.sign(account.event(), tenant=account.tenant, cause=cause)
-
-    def invitation_message(self, invitation: Invitation, cause: Envelope | None = None) -> SignedMessage:
-        """`admin.invitation.changed.v1`"""
-        return self.signer.sign(invitation.event(), tenant=invitation.tenant, cause=cause)
-
     def mail_message(
         self,
         mail: InvitationMail | DeviceAddedMail,
         invitation: Invitation,
         expires_at: datetime,
         cause: Envelope | None = None,
-    ) -> SignedMessage:
+    ) -> OutgoingMessage:
         """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one mail of each kind."""
         delivery = f"{invitation.id}.{mail.kind}"
         associated_data = mail_associated_data(invitation.tenant, delivery)
@@ -154,4 +168,4 @@ class Dependencies:
             expires_at=expires_at,
             sealed=self.notify_sealer.seal(mail.model_dump_json().encode(), associated_data),
         )
-        return self.signer.sign(command, tenant=invitation.tenant, cause=cause)
+        return OutgoingMessage(command, invitation.tenant, cause)

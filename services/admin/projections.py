@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from services.admin.domain.accounts import AccountAction, apply_action
+from services.admin.domain.accounts import Account, AccountAction, apply_action
 from services.admin.domain.invitations import Invitation, device_added_mail
 from services.admin.ports import Dependencies
-from shared.bus.port import Reject, Retry
+from shared.bus.port import Reject
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Envelope, SignedMessage, VerifiedMessage
+from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import unb64u
 
-TRIES = 8
 NOTICE_LIFETIME = timedelta(days=1)
 """For how long notify tries to deliver the mail about a new phone."""
 
@@ -24,7 +23,7 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
     approval is not believed: the endorsement must verify against the invitation that this service made, for
     this account and this key. Not verified: `enrolled_at`, which only approval knows.
     A removed device still spends its invitation, so that the order of the two events does not matter.
-    Raises Reject when the endorsement does not hold, Retry while somebody else changes the same documents.
+    Raises Reject when the endorsement does not hold, Unavailable while others change the same documents.
     """
     device, cause = received.message, received.envelope
     if await deps.devices.knows(received):
@@ -33,22 +32,18 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
     if invitation is None or invitation.account != device.account:
         raise Reject("no such invitation for that account")
     _check_endorsement(invitation, device)
-    for _ in range(TRIES):
-        if invitation.status == "used" and invitation.device == device.device:
-            break
-        if invitation.status != "open":
-            raise Reject(f"the invitation is {invitation.status}: it vouches for one device, the first")
-        spent = invitation.used_by(device.device)
-        notice = await _notice(deps, spent, device, cause)
-        if await deps.invitations.replace(spent, deps.invitation_message(spent, cause), *notice):
-            break
-        again = await deps.invitations.get(received.tenant, device.endorsement.by)
-        assert again is not None, "invitations are never deleted"
-        invitation = again
-    else:
-        raise Retry("the invitation is being changed")
+
+    def spend(before: Invitation) -> Invitation | None:
+        if before.status == "used" and before.device == device.device:
+            return None
+        if before.status != "open":
+            raise Reject(f"the invitation is {before.status}: it vouches for one device, the first")
+        return before.used_by(device.device)
+
+    notice = await _notice(deps, invitation, device, cause)
+    await deps.invitations.change(received.tenant, invitation.id, spend, *notice, cause=cause)
     if device.status == "active":
-        await _activate(deps, received.tenant, device.account, cause)
+        await deps.accounts.change(received.tenant, device.account, _enrolled, cause=cause)
     # The device is kept last, because an announcement that is kept already is not looked at again: a crash before
     # this line repeats the steps above. For this list approval's word is enough: what a device may do, wsfed decides
     # by its chain of endorsements.
@@ -56,26 +51,21 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
 
 
 async def _notice(
-    deps: Dependencies, spent: Invitation, device: DeviceChanged, cause: Envelope
-) -> Sequence[SignedMessage]:
+    deps: Dependencies, invitation: Invitation, device: DeviceChanged, cause: Envelope
+) -> Sequence[OutgoingMessage]:
     """The mail that tells the person, by another channel than the phone, that a phone was added."""
-    account = await deps.accounts.get(spent.tenant, spent.account)
-    tenant = await deps.tenants.get(spent.tenant)
+    account = await deps.accounts.get(invitation.tenant, invitation.account)
+    tenant = await deps.tenants.get(invitation.tenant)
     if account is None or tenant is None or account.status is AccountStatus.REMOVED:
         return ()
     mail = device_added_mail(tenant, account, device.name, device.enrolled_at, deps.settings.mail_language)
-    return (deps.mail_message(mail, spent, deps.clock.now() + NOTICE_LIFETIME, cause),)
+    return (deps.mail_message(mail, invitation, deps.clock.now() + NOTICE_LIFETIME, cause),)
 
 
-async def _activate(deps: Dependencies, tenant: str, account_id: str, cause: Envelope) -> None:
-    for _ in range(TRIES):
-        before = await deps.accounts.get(tenant, account_id)
-        if before is None or before.enrolled or before.status is AccountStatus.REMOVED:
-            return
-        after = apply_action(before, AccountAction.ENROL)
-        if await deps.accounts.replace(after, deps.account_message(after, cause)):
-            return
-    raise Retry("the account is being changed")
+def _enrolled(account: Account) -> Account | None:
+    if account.enrolled or account.status is AccountStatus.REMOVED:
+        return None
+    return apply_action(account, AccountAction.ENROL)
 
 
 def _check_endorsement(invitation: Invitation, device: DeviceChanged) -> None:

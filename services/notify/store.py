@@ -1,5 +1,8 @@
 """Deliveries in MongoDB: one document each, one conditional update for each step, no transaction.
 
+`attempts` and `state` guard each write. There is no loop that computes a step again (shared/store/aggregate.py): when
+another process has changed a delivery, that process makes the attempt, and this one is to leave it alone.
+
 An ended delivery is kept for a week. That is longer than a command is accepted (a day), so that a late copy of a
 command finds its id taken and sends nothing. What was sealed is removed when the delivery ends.
 """

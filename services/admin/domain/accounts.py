@@ -9,6 +9,7 @@ from enum import Enum
 from services.admin.domain.names import check_host, shown
 from services.admin.domain.tenants import Tenant
 from shared.contracts.admin import AccountChanged, AccountStatus
+from shared.contracts.envelope import Envelope, OutgoingMessage
 from shared.errors import BadInput, Conflict
 from shared.ids import unb64u
 
@@ -51,6 +52,10 @@ class Account:
             immutable_id=self.immutable_id,
             status=self.status,
         )
+
+    def announced(self, cause: Envelope | None = None) -> OutgoingMessage:
+        """`admin.account.changed.v1`. `cause`: the envelope of the message that led to it."""
+        return OutgoingMessage(self.event(), self.tenant, cause)
 
 
 class AccountAction(Enum):

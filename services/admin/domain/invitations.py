@@ -8,6 +8,7 @@ from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.names import MAX_NAME
 from services.admin.domain.tenants import Tenant
 from shared.contracts.admin import InvitationChanged
+from shared.contracts.envelope import Envelope, OutgoingMessage
 from shared.contracts.notify import DeviceAddedMail, InvitationMail, Language
 from shared.text import clean_line
 
@@ -39,6 +40,10 @@ class Invitation:
             expires_at=self.expires_at,
             status=self.status,
         )
+
+    def announced(self, cause: Envelope | None = None) -> OutgoingMessage:
+        """`admin.invitation.changed.v1`. `cause`: the envelope of the message that led to it."""
+        return OutgoingMessage(self.event(), self.tenant, cause)
 
     def used_by(self, device: str) -> "Invitation":
         """The invitation, used for that device. Raises ValueError when it is not open."""

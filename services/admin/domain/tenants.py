@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from services.admin.domain.names import check_host, shown
 from shared.contracts.admin import Application, Domain, Policy, TenantConfigured
+from shared.contracts.envelope import OutgoingMessage
 from shared.errors import BadInput
 
 MAX_ISSUER = 256
@@ -34,6 +35,10 @@ class Tenant:
             domains=self.domains,
             policy=self.policy,
         )
+
+    def announced(self) -> OutgoingMessage:
+        """`admin.tenant.configured.v1`"""
+        return OutgoingMessage(self.event(), self.slug)
 
 
 def check_domain(text: str) -> str:

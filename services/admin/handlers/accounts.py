@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.admin.domain import accounts as rules
-from services.admin.domain.accounts import Account, AccountAction
+from services.admin.domain.accounts import Account, AccountAction, apply_action
 from services.admin.domain.names import check_name
 from services.admin.domain.tenants import Tenant
-from services.admin.handlers.common import TRIES, checked_limit, withdraw_open
+from services.admin.handlers.common import checked_limit, withdraw_open
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
@@ -42,7 +42,7 @@ async def create_account(deps: Dependencies, slug: str, new: NewAccount) -> Acco
     """A new account, status `invited`; `invite` makes its link. Raises NotFound, BadInput, Conflict."""
     tenant = await show_tenant(deps, slug)
     account = _account(deps, tenant, new)
-    if not await deps.accounts.add(account, deps.account_message(account)):
+    if not await deps.accounts.add(account):
         raise Conflict("admin.account.exists", upn=account.upn)
     return account
 
@@ -97,9 +97,7 @@ async def show_account(deps: Dependencies, slug: str, name: str) -> Account:
         account = await deps.accounts.by_upn(slug, name.strip().lower())
     else:
         account = await deps.accounts.get(slug, name)
-    if account is None:
-        raise NotFound("admin.account.unknown", account=name[:120], tenant=slug[:40])
-    return account
+    return _found(account, slug, name)
 
 
 async def list_accounts(
@@ -138,13 +136,20 @@ async def remove(deps: Dependencies, slug: str, name: str) -> Account:
 
 
 async def _act(deps: Dependencies, slug: str, name: str, action: AccountAction) -> Account:
-    account_id = (await show_account(deps, slug, name)).id
-    for _ in range(TRIES):
-        before = await show_account(deps, slug, account_id)
-        after = rules.apply_action(before, action)
-        if await deps.accounts.replace(after, deps.account_message(after)):
-            return after
-    raise Conflict("admin.account.being_changed", account=name)
+    account = await show_account(deps, slug, name)
+    changed = await deps.accounts.change(
+        slug,
+        account.id,
+        lambda before: apply_action(before, action),
+        busy=Conflict("admin.account.being_changed", account=name),
+    )
+    return _found(changed, slug, name)
+
+
+def _found(account: Account | None, slug: str, name: str) -> Account:
+    if account is None:
+        raise NotFound("admin.account.unknown", account=name[:120], tenant=slug[:40])
+    return account
 
 
 def _read_cursor(cursor: str) -> tuple[str, str]:

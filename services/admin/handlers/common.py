@@ -1,25 +1,22 @@
 """What several of admin's use cases need."""
 
 from services.admin.domain.accounts import Account
+from services.admin.domain.invitations import Invitation
 from services.admin.ports import Dependencies
-from shared.errors import BadInput, Conflict
+from shared.errors import BadInput
 
-TRIES = 8
-"""How often a step is taken again because somebody else changed the same document."""
 MAX_PAGE = 200
 """The longest page of a list."""
 
 
 async def withdraw_open(deps: Dependencies, account: Account) -> None:
-    """No invitation of the account is open afterwards. Raises Conflict."""
-    for _ in range(TRIES):
-        found = await deps.invitations.open_of(account.tenant, account.id)
-        if found is None:
-            return
-        after = found.withdrawn()
-        if await deps.invitations.replace(after, deps.invitation_message(after)):
-            return
-    raise Conflict("admin.account.being_invited", upn=account.upn)
+    """No invitation of the account is open afterwards."""
+
+    def withdraw(invitation: Invitation) -> Invitation | None:
+        return invitation.withdrawn() if invitation.status == "open" else None
+
+    while (found := await deps.invitations.open_of(account.tenant, account.id)) is not None:
+        await deps.invitations.change(account.tenant, found.id, withdraw)
 
 
 def checked_limit(limit: int) -> int:

@@ -6,6 +6,7 @@ from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.handlers.accounts import show_account
 from services.admin.ports import Dependencies
 from shared.contracts.approval import RemoveDevice, UnfreezePush
+from shared.contracts.envelope import OutgoingMessage
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
 
@@ -40,7 +41,7 @@ async def remove_device(
         device=device,
     )
     command = RemoveDevice(account=account.id, device=device)
-    await deps.admin_commands.add(record, deps.signer.sign(command, tenant=slug))
+    await deps.admin_commands.add(record, OutgoingMessage(command, slug))
     return found
 
 
@@ -55,4 +56,4 @@ async def unfreeze(deps: Dependencies, slug: str, name: str) -> None:
         asked_at=deps.clock.now(),
     )
     command = UnfreezePush(account=account.id)
-    await deps.admin_commands.add(record, deps.signer.sign(command, tenant=slug))
+    await deps.admin_commands.add(record, OutgoingMessage(command, slug))

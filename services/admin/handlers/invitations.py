@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from services.admin.domain.invitations import Invitation, invitation_mail
 from services.admin.handlers.accounts import show_account
-from services.admin.handlers.common import TRIES, withdraw_open
+from services.admin.handlers.common import withdraw_open
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
@@ -56,11 +56,9 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
     )
     url = f"{deps.origin}/key/#i={invitation.id}.{b64u(seed)}"
     mail = invitation_mail(tenant, account, invitation, url, deps.settings.mail_language)
-    for _ in range(TRIES):
-        await withdraw_open(deps, account)
-        messages = [deps.invitation_message(invitation)]
-        if send_mail:
-            messages.append(deps.mail_message(mail, invitation, invitation.expires_at))
-        if await deps.invitations.add(invitation, *messages):
-            return InvitationLink(invitation, url)
-    raise Conflict("admin.account.being_invited", upn=account.upn)
+    messages = [deps.mail_message(mail, invitation, invitation.expires_at)] if send_mail else []
+    await withdraw_open(deps, account)
+    if not await deps.invitations.add(invitation, *messages):
+        # Somebody else has invited the person since. Only one invitation of an account is open at a time.
+        raise Conflict("admin.account.being_invited", upn=account.upn)
+    return InvitationLink(invitation, url)

@@ -6,17 +6,18 @@ from dataclasses import replace
 from services.admin.domain import tenants as rules
 from services.admin.domain.names import check_name, check_slug
 from services.admin.domain.tenants import Tenant
-from services.admin.handlers.common import MAX_PAGE, TRIES, checked_limit
+from services.admin.handlers.common import MAX_PAGE, checked_limit
 from services.admin.ports import Dependencies
 from shared.contracts.admin import Application, Domain, Policy
 from shared.errors import BadInput, Conflict, NotFound
 from shared.ids import new_id
+from shared.store.aggregate import NotUnique
 
 
 async def create_tenant(deps: Dependencies, slug: str, name: str) -> Tenant:
     """A new tenant without applications and domains. Raises BadInput, Conflict."""
     tenant = Tenant(slug=check_slug(slug), name=check_name(name, "tenant's name", longest=100))
-    if not await deps.tenants.add(tenant, deps.tenant_message(tenant)):
+    if not await deps.tenants.add(tenant):
         raise Conflict("admin.tenant.exists", tenant=slug)
     return tenant
 
@@ -139,10 +140,7 @@ def _with_domain(tenant: Tenant, new: Domain) -> Tenant:
 
 async def show_tenant(deps: Dependencies, slug: str) -> Tenant:
     """The tenant. Raises NotFound."""
-    tenant = await deps.tenants.get(slug)
-    if tenant is None:
-        raise NotFound("admin.tenant.unknown", tenant=slug[:40])
-    return tenant
+    return _found(await deps.tenants.get(slug), slug)
 
 
 async def list_tenants(deps: Dependencies, *, after: str = "", limit: int = MAX_PAGE) -> Sequence[Tenant]:
@@ -153,14 +151,20 @@ async def list_tenants(deps: Dependencies, *, after: str = "", limit: int = MAX_
 async def _change_tenant(
     deps: Dependencies, slug: str, change: Callable[[Tenant], Tenant], expected_version: int | None
 ) -> Tenant:
-    for _ in range(TRIES):
-        before = await show_tenant(deps, slug)
+    def step(before: Tenant) -> Tenant:
         if expected_version is not None and before.version != expected_version:
             raise Conflict("admin.tenant.changed", tenant=slug)
-        after = replace(change(before), version=before.version + 1)
-        if await deps.tenants.replace(after, deps.tenant_message(after)):
-            return after
-        if (await show_tenant(deps, slug)).version == before.version:
-            # Nobody changed this tenant, so a unique index refused. The error must not tell whose the domain is.
-            raise Conflict("admin.domain.taken")
-    raise Conflict("admin.tenant.being_changed", tenant=slug)
+        return replace(change(before), version=before.version + 1)
+
+    busy = Conflict("admin.tenant.being_changed", tenant=slug)
+    try:
+        return _found(await deps.tenants.change(slug, step, busy=busy), slug)
+    except NotUnique as error:
+        # The domain or issuer is another tenant's. The error must not tell whose.
+        raise Conflict("admin.domain.taken") from error
+
+
+def _found(tenant: Tenant | None, slug: str) -> Tenant:
+    if tenant is None:
+        raise NotFound("admin.tenant.unknown", tenant=slug[:40])
+    return tenant
