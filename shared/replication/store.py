@@ -5,11 +5,10 @@ the replica whose write succeeds asks the next question.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from shared.contracts.envelope import Origin
 from shared.errors import Unavailable
-from shared.replication.records import Pull, Refused, Subscription
+from shared.replication.records import Subscription
 from shared.store.aggregate import Aggregate, Changed
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document
@@ -57,16 +56,4 @@ def _document(subscription: Subscription) -> Document:
 
 
 def _subscription(document: Document) -> Subscription:
-    parts = {
-        "recent": _pull(document["recent"]),
-        "full": _pull(document["full"]),
-        "refused": tuple(from_document(Refused, each) for each in document["refused"]),
-    }
-    return from_document(Subscription, {**document, **parts})
-
-
-def _pull(document: dict[str, Any] | None) -> Pull | None:
-    if document is None:
-        return None
-    seconds, counter = document["fence"]
-    return from_document(Pull, {**document, "fence": (seconds, counter)})
+    return from_document(Subscription, document)
