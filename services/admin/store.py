@@ -14,10 +14,7 @@ from services.admin.domain.tenants import Tenant
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
-    Application,
-    Domain,
     InvitationChanged,
-    Policy,
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
@@ -151,7 +148,9 @@ class InvitationRepository:
             outbox=True,
             state=True,
         )
-        self._invitations = Aggregate(collection, _document, _invitation, signer=signer, revision=VERSION)
+        self._invitations = Aggregate(
+            collection, _invitation_document, _invitation, signer=signer, revision=VERSION
+        )
         self.source = Source(collection, [InvitationChanged], _invitation_row)
         """All invitations, for the services that follow admin. Used ones too: chains of devices' keys begin there."""
 
@@ -218,49 +217,34 @@ class AdminCommandRepository:
         self._signer = signer
 
     async def add(self, command: AdminCommand, message: OutgoingMessage) -> None:
-        await self._commands.insert(_document(command), outbox=[self._signer.sign_outgoing(message)])
-
-
-def _document(value: Account | Invitation | AdminCommand) -> Document:
-    document = to_document(value)
-    return {"_id": document.pop("id"), **document}
+        await self._commands.insert(
+            to_document(command, key="id"), outbox=[self._signer.sign_outgoing(message)]
+        )
 
 
 def _tenant_document(tenant: Tenant) -> Document:
-    return {
-        "_id": tenant.slug,
-        "name": tenant.name,
-        "applications": [application.model_dump() for application in tenant.applications],
-        "domains": [domain.model_dump() for domain in tenant.domains],
-        "policy": tenant.policy.model_dump(),
-        "version": tenant.version,
-    }
+    return to_document(tenant, key="slug")
 
 
 def _tenant(document: Document) -> Tenant:
-    return Tenant(
-        slug=document["_id"],
-        name=document["name"],
-        applications=tuple(Application.model_validate(a) for a in document["applications"]),
-        domains=tuple(Domain.model_validate(d) for d in document["domains"]),
-        policy=Policy.model_validate(document["policy"]),
-        version=document["version"],
-    )
+    return from_document(Tenant, document, key="slug")
 
 
 def _account_document(account: Account) -> Document:
-    document = _document(account)
+    document = to_document(account, key="id")
     return document if account.status is AccountStatus.REMOVED else {**document, LIVE: True}
 
 
 def _account(document: Document) -> Account:
-    return from_document(
-        Account, {**document, "id": document["_id"], "status": AccountStatus(document["status"])}
-    )
+    return from_document(Account, document, key="id")
+
+
+def _invitation_document(invitation: Invitation) -> Document:
+    return to_document(invitation, key="id")
 
 
 def _invitation(document: Document) -> Invitation:
-    return from_document(Invitation, {**document, "id": document["_id"]})
+    return from_document(Invitation, document, key="id")
 
 
 def _tenant_row(document: Document) -> Row:

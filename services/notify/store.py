@@ -9,10 +9,10 @@ command finds its id taken and sends nothing. What was sealed is removed when th
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from services.notify.domain.delivery import Channel, Delivery, State
 from shared.contracts.envelope import SignedMessage
+from shared.store.aggregate import difference
 from shared.store.codec import from_document, to_document
 from shared.store.port import Collection, Database, Document, Index
 
@@ -34,7 +34,7 @@ class DeliveryRepository:
         )
 
     async def add(self, delivery: Delivery) -> bool:
-        return await self._deliveries.insert({"_id": delivery.id, **_fields(delivery)})
+        return await self._deliveries.insert(_document(delivery))
 
     async def due(
         self, channel: Channel, now: datetime, *, busy: Sequence[str], limit: int
@@ -47,30 +47,18 @@ class DeliveryRepository:
 
     async def replace(self, before: Delivery, after: Delivery, outbox: Sequence[SignedMessage] = ()) -> bool:
         where = {"_id": before.id, "state": before.state.value, "attempts": before.attempts}
-        old, new = _fields(before), _fields(after)
-        change: dict[str, dict[str, Any]] = {"$set": {k: v for k, v in new.items() if old.get(k) != v}}
-        if dropped := old.keys() - new.keys():
-            change["$unset"] = dict.fromkeys(dropped, "")
+        change = difference(_document(before), _document(after))
         return await self._deliveries.update(where, change, outbox=outbox) is not None
 
 
-def _fields(delivery: Delivery) -> Document:
+def _document(delivery: Delivery) -> Document:
     """Fields that are empty are not stored: an ended delivery has no `sealed`, a waiting one no `ended_at`."""
-    made = to_document(delivery)
-    del made["id"]
+    document = to_document(delivery, key="id")
     # The stored name is older than `associated_data`; renaming it would need a migration.
-    made["place"] = made.pop("associated_data")
-    return {name: value for name, value in made.items() if value not in ("", None)}
+    document["place"] = document.pop("associated_data")
+    return {name: value for name, value in document.items() if value not in ("", None)}
 
 
 def _delivery(document: Document) -> Delivery:
-    return from_document(
-        Delivery,
-        {
-            "sealed": "",
-            **document,
-            "id": document["_id"],
-            "associated_data": document["place"],
-            "state": State(document["state"]),
-        },
-    )
+    renamed = {"sealed": "", **document, "associated_data": document["place"]}
+    return from_document(Delivery, renamed, key="id")
