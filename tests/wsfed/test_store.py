@@ -6,6 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+import structlog
+
 from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import RsaSigningKey
@@ -14,6 +17,7 @@ from services.wsfed.domain.transaction import LIFETIME, Challenge, PhoneProof, S
 from services.wsfed.domain.trust import Invitation, TrustedDevice
 from services.wsfed.ports import Account
 from services.wsfed.store import StoredDirectory, StoredSigningKeys, StoredTransactions
+from services.wsfed.store import keys as keys_module
 from services.wsfed.store.transactions import HELD_AT_MOST, HELD_FOR
 from shared.clock import ManualClock
 from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
@@ -359,6 +363,25 @@ async def test_two_replicas_that_need_a_first_key_agree_on_one(database: Databas
     keys = await asyncio.gather(*(store.current("contoso") for store in stores))
     assert len({key.certificate for key in keys}) == 1
     assert (await stores[0].current("fabrikam")).certificate != keys[0].certificate
+
+
+async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_one_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys_module, "MAX_HELD", 2)
+    log = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(keys_module, "log", log)
+    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
+    store = StoredSigningKeys(MemoryDatabase(clock=CLOCK), sealing, CLOCK)
+    contoso = await store.current("contoso")
+    await store.current("fabrikam")
+    assert await store.current("contoso") is contoso
+    await store.current("northwind")
+    assert [(call.args, call.kwargs["tenant"]) for call in log.calls] == [(("keys.let_go",), "fabrikam")]
+    assert await store.current("contoso") is contoso
+    again = await store.current("contoso")
+    assert again.certificate == contoso.certificate
 
 
 async def test_no_private_key_is_readable_in_the_database(tmp_path: Path) -> None:
