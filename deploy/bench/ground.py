@@ -22,7 +22,8 @@ from deploy.standins.phone.authenticator import Key
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin import app as admin_app
 from services.admin import handlers as admin
-from services.admin.handlers import Admin, NewAccount
+from services.admin.handlers import NewAccount
+from services.admin.ports import Dependencies
 from services.wsfed.domain.session import cookie_name
 from shared.bus.connect import connect
 from shared.clock import Clock, SystemClock
@@ -94,7 +95,7 @@ async def ground(mongo: Part, broker: Broker, folder: Path, *, accounts: int) ->
 
 
 async def _original(
-    site: Site, office: Admin, flush: Callable[[], Awaitable[None]], clock: Clock, ids: Ids
+    site: Site, office: Dependencies, flush: Callable[[], Awaitable[None]], clock: Clock, ids: Ids
 ) -> Person:
     """An account made as docs/flows/enrolment.md has it, and signed in once."""
     await admin.create_tenant(office, TENANT, "Contoso")

@@ -12,7 +12,8 @@ from deploy.cli.session import open_platform, told, with_admin
 from deploy.cli.tenants import InTenant
 from deploy.local.platform import make_keys
 from services.admin import handlers
-from services.admin.handlers import Admin, NewAccount
+from services.admin.handlers import NewAccount
+from services.admin.ports import Dependencies
 from shared.bus import rabbit
 from shared.errors import BadInput
 from shared.ids import SystemIds
@@ -140,7 +141,7 @@ def seed(
     Those that exist are left as they are. The other services learn of them from their next pulls, within 20 s.
     """
 
-    async def work(admin: Admin) -> int:
+    async def work(admin: Dependencies) -> int:
         found = await handlers.show_tenant(admin, tenant)
         if not found.domains:
             raise BadInput("cli.tenant.no_domain", tenant=tenant)

@@ -9,8 +9,10 @@ from deploy.cli import output
 from deploy.cli.session import with_admin
 from deploy.cli.tenants import InTenant, Json
 from services.admin import handlers
-from services.admin.domain import Account, Phone
-from services.admin.handlers import Admin, InvitationLink, NewAccount
+from services.admin.domain.accounts import Account
+from services.admin.domain.devices import KnownDevice
+from services.admin.handlers import InvitationLink, NewAccount
+from services.admin.ports import Dependencies
 from shared.clock import iso_millis
 from shared.contracts.admin import AccountStatus
 
@@ -37,7 +39,7 @@ def add(
 ) -> None:
     """Make an account, and mail its invitation (or print the link, the only time that it is seen)."""
 
-    async def work(admin: Admin) -> tuple[Account, InvitationLink | None]:
+    async def work(admin: Dependencies) -> tuple[Account, InvitationLink | None]:
         account = await handlers.create_account(admin, tenant, NewAccount(upn, first, last, email, display))
         if not invite:
             return account, None
@@ -127,7 +129,7 @@ def remove(
 @people.command("devices")
 def devices(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
     """The person's phones."""
-    found = with_admin(context.obj, lambda admin: handlers.list_phones(admin, tenant, who))
+    found = with_admin(context.obj, lambda admin: handlers.list_devices(admin, tenant, who))
     if json:
         output.as_json({"devices": [_plain_phone(phone) for phone in found]})
         return
@@ -151,7 +153,7 @@ def remove_device(
         raise typer.BadParameter("Name one device, or say --all.")
     if not yes:
         typer.confirm(f"Remove {device or 'all phones'} of {who}?", abort=True)
-    found = with_admin(context.obj, lambda admin: handlers.remove_phone(admin, tenant, who, device))
+    found = with_admin(context.obj, lambda admin: handlers.remove_device(admin, tenant, who, device))
     for phone in found:
         output.line(f"{phone.name} ({phone.id}) goes out of use within seconds.")
 
@@ -186,7 +188,7 @@ def _plain(account: Account) -> dict[str, Any]:
     }
 
 
-def _plain_phone(phone: Phone) -> dict[str, Any]:
+def _plain_phone(phone: KnownDevice) -> dict[str, Any]:
     return {
         "device": phone.id,
         "name": phone.name,

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 import shared.platform
 from services.admin.app import build
-from services.admin.handlers import Admin
+from services.admin.ports import Dependencies
 from shared.assembly import Platform
 from shared.bus.port import Handlers
 from shared.contracts.envelope import SignedMessage
@@ -74,7 +74,7 @@ def open_platform(settings: Settings) -> Platform:
     return shared.platform.open_platform(settings, bus=NoBus())
 
 
-def with_admin(options: Options, work: Callable[[Admin], Awaitable[T]]) -> T:
+def with_admin(options: Options, work: Callable[[Dependencies], Awaitable[T]]) -> T:
     """What `work` returns, given admin's handlers on the real database. Ends the program on a fault."""
 
     async def run() -> T:

@@ -8,8 +8,8 @@ import typer
 from deploy.cli import output
 from deploy.cli.session import with_admin
 from services.admin import handlers
-from services.admin.domain import Tenant
-from services.admin.handlers import Admin
+from services.admin.domain.tenants import Tenant
+from services.admin.ports import Dependencies
 
 tenants = typer.Typer(no_args_is_help=True, help="Organisations.")
 applications = typer.Typer(no_args_is_help=True, help="Applications that people sign in to.")
@@ -87,7 +87,7 @@ def set_policy(
     wanted = {"sign_in": sign_in and sign_in.value, "same_network_or_passkey": same_network}
     changes = {name: value for name, value in wanted.items() if value is not None}
 
-    async def change(admin: Admin) -> Tenant:
+    async def change(admin: Dependencies) -> Tenant:
         tenant = await handlers.show_tenant(admin, slug)
         if not changes:
             return tenant

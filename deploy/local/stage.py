@@ -11,7 +11,7 @@ from deploy.local.cluster import DEFAULT_REPLICAS, Cluster, OfReplica, cluster
 from deploy.local.settings import service_settings, wsfed_settings
 from deploy.local.system import System, running
 from services.admin import app as admin_app
-from services.admin.handlers import Admin
+from services.admin.ports import Dependencies
 from shared.bus.connect import connect
 from shared.clock import Clock, SystemClock
 from shared.crypto.keys import load_trusted_keys
@@ -25,7 +25,7 @@ class Stage:
 
     settings: Settings
     clock: Clock
-    admin: Admin
+    admin: Dependencies
     flush: Callable[[], Awaitable[None]]
     system: System | None = None
     cluster: Cluster | None = None

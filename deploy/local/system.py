@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_settings import BaseSettings
 
 from deploy import tree
-from services.admin.handlers import Admin
+from services.admin.ports import Dependencies
 from shared.assembly import Platform, Wired
 from shared.program import stopping
 from shared.run import Running
@@ -26,9 +26,9 @@ class System:
     port: int
 
     @property
-    def admin(self) -> Admin:
+    def admin(self) -> Dependencies:
         """What the command line works with, too."""
-        found: Admin = self.wired["admin"].dependencies
+        found: Dependencies = self.wired["admin"].dependencies
         return found
 
 

@@ -14,7 +14,7 @@ from lxml import etree
 from deploy.local.browser import Browser, Page
 from deploy.local.stage import Stage
 from services.admin import handlers as admin
-from services.admin.domain import default_issuer
+from services.admin.domain.tenants import default_issuer
 from services.admin.handlers import NewAccount
 from shared.errors import Conflict, NotFound
 from shared.files import replace_file

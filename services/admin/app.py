@@ -2,42 +2,41 @@
 
 from services.admin.config import AdminSettings
 from services.admin.consumers import consumers
-from services.admin.handlers import Admin
+from services.admin.ports import Dependencies
 from services.admin.store import (
-    StoredAccounts,
-    StoredErrands,
-    StoredInvitations,
-    StoredPhones,
-    StoredTenants,
+    AccountRepository,
+    AdminCommandRepository,
+    DeviceRepository,
+    InvitationRepository,
+    TenantRepository,
 )
 from shared.assembly import Platform, Wired
 from shared.crypto.sealed_box import load_sealer
 
 
-def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[Admin]:
+def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[Dependencies]:
     """The service, not yet running, with what its handlers work with."""
     assembly = platform.assemble("admin")
-    database = assembly.database
-    tenants = StoredTenants(database)
-    accounts = StoredAccounts(database)
-    invitations = StoredInvitations(database)
-    phones = StoredPhones(database)
-    admin = Admin(
+    database, signer = assembly.database, assembly.signer
+    tenants = TenantRepository(database, signer)
+    accounts = AccountRepository(database, signer)
+    invitations = InvitationRepository(database, signer)
+    devices = DeviceRepository(database)
+    deps = Dependencies(
         tenants=tenants,
         accounts=accounts,
         invitations=invitations,
-        phones=phones,
-        errands=StoredErrands(database),
-        signer=assembly.signer,
+        devices=devices,
+        admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
         settings=settings or AdminSettings(),
         origin=platform.settings.origin,
-        letterbox=load_sealer(platform.settings.keys, "notify"),
+        notify_sealer=load_sealer(platform.settings.keys, "notify"),
     )
     service = assembly.service(
-        consumers(admin),
+        consumers(deps),
         state=[tenants.source, accounts.source, invitations.source],
-        projections={"approval": [phones.projection]},
+        projections={"approval": [devices.projection]},
     )
-    return Wired(service, admin)
+    return Wired(service, deps)

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class AdminSettings(BaseSettings):
-    """How long invitations live."""
+    """How long invitations are good for, and the language of mails."""
 
     model_config = SettingsConfigDict(
         env_prefix="BLOK365_ADMIN_", extra="forbid", frozen=True, use_attribute_docstrings=True

@@ -2,14 +2,14 @@
 
 from functools import partial
 
-from services.admin import handlers
-from services.admin.handlers import Admin
+from services.admin.ports import Dependencies
+from services.admin.projections import device_enrolled
 from shared.bus.port import Handlers
 from shared.contracts.approval import DeviceChanged
 
 
-def consumers(admin: Admin) -> Handlers:
-    """Message: handler. The index of what admin reacts to."""
+def consumers(deps: Dependencies) -> Handlers:
+    """Message to handler: the index of what admin reacts to."""
     return {
-        DeviceChanged: partial(handlers.device_enrolled, admin),
+        DeviceChanged: partial(device_enrolled, deps),
     }

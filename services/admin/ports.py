@@ -1,27 +1,41 @@
-"""What admin's handlers need kept. `store.py` implements it."""
+"""What admin's handlers need: `Dependencies`, and the stores in it, which `store.py` implements."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from services.admin.domain import Account, AccountId, Errand, Invitation, Phone, Tenant
+from services.admin.config import AdminSettings
+from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.invitations import Invitation
+from services.admin.domain.tenants import Tenant
+from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import SignedMessage, VerifiedMessage
+from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
+from shared.contracts.notify import DeviceAddedMail, InvitationMail, SendMail, mail_associated_data
+from shared.crypto.sealed_box import Sealer
+from shared.errors import Conflict
+from shared.ids import Ids
 
 
 class Tenants(Protocol):
-    """Tenants by slug."""
+    """Tenants by slug. Each write stores the announcement of the tenant's new state with it."""
 
-    async def add(self, tenant: Tenant, signed: SignedMessage) -> bool:
+    async def add(self, tenant: Tenant) -> bool:
         """Keep a new one. False when its slug, a domain or an issuer is taken."""
         ...
 
     async def get(self, slug: str) -> Tenant | None: ...
 
-    async def replace(self, tenant: Tenant, signed: SignedMessage) -> bool:
-        """Write the successor of version `tenant.version - 1`.
+    async def change(
+        self, slug: str, step: Callable[[Tenant], Tenant], *, busy: Conflict | None = None
+    ) -> Tenant | None:
+        """The tenant after `step`, which raises its version by one. None: there is no such tenant.
 
-        False when that is no longer the version, or when a domain or issuer is another tenant's.
+        `step` is called again when somebody else wrote first. Raises what `step` raises; NotUnique when a domain or
+        an issuer is another tenant's; `busy` (by default Unavailable) when others were first each time.
         """
         ...
 
@@ -31,66 +45,127 @@ class Tenants(Protocol):
 
 
 class Accounts(Protocol):
-    """Accounts of a tenant."""
+    """Accounts of a tenant. Each write stores the announcement of the account's new state with it."""
 
-    async def add(self, account: Account, signed: SignedMessage) -> bool:
+    async def add(self, account: Account) -> bool:
         """Keep a new one. False when its user name is taken."""
         ...
 
     async def add_many(self, accounts: Sequence[Account]) -> None:
-        """Keep those whose user name is free. No event speaks of them: the other services pull them."""
+        """Keep those whose user name is free. No event announces them: the other services pull them."""
         ...
 
-    async def get(self, tenant: str, account: str) -> Account | None: ...
+    async def get(self, tenant: str, account: AccountId) -> Account | None: ...
 
     async def by_upn(self, tenant: str, upn: str) -> Account | None:
         """The account that holds this user name; a removed one does not."""
         ...
 
-    async def replace(self, account: Account, signed: SignedMessage) -> bool:
-        """Write the successor of version `account.version - 1`; False when that is no longer the version."""
+    async def change(
+        self,
+        tenant: str,
+        account: AccountId,
+        step: Callable[[Account], Account | None],
+        *,
+        cause: Envelope | None = None,
+        busy: Conflict | None = None,
+    ) -> Account | None:
+        """The account after `step`. None: `step` returned None, or there is no such account; nothing was written.
+
+        `step` is called again when somebody else wrote first. Raises what `step` raises; `busy` (by default
+        Unavailable) when others were first each time.
+        """
         ...
 
     async def page(
         self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
     ) -> Sequence[Account]:
-        """In the order of (user name, id), from behind `after`."""
+        """Accounts in the order of (user name, id) that come after `after`."""
         ...
 
 
 class Invitations(Protocol):
-    """Invitations of a tenant's accounts."""
+    """Invitations of a tenant's accounts. Each write stores the announcement of the invitation's new state with it."""
 
-    async def add(self, invitation: Invitation, *messages: SignedMessage) -> bool:
-        """Keep a new one. False when the account has an open one already."""
+    async def add(self, invitation: Invitation, *messages: OutgoingMessage) -> bool:
+        """Keep a new one, with those messages too. False when the account has an open one already."""
         ...
 
     async def get(self, tenant: str, invitation: str) -> Invitation | None: ...
 
-    async def open_of(self, tenant: str, account: str) -> Invitation | None:
+    async def open_of(self, tenant: str, account: AccountId) -> Invitation | None:
         """The account's open invitation, expired or not."""
         ...
 
-    async def replace(self, invitation: Invitation, *messages: SignedMessage) -> bool:
-        """Write the successor of version `invitation.version - 1`; False when that is no longer the version."""
+    async def change(
+        self,
+        tenant: str,
+        invitation: str,
+        step: Callable[[Invitation], Invitation | None],
+        *messages: OutgoingMessage,
+        cause: Envelope | None = None,
+    ) -> Invitation | None:
+        """The invitation after `step`, written with those messages too.
+
+        None: `step` returned None, or there is no such invitation; nothing was written. `step` is called again when
+        somebody else wrote first. Raises what `step` raises; Unavailable when others were first each time.
+        """
         ...
 
 
-class Phones(Protocol):
-    """Phones as approval tells of them: a projection, only higher versions."""
+class Devices(Protocol):
+    """Devices as approval announces them: a projection, which accepts only higher versions."""
 
     async def knows(self, received: VerifiedMessage[DeviceChanged]) -> bool:
-        """Whether exactly what approval says of a phone is kept already."""
+        """Whether exactly this announcement is kept already."""
         ...
 
     async def keep(self, received: VerifiedMessage[DeviceChanged]) -> None: ...
 
-    async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
-        """All of that account, removed ones too, oldest first."""
+    async def of(self, tenant: str, account: AccountId) -> Sequence[KnownDevice]:
+        """All devices of that account, removed ones too, oldest first."""
         ...
 
 
-class Errands(Protocol):
-    """What administrators asked other services to do: the record and the command in one write."""
+class AdminCommands(Protocol):
+    """What administrators asked other services to do."""
 
-    async def add(self, errand: Errand, signed: SignedMessage) -> None: ...
+    async def add(self, command: AdminCommand, message: OutgoingMessage) -> None:
+        """Keep the record, and with it the message that carries the command, in one write."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """What the handlers work with."""
+
+    tenants: Tenants
+    accounts: Accounts
+    invitations: Invitations
+    devices: Devices
+    admin_commands: AdminCommands
+    clock: Clock
+    ids: Ids
+    settings: AdminSettings
+    origin: str
+    """Of the sign-in host, without a slash at the end."""
+    notify_sealer: Sealer
+    """Seals for notify, which alone can open it."""
+
+    def mail_message(
+        self,
+        mail: InvitationMail | DeviceAddedMail,
+        invitation: Invitation,
+        expires_at: datetime,
+        cause: Envelope | None = None,
+    ) -> OutgoingMessage:
+        """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one mail of each kind."""
+        delivery = f"{invitation.id}.{mail.kind}"
+        associated_data = mail_associated_data(invitation.tenant, delivery)
+        command = SendMail(
+            delivery=delivery,
+            kind=mail.kind,
+            expires_at=expires_at,
+            sealed=self.notify_sealer.seal(mail.model_dump_json().encode(), associated_data),
+        )
+        return OutgoingMessage(command, invitation.tenant, cause)

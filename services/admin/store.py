@@ -1,71 +1,82 @@
-"""admin's collections. Each document is one aggregate; each write is one conditional update, no transaction."""
+"""admin's collections. Each document is one aggregate; each write is one conditional update, no transaction.
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+The collections `phones` and `errands` keep the names that they were first stored under, because renaming a
+collection would need a migration. In code they are devices and admin commands.
+"""
 
-from services.admin.domain import Account, AccountId, Errand, Invitation, Phone, Tenant
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.invitations import Invitation
+from services.admin.domain.tenants import Tenant
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
-    Application,
-    Domain,
     InvitationChanged,
-    Policy,
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import SignedMessage, VerifiedMessage
+from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
+from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
+from shared.store.aggregate import Aggregate, Changed
 from shared.store.codec import from_document, to_document
-from shared.store.port import Collection, Database, Document, Index
+from shared.store.port import Database, Document, Filter, Index
 
-T = TypeVar("T")
-
+VERSION = "version"
+"""The field that guards each write. It belongs to the aggregates, whose announcements carry it."""
 LIVE = "live"
 """True on an account that holds its user name; absent on a removed one, so that the unique index frees it."""
 
 
-class StoredTenants:
+class TenantRepository:
     """Implements `ports.Tenants`. `_id` is the slug."""
 
-    def __init__(self, database: Database) -> None:
-        self._tenants: Collection = database.collection(
+    def __init__(self, database: Database, signer: MessageSigner) -> None:
+        collection = database.collection(
             "tenants",
             indexes=[
-                # Over all tenants: whoever had another's domain or issuer could speak in its name to Entra.
+                # Unique over all tenants: one that held another's domain or issuer could speak to Entra in its name.
                 Index((("domains.name", 1),), unique=True, partial={"domains.name": {"$exists": True}}),
                 Index((("domains.issuer", 1),), unique=True, partial={"domains.issuer": {"$exists": True}}),
             ],
             outbox=True,
             state=True,
         )
-        self.source = Source(self._tenants, [TenantConfigured], _tenant_row)
-        """All tenants, for followers."""
+        self._tenants = Aggregate(collection, _tenant_document, _tenant, signer=signer, revision=VERSION)
+        self.source = Source(collection, [TenantConfigured], _tenant_row)
+        """All tenants, for the services that follow admin."""
 
-    async def add(self, tenant: Tenant, signed: SignedMessage) -> bool:
-        return await self._tenants.insert({"_id": tenant.slug, **_tenant_fields(tenant)}, outbox=[signed])
+    async def add(self, tenant: Tenant) -> bool:
+        return await self._tenants.insert(tenant, [tenant.announced()])
 
     async def get(self, slug: str) -> Tenant | None:
-        found = await self._tenants.find_one({"_id": slug})
-        return None if found is None else _tenant(found)
+        found = await self._tenants.load(slug)
+        return None if found is None else found.value
 
-    async def replace(self, tenant: Tenant, signed: SignedMessage) -> bool:
-        where = {"_id": tenant.slug, "version": tenant.version - 1}
-        return (
-            await self._tenants.update(where, {"$set": _tenant_fields(tenant)}, outbox=[signed]) is not None
-        )
+    async def change(
+        self, slug: str, step: Callable[[Tenant], Tenant], *, busy: Conflict | None = None
+    ) -> Tenant | None:
+        def announce(before: Tenant) -> Changed[Tenant]:
+            after = step(before)
+            return Changed(after, [after.announced()])
+
+        changed = await self._tenants.change(slug, announce, busy=busy)
+        return None if changed is None else changed.value
 
     async def page(self, after: str, limit: int) -> Sequence[Tenant]:
         found = await self._tenants.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
-        return [_tenant(document) for document in found]
+        return [stored.value for stored in found]
 
 
-class StoredAccounts:
+class AccountRepository:
     """Implements `ports.Accounts`."""
 
-    def __init__(self, database: Database) -> None:
-        self._accounts: Collection = database.collection(
+    def __init__(self, database: Database, signer: MessageSigner) -> None:
+        collection = database.collection(
             "accounts",
             indexes=[
                 Index((("tenant", 1), ("upn", 1)), unique=True, partial={LIVE: True}),
@@ -74,29 +85,45 @@ class StoredAccounts:
             outbox=True,
             state=True,
         )
-        self.source = Source(self._accounts, [AccountChanged], _account_row)
-        """All accounts of all tenants, removed ones too, for followers."""
+        self._accounts = Aggregate(collection, _account_document, _account, signer=signer, revision=VERSION)
+        self.source = Source(collection, [AccountChanged], _account_row)
+        """All accounts of all tenants, removed ones too, for the services that follow admin."""
 
-    async def add(self, account: Account, signed: SignedMessage) -> bool:
-        return await self._accounts.insert(_living(account), outbox=[signed])
+    async def add(self, account: Account) -> bool:
+        return await self._accounts.insert(account, [account.announced()])
 
     async def add_many(self, accounts: Sequence[Account]) -> None:
-        await self._accounts.insert_many([_living(account) for account in accounts])
+        await self._accounts.collection.insert_many([_account_document(account) for account in accounts])
 
-    async def get(self, tenant: str, account: str) -> Account | None:
-        found = await self._accounts.find_one({"_id": account, "tenant": tenant})
-        return None if found is None else _account(found)
+    async def get(self, tenant: str, account: AccountId) -> Account | None:
+        return await self._find_one({"_id": account, "tenant": tenant})
 
     async def by_upn(self, tenant: str, upn: str) -> Account | None:
-        found = await self._accounts.find_one({"tenant": tenant, "upn": upn, LIVE: True})
-        return None if found is None else _account(found)
+        return await self._find_one({"tenant": tenant, "upn": upn, LIVE: True})
 
-    async def replace(self, account: Account, signed: SignedMessage) -> bool:
-        where = {"_id": account.id, "tenant": account.tenant, "version": account.version - 1}
-        change: dict[str, Mapping[str, Any]] = {"$set": _fields(account)}
-        if account.status is AccountStatus.REMOVED:
-            change["$unset"] = {LIVE: ""}
-        return await self._accounts.update(where, change, outbox=[signed]) is not None
+    async def _find_one(self, where: Filter) -> Account | None:
+        found = await self._accounts.find_one(where)
+        return None if found is None else found.value
+
+    async def change(
+        self,
+        tenant: str,
+        account: AccountId,
+        step: Callable[[Account], Account | None],
+        *,
+        cause: Envelope | None = None,
+        busy: Conflict | None = None,
+    ) -> Account | None:
+        first = await self._accounts.find_one({"_id": account, "tenant": tenant})
+        if first is None:
+            return None
+
+        def announce(before: Account) -> Changed[Account] | None:
+            after = step(before)
+            return None if after is None else Changed(after, [after.announced(cause)])
+
+        changed = await self._accounts.change(account, announce, first=first, busy=busy)
+        return None if changed is None else changed.value
 
     async def page(
         self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
@@ -108,42 +135,60 @@ class StoredAccounts:
             upn, account = after
             where["$or"] = [{"upn": {"$gt": upn}}, {"upn": upn, "_id": {"$gt": account}}]
         found = await self._accounts.find(where, sort=[("upn", 1), ("_id", 1)], limit=limit)
-        return [_account(document) for document in found]
+        return [stored.value for stored in found]
 
 
-class StoredInvitations:
-    """Implements `ports.Invitations`. There is no field for a secret."""
+class InvitationRepository:
+    """Implements `ports.Invitations`. Documents have no field for the secret, which is in the link only."""
 
-    def __init__(self, database: Database) -> None:
-        self._invitations: Collection = database.collection(
+    def __init__(self, database: Database, signer: MessageSigner) -> None:
+        collection = database.collection(
             "invitations",
             indexes=[Index((("tenant", 1), ("account", 1)), unique=True, partial={"status": "open"})],
             outbox=True,
             state=True,
         )
-        self.source = Source(self._invitations, [InvitationChanged], _invitation_row)
-        """All invitations, used ones too, because devices' chains begin there. For followers."""
+        self._invitations = Aggregate(
+            collection, _invitation_document, _invitation, signer=signer, revision=VERSION
+        )
+        self.source = Source(collection, [InvitationChanged], _invitation_row)
+        """All invitations, for the services that follow admin. Used ones too: chains of devices' keys begin there."""
 
-    async def add(self, invitation: Invitation, *messages: SignedMessage) -> bool:
-        document = {"_id": invitation.id, **_fields(invitation)}
-        return await self._invitations.insert(document, outbox=messages)
+    async def add(self, invitation: Invitation, *messages: OutgoingMessage) -> bool:
+        return await self._invitations.insert(invitation, [invitation.announced(), *messages])
 
     async def get(self, tenant: str, invitation: str) -> Invitation | None:
-        found = await self._invitations.find_one({"_id": invitation, "tenant": tenant})
-        return None if found is None else _aggregate(Invitation, found)
+        return await self._find_one({"_id": invitation, "tenant": tenant})
 
-    async def open_of(self, tenant: str, account: str) -> Invitation | None:
-        found = await self._invitations.find_one({"tenant": tenant, "account": account, "status": "open"})
-        return None if found is None else _aggregate(Invitation, found)
+    async def open_of(self, tenant: str, account: AccountId) -> Invitation | None:
+        return await self._find_one({"tenant": tenant, "account": account, "status": "open"})
 
-    async def replace(self, invitation: Invitation, *messages: SignedMessage) -> bool:
-        where = {"_id": invitation.id, "tenant": invitation.tenant, "version": invitation.version - 1}
-        change = {"$set": _fields(invitation)}
-        return await self._invitations.update(where, change, outbox=messages) is not None
+    async def _find_one(self, where: Filter) -> Invitation | None:
+        found = await self._invitations.find_one(where)
+        return None if found is None else found.value
+
+    async def change(
+        self,
+        tenant: str,
+        invitation: str,
+        step: Callable[[Invitation], Invitation | None],
+        *messages: OutgoingMessage,
+        cause: Envelope | None = None,
+    ) -> Invitation | None:
+        first = await self._invitations.find_one({"_id": invitation, "tenant": tenant})
+        if first is None:
+            return None
+
+        def announce(before: Invitation) -> Changed[Invitation] | None:
+            after = step(before)
+            return None if after is None else Changed(after, [after.announced(cause), *messages])
+
+        changed = await self._invitations.change(invitation, announce, first=first)
+        return None if changed is None else changed.value
 
 
-class StoredPhones:
-    """Implements `ports.Phones`."""
+class DeviceRepository:
+    """Implements `ports.Devices`."""
 
     def __init__(self, database: Database) -> None:
         self.projection = Projection(
@@ -153,46 +198,53 @@ class StoredPhones:
         )
 
     async def knows(self, received: VerifiedMessage[DeviceChanged]) -> bool:
-        return await self.projection.knows(_phone_key(received), received, _phone_fields(received))
+        return await self.projection.knows(_device_key(received), received, _device_fields(received))
 
     async def keep(self, received: VerifiedMessage[DeviceChanged]) -> None:
-        await self.projection.keep(_phone_key(received), received, _phone_fields(received))
+        await self.projection.keep(_device_key(received), received, _device_fields(received))
 
-    async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
+    async def of(self, tenant: str, account: AccountId) -> Sequence[KnownDevice]:
         where = {"tenant": tenant, "account": account, LAPSED: {"$ne": True}}
         found = await self.projection.collection.find(where, sort=[("enrolled_at", 1), ("_id", 1)])
-        return [from_document(Phone, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
+        return [from_document(KnownDevice, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
 
 
-class StoredErrands:
-    """Implements `ports.Errands`."""
+class AdminCommandRepository:
+    """Implements `ports.AdminCommands`."""
 
-    def __init__(self, database: Database) -> None:
-        self._errands: Collection = database.collection("errands", outbox=True)
+    def __init__(self, database: Database, signer: MessageSigner) -> None:
+        self._commands = database.collection("errands", outbox=True)
+        self._signer = signer
 
-    async def add(self, errand: Errand, signed: SignedMessage) -> None:
-        await self._errands.insert({"_id": errand.id, **_fields(errand)}, outbox=[signed])
+    async def add(self, command: AdminCommand, message: OutgoingMessage) -> None:
+        await self._commands.insert(
+            to_document(command, key="id"), outbox=[self._signer.sign_outgoing(message)]
+        )
 
 
-def _tenant_fields(tenant: Tenant) -> Document:
-    return {
-        "name": tenant.name,
-        "applications": [application.model_dump() for application in tenant.applications],
-        "domains": [domain.model_dump() for domain in tenant.domains],
-        "policy": tenant.policy.model_dump(),
-        "version": tenant.version,
-    }
+def _tenant_document(tenant: Tenant) -> Document:
+    return to_document(tenant, key="slug")
 
 
 def _tenant(document: Document) -> Tenant:
-    return Tenant(
-        slug=document["_id"],
-        name=document["name"],
-        applications=tuple(Application.model_validate(a) for a in document["applications"]),
-        domains=tuple(Domain.model_validate(d) for d in document["domains"]),
-        policy=Policy.model_validate(document["policy"]),
-        version=document["version"],
-    )
+    return from_document(Tenant, document, key="slug")
+
+
+def _account_document(account: Account) -> Document:
+    document = to_document(account, key="id")
+    return document if account.status is AccountStatus.REMOVED else {**document, LIVE: True}
+
+
+def _account(document: Document) -> Account:
+    return from_document(Account, document, key="id")
+
+
+def _invitation_document(invitation: Invitation) -> Document:
+    return to_document(invitation, key="id")
+
+
+def _invitation(document: Document) -> Invitation:
+    return from_document(Invitation, document, key="id")
 
 
 def _tenant_row(document: Document) -> Row:
@@ -206,15 +258,15 @@ def _account_row(document: Document) -> Row:
 
 
 def _invitation_row(document: Document) -> Row:
-    invitation = _aggregate(Invitation, document)
+    invitation = _invitation(document)
     return Row(invitation.tenant, [invitation.event()])
 
 
-def _phone_key(received: VerifiedMessage[DeviceChanged]) -> str:
+def _device_key(received: VerifiedMessage[DeviceChanged]) -> str:
     return f"{received.tenant}/{received.message.device}"
 
 
-def _phone_fields(received: VerifiedMessage[DeviceChanged]) -> Document:
+def _device_fields(received: VerifiedMessage[DeviceChanged]) -> Document:
     device = received.message
     return {
         "tenant": received.tenant,
@@ -224,22 +276,3 @@ def _phone_fields(received: VerifiedMessage[DeviceChanged]) -> Document:
         "backed_up": device.backed_up,
         "active": device.status == "active",
     }
-
-
-def _living(account: Account) -> Document:
-    return {"_id": account.id, LIVE: True, **_fields(account)}
-
-
-def _account(document: Document) -> Account:
-    return _aggregate(Account, {**document, "status": AccountStatus(document["status"])})
-
-
-def _fields(aggregate: Account | Invitation | Errand) -> Document:
-    """All but the id, which is the document's own."""
-    fields = to_document(aggregate)
-    del fields["id"]
-    return fields
-
-
-def _aggregate(kind: type[T], document: Document) -> T:
-    return from_document(kind, {**document, "id": document["_id"]})

@@ -1,17 +1,19 @@
-"""notify: mail and Web Push, outbound only. It decides nothing; it carries what admin and approval ask it to carry.
+"""notify: mail and Web Push, outbound only. It sends what admin and approval command, and decides nothing else.
 
 Theory of operation
 -------------------
-A command is done when its delivery is kept: one document, whose id is the command's own, so that the same
-command twice is one delivery. An attempt is then claimed (one conditional update), made, and recorded (another):
+A command is done when its delivery is kept: one document whose id comes from the command, so that the same command
+twice is one delivery. An attempt is then claimed (one conditional update), made, and recorded (another):
 
-    waiting -> sent | failed | gone | expired           (`domain/delivery.py` has the table)
+    waiting -> sent | failed | gone | expired
 
-What the command held sealed (letter with its address and link; push subscription) stays sealed in the document
-and is removed when the delivery ends. It is opened only to check it on arrival and for each attempt.
+`domain/delivery.TRANSITIONS` is the table of all steps; every change of a delivery goes through it.
 
-Each channel has a dispatcher with a bounded number of attempts under way, and a quarter of that for any one
-destination: what one address, host or domain does costs nobody else more than those slots.
+What the command held sealed (a mail with its address and link, or a push subscription) stays sealed in the document
+and is removed when the delivery ends. It is opened to check it on arrival, and for each attempt.
 
-URLs: none but health. Queue `notify`: SendMail from admin, SendPush from approval. Sends SubscriptionGone.
+Each channel has a `DeliveryLoop` with a bounded number of attempts under way, and a quarter of that for any one
+destination, so a slow address, host or domain delays only what goes to itself.
+
+URLs: none but health. Queue `notify`, fed by the table in `consumers.py`.
 """

@@ -4,12 +4,14 @@ from functools import partial
 
 from services.notify.config import NotifySettings
 from services.notify.consumers import consumers
-from services.notify.gateways.letters import WrittenLetters
+from services.notify.domain.delivery import Delivery
+from services.notify.gateways.composer import TemplateComposer
 from services.notify.gateways.mail import FolderMailer, SmtpMailer
 from services.notify.gateways.push import WebPush
-from services.notify.handlers import DUE_EVERY, STOP_WITHIN, Dispatcher, Dispatchers
-from services.notify.ports import Mailer, Parts, Pusher
-from services.notify.store import StoredDeliveries
+from services.notify.handlers.attempts import attempt
+from services.notify.handlers.delivery_loop import DUE_EVERY, STOP_WITHIN, DeliveryLoop
+from services.notify.ports import Dependencies, Mailer, Pusher
+from services.notify.store import DeliveryRepository
 from shared.assembly import Platform, Wired
 from shared.crypto.sealed_box import load_opener
 from shared.crypto.vapid import load_vapid_key
@@ -21,8 +23,8 @@ def build(
     *,
     mailer: Mailer | None = None,
     pusher: Pusher | None = None,
-) -> Wired[Dispatchers]:
-    """The service, not yet running, with its dispatchers. `mailer`, `pusher`: a test's own."""
+) -> Wired[Dependencies]:
+    """The service, not yet running, with what its handlers work with. `mailer`, `pusher`: a test's own."""
     assembly = platform.assemble("notify")
     settings, keys = settings or NotifySettings(), platform.settings.keys
     push = WebPush(
@@ -34,10 +36,25 @@ def build(
         ids=platform.ids,
     )
     mail = SmtpMailer(settings) if settings.smtp_host else FolderMailer(settings.mail_folder, platform.clock)
-    parts = Parts(
-        deliveries=StoredDeliveries(assembly.database),
+    deliveries = DeliveryRepository(assembly.database)
+
+    async def make_attempt(delivery: Delivery) -> None:
+        await attempt(
+            deps, delivery
+        )  # the loops are part of what handlers work with, hence the inner function
+
+    mails = DeliveryLoop(
+        "mail", settings.mails_at_once, deliveries=deliveries, clock=platform.clock, attempt=make_attempt
+    )
+    pushes = DeliveryLoop(
+        "push", settings.pushes_at_once, deliveries=deliveries, clock=platform.clock, attempt=make_attempt
+    )
+    deps = Dependencies(
+        deliveries=deliveries,
+        mails=mails,
+        pushes=pushes,
         opener=load_opener(keys, "notify"),
-        letters=WrittenLetters(sender=settings.sender, reply_to=settings.reply_to),
+        composer=TemplateComposer(sender=settings.sender, reply_to=settings.reply_to),
         mailer=mailer or mail,
         pusher=pusher or push,
         signer=assembly.signer,
@@ -45,11 +62,9 @@ def build(
         ids=platform.ids,
         link_prefix=f"{platform.settings.origin}/key/#i=",
     )
-    mails = Dispatcher(parts, "mail", settings.mails_at_once)
-    pushes = Dispatcher(parts, "push", settings.pushes_at_once)
     service = assembly.service(
-        consumers(parts, mails, pushes),
+        consumers(deps),
         background=[partial(mails.run, DUE_EVERY), partial(pushes.run, DUE_EVERY)],
         on_stop=[partial(mails.stop, STOP_WITHIN), partial(pushes.stop, STOP_WITHIN), push.close],
     )
-    return Wired(service, Dispatchers(parts, mails, pushes))
+    return Wired(service, deps)

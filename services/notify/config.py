@@ -7,12 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_PATTERN = re.compile(r"(\*\.)?([a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}")
+_HOST_PATTERN = re.compile(r"(\*\.)?([a-z0-9-]{1,63}\.)+[a-z][a-z0-9-]{0,62}")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class NotifySettings(BaseSettings):
-    """How mail leaves, and which push services are spoken to."""
+    """How mail is sent, and which push services are connected to."""
 
     model_config = SettingsConfigDict(
         env_prefix="BLOK365_NOTIFY_", extra="forbid", frozen=True, use_attribute_docstrings=True
@@ -58,7 +58,7 @@ class NotifySettings(BaseSettings):
     @classmethod
     def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
-            if not _PATTERN.fullmatch(each):
+            if not _HOST_PATTERN.fullmatch(each):
                 raise ValueError(f"{each!r} is not a host name or *.name in lower case")
         return value
 

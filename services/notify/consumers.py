@@ -1,20 +1,16 @@
-"""What notify reacts to."""
+"""What notify listens to."""
 
-from services.notify import handlers
-from services.notify.handlers import Dispatcher
-from services.notify.ports import Parts
+from functools import partial
+
+from services.notify.handlers.commands import accept_mail, accept_push
+from services.notify.ports import Dependencies
 from shared.bus.port import Handlers
-from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.notify import SendMail, SendPush
 
 
-def consumers(parts: Parts, mails: Dispatcher, pushes: Dispatcher) -> Handlers:
-    """Message to handler. A command is done when it is kept; the attempt follows at once, without its sender."""
-
-    async def send_mail(received: VerifiedMessage[SendMail]) -> None:
-        mails.offer(await handlers.accept_mail(parts, received))
-
-    async def send_push(received: VerifiedMessage[SendPush]) -> None:
-        pushes.offer(await handlers.accept_push(parts, received))
-
-    return {SendMail: send_mail, SendPush: send_push}
+def consumers(deps: Dependencies) -> Handlers:
+    """Message to handler: the index of what notify reacts to."""
+    return {
+        SendMail: partial(accept_mail, deps),
+        SendPush: partial(accept_push, deps),
+    }

@@ -1,4 +1,4 @@
-"""What the handlers need, each as narrow as it can be."""
+"""What notify's handlers need: `Dependencies`, and the parts in it, each as narrow as it can be."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,25 +9,33 @@ from typing import Protocol
 from services.notify.domain.delivery import Channel, Delivery, Outcome
 from shared.clock import Clock
 from shared.contracts.envelope import MessageSigner, SignedMessage
-from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, PushSubscription
+from shared.contracts.notify import DeviceAddedMail, InvitationMail, PushSubscription
 from shared.ids import Ids
 
 
 class Deliveries(Protocol):
-    """One document for each."""
+    """Deliveries on both channels. Each is one document, and each step of its life is one write."""
 
     async def add(self, delivery: Delivery) -> bool:
-        """Keep a new one. False when there is one of that id already."""
+        """Keep a new one. False when one of that id is kept already."""
         ...
 
     async def due(
         self, channel: Channel, now: datetime, *, busy: Sequence[str], limit: int
     ) -> Sequence[Delivery]:
-        """Waiting ones whose time has come, the longest waiting first, without those to `busy` destinations."""
+        """Waiting ones whose `next_at` has come, the earliest first, without those to `busy` destinations."""
         ...
 
     async def replace(self, before: Delivery, after: Delivery, outbox: Sequence[SignedMessage] = ()) -> bool:
-        """One conditional write. False: somebody else took it since `before`, nothing happened."""
+        """One conditional write. False: another process has changed it since `before`; nothing was written."""
+        ...
+
+
+class DeliveryQueue(Protocol):
+    """Makes the attempts of one channel."""
+
+    def offer(self, delivery: Delivery) -> None:
+        """Attempt a delivery that is kept now, when that is possible; it is found again otherwise."""
         ...
 
 
@@ -39,51 +47,51 @@ class Opener(Protocol):
         ...
 
 
-class Letters(Protocol):
-    """Makes mails of letters."""
+class Composer(Protocol):
+    """Puts mails and pushes into words."""
 
-    def compose(
-        self, letter: InvitationLetter | DeviceAddedLetter, delivery: str, now: datetime
-    ) -> EmailMessage:
-        """The mail, text and HTML. `delivery` makes its Message-ID, the same at every attempt."""
+    def compose(self, mail: InvitationMail | DeviceAddedMail, delivery: str, now: datetime) -> EmailMessage:
+        """The mail as text and HTML. `delivery` makes its Message-ID, the same at every attempt."""
         ...
 
     def push_text(self, language: str) -> bytes:
-        """What a push says: neutral words only."""
+        """The payload of a push, JSON. It says that a request waits, and nothing about whose or what."""
         ...
 
 
 class Mailer(Protocol):
-    """Takes mails away."""
+    """Hands mails to a mail server or a folder."""
 
-    async def send(self, mail: EmailMessage) -> Outcome:
-        """One attempt, shorter than the lease. Never raises for the mail's or the server's sake."""
+    async def send(self, message: EmailMessage) -> Outcome:
+        """One attempt, shorter than the lease. Whatever the server does is an outcome, never an exception."""
         ...
 
 
 class Pusher(Protocol):
-    """Speaks to push services."""
+    """Sends to push services."""
 
     async def send(self, to: PushSubscription, payload: bytes, lifetime: timedelta) -> Outcome:
-        """One attempt, shorter than the lease. Never raises for the subscription's or the service's sake."""
+        """One attempt, shorter than the lease. Whatever the service does is an outcome, never an exception."""
         ...
 
     def destination(self, to: PushSubscription) -> str | None:
-        """The host that it would speak to; None when it never would."""
+        """The host that it would connect to; None when the endpoint is not one that it ever connects to."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What every handler works with."""
+class Dependencies:
+    """What the handlers work with."""
 
     deliveries: Deliveries
+    mails: DeliveryQueue
+    pushes: DeliveryQueue
     opener: Opener
-    letters: Letters
+    composer: Composer
     mailer: Mailer
     pusher: Pusher
     signer: MessageSigner
     clock: Clock
     ids: Ids
     link_prefix: str
-    """Every link that we ever mail begins so: a taken-over admin cannot use us to send people elsewhere."""
+    """What every link in a mail begins with, so that a taken-over admin cannot lead people elsewhere by our mails."""

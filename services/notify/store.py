@@ -1,41 +1,45 @@
 """Deliveries in MongoDB: one document each, one conditional update for each step, no transaction.
 
-A document remembers its id for a week, longer than a command is believed (a day), so that a late copy of a
-command sends nothing. What was sealed is removed when the delivery ends.
+`attempts` and `state` guard each write. There is no loop that computes a step again (shared/store/aggregate.py): when
+another process has changed a delivery, that process makes the attempt, and this one is to leave it alone.
+
+An ended delivery is kept for a week. That is longer than a command is accepted (a day), so that a late copy of a
+command finds its id taken and sends nothing. What was sealed is removed when the delivery ends.
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import datetime
-from typing import Any
 
 from services.notify.domain.delivery import Channel, Delivery, State
 from shared.contracts.envelope import SignedMessage
+from shared.store.aggregate import difference
+from shared.store.codec import from_document, to_document
 from shared.store.port import Collection, Database, Document, Index
 
 REMEMBER = 7 * 24 * 3600
+"""Seconds that an ended delivery is kept."""
 
 
-class StoredDeliveries:
+class DeliveryRepository:
     """Implements `ports.Deliveries`."""
 
     def __init__(self, database: Database) -> None:
         self._deliveries: Collection = database.collection(
             "deliveries",
             indexes=(
-                Index((("channel", 1), ("next_at", 1)), partial={"state": "waiting"}),
+                Index((("channel", 1), ("next_at", 1)), partial={"state": State.WAITING.value}),
                 Index((("ended_at", 1),), expire_after=REMEMBER),
             ),
             outbox=True,
         )
 
     async def add(self, delivery: Delivery) -> bool:
-        return await self._deliveries.insert({"_id": delivery.id, **_fields(delivery)})
+        return await self._deliveries.insert(_document(delivery))
 
     async def due(
         self, channel: Channel, now: datetime, *, busy: Sequence[str], limit: int
     ) -> Sequence[Delivery]:
-        where: Document = {"channel": channel, "state": "waiting", "next_at": {"$lte": now}}
+        where: Document = {"channel": channel, "state": State.WAITING.value, "next_at": {"$lte": now}}
         if busy:
             where["destination"] = {"$nin": list(busy)}
         found = await self._deliveries.find(where, sort=(("next_at", 1),), limit=limit)
@@ -43,20 +47,18 @@ class StoredDeliveries:
 
     async def replace(self, before: Delivery, after: Delivery, outbox: Sequence[SignedMessage] = ()) -> bool:
         where = {"_id": before.id, "state": before.state.value, "attempts": before.attempts}
-        old, new = _fields(before), _fields(after)
-        change: dict[str, dict[str, Any]] = {"$set": {k: v for k, v in new.items() if old.get(k) != v}}
-        if dropped := old.keys() - new.keys():
-            change["$unset"] = dict.fromkeys(dropped, "")
+        change = difference(_document(before), _document(after))
         return await self._deliveries.update(where, change, outbox=outbox) is not None
 
 
-def _fields(delivery: Delivery) -> Document:
-    """Without what is empty: an ended delivery has no `sealed`, a waiting one no `ended_at`."""
-    made: Document = {f.name: getattr(delivery, f.name) for f in fields(delivery) if f.name != "id"}
-    made["state"] = delivery.state.value
-    return {name: value for name, value in made.items() if value not in ("", None)}
+def _document(delivery: Delivery) -> Document:
+    """Fields that are empty are not stored: an ended delivery has no `sealed`, a waiting one no `ended_at`."""
+    document = to_document(delivery, key="id")
+    # The stored name is older than `associated_data`; renaming it would need a migration.
+    document["place"] = document.pop("associated_data")
+    return {name: value for name, value in document.items() if value not in ("", None)}
 
 
 def _delivery(document: Document) -> Delivery:
-    known = {f.name: document[f.name] for f in fields(Delivery) if f.name in document}
-    return Delivery(**{"sealed": "", **known, "id": document["_id"], "state": State(document["state"])})
+    renamed = {"sealed": "", **document, "associated_data": document["place"]}
+    return from_document(Delivery, renamed, key="id")

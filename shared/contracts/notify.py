@@ -51,7 +51,7 @@ class SendMail(Command):
     expires_at: AwareDatetime
     """Not to be sent after this."""
     sealed: str = Field(max_length=MAX_SEALED)
-    """The letter as JSON, sealed for notify with `mail_associated_data`."""
+    """The mail (`InvitationMail`, `DeviceAddedMail`) as JSON, sealed for notify with `mail_associated_data`."""
 
 
 class SendPush(Command):
@@ -70,7 +70,7 @@ class SendPush(Command):
 
 
 class SubscriptionGone(Event):
-    """The push service knows the subscription no longer, or it names a place that we never push to: forget it."""
+    """The push service knows the subscription no longer, or its endpoint is none that we ever push to: forget it."""
 
     TYPE: ClassVar[str] = "notify.subscription.gone.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"approval"})
@@ -79,12 +79,12 @@ class SubscriptionGone(Event):
 
 
 class _Sealed(BaseModel):
-    """Base of what travels sealed."""
+    """Base of what is sealed for notify."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
 
-class InvitationLetter(_Sealed):
+class InvitationMail(_Sealed):
     """An invitation with its link: the only place where the link's secret leaves admin."""
 
     kind: Literal["invitation"] = "invitation"
@@ -94,15 +94,15 @@ class InvitationLetter(_Sealed):
     language: Language
     organisation: OneLine
     invited_by: OneLine = ""
-    """The administrator; empty: the letter says "an administrator"."""
+    """The administrator; empty: the mail says "an administrator"."""
     upn: OneLine
     link: str = Field(max_length=1024)
     expires_at: AwareDatetime
     another_phone: bool = False
-    """The person had a phone before."""
+    """The person enrolled a phone before."""
 
 
-class DeviceAddedLetter(_Sealed):
+class DeviceAddedMail(_Sealed):
     """The notice, by another channel, that a phone was added to the account."""
 
     kind: Literal["device_added"] = "device_added"
@@ -116,8 +116,8 @@ class DeviceAddedLetter(_Sealed):
     added_at: AwareDatetime
 
 
-Letter = Annotated[InvitationLetter | DeviceAddedLetter, Field(discriminator="kind")]
-LETTER: TypeAdapter[InvitationLetter | DeviceAddedLetter] = TypeAdapter(Letter)
+Mail = Annotated[InvitationMail | DeviceAddedMail, Field(discriminator="kind")]
+MAIL: TypeAdapter[InvitationMail | DeviceAddedMail] = TypeAdapter(Mail)
 
 
 def _point(text: str) -> str:
@@ -149,7 +149,7 @@ class PushSubscription(_Sealed):
 
 
 def mail_associated_data(tenant: str, delivery: str) -> str:
-    """What a sealed letter is bound to."""
+    """What a sealed mail is bound to."""
     return f"{SendMail.TYPE}/{tenant}/{delivery}"
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from services.admin import handlers
 from services.admin.app import build
-from services.admin.domain import Account
-from services.admin.handlers import Admin, NewAccount
+from services.admin.domain.accounts import Account
+from services.admin.handlers import NewAccount
+from services.admin.ports import Dependencies
 from shared.store.mongo import MongoDatabase
 from shared.store.outbox import Relay
 from shared.store.port import Database
@@ -19,19 +20,19 @@ CONTOSO, FABRIKAM = "contoso", "fabrikam"
 
 
 @dataclass
-class Office:
-    """admin's handlers in a world, with what a test needs to look behind them."""
+class AdminSystem:
+    """admin wired in memory, with what a test needs to look into its store."""
 
     world: World
-    admin: Admin
+    deps: Dependencies
     database: Database
 
-    async def person(self, name: str = "ada", tenant: str = CONTOSO) -> Account:
+    async def account(self, name: str = "ada", tenant: str = CONTOSO) -> Account:
         new = NewAccount(f"{name}@{tenant}.example", name.title(), "Lovelace", f"{name}@home.example")
-        return await handlers.create_account(self.admin, tenant, new)
+        return await handlers.create_account(self.deps, tenant, new)
 
 
-async def open_office(world: World) -> Office:
+async def open_system(world: World) -> AdminSystem:
     wired = build(world.platform)
     world.services["admin"] = wired.service
     await wired.service.database.migrate()
@@ -39,21 +40,21 @@ async def open_office(world: World) -> Office:
     for tenant in (CONTOSO, FABRIKAM):
         await handlers.create_tenant(wired.dependencies, tenant, tenant.title())
         await handlers.add_domain(wired.dependencies, tenant, f"{tenant}.example")
-    return Office(world, wired.dependencies, wired.service.database)
+    return AdminSystem(world, wired.dependencies, wired.service.database)
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> Office:
+async def system(tmp_path: Path) -> AdminSystem:
     """Two tenants, each with a domain, in memory."""
-    return await open_office(make_world(tmp_path))
+    return await open_system(make_world(tmp_path))
 
 
 @pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
-async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Office]:
-    """The same on each kind of database."""
+async def stored(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AdminSystem]:
+    """The same, once on each kind of database."""
     world = make_world(tmp_path)
     if request.param == "memory":
-        yield await open_office(world)
+        yield await open_system(world)
         return
     url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
 
@@ -61,7 +62,7 @@ async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         return MongoDatabase(url, name, clock=world.clock, listener=relay)
 
     object.__setattr__(world.platform, "open_database", open_database)
-    made = await open_office(world)
+    made = await open_system(world)
     yield made
     await world.services["admin"].relay.flush()
     await made.database.close()

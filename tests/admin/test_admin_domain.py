@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.admin import domain
-from services.admin.domain import Account, Step, Tenant
+from services.admin.domain.accounts import (
+    TRANSITIONS,
+    Account,
+    AccountAction,
+    apply_action,
+    check_email,
+    check_upn,
+    immutable_id,
+)
+from services.admin.domain.invitations import Invitation
+from services.admin.domain.names import check_name, check_slug
+from services.admin.domain.tenants import Tenant, check_domain, check_issuer
 from shared.contracts.admin import AccountStatus, Domain
 from shared.errors import BadInput, Conflict
 from shared.ids import b64u
@@ -16,20 +26,20 @@ from shared.ids import b64u
 INVITED, ACTIVE, SUSPENDED, REMOVED = AccountStatus
 CONTOSO = Tenant("contoso", "Contoso", domains=(Domain(name="contoso.example", issuer="urn:contoso"),))
 
-# (status, phone was enrolled, step) -> (status, phone was enrolled); what is not here is refused
+# (status, phone was enrolled, action) -> (status, phone was enrolled); what is not here is refused
 ALLOWED = {
-    (INVITED, False, Step.ENROL): (ACTIVE, True),
-    (INVITED, False, Step.SUSPEND): (SUSPENDED, False),
-    (INVITED, False, Step.REMOVE): (REMOVED, False),
-    (ACTIVE, True, Step.ENROL): (ACTIVE, True),
-    (ACTIVE, True, Step.SUSPEND): (SUSPENDED, True),
-    (ACTIVE, True, Step.REMOVE): (REMOVED, True),
-    (SUSPENDED, False, Step.ENROL): (SUSPENDED, True),
-    (SUSPENDED, True, Step.ENROL): (SUSPENDED, True),
-    (SUSPENDED, False, Step.RESUME): (INVITED, False),
-    (SUSPENDED, True, Step.RESUME): (ACTIVE, True),
-    (SUSPENDED, False, Step.REMOVE): (REMOVED, False),
-    (SUSPENDED, True, Step.REMOVE): (REMOVED, True),
+    (INVITED, False, AccountAction.ENROL): (ACTIVE, True),
+    (INVITED, False, AccountAction.SUSPEND): (SUSPENDED, False),
+    (INVITED, False, AccountAction.REMOVE): (REMOVED, False),
+    (ACTIVE, True, AccountAction.ENROL): (ACTIVE, True),
+    (ACTIVE, True, AccountAction.SUSPEND): (SUSPENDED, True),
+    (ACTIVE, True, AccountAction.REMOVE): (REMOVED, True),
+    (SUSPENDED, False, AccountAction.ENROL): (SUSPENDED, True),
+    (SUSPENDED, True, AccountAction.ENROL): (SUSPENDED, True),
+    (SUSPENDED, False, AccountAction.RESUME): (INVITED, False),
+    (SUSPENDED, True, AccountAction.RESUME): (ACTIVE, True),
+    (SUSPENDED, False, AccountAction.REMOVE): (REMOVED, False),
+    (SUSPENDED, True, AccountAction.REMOVE): (REMOVED, True),
 }
 REACHABLE = [(INVITED, False), (ACTIVE, True), (SUSPENDED, False), (SUSPENDED, True)] + [
     (REMOVED, enrolled) for enrolled in (False, True)
@@ -53,31 +63,33 @@ def account(status: AccountStatus = INVITED, enrolled: bool = False) -> Account:
 
 
 @pytest.mark.parametrize(
-    ("state", "what"),
-    list(product(REACHABLE, Step)),
-    ids=lambda v: v.value if isinstance(v, Step) else f"{v[0]}-{v[1]}",
+    ("state", "action"),
+    list(product(REACHABLE, AccountAction)),
+    ids=lambda v: v.value if isinstance(v, AccountAction) else f"{v[0]}-{v[1]}",
 )
-def test_account_steps_are_exactly_the_allowed_ones(state: tuple[AccountStatus, bool], what: Step) -> None:
+def test_account_actions_are_exactly_the_allowed_ones(
+    state: tuple[AccountStatus, bool], action: AccountAction
+) -> None:
     before = account(*state)
-    expected = ALLOWED.get((*state, what))
+    expected = ALLOWED.get((*state, action))
     if expected is None:
         with pytest.raises(Conflict):
-            domain.step(before, what)
+            apply_action(before, action)
     else:
-        after = domain.step(before, what)
+        after = apply_action(before, action)
         assert (after.status, after.enrolled) == expected
         assert after.version == before.version + 1
         assert after.immutable_id == before.immutable_id
 
 
-def test_every_path_of_steps_stays_within_the_known_states() -> None:
+def test_every_path_of_actions_stays_within_the_known_states() -> None:
     seen = {(INVITED, False)}
     todo = [account()]
     while todo:
         before = todo.pop()
-        for what in Step:
-            if (before.status, what) in domain.TRANSITIONS:
-                after = domain.step(before, what)
+        for action in AccountAction:
+            if (before.status, action) in TRANSITIONS:
+                after = apply_action(before, action)
                 if (after.status, after.enrolled) not in seen:
                     seen.add((after.status, after.enrolled))
                     todo.append(after)
@@ -86,7 +98,7 @@ def test_every_path_of_steps_stays_within_the_known_states() -> None:
 
 @given(st.binary(min_size=16, max_size=16))
 def test_immutable_id_is_what_entra_takes_and_tells_accounts_apart(octets: bytes) -> None:
-    made = domain.immutable_id(b64u(octets))
+    made = immutable_id(b64u(octets))
     assert len(made) <= 64
     assert made.isalnum()
     assert made == made.lower()  # survives a directory that changes its case
@@ -98,7 +110,7 @@ def test_immutable_id_is_what_entra_takes_and_tells_accounts_apart(octets: bytes
 )
 def test_refuses_slugs_that_would_not_stand_in_a_url(slug: str) -> None:
     with pytest.raises(BadInput) as refused:
-        domain.check_slug(slug)
+        check_slug(slug)
     assert refused.value.remedy
 
 
@@ -111,7 +123,7 @@ def test_refuses_slugs_that_would_not_stand_in_a_url(slug: str) -> None:
     ],
 )
 def test_user_names_are_kept_in_lower_case(written: str, kept: str) -> None:
-    assert domain.check_upn(written, CONTOSO) == kept
+    assert check_upn(written, CONTOSO) == kept
 
 
 @pytest.mark.parametrize(
@@ -140,14 +152,14 @@ def test_user_names_are_kept_in_lower_case(written: str, kept: str) -> None:
 )
 def test_refuses_user_names_that_entra_would_refuse_or_that_are_of_another_domain(written: str) -> None:
     with pytest.raises(BadInput) as refused:
-        domain.check_upn(written, CONTOSO)
+        check_upn(written, CONTOSO)
     assert refused.value.remedy
 
 
 @given(st.text(max_size=80))
 def test_a_user_name_is_refused_or_wholly_of_the_characters_entra_takes(local: str) -> None:
     try:
-        upn = domain.check_upn(f"{local}@contoso.example", CONTOSO)
+        upn = check_upn(f"{local}@contoso.example", CONTOSO)
     except BadInput:
         return
     name, _, host = upn.rpartition("@")
@@ -166,7 +178,7 @@ def test_a_user_name_is_refused_or_wholly_of_the_characters_entra_takes(local: s
     ],
 )
 def test_domains_are_kept_as_a_labels_in_lower_case(written: str, kept: str) -> None:
-    assert domain.check_domain(written) == kept
+    assert check_domain(written) == kept
 
 
 @pytest.mark.parametrize(
@@ -195,7 +207,7 @@ def test_domains_are_kept_as_a_labels_in_lower_case(written: str, kept: str) -> 
 )
 def test_refuses_domains_that_cannot_be_federated(written: str) -> None:
     with pytest.raises(BadInput) as refused:
-        domain.check_domain(written)
+        check_domain(written)
     assert refused.value.remedy
 
 
@@ -203,7 +215,7 @@ ORIGIN = "https://signin.blok.example"
 
 
 def issuer(written: str) -> str:
-    return domain.check_issuer(written, origin=ORIGIN, tenant="contoso", domain="contoso.example")
+    return check_issuer(written, origin=ORIGIN, tenant="contoso", domain="contoso.example")
 
 
 @pytest.mark.parametrize(
@@ -253,11 +265,11 @@ def test_issuer_confusion_a_tenant_cannot_take_the_issuer_another_would_get(writ
 )
 def test_refuses_names_that_are_empty_long_or_deceive(written: str) -> None:
     with pytest.raises(BadInput):
-        domain.check_name(written, "first name")
+        check_name(written, "first name")
 
 
 def test_names_are_kept_composed() -> None:
-    assert domain.check_name(" Zoe\u0308 ", "first name") == "Zo\u00eb"
+    assert check_name(" Zoe\u0308 ", "first name") == "Zo\u00eb"
 
 
 @pytest.mark.parametrize(
@@ -267,11 +279,24 @@ def test_names_are_kept_composed() -> None:
 )  # fmt: skip
 def test_refuses_addresses_that_mail_could_misread(written: str) -> None:
     with pytest.raises(BadInput):
-        domain.check_email(written)
+        check_email(written)
 
 
 def test_a_refusal_shows_nothing_that_a_terminal_would_obey() -> None:
     with pytest.raises(BadInput) as refused:
-        domain.check_slug("\x1b[2J" + "a" * 1000)
+        check_slug("\x1b[2J" + "a" * 1000)
     assert "\x1b" not in str(refused.value)
     assert len(str(refused.value)) < 400
+
+
+def test_an_invitation_that_has_ended_cannot_be_used_or_withdrawn_again() -> None:
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    made = Invitation("i", "contoso", "ada", "key", issued_at=when, expires_at=when)
+    used, withdrawn = made.used_by("phone-1"), made.withdrawn()
+    assert (used.status, used.device, used.version) == ("used", "phone-1", 2)
+    assert (withdrawn.status, withdrawn.device, withdrawn.version) == ("withdrawn", None, 2)
+    for ended in (used, withdrawn):
+        with pytest.raises(ValueError, match="cannot become"):
+            ended.used_by("phone-2")
+        with pytest.raises(ValueError, match="cannot become"):
+            ended.withdrawn()

@@ -20,7 +20,7 @@ from deploy.local.cluster import Replica
 from deploy.local.parts import Part
 from deploy.standins.entra.requests import PendingRequest
 from deploy.standins.phone.phone import PhoneError, SoftPhone
-from services.admin.domain import Account
+from services.admin.domain.accounts import Account
 from shared.testing.waiting import eventually
 
 if TYPE_CHECKING:

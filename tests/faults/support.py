@@ -31,7 +31,7 @@ from deploy.standins.entra.verify import (
 )
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin import handlers as admin
-from services.admin.domain import Account
+from services.admin.domain.accounts import Account
 from services.admin.handlers import NewAccount
 from shared.contracts.admin import AccountStatus
 from shared.ids import SystemIds

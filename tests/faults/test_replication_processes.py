@@ -15,7 +15,7 @@ import pytest
 
 from services.admin import app as admin_app
 from services.admin import handlers as admin
-from services.admin.handlers import Admin
+from services.admin.ports import Dependencies
 from shared.bus.memory import MemoryBus
 from shared.clock import Clock
 from shared.contracts.envelope import SignedMessage
@@ -60,7 +60,7 @@ class Behind:
 
 
 @asynccontextmanager
-async def losing(on: Ground, clock: Clock) -> AsyncIterator[Admin]:
+async def losing(on: Ground, clock: Clock) -> AsyncIterator[Dependencies]:
     """admin's handlers on admin's database, on a bus that loses all they say."""
     trusted = open_platform(on.stage.settings).trusted
     wired = admin_app.build(open_platform(on.stage.settings, bus=Losing(trusted, clock), clock=clock))

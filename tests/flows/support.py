@@ -38,8 +38,9 @@ from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_resp
 from deploy.standins.phone.authenticator import HONEST, Key, Tamper, assertion
 from deploy.standins.phone.phone import Request, SoftPhone
 from services.admin import handlers as admin
-from services.admin.domain import Account
-from services.admin.handlers import Admin, NewAccount
+from services.admin.domain.accounts import Account
+from services.admin.handlers import NewAccount
+from services.admin.ports import Dependencies
 from services.wsfed.domain.keys import create_signing_key
 from services.wsfed.store import keys
 from shared.clock import iso_millis
@@ -237,7 +238,7 @@ class Flow:
     """Everything at work."""
 
     world: World
-    admin: Admin
+    admin: Dependencies
     socket: Path
     stack: AsyncExitStack
 

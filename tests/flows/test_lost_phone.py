@@ -9,14 +9,14 @@ from tests.flows.support import ADA, BOB, TENANT, Flow, SignIn, Window, token_fo
 
 
 async def removed(flow: Flow, phone: str | None, upn: str = ADA) -> None:
-    await admin.remove_phone(flow.admin, TENANT, upn, phone)
+    await admin.remove_device(flow.admin, TENANT, upn, phone)
     await flow.world.settle()
 
 
 async def test_administrator_sees_phones_by_name(flow: Flow) -> None:
     phone = await flow.bare_phone()
     await phone.enrol(await flow.invite(), name="Ada's phone")
-    (seen,) = await admin.list_phones(flow.admin, TENANT, ADA)
+    (seen,) = await admin.list_devices(flow.admin, TENANT, ADA)
     assert (seen.name, seen.id, seen.active) == ("Ada's phone", phone.key.device, True)
 
 
@@ -30,7 +30,7 @@ async def test_removed_phone_is_told_off_and_its_sessions_answer_no_more(flow: F
         "wresult" in (await sign_in.browser.get(url)).text
     )  # the session answers, as long as the phone is there
     await removed(flow, phone.key.device)
-    assert await admin.list_phones(flow.admin, TENANT, ADA) == []
+    assert await admin.list_devices(flow.admin, TENANT, ADA) == []
     again = await flow.begin(browser=sign_in.browser)
     assert "wresult" not in (await again.page()).text
     code = await again.push()
@@ -48,7 +48,7 @@ async def test_person_enrols_again_after_a_removal(flow: Flow) -> None:
     await new.approve(await sign_in.push())
     user = await flow.entra.verify(await sign_in.take(), sign_in.pending)
     assert user.upn == ADA
-    assert [p.id for p in await admin.list_phones(flow.admin, TENANT, ADA)] == [new.key.device]
+    assert [p.id for p in await admin.list_devices(flow.admin, TENANT, ADA)] == [new.key.device]
     assert lost.key.device != new.key.device
 
 
@@ -57,16 +57,16 @@ async def test_administrator_cannot_remove_another_persons_phone(flow: Flow) -> 
     bob = await flow.phone(BOB)
     await flow.phone()
     with pytest.raises(NotFound):
-        await admin.remove_phone(flow.admin, TENANT, ADA, bob.key.device)
+        await admin.remove_device(flow.admin, TENANT, ADA, bob.key.device)
     await flow.tenant("fabrikam", "fabrikam.example")
     with pytest.raises(NotFound):
-        await admin.remove_phone(flow.admin, "fabrikam", BOB, bob.key.device)
+        await admin.remove_device(flow.admin, "fabrikam", BOB, bob.key.device)
     assert await bob.list() == []  # it still works
 
 
 async def test_nothing_to_remove_is_said(flow: Flow) -> None:
     with pytest.raises(Conflict):
-        await admin.remove_phone(flow.admin, TENANT, ADA, None)
+        await admin.remove_device(flow.admin, TENANT, ADA, None)
 
 
 async def test_suspension_keeps_phones_for_the_day_it_ends(flow: Flow) -> None:

@@ -18,12 +18,12 @@ from deploy.standins.push.app import PushService
 from services.admin import handlers as admin
 from services.notify import app as notify_app
 from services.notify.config import NotifySettings
-from services.notify.handlers import Dispatchers
+from services.notify.ports import Dependencies
 from shared.contracts.notify import SubscriptionGone
 from shared.crypto.vapid import load_vapid_public
 from shared.ids import SystemIds
 from tests.flows.support import ADA, BOB, TENANT, Flow, Phone
-from tests.notify.support import everything, said
+from tests.notify.support import delivery_loops, everything, said
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Post:
     """A flow with notify, a push service and a mail folder."""
 
     flow: Flow
-    notify: Dispatchers
+    notify: Dependencies
     service: PushService
     folder: Path
 
@@ -39,8 +39,8 @@ class Post:
         """Until every message was carried."""
         for _ in range(3):
             await self.flow.world.settle()
-            await self.notify.mails.idle()
-            await self.notify.pushes.idle()
+            for loop in delivery_loops(self.notify):
+                await loop.idle()
 
     async def subscribed(self, phone: Phone) -> str:
         """Steps 1 and 2; the subscription's name at the push service."""
@@ -48,7 +48,7 @@ class Post:
         await phone.subscribe(made)
         return str(made["endpoint"]).rpartition("/")[2]
 
-    def letters(self, kind: str = "*") -> list[EmailMessage]:
+    def mails(self, kind: str = "*") -> list[EmailMessage]:
         """What is in the folder: `invitation`, `device_added`."""
         found = [
             message_from_bytes(f.read_bytes(), policy=policy.default)
@@ -214,7 +214,7 @@ async def test_step_5_a_push_service_that_is_busy_is_asked_again_within_the_requ
     await (await flow.begin()).push()
     await real_post.settle()
     flow.world.clock.advance(20)
-    await real_post.notify.pushes.round()
+    await delivery_loops(real_post.notify)[1].round()
     await real_post.settle()
     (got,) = real_post.service.messages[name]
     assert got.ttl == 100
@@ -305,13 +305,13 @@ async def test_step_2_approval_keeps_nothing_that_it_can_read(post: Post) -> Non
 async def test_steps_8_to_11_an_invitation_arrives_by_mail_and_enrols_a_phone(post: Post) -> None:
     await admin.invite(post.flow.admin, TENANT, ADA)
     await post.settle()
-    (mail,) = post.letters()
+    (mail,) = post.mails()
     assert mail["To"].addresses[0].addr_spec == "Ada@private.example"
     phone = await post.flow.bare_phone()
     await phone.enrol(link_in(mail), name="Ada's new phone")
     await post.settle()
     assert (await post.flow.account()).status.value == "active"
-    (notice,) = post.letters("device_added")
+    (notice,) = post.mails("device_added")
     assert notice["Subject"] == "Contoso: a phone was added to your account"
     assert "Ada's new phone" in notice.as_string()
 
@@ -320,7 +320,7 @@ async def test_step_8_a_new_invitation_withdraws_the_one_before_and_both_are_mai
     await admin.invite(post.flow.admin, TENANT, ADA)
     await admin.invite(post.flow.admin, TENANT, ADA)
     await post.settle()
-    links = [link_in(each) for each in post.letters("invitation")]
+    links = [link_in(each) for each in post.mails("invitation")]
     (good,) = (d["_id"] for d in post.flow.world.documents("admin", "invitations") if d["status"] == "open")
     (withdrawn,) = (link for link in links if good not in link)
     phone = await post.flow.bare_phone()
@@ -333,7 +333,7 @@ async def test_step_8_a_new_invitation_withdraws_the_one_before_and_both_are_mai
 async def test_step_8_a_link_that_is_handed_over_is_not_mailed(post: Post) -> None:
     await admin.invite(post.flow.admin, TENANT, ADA, send_mail=False)
     await post.settle()
-    assert post.letters() == []
+    assert post.mails() == []
     assert post.deliveries() == []
 
 
@@ -352,7 +352,7 @@ async def test_step_10_the_secret_is_only_in_the_mailbox(post: Post) -> None:
         assert secret not in text
     for text in (sent, repr(logs), repr(post.deliveries())):
         assert "private.example" not in text
-    assert secret in link_in(post.letters("invitation")[0])
+    assert secret in link_in(post.mails("invitation")[0])
 
 
 async def test_step_11_a_notice_is_mailed_once_although_the_event_comes_again(post: Post) -> None:
@@ -363,14 +363,14 @@ async def test_step_11_a_notice_is_mailed_once_although_the_event_comes_again(po
         await post.flow.publish(told)
     await post.settle()
     assert sorted(d["kind"] for d in post.deliveries()) == ["device_added", "invitation"]
-    assert len(post.letters()) == 2
+    assert len(post.mails()) == 2
 
 
 async def test_step_11_a_phones_name_cannot_write_the_mail(post: Post) -> None:
     phone = await post.flow.bare_phone()
     await phone.enrol(await post.flow.invite(), name="x\r\nBcc: eve@evil.example\u202e<script>")
     await post.settle()
-    (notice,) = post.letters("device_added")
+    (notice,) = post.mails("device_added")
     assert notice["Bcc"] is None
     assert "<script>" not in notice.get_body(("html",)).get_content()  # type: ignore[union-attr]
 

@@ -147,13 +147,13 @@ async def test_a_removed_phone_whose_event_was_lost_opens_nothing(flow: Flow) ->
     await flow.world.live(20)
 
     async def remove() -> None:
-        await admin.remove_phone(flow.admin, TENANT, ADA, None)
+        await admin.remove_device(flow.admin, TENANT, ADA, None)
 
     await losing(flow, "approval.device.changed.v1", step=remove)
     await flow.world.live(20)
     (device,) = flow.world.documents("wsfed", "devices")
     assert device["removed"]
-    assert await admin.list_phones(flow.admin, TENANT, ADA) == []
+    assert await admin.list_devices(flow.admin, TENANT, ADA) == []
     url, _ = flow.entra.request(ADA)
     assert "wresult" not in (await sign_in.browser.get(url)).text
 

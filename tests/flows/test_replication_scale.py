@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from deploy.local.parts import Broker
-from services.admin import domain
-from services.admin.domain import Account
-from services.admin.store import StoredAccounts
+from services.admin.domain.accounts import Account, immutable_id
+from services.admin.store import AccountRepository
 from shared.contracts.admin import AccountStatus
 from shared.ids import SystemIds, new_id
+from shared.platform import open_platform
 from shared.store.mongo import MongoDatabase
 from shared.testing.waiting import eventually
 from tests.faults.support import ONE_EACH, TENANT, Ground, Person, ground
@@ -107,7 +107,7 @@ def an_account(number: int, on: Ground) -> Account:
         last_name=f"Müller {number}",
         display_name=f"Zoë Müller {number}",
         email=f"zz{number:06d}@private.example",
-        immutable_id=domain.immutable_id(account_id),
+        immutable_id=immutable_id(account_id),
         status=AccountStatus.INVITED,
         enrolled=False,
         created_at=on.stage.clock.now(),
@@ -142,7 +142,7 @@ async def at_scale(on: Ground, count: int, within: float) -> None:
         url = on.stage.settings.mongo_url
         name = f"{on.stage.settings.database_prefix}_admin"
         database = MongoDatabase(url, name, clock=on.stage.clock)
-        accounts = StoredAccounts(database)
+        accounts = AccountRepository(database, open_platform(on.stage.settings).signer("admin"))
         for first in range(0, count, BATCH):
             await accounts.add_many([an_account(n, on) for n in range(first, min(first + BATCH, count))])
         await database.close()

@@ -11,7 +11,7 @@ import pytest
 from deploy.standins.phone.authenticator import UP, UV, Tamper, make_private_key
 from deploy.standins.phone.phone import PhoneError, Request
 from services.admin import handlers as admin
-from services.admin.handlers import Admin
+from services.admin.ports import Dependencies
 from shared.ids import SeededIds
 from tests.flows.support import (
     ADA,
@@ -24,7 +24,7 @@ from tests.flows.support import (
     token_form,
 )
 
-End = Callable[[Admin, str, str], Awaitable[object]]
+End = Callable[[Dependencies, str, str], Awaitable[object]]
 GONE = pytest.mark.parametrize("gone", [admin.suspend, admin.remove], ids=["suspended", "removed"])
 
 

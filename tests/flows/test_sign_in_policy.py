@@ -9,6 +9,7 @@ from deploy.local.browser import Page
 from deploy.standins.phone.authenticator import Tamper
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin import handlers as admin
+from services.admin.domain.tenants import Tenant
 from tests.flows.support import ADA, TENANT, Flow, SignIn, Window, normal, peers, token_form
 
 START_URL = "https://m365.cloud.microsoft/"
@@ -173,11 +174,13 @@ async def shorter_idle_time(flow: Flow) -> None:
 
 async def shorter_length(flow: Flow) -> None:
     """4 hours instead of 8."""
-    tenant = await admin.show_tenant(flow.admin, TENANT)
-    (application,) = tenant.applications
-    shorter = (application.model_copy(update={"session_hours": 4}),)
-    after = replace(tenant, applications=shorter, version=tenant.version + 1)
-    assert await flow.admin.tenants.replace(after, flow.admin.tenant_message(after))
+
+    def shorter(tenant: Tenant) -> Tenant:
+        (application,) = tenant.applications
+        changed = (application.model_copy(update={"session_hours": 4}),)
+        return replace(tenant, applications=changed, version=tenant.version + 1)
+
+    assert await flow.admin.tenants.change(TENANT, shorter)
     await flow.world.settle()
 
 

@@ -16,12 +16,13 @@ from pydantic import BaseModel
 from services.notify.app import build
 from services.notify.config import NotifySettings
 from services.notify.domain.delivery import Outcome, Sent
-from services.notify.handlers import Dispatchers
+from services.notify.handlers.delivery_loop import DeliveryLoop
+from services.notify.ports import Dependencies
 from shared.assembly import Wired
 from shared.contracts import Message
 from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.notify import (
-    InvitationLetter,
+    InvitationMail,
     PushSubscription,
     SendMail,
     SendPush,
@@ -41,7 +42,7 @@ LINK = f"http://localhost:8365/key/#i=mS0i1_yPPUmN1G5ZpLz1TQ.{SECRET}"
 HOST = "updates.push.services.mozilla.com"
 
 
-def letter(to: str = "ada@private.example", **fields: Any) -> InvitationLetter:
+def invitation(to: str = "ada@private.example", **fields: Any) -> InvitationMail:
     values: dict[str, Any] = {
         "to": to,
         "name": "Ada Lovelace",
@@ -51,7 +52,7 @@ def letter(to: str = "ada@private.example", **fields: Any) -> InvitationLetter:
         "link": LINK,
         "expires_at": "2026-03-03T08:00:00Z",
     }
-    return InvitationLetter.model_validate(values | fields)
+    return InvitationMail.model_validate(values | fields)
 
 
 def subscription(endpoint: str = f"https://{HOST}/wpush/v2/capability", **fields: Any) -> PushSubscription:
@@ -114,15 +115,31 @@ class FakePusher:
         return outcome
 
 
+def delivery_loops(deps: Dependencies) -> tuple[DeliveryLoop, DeliveryLoop]:
+    """The loops themselves, of mails and of pushes: handlers see less of them."""
+    mails, pushes = deps.mails, deps.pushes
+    assert isinstance(mails, DeliveryLoop)
+    assert isinstance(pushes, DeliveryLoop)
+    return mails, pushes
+
+
 @dataclass
 class Notify:
     """The service under test."""
 
     world: World
     outside: Outside
-    wired: Wired[Dispatchers]
+    wired: Wired[Dependencies]
     settings: NotifySettings
     heard: list[SubscriptionGone] = field(default_factory=list)
+
+    @property
+    def mails(self) -> DeliveryLoop:
+        return delivery_loops(self.wired.dependencies)[0]
+
+    @property
+    def pushes(self) -> DeliveryLoop:
+        return delivery_loops(self.wired.dependencies)[1]
 
     @property
     def sealer(self) -> Sealer:
@@ -134,14 +151,14 @@ class Notify:
 
     async def done(self) -> None:
         """Until no attempt is under way, and what was said is heard."""
-        await self.wired.dependencies.mails.idle()
-        await self.wired.dependencies.pushes.idle()
+        await self.mails.idle()
+        await self.pushes.idle()
         await self.world.settle()
 
     async def round(self) -> None:
         """What the background loops do every second."""
-        await self.wired.dependencies.mails.round()
-        await self.wired.dependencies.pushes.round()
+        await self.mails.round()
+        await self.pushes.round()
         await self.done()
 
     async def later(self, seconds: float, *, rounds: int = 1) -> None:
@@ -170,7 +187,7 @@ class Notify:
     ) -> SendMail:
         """admin's command."""
         delivery = delivery or new_id(self.world.ids)
-        secret = octets if octets is not None else (written or letter()).model_dump_json().encode()
+        secret = octets if octets is not None else (written or invitation()).model_dump_json().encode()
         return SendMail(
             delivery=delivery,
             kind=kind,

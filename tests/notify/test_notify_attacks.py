@@ -7,21 +7,21 @@ import structlog
 
 from services.notify.domain.delivery import Failed, Later
 from shared.contracts.envelope import SignedMessage
-from shared.contracts.notify import DeviceAddedLetter, mail_associated_data, push_associated_data
-from tests.notify.support import LINK, SECRET, Notify, everything, letter, subscription
+from shared.contracts.notify import DeviceAddedMail, mail_associated_data, push_associated_data
+from tests.notify.support import LINK, SECRET, Notify, everything, invitation, subscription
 
 # Who may ask for what
 
 
-async def test_refuses_a_letter_sealed_for_another_mail(notify: Notify) -> None:
-    """Recorded traffic: admin's sealed letter in a command of one's own making."""
+async def test_refuses_a_mail_sealed_for_another_delivery(notify: Notify) -> None:
+    """Recorded traffic: admin's sealed mail in a command that somebody else made."""
     recorded = notify.mail(delivery="first")
     await notify.say("admin", recorded.model_copy(update={"delivery": "second"}))
     assert notify.outside.mails == []
     assert notify.reasons() == ["rejected: sealed for another key, with other associated data, or altered"]
 
 
-async def test_refuses_a_letter_of_another_tenant(notify: Notify) -> None:
+async def test_refuses_a_mail_of_another_tenant(notify: Notify) -> None:
     await notify.say("admin", notify.mail(tenant="fabrikam"), tenant="contoso")
     assert notify.outside.mails == []
 
@@ -44,7 +44,7 @@ async def test_only_admin_may_send_mail(notify: Notify, service: str) -> None:
     ],
 )
 async def test_a_taken_over_admin_cannot_mail_links_to_elsewhere(notify: Notify, link: str) -> None:
-    await notify.say("admin", notify.mail(letter(link=link)))
+    await notify.say("admin", notify.mail(invitation(link=link)))
     assert notify.outside.mails == []
     assert notify.reasons() == ["rejected: the link leads elsewhere"]
 
@@ -67,19 +67,19 @@ async def test_a_taken_over_admin_cannot_mail_links_to_elsewhere(notify: Notify,
     ],
 )
 async def test_header_injection_is_refused(notify: Notify, field: str, value: str) -> None:
-    fields = letter().model_dump(mode="json") | {field: value}
+    fields = invitation().model_dump(mode="json") | {field: value}
     await notify.say("admin", notify.mail(octets=json.dumps(fields).encode()))
     assert notify.outside.mails == []
-    assert notify.reasons() == ["rejected: not a letter: 1 faults"]
+    assert notify.reasons() == ["rejected: not a mail: 1 faults"]
 
 
-async def test_refuses_a_letter_of_another_kind_than_was_said(notify: Notify) -> None:
-    added = DeviceAddedLetter.model_validate(
-        letter().model_dump()
+async def test_refuses_a_mail_of_another_kind_than_was_said(notify: Notify) -> None:
+    added = DeviceAddedMail.model_validate(
+        invitation().model_dump()
         | {"kind": "device_added", "device": "Phone", "added_at": "2026-03-02T08:00:00Z"}
     )
     await notify.say("admin", notify.mail(added))
-    assert notify.reasons() == ["rejected: the letter is of another kind"]
+    assert notify.reasons() == ["rejected: the mail is of another kind"]
 
 
 async def test_refuses_a_subscription_whose_key_is_not_on_the_curve(notify: Notify) -> None:
@@ -110,7 +110,7 @@ async def test_the_links_secret_is_in_no_document_message_dead_letter_or_log(not
         during = everything(notify.world)
         await notify.later(60)
         await notify.later(120)
-        await notify.say("admin", bad.model_copy(update={"delivery": "other"}))  # becomes a dead letter
+        await notify.say("admin", bad.model_copy(update={"delivery": "other"}))  # becomes a dead invitation
         await notify.say("approval", notify.push())
     after = everything(notify.world)
     assert notify.states() == ["failed", "sent"]
@@ -124,5 +124,5 @@ async def test_the_links_secret_is_in_no_document_message_dead_letter_or_log(not
 
 async def test_what_is_sealed_cannot_be_opened_elsewhere(notify: Notify) -> None:
     command = notify.mail(delivery="one")
-    opener = notify.wired.dependencies.parts.opener
+    opener = notify.wired.dependencies.opener
     assert SECRET.encode() in opener.open(command.sealed, mail_associated_data("contoso", "one"))

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from deploy.cli import people
 from services.admin import app, handlers
-from services.admin.handlers import Admin, NewAccount
+from services.admin.handlers import NewAccount
+from services.admin.ports import Dependencies
 from tests.world import World, make_world
 
 
@@ -29,7 +30,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
     asyncio.run(prepare())
 
-    def with_admin(_: object, work: Callable[[Admin], Awaitable[Any]]) -> Any:
+    def with_admin(_: object, work: Callable[[Dependencies], Awaitable[Any]]) -> Any:
         async def run() -> Any:
             return await work(admin)
 

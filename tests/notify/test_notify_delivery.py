@@ -1,7 +1,9 @@
 """The life of a delivery, as a pure function."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -9,14 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notify.domain.delivery import (
+    FINAL,
     LEASE,
-    PATIENCE,
+    RETRY,
+    TRANSITIONS,
     Delivery,
     Failed,
     Gone,
+    IllegalStep,
     Later,
     Sent,
     State,
+    Step,
     claim,
     settle,
 )
@@ -31,7 +37,7 @@ def delivery(**fields: Any) -> Delivery:
         "channel": "mail",
         "kind": "invitation",
         "destination": "example",
-        "place": "place",
+        "associated_data": "bound to",
         "sealed": "sealed",
         "correlation": "c",
         "created_at": NOW,
@@ -70,8 +76,8 @@ def test_waits_longer_each_time_within_bounds_and_not_in_step(
 ) -> None:
     waiting = delivery(channel=channel, attempts=attempts, expires_at=NOW + timedelta(days=9))
     wait = settle(waiting, Later("busy"), NOW, fraction).next_at - NOW
-    patience = PATIENCE[waiting.channel]
-    middle = min(patience.first * 2 ** (attempts - 1), patience.longest)
+    retry = RETRY[waiting.channel]
+    middle = min(retry.first * 2 ** (attempts - 1), retry.longest)
     assert middle * 0.5 <= wait <= middle * 1.5
 
 
@@ -87,6 +93,58 @@ def test_a_retry_that_would_come_too_late_is_not_waited_for() -> None:
 
 
 def test_gives_up_after_the_last_attempt() -> None:
-    last = replace(delivery(), attempts=PATIENCE["mail"].attempts)
+    last = replace(delivery(), attempts=RETRY["mail"].attempts)
     ended = settle(last, Later("busy"), NOW, 0.0)
     assert (ended.state, ended.reason) == (State.FAILED, "busy, 40 times")
+
+
+# The table of transitions
+
+LATE = NOW + timedelta(days=1)
+"""When `delivery()` has expired."""
+TAKE: dict[Step, Callable[[Delivery], Delivery]] = {
+    Step.CLAIM: lambda before: claim(before, NOW),
+    Step.SUCCEED: lambda before: settle(before, Sent(), NOW, 0.5),
+    Step.POSTPONE: lambda before: settle(before, Later("busy"), NOW, 0.5),
+    Step.FAIL: lambda before: settle(before, Failed("550"), NOW, 0.5),
+    Step.FORGET: lambda before: settle(before, Gone("410"), NOW, 0.5),
+    Step.EXPIRE: lambda before: claim(before, LATE),
+}
+"""How each step is taken through the domain's two functions."""
+
+
+@pytest.mark.parametrize(
+    ("state", "step"), list(product(State, Step)), ids=lambda value: f"{type(value).__name__}-{value.value}"
+)
+def test_exactly_the_steps_of_the_table_can_be_taken(state: State, step: Step) -> None:
+    before = delivery(state=state, attempts=1)
+    expected = TRANSITIONS.get((state, step))
+    if expected is None:
+        with pytest.raises(IllegalStep):
+            TAKE[step](before)
+    else:
+        assert TAKE[step](before).state is expected
+
+
+@pytest.mark.parametrize("state", sorted(FINAL))
+@pytest.mark.parametrize("outcome", [Sent(), Failed("550"), Gone("410"), Later("busy")])
+def test_no_outcome_of_a_late_attempt_changes_what_has_ended(state: State, outcome: Any) -> None:
+    """An attempt that outlived its lease comes back when the delivery has ended."""
+    for attempts in (1, RETRY["mail"].attempts):
+        with pytest.raises(IllegalStep):
+            settle(delivery(state=state, attempts=attempts), outcome, NOW, 0.5)
+
+
+def test_every_path_of_steps_ends_and_reaches_every_state() -> None:
+    seen, todo = {State.WAITING}, [delivery()]
+    while todo:
+        before = todo.pop()
+        for step, take in TAKE.items():
+            if (before.state, step) in TRANSITIONS:
+                after = take(before)
+                if after.state not in seen:
+                    seen.add(after.state)
+                    todo.append(after)
+    assert seen == set(State)
+    assert FINAL == set(State) - {State.WAITING}
+    assert {step for _, step in TRANSITIONS} == set(Step)

@@ -7,11 +7,11 @@ from datetime import timedelta
 import structlog
 
 from services.notify.domain.delivery import LEASE, Delivery, Failed, Gone, Later, State
-from services.notify.handlers import attempt
+from services.notify.handlers.attempts import attempt
 from shared.contracts.envelope import SignedMessage
 from shared.contracts.notify import SubscriptionGone
 from shared.errors import Unavailable
-from tests.notify.support import LINK, Notify, letter, said, subscription, text_of
+from tests.notify.support import LINK, Notify, invitation, said, subscription, text_of
 
 
 async def test_a_mail_is_sent_at_once(notify: Notify) -> None:
@@ -120,12 +120,12 @@ async def test_a_push_is_not_retried_beyond_its_request(notify: Notify) -> None:
 async def test_one_poison_address_does_not_hold_up_good_ones(notify: Notify) -> None:
     notify.outside.says["poison@bad.example"] = [RuntimeError("boom")] * 50
     notify.outside.holds["silent@mute.example"] = asyncio.Event()
-    bad = [notify.mail(letter(to)) for to in ("poison@bad.example", "silent@mute.example")]
-    good = [notify.mail(letter(f"person{n}@good.example")) for n in range(20)]
+    bad = [notify.mail(invitation(to)) for to in ("poison@bad.example", "silent@mute.example")]
+    good = [notify.mail(invitation(f"person{n}@good.example")) for n in range(20)]
     for command in [*bad, *good]:
         await notify.world.say("admin", command)
     for _ in range(15):
-        await notify.wired.dependencies.mails.round()
+        await notify.mails.round()
         await notify.world.settle()
     assert len(notify.outside.mails) == 20
     assert notify.states().count("sent") == 20
@@ -140,7 +140,7 @@ async def test_a_host_that_never_answers_takes_only_its_own_slots(notify: Notify
         await notify.world.say("approval", notify.push(to))
     await notify.world.say("approval", notify.push(subscription("https://good.mozilla.com/1")))
     for _ in range(5):
-        await notify.wired.dependencies.pushes.round()
+        await notify.pushes.round()
         await notify.world.settle()
     assert [to for to, _, _ in notify.outside.pushes] == ["https://good.mozilla.com/1"]
     assert len(notify.outside.tried) == 16 + 1  # a quarter of 64
@@ -155,7 +155,7 @@ async def test_a_retry_is_not_late_because_another_host_is_silent(notify: Notify
     mute = [subscription(f"https://mute.mozilla.com/{n}") for n in range(150)]
     for to in mute:
         notify.outside.holds[to.endpoint] = asyncio.Event()
-    loop = asyncio.create_task(notify.wired.dependencies.pushes.run(1))
+    loop = asyncio.create_task(notify.pushes.run(1))
     for to in (good, *mute):
         await notify.world.say("approval", notify.push(to))
     for _ in range(4):
@@ -170,11 +170,11 @@ async def test_a_retry_is_not_late_because_another_host_is_silent(notify: Notify
 
 
 async def test_a_slot_that_is_free_is_used_before_the_next_second(notify: Notify) -> None:
-    notify.wired.dependencies.mails._stopped = True  # they come faster than they can be taken
+    notify.mails._stopped = True  # they come faster than they can be taken
     for n in range(30):
-        await notify.world.say("admin", notify.mail(letter(f"person@firm{n}.example")))
-    notify.wired.dependencies.mails._stopped = False
-    loop = asyncio.create_task(notify.wired.dependencies.mails.run(1))
+        await notify.world.say("admin", notify.mail(invitation(f"person@firm{n}.example")))
+    notify.mails._stopped = False
+    loop = asyncio.create_task(notify.mails.run(1))
     for _ in range(200):
         await asyncio.sleep(0)
     assert len(notify.outside.mails) == 30  # and the clock stood still
@@ -182,7 +182,7 @@ async def test_a_slot_that_is_free_is_used_before_the_next_second(notify: Notify
 
 
 async def test_a_database_that_is_away_when_the_mail_has_left_does_not_send_it_again(notify: Notify) -> None:
-    deliveries = notify.wired.dependencies.parts.deliveries
+    deliveries = notify.wired.dependencies.deliveries
     replace, calls = deliveries.replace, 0
 
     async def away_for_a_while(
@@ -207,7 +207,7 @@ async def test_a_database_that_is_away_when_the_mail_has_left_does_not_send_it_a
 
 
 async def test_a_database_that_stays_away_leaves_the_delivery_to_the_next_lease(notify: Notify) -> None:
-    deliveries = notify.wired.dependencies.parts.deliveries
+    deliveries = notify.wired.dependencies.deliveries
     replace, away = deliveries.replace, True
 
     async def stays_away(before: Delivery, after: Delivery, outbox: Sequence[SignedMessage] = ()) -> bool:
@@ -221,7 +221,7 @@ async def test_a_database_that_stays_away_leaves_the_delivery_to_the_next_lease(
         for _ in range(3):
             await asyncio.sleep(0)
         notify.world.clock.advance(1)
-    await notify.wired.dependencies.mails.idle()
+    await notify.mails.idle()
     away = False
     await notify.later(1)
     assert (notify.states(), len(notify.outside.mails)) == (["sent"], 2)
@@ -229,7 +229,7 @@ async def test_a_database_that_stays_away_leaves_the_delivery_to_the_next_lease(
 
 async def test_ten_times_more_than_there_are_slots_all_arrive(notify: Notify) -> None:
     for n in range(80):
-        await notify.world.say("admin", notify.mail(letter(f"person@firm{n}.example")))
+        await notify.world.say("admin", notify.mail(invitation(f"person@firm{n}.example")))
     while "waiting" in notify.states():
         await notify.round()
     assert len(notify.outside.mails) == 80
@@ -253,7 +253,7 @@ async def test_a_process_that_dies_in_the_middle_of_an_attempt_leaves_it_to_the_
     for _ in range(5):
         await asyncio.sleep(0)
     assert notify.document(command)["attempts"] == 1
-    await notify.wired.dependencies.mails.stop(0)  # cut off: as a kill, its outcome is never recorded
+    await notify.mails.stop(0)  # cut off: as a kill, its outcome is never recorded
     notify.restart()
     del notify.outside.holds["ada@private.example"]
     await notify.later(LEASE.total_seconds() - 1)
@@ -278,12 +278,12 @@ async def test_a_kill_between_the_servers_yes_and_our_note_sends_the_same_mail_a
 
 async def test_two_replicas_make_one_attempt(notify: Notify) -> None:
     command = notify.mail()
-    notify.wired.dependencies.mails._stopped = True  # keep it waiting
+    notify.mails._stopped = True  # keep it waiting
     await notify.say("admin", command)
     notify.restart()
-    parts = notify.wired.dependencies.parts
-    (due,) = await parts.deliveries.due("mail", notify.world.clock.now(), busy=(), limit=10)
-    await asyncio.gather(*(attempt(parts, due) for _ in range(10)))
+    deps = notify.wired.dependencies
+    (due,) = await deps.deliveries.due("mail", notify.world.clock.now(), busy=(), limit=10)
+    await asyncio.gather(*(attempt(deps, due) for _ in range(10)))
     assert len(notify.outside.mails) == 1
 
 
@@ -293,7 +293,7 @@ async def test_an_attempt_that_outlives_its_lease_does_not_overwrite_the_next(no
     await notify.world.say("admin", command)
     for _ in range(5):
         await asyncio.sleep(0)
-    old = notify.wired
+    old = notify.mails
     notify.restart()
     del notify.outside.holds["ada@private.example"]
     notify.outside.says["ada@private.example"] = [Later("SMTP 451")]
@@ -301,5 +301,5 @@ async def test_an_attempt_that_outlives_its_lease_does_not_overwrite_the_next(no
     assert notify.document(command)["state"] == "waiting"
     notify.outside.says["ada@private.example"] = [Failed("SMTP 550")]
     gate.set()
-    await old.dependencies.mails.idle()
+    await old.idle()
     assert (notify.document(command)["state"], notify.document(command)["attempts"]) == ("waiting", 2)

@@ -21,17 +21,17 @@ from deploy.standins.mail.server import MailServer
 from services.notify.config import NotifySettings
 from services.notify.domain.delivery import Failed, Later, Sent
 from services.notify.gateways import mail as gateway
-from services.notify.gateways.letters import WrittenLetters
+from services.notify.gateways.composer import TemplateComposer
 from services.notify.gateways.mail import FolderMailer, SmtpMailer
 from shared.clock import ManualClock, SystemClock
-from tests.notify.support import LINK, letter, text_of
+from tests.notify.support import LINK, invitation, text_of
 from tests.world import START
 
-WRITER = WrittenLetters(sender="Blok365 <blok365@contoso.example>", reply_to="")
+COMPOSER = TemplateComposer(sender="Blok365 <blok365@contoso.example>", reply_to="")
 
 
 def mail(to: str = "ada@private.example", delivery: str = "d1", **fields: Any) -> EmailMessage:
-    return WRITER.compose(letter(to, **fields), delivery, START)
+    return COMPOSER.compose(invitation(to, **fields), delivery, START)
 
 
 async def test_without_a_server_mails_land_in_the_folder_for_their_owner_only(tmp_path: Path) -> None:

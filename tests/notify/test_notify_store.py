@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from services.notify.domain.delivery import Sent, claim, settle
-from services.notify.store import StoredDeliveries
+from services.notify.store import DeliveryRepository
 from shared.clock import ManualClock
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
@@ -20,7 +20,7 @@ from tests.notify.test_notify_delivery import NOW, delivery
 
 
 @pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
-async def deliveries(request: pytest.FixtureRequest) -> AsyncIterator[StoredDeliveries]:
+async def deliveries(request: pytest.FixtureRequest) -> AsyncIterator[DeliveryRepository]:
     clock = ManualClock(NOW)
     database: Database
     if request.param == "memory":
@@ -28,25 +28,27 @@ async def deliveries(request: pytest.FixtureRequest) -> AsyncIterator[StoredDeli
     else:
         url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
         database = MongoDatabase(url, name, clock=clock)
-    made = StoredDeliveries(database)
+    made = DeliveryRepository(database)
     await database.migrate()
     await database.check()
     yield made
     await database.close()
 
 
-async def test_what_was_written_is_read(deliveries: StoredDeliveries) -> None:
+async def test_what_was_written_is_read(deliveries: DeliveryRepository) -> None:
     made = delivery(account="ada", subscription="s")
     assert await deliveries.add(made)
     assert await deliveries.due("mail", NOW, busy=(), limit=10) == [made]
 
 
-async def test_one_of_that_id_is_kept(deliveries: StoredDeliveries) -> None:
+async def test_one_of_that_id_is_kept(deliveries: DeliveryRepository) -> None:
     results = await asyncio.gather(*(deliveries.add(delivery()) for _ in range(5)))
     assert sorted(results) == [False] * 4 + [True]
 
 
-async def test_only_what_is_due_and_not_busy_the_longest_waiting_first(deliveries: StoredDeliveries) -> None:
+async def test_only_what_is_due_and_not_busy_the_longest_waiting_first(
+    deliveries: DeliveryRepository,
+) -> None:
     for name, ago, host in (("a", 1, "x"), ("b", 3, "x"), ("c", 2, "busy"), ("d", -1, "x")):
         await deliveries.add(delivery(id=name, next_at=NOW - timedelta(seconds=ago), destination=host))
     await deliveries.add(delivery(id="push", channel="push"))
@@ -55,14 +57,14 @@ async def test_only_what_is_due_and_not_busy_the_longest_waiting_first(deliverie
     assert [each.id for each in await deliveries.due("mail", NOW, busy=(), limit=1)] == ["b"]
 
 
-async def test_one_claim_wins(deliveries: StoredDeliveries) -> None:
+async def test_one_claim_wins(deliveries: DeliveryRepository) -> None:
     made = delivery()
     await deliveries.add(made)
     claims = await asyncio.gather(*(deliveries.replace(made, claim(made, NOW)) for _ in range(10)))
     assert claims.count(True) == 1
 
 
-async def test_the_outcome_of_an_older_attempt_is_not_written(deliveries: StoredDeliveries) -> None:
+async def test_the_outcome_of_an_older_attempt_is_not_written(deliveries: DeliveryRepository) -> None:
     first = claim(delivery(), NOW)
     await deliveries.add(delivery())
     await deliveries.replace(delivery(), first)
@@ -71,7 +73,7 @@ async def test_the_outcome_of_an_older_attempt_is_not_written(deliveries: Stored
     assert not await deliveries.replace(first, settle(first, Sent(), NOW, 0.0))
 
 
-async def test_nothing_sealed_is_left_of_what_has_ended(deliveries: StoredDeliveries) -> None:
+async def test_nothing_sealed_is_left_of_what_has_ended(deliveries: DeliveryRepository) -> None:
     made = delivery()
     await deliveries.add(made)
     claimed = claim(made, NOW)
@@ -92,7 +94,7 @@ async def test_a_whole_delivery_on_mongodb(tmp_path: Path, mongo_url: str, mongo
 
     notify = await make_notify(tmp_path, open_database=open_database)
     await notify.world.say("admin", notify.mail())
-    await notify.wired.dependencies.mails.idle()
+    await notify.mails.idle()
     await notify.round()
     assert len(notify.outside.mails) == 1
     await notify.wired.service.relay.flush()

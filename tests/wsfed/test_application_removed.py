@@ -2,16 +2,17 @@
 
 from dataclasses import replace
 
-from services.admin.domain import Tenant
+from services.admin.domain.tenants import Tenant
 from tests.flows.support import ADA, Flow
 
 
 async def take_away(flow: Flow) -> None:
     """The tenant has no application any more."""
-    tenant: Tenant | None = await flow.admin.tenants.get("contoso")
-    assert tenant is not None
-    after = replace(tenant, applications=(), version=tenant.version + 1)
-    assert await flow.admin.tenants.replace(after, flow.admin.tenant_message(after))
+
+    def without(tenant: Tenant) -> Tenant:
+        return replace(tenant, applications=(), version=tenant.version + 1)
+
+    assert await flow.admin.tenants.change("contoso", without)
     await flow.world.settle()
 
 

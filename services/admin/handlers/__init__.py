@@ -1,8 +1,21 @@
-"""What admin does, one function for each use case. The command line and the console call the same ones."""
+"""What admin does, one function for each use case. The command line, the benchmark and tests call the same ones.
 
-from services.admin.handlers.common import BATCH, MAX_PAGE, TRIES, Admin
-from services.admin.handlers.invitations import InvitationLink, device_enrolled, invite
-from services.admin.handlers.people import (
+Enrolment (docs/flows/enrolment.md)
+    1, 2    invite                   invitations.py
+    8       device_enrolled          ../projections.py
+Lost phone (the same page, below)
+    1       list_devices             devices.py; device_enrolled keeps the list
+            remove_device            devices.py
+            unfreeze                 devices.py
+Notification (docs/flows/notification.md)
+    8       invite                   invitations.py
+    11      device_enrolled          ../projections.py
+Administration
+            tenants.py               tenants, applications, domains, issuers
+            accounts.py              create, list, suspend, resume, remove
+"""
+
+from services.admin.handlers.accounts import (
     AccountPage,
     NewAccount,
     create_account,
@@ -13,7 +26,8 @@ from services.admin.handlers.people import (
     show_account,
     suspend,
 )
-from services.admin.handlers.phones import list_phones, remove_phone, unfreeze
+from services.admin.handlers.devices import list_devices, remove_device, unfreeze
+from services.admin.handlers.invitations import InvitationLink, invite
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -25,11 +39,7 @@ from services.admin.handlers.tenants import (
 )
 
 __all__ = [
-    "BATCH",
-    "MAX_PAGE",
-    "TRIES",
     "AccountPage",
-    "Admin",
     "InvitationLink",
     "NewAccount",
     "add_application",
@@ -39,13 +49,12 @@ __all__ = [
     "create_account",
     "create_accounts",
     "create_tenant",
-    "device_enrolled",
     "invite",
     "list_accounts",
-    "list_phones",
+    "list_devices",
     "list_tenants",
     "remove",
-    "remove_phone",
+    "remove_device",
     "resume",
     "show_account",
     "show_tenant",

@@ -3,24 +3,27 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from services.admin import domain
-from services.admin.domain import Tenant
-from services.admin.handlers.common import MAX_PAGE, TRIES, Admin, checked_limit
+from services.admin.domain import tenants as rules
+from services.admin.domain.names import check_name, check_slug
+from services.admin.domain.tenants import Tenant
+from services.admin.handlers.common import MAX_PAGE, checked_limit
+from services.admin.ports import Dependencies
 from shared.contracts.admin import Application, Domain, Policy
 from shared.errors import BadInput, Conflict, NotFound
 from shared.ids import new_id
+from shared.store.aggregate import NotUnique
 
 
-async def create_tenant(admin: Admin, slug: str, name: str) -> Tenant:
+async def create_tenant(deps: Dependencies, slug: str, name: str) -> Tenant:
     """A new tenant without applications and domains. Raises BadInput, Conflict."""
-    tenant = Tenant(slug=domain.check_slug(slug), name=domain.check_name(name, "tenant's name", longest=100))
-    if not await admin.tenants.add(tenant, admin.tenant_message(tenant)):
+    tenant = Tenant(slug=check_slug(slug), name=check_name(name, "tenant's name", longest=100))
+    if not await deps.tenants.add(tenant):
         raise Conflict("admin.tenant.exists", tenant=slug)
     return tenant
 
 
 async def configure_tenant(
-    admin: Admin,
+    deps: Dependencies,
     slug: str,
     *,
     name: str | None = None,
@@ -31,16 +34,16 @@ async def configure_tenant(
 
     Raises NotFound, BadInput, Conflict (changed meanwhile).
     """
-    checked = None if name is None else domain.check_name(name, "tenant's name", longest=100)
+    checked = None if name is None else check_name(name, "tenant's name", longest=100)
 
     def change(tenant: Tenant) -> Tenant:
         return replace(tenant, name=checked or tenant.name, policy=policy or tenant.policy)
 
-    return await _change_tenant(admin, slug, change, expected_version)
+    return await _change_tenant(deps, slug, change, expected_version)
 
 
 async def add_application(
-    admin: Admin,
+    deps: Dependencies,
     slug: str,
     *,
     name: str = "Microsoft 365",
@@ -49,14 +52,14 @@ async def add_application(
     expected_version: int | None = None,
 ) -> Application:
     """An application from the template "Microsoft 365". Raises NotFound, BadInput, Conflict."""
-    if session_hours not in domain.SESSION_HOURS:
+    if session_hours not in rules.SESSION_HOURS:
         raise BadInput("admin.application.session_hours", hours=session_hours)
-    if first_method not in domain.FIRST_METHODS:
+    if first_method not in rules.FIRST_METHODS:
         raise BadInput("admin.application.first_method", method=repr(first_method[:20]))
     application = Application.model_validate(
         {
-            "id": new_id(admin.ids),
-            "name": domain.check_name(name, "application's name"),
+            "id": new_id(deps.ids),
+            "name": check_name(name, "application's name"),
             "session_hours": session_hours,
             "first_method": first_method,
         }
@@ -67,88 +70,101 @@ async def add_application(
             raise Conflict("admin.application.exists", tenant=slug, application=application.name)
         return replace(tenant, applications=(*tenant.applications, application))
 
-    await _change_tenant(admin, slug, change, expected_version)
+    await _change_tenant(deps, slug, change, expected_version)
     return application
 
 
 async def add_domain(
-    admin: Admin, slug: str, name: str, *, issuer: str | None = None, expected_version: int | None = None
+    deps: Dependencies,
+    slug: str,
+    name: str,
+    *,
+    issuer: str | None = None,
+    expected_version: int | None = None,
 ) -> Domain:
     """A domain that Entra will federate to us. Raises NotFound, BadInput, Conflict.
 
-    Not checked: that the tenant owns the domain. Entra does, when the federation is set up.
+    Not checked: that the tenant owns the rules. Entra does, when the federation is set up.
     """
-    added = _domain(admin, slug, name, issuer)
+    added = _domain(deps, slug, name, issuer)
 
     def change(tenant: Tenant) -> Tenant:
         if any(d.name == added.name for d in tenant.domains):
             raise Conflict("admin.domain.exists", tenant=slug, domain=added.name)
         return _with_domain(tenant, added)
 
-    await _change_tenant(admin, slug, change, expected_version)
+    await _change_tenant(deps, slug, change, expected_version)
     return added
 
 
 async def change_issuer(
-    admin: Admin, slug: str, name: str, *, issuer: str | None = None, expected_version: int | None = None
+    deps: Dependencies,
+    slug: str,
+    name: str,
+    *,
+    issuer: str | None = None,
+    expected_version: int | None = None,
 ) -> Domain:
     """Another issuer for a domain; without one, the default under our present origin.
 
     Entra takes no token of the domain until its federation names the new issuer. Raises NotFound, BadInput, Conflict.
     """
-    changed = _domain(admin, slug, name, issuer)
+    changed = _domain(deps, slug, name, issuer)
 
     def change(tenant: Tenant) -> Tenant:
         if all(d.name != changed.name for d in tenant.domains):
             raise NotFound("admin.domain.unknown", tenant=slug, domain=changed.name)
         return _with_domain(tenant, changed)
 
-    await _change_tenant(admin, slug, change, expected_version)
+    await _change_tenant(deps, slug, change, expected_version)
     return changed
 
 
-def _domain(admin: Admin, slug: str, name: str, issuer: str | None) -> Domain:
+def _domain(deps: Dependencies, slug: str, name: str, issuer: str | None) -> Domain:
     """A domain with the issuer that was chosen, or with the default one. Raises BadInput."""
-    checked = domain.check_domain(name)
+    checked = rules.check_domain(name)
     if issuer is None:
-        issuer = domain.default_issuer(admin.origin, slug, checked)
+        issuer = rules.default_issuer(deps.origin, slug, checked)
     else:
-        issuer = domain.check_issuer(issuer, origin=admin.origin, tenant=slug, domain=checked)
+        issuer = rules.check_issuer(issuer, origin=deps.origin, tenant=slug, domain=checked)
     return Domain(name=checked, issuer=issuer)
 
 
 def _with_domain(tenant: Tenant, new: Domain) -> Tenant:
-    """The tenant with that domain in the place of the one of its name, or behind the others. Raises Conflict."""
+    """The tenant with that domain instead of the one of the same name, or after the others. Raises Conflict."""
     if any(d.issuer == new.issuer and d.name != new.name for d in tenant.domains):
         raise Conflict("admin.issuer.in_use")
     by_name = {d.name: d for d in tenant.domains} | {new.name: new}
     return replace(tenant, domains=tuple(by_name.values()))
 
 
-async def show_tenant(admin: Admin, slug: str) -> Tenant:
+async def show_tenant(deps: Dependencies, slug: str) -> Tenant:
     """The tenant. Raises NotFound."""
-    tenant = await admin.tenants.get(slug)
-    if tenant is None:
-        raise NotFound("admin.tenant.unknown", tenant=slug[:40])
-    return tenant
+    return _found(await deps.tenants.get(slug), slug)
 
 
-async def list_tenants(admin: Admin, *, after: str = "", limit: int = MAX_PAGE) -> Sequence[Tenant]:
-    """Tenants behind the slug `after`. For the operator; a tenant's administrators never reach this."""
-    return await admin.tenants.page(after, checked_limit(limit))
+async def list_tenants(deps: Dependencies, *, after: str = "", limit: int = MAX_PAGE) -> Sequence[Tenant]:
+    """Tenants whose slug comes after `after`. For the operator; a tenant's administrators never reach this."""
+    return await deps.tenants.page(after, checked_limit(limit))
 
 
 async def _change_tenant(
-    admin: Admin, slug: str, change: Callable[[Tenant], Tenant], expected_version: int | None
+    deps: Dependencies, slug: str, change: Callable[[Tenant], Tenant], expected_version: int | None
 ) -> Tenant:
-    for _ in range(TRIES):
-        before = await show_tenant(admin, slug)
+    def step(before: Tenant) -> Tenant:
         if expected_version is not None and before.version != expected_version:
             raise Conflict("admin.tenant.changed", tenant=slug)
-        after = replace(change(before), version=before.version + 1)
-        if await admin.tenants.replace(after, admin.tenant_message(after)):
-            return after
-        if (await show_tenant(admin, slug)).version == before.version:
-            # Nobody changed this tenant, so a unique index refused: say no more of whose the domain is.
-            raise Conflict("admin.domain.taken")
-    raise Conflict("admin.tenant.being_changed", tenant=slug)
+        return replace(change(before), version=before.version + 1)
+
+    busy = Conflict("admin.tenant.being_changed", tenant=slug)
+    try:
+        return _found(await deps.tenants.change(slug, step, busy=busy), slug)
+    except NotUnique as error:
+        # The domain or issuer is another tenant's. The error must not tell whose.
+        raise Conflict("admin.domain.taken") from error
+
+
+def _found(tenant: Tenant | None, slug: str) -> Tenant:
+    if tenant is None:
+        raise NotFound("admin.tenant.unknown", tenant=slug[:40])
+    return tenant

@@ -1,1 +1,1 @@
-"""notify's rules: the life of a delivery, which endpoints may be spoken to, Web Push encryption. Pure."""
+"""notify's rules: the life of a delivery, the endpoints that may be connected to, Web Push encryption. Pure."""

@@ -1,42 +1,79 @@
-"""The life of a delivery.
+"""The life of a delivery: its states, the steps between them, and the one table that allows a step.
 
-                       claim                     outcome
-    waiting ---------------------> waiting ----------------> sent | failed | gone | expired
-       ^     attempts + 1, and       |
-       |     next_at is the lease    | later: next_at by the table below
-       +-----------------------------+
+                     CLAIM: attempts + 1, next_at is the end of the lease
+                    +------+
+                    v      |    SUCCEED
+    (kept) ------> waiting ---+---------> sent
+                    ^      |  |  FAIL
+                    +------+  +---------> failed
+                   POSTPONE:  |  FORGET
+         next_at is the time  +---------> gone
+         of the next attempt  |  EXPIRE
+                              +---------> expired
 
-An attempt is recorded before it is made. Whoever made it and died leaves a delivery that is due again when its
-lease is over, so in that window (the other side said yes, our write was lost) a message may arrive twice: a
-mail then has the same Message-ID, a push the same topic.
+An attempt is recorded before it is made. If the process dies during an attempt, the delivery is due again when the
+lease is over. A message may therefore arrive twice, when the other side accepted it and our record of that was lost:
+a mail then has the same Message-ID, a push the same topic.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Literal
 
 Channel = Literal["mail", "push"]
 
 
 class State(StrEnum):
-    """Where a delivery stands. Every state but `waiting` is final."""
+    """Where a delivery stands."""
 
     WAITING = "waiting"
     SENT = "sent"
-    """The other side took it on."""
+    """The mail server or push service accepted it."""
     FAILED = "failed"
-    """It will never be taken."""
+    """It was refused for good, or too often."""
     GONE = "gone"
-    """The subscription does not exist any more."""
+    """The push subscription does not exist any more."""
     EXPIRED = "expired"
-    """Too late: nobody needs it any more."""
+    """Its time was over before it could be sent."""
+
+
+class Step(Enum):
+    """What can happen to a delivery."""
+
+    CLAIM = "claim"
+    """A process takes it for one attempt."""
+    SUCCEED = "succeed"
+    POSTPONE = "postpone"
+    """The attempt did not succeed; there will be another."""
+    FAIL = "fail"
+    FORGET = "forget"
+    """The push service does not know the subscription."""
+    EXPIRE = "expire"
+
+
+TRANSITIONS: Mapping[tuple[State, Step], State] = {
+    (State.WAITING, Step.CLAIM): State.WAITING,
+    (State.WAITING, Step.POSTPONE): State.WAITING,
+    (State.WAITING, Step.SUCCEED): State.SENT,
+    (State.WAITING, Step.FAIL): State.FAILED,
+    (State.WAITING, Step.FORGET): State.GONE,
+    (State.WAITING, Step.EXPIRE): State.EXPIRED,
+}
+"""Every step that exists. `_after` makes each successor of a delivery and refuses any other pair."""
+
+FINAL = frozenset(State) - {state for state, _ in TRANSITIONS}
+"""The states that nothing leads out of."""
+
+
+class IllegalStep(Exception):
+    """The table has no such step: a fault of ours, since handlers are given waiting deliveries only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message to one address. What it says and where it goes stays sealed, and is dropped at the end."""
+    """One message to one address. Its content and its address stay sealed, and are dropped when it ends."""
 
     id: str
     """`<sender>/<tenant>/<delivery>`: the same command twice is one delivery."""
@@ -44,9 +81,9 @@ class Delivery:
     channel: Channel
     kind: str
     destination: str
-    """What it shares its slots with: a push host, or a digest of a mail domain."""
-    place: str
-    """Where `sealed` was sealed for."""
+    """Deliveries with the same destination share slots: a push service's host, or a digest of a mail domain."""
+    associated_data: str
+    """What `sealed` was bound to when it was sealed; it opens with no other."""
     sealed: str
     correlation: str
     created_at: datetime
@@ -57,18 +94,18 @@ class Delivery:
     state: State = State.WAITING
     attempts: int = 0
     reason: str = ""
-    """Of the last attempt that did not succeed: a code, never an address."""
+    """Why the last attempt did not succeed: a code, never an address."""
     ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The other side took it on."""
+    """The other side accepted the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """Not now. `after`: the other side's own wish."""
+    """The attempt failed and another may succeed. `after`: the shortest wait that the other side asked for."""
 
     reason: str
     after: timedelta | None = None
@@ -76,14 +113,14 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Never."""
+    """The message was refused for good."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Never, and the subscription is to be forgotten."""
+    """The subscription does not exist any more; its owner is to forget it."""
 
     reason: str
 
@@ -92,52 +129,70 @@ Outcome = Sent | Later | Failed | Gone
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How a channel tries again: `first * 2^n`, at most `longest`, times 0.5 to 1.5 by chance."""
+class RetryPolicy:
+    """When a channel tries again: after `first * 2^n`, at most `longest`, times a random factor from 0.5 to 1.5."""
 
     first: timedelta
     longest: timedelta
     attempts: int
 
 
-PATIENCE: Mapping[Channel, Patience] = {
-    "push": Patience(timedelta(seconds=1), timedelta(seconds=30), 20),
-    "mail": Patience(timedelta(seconds=30), timedelta(hours=1), 40),
+RETRY: Mapping[Channel, RetryPolicy] = {
+    "push": RetryPolicy(timedelta(seconds=1), timedelta(seconds=30), 20),
+    "mail": RetryPolicy(timedelta(seconds=30), timedelta(hours=1), 40),
 }
 LEASE = timedelta(seconds=60)
 """How long an attempt may take; longer than the gateways' own time-outs."""
 
 
 def claim(delivery: Delivery, now: datetime) -> Delivery:
-    """The delivery with an attempt begun, or expired. Whoever writes it makes the attempt."""
+    """The delivery with an attempt begun, or expired. The process whose write of it succeeds makes the attempt.
+
+    Raises IllegalStep when the delivery has ended.
+    """
     if now >= delivery.expires_at:
-        return _ended(delivery, State.EXPIRED, delivery.reason, now)
-    return replace(delivery, attempts=delivery.attempts + 1, next_at=now + LEASE)
+        return _ended(delivery, Step.EXPIRE, delivery.reason, now)
+    return replace(
+        _after(delivery, Step.CLAIM),
+        attempts=delivery.attempts + 1,
+        next_at=now + LEASE,
+    )
 
 
 def settle(delivery: Delivery, outcome: Outcome, now: datetime, fraction: float) -> Delivery:
-    """The delivery after its attempt. `fraction`: chance, 0 <= fraction < 1, so that retries do not come in waves."""
+    """The delivery after its attempt. Raises IllegalStep when the delivery has ended.
+
+    `fraction`: a random number, 0 <= fraction < 1, which spreads retries that would otherwise come at once.
+    """
     match outcome:
         case Sent():
-            return _ended(delivery, State.SENT, "", now)
+            return _ended(delivery, Step.SUCCEED, "", now)
         case Failed(reason):
-            return _ended(delivery, State.FAILED, reason, now)
+            return _ended(delivery, Step.FAIL, reason, now)
         case Gone(reason):
-            return _ended(delivery, State.GONE, reason, now)
+            return _ended(delivery, Step.FORGET, reason, now)
         case Later(reason, after):
-            patience = PATIENCE[delivery.channel]
-            if delivery.attempts >= patience.attempts:
-                return _ended(delivery, State.FAILED, f"{reason}, {delivery.attempts} times", now)
-            next_at = now + max(_delay(patience, delivery.attempts, fraction), after or timedelta())
+            retry = RETRY[delivery.channel]
+            if delivery.attempts >= retry.attempts:
+                return _ended(delivery, Step.FAIL, f"{reason}, {delivery.attempts} times", now)
+            next_at = now + max(_delay(retry, delivery.attempts, fraction), after or timedelta())
             if next_at >= delivery.expires_at:
-                return _ended(delivery, State.EXPIRED, reason, now)
-            return replace(delivery, next_at=next_at, reason=reason)
+                return _ended(delivery, Step.EXPIRE, reason, now)
+            return replace(_after(delivery, Step.POSTPONE), next_at=next_at, reason=reason)
 
 
-def _delay(patience: Patience, attempts: int, fraction: float) -> timedelta:
+def _delay(retry: RetryPolicy, attempts: int, fraction: float) -> timedelta:
     doublings: int = 2 ** min(attempts - 1, 30)
-    return min(patience.first * doublings, patience.longest) * (0.5 + fraction)
+    return min(retry.first * doublings, retry.longest) * (0.5 + fraction)
 
 
-def _ended(delivery: Delivery, state: State, reason: str, now: datetime) -> Delivery:
-    return replace(delivery, state=state, reason=reason, ended_at=now, sealed="")
+def _ended(delivery: Delivery, step: Step, reason: str, now: datetime) -> Delivery:
+    return replace(_after(delivery, step), reason=reason, ended_at=now, sealed="")
+
+
+def _after(delivery: Delivery, step: Step) -> Delivery:
+    """The delivery in the state that the table gives for this step."""
+    state = TRANSITIONS.get((delivery.state, step))
+    if state is None:
+        raise IllegalStep(f"{step.value} of a delivery that is {delivery.state.value}")
+    return replace(delivery, state=state)

@@ -1,8 +1,8 @@
-"""Which push endpoints we speak to. An endpoint comes from a phone, so it is whatever somebody wants it to be:
-without these checks anybody with an account could make notify send requests into our own network (SSRF).
+"""Which push endpoints notify connects to. An endpoint comes from a phone, so whoever has an account chooses it:
+without these checks they could make notify send requests into our own network (SSRF).
 
-One strict grammar is matched first, so that there is nothing two URL parsers could read differently: no user
-info, no other port, no fragment, no address in numbers, no upper case, no trailing dot.
+One strict grammar is matched first, so that two URL parsers cannot read an endpoint differently: no user info, no
+port but 443, no fragment, no IP address, no upper case, no trailing dot.
 """
 
 import ipaddress
@@ -21,14 +21,14 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class NotAllowed(Exception):
-    """An endpoint that we never push to. The text holds nothing of it."""
+    """An endpoint that notify never connects to. The exception's text quotes nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedEndpoint:
-    """An endpoint that passed `check_endpoint`; the gateway takes nothing else.
+    """An endpoint that passed `check_endpoint`; the gateway accepts nothing else.
 
-    Not verified: what addresses its host has. The gateway looks when it connects.
+    Not verified: what addresses its host has. The gateway checks them when it connects.
     """
 
     url: str
@@ -63,8 +63,8 @@ def _is_under(host: str, pattern: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is somewhere in the open Internet: not ours, not this machine, not a cloud's
-    metadata, and not one of these in another dress (mapped, NAT64, 6to4, Teredo).
+    """Whether an IP address is public: not in a private network, not this machine, not a cloud's metadata service, and
+    none of these written as an IPv6 address (mapped, NAT64, 6to4, Teredo).
     """
     ip = parse_address(address)
     if ip is None:

@@ -1,6 +1,7 @@
 """Web Push: message encryption (RFC 8291 with RFC 8188's aes128gcm) and VAPID (RFC 8292).
 
-No I/O, no clock and no random values, so tests can hold it against the RFC's own example. Why not a library: ADR 8.
+No I/O, no clock and no random values, so that a test can compare it with the RFC's own example. Why it is not a
+library: docs/adr/0008.
 """
 
 import json
@@ -18,11 +19,11 @@ from shared.ids import b64u, unb64u
 
 RECORD_SIZE = 4096
 MAX_PLAINTEXT = 3993
-"""What fits into the 4096 octets that every push service takes (RFC 8291 section 4): 86 header, 16 tag, 1 end."""
+"""Octets. Every push service accepts 4096 (RFC 8291 section 4): 86 are the header, 16 the tag, 1 the delimiter."""
 TOKEN_LIFETIME = timedelta(hours=2)
 """At most 24 h (RFC 8292 section 2)."""
 TOPIC = "request"
-"""A newer request replaces one that the push service could not deliver yet (RFC 8030 section 5.4)."""
+"""A newer push with this topic replaces one that is not delivered yet (RFC 8030 section 5.4)."""
 
 
 def encrypt(
@@ -41,9 +42,9 @@ def encrypt(
     info = b"WebPush: info\x00" + receiver_point + sender_point  # RFC 8291 section 3.4
     ikm = _hkdf(unb64u(auth), shared, info, 32)
     key = _hkdf(salt, ikm, b"Content-Encoding: aes128gcm\x00", 16)  # RFC 8188 section 2.2
-    nonce = _hkdf(salt, ikm, b"Content-Encoding: nonce\x00", 12)  # section 2.3; the first record's
+    nonce = _hkdf(salt, ikm, b"Content-Encoding: nonce\x00", 12)  # section 2.3, for record 0
     header = salt + RECORD_SIZE.to_bytes(4, "big") + bytes([len(sender_point)]) + sender_point
-    return header + AESGCM(key).encrypt(nonce, plaintext + b"\x02", None)  # 2: the last record
+    return header + AESGCM(key).encrypt(nonce, plaintext + b"\x02", None)  # 2 marks the last record
 
 
 def _hkdf(salt: bytes, secret: bytes, info: bytes, length: int) -> bytes:

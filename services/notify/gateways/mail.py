@@ -15,26 +15,27 @@ from shared.clock import Clock
 from shared.files import replace_file
 
 TIMEOUT = 20.0
-"""Seconds for each step."""
+"""Seconds for each step of the SMTP dialogue."""
 WHOLE = 45.0
-"""Seconds for all of them: less than the lease."""
+"""Seconds for the whole dialogue: less than the lease of an attempt."""
 GOODBYE = 2.0
+"""Seconds for QUIT, when the mail has been accepted."""
 
 
 class SmtpMailer:
-    """Implements `ports.Mailer`. One connection for each mail: a server that hangs up spoils no other."""
+    """Implements `ports.Mailer`. Each mail has its own connection, so a server that hangs up spoils only one."""
 
     def __init__(self, settings: NotifySettings) -> None:
         self._settings = settings
 
-    async def send(self, mail: EmailMessage) -> Outcome:
+    async def send(self, message: EmailMessage) -> Outcome:
         try:
             async with asyncio.timeout(WHOLE):
-                await self._send(mail)
+                await self._send(message)
         except errors.SMTPRecipientsRefused as error:
             return _by_code("RCPT", min(each.code for each in error.recipients))
         except (errors.SMTPAuthenticationError, errors.SMTPSenderRefused) as error:
-            return Later(f"our own settings are refused: {error.code}")  # not this address's fault
+            return Later(f"our own settings are refused: {error.code}")  # another mail would fare the same
         except errors.SMTPNotSupported:
             return Failed("the server lacks what this address needs")
         except errors.SMTPResponseException as error:
@@ -43,7 +44,7 @@ class SmtpMailer:
             return Later(type(error).__name__)
         return Sent()
 
-    async def _send(self, mail: EmailMessage) -> None:
+    async def _send(self, message: EmailMessage) -> None:
         settings = self._settings
         password = None
         if settings.smtp_password_file is not None:
@@ -64,13 +65,13 @@ class SmtpMailer:
         )
         try:
             await client.connect()
-            await client.send_message(mail)
-            # The server has the mail: what goes wrong from here on must not send it again.
+            await client.send_message(message)
+            # The server has accepted the mail: a fault from here on must not lead to another attempt.
             with contextlib.suppress(errors.SMTPException, TimeoutError, OSError):
                 async with asyncio.timeout(GOODBYE):
                     await client.quit()
         finally:
-            client.close()  # at once: not a polite goodbye to a server that no longer answers
+            client.close()  # without QUIT, which would wait for a server that no longer answers
 
 
 def _by_code(step: str, code: int) -> Outcome:
@@ -85,11 +86,11 @@ class FolderMailer:
         self._folder = folder
         self._clock = clock
 
-    async def send(self, mail: EmailMessage) -> Outcome:
-        name = str(mail["Message-ID"]).strip("<>").partition("@")[0]
+    async def send(self, message: EmailMessage) -> Outcome:
+        name = str(message["Message-ID"]).strip("<>").partition("@")[0]
         path = self._folder / f"{self._clock.now():%Y%m%dT%H%M%S}-{name}.eml"
         try:
-            await asyncio.to_thread(_write, path, mail.as_bytes())
+            await asyncio.to_thread(_write, path, message.as_bytes())
         except OSError as error:
             return Later(type(error).__name__)
         return Sent()

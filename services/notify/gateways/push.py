@@ -1,4 +1,4 @@
-"""Speaks to push services (RFC 8030): only to those on the list, only at public addresses, never where they send us."""
+"""Sends to push services (RFC 8030): only to listed hosts, only at public addresses, never to where one redirects."""
 
 import socket
 from collections.abc import Collection
@@ -24,11 +24,11 @@ _TAKEN = (200, 201, 202, 204)
 
 
 class NotPublic(OSError):
-    """A push service's name led to an address of our own network, today (DNS rebinding) or always."""
+    """The name of a push service has an address that is not public, always or just now (DNS rebinding)."""
 
 
 class PublicResolver(AbstractResolver):
-    """Gives only public addresses. The connection is made to exactly what was checked: there is no second look-up."""
+    """Resolves names to public addresses only. aiohttp connects to exactly these, so there is no second look-up."""
 
     def __init__(self, inner: AbstractResolver, local: Collection[str]) -> None:
         self._inner = inner
@@ -129,7 +129,7 @@ class WebPush:
 
 
 def read_answer(status: int, retry_after: str | None, now: datetime) -> Outcome:
-    """What a push service's status means (RFC 8030 sections 5 and 7.3). The body is never read."""
+    """The outcome that a push service's status stands for (RFC 8030 sections 5 and 7.3). The body is never read."""
     reason = f"HTTP {status}"
     if status in _TAKEN:
         return Sent()
@@ -137,11 +137,11 @@ def read_answer(status: int, retry_after: str | None, now: datetime) -> Outcome:
         return Gone(reason)
     if status in (408, 429) or status >= 500:
         return Later(reason, _wait(retry_after, now))
-    return Failed(reason)  # 3xx too: where it sends us is somebody else's choice
+    return Failed(reason)  # 3xx too: following a redirect would let the service choose where we connect to
 
 
 def _wait(retry_after: str | None, now: datetime) -> timedelta | None:
-    """RFC 9110 section 10.2.3: seconds or a date. None when it says nothing that can be read."""
+    """RFC 9110 section 10.2.3: seconds or a date. None when it is missing or is neither."""
     if retry_after is None:
         return None
     text = retry_after.strip()

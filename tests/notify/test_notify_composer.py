@@ -9,46 +9,46 @@ from typing import Any
 import pytest
 import segno
 
-from services.notify.gateways.letters import TEMPLATES, WrittenLetters
-from shared.contracts.notify import LETTER, DeviceAddedLetter
-from tests.notify.support import LINK, letter, text_of
+from services.notify.gateways.composer import TEMPLATES, TemplateComposer
+from shared.contracts.notify import MAIL, DeviceAddedMail
+from tests.notify.support import LINK, invitation, text_of
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-WRITER = WrittenLetters(sender="Blok365 <sign-in@contoso.example>", reply_to="help@contoso.example")
+COMPOSER = TemplateComposer(sender="Blok365 <sign-in@contoso.example>", reply_to="help@contoso.example")
 MARKUP = '<img src=x onerror="alert(1)">'
 
 
-def added(**fields: Any) -> DeviceAddedLetter:
-    values = letter().model_dump() | {"kind": "device_added", "device": "Ada's phone", "added_at": NOW}
-    return DeviceAddedLetter.model_validate(values | fields)
+def added(**fields: Any) -> DeviceAddedMail:
+    values = invitation().model_dump() | {"kind": "device_added", "device": "Ada's phone", "added_at": NOW}
+    return DeviceAddedMail.model_validate(values | fields)
 
 
-LETTERS = [
+MAILS = [
     pytest.param(make(language=language), id=f"{kind}-{language}")
-    for kind, make in (("invitation", letter), ("device_added", added))
+    for kind, make in (("invitation", invitation), ("device_added", added))
     for language in ("en", "fr")
 ]
 
 
-@pytest.mark.parametrize("written", LETTERS)
+@pytest.mark.parametrize("written", MAILS)
 def test_every_mail_has_text_and_html_and_nothing_else(written: Any) -> None:
-    mail = WRITER.compose(written, "d1", NOW)
+    mail = COMPOSER.compose(written, "d1", NOW)
     kinds = [part.get_content_type() for part in mail.walk()]
     assert kinds == ["multipart/alternative", "text/plain", "text/html"]
     assert not any(part.get_filename() or part["Content-Disposition"] for part in mail.walk())
 
 
-@pytest.mark.parametrize("written", LETTERS)
+@pytest.mark.parametrize("written", MAILS)
 def test_every_mail_loads_nothing_and_follows_nobody(written: Any) -> None:
-    html = text_of(WRITER.compose(written, "d1", NOW), "html")
+    html = text_of(COMPOSER.compose(written, "d1", NOW), "html")
     assert not re.search(r"<(img|script|iframe|link|object|form|input)|url\(|@import|javascript:|data:", html)
     links = re.findall(r'(?:href|src|action|background)="([^"]*)"', html)
     assert set(links) <= {LINK}
 
 
-@pytest.mark.parametrize("written", LETTERS)
+@pytest.mark.parametrize("written", MAILS)
 def test_every_mail_says_that_we_never_ask_for_pin_or_code(written: Any) -> None:
-    mail = WRITER.compose(written, "d1", NOW)
+    mail = COMPOSER.compose(written, "d1", NOW)
     never = {
         "en": "We never ask for your PIN or a sign-in code",
         "fr": "Nous ne demandons jamais votre code PIN",
@@ -57,9 +57,9 @@ def test_every_mail_says_that_we_never_ask_for_pin_or_code(written: Any) -> None
         assert never[written.language] in text_of(mail, kind)
 
 
-@pytest.mark.parametrize("written", LETTERS)
+@pytest.mark.parametrize("written", MAILS)
 def test_headers_let_people_answer_and_machines_not(written: Any) -> None:
-    mail = WRITER.compose(written, "d1", NOW)
+    mail = COMPOSER.compose(written, "d1", NOW)
     assert mail["From"] == "Blok365 <sign-in@contoso.example>"
     assert mail["Reply-To"] == "help@contoso.example"
     assert mail["Message-ID"] == "<d1@contoso.example>"
@@ -71,7 +71,7 @@ def test_headers_let_people_answer_and_machines_not(written: Any) -> None:
 
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_an_invitation_says_who_why_where_until_when_and_how_to_check(language: str) -> None:
-    mail = WRITER.compose(letter(language=language, invited_by="Grace Hopper"), "d1", NOW)
+    mail = COMPOSER.compose(invitation(language=language, invited_by="Grace Hopper"), "d1", NOW)
     for kind in ("plain", "html"):
         text = text_of(mail, kind)
         until = {"en": "3 March 2026, 08:00 UTC", "fr": "03/03/2026 à 08:00 UTC"}[language]
@@ -80,20 +80,22 @@ def test_an_invitation_says_who_why_where_until_when_and_how_to_check(language: 
 
 
 def test_without_a_name_an_administrator_of_the_organisation_invites() -> None:
-    assert "An administrator of Contoso invites you" in text_of(WRITER.compose(letter(), "d1", NOW), "plain")
+    assert "An administrator of Contoso invites you" in text_of(
+        COMPOSER.compose(invitation(), "d1", NOW), "plain"
+    )
 
 
 def test_the_address_stands_alone_on_its_line() -> None:
-    assert LINK in text_of(WRITER.compose(letter(), "d1", NOW), "plain").splitlines()
+    assert LINK in text_of(COMPOSER.compose(invitation(), "d1", NOW), "plain").splitlines()
 
 
 def test_somebody_who_had_a_phone_is_warned_of_another() -> None:
-    text = text_of(WRITER.compose(letter(another_phone=True), "d1", NOW), "plain")
+    text = text_of(COMPOSER.compose(invitation(another_phone=True), "d1", NOW), "plain")
     assert "If nobody spoke to you about that, tell your administrator at once." in text
 
 
 def test_the_notice_of_a_new_phone_names_it_and_holds_no_link() -> None:
-    mail = WRITER.compose(added(), "d1", NOW)
+    mail = COMPOSER.compose(added(), "d1", NOW)
     for kind in ("plain", "html"):
         text = text_of(mail, kind).replace("&#39;", "'")
         assert "Ada's phone" in text
@@ -104,32 +106,32 @@ def test_the_notice_of_a_new_phone_names_it_and_holds_no_link() -> None:
 @pytest.mark.parametrize("field", ["name", "organisation", "invited_by", "upn", "link"])
 def test_markup_in_what_others_wrote_stays_text(field: str) -> None:
     value = LINK + '"><script>' if field == "link" else MARKUP
-    html = text_of(WRITER.compose(letter(**{field: value}), "d1", NOW), "html")
+    html = text_of(COMPOSER.compose(invitation(**{field: value}), "d1", NOW), "html")
     assert "<img" not in html
     assert "<script" not in html
 
 
 def test_what_looks_like_a_template_is_not_one() -> None:
-    text = text_of(WRITER.compose(letter(name="{{ letter.to }} {upn}"), "d1", NOW), "plain")
-    assert "Hello {{ letter.to }} {upn}," in text
+    text = text_of(COMPOSER.compose(invitation(name="{{ mail.to }} {upn}"), "d1", NOW), "plain")
+    assert "Hello {{ mail.to }} {upn}," in text
 
 
 def test_names_of_all_scripts_arrive() -> None:
     for name in ("Zoë Müller", "李小龍", "محمد", "Иван", 'O\'Brien, "Bob" <x>', "क्\u200dष"):
-        mail = WRITER.compose(letter(name=name), "d1", NOW)
+        mail = COMPOSER.compose(invitation(name=name), "d1", NOW)
         assert mail["To"].addresses[0].display_name == name
         assert mail["To"].addresses[0].addr_spec == "ada@private.example"
         assert mail.as_bytes().isascii()
 
 
 def test_no_line_is_longer_than_a_mail_server_takes() -> None:
-    octets = WRITER.compose(letter(), "d1", NOW).as_bytes()
+    octets = COMPOSER.compose(invitation(), "d1", NOW).as_bytes()
     assert max(map(len, octets.split(b"\n"))) <= 998  # RFC 5322 section 2.1.1
 
 
 def test_the_mail_stays_below_what_mail_programs_cut_off() -> None:
-    longest = letter(link="http://localhost:8365/key/#i=" + "A" * 200)
-    assert len(WRITER.compose(longest, "d1", NOW).as_bytes()) < 100_000
+    longest = invitation(link="http://localhost:8365/key/#i=" + "A" * 200)
+    assert len(COMPOSER.compose(longest, "d1", NOW).as_bytes()) < 100_000
 
 
 class _Cells(HTMLParser):
@@ -156,7 +158,7 @@ class _Cells(HTMLParser):
 
 def test_the_qr_code_is_exactly_the_address_with_its_margin() -> None:
     cells = _Cells()
-    cells.feed(text_of(WRITER.compose(letter(), "d1", NOW), "html"))
+    cells.feed(text_of(COMPOSER.compose(invitation(), "d1", NOW), "html"))
     expected = [[bool(cell) for cell in row] for row in segno.make(LINK, error="m").matrix_iter(border=4)]
     assert cells.rows[0] == [False] * len(expected)  # sets the columns' widths
     assert cells.rows[1:] == expected
@@ -180,7 +182,7 @@ def test_both_languages_have_the_same_words_and_the_same_places_in_them() -> Non
         '"upn":"a@c.example","device":"P","added_at":"2026-03-03T08:00:00Z","a_newer_field":1}',
     ],
 )
-def test_letters_that_were_once_sealed_can_always_be_read(wire: str) -> None:
+def test_mails_that_were_once_sealed_can_always_be_read(wire: str) -> None:
     """They cross the bus inside a sealed box, where the golden messages cannot see them."""
-    read = json.loads(LETTER.validate_json(wire).model_dump_json())
+    read = json.loads(MAIL.validate_json(wire).model_dump_json())
     assert {k: v for k, v in json.loads(wire).items() if k != "a_newer_field"} == read

@@ -1,0 +1,131 @@
+"""Accounts: what they are, what may become of them, what may be written in them. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+
+from services.admin.domain.names import check_host, shown
+from services.admin.domain.tenants import Tenant
+from shared.contracts.admin import AccountChanged, AccountStatus
+from shared.contracts.envelope import Envelope, OutgoingMessage
+from shared.errors import BadInput, Conflict
+from shared.ids import unb64u
+
+AccountId = str
+UPN_LOCAL = re.compile(r"[a-z0-9'.\-_!#^~]{1,64}")
+"""Characters that Entra takes in a userPrincipalName, lower-cased (Microsoft Graph, user resource)."""
+MAX_UPN = 113
+"""Microsoft's limit: 64 before the @, 48 after."""
+MAX_DISPLAY_NAME = 256
+MAX_EMAIL = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One person's account with a tenant."""
+
+    id: AccountId
+    tenant: str
+    upn: str
+    first_name: str
+    last_name: str
+    display_name: str
+    email: str
+    """Where invitations are mailed. It may be a private address, since a new mailbox cannot be read yet."""
+    immutable_id: str
+    """onPremisesImmutableId in Entra and NameIdentifier in the token. Never changes."""
+    status: AccountStatus
+    enrolled: bool
+    """Whether a phone was ever enrolled. It decides to which status `resume` leads."""
+    created_at: datetime
+    version: int = 1
+
+    def event(self) -> AccountChanged:
+        """The state that other services may know: all but the names' parts and the e-mail address."""
+        return AccountChanged(
+            version=self.version,
+            account=self.id,
+            upn=self.upn,
+            display_name=self.display_name,
+            immutable_id=self.immutable_id,
+            status=self.status,
+        )
+
+    def announced(self, cause: Envelope | None = None) -> OutgoingMessage:
+        """`admin.account.changed.v1`. `cause`: the envelope of the message that led to it."""
+        return OutgoingMessage(self.event(), self.tenant, cause)
+
+
+class AccountAction(Enum):
+    """What can happen to an account."""
+
+    ENROL = "enrol"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    REMOVE = "remove"
+
+
+TRANSITIONS: Mapping[tuple[AccountStatus, AccountAction], AccountStatus] = {
+    (AccountStatus.INVITED, AccountAction.ENROL): AccountStatus.ACTIVE,
+    (AccountStatus.INVITED, AccountAction.SUSPEND): AccountStatus.SUSPENDED,
+    (AccountStatus.INVITED, AccountAction.REMOVE): AccountStatus.REMOVED,
+    (AccountStatus.ACTIVE, AccountAction.ENROL): AccountStatus.ACTIVE,
+    (AccountStatus.ACTIVE, AccountAction.SUSPEND): AccountStatus.SUSPENDED,
+    (AccountStatus.ACTIVE, AccountAction.REMOVE): AccountStatus.REMOVED,
+    # A phone that is enrolled while the account is suspended opens nothing until an administrator resumes it.
+    (AccountStatus.SUSPENDED, AccountAction.ENROL): AccountStatus.SUSPENDED,
+    (AccountStatus.SUSPENDED, AccountAction.RESUME): AccountStatus.ACTIVE,
+    (AccountStatus.SUSPENDED, AccountAction.REMOVE): AccountStatus.REMOVED,
+}
+"""Every action that a status allows. `apply_action` refuses any other pair."""
+
+
+def apply_action(account: Account, action: AccountAction) -> Account:
+    """The account after the action. Raises Conflict when its status does not allow it."""
+    status = TRANSITIONS.get((account.status, action))
+    if status is None:
+        raise Conflict(
+            "admin.account.wrong_status", upn=account.upn, status=account.status.value, step=action.value
+        )
+    enrolled = account.enrolled or action is AccountAction.ENROL
+    if action is AccountAction.RESUME and not enrolled:
+        status = AccountStatus.INVITED
+    return replace(account, status=status, enrolled=enrolled, version=account.version + 1)
+
+
+def immutable_id(account: AccountId) -> str:
+    """Hexadecimal of the account id's 16 octets: no `$`, no `_`, the same in whatever case it comes back."""
+    return unb64u(account).hex()
+
+
+def check_upn(text: str, tenant: Tenant) -> str:
+    """A userPrincipalName in one of the tenant's domains, lower case. Raises BadInput."""
+    local, at, domain = text.strip().rpartition("@")
+    allowed = local.isascii() and UPN_LOCAL.fullmatch(local.lower())  # lower() turns the Kelvin sign into a k
+    local = local.lower()
+    if not at or not allowed or local[0] == "." or local[-1] == "." or ".." in local:
+        raise BadInput("admin.upn.malformed", upn=shown(text))
+    name = check_host(domain)
+    if name not in {d.name for d in tenant.domains}:
+        known = ", ".join(d.name for d in tenant.domains) or "none yet"
+        raise BadInput("admin.upn.other_domain", domain=name, tenant=tenant.slug, known=known)
+    upn = f"{local}@{name}"
+    if len(upn) > MAX_UPN:
+        raise BadInput("admin.upn.too_long", upn=upn, length=len(upn), longest=MAX_UPN)
+    return upn
+
+
+def check_email(text: str) -> str:
+    """An address that mail can be sent to, as it was written. Raises BadInput. Not checked: that it exists."""
+    address = text.strip()
+    local, at, domain = address.rpartition("@")
+    if (
+        not at
+        or not 1 <= len(local) <= 64
+        or len(address) > MAX_EMAIL
+        or not all(c.isprintable() and c not in ' "(),:;<>@[\\]' for c in local)
+    ):
+        raise BadInput("admin.email.malformed", address=shown(text))
+    return f"{local}@{check_host(domain)}"

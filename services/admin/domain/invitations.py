@@ -1,0 +1,90 @@
+"""Invitations, and the mails that speak of them. Pure."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.names import MAX_NAME
+from services.admin.domain.tenants import Tenant
+from shared.contracts.admin import InvitationChanged
+from shared.contracts.envelope import Envelope, OutgoingMessage
+from shared.contracts.notify import DeviceAddedMail, InvitationMail, Language
+from shared.text import clean_line
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An invitation, without its secret: that is in the link only."""
+
+    id: str
+    tenant: str
+    account: AccountId
+    public_key: str
+    """Ed25519, 32 octets, base64url."""
+    issued_at: datetime
+    expires_at: datetime
+    status: Literal["open", "used", "withdrawn"] = "open"
+    device: str | None = None
+    """The one device that it vouched for, once it is used."""
+    version: int = 1
+
+    def event(self) -> InvitationChanged:
+        """Its whole state."""
+        return InvitationChanged(
+            version=self.version,
+            invitation=self.id,
+            account=self.account,
+            public_key=self.public_key,
+            issued_at=self.issued_at,
+            expires_at=self.expires_at,
+            status=self.status,
+        )
+
+    def announced(self, cause: Envelope | None = None) -> OutgoingMessage:
+        """`admin.invitation.changed.v1`. `cause`: the envelope of the message that led to it."""
+        return OutgoingMessage(self.event(), self.tenant, cause)
+
+    def used_by(self, device: str) -> "Invitation":
+        """The invitation, used for that device. Raises ValueError when it is not open."""
+        return self._end("used", device)
+
+    def withdrawn(self) -> "Invitation":
+        """The invitation, withdrawn. Raises ValueError when it is not open."""
+        return self._end("withdrawn", None)
+
+    def _end(self, status: Literal["used", "withdrawn"], device: str | None) -> "Invitation":
+        if self.status != "open":
+            raise ValueError(f"an invitation that is {self.status} cannot become {status}")
+        return replace(self, status=status, device=device, version=self.version + 1)
+
+
+def invitation_mail(
+    tenant: Tenant, account: Account, invitation: Invitation, link: str, language: Language
+) -> InvitationMail:
+    """What is mailed with an invitation. It holds the link's secret: seal it at once."""
+    return InvitationMail(
+        to=account.email,
+        name=account.display_name,
+        language=language,
+        organisation=tenant.name,
+        upn=account.upn,
+        link=link,
+        expires_at=invitation.expires_at,
+        another_phone=account.enrolled,
+    )
+
+
+def device_added_mail(
+    tenant: Tenant, account: Account, device: str, added_at: datetime, language: Language
+) -> DeviceAddedMail:
+    """What is mailed when a phone was added. `device`: its name, as approval tells it, so anything at all."""
+    return DeviceAddedMail(
+        to=account.email,
+        name=account.display_name,
+        language=language,
+        organisation=tenant.name,
+        upn=account.upn,
+        device=clean_line(device, MAX_NAME) or "?",
+        added_at=added_at,
+    )

@@ -1,0 +1,75 @@
+"""Tenants with their domains and issuers: what they are and what may be written in them. Pure."""
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from services.admin.domain.names import check_host, shown
+from shared.contracts.admin import Application, Domain, Policy, TenantConfigured
+from shared.contracts.envelope import OutgoingMessage
+from shared.errors import BadInput
+
+MAX_ISSUER = 256
+SESSION_HOURS = (4, 8, 12)
+FIRST_METHODS = ("push", "qr")
+INITIAL_DOMAINS = ("onmicrosoft.com", "onmicrosoft.us", "partner.onmschina.cn")
+"""Entra cannot federate a domain under these; emergency administrators have their accounts there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """An organisation."""
+
+    slug: str
+    name: str
+    applications: tuple[Application, ...] = ()
+    domains: tuple[Domain, ...] = ()
+    policy: Policy = field(default_factory=Policy)
+    version: int = 1
+
+    def event(self) -> TenantConfigured:
+        """Its whole state, which every service may know."""
+        return TenantConfigured(
+            version=self.version,
+            name=self.name,
+            applications=self.applications,
+            domains=self.domains,
+            policy=self.policy,
+        )
+
+    def announced(self) -> OutgoingMessage:
+        """`admin.tenant.configured.v1`"""
+        return OutgoingMessage(self.event(), self.slug)
+
+
+def check_domain(text: str) -> str:
+    """A domain that Entra can federate, lower case. Raises BadInput. Not checked: that the tenant owns it."""
+    name = check_host(text)
+    if any(name == initial or name.endswith("." + initial) for initial in INITIAL_DOMAINS):
+        raise BadInput("admin.domain.initial", domain=name)
+    return name
+
+
+def default_issuer(origin: str, tenant: str, domain: str) -> str:
+    """The issuerUri of a domain. It is unique in all of Entra, since nobody else has our origin."""
+    return f"{origin}/t/{tenant}/{domain}"
+
+
+def check_issuer(issuer: str, *, origin: str, tenant: str, domain: str) -> str:
+    """An issuerUri that the administrator chose. Raises BadInput.
+
+    An issuer under our own origin must be the domain's own default one. Any other is, or may become, the default
+    issuer of another tenant's domain, in whose name tokens could then be issued.
+    """
+    default = default_issuer(origin, tenant, domain)
+    try:
+        parts = urlsplit(issuer)
+    except ValueError as error:
+        raise BadInput("admin.issuer.malformed", default=default) from error
+    visible = issuer.isascii() and issuer.isprintable() and not set(issuer) & set(' "<>\\^`{|}')
+    absolute = (parts.scheme in ("http", "https") and parts.netloc) or (parts.scheme == "urn" and parts.path)
+    if not visible or not absolute or len(issuer) > MAX_ISSUER:
+        raise BadInput("admin.issuer.scheme", issuer=shown(issuer), default=default)
+    ours = urlsplit(origin)
+    if parts.netloc.lower() == ours.netloc.lower() and issuer != default:
+        raise BadInput("admin.issuer.foreign", default=default)
+    return issuer

@@ -1,0 +1,160 @@
+"""Accounts and what becomes of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.admin.domain import accounts as rules
+from services.admin.domain.accounts import Account, AccountAction, apply_action
+from services.admin.domain.names import check_name
+from services.admin.domain.tenants import Tenant
+from services.admin.handlers.common import checked_limit, withdraw_open
+from services.admin.handlers.tenants import show_tenant
+from services.admin.ports import Dependencies
+from shared.contracts.admin import AccountStatus
+from shared.errors import BadInput, Conflict, NotFound
+from shared.ids import b64u, new_id, unb64u
+
+BATCH = 500
+"""How many accounts `create_accounts` makes in one write."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What an administrator types for a new person."""
+
+    upn: str
+    first_name: str
+    last_name: str
+    email: str
+    display_name: str = ""
+    """First and last name unless given."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage:
+    """One page of a list. `cursor` leads to the next one; None at the end."""
+
+    accounts: tuple[Account, ...]
+    cursor: str | None
+
+
+async def create_account(deps: Dependencies, slug: str, new: NewAccount) -> Account:
+    """A new account, status `invited`; `invite` makes its link. Raises NotFound, BadInput, Conflict."""
+    tenant = await show_tenant(deps, slug)
+    account = _account(deps, tenant, new)
+    if not await deps.accounts.add(account):
+        raise Conflict("admin.account.exists", upn=account.upn)
+    return account
+
+
+async def create_accounts(deps: Dependencies, slug: str, new: Iterable[NewAccount]) -> int:
+    """Many accounts at once. Returns how many were tried; an account whose user name is taken stays as it is.
+
+    The other services learn of them from their next pulls. At most `BATCH` a second are made, so that pulls keep up
+    and other news is not held up behind them. Raises NotFound, BadInput.
+    """
+    tenant = await show_tenant(deps, slug)
+    batch: list[Account] = []
+    count = 0
+    for count, one in enumerate(new, start=1):
+        batch.append(_account(deps, tenant, one))
+        if len(batch) == BATCH:
+            if count > BATCH:
+                await deps.clock.sleep(1)
+            await deps.accounts.add_many(batch)
+            batch = []
+    if batch:
+        await deps.accounts.add_many(batch)
+    return count
+
+
+def _account(deps: Dependencies, tenant: Tenant, new: NewAccount) -> Account:
+    account_id = new_id(deps.ids)
+    first = check_name(new.first_name, "first name")
+    last = check_name(new.last_name, "last name")
+    display = new.display_name or f"{first} {last}"
+    return Account(
+        id=account_id,
+        tenant=tenant.slug,
+        upn=rules.check_upn(new.upn, tenant),
+        first_name=first,
+        last_name=last,
+        display_name=check_name(display, "display name", longest=rules.MAX_DISPLAY_NAME),
+        email=rules.check_email(new.email),
+        immutable_id=rules.immutable_id(account_id),
+        status=AccountStatus.INVITED,
+        enrolled=False,
+        created_at=deps.clock.now(),
+    )
+
+
+async def show_account(deps: Dependencies, slug: str, name: str) -> Account:
+    """The account with that user name or id.
+
+    Raises NotFound, with the same text for another tenant's account as for none, so that nobody can probe for them.
+    """
+    if "@" in name:
+        account = await deps.accounts.by_upn(slug, name.strip().lower())
+    else:
+        account = await deps.accounts.get(slug, name)
+    return _found(account, slug, name)
+
+
+async def list_accounts(
+    deps: Dependencies,
+    slug: str,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    status: AccountStatus | None = None,
+) -> AccountPage:
+    """Accounts in the order of their user names. Raises NotFound, BadInput (limit, cursor)."""
+    limit = checked_limit(limit)
+    await show_tenant(deps, slug)
+    after = None if cursor is None else _read_cursor(cursor)
+    found = tuple(await deps.accounts.page(slug, after=after, status=status, limit=limit + 1))
+    page = found[:limit]
+    last = page[-1] if len(found) > limit else None
+    return AccountPage(page, None if last is None else b64u(f"{last.upn}\n{last.id}".encode()))
+
+
+async def suspend(deps: Dependencies, slug: str, name: str) -> Account:
+    """Suspended: no sign-in until it is resumed. Raises NotFound, Conflict."""
+    return await _act(deps, slug, name, AccountAction.SUSPEND)
+
+
+async def resume(deps: Dependencies, slug: str, name: str) -> Account:
+    """Back to active, or to invited when no phone was ever enrolled. Raises NotFound, Conflict."""
+    return await _act(deps, slug, name, AccountAction.RESUME)
+
+
+async def remove(deps: Dependencies, slug: str, name: str) -> Account:
+    """Removed for good. The open invitation is withdrawn; the user name is free again. Raises NotFound, Conflict."""
+    account = await _act(deps, slug, name, AccountAction.REMOVE)
+    await withdraw_open(deps, account)
+    return account
+
+
+async def _act(deps: Dependencies, slug: str, name: str, action: AccountAction) -> Account:
+    account = await show_account(deps, slug, name)
+    changed = await deps.accounts.change(
+        slug,
+        account.id,
+        lambda before: apply_action(before, action),
+        busy=Conflict("admin.account.being_changed", account=name),
+    )
+    return _found(changed, slug, name)
+
+
+def _found(account: Account | None, slug: str, name: str) -> Account:
+    if account is None:
+        raise NotFound("admin.account.unknown", account=name[:120], tenant=slug[:40])
+    return account
+
+
+def _read_cursor(cursor: str) -> tuple[str, str]:
+    try:
+        upn, _, account = unb64u(cursor).decode().partition("\n")
+    except ValueError as error:
+        raise BadInput("admin.page.cursor") from error
+    return upn, account
