@@ -13,7 +13,7 @@ from services.admin.handlers import Admin, NewAccount
 from shared.store.mongo import MongoDatabase
 from shared.store.outbox import Relay
 from shared.store.port import Database
-from tests.world import World, make_world
+from tests.world import InMemorySystem, make_system
 
 CONTOSO, FABRIKAM = "contoso", "fabrikam"
 
@@ -22,7 +22,7 @@ CONTOSO, FABRIKAM = "contoso", "fabrikam"
 class Office:
     """admin's handlers in a world, with what a test needs to look behind them."""
 
-    world: World
+    world: InMemorySystem
     admin: Admin
     database: Database
 
@@ -31,7 +31,7 @@ class Office:
         return await handlers.create_account(self.admin, tenant, new)
 
 
-async def open_office(world: World) -> Office:
+async def open_office(world: InMemorySystem) -> Office:
     wired = build(world.platform)
     world.services["admin"] = wired.service
     await wired.service.database.migrate()
@@ -45,13 +45,13 @@ async def open_office(world: World) -> Office:
 @pytest.fixture
 async def office(tmp_path: Path) -> Office:
     """Two tenants, each with a domain, in memory."""
-    return await open_office(make_world(tmp_path))
+    return await open_office(make_system(tmp_path))
 
 
 @pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
 async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Office]:
     """The same on each kind of database."""
-    world = make_world(tmp_path)
+    world = make_system(tmp_path)
     if request.param == "memory":
         yield await open_office(world)
         return
