@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from deploy import tree
+from deploy import wiring
 from shared.contracts import contracts
 from shared.services import SERVICES
 
@@ -102,7 +102,7 @@ def settings() -> str:
         'All come from the environment. Lists are JSON, e.g. `["10.0.0.0/8"]`. Secrets are never values here: '
         "they are files in the folder `BLOK365_KEYS`.\n",
     ]
-    modules = ["shared.settings", *(f"services.{name}.config" for name in tree.names("config"))]
+    modules = ["shared.settings", *(f"services.{name}.config" for name in wiring.names("config"))]
     for module_name in modules:
         module = importlib.import_module(module_name)
         for _, found in inspect.getmembers(module, inspect.isclass):

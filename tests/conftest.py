@@ -30,9 +30,9 @@ from _pytest.nodeid import coerce_node_id
 from jinja2.bccache import Bucket
 from pymongo import MongoClient
 
-from deploy.local import parts
-from deploy.local.parts import Broker, Part
-from deploy.local.parts.rabbit import GivenRabbit, Management
+from deploy.local import backing
+from deploy.local.backing import BackingService, Broker
+from deploy.local.backing.rabbit import GivenRabbit, Management
 from shared.errors import Blok365Error
 from shared.ids import SystemIds
 from shared.web import frame
@@ -224,9 +224,9 @@ def _shared(folder: Path, name: str, start: Callable[[Path, Path], dict[str, str
 @pytest.fixture(scope="session")
 def mongo_url(run_folder: Path) -> str:
     """Of the run's replica set. Needs the marker `parts`."""
-    return _shared(run_folder, "mongod", lambda own, alive: {"url": parts.mongod(own, lifeline=alive).url})[
-        "url"
-    ]
+    return _shared(
+        run_folder, "mongod", lambda own, alive: {"url": backing.mongod(own, keep_alive=alive).url}
+    )["url"]
 
 
 @pytest.fixture(scope="session")
@@ -259,7 +259,7 @@ def broker(run_folder: Path) -> Broker:
     """The run's RabbitMQ. Needs the marker `parts`."""
 
     def start(own: Path, alive: Path) -> dict[str, str]:
-        started = parts.rabbitmq(own, lifeline=alive)
+        started = backing.rabbitmq(own, keep_alive=alive)
         return {"url": started.url, "management": started.management_url}
 
     known = _shared(run_folder, "rabbitmq", start)
@@ -276,7 +276,7 @@ def rabbit(broker: Broker) -> Iterator[Vhost]:
     broker.management.delete_vhost(name)
 
 
-def _discard(part: Part, folder: Path) -> None:
+def _discard(part: BackingService, folder: Path) -> None:
     """End a part whose data nobody wants: kill, because stopping in good order takes RabbitMQ seconds."""
     part.kill()
     part.stop()
@@ -284,10 +284,10 @@ def _discard(part: Part, folder: Path) -> None:
 
 
 @pytest.fixture
-def own_mongod(tmp_path: Path) -> Iterator[Part]:
+def own_mongod(tmp_path: Path) -> Iterator[BackingService]:
     """A mongod of this test alone, to stop, kill and start. Needs the marker `parts`."""
     with _plainly():
-        part = parts.mongod(tmp_path / "own-mongod")
+        part = backing.mongod(tmp_path / "own-mongod")
     yield part
     _discard(part, tmp_path / "own-mongod")
 
@@ -296,6 +296,6 @@ def own_mongod(tmp_path: Path) -> Iterator[Part]:
 def own_rabbit(tmp_path: Path) -> Iterator[Broker]:
     """A RabbitMQ of this test alone, to stop, kill and start. Needs the marker `parts`."""
     with _plainly():
-        part = parts.rabbitmq(tmp_path / "own-rabbit")
+        part = backing.rabbitmq(tmp_path / "own-rabbit")
     yield part
     _discard(part, tmp_path / "own-rabbit")

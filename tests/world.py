@@ -50,7 +50,7 @@ class LossyBus(MemoryBus):
 
 
 @dataclass
-class World:
+class InMemorySystem:
     """What the services run on, and handles for a test to look behind them."""
 
     clock: ManualClock
@@ -167,9 +167,9 @@ def _make_keys_once(settings: Settings, ids: SeededIds, seed: str, table: Servic
         (settings.keys / name).write_bytes(data)
 
 
-def make_world(
+def make_system(
     folder: Path, seed: str = "world", *, projection_max_age: int = NEVER, table: Services = SERVICES
-) -> World:
+) -> InMemorySystem:
     """A fresh world with keys of its own. Unless told otherwise, what services know of each other never gets old:
     no test has to send heartbeats because it moved the clock.
     """
@@ -195,4 +195,4 @@ def make_world(
         settings=settings,
         table=table,
     )
-    return World(clock, ids, bus, platform, databases, kept=kept)
+    return InMemorySystem(clock, ids, bus, platform, databases, kept=kept)

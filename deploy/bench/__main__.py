@@ -16,13 +16,20 @@ from typing import Any
 import uvloop
 
 from deploy.bench import machine, reissue, report, tokens
+from deploy.bench.bench_system import BenchSystem, bench_system
 from deploy.bench.copies import NotSeeded
 from deploy.bench.counting import counts
-from deploy.bench.ground import Ground, ground
 from deploy.bench.http import Broken
-from deploy.bench.people import Unexpected
+from deploy.bench.load_client import Unexpected
 from deploy.bench.signins import Run, closed_loop, open_loop, to_saturation
-from deploy.local.parts import Broker, Part, PartFailed, PartMissing, mongod, rabbitmq
+from deploy.local.backing import (
+    BackingService,
+    BackingServiceFailed,
+    BackingServiceMissing,
+    Broker,
+    mongod,
+    rabbitmq,
+)
 from shared.clock import SystemClock, iso_millis
 from shared.errors import Blok365Error
 from shared.log import configure
@@ -94,7 +101,7 @@ class Bench:
     plan: Plan
     parts: frozenset[str]
     var: Path
-    mongo: Part
+    mongo: BackingService
     broker: Broker
 
     @property
@@ -108,7 +115,7 @@ class Bench:
         async with asyncio.timeout(plan.limit), AsyncExitStack() as stack:
             say("services: starting")
             large = await stack.enter_async_context(
-                ground(self.mongo, self.broker, self.var / "bench", accounts=plan.small)
+                bench_system(self.mongo, self.broker, self.var / "bench", accounts=plan.small)
             )
             idle = memory(large)
             await closed_loop(large, self.others, count=plan.warm, at_once=4)
@@ -120,7 +127,9 @@ class Bench:
                 await self.approval(large, result)
             if "growth" in self.parts:
                 say(f"services: a second set, with {plan.small:,} accounts")
-                async with ground(self.mongo, self.broker, self.var / "bench", accounts=plan.small) as small:
+                async with bench_system(
+                    self.mongo, self.broker, self.var / "bench", accounts=plan.small
+                ) as small:
                     await self.growth(small, large, result)
             if "reissue" in self.parts:
                 say("re-issue: against npm wsfed")
@@ -136,7 +145,7 @@ class Bench:
                 name: {"idle": round(idle[name], 1), "after_load": round(after[name], 1)} for name in idle
             }
 
-    async def saturation(self, on: Ground, result: dict[str, Any]) -> None:
+    async def saturation(self, on: BenchSystem, result: dict[str, Any]) -> None:
         """signins_per_core_second, and what one sign-in asks of the store and the broker."""
         say("sign-ins: counting what one asks for")
         result["per_signin"] = await self.counted(on)
@@ -149,7 +158,7 @@ class Bench:
         )
         result["saturation"] = {"best": best.json(), "steps": [step.json() for step in steps]}
 
-    async def counted(self, on: Ground) -> dict[str, float]:
+    async def counted(self, on: BenchSystem) -> dict[str, float]:
         """Store operations, messages, HTTP requests of one sign-in."""
         client, n = on.copies.client, self.plan.counted
         start = await asyncio.to_thread(counts, client, self.broker)
@@ -164,7 +173,7 @@ class Bench:
             name: round(value, 2) for name, value in ({k: v / n for k, v in added.items()} | requests).items()
         }
 
-    async def approval(self, on: Ground, result: dict[str, Any]) -> None:
+    async def approval(self, on: BenchSystem, result: dict[str, Any]) -> None:
         """approval_to_token_ms."""
         rate = result["saturation"]["best"]["per_second"] / 2
         count = max(30, min(600, int(rate * self.plan.arrivals_seconds)))
@@ -172,7 +181,7 @@ class Bench:
         found = await open_loop(on, per_second=rate, count=count)
         result["approval_to_token_ms"] = found.json()
 
-    async def growth(self, small: Ground, large: Ground, result: dict[str, Any]) -> None:
+    async def growth(self, small: BenchSystem, large: BenchSystem, result: dict[str, Any]) -> None:
         """cost_growth: the two sets in turns, each sign-in of an account that has not signed in before."""
         plan = self.plan
         await closed_loop(small, self.others, count=plan.warm, at_once=4)
@@ -211,7 +220,7 @@ def _side(accounts: int, runs: Sequence[Run]) -> dict[str, object]:
     }
 
 
-def memory(on: Ground) -> dict[str, float]:
+def memory(on: BenchSystem) -> dict[str, float]:
     """Resident MiB of each service's process."""
     return {name: machine.rss_mb(on.pids(name)[0]) for name in SERVICES}
 
@@ -254,7 +263,15 @@ def main() -> int:
         bench(
             QUICK if options.quick else FULL, frozenset(options.only or PARTS), options.var.resolve(), result
         )
-    except* (PartMissing, PartFailed, NotSeeded, Unexpected, Broken, TimeoutError, Blok365Error) as group:
+    except* (
+        BackingServiceMissing,
+        BackingServiceFailed,
+        NotSeeded,
+        Unexpected,
+        Broken,
+        TimeoutError,
+        Blok365Error,
+    ) as group:
         failure = repr(_first(group))
     if "fsync_ms" in result:
         report.write(result | ({"failure": failure} if failure else {}), options.var / "bench.json")

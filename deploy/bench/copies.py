@@ -15,7 +15,7 @@ from bson.raw_bson import RawBSONDocument
 from cryptography.hazmat.primitives.asymmetric import ec
 from pymongo import MongoClient
 
-from deploy.bench.people import Owner
+from deploy.bench.load_client import Owner
 from deploy.standins.phone.authenticator import Key, cose_key
 from services.approval.handlers.sessions import digest_of
 from services.wsfed.domain.session import cookie_name, session_id

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from deploy.local.parts import Broker, PartFailed
+from deploy.local.backing import BackingServiceFailed, Broker
 
 READS = ("find", "aggregate", "count", "getMore")
 WRITES = ("insert", "update", "findAndModify", "delete")
@@ -64,7 +64,7 @@ def _broker(broker: Broker) -> tuple[int | None, int | None]:
     """Messages received from publishers (hints too) and delivered, all protocols; None where it cannot be asked."""
     try:
         text = broker.ctl("eval", "rabbit_global_counters:overview().")
-    except PartFailed:
+    except BackingServiceFailed:
         return None, None
 
     def total(name: str) -> int:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_der_private_key,
 )
 
-from deploy.local.parts import PartFailed, PartMissing
+from deploy.local.backing import BackingServiceFailed, BackingServiceMissing
 from deploy.setup.node import Node, node
 from services.wsfed.domain.keys import RsaSigningKey
 
@@ -30,7 +30,7 @@ def install(folder: Path) -> Node:
     try:
         found = node()
     except FileNotFoundError as error:
-        raise PartMissing(str(error)) from None
+        raise BackingServiceMissing(str(error)) from None
     lock = (HERE / "package-lock.json").read_bytes()
     mark, wanted = folder / "installed-from", hashlib.sha256(lock).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def install(folder: Path) -> Node:
     command = [*found.npm, "ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     if done.returncode:
-        raise PartFailed(f"npm ci in {folder}: {done.stderr.strip()[-400:]}")
+        raise BackingServiceFailed(f"npm ci in {folder}: {done.stderr.strip()[-400:]}")
     mark.write_text(wanted)
     return found
 
@@ -64,7 +64,7 @@ async def peer(folder: Path, key: RsaSigningKey) -> AsyncIterator[tuple[int, int
         async with asyncio.timeout(START_WITHIN):
             line = (await process.stdout.readline()).decode()
         if not line.startswith("listening on "):
-            raise PartFailed("the peer under Node.js did not start")
+            raise BackingServiceFailed("the peer under Node.js did not start")
         yield process.pid, int(line.split()[-1])
     finally:
         if process.returncode is None:

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.bench.ground import Ground
+from deploy.bench.bench_system import BenchSystem
 from deploy.bench.http import Pool, octets
+from deploy.bench.load_client import Unexpected, browser_headers, passive_path
 from deploy.bench.machine import cpu_seconds, pin
 from deploy.bench.measure import Rate
 from deploy.bench.peer import peer
-from deploy.bench.people import Unexpected, browser_headers, passive_path
 from deploy.bench.tokens import Tokens
 from services.wsfed.domain.session import LOOP_TOKENS
 
@@ -72,7 +72,9 @@ class Side:
         }
 
 
-async def run(on: Ground, others: list[int], var: Path, *, rounds: int, seconds: float) -> dict[str, object]:
+async def run(
+    on: BenchSystem, others: list[int], var: Path, *, rounds: int, seconds: float
+) -> dict[str, object]:
     """Both sides. `others`: processes that must leave the measured core alone (broker, MongoDB)."""
     # 1,500 a second is more than one core can sign; a browser may take LOOP_TOKENS - 1 of them at the very most
     browsers_needed = int(1500 * seconds * (rounds + 1)) // (LOOP_TOKENS - 1)

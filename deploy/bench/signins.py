@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from deploy.bench.ground import Ground
+from deploy.bench.bench_system import BenchSystem
+from deploy.bench.load_client import PATIENCE, Owner, SignIn
 from deploy.bench.machine import cpu_seconds
 from deploy.bench.measure import Latencies
-from deploy.bench.people import PATIENCE, Owner, SignIn
 from shared.ids import Ids, SeededIds
 
 SETTLE = 0.3
@@ -64,7 +64,7 @@ class Run:
         }
 
 
-async def closed_loop(on: Ground, others: Sequence[int], *, count: int, at_once: int) -> Run:
+async def closed_loop(on: BenchSystem, others: Sequence[int], *, count: int, at_once: int) -> Run:
     """`count` sign-ins, `at_once` at a time. Raises what a sign-in raises: none may fail."""
     owners = iter(await on.owners(count))
     latencies: list[float] = []
@@ -97,7 +97,7 @@ async def closed_loop(on: Ground, others: Sequence[int], *, count: int, at_once:
 
 
 async def to_saturation(
-    on: Ground, others: Sequence[int], *, seconds: float, say: Callable[[str], None], limit: float = 1.0
+    on: BenchSystem, others: Sequence[int], *, seconds: float, say: Callable[[str], None], limit: float = 1.0
 ) -> tuple[Run, list[Run]]:
     """Twice as many people at each step, until more of them bring no more or `limit` (p99, seconds) is passed.
 
@@ -139,7 +139,7 @@ class Arrivals:
         }
 
 
-async def open_loop(on: Ground, *, per_second: float, count: int) -> Arrivals:
+async def open_loop(on: BenchSystem, *, per_second: float, count: int) -> Arrivals:
     """Approvals due at random moments (a Poisson process of that rate). From due to the token page's last octet.
 
     A sign-in begins `LEAD` before; if its phone is not ready in time, the waiting counts.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import operate, people, signing, tenants
+from deploy.cli import accounts, operate, signing, tenants
 from deploy.cli.session import Options
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
 app.add_typer(tenants.tenants, name="tenant")
 app.add_typer(tenants.applications, name="app")
 app.add_typer(tenants.domains, name="domain")
-app.add_typer(people.people, name="person")
+app.add_typer(accounts.accounts, name="account")
 app.add_typer(signing.signing, name="signing")
 app.command("migrate")(operate.migrate)
 app.command("resync")(operate.resync)

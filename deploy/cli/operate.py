@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from deploy import tree
+from deploy import wiring
 from deploy.cli import output
-from deploy.cli.session import open_platform, told, with_admin
+from deploy.cli.session import open_platform, report_faults, with_admin
 from deploy.cli.tenants import InTenant
 from deploy.local.platform import make_keys
 from services.admin import handlers
@@ -31,9 +31,9 @@ def migrate(
     _known(only)
 
     async def run() -> list[str]:
-        return await tree.migrate(open_platform(context.obj.settings()), only or ())
+        return await wiring.migrate(open_platform(context.obj.settings()), only or ())
 
-    built = told(context.obj, lambda: asyncio.run(run()))
+    built = report_faults(context.obj, lambda: asyncio.run(run()))
     for name in built:
         output.line(name)
     output.line(f"{len(built)} indexes built." if built else "Nothing to build.")
@@ -51,14 +51,16 @@ def resync(
 
     async def run() -> list[str]:
         asked: list[str] = []
-        async with tree.closing_databases(open_platform(context.obj.settings())) as platform:
-            for wired in tree.build(platform, only or ()):
+        async with wiring.closing_databases(open_platform(context.obj.settings())) as platform:
+            for wired in wiring.build(platform, only or ()):
                 if wired.service.subscriptions is not None:
                     await wired.service.subscriptions.want_all()
                     asked.append(wired.service.name)
         return asked
 
-    output.line(f"Asked: {', '.join(told(context.obj, lambda: asyncio.run(run()))) or 'nobody follows'}.")
+    output.line(
+        f"Asked: {', '.join(report_faults(context.obj, lambda: asyncio.run(run()))) or 'nobody follows'}."
+    )
 
 
 def restore(
@@ -73,13 +75,13 @@ def restore(
     _known([service])
 
     async def run() -> int:
-        async with tree.closing_databases(open_platform(context.obj.settings())) as platform:
-            (wired,) = tree.build(platform, [service])
+        async with wiring.closing_databases(open_platform(context.obj.settings())) as platform:
+            (wired,) = wiring.build(platform, [service])
             # Later than any that a newer backup may have had, whose database is not here any more.
             now = int(platform.clock.now().timestamp())
             return await wired.service.database.raise_generation(now)
 
-    generation = told(context.obj, lambda: asyncio.run(run()))
+    generation = report_faults(context.obj, lambda: asyncio.run(run()))
     output.line(
         f"{service}'s database is generation {generation}. Its followers pull everything when it runs."
     )
@@ -109,7 +111,7 @@ def dead(
             output.line(f"{letter.message.id}  {letter.message.type}  {letter.reason}")
         output.line(f"{len(letters)} dead letters of {service}.")
 
-    told(context.obj, lambda: asyncio.run(run()))
+    report_faults(context.obj, lambda: asyncio.run(run()))
 
 
 def _known(services: list[str] | None) -> None:
@@ -128,13 +130,13 @@ def keys(context: typer.Context) -> None:
         make_keys(settings, SystemIds())
         output.line(f"Keys of {', '.join(SERVICES)} in {settings.keys}.")
 
-    told(context.obj, make)
+    report_faults(context.obj, make)
 
 
 def seed(
     context: typer.Context,
     tenant: InTenant,
-    people: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many.")],
+    accounts: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many.")],
 ) -> None:
     """Make many accounts for a demo or a measurement: person000001@<the tenant's first domain> and so on.
 
@@ -145,12 +147,12 @@ def seed(
         found = await handlers.show_tenant(admin, tenant)
         if not found.domains:
             raise BadInput("cli.tenant.no_domain", tenant=tenant)
-        return await handlers.create_accounts(admin, tenant, _people(people, found.domains[0].name))
+        return await handlers.create_accounts(admin, tenant, _new_accounts(accounts, found.domains[0].name))
 
-    output.line(f"{with_admin(context.obj, work)} people in {tenant}.")
+    output.line(f"{with_admin(context.obj, work)} accounts in {tenant}.")
 
 
-def _people(count: int, domain: str) -> Iterator[NewAccount]:
+def _new_accounts(count: int, domain: str) -> Iterator[NewAccount]:
     for number in range(1, count + 1):
         first = FIRST_NAMES[number % len(FIRST_NAMES)]
         last = LAST_NAMES[number // len(FIRST_NAMES) % len(LAST_NAMES)]

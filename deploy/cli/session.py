@@ -88,10 +88,10 @@ def with_admin(options: Options, work: Callable[[Dependencies], Awaitable[T]]) -
         finally:
             await wired.service.database.close()
 
-    return told(options, lambda: asyncio.run(run()))
+    return report_faults(options, lambda: asyncio.run(run()))
 
 
-def told(options: Options, work: Callable[[], T]) -> T:
+def report_faults(options: Options, work: Callable[[], T]) -> T:
     """What `work` returns; a fault becomes one line on standard error and exit code 1."""
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     try:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli.session import Options, open_platform, told
+from deploy.cli.session import Options, open_platform, report_faults
 from services.wsfed.app import build
 from services.wsfed.domain.keys import certificate_base64, certificate_validity, thumbprint
 from services.wsfed.handlers import key_rollover
@@ -78,7 +78,7 @@ def _run(context: typer.Context, step: Callable[[Dependencies], Awaitable[KeyRin
         finally:
             await wired.service.database.close()
 
-    ring = told(options, lambda: asyncio.run(run()))
+    ring = report_faults(options, lambda: asyncio.run(run()))
     for name, certificate in (("current", ring.current), ("next", ring.next), ("previous", ring.previous)):
         if certificate is not None:
             _, until = certificate_validity(certificate)

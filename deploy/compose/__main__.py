@@ -15,7 +15,7 @@ from pathlib import Path
 
 from deploy.compose.containers import Containers, Fault, run
 from deploy.compose.hardening import check_hardening
-from deploy.local.browser import Browser, Page, Surprise
+from deploy.local.browser import Browser, Page, Unexpected
 from deploy.local.entra import entra_standin
 from deploy.local.tenant import DOMAIN, PERSON, TENANT, signing_certificate
 from deploy.standins.phone.phone import PhoneError, SoftPhone
@@ -50,13 +50,13 @@ class Walk:
         await blok365("domain", "add", DOMAIN, "--tenant", TENANT)
         await blok365("app", "add", "--tenant", TENANT)
         name = ("--first", "Ada", "--last", "Lovelace", "--email", "ada@private.example")
-        await blok365("person", "add", PERSON, "--tenant", TENANT, *name, "--no-invite")
+        await blok365("account", "add", PERSON, "--tenant", TENANT, *name, "--no-invite")
 
     async def tell_entra(self, path: Path) -> None:
         """The federation as an administrator would set it up: from what the command line and metadata say."""
         tenant = json.loads(await self.containers.blok365("tenant", "show", TENANT, "--json"))
         person = json.loads(
-            await self.containers.blok365("person", "show", PERSON, "--tenant", TENANT, "--json")
+            await self.containers.blok365("account", "show", PERSON, "--tenant", TENANT, "--json")
         )
         url = f"{self.origin}/t/{TENANT}/{DOMAIN}/FederationMetadata/2007-06/FederationMetadata.xml"
         async with Browser(ca=self.ca) as browser:
@@ -80,7 +80,7 @@ class Walk:
     async def enrol(self, phone: SoftPhone) -> None:
         """docs/flows/enrolment.md"""
         shown = await self.containers.blok365(
-            "person", "invite", PERSON, "--tenant", TENANT, "--show-link", "--json"
+            "account", "invite", PERSON, "--tenant", TENANT, "--show-link", "--json"
         )
         link = json.loads(shown)["link"]
 
@@ -94,7 +94,7 @@ class Walk:
             return True
 
         async def active() -> bool | None:
-            account = await self.containers.blok365("person", "show", PERSON, "--tenant", TENANT, "--json")
+            account = await self.containers.blok365("account", "show", PERSON, "--tenant", TENANT, "--json")
             return json.loads(account)["status"] == "active" or None
 
         await eventually(make_key, "the invitation reaches approval")
@@ -172,7 +172,7 @@ def main() -> int:
     options.var.mkdir(parents=True, exist_ok=True)
     try:
         asyncio.run(check(options.compose, options.origin, options.entra_port, options.var))
-    except (Fault, TimeoutError, Surprise, PhoneError) as error:
+    except (Fault, TimeoutError, Unexpected, PhoneError) as error:
         print(f"test-compose: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""The whole system on one machine, and the real parts it needs."""
+"""The whole system on one machine, and the real backing services it needs."""
 
 from pathlib import Path
 

@@ -15,9 +15,10 @@ from functools import partial
 from pathlib import Path
 
 from deploy.local import tenant
+from deploy.local.backing import mongod
 from deploy.local.entra import entra_standin
-from deploy.local.parts import mongod
 from deploy.local.platform import make_keys
+from deploy.local.running_system import RunningSystem, one_process
 from deploy.local.settings import (
     ENTRA_PORT_OFFSET,
     check_ports,
@@ -25,7 +26,6 @@ from deploy.local.settings import (
     notify_settings,
     port_of,
 )
-from deploy.local.stage import Stage, one_process
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus
 from shared.ids import SystemIds
@@ -41,32 +41,37 @@ async def run(var: Path, port: int, mongo_url: str) -> None:
     entra_port = port + ENTRA_PORT_OFFSET
     make_keys(settings, SystemIds())
     async with stopping() as stack:
-        stage = await stack.enter_async_context(one_process(settings, port=port, entra_port=entra_port))
-        await tenant.seed(stage)
+        running_system = await stack.enter_async_context(
+            one_process(settings, port=port, entra_port=entra_port)
+        )
+        await tenant.seed(running_system)
         federation = var / "run" / "entra.json"
-        await tenant.tell_entra(stage, federation)
+        await tenant.tell_entra(running_system, federation)
         await stack.enter_async_context(entra_standin(entra_port, federation))
         stack.callback(print, "\nStopping.", flush=True)
-        await _tell(stage, entra_port)
+        await _tell(running_system, entra_port)
         await asyncio.Event().wait()
 
 
-async def _tell(stage: Stage, entra_port: int) -> None:
+async def _tell(running_system: RunningSystem, entra_port: int) -> None:
     """What to open and do."""
     phone = f"{PYTHON} -m deploy.standins.phone"
-    moved = f"--origin {stage.settings.origin} "
-    ada = await admin.show_account(stage.admin, tenant.TENANT, tenant.PERSON)
+    moved = f"--origin {running_system.settings.origin} "
+    ada = await admin.show_account(running_system.admin, tenant.TENANT, tenant.PERSON)
     lines = [
         "",
         "Blok365 is running: tenant contoso, domain contoso.example, person ada@contoso.example.",
         "",
     ]
     if ada.status is AccountStatus.INVITED:
-        link = await admin.invite(stage.admin, tenant.TENANT, tenant.PERSON)
+        link = await admin.invite(running_system.admin, tenant.TENANT, tenant.PERSON)
         lines += ["  1. Give Ada a phone (a software phone; the link is her invitation):", ""]
         lines += [f"       {phone} enrol '{link.url}'", ""]
         moved = ""
-        lines += [f"     She would get it by mail: {notify_settings(stage.settings).mail_folder}/*.eml", ""]
+        lines += [
+            f"     She would get it by mail: {notify_settings(running_system.settings).mail_folder}/*.eml",
+            "",
+        ]
     else:
         lines += ["  1. Ada has a phone.", ""]
     lines += [

@@ -22,7 +22,7 @@ AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 MAX_REDIRECTS = 10
 
 
-class Surprise(Exception):
+class Unexpected(Exception):
     """The page is not what the walk expected. Says what came instead."""
 
 
@@ -56,13 +56,13 @@ class Page:
         for form in self.forms():
             if urlsplit(form.action).path.endswith(ending):
                 return form
-        raise Surprise(f"{self.status} {self.url}: no form for {ending} in\n{self.words()[:600]}")
+        raise Unexpected(f"{self.status} {self.url}: no form for {ending} in\n{self.words()[:600]}")
 
     def code(self) -> str:
         """The code that the page shows. Raises Surprise."""
         for element in lxml.html.fromstring(self.text).xpath("//*[@data-code]"):
             return "".join(element.text_content().split())
-        raise Surprise(f"{self.status} {self.url}: no code in\n{self.words()[:600]}")
+        raise Unexpected(f"{self.status} {self.url}: no code in\n{self.words()[:600]}")
 
     def state(self) -> str:
         """The state in which a sign-in page says it is; empty on any other page."""
@@ -148,7 +148,7 @@ class Browser:
                     url, method, fields = urljoin(url, response.headers["Location"]), "GET", None
                     continue
                 return Page(url, response.status, await response.text(), dict(response.headers))
-        raise Surprise(f"more than {MAX_REDIRECTS} redirects, last to {url}")
+        raise Unexpected(f"more than {MAX_REDIRECTS} redirects, last to {url}")
 
     @staticmethod
     def _keep(cookies: dict[str, str], lines: list[str]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import aiohttp
 
-from deploy.local.parts.port import free_port
+from deploy.local.backing.port import free_port
 from deploy.local.router import Router
 from deploy.local.settings import notify_settings
 from shared.errors import Unavailable

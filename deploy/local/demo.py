@@ -13,13 +13,13 @@ from pathlib import Path
 import uvloop
 
 from deploy.local import tenant
-from deploy.local.browser import Browser, Page, Surprise
+from deploy.local.backing import BackingServiceFailed, BackingServiceMissing, mongod, rabbitmq
+from deploy.local.backing.port import free_port
+from deploy.local.browser import Browser, Page, Unexpected
 from deploy.local.entra import entra_standin
-from deploy.local.parts import PartFailed, PartMissing, mongod, rabbitmq
-from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
+from deploy.local.running_system import RunningSystem, many_processes, one_process
 from deploy.local.settings import local_settings
-from deploy.local.stage import Stage, many_processes, one_process
 from deploy.standins.phone.authenticator import Key
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin import handlers as admin
@@ -44,12 +44,12 @@ async def demo(var: Path, mongo_url: str, bus_url: str) -> None:
     make_keys(settings, ids)
     out = var / "signin"
     out.mkdir(parents=True, exist_ok=True)
-    stage = (
+    running_system = (
         one_process(settings, port=port, entra_port=entra_port)
         if bus_url == "memory:"
         else many_processes(settings, port=port, entra_port=entra_port, logs=var / "log")
     )
-    async with stage as on, AsyncExitStack() as stack:
+    async with running_system as on, AsyncExitStack() as stack:
         await tenant.seed(on)
         federation = var / "entra.json"
         await tenant.tell_entra(on, federation)
@@ -62,11 +62,11 @@ async def demo(var: Path, mongo_url: str, bus_url: str) -> None:
         print(f"        {file}  {file.stat().st_size} octets")
 
 
-async def enrol(stage: Stage, phone: SoftPhone) -> None:
+async def enrol(running_system: RunningSystem, phone: SoftPhone) -> None:
     """docs/flows/enrolment.md"""
     print("Enrolment")
-    link = await admin.invite(stage.admin, tenant.TENANT, tenant.PERSON)
-    await stage.flush()
+    link = await admin.invite(running_system.admin, tenant.TENANT, tenant.PERSON)
+    await running_system.flush()
     step("1-2", f"admin invites {tenant.PERSON}; the link's secret is in its fragment only")
 
     async def make_key() -> Key | None:
@@ -81,14 +81,16 @@ async def enrol(stage: Stage, phone: SoftPhone) -> None:
     step("3-5", f"the phone makes a key and has it endorsed: credential {key.credential_id[:12]}...")
 
     async def active() -> bool | None:
-        account = await admin.show_account(stage.admin, tenant.TENANT, tenant.PERSON)
+        account = await admin.show_account(running_system.admin, tenant.TENANT, tenant.PERSON)
         return account.status is AccountStatus.ACTIVE or None
 
     await eventually(active, "the account is active")
     step("6-8", "wsfed and admin verified the chain; the account is active")
 
 
-async def sign_in(stage: Stage, browser: Browser, phone: SoftPhone, entra: str, out: Path) -> None:
+async def sign_in(
+    running_system: RunningSystem, browser: Browser, phone: SoftPhone, entra: str, out: Path
+) -> None:
     """docs/flows/sign-in.md"""
     print("Sign-in")
     start = await browser.get(f"{entra}/start?username={tenant.PERSON}", follow=False)
@@ -123,23 +125,23 @@ async def sign_in(stage: Stage, browser: Browser, phone: SoftPhone, entra: str, 
     (out / "response.html").write_text(page.text)
     form = next((f for f in page.forms() if "wresult" in f.fields), None)
     if form is None:
-        raise Surprise(f"no token: {page.words()[:300]}")
+        raise Unexpected(f"no token: {page.words()[:300]}")
     (out / "wresult.xml").write_text(form.fields["wresult"])
     step("10", f"issuance record, then the token: {len(form.fields['wresult'])} octets")
-    await describe(stage, browser, out)
+    await describe(running_system, browser, out)
     answer = await browser.submit(form)
     if answer.status != 200:
-        raise Surprise(f"Entra refused: {answer.words()[:600]}")
+        raise Unexpected(f"Entra refused: {answer.words()[:600]}")
     step("11", "Entra's stand-in verified it by a path of its own: signed in")
     again = await browser.get(page.url.removesuffix("/token"))
     if any("token" in form.action for form in again.forms()):
-        raise Surprise("Back would post again")
+        raise Unexpected("Back would post again")
     step("", "Back shows that it is finished, and posts nothing")
 
 
-async def describe(stage: Stage, browser: Browser, out: Path) -> None:
+async def describe(running_system: RunningSystem, browser: Browser, out: Path) -> None:
     """What a checker needs besides the token: metadata and the signing certificate."""
-    origin = stage.settings.origin
+    origin = running_system.settings.origin
     url = f"{origin}/t/{tenant.TENANT}/{tenant.DOMAIN}/federationmetadata/2007-06/federationmetadata.xml"
     metadata = (await browser.get(url)).text
     (out / "metadata.xml").write_text(metadata)
@@ -163,7 +165,14 @@ def main() -> int:
             if options.bus == "rabbit":
                 bus_url = parts.enter_context(rabbitmq(options.var / "rabbit")).url
             uvloop.run(demo(options.var, mongo.url, bus_url))
-    except (Surprise, PhoneError, TimeoutError, PartMissing, PartFailed, Blok365Error) as error:
+    except (
+        Unexpected,
+        PhoneError,
+        TimeoutError,
+        BackingServiceMissing,
+        BackingServiceFailed,
+        Blok365Error,
+    ) as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         return 1
     print("The demo went through.")

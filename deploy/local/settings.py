@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
-from deploy.local.parts.port import why_not_free
+from deploy.local.backing.port import why_not_free
 from services.notify.config import NotifySettings
 from services.wsfed.config import MICROSOFT_REPLY_URLS, WsFedSettings
 from shared.errors import BadInput, Unavailable

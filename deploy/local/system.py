@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_settings import BaseSettings
 
-from deploy import tree
+from deploy import wiring
 from services.admin.ports import Dependencies
 from shared.assembly import Platform, Wired
 from shared.program import stopping
@@ -41,8 +41,8 @@ async def running(
     Every database is closed. `settings`: by service, where they do not come from the environment.
     """
     async with stopping() as stack:
-        platform = await stack.enter_async_context(tree.closing_databases(platform))
-        wired = {each.service.name: each for each in tree.build(platform, settings=settings)}
+        platform = await stack.enter_async_context(wiring.closing_databases(platform))
+        wired = {each.service.name: each for each in wiring.build(platform, settings=settings)}
         services = {name: Running(each.service, platform.bus, platform.clock) for name, each in wired.items()}
         for service in services.values():
             stack.push_async_callback(service.stop)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from lxml import etree
 
 from deploy.local.browser import Browser, Page
-from deploy.local.stage import Stage
+from deploy.local.running_system import RunningSystem
 from services.admin import handlers as admin
 from services.admin.domain.tenants import default_issuer
 from services.admin.handlers import NewAccount
@@ -25,28 +25,28 @@ DOMAIN = "contoso.example"
 PERSON = "ada@contoso.example"
 
 
-async def seed(stage: Stage) -> None:
+async def seed(running_system: RunningSystem) -> None:
     """Make what is missing, and wait until every service knows of it."""
-    office = stage.admin
+    office = running_system.admin
     await _unless_there(admin.create_tenant(office, TENANT, "Contoso"))
     await _unless_there(admin.add_domain(office, TENANT, DOMAIN))
     await _unless_there(admin.add_application(office, TENANT))
-    await _follow_origin(stage)
+    await _follow_origin(running_system)
     try:
         await admin.show_account(office, TENANT, PERSON)
     except NotFound:
         ada = NewAccount(first_name="Ada", last_name="Lovelace", upn=PERSON, email="ada@private.example")
         await admin.create_account(office, TENANT, ada)
-    await stage.flush()
+    await running_system.flush()
 
 
-async def _follow_origin(stage: Stage) -> None:
+async def _follow_origin(running_system: RunningSystem) -> None:
     """Default issuers that name another port or scheme of our host are issued anew; chosen ones stay."""
-    for domain in (await admin.show_tenant(stage.admin, TENANT)).domains:
-        own = default_issuer(stage.settings.origin, TENANT, domain.name)
+    for domain in (await admin.show_tenant(running_system.admin, TENANT)).domains:
+        own = default_issuer(running_system.settings.origin, TENANT, domain.name)
         was, now = urlsplit(domain.issuer), urlsplit(own)
         if domain.issuer != own and (was.hostname, was.path) == (now.hostname, now.path):
-            await admin.change_issuer(stage.admin, TENANT, domain.name)
+            await admin.change_issuer(running_system.admin, TENANT, domain.name)
 
 
 async def _unless_there(step: Awaitable[object]) -> None:
@@ -54,10 +54,10 @@ async def _unless_there(step: Awaitable[object]) -> None:
         await step
 
 
-async def tell_entra(stage: Stage, path: Path) -> None:
+async def tell_entra(running_system: RunningSystem, path: Path) -> None:
     """Write what the Entra stand-in must know: the federation of each domain, read from its metadata; its users."""
-    configured = await admin.show_tenant(stage.admin, TENANT)
-    origin = stage.settings.origin
+    configured = await admin.show_tenant(running_system.admin, TENANT)
+    origin = running_system.settings.origin
     domains = []
     async with Browser() as browser:
         for domain in configured.domains:
@@ -80,7 +80,7 @@ async def tell_entra(stage: Stage, path: Path) -> None:
             )
     users = [
         {"immutable_id": account.immutable_id, "upn": account.upn, "tenant": TENANT}
-        for account in (await admin.list_accounts(stage.admin, TENANT, limit=200)).accounts
+        for account in (await admin.list_accounts(running_system.admin, TENANT, limit=200)).accounts
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, json.dumps({"domains": domains, "users": users}, indent=2), mode=0o644)

@@ -14,7 +14,7 @@ from services.admin.ports import Dependencies
 from shared.store.mongo import MongoDatabase
 from shared.store.outbox import Relay
 from shared.store.port import Database
-from tests.world import World, make_world
+from tests.world import InMemorySystem, make_system
 
 CONTOSO, FABRIKAM = "contoso", "fabrikam"
 
@@ -23,7 +23,7 @@ CONTOSO, FABRIKAM = "contoso", "fabrikam"
 class AdminSystem:
     """admin wired in memory, with what a test needs to look into its store."""
 
-    world: World
+    world: InMemorySystem
     deps: Dependencies
     database: Database
 
@@ -32,7 +32,7 @@ class AdminSystem:
         return await handlers.create_account(self.deps, tenant, new)
 
 
-async def open_system(world: World) -> AdminSystem:
+async def open_system(world: InMemorySystem) -> AdminSystem:
     wired = build(world.platform)
     world.services["admin"] = wired.service
     await wired.service.database.migrate()
@@ -46,13 +46,13 @@ async def open_system(world: World) -> AdminSystem:
 @pytest.fixture
 async def system(tmp_path: Path) -> AdminSystem:
     """Two tenants, each with a domain, in memory."""
-    return await open_system(make_world(tmp_path))
+    return await open_system(make_system(tmp_path))
 
 
 @pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
 async def stored(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AdminSystem]:
     """The same, once on each kind of database."""
-    world = make_world(tmp_path)
+    world = make_system(tmp_path)
     if request.param == "memory":
         yield await open_system(world)
         return

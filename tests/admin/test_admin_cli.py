@@ -76,34 +76,36 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     assert "known_browsers" in said(blok365("tenant", "policy", "contoso"))
     assert blok365("tenant", "policy", "contoso", "--sign-in", "closed").exit_code == 2
     ada = ("--first", "Ada", "--last", "Lovelace", "--email", "ada@home.example", "--json", "--show-link")
-    added = json.loads(said(blok365("person", "add", "ada@contoso.example", "-t", "contoso", *ada)))
+    added = json.loads(said(blok365("account", "add", "ada@contoso.example", "-t", "contoso", *ada)))
     assert added["status"] == "invited"
     assert len(unb64u(urlsplit(added["link"]).fragment.rpartition(".")[2])) == 32
-    again = said(blok365("person", "invite", "ada@contoso.example", "-t", "contoso", "--show-link")).strip()
+    again = said(blok365("account", "invite", "ada@contoso.example", "-t", "contoso", "--show-link")).strip()
     assert again.startswith("http://localhost:8365/key/#i=")
     assert again != added["link"]
-    said(blok365("person", "suspend", "ada@contoso.example", "-t", "contoso"))
+    said(blok365("account", "suspend", "ada@contoso.example", "-t", "contoso"))
     assert "nothing to suspend" in refused(
-        blok365("person", "suspend", "ada@contoso.example", "-t", "contoso")
+        blok365("account", "suspend", "ada@contoso.example", "-t", "contoso")
     )
-    assert "suspended" in said(blok365("person", "show", "ada@contoso.example", "-t", "contoso"))
-    assert "invited" in said(blok365("person", "resume", "ada@contoso.example", "-t", "contoso"))
-    assert "removed" in said(blok365("person", "remove", "ada@contoso.example", "-t", "contoso", "--yes"))
+    assert "suspended" in said(blok365("account", "show", "ada@contoso.example", "-t", "contoso"))
+    assert "invited" in said(blok365("account", "resume", "ada@contoso.example", "-t", "contoso"))
+    assert "removed" in said(blok365("account", "remove", "ada@contoso.example", "-t", "contoso", "--yes"))
 
 
 @pytest.mark.parts
-def test_seeding_makes_that_many_people_and_again_makes_no_more(blok365: Blok365) -> None:
+def test_seeding_makes_that_many_accounts_and_again_makes_no_more(blok365: Blok365) -> None:
     for step in (("keys",), ("migrate",), ("tenant", "add", "contoso", "--name", "Contoso")):
         said(blok365(*step))
-    assert "no domain" in refused(blok365("seed", "-t", "contoso", "--people", "3"))
+    assert "no domain" in refused(blok365("seed", "-t", "contoso", "--accounts", "3"))
     said(blok365("domain", "add", "contoso.example", "-t", "contoso"))
     for _ in range(2):
-        said(blok365("seed", "-t", "contoso", "--people", "1203"))
+        said(blok365("seed", "-t", "contoso", "--accounts", "1203"))
     seen: list[str] = []
     more: tuple[str, ...] = ()
     while True:
-        page = json.loads(said(blok365("person", "list", "-t", "contoso", "--limit", "200", "--json", *more)))
-        seen += [person["upn"] for person in page["people"]]
+        page = json.loads(
+            said(blok365("account", "list", "-t", "contoso", "--limit", "200", "--json", *more))
+        )
+        seen += [person["upn"] for person in page["accounts"]]
         if page["cursor"] is None:
             break
         more = ("--cursor", page["cursor"])

@@ -47,7 +47,7 @@ from shared.crypto.vapid import load_vapid_public
 from shared.geoip import GeoIp
 from shared.ids import b64u, new_id, new_secret, unb64u
 from shared.store.port import Database
-from tests.world import World, make_world
+from tests.world import InMemorySystem, make_system
 
 CODE = "482913"
 ORIGIN = "http://localhost:8365"
@@ -80,7 +80,7 @@ class Asked:
 class Approval:
     """The service under test; `deps` work on the same data as a second replica would."""
 
-    world: World
+    world: InMemorySystem
     deps: Dependencies
     heard: list[Message] = field(default_factory=list)
     _invitations: dict[str, tuple[Ed25519PrivateKey, str]] = field(default_factory=dict)
@@ -307,7 +307,7 @@ class Phone:
 
 
 async def make_approval(folder: Path) -> Approval:
-    world = make_world(folder)
+    world = make_system(folder)
     await world.start(app.build)
     approval = Approval(world, replica(world))
 
@@ -353,7 +353,7 @@ class InterleavedDatabase:
         return Interleaved(self._database.collection(*arguments, **options))
 
 
-def replica(world: World, database: Database | None = None) -> Dependencies:
+def replica(world: InMemorySystem, database: Database | None = None) -> Dependencies:
     """The dependencies of another process on the same data: nothing in memory is shared."""
     interleaved: Any = InterleavedDatabase(database or world.databases["approval"])
     return Dependencies(

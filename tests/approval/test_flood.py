@@ -21,7 +21,7 @@ from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.port import Collection, Database
 from tests.approval.support import Approval, Asked, Phone, replica
-from tests.world import make_world
+from tests.world import make_system
 
 MANY = {"memory": 1_000, "mongo": 300}
 """Pushes, and approvals, at once: the full number in memory, a smaller one where each costs two round trips."""
@@ -97,7 +97,7 @@ async def persist(step: Callable[[], Awaitable[Any]]) -> Any:
 
 @pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
 async def flood(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Flood]:
-    world, written = make_world(tmp_path), Written()
+    world, written = make_system(tmp_path), Written()
     database: Database
     if request.param == "memory":
         database = MemoryDatabase(clock=world.clock, listener=written)

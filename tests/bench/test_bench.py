@@ -24,9 +24,9 @@ from deploy.bench import machine, report, tokens
 from deploy.bench.copies import NotSeeded, spread, swapped
 from deploy.bench.counting import Counts
 from deploy.bench.http import Broken, Pool, octets
+from deploy.bench.load_client import passive_path
 from deploy.bench.measure import Latencies, Rate, in_turns, percentile
 from deploy.bench.peer import HERE
-from deploy.bench.people import passive_path
 from deploy.bench.signins import gap
 from services.wsfed.config import MICROSOFT_REPLY_URLS
 from services.wsfed.domain.request import SignInRequest, parse_passive_request

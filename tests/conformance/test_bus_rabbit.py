@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.parts import Broker
+from deploy.local.backing import Broker
 from shared.bus.port import Reject, Retry
 from shared.bus.rabbit import RabbitBus, publisher
 from shared.bus.rabbit import bus as rabbit_bus

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.parts import Part
+from deploy.local.backing import BackingService
 from shared.clock import ManualClock
 from shared.errors import Unavailable
 from shared.store.memory import MemoryDatabase
@@ -47,7 +47,7 @@ async def test_check_names_a_missing_index(mongo_url: str, mongo_database: str) 
 
 
 @pytest.mark.parts
-async def test_says_unavailable_while_mongod_is_away_and_recovers(own_mongod: Part) -> None:
+async def test_says_unavailable_while_mongod_is_away_and_recovers(own_mongod: BackingService) -> None:
     database = MongoDatabase(own_mongod.url, "away", clock=ManualClock(START), timeout=0.5)
     things = database.collection("things")
     assert await things.insert({"_id": "a", "n": 1})

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from deploy import tree
+from deploy import wiring
 from deploy.rabbitmq.definitions import definitions, make, password_hash
 from shared.bus.topology import EXCHANGE, SIGNALS, TOPOLOGY, Topology, routing_key
 from shared.contracts import contracts
 from shared.ids import SeededIds
 from shared.services import SERVICES
-from tests.world import make_world
+from tests.world import make_system
 
 
 async def test_each_service_handles_exactly_what_its_contracts_name_it_a_reader_of(tmp_path: Path) -> None:
     """Otherwise READERS lacks a service, or names one too many, or a command has no handler."""
-    built = [wired.service for wired in tree.build(make_world(tmp_path).platform)]
+    built = [wired.service for wired in wiring.build(make_system(tmp_path).platform)]
     handled = {service.name: {contract.TYPE for contract in service.handlers} for service in built}
     readers = {
         service: {t for t, contract in contracts().items() if service in contract.READERS}

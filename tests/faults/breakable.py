@@ -10,7 +10,7 @@ from pymongo.uri_parser import parse_uri
 from deploy.local.cluster import Replica
 from shared.services import SERVICES
 from tests.faults.proxy import Command, Moment, Proxy, Trap
-from tests.faults.support import Ground, ground
+from tests.faults.support import FaultSystem, fault_system
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ ENROLMENT = [
 class Breakable:
     """A running system, and each replica's way to mongod."""
 
-    ground: Ground
+    fault_system: FaultSystem
     proxies: dict[tuple[str, int], Proxy]
 
     def arm(self, write: Write, moment: Moment, *, hold: bool = False, times: int = 1) -> Trap:
@@ -96,7 +96,7 @@ class Breakable:
         """Wait until one is held in the trap, and kill it there."""
         caught = await trap.reached()
         ((service, index),) = [at for at, proxy in self.proxies.items() if proxy is caught]
-        replica = self.ground.replica(service, index)
+        replica = self.fault_system.replica(service, index)
         await replica.kill()
         trap.release()
         return replica
@@ -104,7 +104,7 @@ class Breakable:
     async def kill_and_go_on(self, trap: Trap) -> None:
         """With another replica it goes on by itself; without one the supervisor starts it again."""
         killed = await self.kill(trap)
-        if len(self.ground.cluster.replicas[killed.service]) == 1:
+        if len(self.fault_system.cluster.replicas[killed.service]) == 1:
             await killed.start()
 
 
@@ -120,7 +120,7 @@ async def breakable(folder: Path, mongo_url: str, bus_url: str, replicas: int) -
             for index in range(number)
         }
         started = await stack.enter_async_context(
-            ground(
+            fault_system(
                 folder,
                 mongo_url=mongo_url,
                 bus_url=bus_url,

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 import pytest
 import pytest_asyncio
 
-from deploy.local.parts import Broker
+from deploy.local.backing import Broker
 from shared.ids import SystemIds
 from tests.faults.breakable import Breakable, breakable
 
@@ -73,6 +73,6 @@ async def system(request: pytest.FixtureRequest, systems: Systems) -> Breakable:
 @pytest_asyncio.fixture(loop_scope="session")
 async def whole(system: Breakable) -> AsyncIterator[Breakable]:
     """Every replica runs, no trap is set."""
-    await system.ground.whole()
+    await system.fault_system.whole()
     yield system
     system.disarm()

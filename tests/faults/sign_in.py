@@ -15,16 +15,16 @@ from urllib.parse import urlsplit
 import aiohttp
 import lxml.html
 
+from deploy.local.backing import BackingService
 from deploy.local.browser import Browser, Form, Page
 from deploy.local.cluster import Replica
-from deploy.local.parts import Part
 from deploy.standins.entra.requests import PendingRequest
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin.domain.accounts import Account
 from shared.testing.waiting import eventually
 
 if TYPE_CHECKING:
-    from tests.faults.support import Ground
+    from tests.faults.support import FaultSystem
 
 PATIENCE = 60.0
 """Seconds in which a sign-in must have come to an end, fault and all."""
@@ -47,7 +47,7 @@ class Person:
 class SignIn:
     """One sign-in, and everything that came of it."""
 
-    ground: "Ground"
+    fault_system: "FaultSystem"
     person: Person
     browser: Browser
     url: str
@@ -63,7 +63,9 @@ class SignIn:
 
     async def stored(self) -> Document:
         """The transaction as wsfed keeps it."""
-        found: Document | None = await self.ground.database("wsfed").transactions.find_one({"_id": self.id})
+        found: Document | None = await self.fault_system.database("wsfed").transactions.find_one(
+            {"_id": self.id}
+        )
         assert found is not None
         return found
 
@@ -170,7 +172,7 @@ class SignIn:
         """One token here, one record of it, and Entra takes it."""
         assert len(self.tokens) == 1
         assert await self.issued() == 1
-        user = await self.ground.verify(self.tokens[0], self.pending)
+        user = await self.fault_system.verify(self.tokens[0], self.pending)
         assert user.upn == self.person.upn
 
     async def assert_goes_on_or_offers_retry(self, end: Page) -> None:
@@ -184,18 +186,20 @@ class SignIn:
         assert await self.issued() <= 1
         links = {str(a.get("href")) for a in lxml.html.fromstring(end.text).xpath("//main//a")}
         assert any(link.startswith("http://localhost") for link in links), f"no way on: {end.words()}"
-        again = await self.ground.begin(self.person, self.browser)
+        again = await self.fault_system.begin(self.person, self.browser)
         await again.finish()
         await again.assert_signed_once()
 
     async def issued(self) -> int:
         """Issuance records of this transaction."""
-        count: int = await self.ground.database("wsfed").issuances.count_documents({"transaction": self.id})
+        count: int = await self.fault_system.database("wsfed").issuances.count_documents(
+            {"transaction": self.id}
+        )
         return count
 
 
 @asynccontextmanager
-async def away(part: Part) -> AsyncIterator[None]:
+async def away(part: BackingService) -> AsyncIterator[None]:
     """Killed, for as long as the block takes; afterwards it runs whatever has happened."""
     await asyncio.to_thread(part.kill)
     try:

@@ -13,13 +13,13 @@ import aiohttp
 from pymongo import AsyncMongoClient
 
 from deploy.local import tenant
+from deploy.local.backing import BackingService
+from deploy.local.backing.port import free_port
 from deploy.local.browser import Browser, Form
 from deploy.local.cluster import Cluster, OfReplica, Replica
-from deploy.local.parts import Part
-from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
+from deploy.local.running_system import RunningSystem, many_processes
 from deploy.local.settings import local_settings
-from deploy.local.stage import Stage, many_processes
 from deploy.standins.entra.requests import PendingRequest, passive_fields, remember, to_url
 from deploy.standins.entra.settings import Settings as EntraSettings
 from deploy.standins.entra.verify import (
@@ -53,11 +53,11 @@ __all__ = [
     "ONE_EACH",
     "STEPS",
     "TENANT",
-    "Ground",
+    "FaultSystem",
     "Person",
     "SignIn",
     "away",
-    "ground",
+    "fault_system",
     "lead_to",
     "stream",
     "until_state",
@@ -68,14 +68,14 @@ AWAY = 20.0
 """Seconds, of the one real absence of a part. The others end as soon as somebody has noticed."""
 TENANT, DOMAIN = tenant.TENANT, tenant.DOMAIN
 IDS = SystemIds()
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", bound=BackingService)
 
 
 @dataclass
-class Ground:
+class FaultSystem:
     """The running system and what a test needs to look behind it."""
 
-    stage: Stage
+    running_system: RunningSystem
     cluster: Cluster
     mongo: AsyncMongoClient[Document]
     folder: Path
@@ -85,11 +85,11 @@ class Ground:
 
     @property
     def origin(self) -> str:
-        return self.stage.settings.origin
+        return self.running_system.settings.origin
 
     def database(self, service: str) -> Any:
         """That service's own database."""
-        return self.mongo[f"{self.stage.settings.database_prefix}_{service}"]
+        return self.mongo[f"{self.running_system.settings.database_prefix}_{service}"]
 
     def replica(self, service: str, index: int = 0) -> Replica:
         return self.cluster.replicas[service][index]
@@ -110,11 +110,11 @@ class Ground:
         self.people += 1
         upn = upn or f"person{self.people}.{IDS.random_bytes(3).hex()}@{DOMAIN}"
         new = NewAccount(upn=upn, first_name="Per", last_name="Son", email=f"p{self.people}@private.example")
-        return await admin.create_account(self.stage.admin, TENANT, new)
+        return await admin.create_account(self.running_system.admin, TENANT, new)
 
     async def invite(self, account: Account) -> str:
-        link = await admin.invite(self.stage.admin, TENANT, account.upn)
-        await self.stage.flush()
+        link = await admin.invite(self.running_system.admin, TENANT, account.upn)
+        await self.running_system.flush()
         return link.url
 
     async def phone(self) -> SoftPhone:
@@ -142,7 +142,7 @@ class Ground:
         phone = await self.enrolled(await self.phone(), await self.invite(account))
 
         async def active() -> bool | None:
-            now = await admin.show_account(self.stage.admin, TENANT, account.upn)
+            now = await admin.show_account(self.running_system.admin, TENANT, account.upn)
             return now.status is AccountStatus.ACTIVE or None
 
         await eventually(active, "the account is active")
@@ -193,13 +193,13 @@ class Ground:
     def request(self, upn: str) -> tuple[str, PendingRequest]:
         """Entra's request, and what Entra expects of the answer."""
         fields = passive_fields(upn, ids=IDS)
-        pending = remember(DOMAIN, fields, self.stage.clock.now())
+        pending = remember(DOMAIN, fields, self.running_system.clock.now())
         return to_url(f"{self.origin}/t/{TENANT}/wsfed", fields), pending
 
     async def verify(self, form: Form, pending: PendingRequest) -> SignedInUser:
         """Entra's checks. Raises EntraError."""
         path = self.folder / "entra.json"
-        await tenant.tell_entra(self.stage, path)
+        await tenant.tell_entra(self.running_system, path)
         known = EntraSettings.model_validate(json.loads(path.read_text()))
         return verify_response(
             form.fields,
@@ -207,7 +207,7 @@ class Ground:
             directory=Directory.of(*known.users),
             replays=self.replays,
             pending=pending,
-            now=datetime.fromtimestamp(self.stage.clock.now().timestamp(), UTC),
+            now=datetime.fromtimestamp(self.running_system.clock.now().timestamp(), UTC),
         )
 
     async def sign_in(self, person: Person) -> None:
@@ -227,14 +227,14 @@ def owned(part: P) -> Iterator[P]:
 
 
 @asynccontextmanager
-async def ground(
+async def fault_system(
     folder: Path,
     *,
     mongo_url: str,
     bus_url: str,
     replicas: Mapping[str, int],
     of_replica: OfReplica | None = None,
-) -> AsyncIterator[Ground]:
+) -> AsyncIterator[FaultSystem]:
     """The whole system in `folder`: databases of its own on that server, contoso set up. All gone afterwards."""
     port, entra_port = free_port(), free_port()
     prefix = "faults_" + IDS.random_bytes(6).hex()
@@ -243,7 +243,7 @@ async def ground(
     async with AsyncExitStack() as stack:
         client: AsyncMongoClient[Document] = AsyncMongoClient(mongo_url, tz_aware=True)
         stack.push_async_callback(client.close)
-        stage = await stack.enter_async_context(
+        running_system = await stack.enter_async_context(
             many_processes(
                 settings,
                 port=port,
@@ -253,8 +253,8 @@ async def ground(
                 of_replica=of_replica,
             )
         )
-        assert stage.cluster is not None
-        made = Ground(stage, stage.cluster, client, folder, stack)
-        await tenant.seed(stage)
-        await tenant.tell_entra(stage, folder / "entra.json")  # and so wait for every signing key
+        assert running_system.cluster is not None
+        made = FaultSystem(running_system, running_system.cluster, client, folder, stack)
+        await tenant.seed(running_system)
+        await tenant.tell_entra(running_system, folder / "entra.json")  # and so wait for every signing key
         yield made

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from deploy.local import parts
-from deploy.local.parts import Broker
+from deploy.local import backing
+from deploy.local.backing import Broker
 from shared.services import SERVICES
 from shared.testing.waiting import eventually
-from tests.faults.support import AWAY, ONE_EACH, STEPS, Ground, SignIn, away, ground, owned
+from tests.faults.support import AWAY, ONE_EACH, STEPS, FaultSystem, SignIn, away, fault_system, owned
 
 pytestmark = [
     pytest.mark.parts,
@@ -25,23 +25,23 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Of this module alone."""
-    with owned(parts.rabbitmq(tmp_path_factory.mktemp("rabbitmq"))) as part:
+    with owned(backing.rabbitmq(tmp_path_factory.mktemp("rabbitmq"))) as part:
         yield part
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def on(
     tmp_path_factory: pytest.TempPathFactory, mongo_url: str, rabbitmq: Broker
-) -> AsyncIterator[Ground]:
+) -> AsyncIterator[FaultSystem]:
     folder = tmp_path_factory.mktemp("broker-away")
-    async with ground(folder, mongo_url=mongo_url, bus_url=rabbitmq.url, replicas=ONE_EACH) as started:
+    async with fault_system(folder, mongo_url=mongo_url, bus_url=rabbitmq.url, replicas=ONE_EACH) as started:
         await asyncio.to_thread(rabbitmq.flush_declarations)
         yield started
 
 
 async def waiting(sign_in: SignIn) -> None:
     """Wait until a message of this sign-in waits in an outbox, because nobody takes it."""
-    on = sign_in.ground
+    on = sign_in.fault_system
 
     async def attempt() -> bool | None:
         account = {"_id": f"contoso/{sign_in.person.account.id}"}
@@ -54,7 +54,7 @@ async def waiting(sign_in: SignIn) -> None:
     await eventually(attempt, "a message waits in its outbox")
 
 
-async def left(on: Ground) -> list[str]:
+async def left(on: FaultSystem) -> list[str]:
     """What waits in outboxes anywhere."""
     found = []
     for service in SERVICES:
@@ -64,7 +64,7 @@ async def left(on: Ground) -> list[str]:
     return found
 
 
-async def test_nothing_is_left_in_an_outbox(on: Ground) -> None:
+async def test_nothing_is_left_in_an_outbox(on: FaultSystem) -> None:
     await on.sign_in(await on.person())
 
     async def empty() -> bool | None:
@@ -74,7 +74,7 @@ async def test_nothing_is_left_in_an_outbox(on: Ground) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_broker_killed_and_started_again(on: Ground, rabbitmq: Broker, step: str) -> None:
+async def test_broker_killed_and_started_again(on: FaultSystem, rabbitmq: Broker, step: str) -> None:
     sign_in = await on.led_to(step)
     async with away(rabbitmq):
         going_on = asyncio.create_task(sign_in.finish())
@@ -87,7 +87,7 @@ async def test_broker_killed_and_started_again(on: Ground, rabbitmq: Broker, ste
     await sign_in.assert_signed_once()
 
 
-async def test_broker_restarted_in_good_order(on: Ground, rabbitmq: Broker) -> None:
+async def test_broker_restarted_in_good_order(on: FaultSystem, rabbitmq: Broker) -> None:
     sign_in = await on.led_to("waiting")
     going_on = asyncio.create_task(sign_in.finish())
     await asyncio.to_thread(rabbitmq.stop)
@@ -97,14 +97,14 @@ async def test_broker_restarted_in_good_order(on: Ground, rabbitmq: Broker) -> N
     await sign_in.assert_signed_once()
 
 
-async def test_broker_away_for_20_seconds(on: Ground, rabbitmq: Broker) -> None:
+async def test_broker_away_for_20_seconds(on: FaultSystem, rabbitmq: Broker) -> None:
     """Both directions: the request that was not sent, and the approval that was not heard."""
     first, second = await on.begin(await on.person()), await on.led_to("approving")
     async with away(rabbitmq):
         going_on = [asyncio.create_task(each.finish()) for each in (first, second)]
         await waiting(first)
         await waiting(second)
-        await on.stage.clock.sleep(AWAY)
+        await on.running_system.clock.sleep(AWAY)
         assert not any(task.done() for task in going_on)
     await asyncio.gather(*going_on)
     for sign_in in (first, second):

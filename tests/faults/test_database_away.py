@@ -9,10 +9,20 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from deploy.local import parts
-from deploy.local.parts import Part
+from deploy.local import backing
+from deploy.local.backing import BackingService
 from shared.services import SERVICES
-from tests.faults.support import AWAY, ONE_EACH, STEPS, Ground, away, ground, owned, stream, until_state
+from tests.faults.support import (
+    AWAY,
+    ONE_EACH,
+    STEPS,
+    FaultSystem,
+    away,
+    fault_system,
+    owned,
+    stream,
+    until_state,
+)
 
 pytestmark = [
     pytest.mark.parts,
@@ -22,21 +32,23 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackingService]:
     """Of this module alone."""
-    with owned(parts.mongod(tmp_path_factory.mktemp("mongod"))) as part:
+    with owned(backing.mongod(tmp_path_factory.mktemp("mongod"))) as part:
         yield part
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def on(tmp_path_factory: pytest.TempPathFactory, mongod: Part, vhost: str) -> AsyncIterator[Ground]:
+async def on(
+    tmp_path_factory: pytest.TempPathFactory, mongod: BackingService, vhost: str
+) -> AsyncIterator[FaultSystem]:
     folder = tmp_path_factory.mktemp("database-away")
-    async with ground(folder, mongo_url=mongod.url, bus_url=vhost, replicas=ONE_EACH) as started:
+    async with fault_system(folder, mongo_url=mongod.url, bus_url=vhost, replicas=ONE_EACH) as started:
         yield started
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_database_killed_and_started_again(on: Ground, mongod: Part, step: str) -> None:
+async def test_database_killed_and_started_again(on: FaultSystem, mongod: BackingService, step: str) -> None:
     sign_in = await on.led_to(step)
     async with away(mongod):
         going_on = asyncio.create_task(sign_in.finish())
@@ -44,7 +56,7 @@ async def test_database_killed_and_started_again(on: Ground, mongod: Part, step:
     await sign_in.assert_goes_on_or_offers_retry(await going_on)
 
 
-async def test_database_away_for_20_seconds(on: Ground, mongod: Part) -> None:
+async def test_database_away_for_20_seconds(on: FaultSystem, mongod: BackingService) -> None:
     """Steps 4 to 8 fall into the absence; the waiting page stays open over it and wakes by itself."""
     sign_in = await on.begin(await on.person())
     code = await sign_in.code()
@@ -52,7 +64,7 @@ async def test_database_away_for_20_seconds(on: Ground, mongod: Part) -> None:
         await until_state(page, "push_waiting")
         async with away(mongod):
             approving = asyncio.create_task(sign_in.approve(code))
-            await on.stage.clock.sleep(AWAY)
+            await on.running_system.clock.sleep(AWAY)
             assert not approving.done()
         await approving
         await until_state(page, "proved")
@@ -60,7 +72,7 @@ async def test_database_away_for_20_seconds(on: Ground, mongod: Part) -> None:
     await sign_in.assert_signed_once()
 
 
-async def test_stops_within_ten_seconds_without_its_database(on: Ground, mongod: Part) -> None:
+async def test_stops_within_ten_seconds_without_its_database(on: FaultSystem, mongod: BackingService) -> None:
     """In the middle of a sign-in, with a page open; what was not written is another replica's, or the next start's."""
     sign_in = await on.begin(await on.person())
     code = await sign_in.code()
@@ -79,7 +91,7 @@ async def test_stops_within_ten_seconds_without_its_database(on: Ground, mongod:
     await sign_in.assert_signed_once()
 
 
-async def test_readiness_says_that_the_database_is_away(on: Ground, mongod: Part) -> None:
+async def test_readiness_says_that_the_database_is_away(on: FaultSystem, mongod: BackingService) -> None:
     """No replica is sent people whom it can only turn away."""
     async with away(mongod):
         found = await asyncio.gather(*(on.readiness(each, "database") for each in SERVICES))

@@ -46,8 +46,8 @@ def cases(writes: Sequence[Write]) -> list[Any]:
 @pytest.mark.parametrize(("system", "write", "moment"), cases(SIGN_IN), indirect=["system"])
 async def test_killed_in_the_middle_of_a_sign_in(whole: Breakable, write: Write, moment: Moment) -> None:
     """It goes on or offers a retry, and nothing is signed twice."""
-    person = await whole.ground.person()
-    sign_in = await whole.ground.begin(person)
+    person = await whole.fault_system.person()
+    sign_in = await whole.fault_system.begin(person)
     trap = whole.arm(write, moment, hold=True)
     going_on = asyncio.create_task(sign_in.finish())
     await whole.kill_and_go_on(trap)
@@ -57,7 +57,7 @@ async def test_killed_in_the_middle_of_a_sign_in(whole: Breakable, write: Write,
 @pytest.mark.parametrize(("system", "write", "moment"), cases(ENROLMENT), indirect=["system"])
 async def test_killed_in_the_middle_of_an_enrolment(whole: Breakable, write: Write, moment: Moment) -> None:
     """One device for an invitation, and the phone that lost the answer gets it by asking again."""
-    on = whole.ground
+    on = whole.fault_system
     account = await on.account()
     phone = await on.phone()
     trap = whole.arm(write, moment, hold=True)

@@ -15,7 +15,7 @@ from shared.contracts.envelope import SignedMessage
 from shared.platform import open_platform
 from shared.testing.waiting import eventually
 from tests.faults.breakable import Breakable
-from tests.faults.support import TENANT, Ground, Person
+from tests.faults.support import TENANT, FaultSystem, Person
 
 pytestmark = [
     pytest.mark.parts,
@@ -31,20 +31,24 @@ class Nowhere(MemoryBus):
         return frozenset()
 
 
-def said_of(on: Ground, person: Person, collection: str, service: str) -> Callable[[], object]:
+def said_of(on: FaultSystem, person: Person, collection: str, service: str) -> Callable[[], object]:
     return lambda: on.database(service)[collection].find_one({"_id": f"{TENANT}/{person.account.id}"})
 
 
 async def test_suspension_that_is_delayed_counts_once_it_is_there(whole: Breakable) -> None:
-    on = whole.ground
+    on = whole.fault_system
     person, other = await on.person(), await on.person()
     proved = await on.begin(person)
     await proved.approve(await proved.code())
     await proved.in_state("proved")
     await on.replica("admin").stop()  # nobody sweeps its outboxes
-    trusted = open_platform(on.stage.settings).trusted
+    trusted = open_platform(on.running_system.settings).trusted
     blocked = admin_app.build(
-        open_platform(on.stage.settings, bus=Nowhere(trusted, on.stage.clock), clock=on.stage.clock)
+        open_platform(
+            on.running_system.settings,
+            bus=Nowhere(trusted, on.running_system.clock),
+            clock=on.running_system.clock,
+        )
     )
     try:
         await admin.suspend(blocked.dependencies, TENANT, person.upn)
@@ -81,7 +85,7 @@ async def test_suspension_that_is_delayed_counts_once_it_is_there(whole: Breakab
 
 async def test_phone_enrolled_a_second_ago_signs_in_at_once(whole: Breakable) -> None:
     """Five people at once, and nobody waits for anything between the enrolment and the sign-in."""
-    on = whole.ground
+    on = whole.fault_system
 
     async def enrol_and_sign_in() -> None:
         account = await on.account()
@@ -93,7 +97,7 @@ async def test_phone_enrolled_a_second_ago_signs_in_at_once(whole: Breakable) ->
 
 async def test_phone_enrolled_while_admin_is_away_signs_in_at_once(whole: Breakable) -> None:
     """The key has its own chain from the invitation: admin need not have heard of it."""
-    on = whole.ground
+    on = whole.fault_system
     account = await on.account()
     link = await on.invite(account)
     phone = await on.phone()
@@ -106,5 +110,5 @@ async def test_phone_enrolled_while_admin_is_away_signs_in_at_once(whole: Breaka
     await on.replica("admin").kill()
     await on.enrolled(phone, link)
     await on.sign_in(Person(account, phone))
-    known = await admin.show_account(on.stage.admin, TENANT, account.upn)
+    known = await admin.show_account(on.running_system.admin, TENANT, account.upn)
     assert known.status == "invited"

@@ -20,7 +20,7 @@ from shared.crypto.keys import load_service_key, load_trusted_keys
 from shared.services import SERVICES
 from shared.testing.waiting import eventually
 from tests.faults.breakable import Breakable
-from tests.faults.support import IDS, Ground, Person, SignIn
+from tests.faults.support import IDS, FaultSystem, Person, SignIn
 
 pytestmark = [
     pytest.mark.parts,
@@ -34,7 +34,7 @@ OF_SIGN_IN = ("approval.challenge.open.v1", "approval.challenge.accepted.v1")
 class Tap:
     """Hears every message that services send, and says any of them again, octet for octet."""
 
-    on: Ground
+    on: FaultSystem
     bus: RabbitBus
     heard: list[SignedMessage] = field(default_factory=list)
     doubling: bool = False
@@ -61,8 +61,8 @@ class Tap:
 
     def older(self, signed: SignedMessage, age: timedelta) -> SignedMessage:
         """The same message, truly signed by its sender that long ago."""
-        settings = self.on.stage.settings
-        now = self.on.stage.clock.now()
+        settings = self.on.running_system.settings
+        now = self.on.running_system.clock.now()
         received = verify_message(signed, trusted=load_trusted_keys(settings.keys / "trusted.json"), now=now)
         sender = received.envelope.sender
         key = load_service_key(settings.keys / f"{sender}.key")
@@ -71,16 +71,16 @@ class Tap:
 
     async def dead(self, service: str) -> dict[str, str]:
         """Reasons of that service's dead letters, by message id."""
-        letters = await list_dead(self.on.stage.settings.bus_url, service, 1000)
+        letters = await list_dead(self.on.running_system.settings.bus_url, service, 1000)
         return {letter.message.id: letter.reason for letter in letters}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def tap(whole: Breakable) -> AsyncIterator[Tap]:
-    on = whole.ground
-    settings = on.stage.settings
+    on = whole.fault_system
+    settings = on.running_system.settings
     trusted = load_trusted_keys(settings.keys / "trusted.json")
-    bus = await RabbitBus.connect(settings.bus_url, trusted=trusted, clock=on.stage.clock)
+    bus = await RabbitBus.connect(settings.bus_url, trusted=trusted, clock=on.running_system.clock)
     connection = await aio_pika.connect(settings.bus_url)
     try:
         channel = await connection.channel()
@@ -94,14 +94,14 @@ async def tap(whole: Breakable) -> AsyncIterator[Tap]:
         await bus.close()
 
 
-async def signed_in(on: Ground, person: Person) -> SignIn:
+async def signed_in(on: FaultSystem, person: Person) -> SignIn:
     sign_in = await on.begin(person)
     await sign_in.finish()
     await sign_in.assert_signed_once()
     return sign_in
 
 
-async def assert_unchanged(on: Ground, person: Person, sign_in: SignIn) -> None:
+async def assert_unchanged(on: FaultSystem, person: Person, sign_in: SignIn) -> None:
     """One device, one approval, one token; and the next sign-in works as the first."""
     await signed_in(on, person)
     assert (await sign_in.stored())["state"] == "issued"
@@ -112,7 +112,7 @@ async def assert_unchanged(on: Ground, person: Person, sign_in: SignIn) -> None:
 
 
 async def test_every_message_delivered_twice_at_once(whole: Breakable, tap: Tap) -> None:
-    on = whole.ground
+    on = whole.fault_system
     tap.doubling = True
     person = await on.person()
     sign_in = await signed_in(on, person)
@@ -123,7 +123,7 @@ async def test_every_message_delivered_twice_at_once(whole: Breakable, tap: Tap)
 
 @pytest.mark.parametrize("order", [1, -1], ids=["in order", "reversed"])
 async def test_everything_delivered_again_later(whole: Breakable, tap: Tap, order: int) -> None:
-    on = whole.ground
+    on = whole.fault_system
     person = await on.person()
     sign_in = await signed_in(on, person)
     before = {service: await tap.dead(service) for service in SERVICES}
@@ -135,11 +135,11 @@ async def test_everything_delivered_again_later(whole: Breakable, tap: Tap, orde
 
 async def test_enrolment_whose_messages_arrive_backwards(whole: Breakable, tap: Tap) -> None:
     """wsfed is away while a person is invited and enrols; then it hears of the phone first, the account last."""
-    on = whole.ground
+    on = whole.fault_system
     await asyncio.gather(*(replica.stop() for replica in on.cluster.replicas["wsfed"]))
     account = await on.account()
     phone = await on.enrolled(await on.phone(), await on.invite(account))
-    connection = await aio_pika.connect(on.stage.settings.bus_url)
+    connection = await aio_pika.connect(on.running_system.settings.bus_url)
     async with connection:
         channel = await connection.channel()
         queue = await channel.get_queue("wsfed", ensure=False)
@@ -162,7 +162,7 @@ async def test_enrolment_whose_messages_arrive_backwards(whole: Breakable, tap: 
 @pytest.mark.parametrize("kind", OF_SIGN_IN)
 async def test_step_a_day_late_is_a_dead_letter(whole: Breakable, tap: Tap, kind: str) -> None:
     """Truly signed and never delivered before: too old is too old."""
-    on = whole.ground
+    on = whole.fault_system
     person = await on.person()
     await signed_in(on, person)
 
@@ -184,7 +184,7 @@ async def test_step_a_day_late_is_a_dead_letter(whole: Breakable, tap: Tap, kind
 
 async def test_state_a_day_late_changes_nothing_that_is_newer(whole: Breakable, tap: Tap) -> None:
     """State is good for a week, but only a higher version counts."""
-    on = whole.ground
+    on = whole.fault_system
     person = await on.person()
     states = [signed for signed in tap.heard if contracts()[signed.type].STATE]
     mine = [signed for signed in states if person.account.id.encode() in signed.body]

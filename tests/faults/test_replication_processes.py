@@ -23,7 +23,7 @@ from shared.platform import open_platform
 from shared.testing.waiting import eventually
 from tests.faults.breakable import Breakable, Write
 from tests.faults.proxy import Moment
-from tests.faults.support import TENANT, Ground, Person
+from tests.faults.support import TENANT, FaultSystem, Person
 
 pytestmark = [
     pytest.mark.parts,
@@ -60,7 +60,7 @@ class Behind:
 
 
 @asynccontextmanager
-async def losing(on: Ground, clock: Clock) -> AsyncIterator[Dependencies]:
+async def losing(on: FaultSystem, clock: Clock) -> AsyncIterator[Dependencies]:
     """admin's handlers on admin's database, on a bus that loses all they say."""
     trusted = open_platform(on.stage.settings).trusted
     wired = admin_app.build(open_platform(on.stage.settings, bus=Losing(trusted, clock), clock=clock))
@@ -71,7 +71,7 @@ async def losing(on: Ground, clock: Clock) -> AsyncIterator[Dependencies]:
         await wired.service.database.close()
 
 
-async def known(on: Ground, person: Person) -> dict[str, Any]:
+async def known(on: FaultSystem, person: Person) -> dict[str, Any]:
     """The account as wsfed and approval keep it."""
     accounts = {
         "wsfed": await on.database("wsfed").accounts.find_one({"upn": person.upn}),
@@ -80,7 +80,7 @@ async def known(on: Ground, person: Person) -> dict[str, Any]:
     return {service: found["status"] for service, found in accounts.items() if found is not None}
 
 
-async def checks(on: Ground, service: str, index: int = 0) -> dict[str, Any]:
+async def checks(on: FaultSystem, service: str, index: int = 0) -> dict[str, Any]:
     url = f"http://127.0.0.1:{on.replica(service, index).port}/readyz"
     async with aiohttp.ClientSession() as client, client.get(url) as answer:
         assert answer.status == 200
@@ -93,7 +93,7 @@ async def test_a_suspension_that_is_lost_for_good_is_in_force_within_20_seconds(
     whole: Breakable, behind: bool
 ) -> None:
     """Also when the clock of whoever wrote it is five minutes behind: its position is mongod's."""
-    on = whole.ground
+    on = whole.fault_system
     person = await on.person()
     proved = await on.begin(person)
     await proved.approve(await proved.code())
@@ -117,7 +117,7 @@ async def test_a_suspension_that_is_lost_for_good_is_in_force_within_20_seconds(
 
 async def test_an_owner_that_stands_still_between_its_read_and_its_write(whole: Breakable) -> None:
     """It alarms after 30 s and stops nobody; when it goes on, its write has a position that nobody is past."""
-    on = whole.ground
+    on = whole.fault_system
     other = await on.person()
     account = await on.account()
     trap = whole.arm(ACTIVE, Moment.BEFORE, hold=True)

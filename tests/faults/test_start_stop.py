@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from deploy.local import parts
+from deploy.local import backing
+from deploy.local.backing import BackingService
+from deploy.local.backing.port import free_port, is_free
 from deploy.local.browser import Browser
 from deploy.local.entra import entra_standin
-from deploy.local.parts import Part
-from deploy.local.parts.port import free_port, is_free
 from deploy.local.platform import make_keys
 from deploy.local.settings import local_settings, port_of
 from deploy.local.tenant import PERSON
@@ -145,9 +145,9 @@ async def ended(*arguments: str, environment: Mapping[str, str], within: float =
 
 
 @pytest.fixture(scope="module")
-def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackingService]:
     """Of this module alone."""
-    with owned(parts.mongod(tmp_path_factory.mktemp("mongod"))) as part:
+    with owned(backing.mongod(tmp_path_factory.mktemp("mongod"))) as part:
         yield part
 
 
@@ -172,7 +172,7 @@ def make_run(var: Path, port: int, **environment: str) -> Any:
     )
 
 
-def on(mongod: Part) -> dict[str, str]:
+def on(mongod: BackingService) -> dict[str, str]:
     """Databases of its own on that server."""
     prefix = "start_" + SystemIds().random_bytes(6).hex()
     return {"BLOK365_MONGO_URL": mongod.url, "BLOK365_DATABASE_PREFIX": prefix}
@@ -322,18 +322,18 @@ BROKEN = """
 """`make run` with a notify, the last one to start and the first to stop, that has a fault."""
 
 
-def broken(var: Path, mongod: Part, where: str, what: str) -> Any:
+def broken(var: Path, mongod: BackingService, where: str, what: str) -> Any:
     script = textwrap.dedent(BROKEN.format(where=where, what=what, var=str(var)))
     return started("-c", script, environment={"BLOK365_PORT": str(two_ports()), **on(mongod)})
 
 
-async def test_make_run_with_a_service_that_fails_to_start(tmp_path: Path, mongod: Part) -> None:
+async def test_make_run_with_a_service_that_fails_to_start(tmp_path: Path, mongod: BackingService) -> None:
     async with broken(tmp_path, mongod, "on_start", "raises") as program:
         line = (await program.ends(ENDS)).one_line()
     assert line.startswith("notify did not start: KeyError: 'a fault'")
 
 
-async def test_make_run_with_a_service_that_fails_to_stop(tmp_path: Path, mongod: Part) -> None:
+async def test_make_run_with_a_service_that_fails_to_stop(tmp_path: Path, mongod: BackingService) -> None:
     async with broken(tmp_path, mongod, "on_stop", "raises") as program:
         await program.said(LISTENS)
         program.send(signal.SIGTERM)
@@ -350,7 +350,7 @@ def plain(text: str) -> str:
     )
 
 
-async def test_make_run_with_a_service_that_hangs(tmp_path: Path, mongod: Part) -> None:
+async def test_make_run_with_a_service_that_hangs(tmp_path: Path, mongod: BackingService) -> None:
     """At its start until a signal comes, and at its stop."""
     async with (
         broken(tmp_path / "start", mongod, "on_start", "hangs") as starting,
@@ -366,7 +366,7 @@ async def test_make_run_with_a_service_that_hangs(tmp_path: Path, mongod: Part) 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 async def test_make_run_told_to_stop_while_it_starts(
-    tmp_path: Path, mongod: Part, number: signal.Signals
+    tmp_path: Path, mongod: BackingService, number: signal.Signals
 ) -> None:
     """What has begun is stopped in order, also when somebody is impatient and presses Ctrl-C again and again."""
     async with make_run(tmp_path, two_ports(), **on(mongod)) as program:
@@ -404,7 +404,9 @@ async def test_make_run_told_to_stop_before_it_has_begun_leaves_no_mongod(tmp_pa
     await eventually(unlocked, "the keeper is gone, and everything that it kept")
 
 
-async def test_make_run_told_to_stop_while_its_database_is_away(tmp_path: Path, own_mongod: Part) -> None:
+async def test_make_run_told_to_stop_while_its_database_is_away(
+    tmp_path: Path, own_mongod: BackingService
+) -> None:
     async with make_run(tmp_path, two_ports(), **on(own_mongod)) as program:
         await program.said(LISTENS)
         own_mongod.kill()
@@ -458,7 +460,7 @@ FAULTY = """
 
 @pytest.mark.parametrize(("where", "what"), [("on_start", "start"), ("on_stop", "stop in order")])
 async def test_service_that_fails_to_start_or_stop(
-    keys: Path, mongod: Part, rabbit: Vhost, where: str, what: str
+    keys: Path, mongod: BackingService, rabbit: Vhost, where: str, what: str
 ) -> None:
     environment = {"BLOK365_KEYS": str(keys), "BLOK365_BUS_URL": rabbit.url, **on(mongod)}
     assert (await ended("-m", "deploy.cli", "migrate", "approval", environment=environment)).code == 0
@@ -473,7 +475,7 @@ async def test_service_that_fails_to_start_or_stop(
 
 
 async def test_a_silent_part_is_waited_for_no_longer_than_ten_seconds(
-    keys: Path, mongod: Part, rabbit: Vhost
+    keys: Path, mongod: BackingService, rabbit: Vhost
 ) -> None:
     """A server that takes the connection and never says a word. One service each, and the database's migration."""
     with taken() as silent:
@@ -492,7 +494,7 @@ async def test_a_silent_part_is_waited_for_no_longer_than_ten_seconds(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 async def test_told_to_stop_while_a_part_is_silent(
-    keys: Path, mongod: Part, rabbit: Vhost, number: signal.Signals
+    keys: Path, mongod: BackingService, rabbit: Vhost, number: signal.Signals
 ) -> None:
     """The signal comes when the program waits for the server's first word."""
     connected: asyncio.Queue[int] = asyncio.Queue()

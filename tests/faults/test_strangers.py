@@ -13,7 +13,7 @@ import pytest
 from shared.ids import new_id
 from shared.testing.waiting import eventually
 from tests.faults.breakable import Breakable
-from tests.faults.support import IDS, Ground
+from tests.faults.support import IDS, FaultSystem
 
 pytestmark = [
     pytest.mark.parts,
@@ -27,9 +27,9 @@ MOST = 3
 """Documents that one operation may look at, beyond those that it returns."""
 
 
-async def strangers(on: Ground, transaction: dict[str, Any]) -> None:
+async def strangers(on: FaultSystem, transaction: dict[str, Any]) -> None:
     """Ten thousand open transactions, each as wsfed would keep it."""
-    now = on.stage.clock.now()
+    now = on.running_system.clock.now()
     made = [
         {**transaction, "_id": new_id(IDS), "browser": new_id(IDS), "expires_at": now + timedelta(minutes=10)}
         for _ in range(STRANGERS)
@@ -38,7 +38,7 @@ async def strangers(on: Ground, transaction: dict[str, Any]) -> None:
 
 
 async def test_ten_thousand_strangers_do_not_hinder_a_sign_in(whole: Breakable) -> None:
-    on = whole.ground
+    on = whole.fault_system
     person = await on.person()
     example = await on.begin(person)
     await example.code()

@@ -19,8 +19,8 @@ STEPS = [WAITING, OPEN, ACCEPTED, PROVED, ISSUED, RECORD]
 
 @pytest.mark.parametrize("write", STEPS, ids=str)
 async def test_lost_answer_is_asked_for_again_by_the_driver(whole: Breakable, write: Write) -> None:
-    person = await whole.ground.person()
-    sign_in = await whole.ground.begin(person)
+    person = await whole.fault_system.person()
+    sign_in = await whole.fault_system.begin(person)
     trap = whole.arm(write, Moment.AFTER)
     await sign_in.finish()
     assert trap.sprung == 1
@@ -30,13 +30,13 @@ async def test_lost_answer_is_asked_for_again_by_the_driver(whole: Breakable, wr
 
 @pytest.mark.parametrize("write", STEPS, ids=str)
 async def test_result_that_stays_unknown_is_not_taken_twice(whole: Breakable, write: Write) -> None:
-    person = await whole.ground.person()
-    sign_in = await whole.ground.begin(person)
+    person = await whole.fault_system.person()
+    sign_in = await whole.fault_system.begin(person)
     trap = whole.arm(write, Moment.AFTER, times=2)
     end = await sign_in.finish()
     await trap.spent()  # the page may see the write and go on before the driver has tried again
     stored = await sign_in.stored()
     assert stored["challenges"] <= 2
     await sign_in.assert_goes_on_or_offers_retry(end)
-    taken = [c for c in await whole.ground.challenges(person) if c["state"] == "accepted"]
+    taken = [c for c in await whole.fault_system.challenges(person) if c["state"] == "accepted"]
     assert len(taken) <= 1 + (not sign_in.tokens)  # a retry from the start has one of its own

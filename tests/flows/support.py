@@ -23,7 +23,7 @@ import pytest
 import rfc8785
 from aiohttp import web
 
-from deploy import tree
+from deploy import wiring
 from deploy.local.browser import Browser, Form, Page
 from deploy.local.tenant import signing_certificate
 from deploy.standins.entra.requests import (
@@ -52,7 +52,7 @@ from shared.ids import new_id, unb64u
 from shared.services import SERVICES
 from shared.web.paths import Origins
 from shared.web.server import Runner, combine
-from tests.world import World, make_world
+from tests.world import InMemorySystem, make_system
 
 TENANT, DOMAIN, ADA = "contoso", "contoso.example", "ada@contoso.example"
 BOB = "bob@contoso.example"
@@ -68,7 +68,7 @@ def peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web.BaseRequest, "remote", property(lambda request: request.headers.get(PEER)))
 
 
-class Window(Browser):
+class BrowserWindow(Browser):
     """A browser over the UNIX socket."""
 
     def __init__(self, flow: "Flow", *, peer: str = "", **options: Any) -> None:
@@ -116,7 +116,7 @@ class Entra:
         """Raises EntraError."""
         configured = await admin.show_tenant(self.flow.admin, tenant)
         settings = []
-        async with Window(self.flow) as browser:
+        async with BrowserWindow(self.flow) as browser:
             for each in configured.domains:
                 path = f"/t/{tenant}/{each.name}/FederationMetadata/2007-06/FederationMetadata.xml"
                 metadata = await browser.get(self.flow.origin + path)
@@ -149,7 +149,7 @@ class SignIn:
     """One sign-in in one browser: an address, and the CSRF token that its own page carried."""
 
     flow: "Flow"
-    browser: Window
+    browser: BrowserWindow
     url: str
     csrf: str
     pending: PendingRequest
@@ -237,7 +237,7 @@ def normal(page: Page) -> str:
 class Flow:
     """Everything at work."""
 
-    world: World
+    world: InMemorySystem
     admin: Dependencies
     socket: Path
     stack: AsyncExitStack
@@ -311,11 +311,11 @@ class Flow:
         await phone.enrol(await self.invite(upn, tenant))
         return phone
 
-    async def browser(self, **options: Any) -> Window:
-        return await self.stack.enter_async_context(Window(self, **options))
+    async def browser(self, **options: Any) -> BrowserWindow:
+        return await self.stack.enter_async_context(BrowserWindow(self, **options))
 
     async def begin(
-        self, upn: str = ADA, tenant: str = TENANT, *, browser: Window | None = None, **options: Any
+        self, upn: str = ADA, tenant: str = TENANT, *, browser: BrowserWindow | None = None, **options: Any
     ) -> SignIn:
         """Steps 1 and 2: Entra's request in a browser, by default a new one."""
         browser = browser or await self.browser()
@@ -325,7 +325,7 @@ class Flow:
         csrf = next(form.fields["csrf"] for form in page.forms() if "csrf" in form.fields)
         return SignIn(self, browser, page.url, csrf, pending)
 
-    async def polled(self, browser: Window, url: str) -> str:
+    async def polled(self, browser: BrowserWindow, url: str) -> str:
         """The state by the polling address."""
         answer = await browser.get(f"{url}/state", headers={"Accept": "application/json"})
         assert answer.status == 200, answer.text
@@ -425,10 +425,10 @@ _made_once = cache(create_signing_key)
 @asynccontextmanager
 async def start_flow(folder: Path, **world_options: Any) -> AsyncIterator[Flow]:
     """contoso with one domain, one application and the invited person Ada."""
-    world = make_world(folder, **world_options)
+    world = make_system(folder, **world_options)
     reached = [row.name for row in SERVICES.values() if row.mounts]
     wired = {}
-    for each in tree.build(world.platform, reached):
+    for each in wiring.build(world.platform, reached):
         wired[each.service.name] = each
         await world.begin(each.service)
     await world.current()

@@ -5,7 +5,7 @@ import pytest
 from deploy.standins.phone.phone import PhoneError
 from services.admin import handlers as admin
 from shared.errors import Conflict, NotFound
-from tests.flows.support import ADA, BOB, TENANT, Flow, SignIn, Window, token_form
+from tests.flows.support import ADA, BOB, TENANT, BrowserWindow, Flow, SignIn, token_form
 
 
 async def removed(flow: Flow, phone: str | None, upn: str = ADA) -> None:
@@ -134,7 +134,7 @@ async def test_browser_that_a_removed_phone_made_known_is_a_stranger(flow: Flow)
     assert [c["silenced"] for c in asked] == [True]  # "Not me" counts for it as for every stranger
 
 
-async def _signed_out(flow: Flow, sign_in: SignIn) -> Window:
+async def _signed_out(flow: Flow, sign_in: SignIn) -> BrowserWindow:
     """The same browser without a live session: it stays known for the account."""
     await sign_in.browser.get(f"{flow.origin}/t/{TENANT}/wsfed?wa=wsignout1.0")
     return sign_in.browser

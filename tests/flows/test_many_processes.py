@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from deploy.local.backing import Broker
+from deploy.local.backing.port import free_port
 from deploy.local.cluster import DEFAULT_REPLICAS, Replica, environment_of
-from deploy.local.parts import Broker
-from deploy.local.parts.port import free_port
 from shared.ids import SystemIds
 from shared.services import SERVICES
 from shared.testing.waiting import eventually
-from tests.faults.support import Ground, Person, ground, stream, until_state
+from tests.faults.support import FaultSystem, Person, fault_system, stream, until_state
 
 pytestmark = [
     pytest.mark.parts,
@@ -38,18 +38,20 @@ def vhost(broker: Broker) -> Iterator[str]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def on(tmp_path_factory: pytest.TempPathFactory, mongo_url: str, vhost: str) -> AsyncIterator[Ground]:
+async def on(
+    tmp_path_factory: pytest.TempPathFactory, mongo_url: str, vhost: str
+) -> AsyncIterator[FaultSystem]:
     folder = tmp_path_factory.mktemp("many")
-    async with ground(folder, mongo_url=mongo_url, bus_url=vhost, replicas=DEFAULT_REPLICAS) as started:
+    async with fault_system(folder, mongo_url=mongo_url, bus_url=vhost, replicas=DEFAULT_REPLICAS) as started:
         yield started
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ada(on: Ground) -> Person:
+async def ada(on: FaultSystem) -> Person:
     return await on.person()
 
 
-def only(on: Ground, service: str, index: int) -> None:
+def only(on: FaultSystem, service: str, index: int) -> None:
     """From now on the router knows that replica only."""
     on.cluster.router.backends = {
         **on.cluster.router.backends,
@@ -57,13 +59,13 @@ def only(on: Ground, service: str, index: int) -> None:
     }
 
 
-def all_of(on: Ground, service: str) -> None:
+def all_of(on: FaultSystem, service: str) -> None:
     """The router knows every replica again."""
     ports = [replica.port for replica in on.cluster.replicas[service]]
     on.cluster.router.backends = {**on.cluster.router.backends, service: ports}
 
 
-async def test_enrolment_and_sign_in_use_every_replica(on: Ground, ada: Person) -> None:
+async def test_enrolment_and_sign_in_use_every_replica(on: FaultSystem, ada: Person) -> None:
     for _ in range(2):
         await on.sign_in(ada)
     for service in ("approval", "wsfed"):
@@ -71,7 +73,9 @@ async def test_enrolment_and_sign_in_use_every_replica(on: Ground, ada: Person) 
             assert '"event": "request"' in replica.log.read_text(), f"{replica.log.name} was never asked"
 
 
-async def test_waiting_pages_wake_on_both_replicas_whichever_took_the_proof(on: Ground, ada: Person) -> None:
+async def test_waiting_pages_wake_on_both_replicas_whichever_took_the_proof(
+    on: FaultSystem, ada: Person
+) -> None:
     sign_in = await on.begin(ada)
     code = await sign_in.code()
     first, second = on.cluster.replicas["wsfed"]
@@ -88,7 +92,7 @@ async def test_waiting_pages_wake_on_both_replicas_whichever_took_the_proof(on: 
     await sign_in.assert_signed_once()
 
 
-async def test_sign_in_by_qr_code(on: Ground, ada: Person) -> None:
+async def test_sign_in_by_qr_code(on: FaultSystem, ada: Person) -> None:
     sign_in = await on.begin(ada)
     code = (await sign_in.press("qr")).code()
     handle = (await sign_in.stored())["challenge"]["handle"]
@@ -108,7 +112,7 @@ async def test_sign_in_by_qr_code(on: Ground, ada: Person) -> None:
     await sign_in.assert_signed_once()
 
 
-async def test_session_made_on_one_replica_answers_on_the_other(on: Ground, ada: Person) -> None:
+async def test_session_made_on_one_replica_answers_on_the_other(on: FaultSystem, ada: Person) -> None:
     only(on, "wsfed", 0)
     try:
         sign_in = await on.begin(ada)
@@ -126,7 +130,9 @@ async def test_session_made_on_one_replica_answers_on_the_other(on: Ground, ada:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_stops_in_good_order_in_the_middle_of_a_sign_in(on: Ground, ada: Person, service: str) -> None:
+async def test_stops_in_good_order_in_the_middle_of_a_sign_in(
+    on: FaultSystem, ada: Person, service: str
+) -> None:
     """SIGTERM: streams end with a word when to come back, exit 0 within 10 s, the rest goes on."""
     sign_in = await on.begin(ada)
     code = await sign_in.code()
@@ -150,7 +156,7 @@ async def test_stops_in_good_order_in_the_middle_of_a_sign_in(on: Ground, ada: P
     await on.whole()
 
 
-async def test_live_stream_says_when_to_come_back(on: Ground, ada: Person) -> None:
+async def test_live_stream_says_when_to_come_back(on: FaultSystem, ada: Person) -> None:
     sign_in = await on.begin(ada)
     await sign_in.code()
     async with stream(sign_in, on.replica("wsfed", 1)) as page:
@@ -163,9 +169,9 @@ async def _ends(replica: Replica) -> tuple[int, str]:
         return await process.wait(), replica.log.read_text()
 
 
-async def test_started_without_its_parts_ends_with_one_clear_line(on: Ground, tmp_path: Path) -> None:
+async def test_started_without_its_parts_ends_with_one_clear_line(on: FaultSystem, tmp_path: Path) -> None:
     """It waits a little, as whoever starts all at once needs it; then it ends, and the supervisor decides."""
-    settings = on.stage.settings
+    settings = on.running_system.settings
     good = environment_of(settings)
     away = f"127.0.0.1:{free_port()}"
     cases = {

@@ -11,11 +11,11 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright, expect
 
 from deploy.local import tenant
+from deploy.local.backing.port import free_port
 from deploy.local.entra import entra_standin
-from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
+from deploy.local.running_system import RunningSystem, one_process
 from deploy.local.settings import local_settings
-from deploy.local.stage import Stage, one_process
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus, Policy
 from shared.ids import SystemIds
@@ -37,7 +37,7 @@ AUTHENTICATOR = {
 class Desk:
     """A browser with Ada's passkey in it, in front of a running system."""
 
-    stage: Stage
+    running_system: RunningSystem
     browser: Browser
     entra: str
     faults: list[str] = field(default_factory=list)
@@ -65,14 +65,14 @@ class Desk:
 
     async def enrol(self) -> None:
         """docs/flows/enrolment.md on BlokKey's page in this browser."""
-        link = await admin.invite(self.stage.admin, tenant.TENANT, tenant.PERSON)
-        await self.stage.flush()
+        link = await admin.invite(self.running_system.admin, tenant.TENANT, tenant.PERSON)
+        await self.running_system.flush()
         await self.page.goto(link.url)
         await self.page.get_by_role("button", name="Set up").click()
         await expect(self.page.locator("section:not([hidden]) h1")).to_have_text("This phone is ready")
 
         async def active() -> bool | None:
-            account = await admin.show_account(self.stage.admin, tenant.TENANT, tenant.PERSON)
+            account = await admin.show_account(self.running_system.admin, tenant.TENANT, tenant.PERSON)
             return account.status is AccountStatus.ACTIVE or None
 
         await eventually(active, "the account is active")
@@ -85,8 +85,8 @@ class Desk:
     async def strict(self, sign_in: str) -> None:
         """The tenant's policy from now on; the sign-in page as it is under it."""
         policy = Policy.model_validate({"sign_in": sign_in})
-        await admin.configure_tenant(self.stage.admin, tenant.TENANT, policy=policy)
-        await self.stage.flush()
+        await admin.configure_tenant(self.running_system.admin, tenant.TENANT, policy=policy)
+        await self.running_system.flush()
 
         async def in_force() -> bool | None:
             await self.start()
@@ -108,14 +108,16 @@ async def desk(tmp_path: Path, mongo_url: str, mongo_database: str) -> AsyncIter
     settings = local_settings(tmp_path, port, mongo_url, database_prefix=mongo_database[:40])
     make_keys(settings, SystemIds())
     async with AsyncExitStack() as stack:
-        stage = await stack.enter_async_context(one_process(settings, port=port, entra_port=entra_port))
-        await tenant.seed(stage)
-        await tenant.tell_entra(stage, tmp_path / "entra.json")
+        running_system = await stack.enter_async_context(
+            one_process(settings, port=port, entra_port=entra_port)
+        )
+        await tenant.seed(running_system)
+        await tenant.tell_entra(running_system, tmp_path / "entra.json")
         entra = await stack.enter_async_context(entra_standin(entra_port, tmp_path / "entra.json"))
         playwright = await stack.enter_async_context(async_playwright())
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         stack.push_async_callback(chromium.close)
-        made = Desk(stage, chromium, entra)
+        made = Desk(running_system, chromium, entra)
         await made.open()
         yield made
 

@@ -19,7 +19,7 @@ from services.approval.handlers import sessions
 from services.approval.ports import Ceremony, Dependencies
 from shared.contracts.approval import Proof
 from shared.ids import new_id
-from tests.flows.support import ADA, Flow, Phone, SignIn, Window, accepted, peers, token_form
+from tests.flows.support import ADA, BrowserWindow, Flow, Phone, SignIn, accepted, peers, token_form
 
 ATTACKER, VICTIM, VICTIMS_PHONE = "203.0.113.9", "198.51.100.7", "198.51.100.20"
 """The victim's phone is on the network of her browser, as at a desk."""
@@ -40,12 +40,12 @@ class Scene:
 
     flow: Flow
     phone: Phone
-    victims_browser: Window
+    victims_browser: BrowserWindow
     """Vouched for by her passkey."""
     on_the_way: int = 0
     """Tokens of an attack's steps before its last."""
 
-    async def attackers_sign_in(self, browser: Window | None = None) -> SignIn:
+    async def attackers_sign_in(self, browser: BrowserWindow | None = None) -> SignIn:
         """As Ada, in the attacker's browser, or in what he makes of it."""
         browser = browser or await self.flow.browser(peer=ATTACKER)
         return await self.flow.begin(browser=browser, prompt="login")
@@ -69,7 +69,7 @@ def refused(page: Page) -> bool:
     return page.status == 403 and "asks for a passkey" in page.words()
 
 
-async def push(scene: Scene, *, told: bool, browser: Window | None = None) -> str:
+async def push(scene: Scene, *, told: bool, browser: BrowserWindow | None = None) -> str:
     """The attacker asks for a push; the victim approves it, with the code that he told her or one that she guesses."""
     sign_in = await scene.attackers_sign_in(browser)
     page = await sign_in.post("push")

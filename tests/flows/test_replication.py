@@ -25,7 +25,7 @@ from shared.contracts.state import StateItem
 from shared.replication import Subscriptions
 from shared.store.memory import MemoryDatabase
 from tests.flows.support import ADA, DOMAIN, TENANT, Flow, SignIn, start_flow
-from tests.world import make_world
+from tests.world import make_system
 
 ACCOUNT = AccountChanged.TYPE
 PULL, PULLED = "admin.state.pull.v1", "admin.state.pulled.v1"
@@ -289,7 +289,7 @@ async def test_a_service_that_is_added_to_a_running_system_pulls_what_was_there_
     tmp_path: Path,
 ) -> None:
     """No event of the past reaches its queue: it did not exist."""
-    world = make_world(tmp_path, projection_max_age=300)
+    world = make_system(tmp_path, projection_max_age=300)
     wired = admin_app.build(world.platform)
     await world.begin(wired.service)
     await world.start(approval_app.build)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploy.local.parts import Broker
+from deploy.local.backing import Broker
 from services.admin.domain.accounts import Account, immutable_id
 from services.admin.store import AccountRepository
 from shared.contracts.admin import AccountStatus
@@ -20,7 +20,7 @@ from shared.ids import SystemIds, new_id
 from shared.platform import open_platform
 from shared.store.mongo import MongoDatabase
 from shared.testing.waiting import eventually
-from tests.faults.support import ONE_EACH, TENANT, Ground, Person, ground
+from tests.faults.support import ONE_EACH, TENANT, FaultSystem, Person, fault_system
 
 pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("replication-scale")]
 IDS = SystemIds()
@@ -29,11 +29,11 @@ SERVICES_MEASURED = ("admin", "wsfed", "approval")
 
 
 @pytest.fixture
-async def on(tmp_path: Path, mongo_url: str, broker: Broker) -> AsyncIterator[Ground]:
+async def on(tmp_path: Path, mongo_url: str, broker: Broker) -> AsyncIterator[FaultSystem]:
     """One process of each service."""
     name = f"scale-{IDS.random_bytes(6).hex()}"
     broker.management.create_vhost(name)
-    async with ground(
+    async with fault_system(
         tmp_path, mongo_url=mongo_url, bus_url=broker.url_of(name), replicas=ONE_EACH
     ) as started:
         yield started
@@ -44,7 +44,7 @@ async def on(tmp_path: Path, mongo_url: str, broker: Broker) -> AsyncIterator[Gr
 class Probe:
     """Somebody signs in again and again; how long each took, in seconds."""
 
-    on: Ground
+    on: FaultSystem
     person: Person
     seconds: list[float] = field(default_factory=list)
 
@@ -66,7 +66,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-async def measured(on: Ground, what: str, probe: Probe, step: Callable[[], Awaitable[None]]) -> None:
+async def measured(on: FaultSystem, what: str, probe: Probe, step: Callable[[], Awaitable[None]]) -> None:
     """Take a step while somebody signs in, and print what it cost."""
 
     async def used() -> dict[str, float]:
@@ -96,7 +96,7 @@ async def measured(on: Ground, what: str, probe: Probe, step: Callable[[], Await
     )
 
 
-def an_account(number: int, on: Ground) -> Account:
+def an_account(number: int, on: FaultSystem) -> Account:
     """Its name comes after everybody's who signs in: the Entra stand-in is told of the first 200."""
     account_id = new_id(IDS)
     return Account(
@@ -114,7 +114,7 @@ def an_account(number: int, on: Ground) -> Account:
     )
 
 
-async def at_scale(on: Ground, count: int, within: float) -> None:
+async def at_scale(on: FaultSystem, count: int, within: float) -> None:
     """Accounts made at once, changed at once, and pulled anew, each within so many seconds."""
     probe = Probe(on, await on.person())
     collection = on.database("admin").accounts
@@ -170,16 +170,16 @@ async def at_scale(on: Ground, count: int, within: float) -> None:
     assert await lapsed(on) == 0
 
 
-async def lapsed(on: Ground) -> Any:
+async def lapsed(on: FaultSystem) -> Any:
     return await on.database("wsfed").accounts.count_documents({"lapsed": True})
 
 
 @pytest.mark.timeout(300)
-async def test_2000_accounts_while_people_sign_in(on: Ground) -> None:
+async def test_2000_accounts_while_people_sign_in(on: FaultSystem) -> None:
     await at_scale(on, 2_000, within=60)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1500)
-async def test_100000_accounts_while_people_sign_in(on: Ground) -> None:
+async def test_100000_accounts_while_people_sign_in(on: FaultSystem) -> None:
     await at_scale(on, 100_000, within=450)

@@ -12,12 +12,12 @@ import pytest
 from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from deploy.local import tenant
+from deploy.local.backing.port import free_port
 from deploy.local.demo import enrol
 from deploy.local.entra import entra_standin
-from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
+from deploy.local.running_system import RunningSystem, one_process
 from deploy.local.settings import local_settings
-from deploy.local.stage import Stage, one_process
 from deploy.standins.phone.phone import SoftPhone
 from shared.ids import SystemIds
 from shared.testing.waiting import eventually
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("chromium")]
 class Walk:
     """A browser in front of a running system, and Ada's phone."""
 
-    stage: Stage
+    running_system: RunningSystem
     context: BrowserContext
     phone: SoftPhone
     entra: str
@@ -67,16 +67,18 @@ async def walk(tmp_path: Path, mongo_url: str, mongo_database: str) -> AsyncIter
     settings = local_settings(tmp_path, port, mongo_url, database_prefix=mongo_database[:40])
     make_keys(settings, SystemIds())
     async with AsyncExitStack() as stack:
-        stage = await stack.enter_async_context(one_process(settings, port=port, entra_port=entra_port))
-        await tenant.seed(stage)
-        await tenant.tell_entra(stage, tmp_path / "entra.json")
+        running_system = await stack.enter_async_context(
+            one_process(settings, port=port, entra_port=entra_port)
+        )
+        await tenant.seed(running_system)
+        await tenant.tell_entra(running_system, tmp_path / "entra.json")
         entra = await stack.enter_async_context(entra_standin(entra_port, tmp_path / "entra.json"))
         phone = await stack.enter_async_context(SoftPhone())
-        await enrol(stage, phone)
+        await enrol(running_system, phone)
         playwright = await stack.enter_async_context(async_playwright())
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         stack.push_async_callback(chromium.close)
-        yield Walk(stage, await chromium.new_context(), phone, entra, [])
+        yield Walk(running_system, await chromium.new_context(), phone, entra, [])
 
 
 async def test_push_goes_on_by_itself_and_back_shows_finished(walk: Walk) -> None:

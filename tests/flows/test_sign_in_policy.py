@@ -10,18 +10,18 @@ from deploy.standins.phone.authenticator import Tamper
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin import handlers as admin
 from services.admin.domain.tenants import Tenant
-from tests.flows.support import ADA, TENANT, Flow, SignIn, Window, normal, peers, token_form
+from tests.flows.support import ADA, TENANT, BrowserWindow, Flow, SignIn, normal, peers, token_form
 
 START_URL = "https://m365.cloud.microsoft/"
 
 
-async def anew(flow: Flow, browser: Window | None = None) -> SignIn:
+async def anew(flow: Flow, browser: BrowserWindow | None = None) -> SignIn:
     """A sign-in that no session may answer, a minute later."""
     flow.world.clock.advance(61)
     return await flow.begin(browser=browser, prompt="login")
 
 
-async def by_passkey(flow: Flow, phone: SoftPhone, browser: Window | None = None) -> Window:
+async def by_passkey(flow: Flow, phone: SoftPhone, browser: BrowserWindow | None = None) -> BrowserWindow:
     """A whole sign-in by passkey; the browser, which it has vouched for."""
     sign_in = await anew(flow, browser)
     assert (await sign_in.passkey(phone)).status == 200
@@ -29,7 +29,7 @@ async def by_passkey(flow: Flow, phone: SoftPhone, browser: Window | None = None
     return sign_in.browser
 
 
-async def by_push(flow: Flow, phone: SoftPhone, browser: Window | None = None) -> Window:
+async def by_push(flow: Flow, phone: SoftPhone, browser: BrowserWindow | None = None) -> BrowserWindow:
     """A whole sign-in by push."""
     sign_in = await anew(flow, browser)
     await phone.approve(await sign_in.push())

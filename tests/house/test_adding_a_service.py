@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 import shared.contracts
-from deploy import tree
+from deploy import wiring
 from deploy.caddy.caddyfile import caddyfile
 from deploy.local.router import Router
 from deploy.local.system import running
@@ -34,7 +34,7 @@ from tests.house.toy import app
 from tests.house.toy.config import ToySettings
 from tests.house.toy.messages import CoinTossed, TossCoin
 from tests.house.toy.row import ROW, WITH_TOY
-from tests.world import World, make_world
+from tests.world import InMemorySystem, make_system
 
 DOCS = Path(__file__).parents[2] / "docs"
 KIOSK = "kiosk.localhost:8365"
@@ -52,8 +52,8 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return make_world(tmp_path, table=WITH_TOY)
+def world(tmp_path: Path) -> InMemorySystem:
+    return make_system(tmp_path, table=WITH_TOY)
 
 
 async def get(socket: Path | int, target: str, host: str = KIOSK) -> tuple[int, str]:
@@ -71,7 +71,7 @@ async def get(socket: Path | int, target: str, host: str = KIOSK) -> tuple[int, 
 
 
 @asynccontextmanager
-async def routed(world: World) -> AsyncIterator[Path]:
+async def routed(world: InMemorySystem) -> AsyncIterator[Path]:
     """The socket of a one-process router before the services of that world."""
     settings = world.platform.settings
     origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
@@ -84,13 +84,13 @@ async def routed(world: World) -> AsyncIterator[Path]:
     await runner.cleanup()
 
 
-async def test_its_message_is_handled_its_event_is_heard_and_its_page_shows_it(world: World) -> None:
+async def test_its_message_is_handled_its_event_is_heard_and_its_page_shows_it(world: InMemorySystem) -> None:
     heard: list[VerifiedMessage[CoinTossed]] = []
 
     async def hear(received: VerifiedMessage[CoinTossed]) -> None:
         heard.append(received)
 
-    (wired,) = tree.build(world.platform, ["toy"], {"toy": ToySettings(always_heads=True)})
+    (wired,) = wiring.build(world.platform, ["toy"], {"toy": ToySettings(always_heads=True)})
     await world.begin(wired.service)
     await world.bus.consume("wsfed", {CoinTossed: hear})
     for _ in range(2):  # at least once, so perhaps twice
@@ -107,7 +107,7 @@ async def test_its_message_is_handled_its_event_is_heard_and_its_page_shows_it(w
         assert (await get(socket, "/", host=urlsplit(world.platform.settings.origin).netloc))[0] == 404
 
 
-async def test_nobody_else_may_send_its_messages(world: World) -> None:
+async def test_nobody_else_may_send_its_messages(world: InMemorySystem) -> None:
     with pytest.raises(ValueError, match="may not send"):
         await world.say("wsfed", TossCoin(coin="penny"))
     with pytest.raises(ValueError, match="may not send"):
@@ -115,7 +115,7 @@ async def test_nobody_else_may_send_its_messages(world: World) -> None:
 
 
 @pytest.mark.parts
-async def test_it_runs_in_one_process_with_the_others(world: World, tmp_path: Path) -> None:
+async def test_it_runs_in_one_process_with_the_others(world: InMemorySystem, tmp_path: Path) -> None:
     settings = {"notify": NotifySettings(mail_folder=tmp_path / "mail")}
     async with running(world.platform, port=0, settings=settings) as system:
         assert list(system.services) == [*SERVICES, "toy"]
@@ -125,8 +125,8 @@ async def test_it_runs_in_one_process_with_the_others(world: World, tmp_path: Pa
 
 
 @pytest.mark.parts
-async def test_the_clusters_router_passes_its_requests_on(world: World) -> None:
-    (wired,) = tree.build(world.platform, ["toy"])
+async def test_the_clusters_router_passes_its_requests_on(world: InMemorySystem) -> None:
+    (wired,) = wiring.build(world.platform, ["toy"])
     assert wired.service.web is not None
     settings = world.platform.settings
     origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
@@ -181,7 +181,7 @@ def test_rabbitmq_gets_its_user_queue_and_bindings() -> None:
     assert {("toy", TossCoin.TYPE), ("wsfed", CoinTossed.TYPE)} <= bound
 
 
-async def test_it_cannot_consume_what_it_is_no_reader_of(world: World) -> None:
+async def test_it_cannot_consume_what_it_is_no_reader_of(world: InMemorySystem) -> None:
     async def handle(_: object) -> None:
         raise AssertionError("never called")
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     *("shared.clock", "shared.ids", "shared.errors", "shared.store.mongo", "shared.contracts.wsfed"),
-    *("shared.testing.waiting", "deploy.standins.entra.tokens", "deploy.local.parts"),
+    *("shared.testing.waiting", "deploy.standins.entra.tokens", "deploy.local.backing"),
     *(
         f"services.{service}.{module}"
         for service in ("wsfed", "approval")
@@ -39,7 +39,7 @@ def tree(tmp_path: Path) -> Path:
     _write(tmp_path, "services.wsfed.store", "import shared.store.mongo")
     _write(tmp_path, "services.wsfed.app", "import services.wsfed.routes, services.wsfed.store")
     _write(tmp_path, "deploy.standins.entra.tokens", "import shared.clock, shared.ids")
-    _write(tmp_path, "deploy.local.parts", "import shared.testing.waiting")
+    _write(tmp_path, "deploy.local.backing", "import shared.testing.waiting")
     return tmp_path
 
 
@@ -63,7 +63,7 @@ def test_accepts_the_shape_of_the_house(tree: Path) -> None:
     [
         ("services.wsfed.handlers", "import services.approval.config", "Services are independent"),
         ("shared.errors", "import services.wsfed.config", "Shared code knows no service"),
-        ("services.wsfed.app", "import deploy.local.parts", "Services do not reach into deployment"),
+        ("services.wsfed.app", "import deploy.local.backing", "Services do not reach into deployment"),
         ("services.wsfed.config", "import services.wsfed.domain", "Layers within a service"),
         ("services.wsfed.routes", "import services.wsfed.store", "Layers within a service"),
         ("services.wsfed.handlers", "import services.wsfed.projections", "Layers within a service"),

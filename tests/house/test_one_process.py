@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from deploy import tree
+from deploy import wiring
 from deploy.local.system import running
 from services.approval import app as approval_app
 from services.notify.config import NotifySettings
@@ -20,7 +20,7 @@ from shared.services import SERVICES
 from shared.store.memory import MemoryDatabase
 from shared.store.outbox import Relay
 from shared.store.port import Database
-from tests.world import make_world
+from tests.world import make_system
 
 pytestmark = pytest.mark.parts
 
@@ -32,7 +32,7 @@ class Counted:
         self.opened: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         self.settings = {"notify": NotifySettings(mail_folder=folder / "mail")}
-        world = make_world(folder)
+        world = make_system(folder)
 
         def open_database(service: str, relay: Relay) -> Database:
             self.opened[service] += 1
@@ -106,5 +106,5 @@ async def test_when_a_service_does_not_start_no_database_stays_open(tmp_path: Pa
 
 async def test_migration_closes_what_it_opens(tmp_path: Path) -> None:
     on = Counted(tmp_path)
-    await tree.migrate(on.platform, ["notify", "wsfed"])
+    await wiring.migrate(on.platform, ["notify", "wsfed"])
     assert on.opened == on.closed == Counter(["notify", "wsfed"])

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import services
-from deploy import tree
+from deploy import wiring
 from deploy.caddy.caddyfile import cookie_starts
 from shared.bus.memory import MemoryBus
 from shared.contracts import contracts
 from shared.services import SERVICES, Host, Mount, ServiceRow, table
 from shared.web.cookies import HostCookie
 from shared.web.problems import API_PREFIXES
-from tests.world import make_world
+from tests.world import make_system
 
 ROOT = Path(__file__).parents[2]
 OWNER = ServiceRow(name="owner", owns_state=True)
@@ -33,7 +33,7 @@ def test_every_service_has_a_row_and_every_row_a_service() -> None:
 
 @pytest.mark.parametrize("file", ["__main__", "app", "config"])
 def test_every_service_has_the_files_that_its_runners_look_for(file: str) -> None:
-    assert tree.names(file) == list(SERVICES)
+    assert wiring.names(file) == list(SERVICES)
 
 
 def test_who_owns_state_says_it_in_messages_and_who_follows_it_reads_them() -> None:
@@ -102,7 +102,7 @@ def test_a_whole_host_leaves_room_for_paths_of_others() -> None:
 
 
 def test_an_assembly_refuses_state_that_the_table_does_not_know_of(tmp_path: Path) -> None:
-    platform = make_world(tmp_path).platform
+    platform = make_system(tmp_path).platform
     assert isinstance(platform.bus, MemoryBus)
     with pytest.raises(ValueError, match=r"owns_state in shared/services\.py is True"):
         platform.assemble("admin").service({})

@@ -35,7 +35,7 @@ from shared.crypto.vapid import public_point
 from shared.ids import b64u, new_id
 from shared.store.outbox import Relay
 from shared.store.port import Database
-from tests.world import World, make_world
+from tests.world import InMemorySystem, make_system
 
 SECRET = "c2VjcmV0LW9mLXRoZS1saW5rLW5vYm9keS1tYXktcmVhZA"
 LINK = f"http://localhost:8365/key/#i=mS0i1_yPPUmN1G5ZpLz1TQ.{SECRET}"
@@ -127,7 +127,7 @@ def delivery_loops(deps: Dependencies) -> tuple[DeliveryLoop, DeliveryLoop]:
 class Notify:
     """The service under test."""
 
-    world: World
+    world: InMemorySystem
     outside: Outside
     wired: Wired[Dependencies]
     settings: NotifySettings
@@ -235,7 +235,7 @@ async def make_notify(
     **settings: Any,
 ) -> Notify:
     """notify as it starts. `real`: with its own gateways."""
-    world = make_world(folder)
+    world = make_system(folder)
     kept: dict[str, Database] = {}
     first = open_database or world.platform.open_database
 
@@ -268,7 +268,7 @@ async def make_notify(
     return notify
 
 
-def everything(world: World) -> str:
+def everything(world: InMemorySystem) -> str:
     """All documents of all services, as text."""
     texts = []
     for database in world.databases.values():

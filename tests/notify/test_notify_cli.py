@@ -1,4 +1,4 @@
-"""`blok365 person invite`: by mail, or shown; never both."""
+"""`blok365 account invite`: by mail, or shown; never both."""
 
 import asyncio
 import json
@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import people
+from deploy.cli import accounts
 from services.admin import app, handlers
 from services.admin.handlers import NewAccount
 from services.admin.ports import Dependencies
-from tests.world import World, make_world
+from tests.world import InMemorySystem, make_system
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InMemorySystem:
     """contoso and the invited Ada, and the command line working on them."""
-    made = make_world(tmp_path)
+    made = make_system(tmp_path)
     admin = app.build(made.platform).dependencies
 
     async def prepare() -> None:
@@ -36,38 +36,40 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
         return asyncio.run(run())
 
-    monkeypatch.setattr(people, "with_admin", with_admin)
+    monkeypatch.setattr(accounts, "with_admin", with_admin)
     return made
 
 
 def invite(*options: str) -> str:
-    result = CliRunner().invoke(people.people, ["invite", "ada@contoso.example", "-t", "contoso", *options])
+    result = CliRunner().invoke(
+        accounts.accounts, ["invite", "ada@contoso.example", "-t", "contoso", *options]
+    )
     assert result.exit_code == 0, result.output
     return result.output
 
 
-def mails(world: World) -> int:
+def mails(world: InMemorySystem) -> int:
     outboxes = [d["outbox"] for d in world.documents("admin", "invitations")]
     return sum(entry["type"] == "notify.mail.send.v1" for outbox in outboxes for entry in outbox)
 
 
-def test_an_invitation_goes_by_mail_and_its_link_is_not_shown(world: World) -> None:
+def test_an_invitation_goes_by_mail_and_its_link_is_not_shown(world: InMemorySystem) -> None:
     for options in ((), ("--json",)):
         said = invite(*options)
         assert "#i=" not in said
     assert mails(world) == 2
 
 
-def test_a_link_that_is_shown_is_not_mailed(world: World) -> None:
+def test_a_link_that_is_shown_is_not_mailed(world: InMemorySystem) -> None:
     assert "/key/#i=" in invite("--show-link")
     assert "/key/#i=" in json.loads(invite("--show-link", "--json"))["link"]
     assert mails(world) == 0
 
 
-def test_a_new_person_is_invited_the_same_way(world: World) -> None:
+def test_a_new_person_is_invited_the_same_way(world: InMemorySystem) -> None:
     new = ["--first", "Bob", "--last", "Test", "--email", "bob@private.example", "-t", "contoso"]
     for name, option, count in (("bob", [], 1), ("bab", ["--show-link"], 1), ("bub", ["--no-invite"], 1)):
-        result = CliRunner().invoke(people.people, ["add", f"{name}@contoso.example", *new, *option])
+        result = CliRunner().invoke(accounts.accounts, ["add", f"{name}@contoso.example", *new, *option])
         assert result.exit_code == 0, result.output
         assert ("#i=" in result.output) is ("--show-link" in option)
         assert mails(world) == count

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import tree
+from deploy import wiring
 from deploy.local.cluster import DEFAULT_REPLICAS, Cluster, OfReplica, cluster
 from deploy.local.settings import service_settings, wsfed_settings
 from deploy.local.system import System, running
@@ -20,7 +20,7 @@ from shared.settings import Settings
 
 
 @dataclass(frozen=True)
-class Stage:
+class RunningSystem:
     """What a walk needs. `flush`: send what admin's handlers have left in outboxes here."""
 
     settings: Settings
@@ -32,12 +32,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def one_process(settings: Settings, *, port: int, entra_port: int) -> AsyncIterator[Stage]:
+async def one_process(settings: Settings, *, port: int, entra_port: int) -> AsyncIterator[RunningSystem]:
     """All services here, on the memory bus."""
     platform = open_platform(settings)
     async with running(platform, port=port, settings=service_settings(settings, entra_port)) as system:
         relay = system.wired["admin"].service.relay
-        yield Stage(settings, platform.clock, system.admin, relay.flush, system=system)
+        yield RunningSystem(settings, platform.clock, system.admin, relay.flush, system=system)
 
 
 @asynccontextmanager
@@ -49,14 +49,14 @@ async def many_processes(
     logs: Path,
     replicas: Mapping[str, int] = DEFAULT_REPLICAS,
     of_replica: OfReplica | None = None,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[RunningSystem]:
     """Processes over RabbitMQ behind a router, and admin's handlers here, as the command line has them."""
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         bus = await connect(settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock)
         stack.push_async_callback(bus.close)
         platform = open_platform(settings, bus=bus, clock=clock)
-        await tree.migrate(platform)
+        await wiring.migrate(platform)
         wired = admin_app.build(platform)
         stack.push_async_callback(wired.service.database.close)
         local = wsfed_settings(entra_port)
@@ -74,4 +74,4 @@ async def many_processes(
                 of_replica=of_replica,
             )
         )
-        yield Stage(settings, clock, wired.dependencies, wired.service.relay.flush, cluster=whole)
+        yield RunningSystem(settings, clock, wired.dependencies, wired.service.relay.flush, cluster=whole)

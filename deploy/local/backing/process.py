@@ -1,4 +1,4 @@
-"""A part that is a program of this machine, kept by `keeper.py`."""
+"""A backing service that is a program of this machine, kept by `supervisor.py`."""
 
 import contextlib
 import os
@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from deploy.local.parts.keeper import LOCKED
-from deploy.local.parts.port import FolderInUse, PartFailed
+from deploy.local.backing.port import BackingServiceFailed, FolderInUse
+from deploy.local.backing.supervisor import LOCKED
 
-KEEPER = Path(__file__).with_name("keeper.py")
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
 class Lasting(subprocess.Popen[bytes]):
-    """A process that lives by a lifeline, and so outlives whoever started it."""
+    """A process that lives by a keep-alive pipe, and so outlives whoever started it."""
 
     def __del__(self) -> None:
         """Nothing, where Popen warns that the process is still running."""
@@ -25,7 +25,7 @@ class Lasting(subprocess.Popen[bytes]):
 class Process:
     """Start, watch and end one program in its folder.
 
-    `lifeline`: a FIFO; the program lives while somebody has it open for writing. Without one it lives as
+    `keep_alive`: a FIFO; the program lives while somebody has it open for writing. Without one it lives as
     long as this Python process. Seconds are the unit of every time-out.
     """
 
@@ -36,14 +36,14 @@ class Process:
         command: Sequence[str],
         *,
         environment: Mapping[str, str] | None = None,
-        lifeline: Path | None = None,
+        keep_alive: Path | None = None,
     ) -> None:
         self.name = name
         self.folder = folder
         self.log = folder / f"{name}.log"
         self._command = list(command)
         self._environment = dict(environment) if environment is not None else None
-        self._lifeline = lifeline
+        self._keep_alive = keep_alive
         self._keeper: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
@@ -56,21 +56,28 @@ class Process:
         """Start the program and return when `ready()`. Raises PartFailed with the log's last lines."""
         if self.pid:
             return
-        stdin = subprocess.PIPE if self._lifeline is None else os.open(self._lifeline, os.O_RDONLY)
+        stdin = subprocess.PIPE if self._keep_alive is None else os.open(self._keep_alive, os.O_RDONLY)
         try:
             with self.log.open("wb") as log:
-                popen = subprocess.Popen[bytes] if self._lifeline is None else Lasting
+                popen = subprocess.Popen[bytes] if self._keep_alive is None else Lasting
                 self._keeper = popen(
-                    [sys.executable, "-ISE", str(KEEPER), str(self.folder / "lock"), "--", *self._command],
+                    [
+                        sys.executable,
+                        "-ISE",
+                        str(SUPERVISOR),
+                        str(self.folder / "lock"),
+                        "--",
+                        *self._command,
+                    ],
                     stdin=stdin,
                     stdout=subprocess.PIPE,
                     stderr=log,
                     env=self._environment,
                     cwd=self.folder,
-                    start_new_session=True,  # Ctrl-C in the terminal is for us; we stop the part in order
+                    start_new_session=True,  # Ctrl-C in the terminal is for us; we stop the backing service in order
                 )
         finally:
-            if self._lifeline is not None:
+            if self._keep_alive is not None:
                 os.close(stdin)
         assert self._keeper.stdout is not None
         with self._keeper.stdout as said:
@@ -115,11 +122,11 @@ class Process:
         self._keeper = None
         self._pid = 0
 
-    def _failed(self, what: str) -> PartFailed:
+    def _failed(self, what: str) -> BackingServiceFailed:
         code = self._keeper.poll() if self._keeper is not None else None
         if code == LOCKED:
             self._gone()
             return FolderInUse(name=self.name, folder=self.folder)
         lines = self.log.read_text(errors="replace").splitlines()[-12:]
         self._gone()
-        return PartFailed("\n  ".join([f"{self.name} {what} (its log: {self.log})", *lines]))
+        return BackingServiceFailed("\n  ".join([f"{self.name} {what} (its log: {self.log})", *lines]))

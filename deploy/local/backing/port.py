@@ -1,4 +1,4 @@
-"""What every part offers, however it was found, and what goes wrong with one."""
+"""What every backing service offers, however it was found, and what goes wrong with one."""
 
 import os
 import socket
@@ -12,8 +12,8 @@ from shared.ids import SystemIds
 LOWEST_PORT, HIGHEST_PORT = 20_000, 32_767
 
 
-class PartMissing(Unavailable):
-    """No way to have this part on this machine. The text is one line that says what to install."""
+class BackingServiceMissing(Unavailable):
+    """No way to have this backing service on this machine. The text is one line that says what to install."""
 
     kind = id = "local.part.missing"
     code = "part_missing"
@@ -22,8 +22,8 @@ class PartMissing(Unavailable):
         super().__init__(report=report)
 
 
-class PartFailed(Unavailable):
-    """The part is there but did not start, stop or answer. The text ends with its log's last lines."""
+class BackingServiceFailed(Unavailable):
+    """The backing service is there but did not start, stop or answer. The text ends with its log's last lines."""
 
     kind = id = "local.part.failed"
     code = "part_failed"
@@ -32,8 +32,8 @@ class PartFailed(Unavailable):
         super().__init__(report=report)
 
 
-class FolderInUse(PartFailed):
-    """The part was not started, since another process has its folder."""
+class FolderInUse(BackingServiceFailed):
+    """The backing service was not started, since another process has its folder."""
 
     id = "local.part.folder_in_use"
 
@@ -41,7 +41,7 @@ class FolderInUse(PartFailed):
         Unavailable.__init__(self, name=name, folder=folder)
 
 
-class Part(Protocol):
+class BackingService(Protocol):
     """A running mongod or RabbitMQ. All calls block; from a coroutine use `asyncio.to_thread`.
 
     As a context manager it stops at the end of the block.
@@ -61,7 +61,7 @@ class Part(Protocol):
         ...
 
     def kill(self) -> None:
-        """Kill -9, and return when it is gone: a power cut as far as the part can tell."""
+        """Kill -9, and return when it is gone: a power cut as far as the backing service can tell."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -98,7 +98,7 @@ def free_port() -> int:
         port = LOWEST_PORT + int.from_bytes(ids.random_bytes(4), "big") % (HIGHEST_PORT - LOWEST_PORT + 1)
         if is_free(port):
             return port
-    raise PartFailed(f"no free port between {LOWEST_PORT} and {HIGHEST_PORT} on 127.0.0.1")
+    raise BackingServiceFailed(f"no free port between {LOWEST_PORT} and {HIGHEST_PORT} on 127.0.0.1")
 
 
 def is_free(port: int) -> bool:

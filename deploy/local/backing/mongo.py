@@ -13,8 +13,8 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from deploy.local.parts.port import PartFailed, Stoppable, free_port, is_free
-from deploy.local.parts.process import Process
+from deploy.local.backing.port import BackingServiceFailed, Stoppable, free_port, is_free
+from deploy.local.backing.process import Process
 
 REPLICA_SET = "rs0"
 # Small for a laptop and for tests. The journal's commit interval and fsync stay at their defaults: a write
@@ -59,7 +59,7 @@ class LocalMongod(Stoppable):
     same port; `port` 0 means any. See `Part`.
     """
 
-    def __init__(self, mongod: str, folder: Path, port: int = 0, *, lifeline: Path | None = None) -> None:
+    def __init__(self, mongod: str, folder: Path, port: int = 0, *, keep_alive: Path | None = None) -> None:
         folder = folder.resolve()
         data = folder / "data"
         data.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class LocalMongod(Stoppable):
         (folder / "port").write_text(str(self.port))
         command = [mongod, "--dbpath", str(data), "--port", str(self.port), *OPTIONS]
         command += ["--unixSocketPrefix", str(folder)] if len(str(folder)) < 80 else ["--nounixsocket"]
-        self._process = Process("mongod", folder, command, lifeline=lifeline)
+        self._process = Process("mongod", folder, command, keep_alive=keep_alive)
 
     @property
     def url(self) -> str:
@@ -160,15 +160,15 @@ class GivenMongo(Stoppable):
                 hello = client.admin.command("hello")
             except PyMongoError as error:
                 reason = str(error).split(", Timeout")[0]
-                raise PartFailed(f"BLOK365_MONGO_URL does not answer: {reason}") from None
+                raise BackingServiceFailed(f"BLOK365_MONGO_URL does not answer: {reason}") from None
         if not hello.get("setName"):
-            raise PartFailed("BLOK365_MONGO_URL is not a replica set; start mongod with --replSet")
+            raise BackingServiceFailed("BLOK365_MONGO_URL is not a replica set; start mongod with --replSet")
 
     def stop(self) -> None:
         """Nothing: whoever gave it keeps it."""
 
     def kill(self) -> None:
-        raise PartFailed("the server of BLOK365_MONGO_URL is not ours to kill")
+        raise BackingServiceFailed("the server of BLOK365_MONGO_URL is not ours to kill")
 
 
 def describe(log: Path) -> list[str]:

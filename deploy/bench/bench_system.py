@@ -9,13 +9,13 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from deploy import tree
+from deploy import wiring
 from deploy.bench.copies import DOMAIN, TENANT, Copies, Person, user_name
 from deploy.bench.http import Pool
-from deploy.bench.people import Owner, SignIn, Site
+from deploy.bench.load_client import Owner, SignIn, Site
+from deploy.local.backing import BackingService, Broker
+from deploy.local.backing.port import free_port
 from deploy.local.cluster import Cluster, cluster
-from deploy.local.parts import Broker, Part
-from deploy.local.parts.port import free_port
 from deploy.local.platform import make_keys
 from deploy.local.settings import local_settings
 from deploy.standins.phone.authenticator import Key
@@ -36,7 +36,7 @@ from shared.testing.waiting import eventually
 
 
 @dataclass
-class Ground:
+class BenchSystem:
     """The running whole, with one process of each service."""
 
     site: Site
@@ -57,7 +57,9 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(mongo: Part, broker: Broker, folder: Path, *, accounts: int) -> AsyncIterator[Ground]:
+async def bench_system(
+    mongo: BackingService, broker: Broker, folder: Path, *, accounts: int
+) -> AsyncIterator[BenchSystem]:
     """Start the services, make the original account, copy it. All that it made is removed at the end.
 
     Raises NotSeeded, Unexpected, Unavailable, TimeoutError.
@@ -78,7 +80,7 @@ async def ground(mongo: Part, broker: Broker, folder: Path, *, accounts: int) ->
         bus = await connect(settings.bus_url, load_trusted_keys(settings.keys / "trusted.json"), clock)
         stack.push_async_callback(bus.close)
         platform = open_platform(settings, bus=bus, clock=clock)
-        await tree.migrate(platform)
+        await wiring.migrate(platform)
         office = admin_app.build(platform)
         stack.push_async_callback(office.service.database.close)
         whole = await stack.enter_async_context(
@@ -89,7 +91,7 @@ async def ground(mongo: Part, broker: Broker, folder: Path, *, accounts: int) ->
         stack.push_async_callback(site.approval.close)
         original = await _original(site, office.dependencies, office.service.relay.flush, clock, ids)
         copies = await asyncio.to_thread(Copies, client, prefix, original, ids)
-        found = Ground(site, whole, copies)
+        found = BenchSystem(site, whole, copies)
         await found.seed(accounts)
         yield found
 

@@ -1,4 +1,4 @@
-"""`blok365 person`."""
+"""`blok365 account`."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from services.admin.ports import Dependencies
 from shared.clock import iso_millis
 from shared.contracts.admin import AccountStatus
 
-people = typer.Typer(no_args_is_help=True, help="People of a tenant, and their invitations.")
+accounts = typer.Typer(no_args_is_help=True, help="People of a tenant, and their invitations.")
 
 ShowLink = Annotated[
     bool, typer.Option("--show-link", help="Print the link here, once, and mail nothing.", show_default=False)
@@ -24,7 +24,7 @@ ShowLink = Annotated[
 Who = Annotated[str, typer.Argument(help="User name (or account id).")]
 
 
-@people.command("add")
+@accounts.command("add")
 def add(
     context: typer.Context,
     upn: Annotated[str, typer.Argument(help="The new Microsoft 365 user name.")],
@@ -54,7 +54,7 @@ def add(
         _print_link(link, show_link)
 
 
-@people.command("invite")
+@accounts.command("invite")
 def invite(
     context: typer.Context, who: Who, tenant: InTenant, show_link: ShowLink = False, json: Json = False
 ) -> None:
@@ -66,8 +66,8 @@ def invite(
         _print_link(link, show_link)
 
 
-@people.command("list")
-def list_people(
+@accounts.command("list")
+def list_accounts(
     context: typer.Context,
     tenant: InTenant,
     status: Annotated[AccountStatus | None, typer.Option(help="Only these.")] = None,
@@ -81,7 +81,7 @@ def list_people(
         lambda admin: handlers.list_accounts(admin, tenant, cursor=cursor, limit=limit, status=status),
     )
     if json:
-        output.as_json({"people": [_plain(a) for a in page.accounts], "cursor": page.cursor})
+        output.as_json({"accounts": [_plain(a) for a in page.accounts], "cursor": page.cursor})
         return
     output.table(
         ("user name", "name", "status", "e-mail"),
@@ -91,7 +91,7 @@ def list_people(
         typer.echo(f"More: --cursor {page.cursor}", err=True)
 
 
-@people.command("show")
+@accounts.command("show")
 def show(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
     """One person."""
     account = with_admin(context.obj, lambda admin: handlers.show_account(admin, tenant, who))
@@ -101,19 +101,19 @@ def show(context: typer.Context, who: Who, tenant: InTenant, json: Json = False)
         output.fields([(name.replace("_", " "), str(value)) for name, value in _plain(account).items()])
 
 
-@people.command("suspend")
+@accounts.command("suspend")
 def suspend(context: typer.Context, who: Who, tenant: InTenant) -> None:
     """No sign-in until resumed."""
     _print_status(with_admin(context.obj, lambda admin: handlers.suspend(admin, tenant, who)))
 
 
-@people.command("resume")
+@accounts.command("resume")
 def resume(context: typer.Context, who: Who, tenant: InTenant) -> None:
     """End a suspension."""
     _print_status(with_admin(context.obj, lambda admin: handlers.resume(admin, tenant, who)))
 
 
-@people.command("remove")
+@accounts.command("remove")
 def remove(
     context: typer.Context,
     who: Who,
@@ -126,7 +126,7 @@ def remove(
     _print_status(with_admin(context.obj, lambda admin: handlers.remove(admin, tenant, who)))
 
 
-@people.command("devices")
+@accounts.command("devices")
 def devices(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
     """The person's phones."""
     found = with_admin(context.obj, lambda admin: handlers.list_devices(admin, tenant, who))
@@ -139,7 +139,7 @@ def devices(context: typer.Context, who: Who, tenant: InTenant, json: Json = Fal
     )
 
 
-@people.command("remove-device")
+@accounts.command("remove-device")
 def remove_device(
     context: typer.Context,
     who: Who,
@@ -158,7 +158,7 @@ def remove_device(
         output.line(f"{phone.name} ({phone.id}) goes out of use within seconds.")
 
 
-@people.command("unfreeze")
+@accounts.command("unfreeze")
 def unfreeze(context: typer.Context, who: Who, tenant: InTenant) -> None:
     """Let unknown browsers ask for notifications again after somebody's "Not me"."""
     with_admin(context.obj, lambda admin: handlers.unfreeze(admin, tenant, who))

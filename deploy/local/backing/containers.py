@@ -2,7 +2,7 @@
 
 Containers keep their data over kill and start, not over `stop`. Images are never pulled here: a test run
 must not hang on a registry. Ryuk, testcontainers' own cleaner, is off (it is one more image); instead a
-keeper removes each container when this Python process is gone.
+supervisor removes each container when this Python process is gone.
 """
 
 import contextlib
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from pymongo import MongoClient
 
-from deploy.local.parts.mongo import REPLICA_SET, direct_client, is_writable
-from deploy.local.parts.port import PartFailed, Stoppable, free_port
-from deploy.local.parts.process import KEEPER, Lasting
-from deploy.local.parts.rabbit import USER, Broker
+from deploy.local.backing.mongo import REPLICA_SET, direct_client, is_writable
+from deploy.local.backing.port import BackingServiceFailed, Stoppable, free_port
+from deploy.local.backing.process import SUPERVISOR, Lasting
+from deploy.local.backing.rabbit import USER, Broker
 from shared.ids import Ids, SystemIds, new_secret
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def _container(image: str, ports: Mapping[int, int]) -> "DockerContainer":
 class _Contained:
     """One container: make, start, kill, remove."""
 
-    def __init__(self, name: str, container: "DockerContainer", lifeline: Path | None) -> None:
+    def __init__(self, name: str, container: "DockerContainer", keep_alive: Path | None) -> None:
         self._name = name
-        self._lifeline = lifeline
+        self._keep_alive = keep_alive
         self._container = container
         self._keeper: subprocess.Popen[bytes] | None = None
 
@@ -67,12 +67,12 @@ class _Contained:
         """Start or start again, and wait until `ready()`."""
         if self._keeper is None:
             self._container.start()
-            stdin = subprocess.PIPE if self._lifeline is None else os.open(self._lifeline, os.O_RDONLY)
-            popen = subprocess.Popen[bytes] if self._lifeline is None else Lasting
+            stdin = subprocess.PIPE if self._keep_alive is None else os.open(self._keep_alive, os.O_RDONLY)
+            popen = subprocess.Popen[bytes] if self._keep_alive is None else Lasting
             self._keeper = popen(
                 [
                     sys.executable,
-                    str(KEEPER),
+                    str(SUPERVISOR),
                     "--at-end",
                     "--",
                     sys.executable,
@@ -85,7 +85,7 @@ class _Contained:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            if self._lifeline is not None:
+            if self._keep_alive is not None:
                 os.close(stdin)
         else:
             self._wrapped.start()
@@ -95,7 +95,7 @@ class _Contained:
             if self._wrapped.status == "exited" or time.monotonic() > deadline:
                 log = self._wrapped.logs(tail=12).decode(errors="replace")
                 self.remove()
-                raise PartFailed(f"the container of {self._name} did not start:\n{log}")
+                raise BackingServiceFailed(f"the container of {self._name} did not start:\n{log}")
             time.sleep(0.1)
 
     def kill(self) -> None:
@@ -120,7 +120,7 @@ class _Contained:
         """Run a command inside. Raises PartFailed with what it printed."""
         code, output = self._wrapped.exec_run(list(command))
         if code:
-            raise PartFailed(f"{' '.join(command)}: {output.decode(errors='replace').strip()}")
+            raise BackingServiceFailed(f"{' '.join(command)}: {output.decode(errors='replace').strip()}")
         return str(output.decode())
 
     @property
@@ -131,11 +131,11 @@ class _Contained:
 class ContainedMongo(Stoppable):
     """mongo:6, listening on the same port inside and outside, so that the set's one member has one address."""
 
-    def __init__(self, port: int = 0, *, lifeline: Path | None = None) -> None:
+    def __init__(self, port: int = 0, *, keep_alive: Path | None = None) -> None:
         self.port = port or free_port()
         container = _container(MONGO_IMAGE, {self.port: self.port})
         container.with_command(f"--replSet {REPLICA_SET} --port {self.port} --wiredTigerCacheSizeGB 0.25")
-        self._contained = _Contained("MongoDB", container, lifeline)
+        self._contained = _Contained("MongoDB", container, keep_alive)
 
     @property
     def url(self) -> str:
@@ -156,14 +156,14 @@ class ContainedMongo(Stoppable):
 class ContainedRabbit(Broker):
     """rabbitmq:3-management. A fixed host name keeps its node name, and so its data, over kill and start."""
 
-    def __init__(self, port: int = 0, *, lifeline: Path | None = None, ids: Ids | None = None) -> None:
+    def __init__(self, port: int = 0, *, keep_alive: Path | None = None, ids: Ids | None = None) -> None:
         port, management = port or free_port(), free_port()
         password = new_secret(ids or SystemIds())
         login = f"{USER}:{password}@127.0.0.1"
         super().__init__(f"amqp://{login}:{port}/", f"http://{login}:{management}")
         container = _container(RABBIT_IMAGE, {5672: port, 15672: management}).with_kwargs(hostname="blok365")
         container.with_env("RABBITMQ_DEFAULT_USER", USER).with_env("RABBITMQ_DEFAULT_PASS", password)
-        self._contained = _Contained("RabbitMQ", container, lifeline)
+        self._contained = _Contained("RabbitMQ", container, keep_alive)
 
     def start(self) -> None:
         self._contained.start(self.is_ready)

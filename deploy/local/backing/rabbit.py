@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from deploy.local.parts.port import PartFailed, Stoppable, free_port, is_free
-from deploy.local.parts.process import Process
+from deploy.local.backing.port import BackingServiceFailed, Stoppable, free_port, is_free
+from deploy.local.backing.process import Process
 from shared.ids import Ids, SystemIds, new_secret
 
 # Debian's script under /usr/sbin switches to the user rabbitmq and to the machine's own broker; this one does not.
@@ -51,9 +51,11 @@ class Management:
                 text = answer.read()
             except OSError as error:
                 where = f"{self._host}:{self._port}"
-                raise PartFailed(f"RabbitMQ's management interface at {where}: {error}") from None
+                raise BackingServiceFailed(f"RabbitMQ's management interface at {where}: {error}") from None
         if answer.status >= 400:
-            raise PartFailed(f"RabbitMQ: {method} {path}: {answer.status} {text.decode(errors='replace')}")
+            raise BackingServiceFailed(
+                f"RabbitMQ: {method} {path}: {answer.status} {text.decode(errors='replace')}"
+            )
         return json.loads(text) if text else None
 
     def create_vhost(self, name: str) -> None:
@@ -125,7 +127,7 @@ class Broker(Stoppable, ABC):
                 if connection.recv(1) != b"\x01":  # a method frame: Connection.Start
                     return False
             self.management.call("GET", "/whoami")
-        except (OSError, PartFailed):
+        except (OSError, BackingServiceFailed):
             return False
         return True
 
@@ -141,7 +143,7 @@ class LocalRabbit(Broker):
         folder: Path,
         port: int = 0,
         *,
-        lifeline: Path | None = None,
+        keep_alive: Path | None = None,
         ids: Ids | None = None,
     ) -> None:
         self.folder = folder.resolve()
@@ -161,7 +163,7 @@ class LocalRabbit(Broker):
             self.folder,
             [str(places / "rabbitmq-server")],
             environment=self._environment,
-            lifeline=lifeline,
+            keep_alive=keep_alive,
         )
 
     @property
@@ -188,7 +190,9 @@ class LocalRabbit(Broker):
             timeout=60,
         )
         if done.returncode:
-            raise PartFailed(f"rabbitmqctl {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")
+            raise BackingServiceFailed(
+                f"rabbitmqctl {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}"
+            )
         return done.stdout
 
     def _state(self, port: int, ids: Ids) -> dict[str, Any]:
@@ -270,7 +274,7 @@ class GivenRabbit(Broker):
         """Check that it answers. Raises PartFailed."""
         if not self.is_ready():
             where = urlsplit(self.management_url)
-            raise PartFailed(
+            raise BackingServiceFailed(
                 "BLOK365_BUS_URL does not answer, or its management interface at "
                 f"{where.hostname}:{where.port} does not (BLOK365_BUS_ADMIN_URL names another)"
             )
@@ -279,7 +283,9 @@ class GivenRabbit(Broker):
         """Nothing: whoever gave it keeps it."""
 
     def kill(self) -> None:
-        raise PartFailed("the broker of BLOK365_BUS_URL is not ours to kill")
+        raise BackingServiceFailed("the broker of BLOK365_BUS_URL is not ours to kill")
 
     def ctl(self, *arguments: str) -> str:
-        raise PartFailed(f"rabbitmqctl {' '.join(arguments)}: the broker of BLOK365_BUS_URL is not ours")
+        raise BackingServiceFailed(
+            f"rabbitmqctl {' '.join(arguments)}: the broker of BLOK365_BUS_URL is not ours"
+        )

@@ -1,10 +1,10 @@
 """Keeps one outside program (mongod, RabbitMQ) for as long as somebody holds the other end of stdin.
 
-Run as a process of its own: `python keeper.py LOCK -- PROGRAM ARGUMENT...`. It prints the program's pid on
+Run as a process of its own: `python supervisor.py LOCK -- PROGRAM ARGUMENT...`. It prints the program's pid on
 one line and ends with the program. When stdin reaches its end (whoever wanted the program is gone, even by
 kill -9) it asks the program to stop, then kills it, then kills everything the program left behind: on Linux
-it is the "subreaper", so that daemons such as epmd fall to it. LOCK is held meanwhile: two keepers never
-share a folder. If the keeper itself is killed, Linux kills its child (PR_SET_PDEATHSIG).
+it is the "subreaper", so that daemons such as epmd fall to it. LOCK is held meanwhile: two supervisors never
+share a folder. If the supervisor itself is killed, Linux kills its child (PR_SET_PDEATHSIG).
 
 Only the standard library, and no import of ours: it starts in 30 ms.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 GRACE = 5.0  # seconds between "please stop" and kill -9
-LOCK_WAIT = 6.0  # seconds for an earlier keeper of the same folder to finish: longer than its GRACE
+LOCK_WAIT = 6.0  # seconds for an earlier supervisor of the same folder to finish: longer than its GRACE
 LOCKED = 75  # our exit code when it does not (EX_TEMPFAIL of sysexits.h)
 
 

@@ -1,4 +1,4 @@
-"""The real parts behave as their fixtures promise; everything that tests faults stands on this."""
+"""The real backing services behave as their fixtures promise; everything that tests faults stands on this."""
 
 import asyncio
 import contextlib
@@ -15,11 +15,18 @@ import pytest
 from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
-from deploy.local import parts
-from deploy.local.parts import Broker, Part, PartFailed, PartMissing, containers, mongo
-from deploy.local.parts import rabbit as rabbit_module
-from deploy.local.parts.mongo import LocalMongod
-from deploy.local.parts.port import free_port
+from deploy.local import backing
+from deploy.local.backing import (
+    BackingService,
+    BackingServiceFailed,
+    BackingServiceMissing,
+    Broker,
+    containers,
+    mongo,
+)
+from deploy.local.backing import rabbit as rabbit_module
+from deploy.local.backing.mongo import LocalMongod
+from deploy.local.backing.port import free_port
 from shared.testing.waiting import eventually
 from tests.conftest import Vhost
 
@@ -47,7 +54,7 @@ async def test_leaves_asyncio_its_own_socketpair() -> None:
 
 
 @pytest.mark.parts
-def test_mongod_keeps_acknowledged_writes_over_kill(own_mongod: Part) -> None:
+def test_mongod_keeps_acknowledged_writes_over_kill(own_mongod: BackingService) -> None:
     with contextlib.closing(Client(own_mongod.url)) as client:
         written = client.get_database("t", write_concern=WriteConcern("majority", j=True))["kept"]
         written.insert_one({"_id": 1})
@@ -103,22 +110,22 @@ def test_says_why_mongod_did_not_start(tmp_path: Path) -> None:
     assert program is not None
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "storage.bson").write_bytes(b"not bson at all")
-    with pytest.raises(PartFailed, match=r"mongod ended at once.*mongod\.log"):
+    with pytest.raises(BackingServiceFailed, match=r"mongod ended at once.*mongod\.log"):
         LocalMongod(program, tmp_path).start()
 
 
 CRASHING = """
 import os, signal, sys
 from pathlib import Path
-from deploy.local import parts
-part = getattr(parts, sys.argv[1])(Path(sys.argv[2]))
-print(part.pid, part.url, flush=True)
+from deploy.local import backing
+service = getattr(backing, sys.argv[1])(Path(sys.argv[2]))
+print(service.pid, service.url, flush=True)
 signal.pause()
 """
 
 
 def _start_and_crash(kind: str, folder: Path) -> tuple[int, str]:
-    """Start a part in a Python process of its own and kill -9 that. Returns the part's pid and URL."""
+    """Start a backing service in a Python process of its own and kill -9 that. Returns its pid and URL."""
     program = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CRASHING), kind, str(folder)],
         stdout=subprocess.PIPE,
@@ -136,7 +143,7 @@ def _start_and_crash(kind: str, folder: Path) -> tuple[int, str]:
 @pytest.mark.parts
 def test_mongod_ends_with_a_killed_parent_and_starts_again(tmp_path: Path) -> None:
     pid, url = _start_and_crash("mongod", tmp_path / "m")
-    with parts.mongod(tmp_path / "m") as again:  # at once: it waits for the earlier keeper to let go
+    with backing.mongod(tmp_path / "m") as again:  # at once: it waits for the earlier supervisor to let go
         assert not _alive(pid)
         with contextlib.closing(Client(again.url)) as client:
             assert client.admin.command("hello")["isWritablePrimary"]
@@ -211,10 +218,10 @@ def test_missing_parts_say_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(mongo, "program", lambda: None)
     monkeypatch.setattr(rabbit_module, "programs", lambda: None)
     monkeypatch.setattr(containers, "available", lambda image: False)
-    with pytest.raises(PartMissing, match="BLOK365_MONGO_URL") as no_mongo:
-        parts.mongod(tmp_path)
-    with pytest.raises(PartMissing, match="rabbitmq-server") as no_rabbit:
-        parts.rabbitmq(tmp_path)
+    with pytest.raises(BackingServiceMissing, match="BLOK365_MONGO_URL") as no_mongo:
+        backing.mongod(tmp_path)
+    with pytest.raises(BackingServiceMissing, match="rabbitmq-server") as no_rabbit:
+        backing.rabbitmq(tmp_path)
     assert "\n" not in str(no_mongo.value) + str(no_rabbit.value)
 
 
@@ -223,10 +230,10 @@ def test_given_servers_must_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     nobody = free_port()
     monkeypatch.setenv("BLOK365_MONGO_URL", f"mongodb://127.0.0.1:{nobody}/?serverSelectionTimeoutMS=200")
     monkeypatch.setenv("BLOK365_BUS_URL", f"amqp://127.0.0.1:{nobody}/")
-    with pytest.raises(PartFailed, match="BLOK365_MONGO_URL does not answer"):
-        parts.mongod(tmp_path)
-    with pytest.raises(PartFailed, match="BLOK365_BUS_URL does not answer"):
-        parts.rabbitmq(tmp_path)
+    with pytest.raises(BackingServiceFailed, match="BLOK365_MONGO_URL does not answer"):
+        backing.mongod(tmp_path)
+    with pytest.raises(BackingServiceFailed, match="BLOK365_BUS_URL does not answer"):
+        backing.rabbitmq(tmp_path)
 
 
 @pytest.mark.parts
@@ -234,9 +241,9 @@ def test_given_servers_are_used_and_not_stopped(
     monkeypatch: pytest.MonkeyPatch, mongo_url: str, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("BLOK365_MONGO_URL", mongo_url)
-    with parts.mongod(tmp_path) as given:
+    with backing.mongod(tmp_path) as given:
         assert given.url == mongo_url
-        with pytest.raises(PartFailed, match="not ours"):
+        with pytest.raises(BackingServiceFailed, match="not ours"):
             given.kill()
     with contextlib.closing(Client(mongo_url)) as client:
         assert client.admin.command("ping")["ok"] == 1
