@@ -15,16 +15,17 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import jinja2
 import pytest
+import pytest_asyncio
 import structlog
 from _pytest.nodeid import coerce_node_id
 from jinja2.bccache import Bucket
@@ -36,6 +37,9 @@ from deploy.local.parts.rabbit import GivenRabbit, Management
 from shared.errors import Blok365Error
 from shared.ids import SystemIds
 from shared.web import frame
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 # A property holds or it does not: how long one example takes says only how busy the machine is.
 hypothesis.settings.register_profile("blok365", deadline=None)
@@ -69,7 +73,7 @@ structlog.configure(
     cache_logger_on_first_use=False,
 )
 
-REAL = frozenset({"mongo_url", "mongo_database", "rabbit", "own_mongod", "own_rabbit", "broker"})
+REAL = frozenset({"mongo_url", "mongo_database", "rabbit", "own_mongod", "own_rabbit", "broker", "chromium"})
 
 PREFIX = "blok365-test-"
 
@@ -299,3 +303,17 @@ def own_rabbit(tmp_path: Path) -> Iterator[Broker]:
         part = parts.rabbitmq(tmp_path / "own-rabbit")
     yield part
     _discard(part, tmp_path / "own-rabbit")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> "AsyncIterator[Browser]":
+    """The run's Chromium; each test opens a context of its own, which shares nothing with others, and closes it.
+
+    Needs the marker `parts` and the xdist group `chromium`, which keeps these tests on one worker. Like every
+    coroutine that awaits this browser, the test must run on the session's event loop.
+    """
+    # Imported here because Playwright takes long to import, and most tests do without it.
+    from tests.pages.browser import async_chromium
+
+    async with async_chromium() as browser:
+        yield browser
