@@ -21,6 +21,10 @@ NO_TENANT = "-"
 MAX_PAGE_OCTETS = 160_000
 """Of items as JSON. Canonical JSON is no larger, and a packet is at most 256 KiB."""
 MAX_PAGE_ITEMS = 250
+MAX_PAGE_ROWS = 2_500
+"""Documents that are looked at for one page. Many may have nothing to say (accounts without a device): a page without
+items that leads on is better than an answer that takes longer than its handler may.
+"""
 BATCH = 100
 """Documents that are read at once."""
 
@@ -87,12 +91,13 @@ class StatePublisher:
         """
         asked, asker = received.message, received.envelope.sender
         async with self._turns[asker]:
-            if asked.until:
-                until, generation = position_of(asked.until), await self._database.generation()
+            at, since, wanted = _read_question(asked, len(self._sources))
+            if wanted is not None:
+                until, generation = wanted, await self._database.generation()
             else:
                 until, generation = await self._database.fence()
             self._signer.generation = generation
-            items, following = await self._page(asked, until, asker)
+            items, following = await self._page(at, since, until, asker)
             page = pulled_of(self._signer.service)(
                 request=asked.request,
                 to=asker,
@@ -107,13 +112,13 @@ class StatePublisher:
                 log.info("state.page_unconfirmed", to=asker)  # it will be asked for again
 
     async def _page(
-        self, asked: PullState, until: Position, asker: str
+        self, at: _Cursor, since: Position | None, until: Position, asker: str
     ) -> tuple[list[StateItem], _Cursor | None]:
-        at = self._cursor(asked)
-        since = position_of(asked.since) if asked.since else None
         items: list[StateItem] = []
-        octets = 0
+        octets = looked_at = 0
         while at.source < len(self._sources):
+            if looked_at >= MAX_PAGE_ROWS:
+                return items, at
             source = self._sources[at.source]
             readable = [contract for contract in source.types if asker in contract.READERS]
             rows = await _read(source.collection, at, since, until) if readable else []
@@ -125,6 +130,7 @@ class StatePublisher:
                 items += more
                 octets += size
                 at = _Cursor(at.source, position, document["_id"])
+            looked_at += len(rows)
             if len(rows) < BATCH:
                 at = _Cursor(at.source + 1)
         return items, None
@@ -138,20 +144,22 @@ class StatePublisher:
             if type(event) in readable
         ]
 
-    def _cursor(self, asked: PullState) -> _Cursor:
-        """Raises Reject for what is no `next` of ours."""
+
+def _read_question(asked: PullState, sources: int) -> tuple[_Cursor, Position | None, Position | None]:
+    """Where the page begins, `since` and `until`. Raises Reject for what is no position or no `next` of ours."""
+    try:
+        since = position_of(asked.since) if asked.since else None
+        until = position_of(asked.until) if asked.until else None
         if not asked.after:
-            return _Cursor()
-        try:
-            source, position, document_id = asked.after.split("/", 2)
-            at = position_of(position) if position else None
-            cursor = _Cursor(int(source), at, document_id)
-        except ValueError as error:
-            raise Reject(f"no such page: {asked.after[:80]!r}") from error
-        wrong_kind = bool(document_id) and (at is None) is bool(asked.since)
-        if not 0 <= cursor.source < len(self._sources) or wrong_kind or not asked.until:
-            raise Reject(f"no such page: {asked.after[:80]!r}")
-        return cursor
+            return _Cursor(), since, until
+        source, position, document_id = asked.after.split("/", 2)
+        at = _Cursor(int(source), position_of(position) if position else None, document_id)
+    except ValueError as error:
+        raise Reject(f"no such page: {asked.after[:80]!r} since {asked.since!r}") from error
+    wrong_kind = bool(at.document_id) and (at.position is None) is (since is not None)
+    if not 0 <= at.source < sources or wrong_kind or until is None:
+        raise Reject(f"no such page: {asked.after[:80]!r}")
+    return at, since, until
 
 
 async def _read(
@@ -170,6 +178,9 @@ def text_of(position: Position) -> str:
 
 
 def position_of(text: str) -> Position:
-    """The position that was written by `text_of`. Raises ValueError."""
+    """The position that was written by `text_of`. Raises ValueError, also for one that no database can have."""
     seconds, _, counter = text.partition(".")
-    return int(seconds), int(counter)
+    position = int(seconds), int(counter)
+    if not all(0 <= part < 2**32 for part in position):
+        raise ValueError(f"{text} is no position")
+    return position

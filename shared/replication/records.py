@@ -131,11 +131,14 @@ class Subscription:
 
     def heard(self, origin: Origin, page: StatePulled, now: datetime) -> "Subscription":
         """With a page that came. One of a new generation means that everything is wanted anew: the full pull that is
-        under way may hold pages of the generation before, unless this is its first page.
+        under way may hold pages of the generation before, unless this is its first page. Then it goes on, no longer
+        calmly: it sets the position too, because that of the database before may lie in the future.
         """
         heard = replace(self, heard_at=now, generation=max(self.generation, page.generation))
-        if page.generation == self.generation or (origin is Origin.FULL_PULL and not page.after):
+        if page.generation == self.generation:
             return heard
+        if origin is Origin.FULL_PULL and not page.after and self.full is not None:
+            return replace(heard, full=replace(self.full, hurried=True))
         return replace(heard, full_at=None, full=None)
 
     def with_refused(self, items: tuple[Refused, ...]) -> "Subscription":

@@ -146,7 +146,7 @@ class Subscriptions:
             return
 
         def ask(known: Subscription) -> Subscription | None:
-            if known.pull(origin) != pull or known.complete_at != seen.complete_at:
+            if known.pull(origin) != pull or _completed_since(seen, known):
                 return None  # another replica was faster
             if first is not None:
                 return known.begun(origin, first)
@@ -302,6 +302,10 @@ class Subscriptions:
             say = log.error if alarm else log.info
             say("state.alarm", service=self._signer.service, owner=owner, alarm=alarm or "over")
             self._views[owner] = replace(self._views[owner], alarm=alarm)
+
+
+def _completed_since(seen: Subscription, known: Subscription) -> bool:
+    return (known.complete_at, known.full_at) != (seen.complete_at, seen.full_at)
 
 
 def _failed(origin: Origin, awaited: Pull, now: datetime, known: Subscription) -> Subscription | None:

@@ -37,6 +37,8 @@ from shared.store.shape import (
 )
 
 Key = tuple[Any, ...]
+LAST = "last"
+"""`_id` of the document in the collection `fences` that holds the last position of all."""
 
 
 class MemoryCollection:
@@ -173,6 +175,7 @@ class MemoryCollection:
 
     async def unconfirmed(self, before: Position, where: Filter, limit: int) -> list[Document]:
         self._count(self.name, "find")
+        check_limit(limit)
         found = [
             document
             for document in self._documents.values()
@@ -218,18 +221,6 @@ class MemoryCollection:
             self._listener.written(self, document_id, outbox)
 
 
-def _latest(data: Mapping[str, Mapping[str, Document]]) -> Timestamp:
-    """The last position that was given out: a process that starts again goes on from there."""
-    stamps_found = (
-        document[field]
-        for documents in data.values()
-        for document in documents.values()
-        for field in (CHANGED, CONFIRMED, "position")
-        if isinstance(document.get(field), Timestamp)
-    )
-    return max(stamps_found, default=Timestamp(0, 0))
-
-
 def _position(stamp: Timestamp) -> Position:
     return stamp.time, stamp.inc
 
@@ -268,16 +259,21 @@ class MemoryDatabase:
         self._listener = listener
         self.data: dict[str, dict[str, Document]] = {} if data is None else data
         self.operations: list[tuple[str, str]] = []
-        self._last = _latest(self.data)
 
     def _tick(self) -> Timestamp:
-        """The next position. It follows the clock, and never goes back with it."""
-        seconds = int(self._clock.now().timestamp())
-        if seconds > self._last.time:
-            self._last = Timestamp(seconds, 1)
+        """The next position. It follows the clock, and never goes back with it.
+
+        The last one is kept with the documents: all processes on one database share it, and one that starts again
+        goes on from there.
+        """
+        last = self._fences.setdefault(LAST, {"_id": LAST, "position": Timestamp(0, 0)})
+        seconds, before = int(self._clock.now().timestamp()), last["position"]
+        if seconds > before.time:
+            last["position"] = Timestamp(seconds, 1)
         else:
-            self._last = Timestamp(self._last.time, self._last.inc + 1)
-        return self._last
+            last["position"] = Timestamp(before.time, before.inc + 1)
+        stamp: Timestamp = last["position"]
+        return stamp
 
     def collection(
         self,

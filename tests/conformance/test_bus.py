@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 
 from shared.bus import memory
 from shared.bus.delivery import MAX_FAULTS
@@ -191,6 +192,26 @@ async def test_database_that_stays_away_keeps_a_message_as_long_as_it_is_valid()
     assert ChallengeEnded.MAX_AGE is not None
     assert len(inbox.begun) >= ChallengeEnded.MAX_AGE.total_seconds() - 1  # every second
     assert "old" in bus.dead_letters[0].reason
+
+
+async def test_memory_bus_keeps_so_many_dead_letters_and_logs_what_falls_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "MAX_DEAD_LETTERS", 2)
+    monkeypatch.setattr(memory, "log", structlog.get_logger())
+    bus = MemoryBus(TRUSTED, CLOCK, TOPOLOGY)
+    sent = [ended(name) for name in "abc"]
+
+    async def bad(_: Received[Any]) -> None:
+        raise Reject("bad thing")
+
+    await bus.consume("wsfed", Inbox(behaviour=bad).handlers("wsfed", TOPOLOGY))
+    with structlog.testing.capture_logs() as logs:
+        for packet in sent:
+            await bus.publish([packet])
+    assert [letter.packet for letter in bus.dead_letters] == sent[1:]
+    (dropped,) = [entry for entry in logs if entry["event"] == "bus.dead_letter_dropped"]
+    assert (dropped["id"], dropped["reason"]) == (sent[0].id, "rejected: bad thing")
 
 
 @pytest.mark.parametrize(

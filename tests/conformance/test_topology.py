@@ -11,7 +11,7 @@ import pytest
 
 from deploy import tree
 from deploy.rabbitmq.definitions import definitions, make, password_hash
-from shared.bus.topology import EXCHANGE, HINTS, TOPOLOGY, Topology
+from shared.bus.topology import EXCHANGE, HINTS, TOPOLOGY, Topology, routing_key
 from shared.contracts import contracts
 from shared.ids import SeededIds
 from shared.services import SERVICES
@@ -52,20 +52,42 @@ def test_only_an_event_that_somebody_reads_is_lost_when_no_queue_takes_it() -> N
     assert some.is_lost_unrouted("not.known.here.v1")
 
 
-def test_state_is_followed_with_heartbeats_and_pages() -> None:
-    for service in SERVICES:
+def test_who_reads_a_service_s_state_pulls_it_too_and_nobody_else_does() -> None:
+    for service, row in SERVICES.items():
         types = TOPOLOGY.types_of(service)
-        owners = {t.partition(".")[0] for t in types if contracts()[t].STATE}
-        for owner in owners:
-            for needed in (f"{owner}.stream.advanced.v1", f"{owner}.state.paged.v1"):
-                assert needed in types or needed not in contracts()
+        owners = {contracts()[t].owner() for t in types if contracts()[t].STATE}
+        assert owners == set(row.follows)
+        for owner in SERVICES:
+            pulls, pulled = f"{owner}.state.pull.v1", f"{owner}.state.pulled.v1"
+            assert (pulled in types) == (owner in owners)
+            assert (pulls in contracts() and service in contracts()[pulls].SENDERS) == (owner in owners)
+
+
+def test_an_addressed_message_is_bound_to_its_reader_alone() -> None:
+    addressed = {name for name, contract in contracts().items() if contract.ADDRESSED}
+    assert addressed
+    for name in addressed:
+        for reader in contracts()[name].READERS:
+            keys = {b.key for b in TOPOLOGY.bindings(reader, TOPOLOGY.types_of(reader)) if name in b.key}
+            assert keys == {f"{name}.{reader}"}
+            consume = TOPOLOGY.permission(reader).consume
+            others = contracts()[name].READERS - {reader}
+            for key in (name, *(f"{name}.{other}" for other in others)):
+                assert not re.search(consume, key), f"{reader} could read {key}"
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_user_may_send_exactly_the_types_that_its_contracts_allow(service: str) -> None:
     send = TOPOLOGY.permission(service).send
     for message_type, contract in contracts().items():
-        assert bool(re.search(send, message_type)) == (service in contract.SENDERS)
+        allowed = service in contract.SENDERS
+        for reader in contract.READERS:
+            assert bool(re.search(send, routing_key(message_type, reader))) == allowed
+        if contract.ADDRESSED:
+            for key in (message_type, f"{message_type}.", f"{message_type}.nobody"):
+                assert not re.search(send, key), key
+        else:
+            assert bool(re.search(send, message_type)) == allowed
     for other in ("", "#", "*", "admin.account.changed.v10", "xadmin.account.changed.v1"):
         assert not re.search(send, other) or (other == "" and send == "^()$")
 

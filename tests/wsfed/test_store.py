@@ -14,14 +14,18 @@ from services.wsfed.domain.transaction import LIFETIME, Challenge, PhoneProof, S
 from services.wsfed.domain.trust import Invitation, TrustedDevice
 from services.wsfed.ports import Account
 from services.wsfed.store import StoredDirectory, StoredSigningKeys, StoredTransactions
+from services.wsfed.store import keys as keys_module
 from services.wsfed.store.transactions import HELD_AT_MOST, HELD_FOR
 from shared.clock import ManualClock
-from shared.contracts.admin import AccountStatus, TenantConfigured
-from shared.ids import SeededIds
+from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
+from shared.contracts.approval import DeviceChanged, Endorsement
+from shared.contracts.envelope import Origin
+from shared.ids import SeededIds, b64u
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.port import Database
 from shared.store.sealing import SealingKey, make_sealing_key
+from tests.received import received
 from tests.world import START
 
 CLOCK = ManualClock(START)
@@ -169,25 +173,38 @@ def an_account(**changes: Any) -> Account:
     return replace(made, **changes)
 
 
+async def keep_account(directory: StoredDirectory, account: Account, version: int) -> None:
+    """What admin says when an account is like that."""
+    news = AccountChanged(
+        version=version,
+        account=account.id,
+        upn=account.upn,
+        display_name="Ada",
+        immutable_id=account.immutable_id,
+        status=account.status,
+    )
+    await directory.keep_account(received(news, tenant=account.tenant))
+
+
 async def test_older_news_of_an_account_change_nothing(database: Database) -> None:
     directory = StoredDirectory(database, CLOCK)
     suspended = an_account(status=AccountStatus.SUSPENDED)
-    assert await directory.keep_account(suspended, 3)
+    await keep_account(directory, suspended, 3)
     for version in (1, 2, 3):
-        assert not await directory.keep_account(an_account(), version)
+        await keep_account(directory, an_account(), version)
     assert await directory.account("contoso", "ada") == suspended
-    assert await directory.keep_account(an_account(), 4)
+    await keep_account(directory, an_account(), 4)
     assert await directory.account_by_upn("contoso", "ada@contoso.example") == an_account()
 
 
 async def test_fifty_versions_in_any_order_end_in_the_newest(database: Database) -> None:
     directory = StoredDirectory(database, CLOCK)
     order = [(7 * n) % 50 for n in range(50)]
-    await asyncio.gather(*(directory.keep_account(an_account(immutable_id=str(n)), n + 1) for n in order))
+    await asyncio.gather(*(keep_account(directory, an_account(immutable_id=str(n)), n + 1) for n in order))
     kept = await directory.account("contoso", "ada")
     assert kept is not None
-    # two first writers may collide; what was lost then comes again with the next event or resync
-    await directory.keep_account(an_account(immutable_id="49"), 50)
+    # two first writers may collide; what was lost then comes again with the next event or pull
+    await keep_account(directory, an_account(immutable_id="49"), 50)
     kept = await directory.account("contoso", "ada")
     assert kept is not None
     assert kept.immutable_id == "49"
@@ -195,9 +212,9 @@ async def test_fifty_versions_in_any_order_end_in_the_newest(database: Database)
 
 async def test_nothing_is_found_under_another_tenant(database: Database) -> None:
     directory = StoredDirectory(database, CLOCK)
-    await directory.keep_account(an_account(), 1)
-    await directory.keep_device(a_device(), 1)
-    await directory.keep_invitation(an_invitation(), 1)
+    await keep_account(directory, an_account(), 1)
+    await keep_device(directory, a_device(), 1)
+    await keep_invitation(directory, an_invitation(), 1)
     assert await directory.account("fabrikam", "ada") is None
     assert await directory.account_by_upn("fabrikam", "ada@contoso.example") is None
     assert await directory.device("fabrikam", "device-1") is None
@@ -210,16 +227,37 @@ async def test_nothing_is_found_under_another_tenant(database: Database) -> None
 
 async def test_user_name_of_a_removed_account_belongs_to_the_new_one(database: Database) -> None:
     directory = StoredDirectory(database, CLOCK)
-    await directory.keep_account(an_account(), 1)
-    await directory.keep_account(an_account(status=AccountStatus.REMOVED), 2)
+    await keep_account(directory, an_account(), 1)
+    await keep_account(directory, an_account(status=AccountStatus.REMOVED), 2)
     assert await directory.account_by_upn("contoso", "ada@contoso.example") is None
     new = an_account(id="ada2", immutable_id="new")
-    await directory.keep_account(new, 1)
+    await keep_account(directory, new, 1)
     assert await directory.account_by_upn("contoso", "ada@contoso.example") == new
 
 
-def an_invitation() -> Invitation:
-    return Invitation(
+async def test_what_lapsed_is_found_by_nobody_until_its_owner_says_it_again(database: Database) -> None:
+    directory = StoredDirectory(database, CLOCK)
+    await keep_account(directory, an_account(), 1)
+    await keep_device(directory, a_device(), 1)
+    await keep_invitation(directory, an_invitation(), 1)
+    fence = await database.fence()
+    for projection in (directory.accounts, directory.devices, directory.invitations):
+        assert await projection.lapse(fence.position) == 1
+        assert await projection.lapse(fence.position) == 0
+    assert await directory.account("contoso", "ada") is None
+    assert await directory.account_by_upn("contoso", "ada@contoso.example") is None
+    assert await directory.invitation("contoso", "invitation-1") is None
+    assert await directory.device("contoso", "device-1") is None
+    assert await directory.device_of_credential("contoso", "ada", "credential-1") is None
+    # an old event that comes again is not the owner's word of today; a new version is
+    await keep_account(directory, an_account(), 1)
+    assert await directory.account("contoso", "ada") is None
+    await keep_account(directory, an_account(), 2)
+    assert await directory.account("contoso", "ada") == an_account()
+
+
+def an_invitation(**changes: Any) -> Invitation:
+    made = Invitation(
         id="invitation-1",
         tenant="contoso",
         account="ada",
@@ -228,23 +266,58 @@ def an_invitation() -> Invitation:
         expires_at=START + timedelta(hours=24),
         status="open",
     )
+    return replace(made, **changes)
+
+
+async def keep_invitation(directory: StoredDirectory, invitation: Invitation, version: int) -> None:
+    """What admin says when an invitation is like that."""
+    news = InvitationChanged.model_validate(
+        {
+            "version": version,
+            "invitation": invitation.id,
+            "account": invitation.account,
+            "public_key": b64u(invitation.public_key),
+            "issued_at": invitation.issued_at,
+            "expires_at": invitation.expires_at,
+            "status": invitation.status,
+        }
+    )
+    await directory.keep_invitation(received(news, tenant=invitation.tenant))
 
 
 def a_device(**changes: Any) -> TrustedDevice:
-    return replace(
-        TrustedDevice(id="device-1", tenant="contoso", account="ada", public_key=b"key"), **changes
+    made = TrustedDevice(
+        id="device-1", tenant="contoso", account="ada", public_key=b"key", credential_id="credential-1"
     )
+    return replace(made, **changes)
+
+
+async def keep_device(
+    directory: StoredDirectory, device: TrustedDevice, version: int, origin: Origin = Origin.SENT
+) -> bool:
+    """What approval says when a device is like that, after its chain was verified."""
+    news = DeviceChanged(
+        version=version,
+        device=device.id,
+        account=device.account,
+        credential_id=device.credential_id,
+        public_key=b64u(device.public_key),
+        endorsement=Endorsement(kind="invitation", by="invitation-1", signature=""),
+        enrolled_at=START,
+        status="removed" if device.removed else "active",
+    )
+    return await directory.keep_device(received(news, tenant=device.tenant, origin=origin))
 
 
 async def test_an_invitation_vouches_for_one_of_many_devices(database: Database) -> None:
     directory = StoredDirectory(database, CLOCK)
-    await directory.keep_invitation(an_invitation(), 1)
+    await keep_invitation(directory, an_invitation(), 1)
     assert await directory.invitation("contoso", "invitation-1") == an_invitation()
     tries = await asyncio.gather(*(directory.vouch("contoso", "invitation-1", f"d{n}") for n in range(20)))
     assert sum(tries) == 1
     first = f"d{tries.index(True)}"
     assert await directory.vouch("contoso", "invitation-1", first)  # delivered twice
-    await directory.keep_invitation(replace(an_invitation(), status="used"), 2)
+    await keep_invitation(directory, an_invitation(status="used"), 2)
     kept = await directory.invitation("contoso", "invitation-1")
     assert kept is not None
     assert (kept.status, kept.vouched_for) == ("used", first)
@@ -252,15 +325,25 @@ async def test_an_invitation_vouches_for_one_of_many_devices(database: Database)
 
 async def test_removed_device_never_comes_back_and_keys_never_change(database: Database) -> None:
     directory = StoredDirectory(database, CLOCK)
-    assert await directory.keep_device(a_device(), 1)
-    assert not await directory.keep_device(a_device(public_key=b"other"), 9)
-    assert not await directory.keep_device(a_device(account="bob"), 9)
+    assert await keep_device(directory, a_device(), 1)
+    for origin in Origin:  # not even in a pull of everything that approval has
+        assert not await keep_device(directory, a_device(public_key=b"other"), 9, origin)
+        assert not await keep_device(directory, a_device(account="bob"), 9, origin)
+        assert not await keep_device(directory, a_device(public_key=b"other"), 1, origin)
     assert await directory.device("contoso", "device-1") == a_device()
-    assert await directory.keep_device(a_device(removed=True), 10)
-    assert not await directory.keep_device(a_device(), 11)
-    kept = await directory.device("contoso", "device-1")
-    assert kept is not None
-    assert kept.removed
+    assert await keep_device(directory, a_device(removed=True), 10)
+    for version, origin in ((11, Origin.SENT), (11, Origin.FULL_PULL), (10, Origin.FULL_PULL)):
+        await keep_device(directory, a_device(), version, origin)
+        kept = await directory.device("contoso", "device-1")
+        assert kept is not None
+        assert kept.removed
+
+
+async def test_a_removal_gives_a_known_device_no_other_key_or_owner(database: Database) -> None:
+    directory = StoredDirectory(database, CLOCK)
+    await keep_device(directory, a_device(), 1)
+    await keep_device(directory, a_device(account="bob", public_key=b"other", removed=True), 2)
+    assert await directory.device("contoso", "device-1") == a_device(removed=True)
 
 
 # --- keys ------------------------------------------------------------------------------------------------------
@@ -277,6 +360,25 @@ async def test_two_replicas_that_need_a_first_key_agree_on_one(database: Databas
     keys = await asyncio.gather(*(store.current("contoso") for store in stores))
     assert len({key.certificate for key in keys}) == 1
     assert (await stores[0].current("fabrikam")).certificate != keys[0].certificate
+
+
+async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_one_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys_module, "MAX_HELD", 2)
+    monkeypatch.setattr(keys_module, "log", structlog.get_logger())
+    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
+    store = StoredSigningKeys(MemoryDatabase(clock=CLOCK), sealing, CLOCK)
+    contoso = await store.current("contoso")
+    await store.current("fabrikam")
+    assert await store.current("contoso") is contoso
+    with structlog.testing.capture_logs() as logs:
+        await store.current("northwind")
+    assert [(entry["event"], entry["tenant"]) for entry in logs] == [("keys.let_go", "fabrikam")]
+    assert await store.current("contoso") is contoso
+    again = await store.current("contoso")
+    assert again.certificate == contoso.certificate
 
 
 async def test_no_private_key_is_readable_in_the_database(tmp_path: Path) -> None:
@@ -302,13 +404,13 @@ async def test_a_replica_holds_a_tenant_for_seconds_only(database: Database) -> 
     """News that this replica keeps count at once, those that another one kept within five seconds."""
     here, there = StoredDirectory(database, CLOCK), StoredDirectory(database, CLOCK)
     first = TenantConfigured(version=1, name="Contoso", applications=(), domains=())
-    await here.keep_tenant("contoso", first)
+    await here.keep_tenant(received(first))
     for replica in (here, there):
         found = await replica.tenant("contoso")
         assert found is not None
         assert found.configured == first
     removed = first.model_copy(update={"version": 2, "removed": True})
-    await here.keep_tenant("contoso", removed)
+    await here.keep_tenant(received(removed))
     found = await here.tenant("contoso")
     assert found is not None
     assert found.configured.removed

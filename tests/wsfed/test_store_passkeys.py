@@ -1,13 +1,14 @@
 """What a passkey needs of wsfed's collections, on both databases."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import MAX_PASSKEYS, State
-from services.wsfed.domain.trust import TrustedDevice
 from services.wsfed.store import StoredDirectory, StoredSessions, StoredTransactions
 from shared.clock import ManualClock
+from shared.contracts.envelope import Origin
 from shared.store.port import Database
 from tests.world import START
 from tests.wsfed.test_store import (
@@ -16,13 +17,13 @@ from tests.wsfed.test_store import (
     PROOF,
     a_challenge,
     a_context,
+    a_device,
     a_transaction,
+    keep_device,
 )
 
 CLOCK = ManualClock(START)
-DEVICE = TrustedDevice(
-    id="device-1", tenant="contoso", account="ada", public_key=b"key", credential_id="credential-1"
-)
+DEVICE = a_device()
 
 
 async def test_a_passkeys_challenge_stands_beside_an_open_request_and_comes_back_as_it_was(
@@ -80,7 +81,7 @@ async def test_no_more_passkey_challenges_than_allowed_however_many_at_once(data
 
 async def test_a_device_is_found_by_credential_within_its_tenant_and_account_only(database: Database) -> None:
     store = StoredDirectory(database, CLOCK)
-    await store.keep_device(DEVICE, 1)
+    await keep_device(store, DEVICE, 1)
     assert await store.device_of_credential("contoso", "ada", "credential-1") == DEVICE
     for tenant, account, credential in (
         ("fabrikam", "ada", "credential-1"),
@@ -99,11 +100,15 @@ async def test_a_device_from_before_gets_its_credential_id_once_and_for_good(dat
     before = await store.device("contoso", "device-1")
     assert before is not None
     assert before.credential_id == ""
-    for version, credential in ((1, "credential-1"), (1, "other"), (2, "other")):
-        claimed = TrustedDevice(
-            id="device-1", tenant="contoso", account="ada", public_key=b"key", credential_id=credential
-        )
-        await store.keep_device(claimed, version)
+    # An event of a version that is here brings nothing new; the first pull after the update, a full one, does.
+    assert not await keep_device(store, DEVICE, 1)
+    assert await store.device("contoso", "device-1") == before
+    for version, credential, origin in (
+        (1, "credential-1", Origin.FULL_PULL),
+        (1, "other", Origin.FULL_PULL),
+        (2, "other", Origin.SENT),
+    ):
+        await keep_device(store, replace(DEVICE, credential_id=credential), version, origin)
         assert await store.device("contoso", "device-1") == DEVICE
     assert await store.device_of_credential("contoso", "ada", "credential-1") == DEVICE
 
@@ -113,16 +118,14 @@ async def test_a_stranger_key_cannot_fill_in_a_credential_id(database: Database)
     await database.collection("devices").insert(
         {"_id": "contoso/device-1", "version": 1, "account": "ada", "public_key": b"key", "removed": False}
     )
-    forged = TrustedDevice(
-        id="device-1", tenant="contoso", account="ada", public_key=b"other", credential_id="credential-1"
-    )
-    await store.keep_device(forged, 1)
+    for version in (1, 2):
+        assert not await keep_device(store, replace(DEVICE, public_key=b"other"), version)
     assert await store.device_of_credential("contoso", "ada", "credential-1") is None
 
 
 async def test_the_counter_rises_once_for_many_uses_at_once_and_never_falls(database: Database) -> None:
     store = StoredDirectory(database, CLOCK)
-    await store.keep_device(DEVICE, 1)
+    await keep_device(store, DEVICE, 1)
     used = await asyncio.gather(*(store.device_used(DEVICE, 7) for _ in range(20)))
     assert sum(used) == 1
     assert not await store.device_used(DEVICE, 6)
@@ -130,9 +133,7 @@ async def test_the_counter_rises_once_for_many_uses_at_once_and_never_falls(data
     kept = await store.device("contoso", "device-1")
     assert kept is not None
     assert kept.sign_count == 8
-    await store.keep_device(
-        TrustedDevice(id="device-1", tenant="contoso", account="ada", public_key=b"key", removed=True), 2
-    )
+    await keep_device(store, replace(DEVICE, removed=True), 2)
     assert not await store.device_used(DEVICE, 9)
 
 

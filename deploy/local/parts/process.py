@@ -65,7 +65,8 @@ class Process:
             if self._lifeline is not None:
                 os.close(stdin)
         assert self._keeper.stdout is not None
-        self._pid = int(self._keeper.stdout.readline() or 0)
+        with self._keeper.stdout as said:
+            self._pid = int(said.readline() or 0)
         deadline = time.monotonic() + within
         while not ready():
             if self._keeper.poll() is not None:
@@ -101,9 +102,8 @@ class Process:
         if self._keeper is None:
             return
         self._keeper.wait(15)
-        for pipe in (self._keeper.stdin, self._keeper.stdout):
-            if pipe is not None:
-                pipe.close()
+        if self._keeper.stdin is not None:
+            self._keeper.stdin.close()
         self._keeper = None
         self._pid = 0
 

@@ -1,13 +1,16 @@
 """Token-signing keys: one document for each tenant, so that a roll-over's step is one conditional update.
 
-Private halves are sealed under this service's key file. Unsealed keys are held in memory; which of them signs is
-read again every `FRESH_FOR` seconds, so a switch reaches every replica within that time.
+Private halves are sealed under this service's key file. The key that signs is held unsealed in memory, for
+`MAX_HELD` tenants; which one that is is read again every `FRESH_FOR` seconds, so a switch reaches every replica within that time.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from services.wsfed.domain.keys import RsaSigningKey, SigningKey, create_signing_key
 from services.wsfed.ports import KeyRing
@@ -16,14 +19,22 @@ from shared.errors import Unavailable
 from shared.store.port import Database, Document
 from shared.store.sealing import SealingKey
 
+log = structlog.get_logger(__name__)
+
 YEARS = 3
 FRESH_FOR = 10.0
+MAX_HELD = 1000
+"""Tenants whose key is held unsealed; the one that was used longest ago goes first, and is unsealed again if needed."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+@dataclass(slots=True)
+class _Held:
+    """What is in memory of one tenant's keys."""
+
     document: Document
     at: float
+    unsealed: tuple[str, SigningKey] | None = None
+    """The key that signs, by its id."""
 
 
 class StoredSigningKeys:
@@ -33,20 +44,20 @@ class StoredSigningKeys:
         self._collection = database.collection("signing_keys")
         self._sealing = sealing
         self._clock = clock
-        self._seen: dict[str, _Seen] = {}
-        self._unsealed: dict[str, SigningKey] = {}
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        """The tenant that was used last is the last one."""
 
     async def current(self, tenant: str) -> SigningKey:
-        seen = self._seen.get(tenant)
-        if seen is None or self._clock.monotonic() - seen.at > FRESH_FOR:
-            seen = await self._read(tenant)
-        key_id = seen.document["current"]
-        held = self._unsealed.get(key_id)
-        if held is None:
+        held = self._held.get(tenant)
+        if held is None or self._clock.monotonic() - held.at > FRESH_FOR:
+            held = await self._read(tenant)
+        else:
+            self._held.move_to_end(tenant)
+        key_id: str = held.document["current"]
+        if held.unsealed is None or held.unsealed[0] != key_id:
             # Parsing an RSA key takes milliseconds: not on the event loop.
-            held = await asyncio.to_thread(self._unseal, tenant, seen.document, key_id)
-            self._unsealed[key_id] = held
-        return held
+            held.unsealed = key_id, await asyncio.to_thread(self._unseal, tenant, held.document, key_id)
+        return held.unsealed[1]
 
     async def upcoming(self, tenant: str) -> Sequence[bytes]:
         ring = await self.ring(tenant)
@@ -122,10 +133,10 @@ class StoredSigningKeys:
         self._changed(tenant, after)
 
     def _changed(self, tenant: str, after: Document | None) -> bool:
-        self._seen.pop(tenant, None)
+        self._held.pop(tenant, None)
         return after is not None
 
-    async def _read(self, tenant: str) -> _Seen:
+    async def _read(self, tenant: str) -> _Held:
         found = await self._collection.find_one({"_id": tenant})
         if found is None:
             key_id, stored = await self._create(tenant)
@@ -143,9 +154,17 @@ class StoredSigningKeys:
             found = await self._collection.find_one({"_id": tenant})
         if found is None:
             raise Unavailable("wsfed.key.missing", tenant=tenant)
-        seen = _Seen(found, self._clock.monotonic())
-        self._seen[tenant] = seen
-        return seen
+        return self._hold(tenant, _Held(found, self._clock.monotonic()))
+
+    def _hold(self, tenant: str, held: _Held) -> _Held:
+        if (before := self._held.get(tenant)) is not None:
+            held.unsealed = before.unsealed
+        self._held[tenant] = held
+        self._held.move_to_end(tenant)
+        if len(self._held) > MAX_HELD:
+            gone, _ = self._held.popitem(last=False)
+            log.info("keys.let_go", tenant=gone, held=MAX_HELD)
+        return held
 
     async def _create(self, tenant: str) -> tuple[str, dict[str, Any]]:
         now = self._clock.now()

@@ -1,0 +1,28 @@
+"""Messages as handlers get them, for tests of what stands behind the bus."""
+
+from typing import TypeVar
+
+from shared.clock import iso_millis
+from shared.contracts import Message
+from shared.contracts.envelope import Envelope, Origin, Received
+from tests.world import START
+
+M = TypeVar("M", bound=Message)
+
+
+def received(message: M, *, tenant: str = "contoso", origin: Origin = Origin.SENT) -> Received[M]:
+    """The message as if its sender's packet had been verified, or as an item of a pull."""
+    envelope = Envelope.model_validate(
+        {
+            "v": 1,
+            "id": "packet-1",
+            "type": message.TYPE,
+            "tenant": tenant,
+            "occurred_at": iso_millis(START),
+            "correlation_id": "packet-1",
+            "causation_id": None,
+            "sender": message.owner(),
+            "body": message.model_dump(mode="json"),
+        }
+    )
+    return Received(message, envelope, origin)
