@@ -15,7 +15,7 @@ from aiohttp.web import Application, RouteDef
 from shared.addresses import Network
 from shared.bus.port import Bus, Handlers
 from shared.clock import Clock
-from shared.contracts.envelope import PacketSigner
+from shared.contracts.envelope import MessageSigner
 from shared.crypto.keys import TrustedKeys, load_service_key
 from shared.errors import Unavailable
 from shared.ids import Ids
@@ -35,7 +35,7 @@ Background = Callable[[], Awaitable[None]]
 
 
 class OpenDatabase(Protocol):
-    """Opens one service's database, whose writes tell `relay` about the packets they left."""
+    """Opens one service's database, whose writes tell `relay` about the messages they left."""
 
     def __call__(self, service: str, relay: Relay) -> Database: ...
 
@@ -52,10 +52,10 @@ class Platform:
     settings: Settings
     table: Services = field(default_factory=lambda: SERVICES)
 
-    def signer(self, service: str) -> PacketSigner:
+    def signer(self, service: str) -> MessageSigner:
         """Signs messages in the service's name, with its key file."""
         key = load_service_key(self.settings.keys / f"{service}.key")
-        return PacketSigner(service, key, self.clock, self.ids)
+        return MessageSigner(service, key, self.clock, self.ids)
 
     def assemble(self, name: str) -> "Assembly":
         """What that service needs by its row in the table. Opens its database and reads its keys."""

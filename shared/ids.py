@@ -13,7 +13,7 @@ from typing import Protocol
 class Ids(Protocol):
     """A source of unguessable values."""
 
-    def octets(self, count: int) -> bytes:
+    def random_bytes(self, count: int) -> bytes:
         """`count` random octets."""
         ...
 
@@ -21,7 +21,7 @@ class Ids(Protocol):
 class SystemIds:
     """The operating system's random source."""
 
-    def octets(self, count: int) -> bytes:
+    def random_bytes(self, count: int) -> bytes:
         return secrets.token_bytes(count)
 
 
@@ -32,7 +32,7 @@ class SeededIds:
         self._seed = seed.encode()
         self._counter = 0
 
-    def octets(self, count: int) -> bytes:
+    def random_bytes(self, count: int) -> bytes:
         out = b""
         while len(out) < count:
             self._counter += 1
@@ -57,12 +57,12 @@ def unb64u(text: str) -> bytes:
 
 def new_id(ids: Ids) -> str:
     """A 128-bit id: 22 characters, letters, digits, `-` and `_`."""
-    return b64u(ids.octets(16))
+    return b64u(ids.random_bytes(16))
 
 
 def new_secret(ids: Ids) -> str:
     """A 256-bit nonce or token as base64url, 43 characters."""
-    return b64u(ids.octets(32))
+    return b64u(ids.random_bytes(32))
 
 
 def new_code(ids: Ids, digits: int = 6) -> str:
@@ -70,6 +70,6 @@ def new_code(ids: Ids, digits: int = 6) -> str:
     top = 10**digits
     limit = (1 << 64) // top * top
     while True:
-        value = int.from_bytes(ids.octets(8), "big")
+        value = int.from_bytes(ids.random_bytes(8), "big")
         if value < limit:
             return f"{value % top:0{digits}d}"

@@ -253,7 +253,7 @@ def _mongo_client(mongo_url: str) -> Iterator[MongoClient[dict[str, Any]]]:
 @pytest.fixture
 def mongo_database(_mongo_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
     """The name of an empty database, dropped after the test. Needs the marker `parts`."""
-    name = f"test_{SystemIds().octets(8).hex()}"
+    name = f"test_{SystemIds().random_bytes(8).hex()}"
     yield name
     _mongo_client.drop_database(name)
 
@@ -284,7 +284,7 @@ def broker(run_folder: Path) -> Broker:
 @pytest.fixture
 def rabbit(broker: Broker) -> Iterator[Vhost]:
     """A fresh virtual host on the run's broker, deleted after the test. Needs the marker `parts`."""
-    name = f"test-{SystemIds().octets(8).hex()}"
+    name = f"test-{SystemIds().random_bytes(8).hex()}"
     with _plainly():
         broker.management.create_vhost(name)
     yield Vhost(name, broker.url_of(name), broker.management, broker)

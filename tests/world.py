@@ -11,7 +11,7 @@ from shared.assembly import Platform, Service, Wired
 from shared.bus.memory import MemoryBus
 from shared.clock import ManualClock
 from shared.contracts import Message
-from shared.contracts.envelope import Packet, PacketSigner
+from shared.contracts.envelope import MessageSigner, SignedMessage
 from shared.contracts.state import pulled_of
 from shared.crypto.keys import TrustedKeys, load_service_key, load_trusted_keys
 from shared.ids import SeededIds
@@ -33,16 +33,16 @@ class LossyBus(MemoryBus):
 
     def __init__(self, trusted: TrustedKeys, clock: ManualClock) -> None:
         super().__init__(trusted, clock)
-        self.loses: Callable[[Packet], bool] = lambda packet: False
-        self.sent: list[Packet] = []
+        self.loses: Callable[[SignedMessage], bool] = lambda signed: False
+        self.sent: list[SignedMessage] = []
         self.silent: frozenset[str] = frozenset()
         """Owners that hear no questions."""
 
-    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
-        self.sent += packets
+    async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
+        self.sent += messages
         unheard = {f"{owner}.state.pull.v1" for owner in self.silent}
-        lost = frozenset(packet.id for packet in packets if packet.type in unheard or self.loses(packet))
-        return lost | await super().publish([packet for packet in packets if packet.id not in lost])
+        lost = frozenset(signed.id for signed in messages if signed.type in unheard or self.loses(signed))
+        return lost | await super().publish([signed for signed in messages if signed.id not in lost])
 
     def forget(self, service: str) -> None:
         """Its process is gone."""
@@ -135,14 +135,14 @@ class World:
             for service in self.services.values():
                 await service.relay.settle(self.bus.drain)
 
-    def signer(self, service: str) -> PacketSigner:
+    def signer(self, service: str) -> MessageSigner:
         """Signs as that service: for taken-over services."""
         key = load_service_key(self.platform.settings.keys / f"{service}.key")
-        return PacketSigner(service, key, self.clock, self.ids)
+        return MessageSigner(service, key, self.clock, self.ids)
 
     async def say(self, service: str, message: Message, tenant: str = "contoso") -> None:
         """A message of that service, past its outbox."""
-        await self.bus.publish([self.signer(service).packet(message, tenant=tenant)])
+        await self.bus.publish([self.signer(service).sign(message, tenant=tenant)])
 
     def documents(self, service: str, collection: str) -> list[dict[str, Any]]:
         """All documents of a collection."""

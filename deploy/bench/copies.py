@@ -132,7 +132,7 @@ class Copies:
     def _person(self, number: int) -> Person:
         like = self.original.key
         key = Key(
-            credential_id=b64u(self.ids.octets(32)),
+            credential_id=b64u(self.ids.random_bytes(32)),
             private_key=self._keys[number % PHONES],
             origin=like.origin,
             rp_id=like.rp_id,

@@ -62,7 +62,7 @@ async def ground(mongo: Part, broker: Broker, folder: Path, *, accounts: int) ->
     Raises NotSeeded, Unexpected, Unavailable, TimeoutError.
     """
     ids, clock = SystemIds(), SystemClock()
-    prefix = f"bench_{ids.octets(4).hex()}"
+    prefix = f"bench_{ids.random_bytes(4).hex()}"
     broker.management.create_vhost(prefix)
     port = free_port()
     bus_url = broker.url_of(prefix)

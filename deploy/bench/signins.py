@@ -175,7 +175,7 @@ async def open_loop(on: Ground, *, per_second: float, count: int) -> Arrivals:
 
 def gap(ids: Ids, per_second: float) -> float:
     """Seconds to the next arrival of a Poisson process."""
-    share = int.from_bytes(ids.octets(8), "big") / 2**64
+    share = int.from_bytes(ids.random_bytes(8), "big") / 2**64
     return -math.log(1.0 - share) / per_second
 
 

@@ -105,7 +105,7 @@ def dead(
             return
         letters = await rabbit.list_dead(url, service)
         for letter in letters:
-            output.line(f"{letter.packet.id}  {letter.packet.type}  {letter.reason}")
+            output.line(f"{letter.message.id}  {letter.message.type}  {letter.reason}")
         output.line(f"{len(letters)} dead letters of {service}.")
 
     told(context.obj, lambda: asyncio.run(run()))

@@ -20,7 +20,7 @@ from services.admin.app import build
 from services.admin.handlers import Admin
 from shared.assembly import Platform
 from shared.bus.port import Handlers
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.errors import Blok365Error, Unavailable
 from shared.settings import Settings, invalid_settings
 
@@ -28,18 +28,18 @@ T = TypeVar("T")
 
 
 class NoBus:
-    """Confirms nothing, so every packet stays in its outbox for the running admin process to send."""
+    """Confirms nothing, so every message stays in its outbox for the running admin process to send."""
 
-    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
+    async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
         return frozenset()
 
     async def consume(self, service: str, handlers: Handlers) -> None:
         return None
 
-    async def hint(self, topic: str, key: str) -> None:
+    async def signal(self, topic: str, key: str) -> None:
         return None
 
-    async def on_hint(self, topic: str, wake: Callable[[str], None]) -> None:
+    async def on_signal(self, topic: str, wake: Callable[[str], None]) -> None:
         return None
 
     async def stop(self) -> None:

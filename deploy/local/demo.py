@@ -39,7 +39,7 @@ async def demo(var: Path, mongo_url: str, bus_url: str) -> None:
     """The walk. Raises Surprise, PhoneError, TimeoutError, Blok365Error."""
     ids = SystemIds()
     port, entra_port = free_port(), free_port()
-    prefix = "demo_" + ids.octets(6).hex()
+    prefix = "demo_" + ids.random_bytes(6).hex()
     settings = local_settings(var, port, mongo_url, bus_url=bus_url, database_prefix=prefix)
     make_keys(settings, ids)
     out = var / "signin"

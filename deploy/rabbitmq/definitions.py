@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.bus.topology import EXCHANGE, HINTS, TOPOLOGY, Topology
+from shared.bus.topology import EXCHANGE, SIGNALS, TOPOLOGY, Topology
 from shared.ids import Ids, SystemIds, new_secret
 from shared.services import SERVICES, Services
 
@@ -42,7 +42,7 @@ def definitions(
         "topic_permissions": [],
         "exchanges": [
             _exchange(vhost, EXCHANGE, "topic"),
-            _exchange(vhost, HINTS, "direct"),
+            _exchange(vhost, SIGNALS, "direct"),
         ],
         "queues": [],
         "bindings": [],
@@ -53,7 +53,7 @@ def definitions(
         made["users"].append(
             {
                 "name": user,
-                "password_hash": password_hash(password, ids.octets(4)),
+                "password_hash": password_hash(password, ids.random_bytes(4)),
                 "hashing_algorithm": "rabbit_password_hashing_sha256",
                 "tags": "",
             }

@@ -65,7 +65,7 @@ def _servers(together: Path, folder: Path, passwords: dict[str, str], ids: Ids) 
     mongo = folder / "mongo"
     once = {
         # Members of a replica set prove themselves to each other with this (6 to 1024 base64 characters).
-        "replica.key": base64.b64encode(ids.octets(96)).decode(),
+        "replica.key": base64.b64encode(ids.random_bytes(96)).decode(),
         "root": new_secret(ids),
     }
     files = {mongo / key: value for key, value in once.items() if not (mongo / key).exists()}

@@ -6,19 +6,19 @@ from typing import Protocol
 from services.admin.domain import Account, AccountId, Errand, Invitation, Phone, Tenant
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Packet, Received
+from shared.contracts.envelope import SignedMessage, VerifiedMessage
 
 
 class Tenants(Protocol):
     """Tenants by slug."""
 
-    async def add(self, tenant: Tenant, packet: Packet) -> bool:
+    async def add(self, tenant: Tenant, signed: SignedMessage) -> bool:
         """Keep a new one. False when its slug, a domain or an issuer is taken."""
         ...
 
     async def get(self, slug: str) -> Tenant | None: ...
 
-    async def replace(self, tenant: Tenant, packet: Packet) -> bool:
+    async def replace(self, tenant: Tenant, signed: SignedMessage) -> bool:
         """Write the successor of version `tenant.version - 1`.
 
         False when that is no longer the version, or when a domain or issuer is another tenant's.
@@ -33,7 +33,7 @@ class Tenants(Protocol):
 class Accounts(Protocol):
     """Accounts of a tenant."""
 
-    async def add(self, account: Account, packet: Packet) -> bool:
+    async def add(self, account: Account, signed: SignedMessage) -> bool:
         """Keep a new one. False when its user name is taken."""
         ...
 
@@ -47,7 +47,7 @@ class Accounts(Protocol):
         """The account that holds this user name; a removed one does not."""
         ...
 
-    async def replace(self, account: Account, packet: Packet) -> bool:
+    async def replace(self, account: Account, signed: SignedMessage) -> bool:
         """Write the successor of version `account.version - 1`; False when that is no longer the version."""
         ...
 
@@ -61,7 +61,7 @@ class Accounts(Protocol):
 class Invitations(Protocol):
     """Invitations of a tenant's accounts."""
 
-    async def add(self, invitation: Invitation, *packets: Packet) -> bool:
+    async def add(self, invitation: Invitation, *messages: SignedMessage) -> bool:
         """Keep a new one. False when the account has an open one already."""
         ...
 
@@ -71,7 +71,7 @@ class Invitations(Protocol):
         """The account's open invitation, expired or not."""
         ...
 
-    async def replace(self, invitation: Invitation, *packets: Packet) -> bool:
+    async def replace(self, invitation: Invitation, *messages: SignedMessage) -> bool:
         """Write the successor of version `invitation.version - 1`; False when that is no longer the version."""
         ...
 
@@ -79,11 +79,11 @@ class Invitations(Protocol):
 class Phones(Protocol):
     """Phones as approval tells of them: a projection, only higher versions."""
 
-    async def knows(self, received: Received[DeviceChanged]) -> bool:
+    async def knows(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         """Whether exactly what approval says of a phone is kept already."""
         ...
 
-    async def keep(self, received: Received[DeviceChanged]) -> None: ...
+    async def keep(self, received: VerifiedMessage[DeviceChanged]) -> None: ...
 
     async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
         """All of that account, removed ones too, oldest first."""
@@ -93,4 +93,4 @@ class Phones(Protocol):
 class Errands(Protocol):
     """What administrators asked other services to do: the record and the command in one write."""
 
-    async def add(self, errand: Errand, packet: Packet) -> None: ...
+    async def add(self, errand: Errand, signed: SignedMessage) -> None: ...

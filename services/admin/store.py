@@ -14,10 +14,10 @@ from shared.contracts.admin import (
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Packet, Received
+from shared.contracts.envelope import SignedMessage, VerifiedMessage
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
-from shared.store.fields import plain, typed
+from shared.store.codec import from_document, to_document
 from shared.store.port import Collection, Database, Document, Index
 
 T = TypeVar("T")
@@ -43,17 +43,17 @@ class StoredTenants:
         self.source = Source(self._tenants, [TenantConfigured], _tenant_row)
         """All tenants, for followers."""
 
-    async def add(self, tenant: Tenant, packet: Packet) -> bool:
-        return await self._tenants.insert({"_id": tenant.slug, **_tenant_fields(tenant)}, outbox=[packet])
+    async def add(self, tenant: Tenant, signed: SignedMessage) -> bool:
+        return await self._tenants.insert({"_id": tenant.slug, **_tenant_fields(tenant)}, outbox=[signed])
 
     async def get(self, slug: str) -> Tenant | None:
         found = await self._tenants.find_one({"_id": slug})
         return None if found is None else _tenant(found)
 
-    async def replace(self, tenant: Tenant, packet: Packet) -> bool:
+    async def replace(self, tenant: Tenant, signed: SignedMessage) -> bool:
         where = {"_id": tenant.slug, "version": tenant.version - 1}
         return (
-            await self._tenants.update(where, {"$set": _tenant_fields(tenant)}, outbox=[packet]) is not None
+            await self._tenants.update(where, {"$set": _tenant_fields(tenant)}, outbox=[signed]) is not None
         )
 
     async def page(self, after: str, limit: int) -> Sequence[Tenant]:
@@ -77,8 +77,8 @@ class StoredAccounts:
         self.source = Source(self._accounts, [AccountChanged], _account_row)
         """All accounts of all tenants, removed ones too, for followers."""
 
-    async def add(self, account: Account, packet: Packet) -> bool:
-        return await self._accounts.insert(_living(account), outbox=[packet])
+    async def add(self, account: Account, signed: SignedMessage) -> bool:
+        return await self._accounts.insert(_living(account), outbox=[signed])
 
     async def add_many(self, accounts: Sequence[Account]) -> None:
         await self._accounts.insert_many([_living(account) for account in accounts])
@@ -91,12 +91,12 @@ class StoredAccounts:
         found = await self._accounts.find_one({"tenant": tenant, "upn": upn, LIVE: True})
         return None if found is None else _account(found)
 
-    async def replace(self, account: Account, packet: Packet) -> bool:
+    async def replace(self, account: Account, signed: SignedMessage) -> bool:
         where = {"_id": account.id, "tenant": account.tenant, "version": account.version - 1}
         change: dict[str, Mapping[str, Any]] = {"$set": _fields(account)}
         if account.status is AccountStatus.REMOVED:
             change["$unset"] = {LIVE: ""}
-        return await self._accounts.update(where, change, outbox=[packet]) is not None
+        return await self._accounts.update(where, change, outbox=[signed]) is not None
 
     async def page(
         self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
@@ -124,9 +124,9 @@ class StoredInvitations:
         self.source = Source(self._invitations, [InvitationChanged], _invitation_row)
         """All invitations, used ones too, because devices' chains begin there. For followers."""
 
-    async def add(self, invitation: Invitation, *packets: Packet) -> bool:
+    async def add(self, invitation: Invitation, *messages: SignedMessage) -> bool:
         document = {"_id": invitation.id, **_fields(invitation)}
-        return await self._invitations.insert(document, outbox=packets)
+        return await self._invitations.insert(document, outbox=messages)
 
     async def get(self, tenant: str, invitation: str) -> Invitation | None:
         found = await self._invitations.find_one({"_id": invitation, "tenant": tenant})
@@ -136,10 +136,10 @@ class StoredInvitations:
         found = await self._invitations.find_one({"tenant": tenant, "account": account, "status": "open"})
         return None if found is None else _aggregate(Invitation, found)
 
-    async def replace(self, invitation: Invitation, *packets: Packet) -> bool:
+    async def replace(self, invitation: Invitation, *messages: SignedMessage) -> bool:
         where = {"_id": invitation.id, "tenant": invitation.tenant, "version": invitation.version - 1}
         change = {"$set": _fields(invitation)}
-        return await self._invitations.update(where, change, outbox=packets) is not None
+        return await self._invitations.update(where, change, outbox=messages) is not None
 
 
 class StoredPhones:
@@ -152,16 +152,16 @@ class StoredPhones:
             )
         )
 
-    async def knows(self, received: Received[DeviceChanged]) -> bool:
+    async def knows(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         return await self.projection.knows(_phone_key(received), received, _phone_fields(received))
 
-    async def keep(self, received: Received[DeviceChanged]) -> None:
+    async def keep(self, received: VerifiedMessage[DeviceChanged]) -> None:
         await self.projection.keep(_phone_key(received), received, _phone_fields(received))
 
     async def of(self, tenant: str, account: AccountId) -> Sequence[Phone]:
         where = {"tenant": tenant, "account": account, LAPSED: {"$ne": True}}
         found = await self.projection.collection.find(where, sort=[("enrolled_at", 1), ("_id", 1)])
-        return [typed(Phone, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
+        return [from_document(Phone, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
 
 
 class StoredErrands:
@@ -170,8 +170,8 @@ class StoredErrands:
     def __init__(self, database: Database) -> None:
         self._errands: Collection = database.collection("errands", outbox=True)
 
-    async def add(self, errand: Errand, packet: Packet) -> None:
-        await self._errands.insert({"_id": errand.id, **_fields(errand)}, outbox=[packet])
+    async def add(self, errand: Errand, signed: SignedMessage) -> None:
+        await self._errands.insert({"_id": errand.id, **_fields(errand)}, outbox=[signed])
 
 
 def _tenant_fields(tenant: Tenant) -> Document:
@@ -210,11 +210,11 @@ def _invitation_row(document: Document) -> Row:
     return Row(invitation.tenant, [invitation.event()])
 
 
-def _phone_key(received: Received[DeviceChanged]) -> str:
+def _phone_key(received: VerifiedMessage[DeviceChanged]) -> str:
     return f"{received.tenant}/{received.message.device}"
 
 
-def _phone_fields(received: Received[DeviceChanged]) -> Document:
+def _phone_fields(received: VerifiedMessage[DeviceChanged]) -> Document:
     device = received.message
     return {
         "tenant": received.tenant,
@@ -236,10 +236,10 @@ def _account(document: Document) -> Account:
 
 def _fields(aggregate: Account | Invitation | Errand) -> Document:
     """All but the id, which is the document's own."""
-    fields = plain(aggregate)
+    fields = to_document(aggregate)
     del fields["id"]
     return fields
 
 
 def _aggregate(kind: type[T], document: Document) -> T:
-    return typed(kind, {**document, "id": document["_id"]})
+    return from_document(kind, {**document, "id": document["_id"]})

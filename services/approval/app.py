@@ -14,7 +14,7 @@ from services.approval.store import AccountStore, CeremonyStore, SessionStore, T
 from shared.assembly import Platform, Wired
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
-from shared.places import Places
+from shared.geoip import GeoIp
 from shared.web.frame import Pages
 
 
@@ -23,7 +23,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired
     assembly = platform.assemble("approval")
     settings, shared, database = settings or ApprovalSettings(), platform.settings, assembly.database
     accounts, tenants = AccountStore(database), TenantStore(database)
-    places = Places(shared.places_file, platform.clock)
+    places = GeoIp(shared.places_file, platform.clock)
     parts = Parts(
         accounts=accounts,
         sessions=SessionStore(database),

@@ -11,10 +11,10 @@ from services.approval.domain.account import Account
 from services.approval.domain.ceremony import RelyingParty
 from shared.clock import Clock
 from shared.contracts.admin import TenantConfigured
-from shared.contracts.envelope import Packet, PacketSigner, Received
+from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage
 from shared.crypto.sealed_box import Sealer
+from shared.geoip import Country
 from shared.ids import Ids
-from shared.places import Country
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Accounts(Protocol):
         ...
 
     async def save(
-        self, before: Stored, after: Account, outbox: Sequence[Packet], *, confirm: bool = False
+        self, before: Stored, after: Account, outbox: Sequence[SignedMessage], *, confirm: bool = False
     ) -> bool:
         """One conditional write. False: somebody wrote since `before` was read, nothing happened.
 
@@ -112,7 +112,7 @@ class Tenants(Protocol):
 
     async def name(self, tenant: str) -> str | None: ...
 
-    async def keep(self, received: Received[TenantConfigured]) -> None:
+    async def keep(self, received: VerifiedMessage[TenantConfigured]) -> None:
         """Keep it, unless a newer version is there."""
         ...
 
@@ -142,7 +142,7 @@ class Parts:
     tenants: Tenants
     clock: Clock
     ids: Ids
-    signer: PacketSigner
+    signer: MessageSigner
     rp: RelyingParty
     letterbox: Sealer
     """Seals for notify."""

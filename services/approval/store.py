@@ -14,9 +14,9 @@ from services.approval.domain.challenges import next_deadline
 from services.approval.ports import Ceremony, Session, Stored
 from shared.contracts.admin import AccountStatus, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Packet, Received
+from shared.contracts.envelope import SignedMessage, VerifiedMessage
 from shared.replication import Projection, Row, Source
-from shared.store.fields import plain, typed
+from shared.store.codec import from_document, to_document
 from shared.store.port import Collection, Database, Document, Filter, Index, Position
 
 _MAPS = ("devices", "invitations", "challenges", "subscriptions")
@@ -66,7 +66,7 @@ class AccountStore:
         return [_stored(document) for document in found]
 
     async def save(
-        self, before: Stored, after: Account, outbox: Sequence[Packet], *, confirm: bool = False
+        self, before: Stored, after: Account, outbox: Sequence[SignedMessage], *, confirm: bool = False
     ) -> bool:
         key = f"{after.tenant}/{after.id}"
         if before.revision == 0:
@@ -98,7 +98,7 @@ def _difference(before: Account, after: Account) -> dict[str, dict[str, Any]]:
     drop: dict[str, Any] = {}
     for name in _MAPS:
         old, new = getattr(before, name), getattr(after, name)
-        put |= {f"{name}.{key}": plain(value) for key, value in new.items() if old.get(key) != value}
+        put |= {f"{name}.{key}": to_document(value) for key, value in new.items() if old.get(key) != value}
         drop |= {f"{name}.{key}": "" for key in old.keys() - new.keys()}
     was, now = _fields(before), _fields(after)
     put |= {name: value for name, value in now.items() if name not in was or was[name] != value}
@@ -107,13 +107,15 @@ def _difference(before: Account, after: Account) -> dict[str, dict[str, Any]]:
 
 
 def _document(account: Account) -> Document:
-    maps = {name: {key: plain(value) for key, value in getattr(account, name).items()} for name in _MAPS}
+    maps = {
+        name: {key: to_document(value) for key, value in getattr(account, name).items()} for name in _MAPS
+    }
     return _fields(account) | maps
 
 
 def _fields(account: Account) -> Document:
     """All but the maps, with what is there to be indexed."""
-    made = {name: value for name, value in plain(account).items() if name not in _MAPS}
+    made = {name: value for name, value in to_document(account).items() if name not in _MAPS}
     derived: Document = {
         "credentials": sorted(d.credential_id for d in account.devices.values()),
         "invitation_ids": sorted(account.invitations),
@@ -130,18 +132,21 @@ def _devices_row(document: Document) -> Row:
 
 def _stored(document: Document) -> Stored:
     entries = {
-        "devices": {k: typed(Device, d) for k, d in document["devices"].items()},
-        "invitations": {k: typed(Invitation, d) for k, d in document["invitations"].items()},
+        "devices": {k: from_document(Device, d) for k, d in document["devices"].items()},
+        "invitations": {k: from_document(Invitation, d) for k, d in document["invitations"].items()},
         "challenges": {
-            k: typed(Challenge, {**d, "state": State(d["state"])}) for k, d in document["challenges"].items()
+            k: from_document(Challenge, {**d, "state": State(d["state"])})
+            for k, d in document["challenges"].items()
         },
-        "subscriptions": {k: typed(Subscription, d) for k, d in document.get("subscriptions", {}).items()},
+        "subscriptions": {
+            k: from_document(Subscription, d) for k, d in document.get("subscriptions", {}).items()
+        },
         "status": None if document["status"] is None else AccountStatus(document["status"]),
         "pushes_known": tuple(document["pushes_known"]),
         "pushes_unknown": tuple(document["pushes_unknown"]),
         "version": document["version"],
     }
-    return Stored(typed(Account, {**document, **entries}), document["revision"])
+    return Stored(from_document(Account, {**document, **entries}), document["revision"])
 
 
 class SessionStore:
@@ -153,13 +158,13 @@ class SessionStore:
         )
 
     async def add(self, session: Session) -> None:
-        document = plain(session)
+        document = to_document(session)
         document["_id"] = document.pop("token_digest")
         await self._sessions.insert(document)
 
     async def find(self, token_digest: str) -> Session | None:
         found = await self._sessions.find_one({"_id": token_digest})
-        return None if found is None else typed(Session, {**found, "token_digest": token_digest})
+        return None if found is None else from_document(Session, {**found, "token_digest": token_digest})
 
     async def seen(self, token_digest: str, now: datetime) -> None:
         await self._sessions.update({"_id": token_digest}, {"$max": {"seen_at": now}})
@@ -180,13 +185,13 @@ class CeremonyStore:
         # One for a session is anybody's to begin, and of no use when its time is over; an enrolment's is asked for
         # again by a phone that lost the answer.
         kept = _DAYS if ceremony.kind == "enrolment" else timedelta()
-        document = {**plain(ceremony), "remove_at": ceremony.expires_at + kept}
+        document = {**to_document(ceremony), "remove_at": ceremony.expires_at + kept}
         document["_id"] = document.pop("id")
         await self._ceremonies.insert(document)
 
     async def find(self, ceremony_id: str) -> Ceremony | None:
         found = await self._ceremonies.find_one({"_id": ceremony_id})
-        return None if found is None else typed(Ceremony, {**found, "id": ceremony_id})
+        return None if found is None else from_document(Ceremony, {**found, "id": ceremony_id})
 
     async def take(self, ceremony_id: str) -> Ceremony | None:
         found = await self.find(ceremony_id)
@@ -205,5 +210,5 @@ class TenantStore:
         found = await self.projection.find(tenant)
         return None if found is None else str(found["name"])
 
-    async def keep(self, received: Received[TenantConfigured]) -> None:
+    async def keep(self, received: VerifiedMessage[TenantConfigured]) -> None:
         await self.projection.keep(received.tenant, received, {"name": received.message.name})

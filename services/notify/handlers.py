@@ -23,7 +23,7 @@ from services.notify.domain.delivery import (
 )
 from services.notify.ports import Parts
 from shared.bus.port import Reject
-from shared.contracts.envelope import Packet, Received
+from shared.contracts.envelope import SignedMessage, VerifiedMessage
 from shared.contracts.notify import (
     LETTER,
     DeviceAddedLetter,
@@ -32,8 +32,8 @@ from shared.contracts.notify import (
     SendMail,
     SendPush,
     SubscriptionGone,
-    mail_place,
-    push_place,
+    mail_associated_data,
+    push_associated_data,
 )
 from shared.crypto.sealed_box import CannotOpen
 from shared.errors import Unavailable
@@ -52,10 +52,10 @@ STOP_WITHIN = 8.0
 # Taking a command on
 
 
-async def accept_mail(parts: Parts, received: Received[SendMail]) -> Delivery | None:
+async def accept_mail(parts: Parts, received: VerifiedMessage[SendMail]) -> Delivery | None:
     """`notify.mail.send.v1`: keep the delivery; None when it is kept already. Raises Reject."""
     command, envelope = received.message, received.envelope
-    place = mail_place(received.tenant, command.delivery)
+    place = mail_associated_data(received.tenant, command.delivery)
     letter = _letter(parts, command.sealed, place)
     if letter.kind != command.kind:
         raise Reject("the letter is of another kind")
@@ -78,10 +78,10 @@ async def accept_mail(parts: Parts, received: Received[SendMail]) -> Delivery | 
     )
 
 
-async def accept_push(parts: Parts, received: Received[SendPush]) -> Delivery | None:
+async def accept_push(parts: Parts, received: VerifiedMessage[SendPush]) -> Delivery | None:
     """`notify.push.send.v1`: keep the delivery; None when it is kept already. Raises Reject."""
     command, envelope = received.message, received.envelope
-    place = push_place(received.tenant, command.account, command.subscription)
+    place = push_associated_data(received.tenant, command.account, command.subscription)
     subscription = _subscription(parts, command.sealed, place)
     return await _add(
         parts,
@@ -149,26 +149,28 @@ async def attempt(parts: Parts, delivery: Delivery) -> State | None:
         # Only its name: the words of an exception may hold an address or a link.
         log.error("delivery.fault", delivery=claimed.id, error=type(error).__name__)  # noqa: TRY400
         outcome = Later(f"fault: {type(error).__name__}")
-    fraction = int.from_bytes(parts.ids.octets(4), "big") / 2**32
+    fraction = int.from_bytes(parts.ids.random_bytes(4), "big") / 2**32
     after = settle(claimed, outcome, parts.clock.now(), fraction)
-    packets = []
+    messages = []
     if after.state is State.GONE:
         gone = SubscriptionGone(account=after.account, subscription=after.subscription)
-        packets = [parts.signer.packet(gone, tenant=after.tenant, correlation_id=after.correlation)]
-    if not await _record(parts, claimed, after, packets):
+        messages = [parts.signer.sign(gone, tenant=after.tenant, correlation_id=after.correlation)]
+    if not await _record(parts, claimed, after, messages):
         log.warning("delivery.overtaken", delivery=claimed.id)  # the lease was over before the attempt was
         return None
     _tell(after)
     return after.state
 
 
-async def _record(parts: Parts, claimed: Delivery, after: Delivery, packets: Sequence[Packet]) -> bool:
+async def _record(
+    parts: Parts, claimed: Delivery, after: Delivery, messages: Sequence[SignedMessage]
+) -> bool:
     """Write what came of an attempt. While the database is away and the lease is ours, keep trying: what is not
     recorded is sent again. Raises Unavailable at the end of the lease.
     """
     while True:
         try:
-            return await parts.deliveries.replace(claimed, after, packets)
+            return await parts.deliveries.replace(claimed, after, messages)
         except Unavailable:
             if parts.clock.now() + RECORD_AGAIN >= claimed.next_at:
                 raise

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from services.notify.domain.delivery import Channel, Delivery, Outcome
 from shared.clock import Clock
-from shared.contracts.envelope import Packet, PacketSigner
+from shared.contracts.envelope import MessageSigner, SignedMessage
 from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, PushSubscription
 from shared.ids import Ids
 
@@ -26,7 +26,7 @@ class Deliveries(Protocol):
         """Waiting ones whose time has come, the longest waiting first, without those to `busy` destinations."""
         ...
 
-    async def replace(self, before: Delivery, after: Delivery, outbox: Sequence[Packet] = ()) -> bool:
+    async def replace(self, before: Delivery, after: Delivery, outbox: Sequence[SignedMessage] = ()) -> bool:
         """One conditional write. False: somebody else took it since `before`, nothing happened."""
         ...
 
@@ -82,7 +82,7 @@ class Parts:
     letters: Letters
     mailer: Mailer
     pusher: Pusher
-    signer: PacketSigner
+    signer: MessageSigner
     clock: Clock
     ids: Ids
     link_prefix: str

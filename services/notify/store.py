@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from services.notify.domain.delivery import Channel, Delivery, State
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.store.port import Collection, Database, Document, Index
 
 REMEMBER = 7 * 24 * 3600
@@ -41,7 +41,7 @@ class StoredDeliveries:
         found = await self._deliveries.find(where, sort=(("next_at", 1),), limit=limit)
         return [_delivery(document) for document in found]
 
-    async def replace(self, before: Delivery, after: Delivery, outbox: Sequence[Packet] = ()) -> bool:
+    async def replace(self, before: Delivery, after: Delivery, outbox: Sequence[SignedMessage] = ()) -> bool:
         where = {"_id": before.id, "state": before.state.value, "attempts": before.attempts}
         old, new = _fields(before), _fields(after)
         change: dict[str, dict[str, Any]] = {"$set": {k: v for k, v in new.items() if old.get(k) != v}}

@@ -16,9 +16,9 @@ from services.wsfed.store import (
     StoredTransactions,
 )
 from shared.assembly import Platform, Wired
+from shared.geoip import GeoIp
 from shared.ids import new_id
-from shared.places import Places
-from shared.store.fixed import fixed_settings, hold_rp_id
+from shared.store.pinned_settings import pin_rp_id, pinned_settings
 from shared.store.sealing import SealingKey
 from shared.web.cookies import Csrf
 from shared.web.problems import Link
@@ -33,7 +33,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[Ws
     transactions = StoredTransactions(database, platform.clock)
     waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
     directory = StoredDirectory(database, platform.clock)
-    places = Places(shared.places_file, platform.clock)
+    places = GeoIp(shared.places_file, platform.clock)
     wsfed = WsFed(
         transactions=transactions,
         sessions=StoredSessions(database),
@@ -64,7 +64,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[Ws
     web = assembly.web(
         pages.pages, routes, coop="unsafe-none", way_on=Link(settings.start_url, "Microsoft 365")
     )
-    rp_id_is_kept = partial(hold_rp_id, fixed_settings(database), shared.rp_id)
+    rp_id_is_kept = partial(pin_rp_id, pinned_settings(database), shared.rp_id)
     service = assembly.service(
         consumers(wsfed),
         projections={

@@ -25,11 +25,11 @@ class PageWaker:
 
     async def start(self) -> None:
         """Listen for hints from all replicas."""
-        await self._bus.on_hint(TOPIC, self._heard)
+        await self._bus.on_signal(TOPIC, self._heard)
 
     async def __call__(self, transaction: str) -> None:
         self._wake(transaction)
-        await self._bus.hint(TOPIC, f"{self._own}/{transaction}")
+        await self._bus.signal(TOPIC, f"{self._own}/{transaction}")
 
     def _heard(self, key: str) -> None:
         sender, _, transaction = key.rpartition("/")

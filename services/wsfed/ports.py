@@ -21,7 +21,7 @@ from shared.contracts.admin import (
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Packet, Received
+from shared.contracts.envelope import SignedMessage, VerifiedMessage
 from shared.errors import Gone
 
 
@@ -90,7 +90,7 @@ class Transactions(Protocol):
         hint: str,
         account: str | None,
         challenge: Challenge,
-        packets: Sequence[Packet],
+        messages: Sequence[SignedMessage],
     ) -> Transaction | None:
         """Step 3: to `waiting`, with the message of step 4, unless proved, issued, over the limit, or about
         another name than `hint` by now.
@@ -103,7 +103,7 @@ class Transactions(Protocol):
         account: str | None,
         previous: Challenge,
         challenge: Challenge,
-        packets: Sequence[Packet],
+        messages: Sequence[SignedMessage],
     ) -> Transaction | None:
         """Step 3, by the page itself: another QR code in place of `previous`, unless a phone has scanned that."""
         ...
@@ -168,35 +168,35 @@ class Directory(Protocol):
         """Raise the signature counter; False when it does not rise or the device was removed."""
         ...
 
-    async def keep_tenant(self, received: Received[TenantConfigured]) -> None: ...
+    async def keep_tenant(self, received: VerifiedMessage[TenantConfigured]) -> None: ...
 
-    async def keep_account(self, received: Received[AccountChanged]) -> None: ...
+    async def keep_account(self, received: VerifiedMessage[AccountChanged]) -> None: ...
 
-    async def keep_invitation(self, received: Received[InvitationChanged]) -> None: ...
+    async def keep_invitation(self, received: VerifiedMessage[InvitationChanged]) -> None: ...
 
     async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
         """Spend the invitation's word on this device; False when it was spent on another."""
         ...
 
-    async def knows_device(self, received: Received[DeviceChanged]) -> bool:
+    async def knows_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         """Whether exactly what approval says of a device is kept already."""
         ...
 
-    async def keep_device(self, received: Received[DeviceChanged]) -> bool:
+    async def keep_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         """Keep a device whose chain was verified, or its removal. False when it has another key or owner than the
         one that is kept: those never change, and a removed device never comes back.
         """
         ...
 
-    async def keep_claim(self, received: Received[DeviceChanged]) -> None:
+    async def keep_claim(self, received: VerifiedMessage[DeviceChanged]) -> None:
         """Keep what approval says of a device whose invitation is not here yet: it is not trusted."""
         ...
 
-    async def claims(self, tenant: str, invitation: str) -> Sequence[Received[DeviceChanged]]:
+    async def claims(self, tenant: str, invitation: str) -> Sequence[VerifiedMessage[DeviceChanged]]:
         """What was kept so, for that invitation."""
         ...
 
-    async def drop_claim(self, claim: Received[DeviceChanged]) -> None:
+    async def drop_claim(self, claim: VerifiedMessage[DeviceChanged]) -> None:
         """It was decided. A newer claim of the same device stays."""
         ...
 

@@ -1,6 +1,6 @@
-"""What happens to one delivered packet: the same for every bus.
+"""What happens to one delivered message: the same for every bus.
 
-packet --open_packet--> Received --handler--> ACK
+message --verify_message--> VerifiedMessage --handler--> ACK
   | Refused                 | Retry, fault, time-out -> RETRY (a fault: until the attempts are spent)
   v                         | Unavailable -> RETRY, and the attempt does not count
 DEAD                        | Reject
@@ -19,7 +19,7 @@ import structlog
 from shared.bus.port import Handlers, Reject, Retry
 from shared.clock import Clock
 from shared.contracts import contracts
-from shared.contracts.envelope import Packet, Refused, TooOld, open_packet
+from shared.contracts.envelope import Refused, SignedMessage, TooOld, verify_message
 from shared.crypto.keys import TrustedKeys
 from shared.errors import Unavailable
 
@@ -27,11 +27,11 @@ log = structlog.get_logger(__name__)
 
 HANDLER_TIMEOUT = 30.0
 MAX_FAULTS = 5
-"""Deliveries that may end in an unexpected exception before the packet is a dead letter."""
+"""Deliveries that may end in an unexpected exception before the message is a dead letter."""
 
 
 class Verdict(Enum):
-    """What the bus must do with the packet."""
+    """What the bus must do with the message."""
 
     ACK = "ack"
     RETRY = "retry"
@@ -59,7 +59,7 @@ class Outcome:
 
 
 class Dispatcher:
-    """Verifies packets and hands them to one service's handlers."""
+    """Verifies messages and hands them to one service's handlers."""
 
     def __init__(self, service: str, handlers: Handlers, trusted: TrustedKeys, clock: Clock) -> None:
         self.service = service
@@ -77,21 +77,21 @@ class Dispatcher:
         """Message types that this service consumes."""
         return frozenset(self._table)
 
-    async def dispatch(self, packet: Packet, attempt: int) -> Outcome:
+    async def dispatch(self, signed: SignedMessage, attempt: int) -> Outcome:
         """Deliver once. `attempt` counts from 1. Never raises, but for cancellation."""
         try:
-            received = open_packet(packet, trusted=self._trusted, now=self._clock.now())
+            received = verify_message(signed, trusted=self._trusted, now=self._clock.now())
         except TooOld as error:
-            if contracts()[packet.type].DROP_WHEN_OLD:
-                log.info("message.dropped", service=self.service, type=packet.type, reason=str(error))
+            if contracts()[signed.type].DROP_WHEN_OLD:
+                log.info("message.dropped", service=self.service, type=signed.type, reason=str(error))
                 return Outcome(Verdict.ACK)
-            log.warning("message.refused", service=self.service, type=packet.type, reason=str(error))
+            log.warning("message.refused", service=self.service, type=signed.type, reason=str(error))
             return Outcome(Verdict.DEAD, f"refused: {error}")
         except Refused as error:
-            log.warning("message.refused", service=self.service, type=packet.type[:80], reason=str(error))
+            log.warning("message.refused", service=self.service, type=signed.type[:80], reason=str(error))
             return Outcome(Verdict.DEAD, f"refused: {error}")
         except Exception as error:
-            log.exception("message.unreadable", service=self.service, type=packet.type[:80])
+            log.exception("message.unreadable", service=self.service, type=signed.type[:80])
             return Outcome(Verdict.DEAD, f"unreadable: {type(error).__name__}: {error}")
         handler = self._table.get(received.envelope.type)
         if handler is None:
@@ -100,16 +100,16 @@ class Dispatcher:
             async with asyncio.timeout(HANDLER_TIMEOUT):
                 await handler(received)
         except Reject as error:
-            log.warning("message.rejected", service=self.service, type=packet.type, reason=str(error))
+            log.warning("message.rejected", service=self.service, type=signed.type, reason=str(error))
             return Outcome(Verdict.DEAD, f"rejected: {error}")
         except (Retry, Unavailable, TimeoutError) as error:
             log.info(
-                "message.retry", service=self.service, type=packet.type, attempt=attempt, reason=str(error)
+                "message.retry", service=self.service, type=signed.type, attempt=attempt, reason=str(error)
             )
             counts = not isinstance(error, Unavailable)
             return Outcome(Verdict.RETRY, f"{type(error).__name__}: {error}", counts)
         except Exception as error:
-            log.exception("message.fault", service=self.service, type=packet.type, attempt=attempt)
+            log.exception("message.fault", service=self.service, type=signed.type, attempt=attempt)
             verdict = Verdict.RETRY if attempt < MAX_FAULTS else Verdict.DEAD
             return Outcome(verdict, f"{type(error).__name__}: {error}")
         return Outcome(Verdict.ACK)

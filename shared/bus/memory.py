@@ -18,7 +18,7 @@ from shared.bus.port import Handlers
 from shared.bus.topology import TOPOLOGY, Topology
 from shared.clock import Clock
 from shared.contracts import contracts
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.crypto.keys import TrustedKeys
 
 log = structlog.get_logger(__name__)
@@ -31,10 +31,10 @@ MAX_DEAD_LETTERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A packet that a service could not handle, and why."""
+    """A message that a service could not handle, and why."""
 
     service: str
-    packet: Packet
+    message: SignedMessage
     reason: str
 
 
@@ -64,24 +64,24 @@ class MemoryBus:
             self._topology.check(service, dispatcher.types)
         self._replicas[service].append(dispatcher)
 
-    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
+    async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
         if self._stopped:
             return frozenset()
-        confirmed = await asyncio.gather(*(self._publish_one(packet) for packet in packets))
-        return frozenset(packet.id for packet, ok in zip(packets, confirmed, strict=True) if ok)
+        confirmed = await asyncio.gather(*(self._publish_one(signed) for signed in messages))
+        return frozenset(signed.id for signed, ok in zip(messages, confirmed, strict=True) if ok)
 
-    async def _publish_one(self, packet: Packet) -> bool:
+    async def _publish_one(self, signed: SignedMessage) -> bool:
         takers = [
             replicas
             for service, replicas in self._replicas.items()
-            if packet.type in replicas[0].types and packet.to in ("", service)
+            if signed.type in replicas[0].types and signed.to in ("", service)
         ]
         tasks = [
-            asyncio.create_task(self._deliver(replicas, packet), name=f"deliver {packet.type}")
+            asyncio.create_task(self._deliver(replicas, signed), name=f"deliver {signed.type}")
             for replicas in takers
         ]
         if not tasks:
-            return not self._is_lost(packet.type)
+            return not self._is_lost(signed.type)
         self._deliveries.update(tasks)
         for task in tasks:
             task.add_done_callback(self._done)
@@ -95,15 +95,15 @@ class MemoryBus:
         contract = contracts().get(message_type)
         return contract is None or contract.KIND == "command"
 
-    async def _deliver(self, replicas: list[Dispatcher], packet: Packet) -> bool:
+    async def _deliver(self, replicas: list[Dispatcher], signed: SignedMessage) -> bool:
         attempt = 1
         while not self._stopped:
             dispatcher = replicas[next(self._turn) % len(replicas)]
-            outcome = await dispatcher.dispatch(packet, attempt)
+            outcome = await dispatcher.dispatch(signed, attempt)
             if outcome.verdict is Verdict.ACK:
                 return True
             if outcome.verdict is Verdict.DEAD:
-                self._bury(DeadLetter(dispatcher.service, packet, outcome.reason))
+                self._bury(DeadLetter(dispatcher.service, signed, outcome.reason))
                 return True
             await self._wait((self._topology or TOPOLOGY).delay(outcome.waits_as(attempt)))
             attempt = outcome.next_attempt(attempt)
@@ -116,8 +116,8 @@ class MemoryBus:
             log.warning(
                 "bus.dead_letter_dropped",
                 service=gone.service,
-                type=gone.packet.type[:80],
-                id=gone.packet.id,
+                type=gone.message.type[:80],
+                id=gone.message.id,
                 reason=gone.reason,
             )
 
@@ -141,11 +141,11 @@ class MemoryBus:
             self._progress.clear()
             await self._progress.wait()
 
-    async def hint(self, topic: str, key: str) -> None:
+    async def signal(self, topic: str, key: str) -> None:
         for wake in self._wakers[topic]:
             wake(key)
 
-    async def on_hint(self, topic: str, wake: Callable[[str], None]) -> None:
+    async def on_signal(self, topic: str, wake: Callable[[str], None]) -> None:
         self._wakers[topic].append(wake)
 
     async def stop(self) -> None:

@@ -1,6 +1,6 @@
 """What a service knows of the bus.
 
-A handler is an async function that takes a `Received` message. It returns when its work is durable; it raises
+A handler is an async function that takes a `VerifiedMessage`. It returns when its work is durable; it raises
 `Retry` when the same message may succeed later, `Reject` when it never will; `Unavailable` from its own database
 is a retry that is not counted. Only the bus acknowledges. An
 exception that is neither is never success: it is retried, then kept as a dead letter with its reason.
@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from shared.contracts import Message
-from shared.contracts.envelope import Packet, Received
+from shared.contracts.envelope import SignedMessage, VerifiedMessage
 
-Handler = Callable[[Received[Any]], Awaitable[None]]
+Handler = Callable[[VerifiedMessage[Any]], Awaitable[None]]
 Handlers = Mapping[type[Message], Handler]
 """A service's consumers table: the index of what it reacts to."""
 
@@ -31,10 +31,10 @@ class Reject(Exception):
 class Publisher(Protocol):
     """The sending half; all that a relay needs."""
 
-    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
-        """Send packets at least once each. Returns the ids of those that every queue has taken on.
+    async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
+        """Send messages at least once each. Returns the ids of those that every queue has taken on.
 
-        Never raises for one packet's sake: what is not in the answer stays in its outbox. An event that no
+        Never raises for one message's sake: what is not in the answer stays in its outbox. An event that no
         service consumes counts as taken on; a command, or an event whose consumer has no queue yet, does not.
         """
         ...
@@ -47,12 +47,12 @@ class Bus(Publisher, Protocol):
         """Start to deliver to `service`. Replicas of one service share its queue."""
         ...
 
-    async def hint(self, topic: str, key: str) -> None:
+    async def signal(self, topic: str, key: str) -> None:
         """Tell every replica that `key` changed. May be lost, carries no truth: receivers read again."""
         ...
 
-    async def on_hint(self, topic: str, wake: Callable[[str], None]) -> None:
-        """Call `wake(key)` for each hint on `topic`, from this process's own transient queue."""
+    async def on_signal(self, topic: str, wake: Callable[[str], None]) -> None:
+        """Call `wake(key)` for each signal on `topic`, from this process's own transient queue."""
         ...
 
     async def stop(self) -> None:

@@ -26,8 +26,8 @@ from shared.contracts import contracts
 
 EXCHANGE = "blok365"
 """Topic exchange of all messages; the routing key is the message's type, and `type.reader` of an addressed one."""
-HINTS = "blok365.hints"
-"""Direct exchange of hints; the routing key is the topic."""
+SIGNALS = "blok365.hints"
+"""Direct exchange of signals; the routing key is the topic. Its name in the broker is older than the word."""
 AGAIN, DEAD = "again", "dead"
 """Routing keys in a service's own exchange: once more to the queue, to the dead letters."""
 DELIVERY_LIMIT = 20
@@ -157,7 +157,7 @@ class Topology:
         ]
 
     def permission(self, service: str) -> Permission:
-        """What a service's user may do. Its hint queue has a name that the broker makes and is exclusive."""
+        """What a service's user may do. Its signal queue has a name that the broker makes and is exclusive."""
         own = rf"{service}(\.dead|\.retry\.[0-9.]+s)?|amq\.gen-.*"
         shared = rf"{re.escape(EXCHANGE)}(\.hints)?"
         sends = {

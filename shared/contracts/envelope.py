@@ -1,6 +1,6 @@
 """The envelope: who says what, when, because of which message; signed by the sending service.
 
-On the wire a message is a `Packet`: the canonical JSON (RFC 8785) of the envelope, and beside it an Ed25519
+On the wire a message is a `SignedMessage`: the canonical JSON (RFC 8785) of the envelope, and beside it an Ed25519
 signature over exactly those octets. A consumer verifies the octets it received and then parses them, so no
 second canonical form can disagree with the first.
 """
@@ -22,21 +22,21 @@ from shared.contracts import Message, StateEvent, contracts
 from shared.ids import Ids, new_id
 
 DOMAIN_SEPARATOR = b"blok365-message-v1\x00"
-MAX_PACKET = 256 * 1024
+MAX_MESSAGE = 256 * 1024
 FUTURE_TOLERANCE = timedelta(minutes=10)
 """A sender's clock may be ahead by this much; more is a clock to be mended or a forgery."""
 
 
 class Refused(Exception):
-    """The packet is not what it claims to be. It is never retried. The text is for the operator."""
+    """The message is not what it claims to be. It is never retried. The text is for the operator."""
 
 
 class TooOld(Refused):
-    """The packet is genuine, and older than its contract allows."""
+    """The message is genuine, and older than its contract allows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class SignedMessage:
     """A signed message as it travels and as it waits in an outbox."""
 
     id: str
@@ -80,7 +80,7 @@ class Origin(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Received(Generic[M_co]):
+class VerifiedMessage(Generic[M_co]):
     """A message whose signature, sender, type and age were verified. Handlers take nothing else.
 
     Not verified: that what the message says is true. An item of a pull has the envelope of its page.
@@ -95,8 +95,8 @@ class Received(Generic[M_co]):
         return self.envelope.tenant
 
 
-class PacketSigner:
-    """Makes packets in the name of one service.
+class MessageSigner:
+    """Makes messages in the name of one service.
 
     `generation` is that of the service's own database; it goes into every state event. It is read at the start and
     again whenever a page of state is made.
@@ -109,33 +109,33 @@ class PacketSigner:
         self._clock = clock
         self._ids = ids
 
-    def packet(
+    def sign(
         self,
         message: Message,
         *,
         tenant: str,
         cause: Envelope | None = None,
         correlation_id: str | None = None,
-    ) -> Packet:
-        """The signed packet for `message`. Raises ValueError when this service may not send that type."""
+    ) -> SignedMessage:
+        """The signed message for `message`. Raises ValueError when this service may not send that type."""
         if self.service not in message.SENDERS:
             raise ValueError(f"{self.service} may not send {message.TYPE}")
         message = self.dated(message)
-        packet_id = new_id(self._ids)
+        message_id = new_id(self._ids)
         envelope: dict[str, Any] = {
             "v": 1,
-            "id": packet_id,
+            "id": message_id,
             "type": message.TYPE,
             "tenant": tenant,
             "occurred_at": iso_millis(self._clock.now()),
-            "correlation_id": correlation_id or (cause.correlation_id if cause else packet_id),
+            "correlation_id": correlation_id or (cause.correlation_id if cause else message_id),
             "causation_id": cause.id if cause else None,
             "sender": self.service,
             "body": message.model_dump(mode="json"),
         }
         body = canonical(envelope)
         to = str(getattr(message, "to", "")) if message.ADDRESSED else ""
-        return Packet(packet_id, message.TYPE, body, self._key.sign(DOMAIN_SEPARATOR + body), to)
+        return SignedMessage(message_id, message.TYPE, body, self._key.sign(DOMAIN_SEPARATOR + body), to)
 
     def dated(self, message: Message) -> Message:
         """A state event with the generation of this service's database; any other message as it is."""
@@ -144,19 +144,19 @@ class PacketSigner:
         return message
 
 
-def open_packet(
-    packet: Packet, *, trusted: Mapping[str, tuple[Ed25519PublicKey, ...]], now: datetime
-) -> Received[Any]:
-    """Verify a packet and return its message.
+def verify_message(
+    signed: SignedMessage, *, trusted: Mapping[str, tuple[Ed25519PublicKey, ...]], now: datetime
+) -> VerifiedMessage[Any]:
+    """Verify a message and return its message.
 
     `trusted` maps a service to its public keys (more than one while they are rolled over).
     Raises Refused: too large, not an envelope, unknown type, sender not allowed to send it, wrong signature,
     doubled key, too old (TooOld), from the future, body not of the contract.
     """
-    if len(packet.body) > MAX_PACKET:
-        raise Refused(f"{len(packet.body)} octets are over {MAX_PACKET}")
+    if len(signed.body) > MAX_MESSAGE:
+        raise Refused(f"{len(signed.body)} octets are over {MAX_MESSAGE}")
     try:
-        envelope = Envelope.model_validate_json(packet.body)
+        envelope = Envelope.model_validate_json(signed.body)
     except ValidationError as error:
         raise Refused(f"not an envelope: {error.error_count()} faults") from error
     contract = contracts().get(envelope.type)
@@ -164,12 +164,12 @@ def open_packet(
         raise Refused(f"unknown type {envelope.type[:80]!r}")
     if envelope.sender not in contract.SENDERS:
         raise Refused(f"{envelope.sender[:80]!r} may not send {envelope.type}")
-    if not any(_verifies(key, packet) for key in trusted.get(envelope.sender, ())):
+    if not any(_verifies(key, signed) for key in trusted.get(envelope.sender, ())):
         raise Refused(f"signature is not {envelope.sender}'s")
-    if _has_doubled_key(packet.body):
+    if _has_doubled_key(signed.body):
         raise Refused("doubled key: another reader could see another message in it")
-    if envelope.id != packet.id or envelope.type != packet.type:
-        raise Refused("outside and inside of the packet differ")
+    if envelope.id != signed.id or envelope.type != signed.type:
+        raise Refused("outside and inside of the message differ")
     if envelope.occurred_at.tzinfo is None:
         raise Refused("occurred_at has no time zone")
     age = now - envelope.occurred_at.astimezone(UTC)
@@ -181,7 +181,7 @@ def open_packet(
         message = contract.model_validate(envelope.body)
     except ValidationError as error:
         raise Refused(f"not a {envelope.type}: {error.error_count()} faults") from error
-    return Received(message, envelope)
+    return VerifiedMessage(message, envelope)
 
 
 def _has_doubled_key(body: bytes) -> bool:
@@ -197,9 +197,9 @@ def _has_doubled_key(body: bytes) -> bool:
     return doubled
 
 
-def _verifies(key: Ed25519PublicKey, packet: Packet) -> bool:
+def _verifies(key: Ed25519PublicKey, signed: SignedMessage) -> bool:
     try:
-        key.verify(packet.signature, DOMAIN_SEPARATOR + packet.body)
+        key.verify(signed.signature, DOMAIN_SEPARATOR + signed.body)
     except InvalidSignature:
         return False
     return True

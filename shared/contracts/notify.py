@@ -51,7 +51,7 @@ class SendMail(Command):
     expires_at: AwareDatetime
     """Not to be sent after this."""
     sealed: str = Field(max_length=MAX_SEALED)
-    """The letter as JSON, sealed for notify at `mail_place`."""
+    """The letter as JSON, sealed for notify with `mail_associated_data`."""
 
 
 class SendPush(Command):
@@ -66,7 +66,7 @@ class SendPush(Command):
     expires_at: AwareDatetime
     """When the request ends: later nobody needs to know of it."""
     sealed: str = Field(max_length=MAX_SEALED)
-    """`PushSubscription` as JSON, sealed for notify at `push_place`."""
+    """`PushSubscription` as JSON, sealed for notify with `push_associated_data`."""
 
 
 class SubscriptionGone(Event):
@@ -148,11 +148,11 @@ class PushSubscription(_Sealed):
     language: Language = "en"
 
 
-def mail_place(tenant: str, delivery: str) -> str:
-    """Where a sealed letter stands."""
+def mail_associated_data(tenant: str, delivery: str) -> str:
+    """What a sealed letter is bound to."""
     return f"{SendMail.TYPE}/{tenant}/{delivery}"
 
 
-def push_place(tenant: str, account: str, subscription: str) -> str:
-    """Where a sealed subscription stands."""
+def push_associated_data(tenant: str, account: str, subscription: str) -> str:
+    """What a sealed subscription is bound to."""
     return f"{SendPush.TYPE}/{tenant}/{account}/{subscription}"

@@ -39,7 +39,7 @@ def make_service_keys(folder: Path, services: tuple[str, ...], ids: Ids) -> None
     for service in services:
         path = folder / f"{service}.key"
         if not path.exists():
-            key = key_from_seed(ids.octets(32))
+            key = key_from_seed(ids.random_bytes(32))
             path.touch(mode=0o600)
             path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         trusted[service] = [b64u(raw_public(load_service_key(path)))]

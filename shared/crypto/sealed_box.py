@@ -1,8 +1,8 @@
 """Secrets that travel in messages: sealed for one service, readable by nobody on the way.
 
 HPKE (RFC 9180), base mode: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. Anybody who has the public
-half can seal, so a sealed secret says nothing of who sealed it: the message around it is signed. `place` binds a
-secret to where it stands (HPKE's `info`): copied into another message it does not open.
+half can seal, so a sealed secret says nothing of who sealed it: the message around it is signed. `associated_data`
+binds a secret to the message it belongs to (HPKE's `info`): copied into another message it does not open.
 
 Not given: forward secrecy. Whoever gets the service's key file reads what was recorded before, so what is
 sealed should be worth little after a day. The ephemeral key comes from OpenSSL, not from `shared.ids`.
@@ -30,7 +30,7 @@ _PURPOSE = "blok365-sealed-box-v1/"
 
 
 class CannotOpen(Exception):
-    """Sealed for somebody else, for another place, or altered. The text holds nothing of the secret."""
+    """Sealed for somebody else, with other associated data, or altered. The text holds nothing of the secret."""
 
 
 class Sealer:
@@ -39,9 +39,9 @@ class Sealer:
     def __init__(self, key: X25519PublicKey) -> None:
         self._key = key
 
-    def seal(self, secret: bytes, place: str) -> str:
+    def seal(self, secret: bytes, associated_data: str) -> str:
         """`secret` for the service alone, base64url; it is 48 octets longer than the secret."""
-        return b64u(_SUITE.encrypt(secret, self._key, info=_info(place)))
+        return b64u(_SUITE.encrypt(secret, self._key, info=_info(associated_data)))
 
 
 class Opener:
@@ -50,7 +50,7 @@ class Opener:
     def __init__(self, keys: Sequence[X25519PrivateKey]) -> None:
         self._keys = tuple(keys)
 
-    def open(self, sealed: str, place: str) -> bytes:
+    def open(self, sealed: str, associated_data: str) -> bytes:
         """The secret. Raises CannotOpen."""
         try:
             octets = unb64u(sealed)
@@ -58,14 +58,14 @@ class Opener:
             raise CannotOpen("not base64url") from error
         for key in self._keys:
             try:
-                return _SUITE.decrypt(octets, key, info=_info(place))
+                return _SUITE.decrypt(octets, key, info=_info(associated_data))
             except (InvalidTag, ValueError):
                 continue
-        raise CannotOpen("sealed for another key or place, or altered")
+        raise CannotOpen("sealed for another key, with other associated data, or altered")
 
 
-def _info(place: str) -> bytes:
-    return (_PURPOSE + place).encode()
+def _info(associated_data: str) -> bytes:
+    return (_PURPOSE + associated_data).encode()
 
 
 def make_box_keys(folder: Path, services: Sequence[str], ids: Ids) -> None:
@@ -75,7 +75,7 @@ def make_box_keys(folder: Path, services: Sequence[str], ids: Ids) -> None:
     for service in services:
         path = folder / f"{service}.box"
         if not path.exists():
-            made = X25519PrivateKey.from_private_bytes(ids.octets(32))
+            made = X25519PrivateKey.from_private_bytes(ids.random_bytes(32))
             path.touch(mode=0o600)
             path.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         raw = _load_private(path).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)

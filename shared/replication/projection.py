@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import structlog
 
 from shared.contracts import StateEvent
-from shared.contracts.envelope import Origin, Received
-from shared.store.language import kept, same
+from shared.contracts.envelope import Origin, VerifiedMessage
 from shared.store.port import Collection, Document, Filter, Position
+from shared.store.query import kept, same
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ class Projection:
         return None if found is None or found.get(LAPSED) else found
 
     async def knows(
-        self, document_id: str, received: Received[StateEvent], fields: Mapping[str, Any]
+        self, document_id: str, received: VerifiedMessage[StateEvent], fields: Mapping[str, Any]
     ) -> bool:
         """Whether the row says exactly this already.
 
@@ -69,7 +69,7 @@ class Projection:
     async def keep(
         self,
         document_id: str,
-        received: Received[StateEvent],
+        received: VerifiedMessage[StateEvent],
         fields: Mapping[str, Any],
         *,
         only: Filter | None = None,
@@ -99,7 +99,7 @@ class Projection:
         return await self.collection.update(where, change, upsert=upsert, confirm=True) is not None
 
     async def _settled(
-        self, document_id: str, received: Received[StateEvent], comparison: _Comparison
+        self, document_id: str, received: VerifiedMessage[StateEvent], comparison: _Comparison
     ) -> bool:
         """Whether the row stays as it is; when a full pull brings the same, it is confirmed."""
         if comparison is _Comparison.SAME and received.origin is Origin.FULL_PULL:
@@ -118,7 +118,9 @@ class Projection:
         return count
 
 
-def _compare(row: Document | None, received: Received[StateEvent], fields: Mapping[str, Any]) -> _Comparison:
+def _compare(
+    row: Document | None, received: VerifiedMessage[StateEvent], fields: Mapping[str, Any]
+) -> _Comparison:
     if row is None or row["version"] < received.message.order:
         return _Comparison.NEWS
     if row["version"] > received.message.order:

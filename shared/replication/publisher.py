@@ -11,7 +11,7 @@ import structlog
 
 from shared.bus.port import Handlers, Publisher, Reject
 from shared.contracts import StateEvent
-from shared.contracts.envelope import PacketSigner, Received
+from shared.contracts.envelope import MessageSigner, VerifiedMessage
 from shared.contracts.state import PullState, StateItem, pull_of, pulled_of
 from shared.store.port import Collection, Database, Document, Position
 
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 NO_TENANT = "-"
 MAX_PAGE_OCTETS = 160_000
-"""Of items as JSON. Canonical JSON is no larger, and a packet is at most 256 KiB."""
+"""Of items as JSON. Canonical JSON is no larger, and a message is at most 256 KiB."""
 MAX_PAGE_ITEMS = 250
 MAX_PAGE_ROWS = 2_500
 """Documents that are looked at for one page. Many may have nothing to say (accounts without a device): a page without
@@ -66,7 +66,7 @@ class StatePublisher:
     """
 
     def __init__(
-        self, sources: Sequence[Source], *, database: Database, signer: PacketSigner, bus: Publisher
+        self, sources: Sequence[Source], *, database: Database, signer: MessageSigner, bus: Publisher
     ) -> None:
         self._sources = sources
         self._database = database
@@ -85,7 +85,7 @@ class StatePublisher:
         """Read the database's generation, which goes into every state event from now on. Raises Unavailable."""
         self._signer.generation = await self._database.generation()
 
-    async def answer(self, received: Received[PullState]) -> None:
+    async def answer(self, received: VerifiedMessage[PullState]) -> None:
         """Steps 2 to 5: one page, for the service that asked. One at a time for each, so that whoever asks faster
         than we answer waits for its own questions only. Raises Reject, Unavailable.
         """
@@ -107,8 +107,8 @@ class StatePublisher:
                 until=text_of(until),
                 generation=generation,
             )
-            packet = self._signer.packet(page, tenant=NO_TENANT, cause=received.envelope)
-            if not await self._bus.publish([packet]):
+            signed = self._signer.sign(page, tenant=NO_TENANT, cause=received.envelope)
+            if not await self._bus.publish([signed]):
                 log.info("state.page_unconfirmed", to=asker)  # it will be asked for again
 
     async def _page(

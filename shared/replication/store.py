@@ -10,7 +10,7 @@ from typing import Any
 from shared.contracts.envelope import Origin
 from shared.errors import Unavailable
 from shared.replication.records import Pull, Refused, Subscription
-from shared.store.fields import plain, typed
+from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document
 
 ATTEMPTS = 20
@@ -44,7 +44,7 @@ class SubscriptionStore:
             after = step(before)
             if after is None:
                 return None
-            fields = plain(after) | {"revision": revision + 1}
+            fields = to_document(after) | {"revision": revision + 1}
             if revision == 0:
                 written = await self._subscriptions.insert({"_id": owner, **fields})
             else:
@@ -63,16 +63,16 @@ def _subscription(document: Document) -> Subscription:
     parts = {
         "recent": _pull(document["recent"]),
         "full": _pull(document["full"]),
-        "refused": tuple(typed(Refused, each) for each in document["refused"]),
+        "refused": tuple(from_document(Refused, each) for each in document["refused"]),
     }
-    return typed(Subscription, {**document, **parts})
+    return from_document(Subscription, {**document, **parts})
 
 
 def _pull(document: dict[str, Any] | None) -> Pull | None:
     if document is None:
         return None
     seconds, counter = document["fence"]
-    return typed(Pull, {**document, "fence": (seconds, counter)})
+    return from_document(Pull, {**document, "fence": (seconds, counter)})
 
 
 ORIGINS = (Origin.RECENT_PULL, Origin.FULL_PULL)

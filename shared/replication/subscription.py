@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from shared.bus.port import Handler, Handlers, Publisher, Reject, Retry
 from shared.clock import Clock
 from shared.contracts import Message, contracts
-from shared.contracts.envelope import Origin, PacketSigner, Received
+from shared.contracts.envelope import MessageSigner, Origin, VerifiedMessage
 from shared.contracts.state import StateItem, StatePulled, pull_of, pulled_of
 from shared.errors import Unavailable
 from shared.ids import Ids, new_id
@@ -56,7 +56,7 @@ class Subscriptions:
         *,
         database: Database,
         bus: Publisher,
-        signer: PacketSigner,
+        signer: MessageSigner,
         clock: Clock,
         ids: Ids,
         max_age: timedelta,
@@ -168,13 +168,13 @@ class Subscriptions:
     async def _send(self, owner: str, pull: Pull) -> None:
         question = pull_of(owner)(request=pull.request, since=pull.since, after=pull.after, until=pull.until)
         for delay in UNCONFIRMED:
-            if await self._bus.publish([self._signer.packet(question, tenant=NO_TENANT)]):
+            if await self._bus.publish([self._signer.sign(question, tenant=NO_TENANT)]):
                 return
             await self._clock.sleep(delay)
 
     # --- answers ----------------------------------------------------------------------------------------------
 
-    async def _pulled(self, owner: str, received: Received[StatePulled]) -> None:
+    async def _pulled(self, owner: str, received: VerifiedMessage[StatePulled]) -> None:
         """Steps 6 and 7: handle the items, record the page, ask for the next. Raises Reject, Unavailable."""
         page = received.message
         if page.to != self._signer.service:
@@ -209,7 +209,7 @@ class Subscriptions:
             self._send_soon(owner, following)
 
     async def _handle_items(
-        self, owner: str, received: Received[StatePulled], origin: Origin, pull: Pull
+        self, owner: str, received: VerifiedMessage[StatePulled], origin: Origin, pull: Pull
     ) -> tuple[Refused, ...] | None:
         """Hand the items to their handlers, as if each had come alone; those that are refused for good.
 
@@ -221,7 +221,7 @@ class Subscriptions:
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def handle(
-            item: StateItem, event: Callable[[], Received[Any]], handler: Handler
+            item: StateItem, event: Callable[[], VerifiedMessage[Any]], handler: Handler
         ) -> Refused | None:
             async with turn:
                 try:
@@ -251,8 +251,8 @@ class Subscriptions:
         return Refused(item.type, item.tenant, reason[:REASON_LENGTH], self._clock.now())
 
     def _event(
-        self, owner: str, item: StateItem, received: Received[StatePulled], origin: Origin
-    ) -> tuple[StateItem, Callable[[], Received[Any]], Handler] | None:
+        self, owner: str, item: StateItem, received: VerifiedMessage[StatePulled], origin: Origin
+    ) -> tuple[StateItem, Callable[[], VerifiedMessage[Any]], Handler] | None:
         contract = contracts().get(item.type)
         if contract is None:
             return None  # of a newer release
@@ -263,7 +263,7 @@ class Subscriptions:
             return None
         kind, handler = self._handlers[item.type]
 
-        def event() -> Received[Any]:
+        def event() -> VerifiedMessage[Any]:
             try:
                 message = kind.model_validate(item.body)
             except ValidationError as error:
@@ -271,7 +271,7 @@ class Subscriptions:
             envelope = received.envelope.model_copy(
                 update={"type": item.type, "tenant": item.tenant, "body": item.body}
             )
-            return Received(message, envelope, origin)
+            return VerifiedMessage(message, envelope, origin)
 
         return item, event, handler
 

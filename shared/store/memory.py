@@ -1,4 +1,4 @@
-"""A database in memory for fast tests and a first look: `language.py` over a dictionary of documents.
+"""A database in memory for fast tests and a first look: `query.py` over a dictionary of documents.
 
 `tests/conformance/test_store*.py` hold it against a real mongod.
 """
@@ -10,8 +10,10 @@ from typing import Any
 from bson import Timestamp
 
 from shared.clock import Clock
-from shared.contracts.envelope import Packet
-from shared.store.language import (
+from shared.contracts.envelope import SignedMessage
+from shared.store.outbox import OutboxListener, entry, message_of
+from shared.store.port import Change, Collection, Document, Fence, Filter, Index, Position, Sort
+from shared.store.query import (
     MISSING,
     apply,
     has_operators,
@@ -22,18 +24,16 @@ from shared.store.language import (
     sort_key,
     values,
 )
-from shared.store.outbox import OutboxListener, entry, packet_of
-from shared.store.port import Change, Collection, Document, Fence, Filter, Index, Position, Sort
-from shared.store.shape import (
+from shared.store.schema_version import (
     CHANGED,
     CONFIRMED,
     FENCE,
     check_limit,
-    check_shape,
     check_upsert,
+    check_version,
     stamps,
     with_outbox,
-    written_shape,
+    written_version,
 )
 
 Key = tuple[Any, ...]
@@ -60,7 +60,7 @@ class MemoryCollection:
     ) -> None:
         self.name = name
         self._v = v
-        self._writes = written_shape(v, writes)
+        self._writes = written_version(v, writes)
         self._unique = [index for index in indexes if index.unique]
         self._clock = clock
         self._listener = listener
@@ -70,14 +70,14 @@ class MemoryCollection:
         self._tick = tick
 
     async def insert(
-        self, document: Document, *, outbox: Sequence[Packet] = (), confirm: bool = False
+        self, document: Document, *, outbox: Sequence[SignedMessage] = (), confirm: bool = False
     ) -> bool:
         self._count(self.name, "insert")
         stamped = stamps(outbox, state=self._state, confirm=confirm)
         made = kept({**document, "v": self._writes})
         made |= {field: self._tick() for field in stamped}
         if outbox:
-            made["outbox"] = [entry(packet, self._clock.now()) for packet in outbox]
+            made["outbox"] = [entry(signed, self._clock.now()) for signed in outbox]
         if made["_id"] in self._documents or self._collides(made):
             return False
         self._documents[made["_id"]] = made
@@ -88,7 +88,7 @@ class MemoryCollection:
         self._count(self.name, "find")
         for document in self._candidates(where):
             if matches(document, where):
-                return kept(check_shape(document, self.name, self._v))
+                return kept(check_version(document, self.name, self._v))
         return None
 
     async def find(self, where: Filter, *, sort: Sort = (), limit: int = 200) -> list[Document]:
@@ -100,14 +100,14 @@ class MemoryCollection:
                 found.sort(key=lambda d: sort_key(d, field), reverse=order < 0)
         except TypeError as error:
             raise NotImplementedError(f"sort over different kinds: {error}") from None
-        return [kept(check_shape(d, self.name, self._v)) for d in found[:limit]]
+        return [kept(check_version(d, self.name, self._v)) for d in found[:limit]]
 
     async def update(
         self,
         where: Filter,
         change: Change,
         *,
-        outbox: Sequence[Packet] = (),
+        outbox: Sequence[SignedMessage] = (),
         upsert: bool = False,
         confirm: bool = False,
     ) -> Document | None:
@@ -132,7 +132,7 @@ class MemoryCollection:
         after = apply(apply({"_id": document_id}, {"$set": fixed}), made, inserting=True)
         return None if document_id in self._documents else self._replace(after, outbox)
 
-    def _replace(self, after: Document, outbox: Sequence[Packet]) -> Document | None:
+    def _replace(self, after: Document, outbox: Sequence[SignedMessage]) -> Document | None:
         if self._collides(after):
             return None
         self._documents[after["_id"]] = after
@@ -168,7 +168,7 @@ class MemoryCollection:
             and (after is None or key > after)
         ]
         found.sort(key=lambda each: each[0])
-        return [(key[0], kept(check_shape(d, self.name, self._v))) for key, d in found[:limit]]
+        return [(key[0], kept(check_version(d, self.name, self._v))) for key, d in found[:limit]]
 
     async def all_after(self, document_id: str, limit: int) -> list[Document]:
         return await self.find({"_id": {"$gt": document_id}}, sort=[("_id", 1)], limit=limit)
@@ -182,7 +182,7 @@ class MemoryCollection:
             if (CONFIRMED not in document or _position(document[CONFIRMED]) < before)
             and matches(document, where)
         ]
-        return [kept(check_shape(document, self.name, self._v)) for document in found[:limit]]
+        return [kept(check_version(document, self.name, self._v)) for document in found[:limit]]
 
     async def pull_outbox(self, sent: Mapping[str, Sequence[str]]) -> None:
         self._count(self.name, "pull_outbox")
@@ -190,12 +190,14 @@ class MemoryCollection:
             if document := self._documents.get(document_id):
                 document["outbox"] = [e for e in document.get("outbox", []) if e["id"] not in ids]
 
-    async def stale_outbox(self, older_than: Any, limit: int, *, skip: int) -> list[tuple[str, list[Packet]]]:
+    async def stale_outbox(
+        self, older_than: Any, limit: int, *, skip: int
+    ) -> list[tuple[str, list[SignedMessage]]]:
         stale = [
-            (document_id, [packet_of(e) for e in document.get("outbox", []) if e["at"] < older_than])
+            (document_id, [message_of(e) for e in document.get("outbox", []) if e["at"] < older_than])
             for document_id, document in self._documents.items()
         ]
-        return [(document_id, packets) for document_id, packets in stale if packets][skip : skip + limit]
+        return [(document_id, messages) for document_id, messages in stale if messages][skip : skip + limit]
 
     def _candidates(self, where: Filter) -> list[Document]:
         """Every document that may match: by `_id` at most one, otherwise all."""
@@ -216,7 +218,7 @@ class MemoryCollection:
                         return True
         return False
 
-    def _written(self, document_id: str, outbox: Sequence[Packet]) -> None:
+    def _written(self, document_id: str, outbox: Sequence[SignedMessage]) -> None:
         if outbox and self._listener is not None:
             self._listener.written(self, document_id, outbox)
 

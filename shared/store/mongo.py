@@ -27,21 +27,21 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from shared.clock import Clock
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.errors import Unavailable
-from shared.store.lookups import Lookups
-from shared.store.outbox import OutboxListener, entry, packet_of
+from shared.store.outbox import OutboxListener, entry, message_of
 from shared.store.port import Change, Collection, Document, Fence, Filter, Index, Position, Sort
-from shared.store.shape import (
+from shared.store.read_batcher import ReadBatcher
+from shared.store.schema_version import (
     CHANGED,
     CONFIRMED,
     FENCE,
     check_limit,
-    check_shape,
     check_upsert,
+    check_version,
     stamps,
     with_outbox,
-    written_shape,
+    written_version,
 )
 
 _DUPLICATE_KEY = 11000
@@ -84,18 +84,18 @@ class MongoCollection:
         self._majority = inner.with_options(read_concern=ReadConcern("majority"))
         self._state = state
         self._v = v
-        self._writes = written_shape(v, writes)
+        self._writes = written_version(v, writes)
         self._clock = clock
         self._listener = listener
-        self._lookups = Lookups(self._by_ids)
+        self._reads = ReadBatcher(self._by_ids)
 
     async def insert(
-        self, document: Document, *, outbox: Sequence[Packet] = (), confirm: bool = False
+        self, document: Document, *, outbox: Sequence[SignedMessage] = (), confirm: bool = False
     ) -> bool:
         stamped = stamps(outbox, state=self._state, confirm=confirm)
         made = {**document, "v": self._writes, **dict.fromkeys(stamped, _NOW)}
         if outbox:
-            made["outbox"] = [entry(packet, self._clock.now()) for packet in outbox]
+            made["outbox"] = [entry(signed, self._clock.now()) for signed in outbox]
         async with _reported():
             try:
                 await self._inner.insert_one(made)
@@ -107,11 +107,11 @@ class MongoCollection:
     async def find_one(self, where: Filter) -> Document | None:
         found: Document | None
         if len(where) == 1 and isinstance(document_id := where.get("_id"), str):
-            found = await self._lookups.one(document_id)
+            found = await self._reads.one(document_id)
         else:
             async with _reported():
                 found = await self._inner.find_one(where)
-        return None if found is None else check_shape(found, self.name, self._v)
+        return None if found is None else check_version(found, self.name, self._v)
 
     async def _by_ids(self, document_ids: Sequence[str]) -> Sequence[Document]:
         async with _reported():
@@ -125,14 +125,14 @@ class MongoCollection:
         check_limit(limit)
         async with _reported():
             cursor = self._inner.find(where, limit=limit, sort=list(sort) or None)
-            return [check_shape(found, self.name, self._v) async for found in cursor]
+            return [check_version(found, self.name, self._v) async for found in cursor]
 
     async def update(
         self,
         where: Filter,
         change: Change,
         *,
-        outbox: Sequence[Packet] = (),
+        outbox: Sequence[SignedMessage] = (),
         upsert: bool = False,
         confirm: bool = False,
     ) -> Document | None:
@@ -193,21 +193,22 @@ class MongoCollection:
         async with _reported():
             cursor = self._majority.find(where, sort=[(CHANGED, 1), ("_id", 1)], limit=limit)
             return [
-                (_position(found[CHANGED]), check_shape(found, self.name, self._v)) async for found in cursor
+                (_position(found[CHANGED]), check_version(found, self.name, self._v))
+                async for found in cursor
             ]
 
     async def all_after(self, document_id: str, limit: int) -> list[Document]:
         check_limit(limit)
         async with _reported():
             cursor = self._majority.find({"_id": {"$gt": document_id}}, sort=[("_id", 1)], limit=limit)
-            return [check_shape(found, self.name, self._v) async for found in cursor]
+            return [check_version(found, self.name, self._v) async for found in cursor]
 
     async def unconfirmed(self, before: Position, where: Filter, limit: int) -> list[Document]:
         check_limit(limit)
         old = {"$or": [{CONFIRMED: {"$lt": Timestamp(*before)}}, {CONFIRMED: {"$exists": False}}]}
         async with _reported():
             cursor = self._inner.find({"$and": [dict(where), old]}, limit=limit)
-            return [check_shape(found, self.name, self._v) async for found in cursor]
+            return [check_version(found, self.name, self._v) async for found in cursor]
 
     async def pull_outbox(self, sent: Mapping[str, Sequence[str]]) -> None:
         writes = [
@@ -218,17 +219,19 @@ class MongoCollection:
             async with _reported():
                 await self._inner.bulk_write(writes, ordered=False)
 
-    async def stale_outbox(self, older_than: Any, limit: int, *, skip: int) -> list[tuple[str, list[Packet]]]:
+    async def stale_outbox(
+        self, older_than: Any, limit: int, *, skip: int
+    ) -> list[tuple[str, list[SignedMessage]]]:
         async with _reported():
             # as the outbox's index has them, by age; to ask for that order would sort them all in memory
             cursor = self._inner.find(
                 {"outbox.at": {"$lt": older_than}}, projection={"outbox": 1}, limit=limit, skip=skip
             )
             return [
-                (d["_id"], [packet_of(e) for e in d["outbox"] if e["at"] < older_than]) async for d in cursor
+                (d["_id"], [message_of(e) for e in d["outbox"] if e["at"] < older_than]) async for d in cursor
             ]
 
-    def _written(self, document_id: str, outbox: Sequence[Packet]) -> None:
+    def _written(self, document_id: str, outbox: Sequence[SignedMessage]) -> None:
         if outbox and self._listener is not None:
             self._listener.written(self, document_id, outbox)
 

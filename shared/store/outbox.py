@@ -15,7 +15,7 @@ import structlog
 
 from shared.bus.port import Publisher
 from shared.clock import Clock
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.errors import Unavailable
 from shared.store.port import Collection
 
@@ -27,21 +27,21 @@ STALE_AFTER = timedelta(seconds=2)
 SWEEP_BATCH = 200
 
 
-def entry(packet: Packet, now: Any) -> dict[str, Any]:
-    """A packet as it stands in a document's `outbox` array."""
-    return {"id": packet.id, "type": packet.type, "body": packet.body, "sig": packet.signature, "at": now}
+def entry(signed: SignedMessage, now: Any) -> dict[str, Any]:
+    """A message as it stands in a document's `outbox` array."""
+    return {"id": signed.id, "type": signed.type, "body": signed.body, "sig": signed.signature, "at": now}
 
 
-def packet_of(stored: dict[str, Any]) -> Packet:
-    """The packet of an `outbox` entry."""
-    return Packet(stored["id"], stored["type"], bytes(stored["body"]), bytes(stored["sig"]))
+def message_of(stored: dict[str, Any]) -> SignedMessage:
+    """The message of an `outbox` entry."""
+    return SignedMessage(stored["id"], stored["type"], bytes(stored["body"]), bytes(stored["sig"]))
 
 
 class OutboxListener(Protocol):
-    """Told about every write that left packets behind."""
+    """Told about every write that left messages behind."""
 
-    def written(self, collection: Collection, document_id: str, packets: Sequence[Packet]) -> None:
-        """The write is durable; these packets are still to be sent."""
+    def written(self, collection: Collection, document_id: str, messages: Sequence[SignedMessage]) -> None:
+        """The write is durable; these messages are still to be sent."""
         ...
 
     def watch(self, collection: Collection) -> None:
@@ -67,25 +67,25 @@ class Relay:
         """Sweep this collection's outboxes."""
         self._by_name[collection.name] = collection
 
-    def written(self, collection: Collection, document_id: str, packets: Sequence[Packet]) -> None:
-        self._start(collection.name, document_id, packets)
+    def written(self, collection: Collection, document_id: str, messages: Sequence[SignedMessage]) -> None:
+        self._start(collection.name, document_id, messages)
 
-    def _start(self, collection: str, document_id: str, packets: Sequence[Packet]) -> None:
-        self._in_flight.update(packet.id for packet in packets)
-        task = asyncio.create_task(self._publish(collection, document_id, packets))
+    def _start(self, collection: str, document_id: str, messages: Sequence[SignedMessage]) -> None:
+        self._in_flight.update(signed.id for signed in messages)
+        task = asyncio.create_task(self._publish(collection, document_id, messages))
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
 
-    async def _publish(self, collection: str, document_id: str, packets: Sequence[Packet]) -> None:
+    async def _publish(self, collection: str, document_id: str, messages: Sequence[SignedMessage]) -> None:
         try:
-            confirmed = await self._bus.publish(packets)
+            confirmed = await self._bus.publish(messages)
             if confirmed:
                 self._confirmed[collection][document_id].extend(confirmed)
         finally:
-            self._in_flight.difference_update(packet.id for packet in packets)
+            self._in_flight.difference_update(signed.id for signed in messages)
 
     async def pull(self) -> None:
-        """Remove confirmed packets from their documents. What fails is tried again next time."""
+        """Remove confirmed messages from their documents. What fails is tried again next time."""
         async with self._pulling:  # returns when all that was confirmed before is gone, whoever removed it
             for name in list(self._confirmed):
                 sent = self._confirmed.pop(name)
@@ -98,7 +98,7 @@ class Relay:
                         raise
 
     async def sweep(self) -> int:
-        """Send again what has waited too long; how many packets. Does not wait for the bus: a handler in the
+        """Send again what has waited too long; how many messages. Does not wait for the bus: a handler in the
         memory bus may take minutes over one message, and the others must not wait for it.
 
         Each sweep takes up where the last one stopped, and begins again at the end: what can never be sent (a
@@ -111,14 +111,14 @@ class Relay:
             )
             self._passed[name] = self._passed[name] + SWEEP_BATCH if len(stale) == SWEEP_BATCH else 0
             pending = self._confirmed.get(name, {})
-            for document_id, packets in stale:
+            for document_id, messages in stale:
                 known = self._in_flight.union(pending.get(document_id, ()))
-                unsent = [p for p in packets if p.id not in known]
+                unsent = [p for p in messages if p.id not in known]
                 found += len(unsent)
                 if unsent:
                     self._start(name, document_id, unsent)
         if found:
-            log.info("outbox.swept", packets=found)
+            log.info("outbox.swept", messages=found)
         return found
 
     async def published(self) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 
 Document = dict[str, Any]
 Filter = Mapping[str, Any]
@@ -60,7 +60,7 @@ class Collection(Protocol):
     name: str
 
     async def insert(
-        self, document: Document, *, outbox: Sequence[Packet] = (), confirm: bool = False
+        self, document: Document, *, outbox: Sequence[SignedMessage] = (), confirm: bool = False
     ) -> bool:
         """Add it. False when its `_id` or a unique key is taken. `confirm`: see `update`."""
         ...
@@ -78,7 +78,7 @@ class Collection(Protocol):
         where: Filter,
         change: Change,
         *,
-        outbox: Sequence[Packet] = (),
+        outbox: Sequence[SignedMessage] = (),
         upsert: bool = False,
         confirm: bool = False,
     ) -> Document | None:
@@ -124,11 +124,13 @@ class Collection(Protocol):
         ...
 
     async def pull_outbox(self, sent: Mapping[str, Sequence[str]]) -> None:
-        """Remove packets (ids, by document `_id`) that the bus has confirmed. One bulk write."""
+        """Remove messages (ids, by document `_id`) that the bus has confirmed. One bulk write."""
         ...
 
-    async def stale_outbox(self, older_than: Any, limit: int, *, skip: int) -> list[tuple[str, list[Packet]]]:
-        """Packets still waiting since before that moment, by document `_id`: of at most `limit` documents, past
+    async def stale_outbox(
+        self, older_than: Any, limit: int, *, skip: int
+    ) -> list[tuple[str, list[SignedMessage]]]:
+        """Messages still waiting since before that moment, by document `_id`: of at most `limit` documents, past
         the first `skip`. Their order is the same from one call to the next.
         """
         ...

@@ -1,6 +1,6 @@
 """Secrets at rest: AES-256-GCM under a key that is not in the database (a file, later a KMS).
 
-A sealed value is bound to where it stands (`place`): moved into another row or field it does not open.
+A sealed value is bound to its row and field by AES-GCM's associated data: moved into another one it does not open.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ _NONCE = 12
 
 
 class CannotUnseal(Exception):
-    """Another key, another place, or altered octets."""
+    """Another key, other associated data, or altered octets."""
 
 
 class SealingKey:
@@ -32,19 +32,19 @@ class SealingKey:
         """The key of a file with exactly 32 octets."""
         return cls(path.read_bytes(), ids)
 
-    def seal(self, secret: bytes, place: str) -> bytes:
-        """`secret` for keeping at `place`, e.g. `signing_keys/contoso/2026a/private`."""
-        nonce = self._ids.octets(_NONCE)
-        return _VERSION + nonce + self._aead.encrypt(nonce, secret, place.encode())
+    def seal(self, secret: bytes, associated_data: str) -> bytes:
+        """`secret`, bound to `associated_data`: the path of its field, e.g. `signing_keys/contoso/2026a/private`."""
+        nonce = self._ids.random_bytes(_NONCE)
+        return _VERSION + nonce + self._aead.encrypt(nonce, secret, associated_data.encode())
 
-    def unseal(self, sealed: bytes, place: str) -> bytes:
+    def unseal(self, sealed: bytes, associated_data: str) -> bytes:
         """The secret. Raises CannotUnseal."""
         if sealed[:1] != _VERSION:
             raise CannotUnseal("unknown version")
         try:
-            return self._aead.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], place.encode())
+            return self._aead.decrypt(sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :], associated_data.encode())
         except (InvalidTag, ValueError) as error:
-            raise CannotUnseal(place) from error
+            raise CannotUnseal(associated_data) from error
 
 
 def make_sealing_key(path: Path, ids: Ids) -> None:
@@ -52,4 +52,4 @@ def make_sealing_key(path: Path, ids: Ids) -> None:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
-        path.write_bytes(ids.octets(32))
+        path.write_bytes(ids.random_bytes(32))

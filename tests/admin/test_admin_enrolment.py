@@ -86,7 +86,7 @@ async def test_a_repeated_device_event_changes_and_says_nothing_more(office: Off
 async def test_a_crash_between_the_two_writes_is_mended_by_redelivery(office: Office) -> None:
     ada, link = await invited(office)
     spent = link.invitation.used_by("phone-1")  # the first write happened, the second did not
-    assert await office.admin.invitations.replace(spent, office.admin.invitation_packet(spent))
+    assert await office.admin.invitations.replace(spent, office.admin.invitation_message(spent))
     await deliver(office, device(office, ada.id, link))
     assert await state(office, ada, link) == (AccountStatus.ACTIVE, "used")
 
@@ -157,7 +157,7 @@ async def test_of_two_devices_at_the_same_moment_one_takes_the_invitation(either
     ada, link = await invited(either)
     first, second = (device(either, ada.id, link, name=n) for n in ("phone-1", "phone-2"))
     signer = either.world.signer("approval")
-    await either.world.bus.publish([signer.packet(m, tenant=CONTOSO) for m in (first, second)])
+    await either.world.bus.publish([signer.sign(m, tenant=CONTOSO) for m in (first, second)])
     await either.world.settle()
     assert len(either.world.bus.dead_letters) == 1
     assert await state(either, ada, link) == (AccountStatus.ACTIVE, "used")
@@ -182,8 +182,8 @@ async def test_enrolment_after_expiry_is_refused_but_a_late_message_is_not(offic
 
 async def test_a_writer_on_the_bus_without_approvals_key_is_refused(office: Office) -> None:
     ada, link = await invited(office)
-    packet = office.world.signer("approval").packet(device(office, ada.id, link), tenant=CONTOSO)
-    await office.world.bus.publish([changed(packet, signature=bytes(64))])
+    signed = office.world.signer("approval").sign(device(office, ada.id, link), tenant=CONTOSO)
+    await office.world.bus.publish([changed(signed, signature=bytes(64))])
     assert "signature" in office.world.bus.dead_letters[0].reason
     assert await state(office, ada, link) == (AccountStatus.INVITED, "open")
 

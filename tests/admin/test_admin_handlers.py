@@ -45,8 +45,8 @@ async def test_each_step_says_the_whole_state_with_the_next_version(office: Offi
     await handlers.configure_tenant(office.admin, CONTOSO, policy=Policy(badge_counts_as_mfa=True))
     found = await office.database.collection("tenants", outbox=True).find_one({"_id": CONTOSO})
     assert found is not None
-    (packet,) = found["outbox"]
-    body = bytes(packet["body"]).decode()
+    (signed,) = found["outbox"]
+    body = bytes(signed["body"]).decode()
     assert '"type":"admin.tenant.configured.v1"' in body
     assert '"badge_counts_as_mfa":true' in body
     assert '"version":3' in body
@@ -305,20 +305,20 @@ async def test_the_links_seed_is_the_secret_of_the_published_key(office: Office)
     assert len(unb64u(invitation)) == 16
 
 
-async def test_the_secret_is_in_no_document_no_packet_and_no_representation(either: Office) -> None:
+async def test_the_secret_is_in_no_document_no_message_and_no_representation(either: Office) -> None:
     ada = await either.person()
     link = await handlers.invite(either.admin, CONTOSO, ada.upn)
     seed = link.url.rpartition(".")[2]
     needles = [seed.encode(), unb64u(seed), unb64u(seed).hex().encode()]
     kept = repr(link).encode() + str(link).encode()
-    packets = 0
+    messages = 0
     for name in ("tenants", "accounts", "invitations"):
         for document in await either.database.collection(name, outbox=True).find({}):
-            packets += len(document.get("outbox", []))
+            messages += len(document.get("outbox", []))
             kept += repr(document).encode()
             for entry in document.get("outbox", []):
                 kept += bytes(entry["body"]) + bytes(entry["sig"])
-    assert packets >= 2
+    assert messages >= 2
     assert link.invitation.public_key.encode() in kept  # the search does find what is there
     for needle in needles:
         assert needle not in kept
@@ -352,7 +352,7 @@ async def test_a_first_invitation_lives_a_day_and_a_later_one_minutes(office: Of
     first = (await handlers.invite(office.admin, CONTOSO, ada.upn)).invitation
     assert first.expires_at - first.issued_at == timedelta(hours=24)
     account = domain.step(ada, domain.Step.ENROL)
-    assert await office.admin.accounts.replace(account, office.admin.account_packet(account))
+    assert await office.admin.accounts.replace(account, office.admin.account_message(account))
     later = (await handlers.invite(office.admin, CONTOSO, ada.upn)).invitation
     assert later.expires_at - later.issued_at == timedelta(minutes=10)
 

@@ -39,13 +39,13 @@ from shared.contracts.approval import (
     DeviceChanged,
     OpenChallenge,
 )
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.enrolment import NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed, raw_public
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
+from shared.geoip import GeoIp
 from shared.ids import b64u, new_id, new_secret, unb64u
-from shared.places import Places
 from shared.store.port import Database
 from tests.world import World, make_world
 
@@ -123,7 +123,7 @@ class Approval:
     ) -> str:
         """The link's fragment: `<id>.<seed>`."""
         if invitation is None:
-            seed = self.ids.octets(32)
+            seed = self.ids.random_bytes(32)
             invitation = new_id(self.ids)
             self._invitations[invitation] = (key_from_seed(seed), b64u(seed))
         key, seed_text = self._invitations[invitation]
@@ -261,7 +261,7 @@ class Phone:
         invitation, _, seed = fragment.partition(".")
         begun = await enrolling.begin_enrolment(self.parts, invitation)
         key = Key(
-            credential_id=tamper.credential_id or b64u(self.approval.ids.octets(32)),
+            credential_id=tamper.credential_id or b64u(self.approval.ids.random_bytes(32)),
             private_key=make_private_key(self.algorithm, self.approval.ids),
             origin=ORIGIN,
             rp_id="localhost",
@@ -311,7 +311,7 @@ async def make_approval(folder: Path) -> Approval:
     await world.start(app.build)
     approval = Approval(world, replica(world))
 
-    async def hear(received: Received[Any]) -> None:
+    async def hear(received: VerifiedMessage[Any]) -> None:
         approval.heard.append(received.message)
 
     listens: Handlers = {
@@ -355,5 +355,5 @@ def replica(world: World, database: Database | None = None) -> Parts:
         rp=RelyingParty("localhost", (ORIGIN, "android:apk-key-hash:blokkey")),
         letterbox=load_sealer(world.platform.settings.keys, "notify"),
         push_key=load_vapid_public(world.platform.settings.keys),
-        places=Places(world.platform.settings.places_file, world.clock),
+        places=GeoIp(world.platform.settings.places_file, world.clock),
     )

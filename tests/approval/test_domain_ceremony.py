@@ -39,7 +39,7 @@ CHALLENGE = hashlib.sha256(b"challenge").digest()
 
 def key(algorithm: Algorithm = "ES256") -> Key:
     return Key(
-        credential_id=b64u(IDS.octets(32)),
+        credential_id=b64u(IDS.random_bytes(32)),
         private_key=make_private_key(algorithm, IDS),
         origin=ORIGIN,
         rp_id="id.example",

@@ -16,7 +16,7 @@ from services.approval.domain.challenges import listed
 from services.approval.handlers import challenges
 from services.approval.handlers.steps import change
 from services.approval.ports import Parts
-from shared.contracts.envelope import Packet, Received, open_packet
+from shared.contracts.envelope import SignedMessage, VerifiedMessage, verify_message
 from shared.errors import Blok365Error, Unavailable
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
@@ -30,15 +30,15 @@ MANY = {"memory": 1_000, "mongo": 300}
 
 @dataclass
 class Written:
-    """In the relay's place: keeps the packets of every write that happened, and empties the outbox as it goes."""
+    """In the relay's place: keeps the messages of every write that happened, and empties the outbox as it goes."""
 
-    packets: list[Packet] = field(default_factory=list)
+    messages: list[SignedMessage] = field(default_factory=list)
     _sent: list[str] = field(default_factory=list)
     _pulling: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def written(self, collection: Collection, document_id: str, packets: Sequence[Packet]) -> None:
-        self.packets += packets
-        self._sent += [packet.id for packet in packets]
+    def written(self, collection: Collection, document_id: str, messages: Sequence[SignedMessage]) -> None:
+        self.messages += messages
+        self._sent += [signed.id for signed in messages]
         if len(self._sent) >= 50:
             task = asyncio.create_task(collection.pull_outbox({document_id: self._sent}))
             self._pulling.add(task)
@@ -48,7 +48,7 @@ class Written:
     async def end(self) -> None:
         await asyncio.gather(*self._pulling)
 
-    def dropped(self, packets: Sequence[Packet]) -> None:
+    def dropped(self, messages: Sequence[SignedMessage]) -> None:
         pass
 
     def watch(self, collection: Collection) -> None:
@@ -67,16 +67,18 @@ class Flood:
 
     def said(self, kind: str) -> list[Any]:
         trusted, clock = self.approval.world.platform.trusted, self.approval.world.clock
-        packets = [p for p in self.written.packets if p.type == kind]
-        return [open_packet(p, trusted=trusted, now=clock.now()).message for p in packets]
+        messages = [p for p in self.written.messages if p.type == kind]
+        return [verify_message(p, trusted=trusted, now=clock.now()).message for p in messages]
 
     async def asked(self, count: int, **more: Any) -> list[Asked]:
         return [await self.approval.ask(deliver=False, browser=f"{more}{i}", **more) for i in range(count)]
 
     async def open(self, asked: Asked, parts: Parts) -> None:
-        packet = self.approval.world.signer("wsfed").packet(asked.command, tenant="contoso")
+        signed = self.approval.world.signer("wsfed").sign(asked.command, tenant="contoso")
         world = self.approval.world
-        received: Received[Any] = open_packet(packet, trusted=world.platform.trusted, now=world.clock.now())
+        received: VerifiedMessage[Any] = verify_message(
+            signed, trusted=world.platform.trusted, now=world.clock.now()
+        )
         await persist(lambda: challenges.open_challenge(parts, received))
 
     async def account(self) -> Account:
@@ -115,7 +117,7 @@ async def flood(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         return Step(Account(**{**_fields(account), "subscriptions": {device: kept}}))
 
     await change(replicas[0], "contoso", "ada", subscribe)
-    written.packets.clear()
+    written.messages.clear()
     yield Flood(approval, replicas, written, phone, MANY[request.param])
     await written.end()
     await database.close()
@@ -140,10 +142,10 @@ async def notified_since_success(flood: Flood) -> int:
     if flood.many < MANY["memory"]:
         return len((await flood.account()).pushes_known)
     count = 0
-    for packet in flood.written.packets:
-        if packet.type == "approval.challenge.accepted.v1":
+    for signed in flood.written.messages:
+        if signed.type == "approval.challenge.accepted.v1":
             count = 0
-        elif packet.type == "notify.push.send.v1":
+        elif signed.type == "notify.push.send.v1":
             count += 1
             assert count <= 3
     return count

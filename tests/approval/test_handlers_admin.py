@@ -66,7 +66,7 @@ async def test_only_admin_may_remove_and_unfreeze(approval: Approval, sender: st
     phone = await approval.phone()
     for command in (RemoveDevice(account="ada", device=None), UnfreezePush(account="ada")):
         with pytest.raises(ValueError, match=r"send"):
-            approval.world.signer(sender).packet(command, tenant="contoso")
+            approval.world.signer(sender).sign(command, tenant="contoso")
     await phone.who()
 
 

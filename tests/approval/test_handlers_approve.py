@@ -54,8 +54,8 @@ async def test_accepted_continues_the_correlation_of_the_request(approval: Appro
     asked = await approval.ask()
     correlation = approval.document()["challenges"][asked.id]["correlation"]
     await phone.approve(asked)
-    (packet,) = [e for e in approval.document()["outbox"] if e["type"].endswith("accepted.v1")]
-    assert json.loads(packet["body"])["correlation_id"] == correlation
+    (signed,) = [e for e in approval.document()["outbox"] if e["type"].endswith("accepted.v1")]
+    assert json.loads(signed["body"])["correlation_id"] == correlation
 
 
 async def test_one_approval_costs_two_store_operations(approval: Approval) -> None:
@@ -164,9 +164,9 @@ async def test_approval_in_the_last_moment_counts(approval: Approval) -> None:
 async def test_lifetime_counts_from_receipt_because_clocks_may_differ(approval: Approval) -> None:
     phone = await approval.phone()
     command = (await approval.ask(deliver=False)).command
-    packet = approval.world.signer("wsfed").packet(command, tenant="contoso")
+    signed = approval.world.signer("wsfed").sign(command, tenant="contoso")
     approval.world.clock.advance(300)  # our clock is five minutes ahead of wsfed's
-    await approval.world.bus.publish([packet])
+    await approval.world.bus.publish([signed])
     assert await phone.listed() == [command.challenge]
 
 

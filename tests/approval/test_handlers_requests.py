@@ -151,13 +151,13 @@ async def test_rejects_a_dead_code(approval: Approval, why: str) -> None:
 
 async def test_request_that_comes_before_its_account_is_tried_again(approval: Approval) -> None:
     asked = await approval.ask(deliver=False)
-    packet = approval.world.signer("wsfed").packet(asked.command, tenant="contoso")
-    delivery = asyncio.create_task(approval.world.bus.publish([packet]))
+    signed = approval.world.signer("wsfed").sign(asked.command, tenant="contoso")
+    delivery = asyncio.create_task(approval.world.bus.publish([signed]))
     await asyncio.sleep(0)
     await approval.world.bus.drain()
     phone: Phone = await approval.phone()
     approval.world.clock.advance(1)
-    assert await delivery == {packet.id}
+    assert await delivery == {signed.id}
     assert await phone.listed() == [asked.id]
 
 
@@ -186,8 +186,8 @@ async def test_broken_request_is_a_dead_letter(approval: Approval, fields: dict[
 async def test_forged_request_is_a_dead_letter(approval: Approval) -> None:
     await approval.phone()
     asked = await approval.ask(deliver=False)
-    packet = approval.world.signer("wsfed").packet(asked.command, tenant="contoso")
-    forged = type(packet)(packet.id, packet.type, packet.body.replace(b"ada", b"eve"), packet.signature)
+    signed = approval.world.signer("wsfed").sign(asked.command, tenant="contoso")
+    forged = type(signed)(signed.id, signed.type, signed.body.replace(b"ada", b"eve"), signed.signature)
     await approval.world.bus.publish([forged])
     (dead,) = approval.world.bus.dead_letters
     assert "signature" in dead.reason

@@ -18,7 +18,7 @@ from shared.clock import Clock, SystemClock
 from shared.contracts import contracts
 from shared.contracts.admin import TenantConfigured
 from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, OpenChallenge, Proof
-from shared.contracts.envelope import DOMAIN_SEPARATOR, Packet, PacketSigner, Received
+from shared.contracts.envelope import DOMAIN_SEPARATOR, MessageSigner, SignedMessage, VerifiedMessage
 from shared.crypto.keys import TrustedKeys, key_from_seed
 from shared.ids import SeededIds
 from shared.services import SERVICES
@@ -28,7 +28,7 @@ CLOCK = SystemClock()
 IDS = SeededIds("bus conformance")
 KEYS = {service: key_from_seed(hashlib.sha256(service.encode()).digest()) for service in SERVICES}
 TRUSTED: TrustedKeys = {service: (key.public_key(),) for service, key in KEYS.items()}
-SIGNERS = {service: PacketSigner(service, key, CLOCK, IDS) for service, key in KEYS.items()}
+SIGNERS = {service: MessageSigner(service, key, CLOCK, IDS) for service, key in KEYS.items()}
 
 # Quick retries. Nobody consumes ChallengeAccepted; admin consumes no event.
 QUICK = Topology(
@@ -40,26 +40,26 @@ QUICK = Topology(
 )
 
 
-def tenant(version: int = 1, name: str = "Contoso") -> Packet:
+def tenant(version: int = 1, name: str = "Contoso") -> SignedMessage:
     """admin's event, for wsfed and approval."""
     message = TenantConfigured(version=version, name=name, applications=(), domains=())
-    return SIGNERS["admin"].packet(message, tenant="contoso")
+    return SIGNERS["admin"].sign(message, tenant="contoso")
 
 
-def ended(challenge: str) -> Packet:
+def ended(challenge: str) -> SignedMessage:
     """approval's event, for wsfed."""
     message = ChallengeEnded(challenge=challenge, transaction="t", account="a", outcome="denied")
-    return SIGNERS["approval"].packet(message, tenant="contoso")
+    return SIGNERS["approval"].sign(message, tenant="contoso")
 
 
-def accepted() -> Packet:
+def accepted() -> SignedMessage:
     """approval's event that nobody consumes in QUICK."""
     proof = Proof(context="{}", authenticator_data="", client_data_json="", signature="")
     message = ChallengeAccepted(challenge="c", transaction="t", account="a", device="d", proof=proof)
-    return SIGNERS["approval"].packet(message, tenant="contoso")
+    return SIGNERS["approval"].sign(message, tenant="contoso")
 
 
-def open_challenge() -> Packet:
+def open_challenge() -> SignedMessage:
     """wsfed's command to approval."""
     message = OpenChallenge(
         challenge="c",
@@ -72,19 +72,19 @@ def open_challenge() -> Packet:
         browser_known=False,
         lifetime=60,
     )
-    return SIGNERS["wsfed"].packet(message, tenant="contoso")
+    return SIGNERS["wsfed"].sign(message, tenant="contoso")
 
 
-def forged(packet: Packet, *, signer: str, **changes: Any) -> Packet:
-    """The packet with other fields in its envelope, signed with `signer`'s key."""
-    body = rfc8785.dumps({**json.loads(packet.body), **changes})
-    return replace(packet, body=body, signature=KEYS[signer].sign(DOMAIN_SEPARATOR + body))
+def forged(signed: SignedMessage, *, signer: str, **changes: Any) -> SignedMessage:
+    """The message with other fields in its envelope, signed with `signer`'s key."""
+    body = rfc8785.dumps({**json.loads(signed.body), **changes})
+    return replace(signed, body=body, signature=KEYS[signer].sign(DOMAIN_SEPARATOR + body))
 
 
-Behaviour = Callable[[Received[Any]], Awaitable[None]]
+Behaviour = Callable[[VerifiedMessage[Any]], Awaitable[None]]
 
 
-async def _nothing(_: Received[Any]) -> None:
+async def _nothing(_: VerifiedMessage[Any]) -> None:
     return None
 
 
@@ -93,15 +93,15 @@ class Inbox:
     """The handlers of one replica: they note what begins and what is done."""
 
     behaviour: Behaviour = _nothing
-    begun: list[Received[Any]] = field(default_factory=list)
-    done: list[Received[Any]] = field(default_factory=list)
+    begun: list[VerifiedMessage[Any]] = field(default_factory=list)
+    done: list[VerifiedMessage[Any]] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def handlers(self, service: str, topology: Topology = QUICK) -> Handlers:
         """A table with everything that the service consumes."""
         return {contracts()[t]: self.handle for t in topology.types_of(service)}
 
-    async def handle(self, received: Received[Any]) -> None:
+    async def handle(self, received: VerifiedMessage[Any]) -> None:
         self.begun.append(received)
         self._changed.set()
         await self.behaviour(received)
@@ -139,7 +139,7 @@ class World(Protocol):
         ...
 
     async def dead(self, service: str) -> list[tuple[str, str]]:
-        """Packet id and reason of each dead letter."""
+        """SignedMessage id and reason of each dead letter."""
         ...
 
     async def close(self) -> None: ...
@@ -168,7 +168,7 @@ class MemoryWorld:
         self._bus = None
 
     async def dead(self, service: str) -> list[tuple[str, str]]:
-        return [(letter.packet.id, letter.reason) for letter in self._dead if letter.service == service]
+        return [(letter.message.id, letter.reason) for letter in self._dead if letter.service == service]
 
     async def close(self) -> None:
         if self._bus is not None:
@@ -191,19 +191,21 @@ class RabbitWorld:
     async def kill(self, bus: Bus) -> None:
         assert isinstance(bus, RabbitBus)
         self._open.remove(bus)
-        await asyncio.gather(bus._outgoing.link.close(), bus._hints.link.close(), self.kill_consumers(bus))
+        await asyncio.gather(
+            bus._publisher.connection.close(), bus._signals.connection.close(), self.kill_consumers(bus)
+        )
 
     async def kill_consumers(self, bus: RabbitBus) -> None:
         """Cut the connections that consume, without a word to the broker about what is in work."""
-        dying, bus._subscriptions = bus._subscriptions, []
-        await asyncio.gather(*(each.link.close() for each in dying))
-        for subscription in dying:
-            for task in list(subscription._working):
+        dying, bus._consumers = bus._consumers, []
+        await asyncio.gather(*(each.connection.close() for each in dying))
+        for consumer in dying:
+            for task in list(consumer._working):
                 task.cancel()
 
     async def dead(self, service: str) -> list[tuple[str, str]]:
         return [
-            (letter.packet.id, letter.reason) for letter in await list_dead(self.url, service, limit=10_000)
+            (letter.message.id, letter.reason) for letter in await list_dead(self.url, service, limit=10_000)
         ]
 
     async def close(self) -> None:
@@ -212,17 +214,17 @@ class RabbitWorld:
 
 @dataclass
 class Outbox:
-    """Sends a packet again until the bus confirms it, as a relay's sweep does."""
+    """Sends a message again until the bus confirms it, as a relay's sweep does."""
 
     bus: Bus
     confirmed: set[str] = field(default_factory=set)
 
-    async def send(self, *packets: Packet, within: float = DEADLINE) -> None:
+    async def send(self, *messages: SignedMessage, within: float = DEADLINE) -> None:
         async with asyncio.timeout(within):
-            waiting = list(packets)
+            waiting = list(messages)
             while waiting:
                 self.confirmed |= await self.bus.publish(waiting)
-                waiting = [packet for packet in waiting if packet.id not in self.confirmed]
+                waiting = [signed for signed in waiting if signed.id not in self.confirmed]
                 if waiting:
                     await CLOCK.sleep(0.02)
 

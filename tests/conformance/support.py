@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from shared.clock import ManualClock
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.store.outbox import OutboxListener
 from shared.store.port import Database
 
@@ -15,9 +15,9 @@ DEADLINE = 45.0
 """Seconds that a condition may take to come true; far more than it needs."""
 
 
-def packet(name: str) -> Packet:
-    """A packet that nobody opens."""
-    return Packet(name, "notify.mail.send.v1", b'{"name":"' + name.encode() + b'"}', b"s" * 64)
+def signed(name: str) -> SignedMessage:
+    """A message that nobody opens."""
+    return SignedMessage(name, "notify.mail.send.v1", b'{"name":"' + name.encode() + b'"}', b"s" * 64)
 
 
 @dataclass
@@ -36,9 +36,9 @@ class FakePublisher:
     refuses: set[str] = field(default_factory=set)
     down: bool = False
 
-    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
+    async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
         await asyncio.sleep(0)
         if self.down:
             return frozenset()
-        self.sent += [p.id for p in packets]
-        return frozenset(p.id for p in packets) - self.refuses
+        self.sent += [p.id for p in messages]
+        return frozenset(p.id for p in messages) - self.refuses

@@ -15,7 +15,7 @@ from shared.bus.rabbit import bus as rabbit_bus
 from shared.bus.topology import TOPOLOGY
 from shared.clock import ManualClock
 from shared.contracts.approval import ChallengeEnded, OpenChallenge
-from shared.contracts.envelope import Packet, Received
+from shared.contracts.envelope import SignedMessage, VerifiedMessage
 from shared.errors import Unavailable
 from shared.store.memory import MemoryDatabase
 from shared.testing.waiting import eventually
@@ -42,7 +42,7 @@ async def _dead(world: World, service: str, count: int = 1) -> list[tuple[str, s
     async def there() -> bool:
         return len(await world.dead(service)) >= count
 
-    await eventually(there, "the hint is there")
+    await eventually(there, "the signal is there")
     return await world.dead(service)
 
 
@@ -65,42 +65,42 @@ async def test_replicas_of_one_service_share_its_messages(world: World) -> None:
     first, second = Inbox(), Inbox()
     for inbox in (first, second):
         await (await world.open()).consume("wsfed", inbox.handlers("wsfed"))
-    packets = [ended(str(n)) for n in range(40)]
-    await Outbox(await world.open()).send(*packets)
+    messages = [ended(str(n)) for n in range(40)]
+    await Outbox(await world.open()).send(*messages)
     await first.until(lambda: len(first.done) > 0)
     await second.until(lambda: len(second.done) > 0)
 
     async def all_there() -> bool:
-        return len(first.done) + len(second.done) >= len(packets)
+        return len(first.done) + len(second.done) >= len(messages)
 
-    await eventually(all_there, "every hint is there")
-    assert sorted(first.ids + second.ids) == sorted(packet.id for packet in packets)
+    await eventually(all_there, "every signal is there")
+    assert sorted(first.ids + second.ids) == sorted(signed.id for signed in messages)
 
 
 async def test_message_comes_again_after_its_consumer_was_killed_in_the_middle(world: World) -> None:
     killed = Inbox(behaviour=_never)
     bus = await world.open()
     await bus.consume("wsfed", killed.handlers("wsfed"))
-    packet = ended("c")
-    publishing = asyncio.create_task(bus.publish([packet]))
+    signed = ended("c")
+    publishing = asyncio.create_task(bus.publish([signed]))
     await killed.until(lambda: len(killed.begun) == 1)
     await world.kill(bus)
     confirmed = await publishing
     survivor = Inbox()
     bus = await world.open()
     await bus.consume("wsfed", survivor.handlers("wsfed"))
-    if packet.id not in confirmed:  # then it is still in its outbox, and the sweep sends it
-        await bus.publish([packet])
+    if signed.id not in confirmed:  # then it is still in its outbox, and the sweep sends it
+        await bus.publish([signed])
     await survivor.until_done(1)
     assert killed.done == []
-    assert survivor.ids == [packet.id]
+    assert survivor.ids == [signed.id]
 
 
 async def test_duplicates_are_delivered_and_a_version_guard_takes_one(world: World) -> None:
     things = MemoryDatabase(clock=ManualClock(START)).collection("tenants")
     changed: list[int] = []
 
-    async def project(received: Received[Any]) -> None:
+    async def project(received: VerifiedMessage[Any]) -> None:
         version = received.message.version
         where = {"_id": received.tenant, "version": {"$lt": version}}
         if await things.update(where, {"$set": {"version": version}}, upsert=True):
@@ -110,9 +110,9 @@ async def test_duplicates_are_delivered_and_a_version_guard_takes_one(world: Wor
     bus = await world.open()
     await bus.consume("wsfed", inbox.handlers("wsfed"))
     await bus.consume("approval", Inbox().handlers("approval"))
-    packet = tenant(version=3)
-    assert await bus.publish([packet, packet]) == {packet.id}
-    assert await bus.publish([packet]) == {packet.id}
+    signed = tenant(version=3)
+    assert await bus.publish([signed, signed]) == {signed.id}
+    assert await bus.publish([signed]) == {signed.id}
     await inbox.until_done(3)
     assert changed == [3]
 
@@ -121,7 +121,7 @@ async def test_retried_message_comes_after_a_later_one(world: World) -> None:
     """Retries reorder: projections must look at versions, not at the order of arrival."""
     tried: list[int] = []
 
-    async def first_time_not(received: Received[Any]) -> None:
+    async def first_time_not(received: VerifiedMessage[Any]) -> None:
         tried.append(received.message.version)
         if tried.count(1) == 1 and received.message.version == 1:
             raise Retry("not yet")
@@ -139,15 +139,15 @@ async def test_retried_message_comes_after_a_later_one(world: World) -> None:
 
 
 async def test_retry_comes_again_until_it_succeeds(world: World) -> None:
-    async def fourth_time(_: Received[Any]) -> None:
+    async def fourth_time(_: VerifiedMessage[Any]) -> None:
         if len(inbox.begun) < 4:
             raise Retry("not yet")
 
     inbox = Inbox(behaviour=fourth_time)
     bus = await world.open()
     await bus.consume("wsfed", inbox.handlers("wsfed"))
-    packet = ended("c")
-    assert await bus.publish([packet]) == {packet.id}
+    signed = ended("c")
+    assert await bus.publish([signed]) == {signed.id}
     await inbox.until_done(1)
     assert len(inbox.begun) == 4
     assert await world.dead("wsfed") == []
@@ -157,7 +157,7 @@ async def test_database_that_is_away_does_not_make_the_waiting_longer(world: Wor
     """Each time after the first delay, and the next real retry waits no longer for it."""
     world.topology = replace(QUICK, delays=(0.05, 3600.0))
 
-    async def away_five_times_then_not_yet(_: Received[Any]) -> None:
+    async def away_five_times_then_not_yet(_: VerifiedMessage[Any]) -> None:
         if len(inbox.begun) <= 5:
             raise Unavailable()
         if len(inbox.begun) == 6:
@@ -177,7 +177,7 @@ async def test_database_that_stays_away_keeps_a_message_as_long_as_it_is_valid()
     clock = ManualClock(CLOCK.now())
     bus = MemoryBus(TRUSTED, clock, TOPOLOGY)
 
-    async def away(_: Received[Any]) -> None:
+    async def away(_: VerifiedMessage[Any]) -> None:
         raise Unavailable()
 
     inbox = Inbox(behaviour=away)
@@ -222,7 +222,7 @@ async def test_memory_bus_keeps_so_many_dead_letters_and_logs_what_falls_out(
 async def test_poison_becomes_a_dead_letter_with_its_reason_and_others_go_on(
     world: World, error: Exception, deliveries: int, reason: str
 ) -> None:
-    async def poison(received: Received[Any]) -> None:
+    async def poison(received: VerifiedMessage[Any]) -> None:
         if received.message.challenge == "poison":
             raise error
 
@@ -233,14 +233,14 @@ async def test_poison_becomes_a_dead_letter_with_its_reason_and_others_go_on(
     await Outbox(bus).send(bad, *good)
     await inbox.until_done(5)
     assert await _dead(world, "wsfed") == [(bad.id, reason)]
-    assert sorted(inbox.ids) == sorted(packet.id for packet in good)
+    assert sorted(inbox.ids) == sorted(signed.id for signed in good)
     assert [r.envelope.id for r in inbox.begun].count(bad.id) == deliveries
 
 
 async def test_slow_handler_holds_up_nobody_else(world: World) -> None:
     release = asyncio.Event()
 
-    async def slow(received: Received[Any]) -> None:
+    async def slow(received: VerifiedMessage[Any]) -> None:
         if received.envelope.type == tenant().type:
             await release.wait()
 
@@ -278,28 +278,28 @@ async def test_event_whose_consumer_never_started_is_not_confirmed(world: World)
 async def test_event_that_nobody_consumes_is_confirmed(world: World) -> None:
     bus = await world.open()
     await bus.consume("wsfed", Inbox().handlers("wsfed"))
-    packet = accepted()
-    assert await bus.publish([packet]) == {packet.id}
+    signed = accepted()
+    assert await bus.publish([signed]) == {signed.id}
 
 
-async def test_same_unroutable_packet_twice_at_once_is_not_confirmed(world: World) -> None:
+async def test_same_unroutable_message_twice_at_once_is_not_confirmed(world: World) -> None:
     bus = await world.open()
     command = open_challenge()
     answers = await asyncio.gather(*(bus.publish([command]) for _ in range(5)))
     assert answers == [frozenset()] * 5
 
 
-def _altered(packet: Packet) -> Packet:
-    return Packet(packet.id, packet.type, packet.body.replace(b"denied", b"not_me"), packet.signature)
+def _altered(signed: SignedMessage) -> SignedMessage:
+    return SignedMessage(signed.id, signed.type, signed.body.replace(b"denied", b"not_me"), signed.signature)
 
 
-def _other_id(packet: Packet) -> Packet:
-    return Packet("another", packet.type, packet.body, packet.signature)
+def _other_id(signed: SignedMessage) -> SignedMessage:
+    return SignedMessage("another", signed.type, signed.body, signed.signature)
 
 
-def _old(packet: Packet) -> Packet:
+def _old(signed: SignedMessage) -> SignedMessage:
     long_ago = (CLOCK.now() - LONG_AGO).isoformat()
-    return forged(packet, signer="approval", occurred_at=long_ago)
+    return forged(signed, signer="approval", occurred_at=long_ago)
 
 
 @pytest.mark.parametrize(
@@ -308,10 +308,10 @@ def _old(packet: Packet) -> Packet:
         (lambda p: forged(p, signer="admin", sender="admin"), "refused: 'admin' may not send"),
         (lambda p: forged(p, signer="admin"), "refused: signature is not approval's"),
         (_altered, "refused: signature is not approval's"),
-        (_other_id, "refused: outside and inside of the packet differ"),
+        (_other_id, "refused: outside and inside of the message differ"),
         (_old, "refused: 8 days"),
-        (lambda p: Packet(p.id, p.type, p.body, b""), "refused: signature is not approval's"),
-        (lambda p: Packet(p.id, p.type, b"{", p.signature), "refused: not an envelope"),
+        (lambda p: SignedMessage(p.id, p.type, p.body, b""), "refused: signature is not approval's"),
+        (lambda p: SignedMessage(p.id, p.type, b"{", p.signature), "refused: not an envelope"),
     ],
     ids=["forbidden sender", "forged", "altered", "renamed", "replayed", "unsigned", "garbage"],
 )
@@ -332,21 +332,21 @@ async def test_refuses_and_keeps_as_dead_letter(world: World, attack: Any, reaso
 async def test_stop_lets_running_handlers_finish(world: World) -> None:
     release = asyncio.Event()
 
-    async def wait(_: Received[Any]) -> None:
+    async def wait(_: VerifiedMessage[Any]) -> None:
         await release.wait()
 
     inbox = Inbox(behaviour=wait)
     bus = await world.open()
     await bus.consume("wsfed", inbox.handlers("wsfed"))
-    packet = ended("c")
-    publishing = asyncio.create_task(bus.publish([packet]))
+    signed = ended("c")
+    publishing = asyncio.create_task(bus.publish([signed]))
     await inbox.until(lambda: len(inbox.begun) == 1)
     stopping = asyncio.create_task(bus.stop())
     await asyncio.sleep(0)
     release.set()
     await stopping
-    assert inbox.ids == [packet.id]
-    assert await publishing == {packet.id}
+    assert inbox.ids == [signed.id]
+    assert await publishing == {signed.id}
 
 
 async def test_stop_gives_back_what_takes_too_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,8 +355,8 @@ async def test_stop_gives_back_what_takes_too_long(world: World, monkeypatch: py
     stuck = Inbox(behaviour=_never)
     bus = await world.open()
     await bus.consume("wsfed", stuck.handlers("wsfed"))
-    packet = ended("c")
-    publishing = asyncio.create_task(bus.publish([packet]))
+    signed = ended("c")
+    publishing = asyncio.create_task(bus.publish([signed]))
     await stuck.until(lambda: len(stuck.begun) == 1)
     await bus.stop()
     confirmed = await publishing
@@ -364,14 +364,14 @@ async def test_stop_gives_back_what_takes_too_long(world: World, monkeypatch: py
     again = Inbox()
     bus = await world.open()
     await bus.consume("wsfed", again.handlers("wsfed"))
-    if packet.id not in confirmed:
-        await bus.publish([packet])
+    if signed.id not in confirmed:
+        await bus.publish([signed])
     await again.until_done(1)
-    assert again.ids == [packet.id]
+    assert again.ids == [signed.id]
 
 
 async def test_stop_does_not_wait_for_retries(world: World) -> None:
-    async def not_yet(_: Received[Any]) -> None:
+    async def not_yet(_: VerifiedMessage[Any]) -> None:
         raise Retry("not yet")
 
     inbox = Inbox(behaviour=not_yet)
@@ -384,7 +384,7 @@ async def test_stop_does_not_wait_for_retries(world: World) -> None:
         await publishing
 
 
-async def test_hints_reach_every_replica_that_listens(world: World) -> None:
+async def test_signals_reach_every_replica_that_listens(world: World) -> None:
     woken: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
 
     def waker(replica: int) -> Any:
@@ -392,9 +392,9 @@ async def test_hints_reach_every_replica_that_listens(world: World) -> None:
 
     for replica in (1, 2):
         bus = await world.open()
-        await bus.on_hint("transaction", waker(replica))
-        await bus.on_hint("other", lambda key: woken.put_nowait((9, key)))
-    await (await world.open()).hint("transaction", "t-1")
+        await bus.on_signal("transaction", waker(replica))
+        await bus.on_signal("other", lambda key: woken.put_nowait((9, key)))
+    await (await world.open()).signal("transaction", "t-1")
     async with asyncio.timeout(10):
         assert {await woken.get(), await woken.get()} == {(1, "t-1"), (2, "t-1")}
     assert woken.empty()
@@ -409,5 +409,5 @@ async def test_refuses_to_consume_what_the_topology_does_not_know(world: World) 
         await bus.consume("wsfed", {**inbox.handlers("wsfed"), OpenChallenge: inbox.handle})
 
 
-async def _never(_: Received[Any]) -> None:
+async def _never(_: VerifiedMessage[Any]) -> None:
     await asyncio.Event().wait()

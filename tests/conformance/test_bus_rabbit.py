@@ -14,10 +14,10 @@ import pytest
 
 from deploy.local.parts import Broker
 from shared.bus.port import Reject, Retry
-from shared.bus.rabbit import RabbitBus, outgoing
+from shared.bus.rabbit import RabbitBus, publisher
 from shared.bus.rabbit import bus as rabbit_bus
 from shared.bus.topology import DELIVERY_LIMIT
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.errors import Unavailable
 from shared.testing.waiting import eventually
 from tests.conformance.bus_support import (
@@ -62,27 +62,27 @@ async def test_says_unavailable_when_nobody_answers(monkeypatch: pytest.MonkeyPa
 async def test_publish_answers_soon_while_the_broker_is_away_and_goes_on_afterwards(
     own_world: RabbitWorld, own_rabbit: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outgoing, "PATIENCE", 0.1)
-    inbox, hints = Inbox(), asyncio.Event()
+    monkeypatch.setattr(publisher, "PATIENCE", 0.1)
+    inbox, signals = Inbox(), asyncio.Event()
     bus = await own_world.open()
     await bus.consume("wsfed", inbox.handlers("wsfed"))
-    await bus.on_hint("t", lambda _: hints.set())
+    await bus.on_signal("t", lambda _: signals.set())
     before, during, after = ended("before"), ended("during"), ended("after")
     await Outbox(bus).send(before)
     await _registered(own_rabbit)
     await asyncio.to_thread(own_rabbit.kill)
     async with asyncio.timeout(3):
         assert await bus.publish([during]) == frozenset()
-        await bus.hint("t", "lost")
+        await bus.signal("t", "lost")
     await asyncio.to_thread(own_rabbit.start)
     await Outbox(bus).send(during, after)
     await inbox.until(lambda: {before.id, during.id, after.id} <= set(inbox.ids))
 
-    async def hinted() -> bool:
-        await bus.hint("t", "again")
-        return hints.is_set()
+    async def signalled() -> bool:
+        await bus.signal("t", "again")
+        return signals.is_set()
 
-    await eventually(hinted, "the hint arrives")
+    await eventually(signalled, "the signal arrives")
 
 
 async def test_loses_nothing_when_the_broker_restarts_under_publishing(
@@ -95,9 +95,9 @@ async def test_loses_nothing_when_the_broker_restarts_under_publishing(
 
     async def keep_publishing() -> None:
         while not over.is_set():
-            packet = ended(str(next(numbers)))
-            sent.add(packet.id)
-            await outbox.send(packet, within=60)
+            signed = ended(str(next(numbers)))
+            sent.add(signed.id)
+            await outbox.send(signed, within=60)
 
     writers = [asyncio.create_task(keep_publishing()) for _ in range(8)]
     await inbox.until_done(200)
@@ -117,7 +117,7 @@ async def test_loses_nothing_when_the_broker_is_killed_in_the_middle_of_retries_
     """A third succeeds, a third comes again until the broker was killed, a third is poison."""
     killed = asyncio.Event()
 
-    async def mixed(received: Received[Any]) -> None:
+    async def mixed(received: VerifiedMessage[Any]) -> None:
         kind = received.message.challenge.partition("-")[0]
         if kind == "poison":
             raise Reject("poison")
@@ -128,15 +128,15 @@ async def test_loses_nothing_when_the_broker_is_killed_in_the_middle_of_retries_
     bus = await own_world.open()
     await bus.consume("wsfed", inbox.handlers("wsfed"))
     await _registered(own_rabbit)
-    packets = {f"{kind}-{n}": ended(f"{kind}-{n}") for n in range(200) for kind in ("ok", "retry", "poison")}
-    sending = asyncio.create_task(Outbox(bus).send(*packets.values(), within=60))
+    messages = {f"{kind}-{n}": ended(f"{kind}-{n}") for n in range(200) for kind in ("ok", "retry", "poison")}
+    sending = asyncio.create_task(Outbox(bus).send(*messages.values(), within=60))
     await inbox.until(lambda: len(inbox.begun) >= 500)  # some on the way in, some between queues
     await asyncio.to_thread(own_rabbit.kill)
     await asyncio.to_thread(own_rabbit.start)
     killed.set()
     await sending
-    good = {packet.id for name, packet in packets.items() if not name.startswith("poison")}
-    poison = {packet.id for name, packet in packets.items() if name.startswith("poison")}
+    good = {signed.id for name, signed in messages.items() if not name.startswith("poison")}
+    poison = {signed.id for name, signed in messages.items() if name.startswith("poison")}
     await inbox.until(lambda: set(inbox.ids) == good, within=60)
 
     async def all_dead() -> bool:
@@ -153,18 +153,18 @@ async def test_full_queue_refuses_and_nothing_is_lost(rabbit_world: RabbitWorld,
     policy = {"pattern": "^wsfed$", "definition": {"max-length": 5}, "apply-to": "queues"}
     await asyncio.to_thread(rabbit.management.call, "PUT", f"/policies/{rabbit.name}/short", policy)
     bus = await rabbit_world.open()
-    packets, confirmed = [ended(str(n)) for n in range(100)], set[str]()
+    messages, confirmed = [ended(str(n)) for n in range(100)], set[str]()
 
     async def full() -> bool:
-        for packet in packets:
-            confirmed.update(await bus.publish([packet]))
-        return len(confirmed) < len(packets)
+        for signed in messages:
+            confirmed.update(await bus.publish([signed]))
+        return len(confirmed) < len(messages)
 
     await eventually(full, "the queue is full")
     inbox = Inbox()
     await bus.consume("wsfed", inbox.handlers("wsfed"))
-    await Outbox(bus).send(*(packet for packet in packets if packet.id not in confirmed))
-    await inbox.until(lambda: set(inbox.ids) == {packet.id for packet in packets})
+    await Outbox(bus).send(*(signed for signed in messages if signed.id not in confirmed))
+    await inbox.until(lambda: set(inbox.ids) == {signed.id for signed in messages})
 
 
 # --- consumers die ------------------------------------------------------------------------------------------
@@ -178,8 +178,8 @@ async def test_ten_thousand_messages_through_a_consumer_that_dies_every_hundred(
     consumer = await rabbit_world.open()
     await consumer.consume("wsfed", Inbox().handlers("wsfed"))  # so that the queue is there
     await rabbit_world.kill_consumers(consumer)
-    packets = [ended(str(n)) for n in range(total)]
-    sending = asyncio.create_task(Outbox(await rabbit_world.open()).send(*packets, within=250))
+    messages = [ended(str(n)) for n in range(total)]
+    sending = asyncio.create_task(Outbox(await rabbit_world.open()).send(*messages, within=250))
     deaths = 0
     while len(handled) < total:
         inbox = Inbox()
@@ -189,7 +189,7 @@ async def test_ten_thousand_messages_through_a_consumer_that_dies_every_hundred(
         deaths += 1
         handled |= set(inbox.ids)
     await sending
-    assert handled == {packet.id for packet in packets}
+    assert handled == {signed.id for signed in messages}
     assert deaths >= 50
     assert await rabbit_world.dead("wsfed") == []
 
@@ -228,25 +228,25 @@ async def test_message_survives_kill_9_of_its_consumer(rabbit_world: RabbitWorld
     async with asyncio.timeout(30):
         while (line := await process.stderr.readline()).strip() != b"ready":
             assert line, "the consumer ended"
-    packet = ended("c")
+    signed = ended("c")
     bus = await rabbit_world.open()
-    await Outbox(bus).send(packet)
+    await Outbox(bus).send(signed)
     async with asyncio.timeout(30):
-        while (said := (await process.stdout.readline()).decode().strip()) != packet.id:
+        while (said := (await process.stdout.readline()).decode().strip()) != signed.id:
             assert said, "the consumer ended"
     process.send_signal(signal.SIGKILL)
     await process.wait()
     inbox = Inbox()
     await bus.consume("wsfed", inbox.handlers("wsfed"))
     await inbox.until_done(1)
-    assert inbox.ids == [packet.id]
+    assert inbox.ids == [signed.id]
 
 
 async def test_message_that_kills_every_consumer_becomes_a_dead_letter(rabbit_world: RabbitWorld) -> None:
     """It never gets an answer, so the broker itself gives it up, and says so."""
-    packet = ended("deadly")
+    signed = ended("deadly")
 
-    async def hang(_: Received[Any]) -> None:
+    async def hang(_: VerifiedMessage[Any]) -> None:
         await asyncio.Event().wait()
 
     sender = await rabbit_world.open()
@@ -255,12 +255,12 @@ async def test_message_that_kills_every_consumer_becomes_a_dead_letter(rabbit_wo
         bus = await rabbit_world.open()
         await bus.consume("wsfed", inbox.handlers("wsfed"))
         if death == 0:
-            await Outbox(sender).send(packet)
+            await Outbox(sender).send(signed)
         await inbox.until(lambda: len(inbox.begun) == 1)  # noqa: B023
         await rabbit_world.kill(bus)
 
     async def dead() -> bool:
-        return await rabbit_world.dead("wsfed") == [(packet.id, "given up by the broker: delivery_limit")]
+        return await rabbit_world.dead("wsfed") == [(signed.id, "given up by the broker: delivery_limit")]
 
     await eventually(dead, "it is a dead letter")
 
@@ -270,6 +270,6 @@ async def test_consumes_again_after_its_queue_was_deleted(rabbit_world: RabbitWo
     bus = await rabbit_world.open()
     await bus.consume("wsfed", inbox.handlers("wsfed"))
     await asyncio.to_thread(rabbit.management.call, "DELETE", f"/queues/{rabbit.name}/wsfed")
-    packet = ended("c")
-    await Outbox(bus).send(packet)
+    signed = ended("c")
+    await Outbox(bus).send(signed)
     await inbox.until_done(1)

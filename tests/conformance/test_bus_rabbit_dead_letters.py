@@ -8,7 +8,7 @@ import pytest
 
 from shared.bus.port import Reject
 from shared.bus.rabbit import list_dead, replay
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.errors import NotFound, Unavailable
 from shared.testing.waiting import eventually
 from tests.conformance.bus_support import (
@@ -24,36 +24,36 @@ pytestmark = pytest.mark.parts
 async def test_replays_chosen_dead_letters_and_then_all(rabbit_world: RabbitWorld) -> None:
     mended = asyncio.Event()
 
-    async def broken(_: Received[Any]) -> None:
+    async def broken(_: VerifiedMessage[Any]) -> None:
         if not mended.is_set():
             raise Reject("bug")
 
     inbox = Inbox(behaviour=broken)
     bus = await rabbit_world.open()
     await bus.consume("wsfed", inbox.handlers("wsfed"))
-    packets = [ended(str(n)) for n in range(4)]
-    await Outbox(bus).send(*packets)
+    messages = [ended(str(n)) for n in range(4)]
+    await Outbox(bus).send(*messages)
 
     async def all_dead() -> bool:
         return len(await list_dead(rabbit_world.url, "wsfed")) == 4
 
     await eventually(all_dead, "all of them are dead letters")
     letters = await list_dead(rabbit_world.url, "wsfed")
-    assert {letter.packet for letter in letters} == set(packets)
+    assert {letter.message for letter in letters} == set(messages)
     assert {(letter.reason, letter.attempts) for letter in letters} == {("rejected: bug", 1)}
     assert all(letter.died_at.endswith("Z") for letter in letters)
     assert len(await list_dead(rabbit_world.url, "wsfed", limit=3)) == 3
     mended.set()
-    assert await replay(rabbit_world.url, "wsfed", {packets[2].id}) == 1
+    assert await replay(rabbit_world.url, "wsfed", {messages[2].id}) == 1
     await inbox.until_done(1)
-    assert inbox.ids == [packets[2].id]
+    assert inbox.ids == [messages[2].id]
     assert await replay(rabbit_world.url, "wsfed") == 3
     await inbox.until_done(4)
     assert await list_dead(rabbit_world.url, "wsfed") == []
 
 
 async def test_replay_of_what_is_still_broken_comes_back(rabbit_world: RabbitWorld) -> None:
-    async def broken(_: Received[Any]) -> None:
+    async def broken(_: VerifiedMessage[Any]) -> None:
         raise Reject("bug")
 
     bus = await rabbit_world.open()

@@ -13,7 +13,7 @@ from deploy.rabbitmq.definitions import definitions
 from shared.bus.port import Reject, Retry
 from shared.bus.rabbit import replay
 from shared.bus.topology import EXCHANGE, Topology
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.ids import SeededIds
 from shared.services import SERVICES
 from shared.testing.waiting import eventually
@@ -47,7 +47,7 @@ async def users(rabbit: Vhost) -> AsyncIterator[Callable[[str], str]]:
 async def test_services_work_with_their_own_users(users: Callable[[str], str]) -> None:
     worlds = {service: RabbitWorld(users(service)) for service in ("admin", "approval", "wsfed")}
     buses = {service: await world.open() for service, world in worlds.items()}
-    wsfed, approval, hinted = Inbox(), Inbox(), asyncio.Event()
+    wsfed, approval, signalled = Inbox(), Inbox(), asyncio.Event()
     challenge, denied, changed = open_challenge(), ended("c"), tenant()
     # Everything is declared by the definitions, so messages wait for services that have not started.
     assert await buses["admin"].publish([changed]) == {changed.id}
@@ -57,16 +57,16 @@ async def test_services_work_with_their_own_users(users: Callable[[str], str]) -
     assert await buses["approval"].publish([denied]) == {denied.id}
     await wsfed.until_done(2)
     await approval.until_done(2)
-    await buses["wsfed"].on_hint("t", lambda _: hinted.set())
-    await buses["wsfed"].hint("t", "key")
+    await buses["wsfed"].on_signal("t", lambda _: signalled.set())
+    await buses["wsfed"].signal("t", "key")
     async with asyncio.timeout(10):
-        await hinted.wait()
+        await signalled.wait()
     for world in worlds.values():
         await world.close()
 
 
 async def test_services_retry_and_bury_with_their_own_users(users: Callable[[str], str]) -> None:
-    async def mixed(received: Received[Any]) -> None:
+    async def mixed(received: VerifiedMessage[Any]) -> None:
         if received.message.challenge == "poison":
             raise Reject("poison")
         if len(inbox.begun) < 3:
@@ -164,7 +164,7 @@ async def test_taken_over_approval_is_refused(users: Callable[[str], str], attem
             await attempt(channel)
 
 
-async def test_hint_queues_belong_to_one_connection(users: Callable[[str], str]) -> None:
+async def test_signal_queues_belong_to_one_connection(users: Callable[[str], str]) -> None:
     async with (
         await aio_pika.connect(users("wsfed")) as mine,
         await aio_pika.connect(users("approval")) as other,

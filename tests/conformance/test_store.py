@@ -7,7 +7,7 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from shared.store.port import Collection
-from tests.conformance.support import START, packet
+from tests.conformance.support import START, signed
 
 FORM = {
     "_id": "a",
@@ -170,7 +170,7 @@ async def test_deletes_what_matches(things: Collection) -> None:
 
 
 async def test_refuses_a_second_document_of_the_same_id(things: Collection) -> None:
-    assert await things.insert({"_id": "a", "n": 1}, outbox=[packet("p")])
+    assert await things.insert({"_id": "a", "n": 1}, outbox=[signed("p")])
     assert not await things.insert({"_id": "a", "n": 2})
     assert (await things.find({}))[0]["n"] == 1
 

@@ -8,7 +8,7 @@ import pytest
 from shared.store.outbox import STALE_AFTER, SWEEP_BATCH, Relay
 from shared.store.port import Collection
 from shared.testing.waiting import eventually
-from tests.conformance.support import FakePublisher, Store, packet
+from tests.conformance.support import FakePublisher, Store, signed
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ async def test_outbox_is_published_at_once_and_pulled_together(
     store: Store, publisher: FakePublisher
 ) -> None:
     relay, things = _process(store, publisher)
-    assert await things.insert({"_id": "a"}, outbox=[packet("1"), packet("2")])
-    assert await things.update({"_id": "a"}, {"$set": {"n": 1}}, outbox=[packet("3")])
-    made = await things.update({"_id": "b"}, {"$set": {"n": 1}}, outbox=[packet("4")], upsert=True)
+    assert await things.insert({"_id": "a"}, outbox=[signed("1"), signed("2")])
+    assert await things.update({"_id": "a"}, {"$set": {"n": 1}}, outbox=[signed("3")])
+    made = await things.update({"_id": "b"}, {"$set": {"n": 1}}, outbox=[signed("4")], upsert=True)
     assert made is not None
     assert await _waiting(things) == ["1", "2", "3", "4"]
     await relay.flush()
@@ -42,8 +42,8 @@ async def test_outbox_is_published_at_once_and_pulled_together(
 async def test_outbox_of_a_write_that_failed_is_not_published(store: Store, publisher: FakePublisher) -> None:
     relay, things = _process(store, publisher)
     await things.insert({"_id": "a"})
-    assert not await things.insert({"_id": "a"}, outbox=[packet("1")])
-    assert await things.update({"_id": "a", "n": 9}, {"$set": {"n": 1}}, outbox=[packet("2")]) is None
+    assert not await things.insert({"_id": "a"}, outbox=[signed("1")])
+    assert await things.update({"_id": "a", "n": 9}, {"$set": {"n": 1}}, outbox=[signed("2")]) is None
     await relay.flush()
     assert publisher.sent == []
 
@@ -51,7 +51,7 @@ async def test_outbox_of_a_write_that_failed_is_not_published(store: Store, publ
 async def test_outbox_keeps_what_is_not_confirmed(store: Store, publisher: FakePublisher) -> None:
     relay, things = _process(store, publisher)
     publisher.refuses = {"2"}
-    await things.insert({"_id": "a"}, outbox=[packet("1"), packet("2")])
+    await things.insert({"_id": "a"}, outbox=[signed("1"), signed("2")])
     await relay.flush()
     assert await _waiting(things) == ["2"]
 
@@ -59,7 +59,7 @@ async def test_outbox_keeps_what_is_not_confirmed(store: Store, publisher: FakeP
 async def test_sweep_sends_again_after_two_seconds(store: Store, publisher: FakePublisher) -> None:
     relay, things = _process(store, publisher)
     publisher.down = True
-    await things.insert({"_id": "a"}, outbox=[packet("1")])
+    await things.insert({"_id": "a"}, outbox=[signed("1")])
     await relay.flush()
     publisher.down = False
     store.clock.advance(STALE_AFTER.total_seconds())
@@ -77,7 +77,7 @@ async def test_sweep_of_another_process_sends_what_a_killed_one_left(
 ) -> None:
     lost = FakePublisher(down=True)  # killed between its write and its publish
     _, things = _process(store, lost)
-    await things.insert({"_id": "a"}, outbox=[packet("1")])
+    await things.insert({"_id": "a"}, outbox=[signed("1")])
     relay, same_things = _process(store, publisher)
     store.clock.advance(3)
     assert await relay.sweep() == 1
@@ -92,7 +92,7 @@ async def test_what_can_never_be_sent_starves_nothing(store: Store, publisher: F
     hopeless = [f"{n:03}" for n in range(SWEEP_BATCH)]
     publisher.refuses = set(hopeless)
     for name in [*hopeless, "waiting"]:
-        await things.insert({"_id": name}, outbox=[packet(name)])
+        await things.insert({"_id": name}, outbox=[signed(name)])
     relay, _ = _process(store, publisher)
     store.clock.advance(3)
     swept = []
@@ -105,11 +105,11 @@ async def test_what_can_never_be_sent_starves_nothing(store: Store, publisher: F
     assert await things.find_one({"_id": "waiting"}) == {"_id": "waiting", "v": 1, "outbox": []}
 
 
-async def test_confirmed_packets_are_not_sent_again_before_they_are_pulled(
+async def test_confirmed_messages_are_not_sent_again_before_they_are_pulled(
     store: Store, publisher: FakePublisher
 ) -> None:
     relay, things = _process(store, publisher)
-    await things.insert({"_id": "a"}, outbox=[packet("1")])
+    await things.insert({"_id": "a"}, outbox=[signed("1")])
     await relay.published()
     store.clock.advance(3)
     assert await relay.sweep() == 0
@@ -122,14 +122,14 @@ async def test_sweep_leaves_alone_what_is_being_published(store: Store) -> None:
     release = asyncio.Event()
 
     class Slow(FakePublisher):
-        async def publish(self, packets: Any) -> frozenset[str]:
-            self.sent += [p.id for p in packets]
+        async def publish(self, messages: Any) -> frozenset[str]:
+            self.sent += [p.id for p in messages]
             await release.wait()
-            return frozenset(p.id for p in packets)
+            return frozenset(p.id for p in messages)
 
     slow = Slow()
     relay, things = _process(store, slow)
-    await things.insert({"_id": "a"}, outbox=[packet("1")])
+    await things.insert({"_id": "a"}, outbox=[signed("1")])
     store.clock.advance(3)
     assert await relay.sweep() == 0
     release.set()
@@ -145,15 +145,15 @@ async def test_one_message_that_takes_long_does_not_hold_up_the_sweep(
     publisher.down = True
     relay, things = _process(store, publisher)
     for name in ("1", "2"):
-        await things.insert({"_id": name}, outbox=[packet(name)])
+        await things.insert({"_id": name}, outbox=[signed(name)])
     await relay.flush()
     never = asyncio.Event()
 
     class Partly(FakePublisher):
-        async def publish(self, packets: Any) -> frozenset[str]:
-            if packets[0].id == "1":
+        async def publish(self, messages: Any) -> frozenset[str]:
+            if messages[0].id == "1":
                 await never.wait()
-            return await super().publish(packets)
+            return await super().publish(messages)
 
     partly = Partly()
     second, _ = _process(store, partly)
@@ -173,7 +173,7 @@ async def test_one_message_that_takes_long_does_not_hold_up_the_sweep(
 async def test_run_pulls_and_sweeps(store: Store, publisher: FakePublisher) -> None:
     publisher.down = True
     relay, things = _process(store, publisher)
-    await things.insert({"_id": "a"}, outbox=[packet("1")])
+    await things.insert({"_id": "a"}, outbox=[signed("1")])
     await relay.flush()
     publisher.down = False
     running = asyncio.create_task(relay.run())

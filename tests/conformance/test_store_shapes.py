@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 
 from shared.store.port import Collection
-from shared.store.shape import WrongShape
-from tests.conformance.support import Store, packet
+from shared.store.schema_version import WrongSchemaVersion
+from tests.conformance.support import Store, signed
 
 
 async def test_reads_this_shape_and_the_one_before(store: Store) -> None:
@@ -15,10 +15,10 @@ async def test_reads_this_shape_and_the_one_before(store: Store) -> None:
     assert await second.find_one({}) == {"_id": "a", "v": 1}
     assert await second.insert({"_id": "b"})
     first = store.open(None).collection("things", v=1)
-    with pytest.raises(WrongShape, match="things holds version 2, this release reads 0 and 1"):
+    with pytest.raises(WrongSchemaVersion, match="things holds version 2, this release reads 0 and 1"):
         await first.find_one({"_id": "b"})
     fourth = store.open(None).collection("things", v=4)
-    with pytest.raises(WrongShape):
+    with pytest.raises(WrongSchemaVersion):
         await fourth.find({})
 
 
@@ -26,7 +26,7 @@ async def test_change_of_an_old_document_leaves_its_shape_as_it_is(store: Store)
     """Only the step that rewrites a document knows that it has the new shape now, and says so."""
     await store.open(None).collection("things", v=1).insert({"_id": "a", "name": "x"})
     second = store.open(None).collection("things", v=2)
-    changed = await second.update({"_id": "a"}, {"$set": {"n": 1}}, outbox=[packet("p")], upsert=True)
+    changed = await second.update({"_id": "a"}, {"$set": {"n": 1}}, outbox=[signed("p")], upsert=True)
     assert changed is not None
     assert changed["v"] == 1
     rewritten = await second.update(

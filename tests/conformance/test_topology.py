@@ -11,7 +11,7 @@ import pytest
 
 from deploy import tree
 from deploy.rabbitmq.definitions import definitions, make, password_hash
-from shared.bus.topology import EXCHANGE, HINTS, TOPOLOGY, Topology, routing_key
+from shared.bus.topology import EXCHANGE, SIGNALS, TOPOLOGY, Topology, routing_key
 from shared.contracts import contracts
 from shared.ids import SeededIds
 from shared.services import SERVICES
@@ -100,7 +100,7 @@ def test_user_touches_only_what_is_its_own(service: str) -> None:
         for name in names:
             for pattern in (allowed.configure, allowed.write, allowed.read):
                 assert not re.search(pattern, name), name
-    for shared in (EXCHANGE, HINTS, "", "amq.topic", "amq.default"):
+    for shared in (EXCHANGE, SIGNALS, "", "amq.topic", "amq.default"):
         assert not re.search(allowed.configure, shared)
     for queue in TOPOLOGY.queues(service):
         for pattern in (allowed.configure, allowed.write, allowed.read):

@@ -17,12 +17,12 @@ from shared.contracts.approval import ChallengeEnded, OpenChallenge
 from shared.contracts.envelope import (
     DOMAIN_SEPARATOR,
     FUTURE_TOLERANCE,
-    MAX_PACKET,
-    Packet,
-    PacketSigner,
-    Received,
+    MAX_MESSAGE,
+    MessageSigner,
     Refused,
-    open_packet,
+    SignedMessage,
+    VerifiedMessage,
+    verify_message,
 )
 from shared.crypto.keys import key_from_seed
 from shared.ids import SeededIds
@@ -42,31 +42,31 @@ CHANGED = AccountChanged(
 )
 
 
-def signer(service: str = "admin", at: datetime = NOW) -> PacketSigner:
-    return PacketSigner(service, KEYS[service], ManualClock(at), SeededIds("envelope"))
+def signer(service: str = "admin", at: datetime = NOW) -> MessageSigner:
+    return MessageSigner(service, KEYS[service], ManualClock(at), SeededIds("envelope"))
 
 
-def made(at: datetime = NOW) -> Packet:
-    return signer(at=at).packet(CHANGED, tenant="contoso")
+def made(at: datetime = NOW) -> SignedMessage:
+    return signer(at=at).sign(CHANGED, tenant="contoso")
 
 
-def opened(packet: Packet, now: datetime = NOW) -> Received[Any]:
-    return open_packet(packet, trusted=TRUSTED, now=now)
+def opened(signed_message: SignedMessage, now: datetime = NOW) -> VerifiedMessage[Any]:
+    return verify_message(signed_message, trusted=TRUSTED, now=now)
 
 
-def signed(body: bytes, like: Packet, service: str = "admin") -> Packet:
+def signed(body: bytes, like: SignedMessage, service: str = "admin") -> SignedMessage:
     """That body, really signed by the service: whatever is refused now is not refused for its signature."""
     return replace(like, body=body, signature=KEYS[service].sign(DOMAIN_SEPARATOR + body))
 
 
-def edited(change: Callable[[dict[str, Any]], object], service: str = "admin") -> Packet:
-    packet = made()
-    envelope = json.loads(packet.body)
+def edited(change: Callable[[dict[str, Any]], object], service: str = "admin") -> SignedMessage:
+    signed_message = made()
+    envelope = json.loads(signed_message.body)
     change(envelope)
-    return signed(rfc8785.dumps(envelope), packet, service)
+    return signed(rfc8785.dumps(envelope), signed_message, service)
 
 
-def test_a_packet_opens_to_what_was_put_in() -> None:
+def test_a_message_opens_to_what_was_put_in() -> None:
     received = opened(made())
     assert received.message == CHANGED
     assert received.tenant == "contoso"
@@ -76,24 +76,24 @@ def test_a_packet_opens_to_what_was_put_in() -> None:
     assert received.envelope.causation_id is None
 
 
-def test_a_packet_names_its_cause_and_keeps_the_correlation() -> None:
+def test_a_message_names_its_cause_and_keeps_the_correlation() -> None:
     cause = opened(made()).envelope
     ended = ChallengeEnded(challenge="c", transaction="t", account="a", outcome="denied")
-    effect = opened(signer("approval").packet(ended, tenant="contoso", cause=cause)).envelope
+    effect = opened(signer("approval").sign(ended, tenant="contoso", cause=cause)).envelope
     assert (effect.correlation_id, effect.causation_id) == (cause.correlation_id, cause.id)
 
 
 def test_the_body_is_canonical_json_with_its_signature_beside_it() -> None:
-    packet = made()
-    assert packet.body == rfc8785.dumps(json.loads(packet.body))
-    assert len(packet.signature) == 64
+    signed_message = made()
+    assert signed_message.body == rfc8785.dumps(json.loads(signed_message.body))
+    assert len(signed_message.signature) == 64
 
 
 def test_refuses_forged_signature() -> None:
     stranger = key_from_seed(b"x" * 32)
-    packet = made()
+    signed_message = made()
     with pytest.raises(Refused, match="signature"):
-        opened(replace(packet, signature=stranger.sign(DOMAIN_SEPARATOR + packet.body)))
+        opened(replace(signed_message, signature=stranger.sign(DOMAIN_SEPARATOR + signed_message.body)))
 
 
 @pytest.mark.parametrize("signature", [b"", b"\0" * 63, b"\0" * 64, b"\0" * 65])
@@ -103,25 +103,25 @@ def test_refuses_signature_of_any_wrong_form(signature: bytes) -> None:
 
 
 def test_refuses_signature_made_for_another_purpose() -> None:
-    packet = made()
+    signed_message = made()
     with pytest.raises(Refused, match="signature"):
-        opened(replace(packet, signature=KEYS["admin"].sign(packet.body)))
+        opened(replace(signed_message, signature=KEYS["admin"].sign(signed_message.body)))
 
 
 @given(st.data())
 def test_refuses_every_altered_octet(data: st.DataObject) -> None:
-    packet = made()
-    at = data.draw(st.integers(0, len(packet.body) - 1))
+    signed_message = made()
+    at = data.draw(st.integers(0, len(signed_message.body) - 1))
     flip = data.draw(st.integers(1, 255))
-    body = packet.body[:at] + bytes([packet.body[at] ^ flip]) + packet.body[at + 1 :]
+    body = signed_message.body[:at] + bytes([signed_message.body[at] ^ flip]) + signed_message.body[at + 1 :]
     with pytest.raises(Refused):
-        opened(replace(packet, body=body))
+        opened(replace(signed_message, body=body))
 
 
 def test_refuses_a_message_in_the_name_of_its_owner_by_another_service() -> None:
-    packet = made()
+    signed_message = made()
     with pytest.raises(Refused, match="signature"):  # approval signs, and says that it is admin
-        opened(signed(packet.body, packet, "approval"))
+        opened(signed(signed_message.body, signed_message, "approval"))
 
 
 def test_refuses_a_sender_that_may_not_send_this_type() -> None:
@@ -131,10 +131,10 @@ def test_refuses_a_sender_that_may_not_send_this_type() -> None:
 
 def test_a_service_cannot_even_make_what_it_may_not_send() -> None:
     with pytest.raises(ValueError, match="may not send"):
-        signer("approval").packet(CHANGED, tenant="contoso")
+        signer("approval").sign(CHANGED, tenant="contoso")
     ended = ChallengeEnded(challenge="c", transaction="t", account="a", outcome="denied")
     with pytest.raises(ValueError, match="may not send"):
-        signer("wsfed").packet(ended, tenant="contoso")
+        signer("wsfed").sign(ended, tenant="contoso")
 
 
 def test_refuses_a_command_from_whoever_it_does_not_name() -> None:
@@ -149,21 +149,21 @@ def test_refuses_a_command_from_whoever_it_does_not_name() -> None:
         browser_known=True,
         lifetime=120,
     )
-    packet = signer("wsfed").packet(command, tenant="contoso")
-    assert opened(packet).message == command
-    envelope = {**json.loads(packet.body), "sender": "admin"}
+    signed_message = signer("wsfed").sign(command, tenant="contoso")
+    assert opened(signed_message).message == command
+    envelope = {**json.loads(signed_message.body), "sender": "admin"}
     with pytest.raises(Refused, match="may not send"):
-        opened(signed(rfc8785.dumps(envelope), packet, "admin"))
+        opened(signed(rfc8785.dumps(envelope), signed_message, "admin"))
 
 
 def test_refuses_a_sender_whose_key_is_not_pinned() -> None:
     with pytest.raises(Refused, match="signature"):
-        open_packet(made(), trusted={}, now=NOW)
+        verify_message(made(), trusted={}, now=NOW)
 
 
 def test_both_keys_count_while_a_service_key_is_rolled_over() -> None:
     both = {"admin": (key_from_seed(b"n" * 32).public_key(), KEYS["admin"].public_key())}
-    assert open_packet(made(), trusted=both, now=NOW).message == CHANGED
+    assert verify_message(made(), trusted=both, now=NOW).message == CHANGED
 
 
 def test_refuses_old_messages_and_takes_those_just_young_enough() -> None:
@@ -174,10 +174,10 @@ def test_refuses_old_messages_and_takes_those_just_young_enough() -> None:
 
 def test_refuses_replay_of_an_approval_after_ten_minutes() -> None:
     ended = ChallengeEnded(challenge="c", transaction="t", account="a", outcome="denied")
-    packet = signer("approval").packet(ended, tenant="contoso")
-    opened(packet, now=NOW + timedelta(minutes=10))
+    signed_message = signer("approval").sign(ended, tenant="contoso")
+    opened(signed_message, now=NOW + timedelta(minutes=10))
     with pytest.raises(Refused, match="old"):
-        opened(packet, now=NOW + timedelta(minutes=10, seconds=1))
+        opened(signed_message, now=NOW + timedelta(minutes=10, seconds=1))
 
 
 def test_refuses_messages_from_the_future() -> None:
@@ -186,8 +186,8 @@ def test_refuses_messages_from_the_future() -> None:
         opened(made(NOW + FUTURE_TOLERANCE + timedelta(milliseconds=1)))
 
 
-def test_refuses_oversized_packets_before_parsing_them() -> None:
-    body = b"[" * (MAX_PACKET + 1)
+def test_refuses_oversized_messages_before_parsing_them() -> None:
+    body = b"[" * (MAX_MESSAGE + 1)
     with pytest.raises(Refused, match="over"):
         opened(signed(body, made()))
 
@@ -210,8 +210,11 @@ def test_refuses_unknown_types(name: str) -> None:
 
 
 def test_refuses_another_id_or_type_outside_than_inside() -> None:
-    packet = made()
-    for wrong in (replace(packet, id="other"), replace(packet, type="admin.tenant.configured.v1")):
+    signed_message = made()
+    for wrong in (
+        replace(signed_message, id="other"),
+        replace(signed_message, type="admin.tenant.configured.v1"),
+    ):
         with pytest.raises(Refused, match="outside and inside"):
             opened(wrong)
 
@@ -255,19 +258,19 @@ def test_refuses_what_is_not_json_of_an_envelope(body: bytes) -> None:
     [("tenant", '"fabrikam"'), ("sender", '"approval"'), ("type", '"admin.tenant.configured.v1"')],
 )
 def test_doubled_keys_cannot_show_one_reader_another_message_than_the_next(key: str, other: str) -> None:
-    packet = made()
-    first = packet.body.replace(b"{", b'{"%s":%s,' % (key.encode(), other.encode()), 1)
-    last = packet.body[:-1] + b',"%s":%s}' % (key.encode(), other.encode())
+    signed_message = made()
+    first = signed_message.body.replace(b"{", b'{"%s":%s,' % (key.encode(), other.encode()), 1)
+    last = signed_message.body[:-1] + b',"%s":%s}' % (key.encode(), other.encode())
     for body in (first, last):
         with pytest.raises(Refused):
-            opened(signed(body, packet))
+            opened(signed(body, signed_message))
 
 
 def test_refuses_a_doubled_key_inside_the_message_too() -> None:
-    packet = made()
-    body = packet.body.replace(b'"body":{', b'"body":{"status":"removed",', 1)
+    signed_message = made()
+    body = signed_message.body.replace(b'"body":{', b'"body":{"status":"removed",', 1)
     with pytest.raises(Refused, match="doubled"):
-        opened(signed(body, packet))
+        opened(signed(body, signed_message))
 
 
 @given(st.binary(max_size=300))

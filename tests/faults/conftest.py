@@ -19,7 +19,7 @@ from tests.faults.breakable import Breakable, breakable
 @pytest.fixture(scope="module")
 def vhost(broker: Broker) -> Iterator[str]:
     """The address of an empty virtual host on the run's broker. Needs the marker `parts`."""
-    name = f"faults-{SystemIds().octets(6).hex()}"
+    name = f"faults-{SystemIds().random_bytes(6).hex()}"
     broker.management.create_vhost(name)
     yield broker.url_of(name)
     broker.management.delete_vhost(name)
@@ -52,7 +52,7 @@ async def systems(
 ) -> AsyncIterator[Systems]:
     @asynccontextmanager
     async def make(replicas: int) -> AsyncIterator[Breakable]:
-        name = f"faults-{SystemIds().octets(6).hex()}"
+        name = f"faults-{SystemIds().random_bytes(6).hex()}"
         broker.management.create_vhost(name)
         folder = tmp_path_factory.mktemp("system")
         async with breakable(folder, mongo_url, broker.url_of(name), replicas) as started:

@@ -108,7 +108,7 @@ class Ground:
     async def account(self, upn: str | None = None) -> Account:
         """A new, invited person without a phone."""
         self.people += 1
-        upn = upn or f"person{self.people}.{IDS.octets(3).hex()}@{DOMAIN}"
+        upn = upn or f"person{self.people}.{IDS.random_bytes(3).hex()}@{DOMAIN}"
         new = NewAccount(upn=upn, first_name="Per", last_name="Son", email=f"p{self.people}@private.example")
         return await admin.create_account(self.stage.admin, TENANT, new)
 
@@ -237,7 +237,7 @@ async def ground(
 ) -> AsyncIterator[Ground]:
     """The whole system in `folder`: databases of its own on that server, contoso set up. All gone afterwards."""
     port, entra_port = free_port(), free_port()
-    prefix = "faults_" + IDS.octets(6).hex()
+    prefix = "faults_" + IDS.random_bytes(6).hex()
     settings = local_settings(folder, port, mongo_url, bus_url=bus_url, database_prefix=prefix)
     make_keys(settings, IDS)
     async with AsyncExitStack() as stack:

@@ -60,7 +60,7 @@ async def left(on: Ground) -> list[str]:
     for service in SERVICES:
         for name in await on.database(service).list_collection_names():
             async for document in on.database(service)[name].find({"outbox.0": {"$exists": True}}):
-                found += [packet["type"] for packet in document["outbox"]]
+                found += [signed["type"] for signed in document["outbox"]]
     return found
 
 

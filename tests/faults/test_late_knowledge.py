@@ -11,7 +11,7 @@ import pytest
 from services.admin import app as admin_app
 from services.admin import handlers as admin
 from shared.bus.memory import MemoryBus
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.platform import open_platform
 from shared.testing.waiting import eventually
 from tests.faults.breakable import Breakable
@@ -27,7 +27,7 @@ pytestmark = [
 class Nowhere(MemoryBus):
     """A bus that takes nothing on: everything stays in its outbox."""
 
-    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
+    async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
         return frozenset()
 
 

@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 from aio_pika.abc import AbstractIncomingMessage
 
-from shared.bus.rabbit import RabbitBus, list_dead, wire
+from shared.bus.rabbit import RabbitBus, codec, list_dead
 from shared.bus.topology import EXCHANGE
 from shared.clock import ManualClock
 from shared.contracts import contracts
-from shared.contracts.envelope import Packet, PacketSigner, open_packet
+from shared.contracts.envelope import MessageSigner, SignedMessage, verify_message
 from shared.crypto.keys import load_service_key, load_trusted_keys
 from shared.services import SERVICES
 from shared.testing.waiting import eventually
@@ -36,43 +36,43 @@ class Tap:
 
     on: Ground
     bus: RabbitBus
-    heard: list[Packet] = field(default_factory=list)
+    heard: list[SignedMessage] = field(default_factory=list)
     doubling: bool = False
     _again: set[asyncio.Task[Any]] = field(default_factory=set)
     _seen: set[str] = field(default_factory=set)
 
     async def take(self, message: AbstractIncomingMessage) -> None:
-        packet = wire.packet_of(message)
-        if packet.id in self._seen:
+        signed = codec.from_amqp(message)
+        if signed.id in self._seen:
             return  # our own copy
-        self._seen.add(packet.id)
-        self.heard.append(packet)
+        self._seen.add(signed.id)
+        self.heard.append(signed)
         if self.doubling:
-            task = asyncio.create_task(self.say([packet]))
+            task = asyncio.create_task(self.say([signed]))
             self._again.add(task)
             task.add_done_callback(self._again.discard)
 
-    async def say(self, packets: list[Packet]) -> None:
+    async def say(self, messages: list[SignedMessage]) -> None:
         """Publish as they are; confirmed."""
-        assert await self.bus.publish(packets) == {packet.id for packet in packets}
+        assert await self.bus.publish(messages) == {signed.id for signed in messages}
 
-    def of_type(self, *types: str) -> list[Packet]:
-        return [packet for packet in self.heard if packet.type in types]
+    def of_type(self, *types: str) -> list[SignedMessage]:
+        return [signed for signed in self.heard if signed.type in types]
 
-    def older(self, packet: Packet, age: timedelta) -> Packet:
+    def older(self, signed: SignedMessage, age: timedelta) -> SignedMessage:
         """The same message, truly signed by its sender that long ago."""
         settings = self.on.stage.settings
         now = self.on.stage.clock.now()
-        received = open_packet(packet, trusted=load_trusted_keys(settings.keys / "trusted.json"), now=now)
+        received = verify_message(signed, trusted=load_trusted_keys(settings.keys / "trusted.json"), now=now)
         sender = received.envelope.sender
         key = load_service_key(settings.keys / f"{sender}.key")
-        signer = PacketSigner(sender, key, ManualClock(now - age), IDS)
-        return signer.packet(received.message, tenant=received.tenant)
+        signer = MessageSigner(sender, key, ManualClock(now - age), IDS)
+        return signer.sign(received.message, tenant=received.tenant)
 
     async def dead(self, service: str) -> dict[str, str]:
-        """Reasons of that service's dead letters, by packet id."""
+        """Reasons of that service's dead letters, by message id."""
         letters = await list_dead(self.on.stage.settings.bus_url, service, 1000)
-        return {letter.packet.id: letter.reason for letter in letters}
+        return {letter.message.id: letter.reason for letter in letters}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -117,7 +117,7 @@ async def test_every_message_delivered_twice_at_once(whole: Breakable, tap: Tap)
     person = await on.person()
     sign_in = await signed_in(on, person)
     tap.doubling = False
-    assert {packet.type for packet in tap.heard} >= set(OF_SIGN_IN)
+    assert {signed.type for signed in tap.heard} >= set(OF_SIGN_IN)
     await assert_unchanged(on, person, sign_in)
 
 
@@ -143,17 +143,17 @@ async def test_enrolment_whose_messages_arrive_backwards(whole: Breakable, tap: 
     async with connection:
         channel = await connection.channel()
         queue = await channel.get_queue("wsfed", ensure=False)
-        found: list[Packet] = []
+        found: list[SignedMessage] = []
 
         async def complete() -> bool | None:
             while (message := await queue.get(fail=False, no_ack=True)) is not None:
-                found.append(wire.packet_of(message))
-            return "approval.device.changed.v1" in {packet.type for packet in found} or None
+                found.append(codec.from_amqp(message))
+            return "approval.device.changed.v1" in {signed.type for signed in found} or None
 
         await eventually(complete, "all that is for wsfed is in its queue")
         exchange = await channel.get_exchange("wsfed", ensure=False)
-        for packet in reversed(found):
-            await exchange.publish(wire.message_of(packet), "again")
+        for signed in reversed(found):
+            await exchange.publish(codec.to_amqp(signed), "again")
     await on.whole()
     await eventually(lambda: on.trusted(phone), "wsfed trusts the phone")
     await signed_in(on, Person(account, phone))
@@ -166,7 +166,7 @@ async def test_step_a_day_late_is_a_dead_letter(whole: Breakable, tap: Tap, kind
     person = await on.person()
     await signed_in(on, person)
 
-    async def heard() -> Packet | None:
+    async def heard() -> SignedMessage | None:
         return next(iter(tap.of_type(kind)), None)
 
     late = tap.older(await eventually(heard, f"{kind} is heard"), timedelta(days=1))
@@ -186,12 +186,12 @@ async def test_state_a_day_late_changes_nothing_that_is_newer(whole: Breakable, 
     """State is good for a week, but only a higher version counts."""
     on = whole.ground
     person = await on.person()
-    states = [packet for packet in tap.heard if contracts()[packet.type].STATE]
-    mine = [packet for packet in states if person.account.id.encode() in packet.body]
-    assert {packet.type for packet in mine} >= {"admin.account.changed.v1", "approval.device.changed.v1"}
+    states = [signed for signed in tap.heard if contracts()[signed.type].STATE]
+    mine = [signed for signed in states if person.account.id.encode() in signed.body]
+    assert {signed.type for signed in mine} >= {"admin.account.changed.v1", "approval.device.changed.v1"}
     account = {"_id": f"contoso/{person.account.id}"}
     before = await on.database("wsfed").accounts.find_one(account)
-    await tap.say([tap.older(packet, timedelta(days=1)) for packet in mine])
+    await tap.say([tap.older(signed, timedelta(days=1)) for signed in mine])
     await signed_in(on, person)
     after = await on.database("wsfed").accounts.find_one(account)
     assert before is not None

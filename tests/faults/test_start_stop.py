@@ -173,7 +173,7 @@ def make_run(var: Path, port: int, **environment: str) -> Any:
 
 def on(mongod: Part) -> dict[str, str]:
     """Databases of its own on that server."""
-    prefix = "start_" + SystemIds().octets(6).hex()
+    prefix = "start_" + SystemIds().random_bytes(6).hex()
     return {"BLOK365_MONGO_URL": mongod.url, "BLOK365_DATABASE_PREFIX": prefix}
 
 

@@ -45,7 +45,7 @@ from services.wsfed.store import keys
 from shared.clock import iso_millis
 from shared.contracts import Message
 from shared.contracts.approval import ChallengeAccepted, Proof
-from shared.contracts.envelope import DOMAIN_SEPARATOR, Packet
+from shared.contracts.envelope import DOMAIN_SEPARATOR, SignedMessage
 from shared.crypto.keys import key_from_seed, load_service_key
 from shared.ids import new_id, unb64u
 from shared.services import SERVICES
@@ -343,32 +343,34 @@ class Flow:
 
     async def say(self, service: str, message: Message, tenant: str = TENANT) -> None:
         """A message with that service's true signature: the service was taken over."""
-        await self.publish(self.world.signer(service).packet(message, tenant=tenant))
+        await self.publish(self.world.signer(service).sign(message, tenant=tenant))
 
-    async def publish(self, packet: Packet) -> None:
-        """A packet from whoever can write to the bus. One that is to be retried goes on waiting for the clock."""
-        task = asyncio.create_task(self.world.bus.publish([packet]))
+    async def publish(self, signed: SignedMessage) -> None:
+        """A message from whoever can write to the bus. One that is to be retried goes on waiting for the clock."""
+        task = asyncio.create_task(self.world.bus.publish([signed]))
         self.stack.callback(task.cancel)
         for _ in range(3):  # the bus starts its deliveries
             await asyncio.sleep(0)
         await self.world.settle()
 
-    def packet(self, message: Message, *, sender: str, key_of: str | None, tenant: str = TENANT) -> Packet:
-        """A packet that calls itself `sender`'s, signed with the key of `key_of`, or with one of the forger's own.
+    def sign(
+        self, message: Message, *, sender: str, key_of: str | None, tenant: str = TENANT
+    ) -> SignedMessage:
+        """A message that calls itself `sender`'s, signed with the key of `key_of`, or with one of the forger's own.
 
-        Made without the help of `PacketSigner`, which would refuse to lie.
+        Made without the help of `MessageSigner`, which would refuse to lie.
         """
         key = key_from_seed(bytes(32))
         if key_of is not None:
             key = load_service_key(self.world.platform.settings.keys / f"{key_of}.key")
-        packet_id = new_id(self.world.ids)
+        message_id = new_id(self.world.ids)
         envelope: dict[str, Any] = {
             "v": 1,
-            "id": packet_id,
+            "id": message_id,
             "type": message.TYPE,
             "tenant": tenant,
             "occurred_at": iso_millis(self.world.clock.now()),
-            "correlation_id": packet_id,
+            "correlation_id": message_id,
             "causation_id": None,
             "sender": sender,
             "stream": None,
@@ -376,7 +378,7 @@ class Flow:
             "body": message.model_dump(mode="json"),
         }
         body = rfc8785.dumps(envelope)
-        return Packet(packet_id, message.TYPE, body, key.sign(DOMAIN_SEPARATOR + body))
+        return SignedMessage(message_id, message.TYPE, body, key.sign(DOMAIN_SEPARATOR + body))
 
 
 def proof_of(key: Key, context: str, tamper: Tamper = HONEST) -> Proof:

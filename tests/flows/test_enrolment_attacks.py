@@ -39,7 +39,7 @@ class Thief:
     def __init__(self, flow: Flow, account: str) -> None:
         self.flow = flow
         self.key = Key(
-            credential_id=b64u(flow.world.ids.octets(32)),
+            credential_id=b64u(flow.world.ids.random_bytes(32)),
             private_key=make_private_key("ES256", SeededIds("thief")),
             origin=flow.origin,
             rp_id="localhost",
@@ -139,7 +139,7 @@ async def test_forged_device_enrolled_by_a_bus_writer(
     """Even somebody who read the invitation mail must go through approval, which the person is told of."""
     link = Link.of(await flow.invite())
     message = thief.enrolled(thief.endorsed_by(link))
-    await flow.publish(flow.packet(message, sender=sender, key_of=key_of))
+    await flow.publish(flow.sign(message, sender=sender, key_of=key_of))
     assert flow.reasons()
     await thief.assert_worth_nothing()
 
@@ -176,7 +176,7 @@ async def test_taken_over_approval_invents_the_invitation(flow: Flow, thief: Thi
         status="open",
     )
     for sender in ("admin", "approval"):
-        await flow.publish(flow.packet(invitation, sender=sender, key_of="approval"))
+        await flow.publish(flow.sign(invitation, sender=sender, key_of="approval"))
     assert len(flow.reasons()) == 2
     await flow.say("approval", thief.enrolled(thief.endorsed_by(link)))
     await thief.assert_worth_nothing()

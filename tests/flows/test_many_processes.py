@@ -31,7 +31,7 @@ POLL = 5.0
 
 @pytest.fixture(scope="module")
 def vhost(broker: Broker) -> Iterator[str]:
-    name = f"many-{SystemIds().octets(6).hex()}"
+    name = f"many-{SystemIds().random_bytes(6).hex()}"
     broker.management.create_vhost(name)
     yield broker.url_of(name)
     broker.management.delete_vhost(name)

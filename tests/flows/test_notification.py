@@ -148,7 +148,7 @@ async def test_step_3_the_challenge_and_its_notification_are_one_write(post: Pos
     before = len(operations)
     await sign_in.push()
     await post.settle()
-    assert "notify.push.send.v1" in [packet.type for packet in post.flow.world.bus.sent]
+    assert "notify.push.send.v1" in [signed.type for signed in post.flow.world.bus.sent]
     assert operations[before:].count(("accounts", "update")) == 1
 
 
@@ -295,7 +295,7 @@ async def test_step_2_approval_keeps_nothing_that_it_can_read(post: Post) -> Non
     with structlog.testing.capture_logs() as logs:
         name = await post.subscribed(phone)
         await (await post.flow.begin()).push()
-    sent = " ".join(packet.body.decode() for packet in post.flow.world.bus.sent)
+    sent = " ".join(signed.body.decode() for signed in post.flow.world.bus.sent)
     for text in (everything(post.flow.world), sent, repr(logs)):
         assert name not in text
         assert "127.0.0.1:9" not in text.replace("'destination': '127.0.0.1:9'", "")
@@ -346,7 +346,7 @@ async def test_step_10_the_secret_is_only_in_the_mailbox(post: Post) -> None:
         await phone.enrol(link.url)
         await post.settle()
     secret = link.url.rpartition(".")[2]
-    sent = " ".join(packet.body.decode() for packet in post.flow.world.bus.sent)
+    sent = " ".join(signed.body.decode() for signed in post.flow.world.bus.sent)
     assert "notify.mail.send.v1" in sent
     for text in (before, everything(post.flow.world), sent, repr(logs), repr(link)):
         assert secret not in text

@@ -14,7 +14,7 @@ from services.admin.handlers import NewAccount
 from services.wsfed import app as wsfed_app
 from shared.contracts.admin import AccountChanged, AccountStatus, AdminStatePaged
 from shared.contracts.approval import ApprovalStatePaged
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.contracts.state import StateItem
 from tests.flows.support import ADA, DOMAIN, TENANT, Flow, SignIn, start_flow
 
@@ -42,7 +42,7 @@ def known_status(flow: Flow, account: str) -> str:
 
 
 def sent(flow: Flow, message_type: str) -> int:
-    return sum(packet.type == message_type for packet in flow.world.bus.sent)
+    return sum(signed.type == message_type for signed in flow.world.bus.sent)
 
 
 def no_token(flow: Flow, page: Page) -> None:
@@ -65,10 +65,10 @@ async def test_a_suspended_account_whose_event_was_lost_is_refused_after_the_res
     ada = await flow.account()
     # 1, 2: admin numbers its events and says how far it is; one of them gets lost on the way
     await flow.world.live(20)
-    flow.world.bus.loses = lambda packet: packet.type == SUSPENDED
+    flow.world.bus.loses = lambda signed: signed.type == SUSPENDED
     await admin.suspend(flow.admin, TENANT, ADA)
     await flow.world.settle()
-    flow.world.bus.loses = lambda packet: False
+    flow.world.bus.loses = lambda signed: False
     assert known_status(flow, ada.id) == "active"
     # 3: the next heartbeat claims it; 30 s later that is a gap
     await flow.world.live(10)
@@ -86,10 +86,10 @@ async def test_a_suspended_account_whose_event_was_lost_is_refused_after_the_res
 async def test_after_the_resync_the_gap_is_closed_and_nothing_is_asked_again(flow: Flow) -> None:
     await flow.phone()
     await flow.world.live(10)
-    flow.world.bus.loses = lambda packet: packet.type == SUSPENDED
+    flow.world.bus.loses = lambda signed: signed.type == SUSPENDED
     await admin.suspend(flow.admin, TENANT, ADA)
     await flow.world.settle()
-    flow.world.bus.loses = lambda packet: False
+    flow.world.bus.loses = lambda signed: False
     before = sent(flow, "admin.state.resync.v1")
     await flow.world.live(600)
     # one question of each follower that missed it, wsfed and approval, for the only page there is
@@ -99,7 +99,7 @@ async def test_after_the_resync_the_gap_is_closed_and_nothing_is_asked_again(flo
 
 async def test_a_gap_alarms_in_readyz_and_stops_no_requests(flow: Flow) -> None:
     await flow.world.live(10)
-    flow.world.bus.loses = lambda packet: packet.type in (SUSPENDED, "admin.state.paged.v1")
+    flow.world.bus.loses = lambda signed: signed.type in (SUSPENDED, "admin.state.paged.v1")
     await admin.suspend(flow.admin, TENANT, ADA)
     await flow.world.settle()
     await flow.world.live(40)
@@ -160,7 +160,7 @@ async def test_no_token_from_a_session_on_old_knowledge(flow: Flow) -> None:
 async def test_past_300_seconds_of_an_open_gap_sign_ins_are_refused(flow: Flow) -> None:
     await flow.phone()
     await flow.world.live(10)
-    flow.world.bus.loses = lambda packet: packet.type in (SUSPENDED, "admin.state.paged.v1")
+    flow.world.bus.loses = lambda signed: signed.type in (SUSPENDED, "admin.state.paged.v1")
     await admin.suspend(flow.admin, TENANT, ADA)
     await flow.world.settle()
     await flow.world.live(10)
@@ -168,7 +168,7 @@ async def test_past_300_seconds_of_an_open_gap_sign_ins_are_refused(flow: Flow) 
     assert wsfed_follower(flow).fresh("admin")
     await flow.world.live(1)
     assert not wsfed_follower(flow).fresh("admin")
-    flow.world.bus.loses = lambda packet: False
+    flow.world.bus.loses = lambda signed: False
     await flow.world.live(20)
     assert wsfed_follower(flow).fresh("admin")
 
@@ -233,10 +233,10 @@ async def test_a_page_lost_in_the_middle_is_asked_for_again(flow: Flow, which: i
     await admin.create_accounts(flow.admin, TENANT, people)
     seen = 0
 
-    def lose_one(packet: Packet) -> bool:
+    def lose_one(signed: SignedMessage) -> bool:
         nonlocal seen
-        seen += packet.type == "admin.state.paged.v1"
-        return packet.type == "admin.state.paged.v1" and seen == which
+        seen += signed.type == "admin.state.paged.v1"
+        return signed.type == "admin.state.paged.v1" and seen == which
 
     flow.world.bus.loses = lose_one
     await wsfed_follower(flow).want(["admin"])
@@ -267,10 +267,10 @@ async def test_a_page_forged_by_another_service_is_refused(flow: Flow) -> None:
     before = known_status(flow, (await flow.account()).id)
     page = await suspended_page(flow)
     for key_of in ("approval", None):
-        packet = flow.packet(page, sender="admin", key_of=key_of)
-        await flow.publish(packet)
-        packet = flow.packet(page, sender="approval", key_of=key_of)
-        await flow.publish(packet)
+        signed = flow.sign(page, sender="admin", key_of=key_of)
+        await flow.publish(signed)
+        signed = flow.sign(page, sender="approval", key_of=key_of)
+        await flow.publish(signed)
     assert known_status(flow, (await flow.account()).id) == before
     assert len(flow.reasons()) == 4
     assert all(reason.startswith("refused") for reason in flow.reasons())
@@ -280,7 +280,7 @@ async def test_a_taken_over_approval_cannot_put_accounts_into_its_own_pages(flow
     account = (await flow.account()).id
     before = known_status(flow, account)
     page = await suspended_page(flow)
-    flow.world.bus.loses = lambda packet: packet.type == "approval.state.resync.v1"
+    flow.world.bus.loses = lambda signed: signed.type == "approval.state.resync.v1"
     await wsfed_follower(flow).want(["approval"])
     await flow.world.live(1)
     (record,) = (d for d in flow.world.documents("wsfed", "follows") if d["_id"] == "approval")
@@ -305,10 +305,10 @@ async def test_pages_for_another_service_and_of_no_resync_of_ours_change_nothing
 
 async def test_an_owner_that_crashed_may_have_taken_its_last_event_with_it(flow: Flow) -> None:
     await flow.world.live(10)
-    flow.world.bus.loses = lambda packet: packet.type == SUSPENDED
+    flow.world.bus.loses = lambda signed: signed.type == SUSPENDED
     await admin.suspend(flow.admin, TENANT, ADA)
     await flow.world.settle()
-    flow.world.bus.loses = lambda packet: False
+    flow.world.bus.loses = lambda signed: False
     await flow.world.restart(admin_app.build, "admin")
     await flow.world.live(20)
     ada = (await flow.account()).id

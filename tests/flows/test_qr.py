@@ -8,7 +8,7 @@ from deploy.standins.phone.phone import PhoneError, Request
 from services.approval.handlers.challenges import end_overdue
 from services.wsfed.domain.context import digest
 from shared.contracts.approval import ChallengeClaimed, ChallengeEnded
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from tests.approval.support import replica
 from tests.flows.support import ADA, BOB, Flow, Phone, SignIn, accepted, assert_no_token, normal, proof_of
 
@@ -183,18 +183,18 @@ class Held:
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
-        self.packets: list[Packet] = []
+        self.messages: list[SignedMessage] = []
         flow.world.bus.loses = self.holds
 
-    def holds(self, packet: Packet) -> bool:
-        if packet.type == ChallengeClaimed.TYPE:
-            self.packets.append(packet)
+    def holds(self, signed: SignedMessage) -> bool:
+        if signed.type == ChallengeClaimed.TYPE:
+            self.messages.append(signed)
             return True
         return False
 
     async def deliver(self) -> None:
-        self.flow.world.bus.loses = lambda packet: False
-        await self.flow.world.bus.publish(self.packets)
+        self.flow.world.bus.loses = lambda signed: False
+        await self.flow.world.bus.publish(self.messages)
         await self.flow.world.settle()
 
 

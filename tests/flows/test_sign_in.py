@@ -215,7 +215,7 @@ async def test_no_message_of_the_flow_is_left_unsent(flow: Flow) -> None:
     for service in flow.world.databases:
         for collection in flow.world.databases[service].data:
             for document in flow.world.documents(service, collection):
-                left = [packet["type"] for packet in document.get("outbox", [])]
+                left = [signed["type"] for signed in document.get("outbox", [])]
                 assert all(kind.startswith("notify.") for kind in left), (
                     service,
                     collection,

@@ -33,7 +33,7 @@ class Meter:
         for name, database in world.databases.items():
             for collection, operation in database.operations[self._before[name] :]:
                 store[f"{name} {collection} {operation}"] += 1
-        return Counted(store, Counter(packet.type for packet in world.bus.sent[self._sent :]))
+        return Counted(store, Counter(signed.type for signed in world.bus.sent[self._sent :]))
 
 
 async def test_one_push_sign_in_costs_what_the_document_says(flow: Flow) -> None:

@@ -14,7 +14,7 @@ import rfc8785
 from deploy.standins.phone.authenticator import UP, UV, Key, Tamper, make_private_key
 from deploy.standins.phone.phone import Request
 from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, Proof
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.ids import SeededIds, b64u
 from tests.flows.support import (
     BOB,
@@ -93,38 +93,38 @@ async def test_forged_message_approved_without_approvals_key(
 ) -> None:
     """Even with a genuine proof: only approval says what phones did."""
     message = waiting.approved(proof_of(waiting.key, waiting.context))
-    await waiting.flow.publish(waiting.flow.packet(message, sender=sender, key_of=key_of))
+    await waiting.flow.publish(waiting.flow.sign(message, sender=sender, key_of=key_of))
     await waiting.assert_refused()
 
 
 async def test_genuine_message_changed_on_the_bus(waiting: Waiting) -> None:
-    """approval's own packet, its signature left, one field exchanged."""
+    """approval's own message, its signature left, one field exchanged."""
     genuine = waiting.approved(proof_of(waiting.key, waiting.context))
-    packet = waiting.flow.packet(genuine, sender="approval", key_of="approval")
+    signed = waiting.flow.sign(genuine, sender="approval", key_of="approval")
     other = await waiting.flow.begin()
-    changed = packet.body.replace(waiting.sign_in.id.encode(), other.id.encode())
-    assert changed != packet.body
-    await waiting.flow.publish(Packet(packet.id, packet.type, changed, packet.signature))
+    changed = signed.body.replace(waiting.sign_in.id.encode(), other.id.encode())
+    assert changed != signed.body
+    await waiting.flow.publish(SignedMessage(signed.id, signed.type, changed, signed.signature))
     await waiting.assert_refused()
 
 
 async def test_genuine_message_replayed_from_a_record_of_the_bus(waiting: Waiting) -> None:
     flow = waiting.flow
-    packet = flow.packet(
+    signed = flow.sign(
         waiting.approved(proof_of(waiting.key, waiting.context)), sender="approval", key_of="approval"
     )
-    await flow.publish(packet)
+    await flow.publish(signed)
     await waiting.sign_in.take()
-    await flow.publish(packet)
+    await flow.publish(signed)
     assert waiting.sign_in.stored["state"] == "issued"
     flow.world.clock.advance(11 * 60)
-    await flow.publish(packet)
+    await flow.publish(signed)
     assert any("old" in reason for reason in flow.reasons())
     assert len(flow.issuances()) == 1
     # nor does it prove another sign-in
     second = await flow.begin()
     await second.push()
-    await flow.publish(packet)
+    await flow.publish(signed)
     assert await second.state() == "push_waiting"
 
 

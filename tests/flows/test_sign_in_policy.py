@@ -177,7 +177,7 @@ async def shorter_length(flow: Flow) -> None:
     (application,) = tenant.applications
     shorter = (application.model_copy(update={"session_hours": 4}),)
     after = replace(tenant, applications=shorter, version=tenant.version + 1)
-    assert await flow.admin.tenants.replace(after, flow.admin.tenant_packet(after))
+    assert await flow.admin.tenants.replace(after, flow.admin.tenant_message(after))
     await flow.world.settle()
 
 

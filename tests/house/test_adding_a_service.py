@@ -23,7 +23,7 @@ from services.notify.config import NotifySettings
 from shared.bus.memory import MemoryBus
 from shared.bus.topology import EXCHANGE, TOPOLOGY
 from shared.contracts import contracts
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.keys import load_trusted_keys
 from shared.ids import SeededIds
 from shared.services import SERVICES, Host
@@ -85,9 +85,9 @@ async def routed(world: World) -> AsyncIterator[Path]:
 
 
 async def test_its_message_is_handled_its_event_is_heard_and_its_page_shows_it(world: World) -> None:
-    heard: list[Received[CoinTossed]] = []
+    heard: list[VerifiedMessage[CoinTossed]] = []
 
-    async def hear(received: Received[CoinTossed]) -> None:
+    async def hear(received: VerifiedMessage[CoinTossed]) -> None:
         heard.append(received)
 
     (wired,) = tree.build(world.platform, ["toy"], {"toy": ToySettings(always_heads=True)})

@@ -16,6 +16,7 @@ MODULES = (
         for service in ("wsfed", "approval")
         for module in ("__main__", "app", "routes", "store", "handlers", "ports", "domain", "config")
     ),
+    "services.wsfed.projections",
 )
 
 
@@ -65,10 +66,13 @@ def test_accepts_the_shape_of_the_house(tree: Path) -> None:
         ("services.wsfed.app", "import deploy.local.parts", "Services do not reach into deployment"),
         ("services.wsfed.config", "import services.wsfed.domain", "Layers within a service"),
         ("services.wsfed.routes", "import services.wsfed.store", "Layers within a service"),
+        ("services.wsfed.handlers", "import services.wsfed.projections", "Layers within a service"),
+        ("services.wsfed.projections", "import services.wsfed.handlers", "Layers within a service"),
+        ("services.wsfed.ports", "import services.wsfed.projections", "Layers within a service"),
         ("services.wsfed.helpers", "", "Layers within a service"),
-        ("services.wsfed.handlers", "import aiohttp", "Domain, handlers, ports and contracts"),
-        ("services.wsfed.ports", "import shared.store.mongo", "Domain, handlers, ports and contracts"),
-        ("shared.contracts.wsfed", "import aio_pika", "Domain, handlers, ports and contracts"),
+        ("services.wsfed.handlers", "import aiohttp", "Domain, handlers, projections"),
+        ("services.wsfed.ports", "import shared.store.mongo", "Domain, handlers, projections"),
+        ("shared.contracts.wsfed", "import aio_pika", "Domain, handlers, projections"),
         ("services.wsfed.routes", "import motor.motor_asyncio", "motor only in shared.store"),
         ("services.wsfed.handlers", "import shared.testing.waiting", "What only tests"),
         ("shared.ids", "import shared.testing.waiting", "What only tests"),

@@ -19,15 +19,15 @@ from services.notify.domain.delivery import Outcome, Sent
 from services.notify.handlers import Dispatchers
 from shared.assembly import Wired
 from shared.contracts import Message
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.notify import (
     InvitationLetter,
     PushSubscription,
     SendMail,
     SendPush,
     SubscriptionGone,
-    mail_place,
-    push_place,
+    mail_associated_data,
+    push_associated_data,
 )
 from shared.crypto.sealed_box import Sealer, load_sealer
 from shared.crypto.vapid import public_point
@@ -175,7 +175,7 @@ class Notify:
             delivery=delivery,
             kind=kind,
             expires_at=self.world.clock.now() + timedelta(hours=hours),
-            sealed=self.sealer.seal(secret, mail_place(tenant, delivery)),
+            sealed=self.sealer.seal(secret, mail_associated_data(tenant, delivery)),
         )
 
     def push(
@@ -187,7 +187,7 @@ class Notify:
         seconds: float = 120,
     ) -> SendPush:
         """approval's command."""
-        place = push_place("contoso", "ada", name)
+        place = push_associated_data("contoso", "ada", name)
         return SendPush(
             delivery=delivery or new_id(self.world.ids),
             account="ada",
@@ -239,11 +239,11 @@ async def make_notify(
     await wired.service.database.migrate()
     notify = Notify(world, outside, wired, made)
 
-    async def handle(received: Received[Any]) -> None:
+    async def handle(received: VerifiedMessage[Any]) -> None:
         table = notify.wired.service.handlers
         await table[type(received.message)](received)
 
-    async def hear(received: Received[SubscriptionGone]) -> None:
+    async def hear(received: VerifiedMessage[SubscriptionGone]) -> None:
         notify.heard.append(received.message)
 
     await world.bus.consume("notify", dict.fromkeys(wired.service.handlers, handle))

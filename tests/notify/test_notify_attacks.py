@@ -6,8 +6,8 @@ import pytest
 import structlog
 
 from services.notify.domain.delivery import Failed, Later
-from shared.contracts.envelope import Packet
-from shared.contracts.notify import DeviceAddedLetter, mail_place, push_place
+from shared.contracts.envelope import SignedMessage
+from shared.contracts.notify import DeviceAddedLetter, mail_associated_data, push_associated_data
 from tests.notify.support import LINK, SECRET, Notify, everything, letter, subscription
 
 # Who may ask for what
@@ -18,7 +18,7 @@ async def test_refuses_a_letter_sealed_for_another_mail(notify: Notify) -> None:
     recorded = notify.mail(delivery="first")
     await notify.say("admin", recorded.model_copy(update={"delivery": "second"}))
     assert notify.outside.mails == []
-    assert notify.reasons() == ["rejected: sealed for another key or place, or altered"]
+    assert notify.reasons() == ["rejected: sealed for another key, with other associated data, or altered"]
 
 
 async def test_refuses_a_letter_of_another_tenant(notify: Notify) -> None:
@@ -84,7 +84,9 @@ async def test_refuses_a_letter_of_another_kind_than_was_said(notify: Notify) ->
 
 async def test_refuses_a_subscription_whose_key_is_not_on_the_curve(notify: Notify) -> None:
     fields = subscription().model_dump() | {"p256dh": "BA" + "A" * 85}
-    sealed = notify.sealer.seal(json.dumps(fields).encode(), push_place("contoso", "ada", "subscription"))
+    sealed = notify.sealer.seal(
+        json.dumps(fields).encode(), push_associated_data("contoso", "ada", "subscription")
+    )
     await notify.say("approval", notify.push().model_copy(update={"sealed": sealed}))
     assert notify.reasons() == ["rejected: not a subscription: 1 faults"]
 
@@ -93,11 +95,11 @@ async def test_refuses_a_subscription_whose_key_is_not_on_the_curve(notify: Noti
 
 
 async def test_the_links_secret_is_in_no_document_message_dead_letter_or_log(notify: Notify) -> None:
-    packets: list[Packet] = []
+    messages: list[SignedMessage] = []
     publish = notify.world.bus.publish
 
     async def seen(sent):  # type: ignore[no-untyped-def]
-        packets.extend(sent)
+        messages.extend(sent)
         return await publish(sent)
 
     notify.world.bus.publish = seen  # type: ignore[method-assign]
@@ -112,7 +114,7 @@ async def test_the_links_secret_is_in_no_document_message_dead_letter_or_log(not
         await notify.say("approval", notify.push())
     after = everything(notify.world)
     assert notify.states() == ["failed", "sent"]
-    wire = " ".join(packet.body.decode() for packet in packets)
+    wire = " ".join(signed.body.decode() for signed in messages)
     for text in (during, after, wire, repr(logs), repr(notify.world.bus.dead_letters)):
         assert text
         for secret in (SECRET, "ada@private.example", "capability"):
@@ -123,4 +125,4 @@ async def test_the_links_secret_is_in_no_document_message_dead_letter_or_log(not
 async def test_what_is_sealed_cannot_be_opened_elsewhere(notify: Notify) -> None:
     command = notify.mail(delivery="one")
     opener = notify.wired.dependencies.parts.opener
-    assert SECRET.encode() in opener.open(command.sealed, mail_place("contoso", "one"))
+    assert SECRET.encode() in opener.open(command.sealed, mail_associated_data("contoso", "one"))

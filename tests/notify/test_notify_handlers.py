@@ -8,7 +8,7 @@ import structlog
 
 from services.notify.domain.delivery import LEASE, Delivery, Failed, Gone, Later, State
 from services.notify.handlers import attempt
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.contracts.notify import SubscriptionGone
 from shared.errors import Unavailable
 from tests.notify.support import LINK, Notify, letter, said, subscription, text_of
@@ -37,8 +37,8 @@ async def test_a_push_says_only_that_something_waits(notify: Notify) -> None:
 
 async def test_a_command_delivered_twice_is_one_mail(notify: Notify) -> None:
     command = notify.mail()
-    packet = notify.world.signer("admin").packet(command, tenant="contoso")
-    await asyncio.gather(*(notify.world.bus.publish([packet]) for _ in range(5)))
+    signed = notify.world.signer("admin").sign(command, tenant="contoso")
+    await asyncio.gather(*(notify.world.bus.publish([signed]) for _ in range(5)))
     await notify.done()
     await notify.say("admin", command)  # and the sender, having lost its memory, in a new envelope
     assert len(notify.outside.mails) == 1
@@ -185,7 +185,9 @@ async def test_a_database_that_is_away_when_the_mail_has_left_does_not_send_it_a
     deliveries = notify.wired.dependencies.parts.deliveries
     replace, calls = deliveries.replace, 0
 
-    async def away_for_a_while(before: Delivery, after: Delivery, outbox: Sequence[Packet] = ()) -> bool:
+    async def away_for_a_while(
+        before: Delivery, after: Delivery, outbox: Sequence[SignedMessage] = ()
+    ) -> bool:
         nonlocal calls
         calls += 1
         if 2 <= calls <= 6:
@@ -208,7 +210,7 @@ async def test_a_database_that_stays_away_leaves_the_delivery_to_the_next_lease(
     deliveries = notify.wired.dependencies.parts.deliveries
     replace, away = deliveries.replace, True
 
-    async def stays_away(before: Delivery, after: Delivery, outbox: Sequence[Packet] = ()) -> bool:
+    async def stays_away(before: Delivery, after: Delivery, outbox: Sequence[SignedMessage] = ()) -> bool:
         if away and after.state is not State.WAITING:
             raise Unavailable()
         return await replace(before, after, outbox)

@@ -20,7 +20,7 @@ ORIGIN = "https://push.example.net"
 IDS = SeededIds("webpush")
 VAPID = ec.generate_private_key(ec.SECP256R1())
 UA = ec.generate_private_key(ec.SECP256R1())
-AUTH = IDS.octets(16)
+AUTH = IDS.random_bytes(16)
 
 
 def private(text: str) -> ec.EllipticCurvePrivateKey:
@@ -57,7 +57,7 @@ def message(plaintext: bytes = b"hello") -> bytes:
         plaintext,
         p256dh=b64u(public_point(UA.public_key())),
         auth=b64u(AUTH),
-        salt=IDS.octets(16),
+        salt=IDS.random_bytes(16),
         ephemeral=ec.generate_private_key(ec.SECP256R1()),
     )
 

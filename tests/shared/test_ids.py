@@ -15,7 +15,7 @@ class GivenOctets:
     def __init__(self, *octets: bytes) -> None:
         self._octets = list(octets)
 
-    def octets(self, count: int) -> bytes:
+    def random_bytes(self, count: int) -> bytes:
         given = self._octets.pop(0)
         assert len(given) == count
         return given
@@ -55,11 +55,11 @@ def test_ids_have_128_bits_and_secrets_256() -> None:
 
 def test_the_same_seed_gives_the_same_run_and_another_another() -> None:
     first, again, other = SeededIds("a"), SeededIds("a"), SeededIds("b")
-    run = [first.octets(n) for n in (1, 16, 64, 65, 200)]
-    assert run == [again.octets(n) for n in (1, 16, 64, 65, 200)]
+    run = [first.random_bytes(n) for n in (1, 16, 64, 65, 200)]
+    assert run == [again.random_bytes(n) for n in (1, 16, 64, 65, 200)]
     assert [len(o) for o in run] == [1, 16, 64, 65, 200]
-    assert other.octets(16) != run[1]
-    assert len({first.octets(16) for _ in range(100)}) == 100
+    assert other.random_bytes(16) != run[1]
+    assert len({first.random_bytes(16) for _ in range(100)}) == 100
 
 
 def test_codes_are_digits_with_leading_zeros() -> None:

@@ -45,7 +45,7 @@ def test_existing_keys_are_kept_when_a_service_is_added(tmp_path: Path) -> None:
 
 def test_the_pinned_file_holds_no_secret(tmp_path: Path) -> None:
     make_service_keys(tmp_path, ("admin",), SeededIds("seen"))
-    seed = SeededIds("seen").octets(32)
+    seed = SeededIds("seen").random_bytes(32)
     text = (tmp_path / "trusted.json").read_text()
     assert b64u(seed) not in text
     assert json.loads(text) == {"admin": [b64u(raw_public(key_from_seed(seed)))]}

@@ -8,19 +8,19 @@ from typing import Any, cast
 import pytest
 
 from shared.clock import ManualClock
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.errors import Unavailable
 from shared.store.outbox import Relay
 from shared.store.port import Collection
 
-PACKET = Packet("id", "admin.account.changed.v1", b"", b"")
+PACKET = SignedMessage("id", "admin.account.changed.v1", b"", b"")
 
 
 class Taking:
     """A bus that takes everything on."""
 
-    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
-        return frozenset(packet.id for packet in packets)
+    async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
+        return frozenset(signed.id for signed in messages)
 
 
 class Slow:
@@ -42,7 +42,7 @@ class Slow:
 
 @pytest.fixture
 async def sent() -> tuple[Relay, Slow]:
-    """One packet was sent and is still in its document."""
+    """One message was sent and is still in its document."""
     relay, things = Relay(Taking(), ManualClock(datetime(2026, 1, 1, tzinfo=UTC))), Slow()
     collection = cast(Collection, cast(Any, things))
     relay.watch(collection)

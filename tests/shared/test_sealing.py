@@ -15,7 +15,7 @@ PLACE = "signing_keys/contoso/2026a/private"
 
 def key(seed: str = "seal") -> SealingKey:
     ids = SeededIds(seed)
-    return SealingKey(ids.octets(32), ids)
+    return SealingKey(ids.random_bytes(32), ids)
 
 
 @given(st.binary(max_size=500))

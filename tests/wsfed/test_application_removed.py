@@ -11,7 +11,7 @@ async def take_away(flow: Flow) -> None:
     tenant: Tenant | None = await flow.admin.tenants.get("contoso")
     assert tenant is not None
     after = replace(tenant, applications=(), version=tenant.version + 1)
-    assert await flow.admin.tenants.replace(after, flow.admin.tenant_packet(after))
+    assert await flow.admin.tenants.replace(after, flow.admin.tenant_message(after))
     await flow.world.settle()
 
 

@@ -12,31 +12,31 @@ from services.admin import handlers as admin
 from shared.contracts import Message
 from shared.contracts.admin import AccountStatus, InvitationChanged
 from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, DeviceChanged
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.errors import Unavailable
 from shared.store.memory import MemoryCollection
 from tests.flows.support import ADA, BOB, DOMAIN, TENANT, Flow, SignIn, assert_no_token, token_form
 
 
-def losing(flow: Flow, *kinds: type[Message]) -> list[Packet]:
-    """The bus keeps such packets back from now on; they gather in the list."""
-    kept: list[Packet] = []
+def losing(flow: Flow, *kinds: type[Message]) -> list[SignedMessage]:
+    """The bus keeps such messages back from now on; they gather in the list."""
+    kept: list[SignedMessage] = []
     names = {kind.TYPE for kind in kinds}
 
-    def loses(packet: Packet) -> bool:
-        if packet.type in names:
-            kept.append(packet)
-        return packet.type in names
+    def loses(signed: SignedMessage) -> bool:
+        if signed.type in names:
+            kept.append(signed)
+        return signed.type in names
 
     flow.world.bus.loses = loses
     return kept
 
 
-async def deliver(flow: Flow, packets: list[Packet]) -> None:
+async def deliver(flow: Flow, messages: list[SignedMessage]) -> None:
     """What was kept back arrives after all."""
-    flow.world.bus.loses = lambda packet: False
-    for packet in packets:
-        await flow.publish(packet)
+    flow.world.bus.loses = lambda signed: False
+    for signed in messages:
+        await flow.publish(signed)
 
 
 # --- order and repetition --------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ async def test_approval_that_overtakes_its_device_waits_for_it(flow: Flow) -> No
     late = losing(flow, DeviceChanged)
     phone = await flow.phone()
     assert flow.world.documents("wsfed", "devices") == []
-    flow.world.bus.loses = lambda packet: False
+    flow.world.bus.loses = lambda signed: False
     sign_in = await flow.begin()
     await phone.approve(await sign_in.push())
     assert sign_in.stored["state"] == "waiting"
@@ -59,7 +59,7 @@ async def test_approval_that_overtakes_its_device_waits_for_it(flow: Flow) -> No
 async def test_approval_of_a_device_that_never_comes_ends_as_a_dead_letter(flow: Flow) -> None:
     losing(flow, DeviceChanged)
     phone = await flow.phone()
-    flow.world.bus.loses = lambda packet: False
+    flow.world.bus.loses = lambda signed: False
     sign_in = await flow.begin()
     await phone.approve(await sign_in.push())
     for seconds in (1, 10, 60, 60):
@@ -88,9 +88,9 @@ async def test_everything_delivered_twice_and_backwards_changes_nothing(flow: Fl
     sign_in = await flow.begin()
     await phone.approve(await sign_in.push())
     before = {name: flow.world.documents("wsfed", name) for name in COLLECTIONS}
-    sent = [packet for packet in flow.world.bus.sent if not packet.type.startswith("notify.")]
-    for packet in (*sent, *reversed(sent)):
-        await flow.publish(packet)
+    sent = [signed for signed in flow.world.bus.sent if not signed.type.startswith("notify.")]
+    for signed in (*sent, *reversed(sent)):
+        await flow.publish(signed)
     assert {name: flow.world.documents("wsfed", name) for name in COLLECTIONS} == before
     await sign_in.take()
     assert len(flow.issuances()) == 1
@@ -124,7 +124,7 @@ async def test_end_of_a_request_that_was_replaced_does_not_end_the_new_one(flow:
     sign_in = await flow.begin()
     await sign_in.push()
     await phone.deny()
-    flow.world.bus.loses = lambda packet: False
+    flow.world.bus.loses = lambda signed: False
     code = await sign_in.push()
     await deliver(flow, late)
     assert await sign_in.state() == "push_waiting"

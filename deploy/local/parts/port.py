@@ -95,7 +95,7 @@ def free_port() -> int:
     """
     ids = SystemIds()
     for _ in range(100):
-        port = LOWEST_PORT + int.from_bytes(ids.octets(4), "big") % (HIGHEST_PORT - LOWEST_PORT + 1)
+        port = LOWEST_PORT + int.from_bytes(ids.random_bytes(4), "big") % (HIGHEST_PORT - LOWEST_PORT + 1)
         if is_free(port):
             return port
     raise PartFailed(f"no free port between {LOWEST_PORT} and {HIGHEST_PORT} on 127.0.0.1")

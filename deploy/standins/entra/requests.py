@@ -51,12 +51,12 @@ def make_wctx(ids: Ids, size: int = 2048) -> str:
     room = size - len(_WCTX_HEAD) - len(_ESTS_HEAD)
     if size < 64:
         raise ValueError("a wctx of Entra has 64 characters or more")
-    return _WCTX_HEAD + _ESTS_HEAD + b64u(ids.octets(room))[:room]
+    return _WCTX_HEAD + _ESTS_HEAD + b64u(ids.random_bytes(room))[:room]
 
 
 def make_client_request_id(ids: Ids) -> str:
     """A GUID, as in the client-request-id parameter."""
-    return str(uuid.UUID(bytes=ids.octets(16), version=4))
+    return str(uuid.UUID(bytes=ids.random_bytes(16), version=4))
 
 
 class RequestOptions(TypedDict, total=False):
@@ -184,7 +184,7 @@ def _old_portal(username: str, ids: Ids) -> Fields:
         ("whr", username.rpartition("@")[2]),
         ("wa", "wsignin1.0"),
         ("wtrealm", WTREALM),
-        ("wctx", "bk=1421950828&LoginOptions=3&tag=" + b64u(ids.octets(24))),
+        ("wctx", "bk=1421950828&LoginOptions=3&tag=" + b64u(ids.random_bytes(24))),
     ]
 
 

@@ -105,9 +105,11 @@ class Key:
 def make_private_key(algorithm: Algorithm, ids: Ids) -> PrivateKey:
     """A new key pair of that kind; with seeded ids the same each time."""
     if algorithm == "EdDSA":
-        return ed25519.Ed25519PrivateKey.from_private_bytes(ids.octets(32))
+        return ed25519.Ed25519PrivateKey.from_private_bytes(ids.random_bytes(32))
     order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-    return ec.derive_private_key(int.from_bytes(ids.octets(40), "big") % (order - 1) + 1, ec.SECP256R1())
+    return ec.derive_private_key(
+        int.from_bytes(ids.random_bytes(40), "big") % (order - 1) + 1, ec.SECP256R1()
+    )
 
 
 def cose_key(key: PrivateKey) -> bytes:

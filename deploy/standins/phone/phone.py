@@ -160,7 +160,7 @@ class SoftPhone:
         begun = await self._call(origin, "POST", "/enrolments", {"invitation": invitation})
         options = begun["options"]
         key = Key(
-            credential_id=tamper.credential_id or b64u(self._ids.octets(32)),
+            credential_id=tamper.credential_id or b64u(self._ids.random_bytes(32)),
             private_key=make_private_key(self._algorithm, self._ids),
             origin=origin,
             rp_id=options["rp"]["id"],

@@ -58,7 +58,7 @@ class PushService:
         server = base64.urlsafe_b64decode(application_server_key + "=" * (-len(application_server_key) % 4))
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), server)
         key = ec.generate_private_key(ec.SECP256R1())
-        auth = self.ids.octets(16)
+        auth = self.ids.random_bytes(16)
         name = new_id(self.ids)
         self.browsers[name] = Browser(key, auth, server)
         point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)

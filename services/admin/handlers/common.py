@@ -8,8 +8,8 @@ from services.admin.domain import Account, Invitation, Tenant
 from services.admin.ports import Accounts, Errands, Invitations, Phones, Tenants
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
-from shared.contracts.envelope import Envelope, Packet, PacketSigner
-from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, SendMail, mail_place
+from shared.contracts.envelope import Envelope, MessageSigner, SignedMessage
+from shared.contracts.notify import DeviceAddedLetter, InvitationLetter, SendMail, mail_associated_data
 from shared.crypto.sealed_box import Sealer
 from shared.errors import BadInput, Conflict
 from shared.ids import Ids
@@ -32,7 +32,7 @@ class Admin:
     invitations: Invitations
     phones: Phones
     errands: Errands
-    signer: PacketSigner
+    signer: MessageSigner
     clock: Clock
     ids: Ids
     settings: AdminSettings
@@ -40,35 +40,35 @@ class Admin:
     letterbox: Sealer
     """Seals for notify."""
 
-    def tenant_packet(self, tenant: Tenant) -> Packet:
+    def tenant_message(self, tenant: Tenant) -> SignedMessage:
         """`admin.tenant.configured.v1`"""
-        return self.signer.packet(tenant.event(), tenant=tenant.slug)
+        return self.signer.sign(tenant.event(), tenant=tenant.slug)
 
-    def account_packet(self, account: Account, cause: Envelope | None = None) -> Packet:
+    def account_message(self, account: Account, cause: Envelope | None = None) -> SignedMessage:
         """`admin.account.changed.v1`"""
-        return self.signer.packet(account.event(), tenant=account.tenant, cause=cause)
+        return self.signer.sign(account.event(), tenant=account.tenant, cause=cause)
 
-    def invitation_packet(self, invitation: Invitation, cause: Envelope | None = None) -> Packet:
+    def invitation_message(self, invitation: Invitation, cause: Envelope | None = None) -> SignedMessage:
         """`admin.invitation.changed.v1`"""
-        return self.signer.packet(invitation.event(), tenant=invitation.tenant, cause=cause)
+        return self.signer.sign(invitation.event(), tenant=invitation.tenant, cause=cause)
 
-    def mail_packet(
+    def mail_message(
         self,
         letter: InvitationLetter | DeviceAddedLetter,
         invitation: Invitation,
         expires_at: datetime,
         cause: Envelope | None = None,
-    ) -> Packet:
+    ) -> SignedMessage:
         """`notify.mail.send.v1`: the letter sealed for notify. One invitation has one mail of each kind."""
         delivery = f"{invitation.id}.{letter.kind}"
-        place = mail_place(invitation.tenant, delivery)
+        place = mail_associated_data(invitation.tenant, delivery)
         command = SendMail(
             delivery=delivery,
             kind=letter.kind,
             expires_at=expires_at,
             sealed=self.letterbox.seal(letter.model_dump_json().encode(), place),
         )
-        return self.signer.packet(command, tenant=invitation.tenant, cause=cause)
+        return self.signer.sign(command, tenant=invitation.tenant, cause=cause)
 
 
 async def withdraw_open(admin: Admin, account: Account) -> None:
@@ -78,7 +78,7 @@ async def withdraw_open(admin: Admin, account: Account) -> None:
         if found is None:
             return
         after = found.withdrawn()
-        if await admin.invitations.replace(after, admin.invitation_packet(after)):
+        if await admin.invitations.replace(after, admin.invitation_message(after)):
             return
     raise Conflict("admin.account.being_invited", upn=account.upn)
 

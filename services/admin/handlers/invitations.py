@@ -11,7 +11,7 @@ from services.admin.handlers.tenants import show_tenant
 from shared.bus.port import Reject, Retry
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Envelope, Packet, Received
+from shared.contracts.envelope import Envelope, SignedMessage, VerifiedMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.crypto.keys import key_from_seed, raw_public
 from shared.errors import Conflict
@@ -42,7 +42,7 @@ async def invite(admin: Admin, slug: str, name: str, *, send_mail: bool = True) 
     account = await show_account(admin, slug, name)
     if account.status not in INVITABLE:
         raise Conflict("admin.account.not_invitable", upn=account.upn, status=account.status.value)
-    seed = admin.ids.octets(32)
+    seed = admin.ids.random_bytes(32)
     now = admin.clock.now()
     lifetime = (
         timedelta(minutes=admin.settings.rebinding_minutes)
@@ -61,15 +61,15 @@ async def invite(admin: Admin, slug: str, name: str, *, send_mail: bool = True) 
     letter = domain.invitation_letter(tenant, account, invitation, url, admin.settings.mail_language)
     for _ in range(TRIES):
         await withdraw_open(admin, account)
-        packets = [admin.invitation_packet(invitation)]
+        messages = [admin.invitation_message(invitation)]
         if send_mail:
-            packets.append(admin.mail_packet(letter, invitation, invitation.expires_at))
-        if await admin.invitations.add(invitation, *packets):
+            messages.append(admin.mail_message(letter, invitation, invitation.expires_at))
+        if await admin.invitations.add(invitation, *messages):
             return InvitationLink(invitation, url)
     raise Conflict("admin.account.being_invited", upn=account.upn)
 
 
-async def device_enrolled(admin: Admin, received: Received[DeviceChanged]) -> None:
+async def device_enrolled(admin: Admin, received: VerifiedMessage[DeviceChanged]) -> None:
     """`approval.device.changed.v1`: spend the invitation, make the account active. Repeats change nothing.
 
     approval is not believed: the endorsement must verify against the invitation that this service made, for
@@ -90,7 +90,7 @@ async def device_enrolled(admin: Admin, received: Received[DeviceChanged]) -> No
             raise Reject(f"the invitation is {invitation.status}: it vouches for one device, the first")
         spent = invitation.used_by(device.device)
         notice = await _notice(admin, spent, device, cause)
-        if await admin.invitations.replace(spent, admin.invitation_packet(spent, cause), *notice):
+        if await admin.invitations.replace(spent, admin.invitation_message(spent, cause), *notice):
             break
         again = await admin.invitations.get(received.tenant, device.endorsement.by)
         assert again is not None, "invitations are never deleted"
@@ -106,7 +106,7 @@ async def device_enrolled(admin: Admin, received: Received[DeviceChanged]) -> No
 
 async def _notice(
     admin: Admin, spent: Invitation, device: DeviceChanged, cause: Envelope
-) -> Sequence[Packet]:
+) -> Sequence[SignedMessage]:
     """The mail that tells the person, by another channel than the phone, that a phone was added."""
     account = await admin.accounts.get(spent.tenant, spent.account)
     tenant = await admin.tenants.get(spent.tenant)
@@ -115,7 +115,7 @@ async def _notice(
     letter = domain.device_letter(
         tenant, account, device.name, device.enrolled_at, admin.settings.mail_language
     )
-    return (admin.mail_packet(letter, spent, admin.clock.now() + NOTICE_GOOD_FOR, cause),)
+    return (admin.mail_message(letter, spent, admin.clock.now() + NOTICE_GOOD_FOR, cause),)
 
 
 async def _activate(admin: Admin, tenant: str, account_id: str, cause: Envelope) -> None:
@@ -124,7 +124,7 @@ async def _activate(admin: Admin, tenant: str, account_id: str, cause: Envelope)
         if before is None or before.enrolled or before.status is AccountStatus.REMOVED:
             return
         after = domain.step(before, Step.ENROL)
-        if await admin.accounts.replace(after, admin.account_packet(after, cause)):
+        if await admin.accounts.replace(after, admin.account_message(after, cause)):
             return
     raise Retry("the account is being changed")
 

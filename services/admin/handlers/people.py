@@ -36,7 +36,7 @@ async def create_account(admin: Admin, slug: str, new: NewAccount) -> Account:
     """A new person, status `invited`; `invite` makes the link. Raises NotFound, BadInput, Conflict."""
     tenant = await show_tenant(admin, slug)
     account = _account(admin, tenant, new)
-    if not await admin.accounts.add(account, admin.account_packet(account)):
+    if not await admin.accounts.add(account, admin.account_message(account)):
         raise Conflict("admin.account.exists", upn=account.upn)
     return account
 
@@ -133,7 +133,7 @@ async def _step(admin: Admin, slug: str, name: str, what: Step) -> Account:
     for _ in range(TRIES):
         before = await show_account(admin, slug, account_id)
         after = domain.step(before, what)
-        if await admin.accounts.replace(after, admin.account_packet(after)):
+        if await admin.accounts.replace(after, admin.account_message(after)):
             return after
     raise Conflict("admin.account.being_changed", account=name)
 

@@ -37,7 +37,7 @@ async def remove_phone(admin: Admin, slug: str, name: str, phone: str | None) ->
         phone=phone,
     )
     command = RemoveDevice(account=account.id, device=phone)
-    await admin.errands.add(errand, admin.signer.packet(command, tenant=slug))
+    await admin.errands.add(errand, admin.signer.sign(command, tenant=slug))
     return found
 
 
@@ -52,4 +52,4 @@ async def unfreeze(admin: Admin, slug: str, name: str) -> None:
         asked_at=admin.clock.now(),
     )
     command = UnfreezePush(account=account.id)
-    await admin.errands.add(errand, admin.signer.packet(command, tenant=slug))
+    await admin.errands.add(errand, admin.signer.sign(command, tenant=slug))

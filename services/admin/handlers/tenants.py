@@ -14,7 +14,7 @@ from shared.ids import new_id
 async def create_tenant(admin: Admin, slug: str, name: str) -> Tenant:
     """A new tenant without applications and domains. Raises BadInput, Conflict."""
     tenant = Tenant(slug=domain.check_slug(slug), name=domain.check_name(name, "tenant's name", longest=100))
-    if not await admin.tenants.add(tenant, admin.tenant_packet(tenant)):
+    if not await admin.tenants.add(tenant, admin.tenant_message(tenant)):
         raise Conflict("admin.tenant.exists", tenant=slug)
     return tenant
 
@@ -146,7 +146,7 @@ async def _change_tenant(
         if expected_version is not None and before.version != expected_version:
             raise Conflict("admin.tenant.changed", tenant=slug)
         after = replace(change(before), version=before.version + 1)
-        if await admin.tenants.replace(after, admin.tenant_packet(after)):
+        if await admin.tenants.replace(after, admin.tenant_message(after)):
             return after
         if (await show_tenant(admin, slug)).version == before.version:
             # Nobody changed this tenant, so a unique index refused: say no more of whose the domain is.

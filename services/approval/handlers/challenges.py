@@ -14,7 +14,7 @@ from services.approval.handlers.steps import change, check_ids
 from services.approval.ports import Countries, Parts
 from shared.bus.port import Reject, Retry
 from shared.contracts.approval import OpenChallenge, Proof
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.errors import Forbidden, Gone, NotFound
 from shared.ids import b64u, unb64u
 
@@ -51,7 +51,7 @@ class Request:
     """Set only when both countries are known."""
 
 
-async def open_challenge(parts: Parts, received: Received[OpenChallenge]) -> None:
+async def open_challenge(parts: Parts, received: VerifiedMessage[OpenChallenge]) -> None:
     """Step 4: keep the challenge. Raises Retry while the account's own news are under way."""
     command, now = received.message, parts.clock.now()
     try:

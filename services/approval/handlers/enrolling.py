@@ -38,7 +38,7 @@ async def begin_enrolment(parts: Parts, invitation_id: str) -> Begun:
     made = Ceremony(
         id=new_id(parts.ids),
         kind="enrolment",
-        challenge=parts.ids.octets(32),
+        challenge=parts.ids.random_bytes(32),
         expires_at=now + parts.limits.ceremony,
         tenant=account.tenant,
         account=account.id,

@@ -7,8 +7,8 @@ from services.approval.domain.account import Subscription
 from services.approval.handlers.sessions import SignedIn
 from services.approval.handlers.steps import change, check_ids
 from services.approval.ports import Parts
-from shared.contracts.envelope import Received
-from shared.contracts.notify import MAX_SEALED, PushSubscription, SubscriptionGone, push_place
+from shared.contracts.envelope import VerifiedMessage
+from shared.contracts.notify import MAX_SEALED, PushSubscription, SubscriptionGone, push_associated_data
 from shared.errors import BadInput
 from shared.ids import new_id
 
@@ -21,7 +21,7 @@ async def subscribe(parts: Parts, who: SignedIn, raw: object, language: str) -> 
     """
     subscription = _read(raw, language)
     made_id = new_id(parts.ids)
-    place = push_place(who.account.tenant, who.account.id, made_id)
+    place = push_associated_data(who.account.tenant, who.account.id, made_id)
     sealed = parts.letterbox.seal(subscription.model_dump_json().encode(), place)
     if len(sealed) > MAX_SEALED:
         raise _unusable()
@@ -47,7 +47,7 @@ async def unsubscribe(parts: Parts, who: SignedIn) -> None:
     )
 
 
-async def subscription_gone(parts: Parts, received: Received[SubscriptionGone]) -> None:
+async def subscription_gone(parts: Parts, received: VerifiedMessage[SubscriptionGone]) -> None:
     """Step 7: the push service knows it no longer."""
     news = received.message
     check_ids(received.tenant, news.account)

@@ -5,15 +5,15 @@ from services.approval.handlers.steps import change, check_ids
 from services.approval.ports import Parts
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
-from shared.contracts.envelope import Origin, Received
+from shared.contracts.envelope import Origin, VerifiedMessage
 
 
-async def tenant_configured(parts: Parts, received: Received[TenantConfigured]) -> None:
+async def tenant_configured(parts: Parts, received: VerifiedMessage[TenantConfigured]) -> None:
     """Keep the tenant's name."""
     await parts.tenants.keep(received)
 
 
-async def account_changed(parts: Parts, received: Received[AccountChanged]) -> None:
+async def account_changed(parts: Parts, received: VerifiedMessage[AccountChanged]) -> None:
     """Keep the account's status; it counts from the next request on."""
     news = received.message
     check_ids(received.tenant, news.account)
@@ -29,7 +29,7 @@ async def account_changed(parts: Parts, received: Received[AccountChanged]) -> N
         await parts.accounts.confirm(received.tenant, news.account)
 
 
-async def invitation_changed(parts: Parts, received: Received[InvitationChanged]) -> None:
+async def invitation_changed(parts: Parts, received: VerifiedMessage[InvitationChanged]) -> None:
     """Keep the invitation (enrolment, step 2). It may come before its account."""
     news = received.message
     check_ids(received.tenant, news.account, news.invitation)

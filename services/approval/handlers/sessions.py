@@ -32,7 +32,7 @@ async def begin_session(parts: Parts) -> Ceremony:
     made = Ceremony(
         id=new_id(parts.ids),
         kind="session",
-        challenge=parts.ids.octets(32),
+        challenge=parts.ids.random_bytes(32),
         expires_at=parts.clock.now() + parts.limits.ceremony,
     )
     await parts.ceremonies.add(made)

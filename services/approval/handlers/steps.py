@@ -48,11 +48,11 @@ async def change(
             taken = step(before.account)
             if taken is None:
                 return None
-            packets = [
-                parts.signer.packet(said.message, tenant=tenant, correlation_id=said.correlation)
+            messages = [
+                parts.signer.sign(said.message, tenant=tenant, correlation_id=said.correlation)
                 for said in taken.said
             ]
-            if await parts.accounts.save(before, taken.account, packets, confirm=confirm):
+            if await parts.accounts.save(before, taken.account, messages, confirm=confirm):
                 if taken.refusal is not None:
                     raise taken.refusal
                 return taken

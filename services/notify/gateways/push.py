@@ -93,7 +93,7 @@ class WebPush:
             payload,
             p256dh=to.p256dh,
             auth=to.auth,
-            salt=self._ids.octets(16),
+            salt=self._ids.random_bytes(16),
             ephemeral=ec.generate_private_key(ec.SECP256R1()),
         )
         headers = {

@@ -17,7 +17,7 @@ from services.wsfed.ports import (
     Wake,
 )
 from shared.clock import Clock
-from shared.contracts.envelope import PacketSigner
+from shared.contracts.envelope import MessageSigner
 from shared.errors import Forbidden, Gone, NotFound, Unavailable
 from shared.ids import Ids
 
@@ -33,7 +33,7 @@ class WsFed:
     issuances: IssuanceLog
     wake: Wake
     fresh: Freshness
-    signer: PacketSigner
+    signer: MessageSigner
     clock: Clock
     ids: Ids
     origin: str

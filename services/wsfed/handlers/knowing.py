@@ -7,26 +7,26 @@ from services.wsfed.handlers.common import WsFed
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.enrolment import NewDeviceKey
 from shared.ids import unb64u
 
 log = structlog.get_logger(__name__)
 
 
-async def tenant_configured(wsfed: WsFed, received: Received[TenantConfigured]) -> None:
+async def tenant_configured(wsfed: WsFed, received: VerifiedMessage[TenantConfigured]) -> None:
     """Keep the tenant, and have a signing key ready before its first sign-in."""
     await wsfed.directory.keep_tenant(received)
     if not received.message.removed:
         await wsfed.keys.current(received.tenant)
 
 
-async def account_changed(wsfed: WsFed, received: Received[AccountChanged]) -> None:
+async def account_changed(wsfed: WsFed, received: VerifiedMessage[AccountChanged]) -> None:
     """Keep the account."""
     await wsfed.directory.keep_account(received)
 
 
-async def invitation_changed(wsfed: WsFed, received: Received[InvitationChanged]) -> None:
+async def invitation_changed(wsfed: WsFed, received: VerifiedMessage[InvitationChanged]) -> None:
     """Keep the invitation's public key, the root of a new device's chain, and decide on devices that wait for it."""
     try:
         await wsfed.directory.keep_invitation(received)
@@ -38,7 +38,7 @@ async def invitation_changed(wsfed: WsFed, received: Received[InvitationChanged]
             await _decide(wsfed, claim, invitation)
 
 
-async def device_changed(wsfed: WsFed, received: Received[DeviceChanged]) -> None:
+async def device_changed(wsfed: WsFed, received: VerifiedMessage[DeviceChanged]) -> None:
     """Enrolment step 7: trust a device key only by its chain. A removal needs no chain.
 
     A device whose invitation is not here yet is kept as a claim and decided when the invitation comes. Raises Reject
@@ -62,7 +62,7 @@ async def device_changed(wsfed: WsFed, received: Received[DeviceChanged]) -> Non
         await directory.drop_claim(received)
 
 
-async def _decide(wsfed: WsFed, claim: Received[DeviceChanged], invitation: Invitation) -> None:
+async def _decide(wsfed: WsFed, claim: VerifiedMessage[DeviceChanged], invitation: Invitation) -> None:
     try:
         await _trust(wsfed, claim, invitation)
     except Reject as error:
@@ -72,7 +72,7 @@ async def _decide(wsfed: WsFed, claim: Received[DeviceChanged], invitation: Invi
     await wsfed.directory.drop_claim(claim)
 
 
-async def _trust(wsfed: WsFed, received: Received[DeviceChanged], invitation: Invitation) -> None:
+async def _trust(wsfed: WsFed, received: VerifiedMessage[DeviceChanged], invitation: Invitation) -> None:
     """Verify the chain and keep the device. Raises Reject."""
     message, tenant = received.message, received.tenant
     try:

@@ -7,7 +7,7 @@ from services.wsfed.domain.transaction import State, Transaction
 from services.wsfed.handlers.common import WsFed
 from shared.bus.port import Reject, Retry
 from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded
-from shared.contracts.envelope import Received
+from shared.contracts.envelope import VerifiedMessage
 from shared.ids import unb64u
 
 log = structlog.get_logger(__name__)
@@ -17,7 +17,7 @@ ANSWERS = (State.DENIED, State.NOT_ME, State.WRONG_CODE)
 """Ends that a phone makes, and so by QR code only after a scan."""
 
 
-async def phone_claimed(wsfed: WsFed, received: Received[ChallengeClaimed]) -> None:
+async def phone_claimed(wsfed: WsFed, received: VerifiedMessage[ChallengeClaimed]) -> None:
     """Step 5, QR: the code was scanned, so the page shows it no longer. Only approval's word: it proves nothing."""
     message = received.message
     transaction = await _transaction(wsfed, received.tenant, message.transaction)
@@ -52,7 +52,7 @@ async def _transaction(wsfed: WsFed, tenant: str, transaction_id: str) -> Transa
     return transaction
 
 
-async def phone_accepted(wsfed: WsFed, received: Received[ChallengeAccepted]) -> None:
+async def phone_accepted(wsfed: WsFed, received: VerifiedMessage[ChallengeAccepted]) -> None:
     """Step 8: verify the proof again. Raises Retry while the device key is not here yet, Reject otherwise."""
     message = received.message
     transaction = await wsfed.transactions.recent(message.transaction)
@@ -91,7 +91,7 @@ async def phone_accepted(wsfed: WsFed, received: Received[ChallengeAccepted]) ->
         await wsfed.wake(transaction.id)
 
 
-async def phone_ended(wsfed: WsFed, received: Received[ChallengeEnded]) -> None:
+async def phone_ended(wsfed: WsFed, received: VerifiedMessage[ChallengeEnded]) -> None:
     """Step 7, without approval: the page offers a way on."""
     message = received.message
     transaction = await _transaction(wsfed, received.tenant, message.transaction)

@@ -110,17 +110,17 @@ async def ask_phone(
     challenge = _challenge(wsfed, context)
     same_network = tenant.configured.policy.same_network_or_passkey
     command = _open_challenge(challenge, transaction, renews, same_network=same_network)
-    packet = wsfed.signer.packet(command, tenant=transaction.tenant)
+    signed = wsfed.signer.sign(command, tenant=transaction.tenant)
     reachable = account is not None and account.may_try
     asked_of = account.id if account is not None and reachable else None
-    packets = [packet] if reachable else []
+    messages = [signed] if reachable else []
     if renews is None or transaction.challenge is None:
         asked = await wsfed.transactions.open_challenge(
-            transaction.id, transaction.hint, asked_of, challenge, packets
+            transaction.id, transaction.hint, asked_of, challenge, messages
         )
     else:
         asked = await wsfed.transactions.renew_challenge(
-            transaction.id, asked_of, transaction.challenge, challenge, packets
+            transaction.id, asked_of, transaction.challenge, challenge, messages
         )
     return asked or await look(wsfed, transaction.id, browser.secret)
 

@@ -30,8 +30,8 @@ from services.wsfed.routes.passkeys import Passkeys
 from services.wsfed.routes.showing import page_state, page_version, with_challenge
 from shared.addresses import Network
 from shared.errors import BadInput, Gone, NotFound, Unavailable
+from shared.geoip import GeoIp
 from shared.ids import new_secret
-from shared.places import Places
 from shared.web import i18n, inputs, sse
 from shared.web.cookies import Csrf
 
@@ -49,7 +49,7 @@ class Web:
     csrf: Csrf
     watch: Watch
     proxies: tuple[Network, ...]
-    places: Places
+    places: GeoIp
 
     def routes(self) -> list[web.RouteDef]:
         """URL to handler."""

@@ -11,12 +11,12 @@ from services.wsfed.ports import Account, Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Envelope, Received
+from shared.contracts.envelope import Envelope, VerifiedMessage
 from shared.ids import unb64u
 from shared.replication import Projection
 from shared.replication.projection import LAPSED
-from shared.store.language import same
 from shared.store.port import Database, Document, Index
+from shared.store.query import same
 
 CLAIM_KEPT = 8 * 24 * 3600
 """Seconds. Longer than any invitation lives: afterwards nobody can vouch for the device any more."""
@@ -101,13 +101,13 @@ class StoredDirectory:
         )
         return after is not None
 
-    async def keep_tenant(self, received: Received[TenantConfigured]) -> None:
+    async def keep_tenant(self, received: VerifiedMessage[TenantConfigured]) -> None:
         # Neither the generation nor the version is of the tenant's configuration.
         fields = {"configured": received.message.model_dump(mode="json", exclude={"generation"})}
         await self.tenants.keep(received.tenant, received, fields)
         self._held.pop(received.tenant, None)
 
-    async def keep_account(self, received: Received[AccountChanged]) -> None:
+    async def keep_account(self, received: VerifiedMessage[AccountChanged]) -> None:
         account = received.message
         fields = {
             "tenant": received.tenant,
@@ -118,7 +118,7 @@ class StoredDirectory:
         }
         await self.accounts.keep(f"{received.tenant}/{account.account}", received, fields)
 
-    async def keep_invitation(self, received: Received[InvitationChanged]) -> None:
+    async def keep_invitation(self, received: VerifiedMessage[InvitationChanged]) -> None:
         invitation = received.message
         fields = {
             "account": invitation.account,
@@ -136,11 +136,11 @@ class StoredDirectory:
         )
         return after is not None
 
-    async def knows_device(self, received: Received[DeviceChanged]) -> bool:
+    async def knows_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         fields = {**_identity(received), **_condition(received)}
         return await self.devices.knows(_device_key(received), received, fields)
 
-    async def keep_device(self, received: Received[DeviceChanged]) -> bool:
+    async def keep_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         key, identity, condition = _device_key(received), _identity(received), _condition(received)
         known = await self.devices.collection.find_one({"_id": key})
         if received.message.status == "removed":
@@ -156,7 +156,7 @@ class StoredDirectory:
         kept = await self.devices.collection.find_one({"_id": key})
         return kept is not None and _is_same_device(kept, identity)
 
-    async def keep_claim(self, received: Received[DeviceChanged]) -> None:
+    async def keep_claim(self, received: VerifiedMessage[DeviceChanged]) -> None:
         fields = {
             "invitation": f"{received.tenant}/{received.message.endorsement.by}",
             "envelope": received.envelope.model_dump(mode="json"),
@@ -166,22 +166,24 @@ class StoredDirectory:
         where = {"_id": _device_key(received), "order": {"$lt": received.message.order}}
         await self._claims.update(where, {"$set": {**fields, "order": received.message.order}}, upsert=True)
 
-    async def claims(self, tenant: str, invitation: str) -> Sequence[Received[DeviceChanged]]:
+    async def claims(self, tenant: str, invitation: str) -> Sequence[VerifiedMessage[DeviceChanged]]:
         found = await self._claims.find({"invitation": f"{tenant}/{invitation}"})
         return [
-            Received(DeviceChanged.model_validate(each["message"]), Envelope.model_validate(each["envelope"]))
+            VerifiedMessage(
+                DeviceChanged.model_validate(each["message"]), Envelope.model_validate(each["envelope"])
+            )
             for each in found
         ]
 
-    async def drop_claim(self, claim: Received[DeviceChanged]) -> None:
+    async def drop_claim(self, claim: VerifiedMessage[DeviceChanged]) -> None:
         await self._claims.delete({"_id": _device_key(claim), "order": claim.message.order})
 
 
-def _device_key(received: Received[DeviceChanged]) -> str:
+def _device_key(received: VerifiedMessage[DeviceChanged]) -> str:
     return f"{received.tenant}/{received.message.device}"
 
 
-def _identity(received: Received[DeviceChanged]) -> Document:
+def _identity(received: VerifiedMessage[DeviceChanged]) -> Document:
     """What of a device never changes, whatever version approval claims: its invitation has vouched for this."""
     return {
         "tenant": received.tenant,
@@ -195,7 +197,7 @@ def _is_same_device(row: Document, identity: Document) -> bool:
     return all(same(row.get(name), value) for name, value in identity.items())
 
 
-def _condition(received: Received[DeviceChanged]) -> Document:
+def _condition(received: VerifiedMessage[DeviceChanged]) -> Document:
     return {"removed": received.message.status == "removed"}
 
 

@@ -1,7 +1,7 @@
 """Issuance records: what was issued, to whom, why; durable before the token is signed."""
 
 from services.wsfed.ports import Issuance
-from shared.store.fields import plain
+from shared.store.codec import to_document
 from shared.store.port import Database, Index
 from shared.store.sequencer import Sequencer
 
@@ -33,7 +33,7 @@ class StoredIssuances:
                 "method": authentication.method.value,
                 "user_verified": authentication.user_verified,
                 "authenticated_at": authentication.authenticated_at,
-                "proof": None if issuance.proof is None else plain(issuance.proof),
+                "proof": None if issuance.proof is None else to_document(issuance.proof),
             }
         )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.session import KNOWN_FOR, LOOP_TOKENS, Session
-from shared.store.fields import plain
+from shared.store.codec import to_document
 from shared.store.port import Database, Document, Index
 
 
@@ -26,7 +26,7 @@ class StoredSessions:
         await self._collection.insert(
             {
                 "_id": session.id,
-                "authentication": plain(authentication),
+                "authentication": to_document(authentication),
                 "device": session.device,
                 "ends_at": session.ends_at,
                 "idle_ends_at": session.idle_ends_at,

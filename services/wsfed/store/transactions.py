@@ -21,8 +21,8 @@ from services.wsfed.domain.transaction import (
     sources,
 )
 from shared.clock import Clock
-from shared.contracts.envelope import Packet
-from shared.store.fields import plain
+from shared.contracts.envelope import SignedMessage
+from shared.store.codec import to_document
 from shared.store.port import Database, Document, Index
 
 KEPT_UNTOUCHED = timedelta(minutes=5)
@@ -55,7 +55,7 @@ class StoredTransactions:
 
     async def add(self, transaction: Transaction) -> None:
         remove_at = transaction.expires_at + KEPT_UNTOUCHED
-        await self._collection.insert({**to_document(transaction), "remove_at": remove_at})
+        await self._collection.insert({**transaction_document(transaction), "remove_at": remove_at})
         self._hold(transaction)
 
     async def get(self, transaction: str) -> Transaction | None:
@@ -112,7 +112,7 @@ class StoredTransactions:
         hint: str,
         account: str | None,
         challenge: Challenge,
-        packets: Sequence[Packet],
+        messages: Sequence[SignedMessage],
     ) -> Transaction | None:
         return await self._step(
             {
@@ -125,11 +125,11 @@ class StoredTransactions:
             {
                 "state": State.WAITING.value,
                 "account": account,
-                "challenge": plain(challenge),
+                "challenge": to_document(challenge),
                 "previous": None,
             },
             also={"$inc": {"challenges": 1}},
-            packets=packets,
+            messages=messages,
         )
 
     async def renew_challenge(
@@ -138,7 +138,7 @@ class StoredTransactions:
         account: str | None,
         previous: Challenge,
         challenge: Challenge,
-        packets: Sequence[Packet],
+        messages: Sequence[SignedMessage],
     ) -> Transaction | None:
         return await self._step(
             {
@@ -147,9 +147,9 @@ class StoredTransactions:
                 "renewals": {"$lt": MAX_RENEWALS},
                 "expires_at": {"$gt": self._clock.now()},
             },
-            {"account": account, "challenge": plain(challenge), "previous": plain(previous)},
+            {"account": account, "challenge": to_document(challenge), "previous": to_document(previous)},
             also={"$inc": {"renewals": 1}},
-            packets=packets,
+            messages=messages,
         )
 
     async def claim_challenge(self, transaction: str, challenge: Challenge) -> Transaction | None:
@@ -163,7 +163,7 @@ class StoredTransactions:
                     {"previous.context.challenge": challenge.id},
                 ],
             },
-            {"challenge": plain(replace(challenge, claimed=True)), "previous": None},
+            {"challenge": to_document(replace(challenge, claimed=True)), "previous": None},
         )
 
     async def end_challenge(self, transaction: str, challenge: str, state: State) -> Transaction | None:
@@ -186,7 +186,7 @@ class StoredTransactions:
                 "$or": [{"passkeys": None}, {"passkeys": {"$lt": MAX_PASSKEYS}}],
                 "expires_at": {"$gt": self._clock.now()},
             },
-            {"passkey": plain(context)},
+            {"passkey": to_document(context)},
             also={"$inc": {"passkeys": 1}},
         )
 
@@ -231,17 +231,17 @@ class StoredTransactions:
         fields: dict[str, Any],
         *,
         also: dict[str, Any] | None = None,
-        packets: Sequence[Packet] = (),
+        messages: Sequence[SignedMessage] = (),
     ) -> Transaction | None:
         change = {"$set": {**fields, "remove_at": self._clock.now() + KEPT}, **(also or {})}
-        return await self._looked(where["_id"], self._collection.update(where, change, outbox=packets))
+        return await self._looked(where["_id"], self._collection.update(where, change, outbox=messages))
 
 
 def _proved(authentication: VerifiedAuthentication, proof: PhoneProof) -> dict[str, Any]:
     return {
         "state": State.PROVED.value,
-        "authentication": plain(authentication),
-        "proof": plain(proof),
+        "authentication": to_document(authentication),
+        "proof": to_document(proof),
     }
 
 
@@ -253,9 +253,9 @@ def _waiting_on(transaction: str, challenge: str) -> dict[str, Any]:
     }
 
 
-def to_document(transaction: Transaction) -> Document:
+def transaction_document(transaction: Transaction) -> Document:
     """A transaction as it is kept."""
-    document = plain(transaction)
+    document = to_document(transaction)
     document["_id"] = document.pop("id")
     return document
 

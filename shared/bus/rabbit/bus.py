@@ -9,13 +9,13 @@ import structlog
 
 from shared.bus.delivery import Dispatcher
 from shared.bus.port import Handlers
-from shared.bus.rabbit.hints import Hints
-from shared.bus.rabbit.outgoing import Outgoing, Unroutable
-from shared.bus.rabbit.subscription import Subscription
-from shared.bus.rabbit.wire import message_of
+from shared.bus.rabbit.codec import to_amqp
+from shared.bus.rabbit.publisher import MessagePublisher, Unroutable
+from shared.bus.rabbit.queue_consumer import QueueConsumer
+from shared.bus.rabbit.signals import Signals
 from shared.bus.topology import EXCHANGE, TOPOLOGY, Topology, routing_key
 from shared.clock import Clock
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.crypto.keys import TrustedKeys
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ STOP_TIMEOUT = 3.0
 
 
 class RabbitBus:
-    """Implements `shared.bus.port.Bus`. Publishing, hints and each service have connections of their own: the
+    """Implements `shared.bus.port.Bus`. Publishing, signals and each service have connections of their own: the
     broker throttles a connection that publishes too much, and consuming must go on then.
     """
 
@@ -38,20 +38,22 @@ class RabbitBus:
         self._trusted = trusted
         self._clock = clock
         self._topology = topology
-        self._outgoing = Outgoing(url)
-        self._hints = Hints(url)
-        self._subscriptions: list[Subscription] = []
+        self._publisher = MessagePublisher(url)
+        self._signals = Signals(url)
+        self._consumers: list[QueueConsumer] = []
 
     @classmethod
     async def connect(
         cls, url: str, *, trusted: TrustedKeys, clock: Clock, topology: Topology = TOPOLOGY
     ) -> Self:
         """A connected bus. `url`: `amqp://user:password@host:port/vhost`. Raises Unavailable when nobody answers."""
-        logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # link.py says the same, once and in our form
+        logging.getLogger("aiormq").setLevel(
+            logging.CRITICAL
+        )  # connection.py says the same, once and in our form
         bus = cls(url, trusted=trusted, clock=clock, topology=topology)
-        bus._outgoing.link.start()
+        bus._publisher.connection.start()
         try:
-            await bus._outgoing.link.up(START_TIMEOUT)
+            await bus._publisher.connection.up(START_TIMEOUT)
         except BaseException:
             await bus.close()
             raise
@@ -61,41 +63,39 @@ class RabbitBus:
         """Raises Unavailable when the queue cannot be had, ValueError when it is no reader of a type."""
         dispatcher = Dispatcher(service, handlers, self._trusted, self._clock)
         self._topology.check(service, dispatcher.types)
-        subscription = Subscription(self._url, dispatcher, self._outgoing, self._topology, self._clock)
-        self._subscriptions.append(subscription)
-        subscription.link.start()
-        await subscription.link.up(START_TIMEOUT)
+        consumer = QueueConsumer(self._url, dispatcher, self._publisher, self._topology, self._clock)
+        self._consumers.append(consumer)
+        consumer.connection.start()
+        await consumer.connection.up(START_TIMEOUT)
 
-    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
-        confirmed = await asyncio.gather(*(self._publish_one(packet) for packet in packets))
-        return frozenset(packet.id for packet, ok in zip(packets, confirmed, strict=True) if ok)
+    async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
+        confirmed = await asyncio.gather(*(self._publish_one(signed) for signed in messages))
+        return frozenset(signed.id for signed, ok in zip(messages, confirmed, strict=True) if ok)
 
-    async def _publish_one(self, packet: Packet) -> bool:
+    async def _publish_one(self, signed: SignedMessage) -> bool:
         try:
-            return await self._outgoing.send(
-                EXCHANGE, routing_key(packet.type, packet.to), message_of(packet)
-            )
+            return await self._publisher.send(EXCHANGE, routing_key(signed.type, signed.to), to_amqp(signed))
         except Unroutable:
-            if self._topology.is_lost_unrouted(packet.type):
-                log.warning("bus.unroutable", type=packet.type)
+            if self._topology.is_lost_unrouted(signed.type):
+                log.warning("bus.unroutable", type=signed.type)
                 return False
-            log.debug("bus.nobody_listens", type=packet.type)
+            log.debug("bus.nobody_listens", type=signed.type)
             return True
 
-    async def hint(self, topic: str, key: str) -> None:
-        await self._outgoing.hint(topic, key)
+    async def signal(self, topic: str, key: str) -> None:
+        await self._publisher.signal(topic, key)
 
-    async def on_hint(self, topic: str, wake: Callable[[str], None]) -> None:
-        await self._hints.listen(topic, wake)
-        self._hints.link.start()
-        await self._hints.link.up(START_TIMEOUT)
+    async def on_signal(self, topic: str, wake: Callable[[str], None]) -> None:
+        await self._signals.listen(topic, wake)
+        self._signals.connection.start()
+        await self._signals.connection.up(START_TIMEOUT)
 
     async def stop(self) -> None:
         await asyncio.gather(
-            *(each.stop(STOP_TIMEOUT) for each in self._subscriptions), self._hints.link.close()
+            *(each.stop(STOP_TIMEOUT) for each in self._consumers), self._signals.connection.close()
         )
 
     async def close(self) -> None:
         """Stop, and let go of the connection for publishing too."""
         await self.stop()
-        await self._outgoing.link.close()
+        await self._publisher.connection.close()

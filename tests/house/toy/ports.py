@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.contracts.envelope import Packet, PacketSigner
+from shared.contracts.envelope import MessageSigner, SignedMessage
 from shared.ids import Ids
 from tests.house.toy.config import ToySettings
 
@@ -12,8 +12,8 @@ from tests.house.toy.config import ToySettings
 class Coins(Protocol):
     """Coins that were tossed."""
 
-    async def add(self, tenant: str, coin: str, side: str, packet: Packet) -> bool:
-        """Keep it and send the packet, in one write. False when it was tossed before."""
+    async def add(self, tenant: str, coin: str, side: str, signed: SignedMessage) -> bool:
+        """Keep it and send the message, in one write. False when it was tossed before."""
         ...
 
     async def all(self) -> Sequence[str]:
@@ -26,6 +26,6 @@ class Dependencies:
     """What every handler works with."""
 
     coins: Coins
-    signer: PacketSigner
+    signer: MessageSigner
     ids: Ids
     settings: ToySettings

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.store.port import Database
 
 
@@ -12,8 +12,8 @@ class StoredCoins:
     def __init__(self, database: Database) -> None:
         self._coins = database.collection("coins", outbox=True)
 
-    async def add(self, tenant: str, coin: str, side: str, packet: Packet) -> bool:
-        return await self._coins.insert({"_id": f"{tenant}/{coin}", "side": side}, outbox=[packet])
+    async def add(self, tenant: str, coin: str, side: str, signed: SignedMessage) -> bool:
+        return await self._coins.insert({"_id": f"{tenant}/{coin}", "side": side}, outbox=[signed])
 
     async def all(self) -> Sequence[str]:
         found = await self._coins.find({}, sort=[("_id", 1)])

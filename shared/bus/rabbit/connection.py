@@ -32,7 +32,7 @@ Setup = Callable[[AbstractConnection, Callable[[], None]], Awaitable[None]]
 whole connection is made anew."""
 
 
-class Link:
+class Connection:
     """`start()`, then `up()` waits for it, `close()` ends it. `name` shows in RabbitMQ's list of connections."""
 
     def __init__(self, url: str, name: str, setup: Setup) -> None:
@@ -50,7 +50,7 @@ class Link:
     def start(self) -> None:
         """Connect, and stay connected, in the background."""
         if self._task is None:
-            self._task = asyncio.create_task(self._keep(), name=f"link {self._name}")
+            self._task = asyncio.create_task(self._keep(), name=f"connection {self._name}")
 
     async def up(self, within: float) -> None:
         """Wait for the connection. Raises Unavailable after `within` seconds."""
@@ -74,7 +74,7 @@ class Link:
             except FAULTS as error:
                 connected = False
                 self._fault = f"{type(error).__name__}: {error}"
-                log.warning("bus.connect_failed", link=self._name, reason=self._fault)
+                log.warning("bus.connect_failed", connection=self._name, reason=self._fault)
             pause = FIRST_PAUSE if connected else min(pause * 2, LONGEST_PAUSE)
             await asyncio.sleep(pause)
 
@@ -89,10 +89,10 @@ class Link:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await self._setup(connection, lost.set)
             self._up.set()
-            log.info("bus.connected", link=self._name)
+            log.info("bus.connected", connection=self._name)
             await lost.wait()
             self._fault = "the connection was lost"
-            log.warning("bus.lost", link=self._name)
+            log.warning("bus.lost", connection=self._name)
             return True
         finally:
             self._up.clear()

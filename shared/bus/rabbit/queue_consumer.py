@@ -16,9 +16,9 @@ import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
 from shared.bus.delivery import Dispatcher, Outcome, Verdict
-from shared.bus.rabbit import wire
-from shared.bus.rabbit.link import FAULTS, Link, on_close
-from shared.bus.rabbit.outgoing import Outgoing, Unroutable, ensure_exchange
+from shared.bus.rabbit import codec
+from shared.bus.rabbit.connection import FAULTS, Connection, on_close
+from shared.bus.rabbit.publisher import MessagePublisher, Unroutable, ensure_exchange
 from shared.bus.topology import DEAD, EXCHANGE, Topology
 from shared.clock import Clock, iso_millis
 
@@ -31,15 +31,15 @@ PAUSE = 1.0
 REASON_LENGTH = 500
 
 
-class Subscription:
+class QueueConsumer:
     """Delivers to one dispatcher until `stop()`."""
 
     def __init__(
-        self, url: str, dispatcher: Dispatcher, outgoing: Outgoing, topology: Topology, clock: Clock
+        self, url: str, dispatcher: Dispatcher, publisher: MessagePublisher, topology: Topology, clock: Clock
     ) -> None:
-        self.link = Link(url, f"blok365 {dispatcher.service}", self._setup)
+        self.connection = Connection(url, f"blok365 {dispatcher.service}", self._setup)
         self._dispatcher = dispatcher
-        self._outgoing = outgoing
+        self._publisher = publisher
         self._topology = topology
         self._clock = clock
         self._consuming: tuple[AbstractQueue, str] | None = None
@@ -83,8 +83,8 @@ class Subscription:
 
     async def _settle(self, message: AbstractIncomingMessage) -> bool:
         """Handle it, and see to it that it is safe where it belongs next. False: it must come again."""
-        packet, attempt = wire.packet_of(message), wire.attempt_of(message)
-        outcome = await self._dispatcher.dispatch(packet, attempt)
+        signed, attempt = codec.from_amqp(message), codec.attempt_of(message)
+        outcome = await self._dispatcher.dispatch(signed, attempt)
         if outcome.verdict is Verdict.ACK or await self._pass_on(message, outcome, attempt):
             return True
         if not self._stopping:
@@ -92,23 +92,23 @@ class Subscription:
         return False
 
     async def _pass_on(self, message: AbstractIncomingMessage, outcome: Outcome, attempt: int) -> bool:
-        service, packet = self._dispatcher.service, wire.packet_of(message)
+        service, signed = self._dispatcher.service, codec.from_amqp(message)
         if outcome.verdict is Verdict.RETRY:
             key = self._topology.retry_key(outcome.waits_as(attempt))
-            made = wire.message_of(packet, {wire.ATTEMPT: outcome.next_attempt(attempt)})
+            made = codec.to_amqp(signed, {codec.ATTEMPT: outcome.next_attempt(attempt)})
         else:
             key = DEAD
             died_at = iso_millis(self._clock.now())
-            made = wire.message_of(
-                packet,
+            made = codec.to_amqp(
+                signed,
                 {
-                    wire.ATTEMPT: attempt,
-                    wire.REASON: outcome.reason[:REASON_LENGTH],
-                    wire.DIED_AT: died_at,
+                    codec.ATTEMPT: attempt,
+                    codec.REASON: outcome.reason[:REASON_LENGTH],
+                    codec.DIED_AT: died_at,
                 },
             )
         try:
-            return await self._outgoing.send(service, key, made)
+            return await self._publisher.send(service, key, made)
         except Unroutable:
             log.error("bus.no_queue", service=service, key=key)  # noqa: TRY400
             return False
@@ -116,7 +116,7 @@ class Subscription:
     async def stop(self, within: float) -> None:
         """No more deliveries; running handlers get `within` seconds, then their messages go back to the queue."""
         self._stopping = True
-        if self._consuming is not None and self.link.is_up:
+        if self._consuming is not None and self.connection.is_up:
             queue, tag = self._consuming
             with contextlib.suppress(*FAULTS):
                 async with asyncio.timeout(within):
@@ -128,4 +128,4 @@ class Subscription:
             if late:
                 log.warning("bus.handlers_cut_short", service=self._dispatcher.service, count=len(late))
                 await asyncio.wait(late, timeout=1)
-        await self.link.close()
+        await self.connection.close()

@@ -9,9 +9,9 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
-from shared.bus.rabbit import wire
+from shared.bus.rabbit import codec
 from shared.bus.topology import AGAIN, dead_queue
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.errors import NotFound, Unavailable
 
 TIMEOUT = 10.0
@@ -20,9 +20,9 @@ PUT_BACK_TIMEOUT = 3.0
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A packet that a service could not handle, and why."""
+    """A message that a service could not handle, and why."""
 
-    packet: Packet
+    message: SignedMessage
     reason: str
     died_at: str
     """UTC, as in `shared.clock.iso_millis`; empty when the broker itself gave it up."""
@@ -36,7 +36,7 @@ async def list_dead(url: str, service: str, limit: int = 200) -> list[DeadLetter
 
 
 async def replay(url: str, service: str, ids: Collection[str] | None = None) -> int:
-    """Give dead letters (packet ids; None: all that are there now) to the service once more; how many.
+    """Give dead letters (message ids; None: all that are there now) to the service once more; how many.
 
     A copy is confirmed before the letter is removed. What the service cannot handle comes back as a new letter.
     Raises Unavailable, NotFound.
@@ -44,9 +44,9 @@ async def replay(url: str, service: str, ids: Collection[str] | None = None) -> 
     async with _Dead(url, service) as queue:
         done = 0
         for message in await queue.take(None):
-            packet = wire.packet_of(message)
-            if ids is None or packet.id in ids:
-                await queue.give_back(packet)
+            signed = codec.from_amqp(message)
+            if ids is None or signed.id in ids:
+                await queue.give_back(signed)
                 await message.ack()
                 done += 1
         return done
@@ -102,17 +102,17 @@ class _Dead:
             self._taken.append(message)
         return self._taken
 
-    async def give_back(self, packet: Packet) -> None:
+    async def give_back(self, signed: SignedMessage) -> None:
         exchange = await self._channel.get_exchange(self._service, ensure=False)
-        await exchange.publish(wire.message_of(packet), AGAIN, mandatory=True, timeout=TIMEOUT)
+        await exchange.publish(codec.to_amqp(signed), AGAIN, mandatory=True, timeout=TIMEOUT)
 
 
 def _letter(message: AbstractIncomingMessage) -> DeadLetter:
     headers = message.headers
     by_broker = f"given up by the broker: {headers.get('x-first-death-reason', 'unknown')!s}"
     return DeadLetter(
-        packet=wire.packet_of(message),
-        reason=str(headers.get(wire.REASON, by_broker)),
-        died_at=str(headers.get(wire.DIED_AT, "")),
-        attempts=wire.attempt_of(message),
+        message=codec.from_amqp(message),
+        reason=str(headers.get(codec.REASON, by_broker)),
+        died_at=str(headers.get(codec.DIED_AT, "")),
+        attempts=codec.attempt_of(message),
     )

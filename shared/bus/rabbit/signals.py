@@ -1,4 +1,4 @@
-"""Hints to every replica: each process has a queue of its own that lives as long as its connection."""
+"""Signals to every replica: each process has a queue of its own that lives as long as its connection."""
 
 import asyncio
 from collections import defaultdict
@@ -7,35 +7,35 @@ from collections.abc import Callable
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
-from shared.bus.rabbit.link import FAULTS, Link, on_close
-from shared.bus.rabbit.outgoing import ensure_exchange
-from shared.bus.topology import HINTS
+from shared.bus.rabbit.connection import FAULTS, Connection, on_close
+from shared.bus.rabbit.publisher import ensure_exchange
+from shared.bus.topology import SIGNALS
 
 log = structlog.get_logger(__name__)
 
 BIND_TIMEOUT = 5.0
 
 
-class Hints:
-    """The receiving half. What is sent while there is no connection is lost, as hints may be."""
+class Signals:
+    """The receiving half. What is sent while there is no connection is lost, as signals may be."""
 
     def __init__(self, url: str) -> None:
-        self.link = Link(url, "blok365 hints", self._setup)
+        self.connection = Connection(url, "blok365 signals", self._setup)
         self._wakers: dict[str, list[Callable[[str], None]]] = defaultdict(list)
         self._queue: AbstractQueue | None = None
 
     async def listen(self, topic: str, wake: Callable[[str], None]) -> None:
-        """Call `wake(key)` for each hint on `topic`."""
+        """Call `wake(key)` for each signal on `topic`."""
         self._wakers[topic].append(wake)
-        if self.link.is_up and self._queue is not None:
+        if self.connection.is_up and self._queue is not None:
             try:
                 async with asyncio.timeout(BIND_TIMEOUT):
-                    await self._queue.bind(HINTS, topic)
+                    await self._queue.bind(SIGNALS, topic)
             except FAULTS as error:  # the next connection binds it
-                log.info("hint.not_bound", topic=topic, reason=str(error))
+                log.info("signal.not_bound", topic=topic, reason=str(error))
 
     async def _setup(self, connection: AbstractConnection, lost: Callable[[], None]) -> None:
-        await ensure_exchange(connection, HINTS, "direct")
+        await ensure_exchange(connection, SIGNALS, "direct")
         channel = await connection.channel(publisher_confirms=False)
         channel.close_callbacks.add(on_close(lost))
         queue = await channel.declare_queue(exclusive=True, auto_delete=True)
@@ -44,7 +44,7 @@ class Hints:
         self._queue = queue
         while missing := set(self._wakers) - bound:  # one may be added while we wait
             for topic in missing:
-                await queue.bind(HINTS, topic)
+                await queue.bind(SIGNALS, topic)
             bound |= missing
 
     async def _receive(self, message: AbstractIncomingMessage) -> None:
@@ -53,4 +53,4 @@ class Hints:
             try:
                 wake(key)
             except Exception:
-                log.exception("hint.fault", topic=message.routing_key)
+                log.exception("signal.fault", topic=message.routing_key)

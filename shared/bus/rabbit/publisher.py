@@ -10,14 +10,14 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 from aiormq.exceptions import ChannelAccessRefused
 
-from shared.bus.rabbit.link import FAULTS, Link, on_close
-from shared.bus.topology import EXCHANGE, HINTS
+from shared.bus.rabbit.connection import FAULTS, Connection, on_close
+from shared.bus.topology import EXCHANGE, SIGNALS
 from shared.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
 PATIENCE = 1.0
-"""Seconds to wait for a connection before a publish is given up; its packet stays in the outbox."""
+"""Seconds to wait for a connection before a publish is given up; its message stays in the outbox."""
 CONFIRM_TIMEOUT = 5.0
 """Seconds from the publish to the broker's confirm."""
 IN_FLIGHT = 500
@@ -30,25 +30,25 @@ class Unroutable(Exception):
     """The broker took the message, but no queue is bound for it."""
 
 
-class Outgoing:
-    """One connection for everything that a process sends: one channel with confirms, one without for hints."""
+class MessagePublisher:
+    """One connection for everything that a process sends: one channel with confirms, one without for signals."""
 
     def __init__(self, url: str) -> None:
-        self.link = Link(url, "blok365 publish", self._setup)
+        self.connection = Connection(url, "blok365 publish", self._setup)
         self._confirming: AbstractChannel | None = None
-        self._hints: AbstractExchange | None = None
+        self._signals: AbstractExchange | None = None
         self._exchanges: dict[str, AbstractExchange] = {}
         self._refused: dict[str, float] = {}
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
 
     async def _setup(self, connection: AbstractConnection, lost: Callable[[], None]) -> None:
-        for name, kind in ((EXCHANGE, "topic"), (HINTS, "direct")):
+        for name, kind in ((EXCHANGE, "topic"), (SIGNALS, "direct")):
             await ensure_exchange(connection, name, kind)
         quick = await connection.channel(publisher_confirms=False)
         confirming = await connection.channel(publisher_confirms=True, on_return_raises=True)
         for channel in (quick, confirming):
             channel.close_callbacks.add(on_close(lost))
-        self._hints = await quick.get_exchange(HINTS, ensure=False)
+        self._signals = await quick.get_exchange(SIGNALS, ensure=False)
         self._exchanges = {}
         self._confirming = confirming
 
@@ -58,7 +58,7 @@ class Outgoing:
         if self._refused.get(key, 0) > now:
             return False
         try:
-            await self.link.up(PATIENCE)
+            await self.connection.up(PATIENCE)
             async with self._in_flight, asyncio.timeout(CONFIRM_TIMEOUT):
                 await (await self._exchange(exchange)).publish(message, key, mandatory=True)
         except PublishError:
@@ -74,14 +74,14 @@ class Outgoing:
             return False
         return True
 
-    async def hint(self, topic: str, key: str) -> None:
-        """Send a hint, or drop it when there is no connection."""
-        if self._hints is not None and self.link.is_up:
+    async def signal(self, topic: str, key: str) -> None:
+        """Send a signal, or drop it when there is no connection."""
+        if self._signals is not None and self.connection.is_up:
             try:
                 async with asyncio.timeout(PATIENCE):
-                    await self._hints.publish(Message(key.encode()), topic, mandatory=False)
+                    await self._signals.publish(Message(key.encode()), topic, mandatory=False)
             except FAULTS as error:
-                log.info("hint.dropped", topic=topic, reason=str(error))
+                log.info("signal.dropped", topic=topic, reason=str(error))
 
     async def _exchange(self, name: str) -> AbstractExchange:
         if name not in self._exchanges:

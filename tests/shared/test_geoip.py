@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from shared.clock import ManualClock
 from shared.errors import Unavailable
-from shared.places import LOOK_EVERY, Country, Place, Places
+from shared.geoip import LOOK_EVERY, Country, GeoIp, Place
 from shared.settings import Settings
 from tests.mmdb import (
     COLOGNE_ADDRESS,
@@ -34,8 +34,8 @@ def file(tmp_path: Path) -> Path:
     return write_places(tmp_path / "places.mmdb")
 
 
-def places(file: Path | None) -> Places:
-    return Places(file, ManualClock(START))
+def places(file: Path | None) -> GeoIp:
+    return GeoIp(file, ManualClock(START))
 
 
 def of_one(tmp_path: Path, record: Any) -> Place | None:
@@ -200,7 +200,7 @@ def test_damage_that_shows_only_in_a_lookup_is_told_once(file: Path) -> None:
     with capture_logs() as said:
         for _ in range(3):
             assert found.find(LYON_ADDRESS) is None
-    assert [line["event"] for line in said] == ["places.fault"]
+    assert [line["event"] for line in said] == ["geoip.fault"]
 
 
 WHOLE = database(RECORDS)
@@ -249,7 +249,7 @@ def test_broken_or_missing_replacement_keeps_the_old_one_and_is_told_once(
         for _ in range(3):
             found.look()
             assert found.find(LYON_ADDRESS, "fr") == Place("Lyon, France", Country("FR", "France"))
-    assert [line["event"] for line in said] == ["places.kept_old"]
+    assert [line["event"] for line in said] == ["geoip.kept_old"]
     write_places(file, {"2.0.0.0/16": named("Villeurbanne")})
     found.look()
     now = found.find(LYON_ADDRESS)
@@ -266,7 +266,7 @@ def test_unchanged_file_is_not_read_again(file: Path) -> None:
 
 async def test_looks_once_a_minute(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, looks = ManualClock(START), 0
-    found = Places(file, clock)
+    found = GeoIp(file, clock)
     looked = asyncio.Event()
     loop = asyncio.get_running_loop()
 

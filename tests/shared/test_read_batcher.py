@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from shared.errors import Unavailable
-from shared.store.lookups import AT_MOST, Lookups
 from shared.store.port import Document
+from shared.store.read_batcher import AT_MOST, ReadBatcher
 
 
 class Slow:
@@ -46,13 +46,13 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def ask(lookups: Lookups, *ids: str) -> list[asyncio.Task[Document | None]]:
+def ask(lookups: ReadBatcher, *ids: str) -> list[asyncio.Task[Document | None]]:
     return [asyncio.create_task(lookups.one(i)) for i in ids]
 
 
 async def test_without_load_each_goes_at_once_and_alone() -> None:
     slow = Slow("a", "b")
-    lookups = Lookups(slow)
+    lookups = ReadBatcher(slow)
     for number, wanted in enumerate("ab"):
         (task,) = ask(lookups, wanted)
         await slow.let(number)
@@ -64,7 +64,7 @@ async def test_without_load_each_goes_at_once_and_alone() -> None:
 
 async def test_those_that_come_meanwhile_go_together_each_with_its_own() -> None:
     slow = Slow("a", "b", "c")
-    lookups = Lookups(slow)
+    lookups = ReadBatcher(slow)
     first = ask(lookups, "a")
     await turns()
     others = ask(lookups, "b", "missing", "c", "b")
@@ -78,7 +78,7 @@ async def test_those_that_come_meanwhile_go_together_each_with_its_own() -> None
 
 async def test_no_answer_is_older_than_its_question() -> None:
     slow = Slow("a")
-    lookups = Lookups(slow)
+    lookups = ReadBatcher(slow)
     before = ask(lookups, "a")
     await turns()
     slow.documents["a"]["n"] = 1  # written while the first read is under way
@@ -91,7 +91,7 @@ async def test_no_answer_is_older_than_its_question() -> None:
 
 async def test_two_who_asked_for_the_same_do_not_share_it() -> None:
     slow = Slow("a", "b")
-    lookups = Lookups(slow)
+    lookups = ReadBatcher(slow)
     ask(lookups, "b")
     await turns()
     pair = ask(lookups, "a", "a")
@@ -106,7 +106,7 @@ async def test_two_who_asked_for_the_same_do_not_share_it() -> None:
 
 async def test_a_fault_is_told_to_all_that_went_with_it_and_to_nobody_else() -> None:
     slow = Slow("a", "b", "c")
-    lookups = Lookups(slow)
+    lookups = ReadBatcher(slow)
     first = ask(lookups, "a")
     await turns()
     together = ask(lookups, "b", "c")
@@ -127,7 +127,7 @@ async def test_a_fault_is_told_to_all_that_went_with_it_and_to_nobody_else() -> 
 
 async def test_nobody_waits_long_for_a_read_that_hangs() -> None:
     slow = Slow("a", "b")
-    lookups = Lookups(slow)
+    lookups = ReadBatcher(slow)
     hanging = ask(lookups, "a")
     await turns()
     (other,) = ask(lookups, "b")
@@ -142,7 +142,7 @@ async def test_nobody_waits_long_for_a_read_that_hangs() -> None:
 
 async def test_one_that_gave_up_takes_nothing_from_the_others() -> None:
     slow = Slow("a", "b")
-    lookups = Lookups(slow)
+    lookups = ReadBatcher(slow)
     first = ask(lookups, "a")
     await turns()
     gone, stays = ask(lookups, "b", "b")
@@ -160,7 +160,7 @@ async def test_one_that_gave_up_takes_nothing_from_the_others() -> None:
 
 async def test_a_read_has_a_greatest_size() -> None:
     slow = Slow(*(str(n) for n in range(2 * AT_MOST)))
-    lookups = Lookups(slow)
+    lookups = ReadBatcher(slow)
     ask(lookups, "0")
     await turns()
     tasks = ask(lookups, *(str(n) for n in range(2 * AT_MOST)))

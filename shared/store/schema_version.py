@@ -8,25 +8,25 @@ from datetime import datetime
 from typing import Any
 
 from shared.contracts import contracts
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.store.outbox import entry
 from shared.store.port import Change, Document, Filter
 
 
-class WrongShape(Exception):
+class WrongSchemaVersion(Exception):
     """A document of a version that this release cannot read: run `blok365 migrate`, or a newer release."""
 
 
-def check_shape(document: Document, collection: str, v: int) -> Document:
-    """The document, when its version is `v` or `v - 1`. Raises WrongShape."""
+def check_version(document: Document, collection: str, v: int) -> Document:
+    """The document, when its version is `v` or `v - 1`. Raises WrongSchemaVersion."""
     if document.get("v") not in (v, v - 1):
-        raise WrongShape(
+        raise WrongSchemaVersion(
             f"{collection} holds version {document.get('v')!r}, this release reads {v - 1} and {v}"
         )
     return document
 
 
-def written_shape(v: int, writes: int | None) -> int:
+def written_version(v: int, writes: int | None) -> int:
     """The version that is written by whoever reads `v` and `v - 1`. Raises ValueError."""
     if writes not in (None, v, v - 1) or writes == 0:
         raise ValueError(f"reads shapes {v - 1} and {v}, writes {writes}")
@@ -39,9 +39,9 @@ FENCE = "fence"
 """`_id` of the one document in the collection `fences`."""
 
 
-def stamps(packets: Sequence[Packet], *, state: bool, confirm: bool) -> tuple[str, ...]:
+def stamps(messages: Sequence[SignedMessage], *, state: bool, confirm: bool) -> tuple[str, ...]:
     """The position fields that a write sets. Raises ValueError for a state event of a collection without state."""
-    says_state = any((contract := contracts().get(p.type)) is not None and contract.STATE for p in packets)
+    says_state = any((contract := contracts().get(p.type)) is not None and contract.STATE for p in messages)
     if says_state and not state:
         raise ValueError("a state event leaves from a collection that was not opened with state=True")
     return (*((CHANGED,) if says_state else ()), *((CONFIRMED,) if confirm else ()))
@@ -50,13 +50,13 @@ def stamps(packets: Sequence[Packet], *, state: bool, confirm: bool) -> tuple[st
 def with_outbox(
     change: Change,
     writes: int,
-    packets: Sequence[Packet],
+    messages: Sequence[SignedMessage],
     now: datetime,
     *,
     upsert: bool,
     stamped: bool = False,
 ) -> dict[str, Any]:
-    """The change, with the packets appended to `outbox` and, where it may make a document, its version.
+    """The change, with the messages appended to `outbox` and, where it may make a document, its version.
 
     A document that is there keeps its version: a change of a few fields does not give it the new shape. The step
     that does says so, by `v` in its `$set`. Raises ValueError for another version than that which is written, and
@@ -68,8 +68,8 @@ def with_outbox(
         raise ValueError(f"a change of `v` by {change}: this release writes shape {writes}")
     if upsert and not said:
         made.setdefault("$setOnInsert", {})["v"] = writes
-    if packets:
-        made.setdefault("$push", {})["outbox"] = {"$each": [entry(packet, now) for packet in packets]}
+    if messages:
+        made.setdefault("$push", {})["outbox"] = {"$each": [entry(signed, now) for signed in messages]}
     if not made and not stamped:
         raise ValueError("a change of nothing")
     return made

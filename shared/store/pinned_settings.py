@@ -8,12 +8,12 @@ from shared.store.port import Collection, Database
 _ORIGIN = "BLOK365_ORIGIN"
 
 
-def fixed_settings(database: Database) -> Collection:
+def pinned_settings(database: Database) -> Collection:
     """The collection that remembers them. Call it while wiring, so that `migrate` knows of it."""
     return database.collection("fixed")
 
 
-async def hold_rp_id(collection: Collection, rp_id: str) -> None:
+async def pin_rp_id(collection: Collection, rp_id: str) -> None:
     """Remember the host of BLOK365_ORIGIN at the first start, and refuse to start with another one later.
 
     Browsers bind every key to the host as the WebAuthn RP ID; scheme and port are no part of it and may change

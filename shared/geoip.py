@@ -51,7 +51,7 @@ class Place:
     country: Country | None
 
 
-class Places:
+class GeoIp:
     """The file, held in memory: a lookup waits for no disk, and writing over the file spoils nothing.
 
     `file` None: no address has a place. Raises Unavailable when the file is missing, broken or of another kind;
@@ -82,7 +82,7 @@ class Places:
         except Exception as fault:  # whatever is wrong inside the file: no sign-in depends on it
             if not self._fault_told:
                 self._fault_told = True
-                log.warning("places.fault", file=str(self._file), reason=_words(fault))
+                log.warning("geoip.fault", file=str(self._file), reason=_words(fault))
             return None
 
     def country(self, address: str, language: str = ENGLISH) -> Country | None:
@@ -106,7 +106,7 @@ class Places:
         try:
             self._reader = _open(self._file)
         except Exception as fault:  # what a broken file makes its reader raise is not one family
-            log.warning("places.kept_old", file=str(self._file), reason=_words(fault))
+            log.warning("geoip.kept_old", file=str(self._file), reason=_words(fault))
         else:
             self._fault_told = False
             _tell(self._file, self._reader)
@@ -125,7 +125,7 @@ def _open_at_start(file: Path) -> Reader:
         reader = _open(file)
     except Exception as fault:
         raise Unavailable(
-            "shared.places.unusable", file=file, fault=_words(fault), code="places_file"
+            "shared.geoip.unusable", file=file, fault=_words(fault), code="places_file"
         ) from fault
     _tell(file, reader)
     return reader
@@ -144,7 +144,7 @@ def _open(file: Path) -> Reader:
 
 def _tell(file: Path, reader: Reader) -> None:
     about = reader.metadata()
-    log.info("places.opened", file=str(file), kind=about.database_type, built=about.build_epoch)
+    log.info("geoip.opened", file=str(file), kind=about.database_type, built=about.build_epoch)
 
 
 def _words(fault: Exception) -> str:

@@ -27,29 +27,29 @@ def _names(kind: type) -> tuple[str, ...]:
     return names
 
 
-def plain(value: Any) -> Document:
+def to_document(value: Any) -> Document:
     """A dataclass's fields as MongoDB keeps them.
 
     Enumerations by their value, tuples as lists, durations in whole seconds, dataclasses as documents; mappings
     and lists are taken as they are.
     """
-    return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+    return {name: _encoded(getattr(value, name)) for name in _names(type(value))}
 
 
-def _plain(item: Any) -> Any:
+def _encoded(item: Any) -> Any:
     if type(item) in _AS_THEY_ARE:
         return item
     if isinstance(item, Enum):
         return item.value
     if isinstance(item, tuple):
-        return [_plain(each) for each in item]
+        return [_encoded(each) for each in item]
     if isinstance(item, timedelta):
         return int(item.total_seconds())
     if is_dataclass(item):
-        return plain(item)
+        return to_document(item)
     return item
 
 
-def typed(kind: type[T], document: Mapping[str, Any]) -> T:
+def from_document(kind: type[T], document: Mapping[str, Any]) -> T:
     """The dataclass of a document's fields as they are; unknown ones are left out (a newer release wrote them)."""
     return kind(**{name: document[name] for name in _names(kind) if name in document})

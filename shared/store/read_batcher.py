@@ -20,7 +20,7 @@ Read = Callable[[Sequence[str]], Awaitable[Sequence[Document]]]
 """The documents of those ids that exist, in any order. Raises Unavailable."""
 
 
-class Lookups:
+class ReadBatcher:
     """One for each collection."""
 
     def __init__(self, read: Read) -> None:
