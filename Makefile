@@ -11,7 +11,7 @@ BUS ?=
 ARGS ?=
 ON = $(if $(BUS),--bus $(BUS)) $(ARGS)
 
-.PHONY: help setup setup-run run demo dev test test-fast test-compose lint bench pictures lock clean
+.PHONY: help setup setup-run run demo dev test test-fast test-long test-compose lint bench pictures lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,10 +32,13 @@ dev: setup-run ## As run, and starts again when a file changes
 	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy.local $(ON)" services shared deploy
 
 test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
-	@$(PY) -m pytest -n 3 --dist loadgroup $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadgroup -m "not soak" $(ARGS)
 
 test-fast: setup-run ## The tests that need no sockets and no other programs
-	@$(PY) -m pytest -n 2 -m "not parts and not long" $(ARGS)
+	@$(PY) -m pytest -n 2 -m "not parts and not long and not soak" $(ARGS)
+
+test-long: setup ## The tests that take minutes and answer no daily question: more examples, more messages
+	@$(PY) -m pytest -n 3 --dist loadgroup -m soak $(ARGS)
 
 test-compose: setup ## The containers of docker-compose.yml: build, start, sign in to them, remove
 	@deploy/setup/test-compose
