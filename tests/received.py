@@ -4,13 +4,13 @@ from typing import TypeVar
 
 from shared.clock import iso_millis
 from shared.contracts import Message
-from shared.contracts.envelope import Envelope, Origin, Received
+from shared.contracts.envelope import Envelope, Origin, VerifiedMessage
 from tests.world import START
 
 M = TypeVar("M", bound=Message)
 
 
-def received(message: M, *, tenant: str = "contoso", origin: Origin = Origin.SENT) -> Received[M]:
+def received(message: M, *, tenant: str = "contoso", origin: Origin = Origin.SENT) -> VerifiedMessage[M]:
     """The message as if its sender's packet had been verified, or as an item of a pull."""
     envelope = Envelope.model_validate(
         {
@@ -25,4 +25,4 @@ def received(message: M, *, tenant: str = "contoso", origin: Origin = Origin.SEN
             "body": message.model_dump(mode="json"),
         }
     )
-    return Received(message, envelope, origin)
+    return VerifiedMessage(message, envelope, origin)

@@ -95,6 +95,19 @@ class VerifiedMessage(Generic[M_co]):
         return self.envelope.tenant
 
 
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message that a step sends, not signed yet: pure code says it, and the store signs it in the step's write.
+
+    At most one of `cause`, the envelope of the message that is answered, and `correlation_id`, which it continues.
+    """
+
+    message: Message
+    tenant: str
+    cause: Envelope | None = None
+    correlation_id: str | None = None
+
+
 class MessageSigner:
     """Makes messages in the name of one service.
 
@@ -136,6 +149,15 @@ class MessageSigner:
         body = canonical(envelope)
         to = str(getattr(message, "to", "")) if message.ADDRESSED else ""
         return SignedMessage(message_id, message.TYPE, body, self._key.sign(DOMAIN_SEPARATOR + body), to)
+
+    def sign_outgoing(self, outgoing: OutgoingMessage) -> SignedMessage:
+        """The same of a message that pure code has said."""
+        return self.sign(
+            outgoing.message,
+            tenant=outgoing.tenant,
+            cause=outgoing.cause,
+            correlation_id=outgoing.correlation_id,
+        )
 
     def dated(self, message: Message) -> Message:
         """A state event with the generation of this service's database; any other message as it is."""

@@ -1,35 +1,37 @@
 """The follower's bookkeeping in its own database: collection `subscriptions`, one document for each owner.
 
-Replicas of a service share its queue, so any of them goes on with any page. Every change is read, compute, write on
-condition of `revision`; the replica whose write succeeds asks the next question.
+Replicas of a service share its queue, so any of them goes on with any page. Every change is one step on an aggregate;
+the replica whose write succeeds asks the next question.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from shared.contracts.envelope import Origin
 from shared.errors import Unavailable
-from shared.replication.records import Pull, Refused, Subscription
+from shared.replication.records import Subscription
+from shared.store.aggregate import Aggregate, Changed
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document
 
-ATTEMPTS = 20
+ORIGINS = (Origin.RECENT_PULL, Origin.FULL_PULL)
+"""The two kinds of pull, in the order in which they are looked after."""
 
 
 class SubscriptionStore:
     """Implements no port: only `Subscriptions` uses it."""
 
     def __init__(self, database: Database) -> None:
-        self._subscriptions = database.collection("subscriptions")
+        self._subscriptions = Aggregate(database.collection("subscriptions"), _document, _subscription)
 
     async def load(self, owner: str) -> Subscription:
         """What is recorded of that owner. Raises Unavailable."""
-        return (await self._load(owner))[1]
+        found = await self._subscriptions.load(owner)
+        return Subscription(owner) if found is None else found.value
 
     async def load_all(self, owners: Sequence[str]) -> dict[str, Subscription]:
         """The same for several. Raises Unavailable."""
         found = await self._subscriptions.find({"_id": {"$in": list(owners)}})
-        known = {document["_id"]: _subscription(document) for document in found}
+        known = {stored.value.owner: stored.value for stored in found}
         return {owner: known.get(owner, Subscription(owner)) for owner in owners}
 
     async def change(
@@ -39,41 +41,19 @@ class SubscriptionStore:
 
         Returns what was written; None when `step` says that nothing is to be done. Raises Unavailable.
         """
-        for _ in range(ATTEMPTS):
-            revision, before = await self._load(owner)
-            after = step(before)
-            if after is None:
-                return None
-            fields = to_document(after) | {"revision": revision + 1}
-            if revision == 0:
-                written = await self._subscriptions.insert({"_id": owner, **fields})
-            else:
-                where = {"_id": owner, "revision": revision}
-                written = await self._subscriptions.update(where, {"$set": fields}) is not None
-            if written:
-                return after
-        raise Unavailable("shared.replication.busy", owner=owner)
 
-    async def _load(self, owner: str) -> tuple[int, Subscription]:
-        found = await self._subscriptions.find_one({"_id": owner})
-        return (0, Subscription(owner)) if found is None else (found["revision"], _subscription(found))
+        def change(before: Subscription) -> Changed[Subscription] | None:
+            after = step(before)
+            return None if after is None else Changed(after)
+
+        busy = Unavailable("shared.replication.busy", owner=owner)
+        changed = await self._subscriptions.change(owner, change, empty=Subscription(owner), busy=busy)
+        return None if changed is None else changed.value
+
+
+def _document(subscription: Subscription) -> Document:
+    return {"_id": subscription.owner, **to_document(subscription)}
 
 
 def _subscription(document: Document) -> Subscription:
-    parts = {
-        "recent": _pull(document["recent"]),
-        "full": _pull(document["full"]),
-        "refused": tuple(from_document(Refused, each) for each in document["refused"]),
-    }
-    return from_document(Subscription, {**document, **parts})
-
-
-def _pull(document: dict[str, Any] | None) -> Pull | None:
-    if document is None:
-        return None
-    seconds, counter = document["fence"]
-    return from_document(Pull, {**document, "fence": (seconds, counter)})
-
-
-ORIGINS = (Origin.RECENT_PULL, Origin.FULL_PULL)
-"""The two kinds of pull, in the order in which they are looked after."""
+    return from_document(Subscription, document)

@@ -204,7 +204,8 @@ class Subscriptions:
         self._see(written)
         following = written.pull(origin)
         if page.next is None:
-            await self.look()
+            if origin is Origin.FULL_PULL and awaited.hurried:
+                await self.look()  # the owner after this one need not wait
         elif following is not None and following.request == page.request and following.hurried:
             self._send_soon(owner, following)
 

@@ -169,7 +169,7 @@ async def test_nobody_is_told_types_that_it_is_no_reader_of(monkeypatch: pytest.
 
 def test_a_source_of_another_owners_events_is_refused_at_the_start() -> None:
     clock = ManualClock(START)
-    with pytest.raises(ValueError, match="approval.device.changed.v1 is not state of admin"):
+    with pytest.raises(ValueError, match=r"approval\.device\.changed\.v1 is not state of admin"):
         Owner("admin", [[TenantConfigured], [DeviceChanged]], clock)
 
 

@@ -3,9 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.session import KNOWN_FOR, LOOP_TOKENS, Session
-from shared.store.codec import to_document
+from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index
 
 
@@ -22,19 +21,8 @@ class StoredSessions:
         return None if found is None else _session(found)
 
     async def add(self, session: Session) -> None:
-        authentication = session.authentication
-        await self._collection.insert(
-            {
-                "_id": session.id,
-                "authentication": to_document(authentication),
-                "device": session.device,
-                "ends_at": session.ends_at,
-                "idle_ends_at": session.idle_ends_at,
-                "enrolled_by": session.enrolled_by,
-                "issued": list(session.issued),
-                "known_until": authentication.authenticated_at + KNOWN_FOR,
-            }
-        )
+        known_until = session.authentication.authenticated_at + KNOWN_FOR
+        await self._collection.insert({**to_document(session, key="id"), "known_until": known_until})
 
     async def use(self, session: Session, now: datetime, idle_ends_at: datetime) -> Session | None:
         where: dict[str, Any] = {
@@ -59,13 +47,4 @@ class StoredSessions:
 
 
 def _session(found: Document) -> Session:
-    stored = found["authentication"]
-    return Session(
-        id=found["_id"],
-        authentication=VerifiedAuthentication(**{**stored, "method": Method(stored["method"])}),
-        device=found["device"],
-        ends_at=found["ends_at"],
-        idle_ends_at=found["idle_ends_at"],
-        enrolled_by=found.get("enrolled_by"),
-        issued=tuple(found["issued"]),
-    )
+    return from_document(Session, found, key="id")

@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.wsfed.domain.authentication import Method, VerifiedAuthentication
+from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
-from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.transaction import (
     MAX_CHALLENGES,
     MAX_PASSKEYS,
@@ -22,7 +21,7 @@ from services.wsfed.domain.transaction import (
 )
 from shared.clock import Clock
 from shared.contracts.envelope import SignedMessage
-from shared.store.codec import to_document
+from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index
 
 KEPT_UNTOUCHED = timedelta(minutes=5)
@@ -55,7 +54,7 @@ class StoredTransactions:
 
     async def add(self, transaction: Transaction) -> None:
         remove_at = transaction.expires_at + KEPT_UNTOUCHED
-        await self._collection.insert({**transaction_document(transaction), "remove_at": remove_at})
+        await self._collection.insert({**to_document(transaction, key="id"), "remove_at": remove_at})
         self._hold(transaction)
 
     async def get(self, transaction: str) -> Transaction | None:
@@ -81,7 +80,7 @@ class StoredTransactions:
         made = None
         try:
             found = await operation
-            made = None if found is None else from_document(found)
+            made = None if found is None else from_document(Transaction, found, key="id")
         finally:
             crossed = self._alone.get(transaction) is not mine
             self.forget(transaction)
@@ -251,59 +250,3 @@ def _waiting_on(transaction: str, challenge: str) -> dict[str, Any]:
         "state": State.WAITING.value,
         "challenge.context.challenge": challenge,
     }
-
-
-def transaction_document(transaction: Transaction) -> Document:
-    """A transaction as it is kept."""
-    document = to_document(transaction)
-    document["_id"] = document.pop("id")
-    return document
-
-
-def from_document(document: Document) -> Transaction:
-    """The transaction of a document."""
-    request = dict(document["request"])
-    if request["mfa_max_age"] is not None:
-        request["mfa_max_age"] = timedelta(seconds=request["mfa_max_age"])
-    return Transaction(
-        id=document["_id"],
-        tenant=document["tenant"],
-        application=document["application"],
-        request=SignInRequest(**request),
-        hint=document["hint"],
-        browser=document["browser"],
-        created_at=document["created_at"],
-        expires_at=document["expires_at"],
-        state=State(document["state"]),
-        challenges=document["challenges"],
-        renewals=document.get("renewals", 0),
-        challenge=_challenge(document["challenge"]),
-        previous=_challenge(document.get("previous")),
-        passkey=_context(document.get("passkey")),
-        passkeys=document.get("passkeys", 0),
-        account=document["account"],
-        proof=None if document["proof"] is None else PhoneProof(**document["proof"]),
-        authentication=_authentication(document["authentication"]),
-        assertion_id=document["assertion_id"],
-    )
-
-
-def _challenge(stored: Document | None) -> Challenge | None:
-    if stored is None:
-        return None
-    return Challenge(
-        context=SignInContext(**stored["context"]),
-        code=stored["code"],
-        handle=stored["handle"],
-        claimed=stored.get("claimed", False),
-    )
-
-
-def _context(stored: Document | None) -> SignInContext | None:
-    return None if stored is None else SignInContext(**stored)
-
-
-def _authentication(stored: Document | None) -> VerifiedAuthentication | None:
-    if stored is None:
-        return None
-    return VerifiedAuthentication(**{**stored, "method": Method(stored["method"])})
