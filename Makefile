@@ -34,11 +34,11 @@ dev: setup-run ## As run, and starts again when a file changes
 test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
 	@$(PY) -m pytest -n 3 --dist loadgroup -m "not soak" $(ARGS)
 
-test-fast: setup-run ## The tests that need no sockets and no other programs
-	@$(PY) -m pytest -n 2 -m "not parts and not long and not soak" $(ARGS)
+test-long: setup ## The tests that take minutes: 10,000 messages, 2,000 tokens, the bench; prints what it costs
+	@$(PY) -m pytest -s -m soak $(ARGS)
 
-test-long: setup ## The tests that take minutes and answer no daily question: more examples, more messages
-	@$(PY) -m pytest -n 3 --dist loadgroup -m soak $(ARGS)
+test-fast: setup-run ## The tests that need no sockets and no other programs
+	@$(PY) -m pytest -n 2 -m "not parts and not long" $(ARGS)
 
 test-compose: setup ## The containers of docker-compose.yml: build, start, sign in to them, remove
 	@deploy/setup/test-compose

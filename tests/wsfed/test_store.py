@@ -6,6 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+import structlog
+
 from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import RsaSigningKey
