@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     """Each service keeps its data in the database `<prefix>_<service>`."""
     keys: Path = Path("var/keys")
     """Folder with this service's `<service>.key`, everyone's `trusted.json`, and `<service>.seal`."""
-    listen: str = Field(default="127.0.0.1:0", pattern=r"(^|:)\d{1,5}$")
+    listen: str = "127.0.0.1:0"
     """Address and port of this process's HTTP server."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For entry is believed, and only the one they added."""
@@ -57,6 +57,14 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("listen")
+    @classmethod
+    def _has_port(cls, value: str) -> str:
+        port = value.rpartition(":")[2]
+        if not (port.isascii() and port.isdigit()):
+            raise ValueError("an address to listen on is host:port")
+        return value
 
     @field_validator("origin", "console_origin", "kiosk_origin")
     @classmethod

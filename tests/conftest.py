@@ -191,8 +191,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if (run := config.stash.get(_run, None)) is not None:
         run.end()
-        for part in _started:
-            part.stop()  # it is gone; this collects it
 
 
 class _Workers:
@@ -221,10 +219,6 @@ def _plainly() -> Iterator[None]:
         pytest.fail(str(error), pytrace=False)
 
 
-_started: list[Part] = []
-"""What this worker has started for all of them: kept, because Python warns of a running process that is let go."""
-
-
 def _shared(folder: Path, name: str, start: Callable[[Path, Path], dict[str, str]]) -> dict[str, str]:
     """What `start(folder of the part, lifeline)` returned, called once in the whole run."""
     note = folder / f"{name}.json"
@@ -247,13 +241,9 @@ def _shared(folder: Path, name: str, start: Callable[[Path, Path], dict[str, str
 @pytest.fixture(scope="session")
 def mongo_url(run_folder: Path) -> str:
     """Of the run's replica set. Needs the marker `parts`."""
-
-    def start(own: Path, alive: Path) -> dict[str, str]:
-        started = parts.mongod(own, lifeline=alive)
-        _started.append(started)
-        return {"url": started.url}
-
-    return _shared(run_folder, "mongod", start)["url"]
+    return _shared(run_folder, "mongod", lambda own, alive: {"url": parts.mongod(own, lifeline=alive).url})[
+        "url"
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -287,7 +277,6 @@ def broker(run_folder: Path) -> Broker:
 
     def start(own: Path, alive: Path) -> dict[str, str]:
         started = parts.rabbitmq(own, lifeline=alive)
-        _started.append(started)
         return {"url": started.url, "management": started.management_url}
 
     known = _shared(run_folder, "rabbitmq", start)

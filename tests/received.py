@@ -11,15 +11,15 @@ M = TypeVar("M", bound=Message)
 
 
 def received(message: M, *, tenant: str = "contoso", origin: Origin = Origin.SENT) -> VerifiedMessage[M]:
-    """The message as if its sender's packet had been verified, or as an item of a pull."""
+    """The message as if its sender's message had been verified, or as an item of a pull."""
     envelope = Envelope.model_validate(
         {
             "v": 1,
-            "id": "packet-1",
+            "id": "message-1",
             "type": message.TYPE,
             "tenant": tenant,
             "occurred_at": iso_millis(START),
-            "correlation_id": "packet-1",
+            "correlation_id": "message-1",
             "causation_id": None,
             "sender": message.owner(),
             "body": message.model_dump(mode="json"),

@@ -152,8 +152,9 @@ class Subscription:
         """After the last page of a pull.
 
         A recent pull moves the position on to where the one before it had reached, so that a write which had its
-        timestamp before a fence and became visible after it is in the next one. A full pull that was asked for (the
-        first ever, after a restore, by an operator) sets the position; a daily one leaves it to the recent ones.
+        timestamp before a fence and became visible after it is in the next one. The first full pull of all sets the
+        position. A later one that was asked for (after a restore, by an operator) only moves it back, for the same
+        reason, and because that of the database before may lie in the future; a daily one leaves it alone.
         """
         pull = self.pull(origin)
         assert pull is not None
@@ -162,5 +163,6 @@ class Subscription:
             return moved.with_pull(origin, None)
         done = replace(self, full=None, full_at=pull.began_at)
         if pull.hurried:
-            done = replace(done, position=page.until, ahead=page.until)
+            position, ahead = self.position or page.until, self.ahead or page.until
+            done = replace(done, position=min(position, page.until), ahead=min(ahead, page.until))
         return done if done.complete_at is not None else replace(done, complete_at=pull.began_at)

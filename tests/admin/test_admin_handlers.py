@@ -52,6 +52,37 @@ async def test_each_step_says_the_whole_state_with_the_next_version(office: Offi
     assert '"version":3' in body
 
 
+async def test_a_changed_issuer_is_said_to_everybody(office: Office) -> None:
+    await handlers.add_domain(office.admin, CONTOSO, "two.example", issuer="urn:two")
+    await office.world.settle()
+    before = await handlers.show_tenant(office.admin, CONTOSO)
+    changed = await handlers.change_issuer(office.admin, CONTOSO, "Contoso.example", issuer="urn:one")
+    after = await handlers.show_tenant(office.admin, CONTOSO)
+    assert after.domains == (changed, before.domains[1])
+    assert (changed.name, changed.issuer) == ("contoso.example", "urn:one")
+    assert after.version == before.version + 1
+    found = await office.database.collection("tenants", outbox=True).find_one({"_id": CONTOSO})
+    assert found is not None
+    (signed_message,) = found["outbox"]
+    assert '"issuer":"urn:one"' in bytes(signed_message["body"]).decode()
+    default = await handlers.change_issuer(office.admin, CONTOSO, "contoso.example")
+    assert default.issuer == "http://localhost:8365/t/contoso/contoso.example"
+
+
+async def test_an_issuer_is_not_changed_to_another_domains_or_for_a_domain_that_is_not_there(
+    either: Office,
+) -> None:
+    await handlers.add_domain(either.admin, CONTOSO, "one.example", issuer="urn:one")
+    for tenant in (CONTOSO, FABRIKAM):
+        with pytest.raises(Conflict):
+            await handlers.change_issuer(either.admin, tenant, f"{tenant}.example", issuer="urn:one")
+    with pytest.raises(NotFound):
+        await handlers.change_issuer(either.admin, FABRIKAM, "one.example")
+    stolen = "http://localhost:8365/t/contoso/contoso.example"
+    with pytest.raises(BadInput):
+        await handlers.change_issuer(either.admin, FABRIKAM, "fabrikam.example", issuer=stolen)
+
+
 async def test_a_slug_is_given_once_under_parallel_tries(either: Office) -> None:
     done, refused = await counted(
         *(handlers.create_tenant(either.admin, "northwind", f"N{i}") for i in range(12))
@@ -200,9 +231,12 @@ async def test_refuses_pages_of_other_sizes(office: Office, limit: int) -> None:
         await handlers.list_accounts(office.admin, CONTOSO, limit=limit)
 
 
-async def test_a_batch_leaves_existing_people_as_they_are_and_the_new_ones_are_pulled(either: Office) -> None:
+async def test_a_batch_leaves_existing_people_as_they_are_and_the_others_wait_for_the_next_pull(
+    either: Office,
+) -> None:
     ada = await either.person()
     await either.world.settle()
+    since, _ = await either.database.fence()
     new = [NewAccount(f"{n}@contoso.example", n, "Last", f"{n}@home.example") for n in ("ada", "bea", "cleo")]
     assert await handlers.create_accounts(either.admin, CONTOSO, new) == 3
     page = await handlers.list_accounts(either.admin, CONTOSO)
@@ -211,10 +245,10 @@ async def test_a_batch_leaves_existing_people_as_they_are_and_the_new_ones_are_p
     # No event speaks of the new ones: their positions bring them into the next pull of whoever follows admin.
     either.world.clock.advance(3)
     assert await either.world.services["admin"].relay.sweep() == 0
+    until, _ = await either.database.fence()
     accounts = either.database.collection("accounts", state=True)
-    fence = (await either.database.fence()).position
-    changed = await accounts.changed((0, 0), fence, after=None, limit=10)
-    assert [document["upn"].partition("@")[0] for _, document in changed] == ["ada", "bea", "cleo"]
+    waiting = await accounts.changed(since, until, after=None, limit=10)
+    assert [row["upn"].partition("@")[0] for _, row in waiting] == ["bea", "cleo"]
 
 
 # Tenants never see each other

@@ -198,20 +198,21 @@ async def test_memory_bus_keeps_so_many_dead_letters_and_logs_what_falls_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(memory, "MAX_DEAD_LETTERS", 2)
-    monkeypatch.setattr(memory, "log", structlog.get_logger())
+    log = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(memory, "log", log)
     bus = MemoryBus(TRUSTED, CLOCK, TOPOLOGY)
     sent = [ended(name) for name in "abc"]
 
-    async def bad(_: Received[Any]) -> None:
+    async def bad(_: VerifiedMessage[Any]) -> None:
         raise Reject("bad thing")
 
     await bus.consume("wsfed", Inbox(behaviour=bad).handlers("wsfed", TOPOLOGY))
-    with structlog.testing.capture_logs() as logs:
-        for packet in sent:
-            await bus.publish([packet])
-    assert [letter.packet for letter in bus.dead_letters] == sent[1:]
-    (dropped,) = [entry for entry in logs if entry["event"] == "bus.dead_letter_dropped"]
-    assert (dropped["id"], dropped["reason"]) == (sent[0].id, "rejected: bad thing")
+    for signed_message in sent:
+        await bus.publish([signed_message])
+    assert [letter.message for letter in bus.dead_letters] == sent[1:]
+    (dropped,) = log.calls
+    assert dropped.args == ("bus.dead_letter_dropped",)
+    assert (dropped.kwargs["id"], dropped.kwargs["reason"]) == (sent[0].id, "rejected: bad thing")
 
 
 @pytest.mark.parametrize(

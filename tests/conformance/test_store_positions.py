@@ -8,22 +8,22 @@ import pytest
 from bson import Timestamp
 
 from shared.contracts import contracts
-from shared.contracts.envelope import Packet
+from shared.contracts.envelope import SignedMessage
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.port import Collection, Database, Document, Position
-from shared.store.shape import WrongShape
-from tests.conformance.support import Store, packet
+from shared.store.schema_version import WrongSchemaVersion
+from tests.conformance.support import Store, signed
 
 EARLIEST: Position = (0, 0)
 LATEST: Position = (2**32 - 1, 2**32 - 1)
 STATE = "admin.account.changed.v1"
 
 
-def state(name: str = "s") -> Packet:
-    """A packet with a state event in it, for all that the store can see."""
+def state(name: str = "s") -> SignedMessage:
+    """A message with a state event in it, for all that the store can see."""
     assert contracts()[STATE].STATE
-    return Packet(name, STATE, b"{}", b"s" * 64)
+    return SignedMessage(name, STATE, b"{}", b"s" * 64)
 
 
 def states(database: Database) -> Collection:
@@ -61,7 +61,7 @@ async def all_changed(things: Collection, since: Position, until: Position, limi
 
 async def test_a_state_event_stamps_an_insert_an_update_and_an_upsert(store: Store) -> None:
     things = states(store.open(None))
-    assert await things.insert({"_id": "a"}, outbox=[packet("p"), state()])
+    assert await things.insert({"_id": "a"}, outbox=[signed("p"), state()])
     inserted = await position_of(things, "a")
     assert inserted is not None
     assert await things.update({"_id": "a"}, {"$set": {"n": 1}}, outbox=[state()]) is not None
@@ -89,14 +89,14 @@ async def test_no_other_write_stamps(store: Store) -> None:
     """Not a command in the outbox, nor what the relay removes: a follower would be sent what it has."""
     things = states(store.open(None))
     assert await things.insert({"_id": "a"})
-    assert await things.insert({"_id": "b"}, outbox=[packet("p")], confirm=True)
-    await things.update({"_id": "c"}, {"$set": {"n": 1}}, outbox=[packet("q")], upsert=True)
+    assert await things.insert({"_id": "b"}, outbox=[signed("p")], confirm=True)
+    await things.update({"_id": "c"}, {"$set": {"n": 1}}, outbox=[signed("q")], upsert=True)
     await things.update({"_id": "a"}, {}, confirm=True)
     assert await things.changed(EARLIEST, LATEST, after=None, limit=10) == []
     assert await things.insert({"_id": "d"}, outbox=[state("s")])
     before = await position_of(things, "d")
     await things.update({"_id": "d"}, {"$set": {"n": 1}})
-    await things.update({"_id": "d"}, {"$inc": {"n": 1}}, outbox=[packet("r")])
+    await things.update({"_id": "d"}, {"$inc": {"n": 1}}, outbox=[signed("r")])
     await things.update({"_id": "d"}, {}, confirm=True)
     await things.pull_outbox({"d": ["s"]})
     assert await position_of(things, "d") == before
@@ -111,15 +111,15 @@ async def test_a_write_that_matches_nothing_stamps_nothing(store: Store) -> None
     assert await position_of(things, "a") == before
 
 
-@pytest.mark.parametrize("packets", [[state()], [packet("p"), state()]])
+@pytest.mark.parametrize("messages", [[state()], [signed("p"), state()]])
 async def test_refuses_a_state_event_of_a_collection_that_is_not_opened_for_state(
-    store: Store, packets: list[Packet]
+    store: Store, messages: list[SignedMessage]
 ) -> None:
     things = store.open(None).collection("things", outbox=True)
     with pytest.raises(ValueError, match="state=True"):
-        await things.insert({"_id": "a"}, outbox=packets)
+        await things.insert({"_id": "a"}, outbox=messages)
     with pytest.raises(ValueError, match="state=True"):
-        await things.update({"_id": "a"}, {"$set": {"n": 1}}, outbox=packets, upsert=True)
+        await things.update({"_id": "a"}, {"$set": {"n": 1}}, outbox=messages, upsert=True)
     assert await things.find({}) == []
 
 
@@ -296,7 +296,7 @@ async def test_what_is_read_has_its_shape_checked(store: Store) -> None:
         lambda: things.unconfirmed(LATEST, {}, 1),
     ]
     for read in reads:
-        with pytest.raises(WrongShape):
+        with pytest.raises(WrongSchemaVersion):
             await read()
 
 

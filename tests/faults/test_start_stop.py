@@ -31,10 +31,11 @@ from deploy.local.tenant import PERSON
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from shared.errors import BadInput, Unavailable
 from shared.ids import SystemIds
+from shared.testing.waiting import eventually
 from tests.conftest import Vhost
-from tests.faults.support import eventually, owned
+from tests.faults.support import owned
 
-pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("faults-start-stop")]
+pytestmark = pytest.mark.parts
 
 SIGNALLED = 10.0
 """Seconds from a signal to the end."""
@@ -187,7 +188,7 @@ async def enrolled(program: Program, phone: SoftPhone) -> None:
         try:
             await phone.enrol(link)
         except PhoneError as error:
-            if error.status in (404, 503):
+            if error.status in (404, 410, 503):
                 return None  # the invitation is still on its way
             raise
         return True
@@ -311,7 +312,10 @@ BROKEN = """
                 pass
 
     build = app.build
-    app.build = lambda *given: replace(build(*given), {where}=[{what}])
+    def broken(*given):
+        wired = build(*given)
+        return replace(wired, service=replace(wired.service, {where}=[{what}]))
+    app.build = broken
     sys.argv = ["make run", "--var", {var!r}]
     runpy.run_module("deploy.local", run_name="__main__")
 """
@@ -445,7 +449,10 @@ FAULTY = """
     async def raises():
         raise KeyError("a fault")
 
-    run(lambda platform: replace(app.build(platform), {where}=[raises]))
+    def broken(platform):
+        wired = app.build(platform)
+        return replace(wired, service=replace(wired.service, {where}=[raises]))
+    run(broken)
 """
 
 

@@ -354,9 +354,10 @@ class Flow:
         await self.world.settle()
 
     def sign(
-        self, message: Message, *, sender: str, key_of: str | None, tenant: str = TENANT
+        self, message: Message, *, sender: str, key_of: str | None, tenant: str = TENANT, **outside: Any
     ) -> SignedMessage:
         """A message that calls itself `sender`'s, signed with the key of `key_of`, or with one of the forger's own.
+        `outside`: fields of the envelope.
 
         Made without the help of `MessageSigner`, which would refuse to lie.
         """
@@ -376,9 +377,11 @@ class Flow:
             "stream": None,
             "number": None,
             "body": message.model_dump(mode="json"),
+            **outside,
         }
         body = rfc8785.dumps(envelope)
-        return SignedMessage(message_id, message.TYPE, body, key.sign(DOMAIN_SEPARATOR + body))
+        to = str(getattr(message, "to", "")) if message.ADDRESSED else ""
+        return SignedMessage(message_id, envelope["type"], body, key.sign(DOMAIN_SEPARATOR + body), to)
 
 
 def proof_of(key: Key, context: str, tamper: Tamper = HONEST) -> Proof:

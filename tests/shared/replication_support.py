@@ -11,7 +11,7 @@ from shared.clock import ManualClock
 from shared.contracts import Message, StateEvent
 from shared.contracts.admin import AccountChanged, AccountStatus, TenantConfigured
 from shared.contracts.approval import DeviceChanged, Endorsement
-from shared.contracts.envelope import Packet, PacketSigner, Received, open_packet
+from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage, verify_message
 from shared.contracts.state import PullState, StatePulled, pull_of, pulled_of
 from shared.crypto.keys import key_from_seed
 from shared.ids import SeededIds
@@ -25,24 +25,24 @@ OWNERS = ("admin", "approval")
 KEYS = {name: key_from_seed(name.encode().ljust(32)) for name in (*OWNERS, "wsfed", "notify")}
 TRUSTED = {name: (key.public_key(),) for name, key in KEYS.items()}
 TENANT = "contoso"
-OUTBOX_ID = "packet"
+OUTBOX_ID = "message"
 
 
 @dataclass
 class Post:
     """A bus that keeps what it is given, for the test to deliver, lose or double."""
 
-    sent: list[Packet] = field(default_factory=list)
+    sent: list[SignedMessage] = field(default_factory=list)
     down: bool = False
 
-    async def publish(self, packets: Sequence[Packet]) -> frozenset[str]:
+    async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
         await asyncio.sleep(0)
         if self.down:
             return frozenset()
-        self.sent += packets
-        return frozenset(packet.id for packet in packets)
+        self.sent += messages
+        return frozenset(signed.id for signed in messages)
 
-    def taken(self) -> list[Packet]:
+    def taken(self) -> list[SignedMessage]:
         """What waits, and from now on does not."""
         taken, self.sent = self.sent, []
         return taken
@@ -100,7 +100,7 @@ class Owner:
         self.clock = clock
         self.database = database or MemoryDatabase(clock=clock)
         self.things = [self.database.collection(f"things{n}", state=True) for n in range(len(types))]
-        self.signer = PacketSigner(name, KEYS[name], clock, SeededIds(name))
+        self.signer = MessageSigner(name, KEYS[name], clock, SeededIds(name))
         self.publisher = StatePublisher(
             [Source(each, kinds, row_of) for each, kinds in zip(self.things, types, strict=True)],
             database=self.database,
@@ -115,26 +115,26 @@ class Owner:
 
     async def say(
         self, document_id: str, *events: StateEvent, source: int = 0, of: str = TENANT
-    ) -> list[Packet]:
-        """Write a document that says these, as a step of the service does; the events' packets."""
-        packets = [self.signer.packet(event, tenant=of) for event in events]
+    ) -> list[SignedMessage]:
+        """Write a document that says these, as a step of the service does; the events' messages."""
+        messages = [self.signer.sign(event, tenant=of) for event in events]
         says = [[event.TYPE, event.model_dump(mode="json")] for event in events]
         change = {"$set": {"tenant": of, "says": says}}
-        await self.things[source].update({"_id": document_id}, change, outbox=packets, upsert=True)
-        return packets
+        await self.things[source].update({"_id": document_id}, change, outbox=messages, upsert=True)
+        return messages
 
-    def ask(self, asker: str = "wsfed", **fields: Any) -> Received[PullState]:
+    def ask(self, asker: str = "wsfed", **fields: Any) -> VerifiedMessage[PullState]:
         """The question of that service."""
         message = pull_of(self.name)(**{"request": "request", **fields})
-        packet = PacketSigner(asker, KEYS[asker], self.clock, SeededIds("ask")).packet(message, tenant="-")
-        return open_packet(packet, trusted=TRUSTED, now=self.clock.now())
+        signed = MessageSigner(asker, KEYS[asker], self.clock, SeededIds("ask")).sign(message, tenant="-")
+        return verify_message(signed, trusted=TRUSTED, now=self.clock.now())
 
     async def page(self, asker: str = "wsfed", **fields: Any) -> StatePulled:
         """The answer to that question."""
         await self.publisher.answer(self.ask(asker, **fields))
-        (packet,) = self.post.taken()
-        assert packet.to == asker
-        answer = open_packet(packet, trusted=TRUSTED, now=self.clock.now()).message
+        (signed,) = self.post.taken()
+        assert signed.to == asker
+        answer = verify_message(signed, trusted=TRUSTED, now=self.clock.now()).message
         assert isinstance(answer, StatePulled)
         return answer
 
@@ -161,7 +161,7 @@ class Replica:
             OWNERS,
             database=self.database,
             bus=self.post,
-            signer=PacketSigner("wsfed", KEYS["wsfed"], stage.clock, self.ids),
+            signer=MessageSigner("wsfed", KEYS["wsfed"], stage.clock, self.ids),
             clock=stage.clock,
             ids=self.ids,
             max_age=timedelta(seconds=300),
@@ -176,7 +176,7 @@ class Replica:
         self.table = {contract.TYPE: handler for contract, handler in table.items()}
 
     def _handler(self, stage: "Stage", keep: Handler) -> Handler:
-        async def handle(received: Received[Any]) -> None:
+        async def handle(received: VerifiedMessage[Any]) -> None:
             stage.handled.append(received)
             if (fault := stage.fault(received)) is not None:
                 raise fault
@@ -184,21 +184,21 @@ class Replica:
 
         return handle
 
-    async def _account(self, received: Received[AccountChanged]) -> None:
+    async def _account(self, received: VerifiedMessage[AccountChanged]) -> None:
         message = received.message
         fields = {"upn": message.upn, "status": message.status.value}
         await self.accounts.keep(message.account, received, fields)
 
-    async def _tenant(self, received: Received[TenantConfigured]) -> None:
+    async def _tenant(self, received: VerifiedMessage[TenantConfigured]) -> None:
         await self.tenants.keep(received.tenant, received, {"name": received.message.name})
 
-    async def _device(self, received: Received[DeviceChanged]) -> None:
+    async def _device(self, received: VerifiedMessage[DeviceChanged]) -> None:
         await self.devices.keep(received.message.device, received, {"account": received.message.account})
 
-    async def take(self, packet: Packet, now: Any) -> None:
-        """Deliver a packet here. Raises what its handler raises."""
-        received = open_packet(packet, trusted=TRUSTED, now=now)
-        await self.table[packet.type](received)
+    async def take(self, signed: SignedMessage, now: Any) -> None:
+        """Deliver a message here. Raises what its handler raises."""
+        received = verify_message(signed, trusted=TRUSTED, now=now)
+        await self.table[signed.type](received)
 
 
 class Stage:
@@ -208,8 +208,8 @@ class Stage:
         self.clock = ManualClock(START)
         self.data: dict[str, dict[str, Document]] = {}
         """wsfed's documents."""
-        self.handled: list[Received[Any]] = []
-        self.fault: Callable[[Received[Any]], Exception | None] = lambda received: None
+        self.handled: list[VerifiedMessage[Any]] = []
+        self.fault: Callable[[VerifiedMessage[Any]], Exception | None] = lambda received: None
         self.admin = Owner("admin", [[TenantConfigured], [AccountChanged]], self.clock)
         self.approval = Owner("approval", [[DeviceChanged]], self.clock)
         self.replicas = [Replica(self, n) for n in range(replicas)]
@@ -233,26 +233,26 @@ class Stage:
             await self.replicas[number].subscriptions.look()
         await self.settle()
 
-    async def questions(self) -> list[Packet]:
+    async def questions(self) -> list[SignedMessage]:
         """What the replicas ask; nobody has it yet."""
         await self.settle()
-        return [packet for replica in self.replicas for packet in replica.post.taken()]
+        return [signed for replica in self.replicas for signed in replica.post.taken()]
 
-    async def answer(self, question: Packet) -> Packet:
+    async def answer(self, question: SignedMessage) -> SignedMessage:
         """The page that its owner sends."""
         (owner,) = (o for o in self.owners if question.type == pull_of(o.name).TYPE)
-        await owner.publisher.answer(open_packet(question, trusted=TRUSTED, now=self.clock.now()))
+        await owner.publisher.answer(verify_message(question, trusted=TRUSTED, now=self.clock.now()))
         (page,) = owner.post.taken()
         return page
 
-    async def take(self, page: Packet, replica: int = 0) -> None:
+    async def take(self, page: SignedMessage, replica: int = 0) -> None:
         try:
             await self.replicas[replica].take(page, self.clock.now())
         except Reject as error:
             self.rejected.append(str(error))
         await self.settle()
 
-    async def carry(self, loses: Callable[[Packet], bool] = lambda packet: False) -> int:
+    async def carry(self, loses: Callable[[SignedMessage], bool] = lambda signed: False) -> int:
         """Deliver questions and pages until nobody says anything more, to one replica after the other; how many
         questions were asked.
         """
@@ -268,7 +268,9 @@ class Stage:
                     turn += 1
         return asked
 
-    async def live(self, seconds: float, loses: Callable[[Packet], bool] = lambda packet: False) -> int:
+    async def live(
+        self, seconds: float, loses: Callable[[SignedMessage], bool] = lambda signed: False
+    ) -> int:
         """Let time pass: every replica looks every two seconds. How many questions were asked."""
         asked = 0
         while seconds > 0:
@@ -294,10 +296,10 @@ class Stage:
         """wsfed's rows that are in force."""
         return {i: d for i, d in self.data.get(collection, {}).items() if not d.get("lapsed")}
 
-    def sign(self, sender: str, message: Message, *, of: str = "-") -> Packet:
-        """A packet with that service's true signature."""
-        signer = PacketSigner(sender, KEYS[sender], self.clock, SeededIds(f"sign {sender}"))
-        return signer.packet(message, tenant=of)
+    def sign(self, sender: str, message: Message, *, of: str = "-") -> SignedMessage:
+        """A message with that service's true signature."""
+        signer = MessageSigner(sender, KEYS[sender], self.clock, SeededIds(f"sign {sender}"))
+        return signer.sign(message, tenant=of)
 
 
 def page_of(owner: str, **fields: Any) -> StatePulled:

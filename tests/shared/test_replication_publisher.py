@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from shared.bus.port import Reject
 from shared.clock import ManualClock
 from shared.contracts.admin import AccountChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import MAX_PACKET, Packet
+from shared.contracts.envelope import MAX_MESSAGE, SignedMessage
 from shared.replication import Source, StatePublisher
 from shared.replication.publisher import (
     MAX_PAGE_ITEMS,
@@ -29,7 +30,7 @@ def admin() -> Owner:
     return Owner("admin", [[TenantConfigured], [AccountChanged]], ManualClock(START))
 
 
-async def accounts(admin: Owner, count: int, **changes: object) -> None:
+async def accounts(admin: Owner, count: int, **changes: Any) -> None:
     for n in range(count):
         await admin.say(f"a{n:04d}", account(f"a{n:04d}", **changes), source=1)
 
@@ -55,7 +56,7 @@ async def test_a_page_has_at_most_250_items_and_none_is_missing_or_doubled(
     assert len(pages) == max(1, -(-count // MAX_PAGE_ITEMS))
 
 
-async def test_a_page_has_at_most_160000_octets_and_its_packet_fits(admin: Owner) -> None:
+async def test_a_page_has_at_most_160000_octets_and_its_message_fits(admin: Owner) -> None:
     await accounts(admin, 90, display_name="é" * 2_500)
     pages = await admin.pages()
     assert said(*pages) == [f"a{n:04d}" for n in range(90)]
@@ -64,8 +65,8 @@ async def test_a_page_has_at_most_160000_octets_and_its_packet_fits(admin: Owner
         assert len(json.dumps(items, ensure_ascii=False).encode()) <= MAX_PAGE_OCTETS + 2 * len(items)
     assert len(pages) == 3
     await admin.publisher.answer(admin.ask())
-    (packet,) = admin.post.taken()
-    assert len(packet.body) < MAX_PACKET
+    (signed,) = admin.post.taken()
+    assert len(signed.body) < MAX_MESSAGE
 
 
 async def test_a_row_that_is_larger_than_a_page_goes_alone(admin: Owner) -> None:
@@ -137,7 +138,7 @@ async def test_what_changes_while_a_full_pull_is_paged_comes_with_it_or_after_it
 async def test_the_same_question_gets_the_same_page(admin: Owner) -> None:
     await accounts(admin, 300)
     first = await admin.page(since="0000000000.0000000001")
-    question = {"since": "0000000000.0000000001", "after": first.next, "until": first.until}
+    question: dict[str, Any] = {"since": "0000000000.0000000001", "after": first.next, "until": first.until}
     assert await admin.page(**question) == await admin.page(**question)
 
 
@@ -212,11 +213,11 @@ class SlowPost(Post):
         self.go_on = asyncio.Event()
         self.sending: list[str] = []
 
-    async def publish(self, packets: object) -> frozenset[str]:
-        assert isinstance(packets, list)
-        self.sending += [packet.to for packet in packets]
+    async def publish(self, messages: object) -> frozenset[str]:
+        assert isinstance(messages, list)
+        self.sending += [signed.to for signed in messages]
         await self.go_on.wait()
-        return await super().publish(packets)
+        return await super().publish(messages)
 
 
 async def test_one_question_at_a_time_for_each_asker() -> None:
@@ -255,16 +256,16 @@ async def test_the_generation_is_in_pages_items_and_events_as_soon_as_it_is_rais
     page = await admin.page()
     assert page.generation == 5
     assert page.items[0].body["generation"] == 5
-    (packet,) = await admin.say("b", account("b"), source=1)
-    assert body(packet)["generation"] == 5
+    (signed,) = await admin.say("b", account("b"), source=1)
+    assert body(signed)["generation"] == 5
     await admin.database.raise_generation(6)
     following = await admin.page(after="1//a", until=page.until)
     assert following.generation == 6  # also in the middle of a pull
     assert [item.body["generation"] for item in following.items] == [6]
 
 
-def body(packet: Packet) -> dict[str, object]:
-    found: dict[str, object] = json.loads(packet.body)["body"]
+def body(signed: SignedMessage) -> dict[str, object]:
+    found: dict[str, object] = json.loads(signed.body)["body"]
     return found
 
 
@@ -274,8 +275,8 @@ async def test_a_process_that_starts_reads_the_generation_before_it_says_anythin
     await database.raise_generation(3)
     admin = Owner("admin", [[AccountChanged]], clock, database)
     await admin.publisher.load_generation()
-    (packet,) = await admin.say("a", account("a"))
-    assert body(packet)["generation"] == 3
+    (signed,) = await admin.say("a", account("a"))
+    assert body(signed)["generation"] == 3
 
 
 def test_positions_as_text_come_back_and_sort_as_they_are() -> None:

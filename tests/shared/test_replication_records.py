@@ -155,6 +155,23 @@ def test_the_first_full_pull_sets_the_position_and_counts_as_complete() -> None:
     assert (done.full_at, done.complete_at, done.full) == (START, START, None)
 
 
+@pytest.mark.parametrize(
+    ("position", "ahead", "until", "after"),
+    [(P0, P1, P2, (P0, P1)), (P1, P3, P2, (P1, P2)), (P2, P3, P1, (P1, P1))],
+    ids=["behind", "around", "in the future"],
+)
+def test_a_later_full_pull_that_was_asked_for_moves_the_position_back_and_never_on(
+    position: str, ahead: str, until: str, after: tuple[str, str]
+) -> None:
+    """On would lose a write that had its position before the fence and was visible after its page; a position in
+    the future is that of a database that was put back.
+    """
+    known = Subscription("admin", position=position, ahead=ahead, complete_at=at(500), full=a_pull())
+    done = known.completed(FULL, a_page(until=until))
+    assert (done.position, done.ahead) == after
+    assert done.complete_at == at(500)
+
+
 def test_a_daily_full_pull_leaves_position_and_judgement_to_the_recent_ones() -> None:
     """It takes minutes; counted from its beginning, nothing would be recent when it ends."""
     known = Subscription("admin", position=P2, ahead=P3, complete_at=at(90_000), full_at=START)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 from shared.bus.port import Reject, Retry
 from shared.contracts.admin import AccountChanged, AccountStatus
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Origin, Packet, Received
+from shared.contracts.envelope import Origin, SignedMessage, VerifiedMessage
 from shared.contracts.state import StateItem, pull_of, pulled_of
 from shared.errors import Unavailable
 from shared.replication import publisher
@@ -41,8 +42,8 @@ async def many(stage: Stage, count: int, version: int = 1) -> None:
         await stage.admin.say(f"a{n:04d}", account(f"a{n:04d}", version), source=1)
 
 
-def loses(*types: str) -> Callable[[Packet], bool]:
-    return lambda packet: packet.type in types
+def loses(*types: str) -> Callable[[SignedMessage], bool]:
+    return lambda signed: signed.type in types
 
 
 # --- the first pull ----------------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ async def test_a_page_that_two_replicas_take_at_once_moves_the_pull_on_once() ->
 # --- pages that do not count -------------------------------------------------------------------------------------
 
 
-async def asked(stage: Stage, size: int = 0) -> Packet:
+async def asked(stage: Stage, size: int = 0) -> SignedMessage:
     """The next question to admin; with `size`, after so many changes."""
     await many(stage, size, version=2)
     stage.clock.advance(10)
@@ -339,17 +340,17 @@ async def test_an_unanswered_question_is_repeated_word_for_word_after_15_30_60_6
     for _ in range(0, 240, 2):
         stage.clock.advance(2)
         await stage.look()
-        for packet in await stage.questions():
-            if packet.type == PULL:
-                said.append(packet)
+        for signed in await stage.questions():
+            if signed.type == PULL:
+                said.append(signed)
                 times.append((stage.clock.now() - first).total_seconds())
     assert times == [16, 46, 106, 166, 226]  # looked at every two seconds
-    for packet in said:
-        assert body_of(packet) == body_of(question)
+    for signed in said:
+        assert body_of(signed) == body_of(question)
 
 
-def body_of(packet: Packet) -> object:
-    return json.loads(packet.body)["body"]
+def body_of(signed: SignedMessage) -> object:
+    return json.loads(signed.body)["body"]
 
 
 @pytest.mark.parametrize("which", [1, 2, 3])
@@ -360,10 +361,10 @@ async def test_a_lost_question_or_page_anywhere_in_a_pull_costs_15_seconds(
     await many(stage, 700)
     seen = 0
 
-    def lose(packet: Packet) -> bool:
+    def lose(signed: SignedMessage) -> bool:
         nonlocal seen
-        seen += packet.type == lost
-        return packet.type == lost and seen == which
+        seen += signed.type == lost
+        return signed.type == lost and seen == which
 
     await stage.live(10, lose)
     assert len(stage.rows()) < 701
@@ -442,7 +443,7 @@ async def test_a_replica_that_starts_judges_by_what_the_others_have_recorded(sta
 # --- items that cannot be handled --------------------------------------------------------------------------------
 
 
-def only(name: str, fault: Exception) -> Callable[[Received[object]], Exception | None]:
+def only(name: str, fault: Exception) -> Callable[[VerifiedMessage[Any]], Exception | None]:
     return lambda received: fault if getattr(received.message, "account", "") == name else None
 
 
@@ -553,9 +554,9 @@ async def test_recent_pulls_go_on_while_a_full_one_finds_no_answer(stage: Stage)
     await stage.follower.want_all(["admin"])
     lost = 0
 
-    def lose_full(packet: Packet) -> bool:
+    def lose_full(signed: SignedMessage) -> bool:
         nonlocal lost
-        full = packet.type == PULL and b'"since":""' in packet.body
+        full = signed.type == PULL and b'"since":""' in signed.body
         lost += full
         return full
 
@@ -606,8 +607,8 @@ async def test_nothing_lapses_before_the_last_page_is_there(stage: Stage) -> Non
     await stage.live(20)
     await stage.follower.want_all(["admin"])
 
-    def lose_second(packet: Packet) -> bool:
-        return packet.type == PULL and b'"since":""' in packet.body and b'"after":""' not in packet.body
+    def lose_second(signed: SignedMessage) -> bool:
+        return signed.type == PULL and b'"since":""' in signed.body and b'"after":""' not in signed.body
 
     await stage.live(300, lose_second)
     assert len(stage.rows()) == 301

@@ -377,16 +377,16 @@ async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys_module, "MAX_HELD", 2)
-    monkeypatch.setattr(keys_module, "log", structlog.get_logger())
+    log = structlog.testing.CapturingLogger()
+    monkeypatch.setattr(keys_module, "log", log)
     make_sealing_key(tmp_path / "seal", SeededIds("seal"))
     sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
     store = StoredSigningKeys(MemoryDatabase(clock=CLOCK), sealing, CLOCK)
     contoso = await store.current("contoso")
     await store.current("fabrikam")
     assert await store.current("contoso") is contoso
-    with structlog.testing.capture_logs() as logs:
-        await store.current("northwind")
-    assert [(entry["event"], entry["tenant"]) for entry in logs] == [("keys.let_go", "fabrikam")]
+    await store.current("northwind")
+    assert [(call.args, call.kwargs["tenant"]) for call in log.calls] == [(("keys.let_go",), "fabrikam")]
     assert await store.current("contoso") is contoso
     again = await store.current("contoso")
     assert again.certificate == contoso.certificate

@@ -18,7 +18,7 @@ from pymongo import MongoClient
 
 from deploy.local.parts.mongo import REPLICA_SET, direct_client, is_writable
 from deploy.local.parts.port import PartFailed, Stoppable, free_port
-from deploy.local.parts.process import KEEPER
+from deploy.local.parts.process import KEEPER, Lasting
 from deploy.local.parts.rabbit import USER, Broker
 from shared.ids import Ids, SystemIds, new_secret
 
@@ -68,7 +68,8 @@ class _Contained:
         if self._keeper is None:
             self._container.start()
             stdin = subprocess.PIPE if self._lifeline is None else os.open(self._lifeline, os.O_RDONLY)
-            self._keeper = subprocess.Popen(
+            popen = subprocess.Popen[bytes] if self._lifeline is None else Lasting
+            self._keeper = popen(
                 [
                     sys.executable,
                     str(KEEPER),

@@ -15,6 +15,13 @@ from deploy.local.parts.port import FolderInUse, PartFailed
 KEEPER = Path(__file__).with_name("keeper.py")
 
 
+class Lasting(subprocess.Popen[bytes]):
+    """A process that lives by a lifeline, and so outlives whoever started it."""
+
+    def __del__(self) -> None:
+        """Nothing, where Popen warns that the process is still running."""
+
+
 class Process:
     """Start, watch and end one program in its folder.
 
@@ -52,7 +59,8 @@ class Process:
         stdin = subprocess.PIPE if self._lifeline is None else os.open(self._lifeline, os.O_RDONLY)
         try:
             with self.log.open("wb") as log:
-                self._keeper = subprocess.Popen(
+                popen = subprocess.Popen[bytes] if self._lifeline is None else Lasting
+                self._keeper = popen(
                     [sys.executable, "-ISE", str(KEEPER), str(self.folder / "lock"), "--", *self._command],
                     stdin=stdin,
                     stdout=subprocess.PIPE,

@@ -127,7 +127,7 @@ SIGNATURE_SHAPES: dict[str, Shape] = {
 }
 
 
-def check_shape(element: Element, shapes: dict[str, Shape], code: Code) -> None:
+def check_version(element: Element, shapes: dict[str, Shape], code: Code) -> None:
     """Walk the tree against the table. Raises EntraError(code) at the first difference."""
     name = _local(element)
     shape = shapes.get(str(element.tag))
@@ -155,7 +155,7 @@ def check_shape(element: Element, shapes: dict[str, Shape], code: Code) -> None:
     if shape.kind == "elements" and text.strip(" \t\r\n"):
         raise EntraError(code, f"{name} must not have text between its elements")
     for child in element:
-        check_shape(child, shapes, code)
+        check_version(child, shapes, code)
 
 
 def _local(element: Element) -> str:
@@ -189,7 +189,7 @@ def parse_response(wresult: str) -> tuple[Element, Element]:
     assertions = list(root.iter("{*}Assertion"))
     if len(assertions) != 1 or assertions[0].tag != ASSERTION:
         raise EntraError(Code.BAD_ASSERTION, f"{len(assertions)} assertions, or none of SAML 1.1")
-    check_shape(root, RESPONSE_SHAPES, Code.BAD_MESSAGE)
+    check_version(root, RESPONSE_SHAPES, Code.BAD_MESSAGE)
     if root.tag != f"{{{TRUST}}}RequestSecurityTokenResponse":
         raise EntraError(Code.BAD_MESSAGE, f"{_local(root)} instead of a bare RequestSecurityTokenResponse")
     _check_own_namespaces(parser)
@@ -234,7 +234,7 @@ def verify_signature(
         raise EntraError(Code.BAD_SIGNATURE, "the Signature is not the Assertion's own child")
     if signature is not assertion[-1] or signature.tail:
         raise EntraError(Code.BAD_ASSERTION, "the Signature must be the last in the Assertion")
-    check_shape(signature, SIGNATURE_SHAPES, Code.BAD_SIGNATURE)
+    check_version(signature, SIGNATURE_SHAPES, Code.BAD_SIGNATURE)
     signed_info = signature[0]
     reference = signed_info[2]
     algorithms = [element.get("Algorithm") for element in signed_info.iter() if "Algorithm" in element.attrib]

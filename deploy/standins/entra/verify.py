@@ -29,7 +29,7 @@ from deploy.standins.entra.tokens import (
     TRUST,
     UTILITY,
     Element,
-    check_shape,
+    check_version,
     issuer_of,
     parse_response,
     verify_signature,
@@ -172,7 +172,7 @@ def _check_response(root: Element) -> None:
 
 def _read(signed: Element, federation: FederationSettings, key: str) -> SignedInUser:
     """Layout and consistency of the assertion (SAML 1.1 core, section 2.3), and what it says."""
-    check_shape(signed, ASSERTION_SHAPES, Code.BAD_ASSERTION)
+    check_version(signed, ASSERTION_SHAPES, Code.BAD_ASSERTION)
     if (signed.get("MajorVersion"), signed.get("MinorVersion")) != ("1", "1"):
         raise EntraError(Code.BAD_ASSERTION, "not version 1.1")
     assertion_id = signed.get("AssertionID", "")

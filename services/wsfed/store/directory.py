@@ -11,7 +11,7 @@ from services.wsfed.ports import Account, Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Envelope, VerifiedMessage
+from shared.contracts.envelope import Envelope, Origin, VerifiedMessage
 from shared.ids import unb64u
 from shared.replication import Projection
 from shared.replication.projection import LAPSED
@@ -161,6 +161,7 @@ class StoredDirectory:
             "invitation": f"{received.tenant}/{received.message.endorsement.by}",
             "envelope": received.envelope.model_dump(mode="json"),
             "message": received.message.model_dump(mode="json"),
+            "origin": received.origin.value,
             "received_at": self._clock.now(),
         }
         where = {"_id": _device_key(received), "order": {"$lt": received.message.order}}
@@ -170,7 +171,9 @@ class StoredDirectory:
         found = await self._claims.find({"invitation": f"{tenant}/{invitation}"})
         return [
             VerifiedMessage(
-                DeviceChanged.model_validate(each["message"]), Envelope.model_validate(each["envelope"])
+                DeviceChanged.model_validate(each["message"]),
+                Envelope.model_validate(each["envelope"]),
+                Origin(each.get("origin", Origin.SENT)),
             )
             for each in found
         ]

@@ -1,7 +1,8 @@
 """Token-signing keys: one document for each tenant, so that a roll-over's step is one conditional update.
 
 Private halves are sealed under this service's key file. The key that signs is held unsealed in memory, for
-`MAX_HELD` tenants; which one that is is read again every `FRESH_FOR` seconds, so a switch reaches every replica within that time.
+`MAX_HELD` tenants. Which one signs is read again every `FRESH_FOR` seconds, so a switch reaches every replica within
+that time.
 """
 
 import asyncio
@@ -163,7 +164,7 @@ class StoredSigningKeys:
         self._held.move_to_end(tenant)
         if len(self._held) > MAX_HELD:
             gone, _ = self._held.popitem(last=False)
-            log.info("keys.let_go", tenant=gone, held=MAX_HELD)
+            log.warning("keys.let_go", tenant=gone, held=MAX_HELD)
         return held
 
     async def _create(self, tenant: str) -> tuple[str, dict[str, Any]]:
