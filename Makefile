@@ -34,7 +34,7 @@ dev: setup-run ## As run, and starts again when a file changes
 test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
 	@$(PY) -m pytest -n 3 --dist loadgroup -m "not soak" $(ARGS)
 
-test-long: setup ## The tests that take minutes: 100,000 accounts; prints what it costs
+test-long: setup ## The tests that take minutes: 100,000 accounts, 10,000 messages, 2,000 tokens, the bench
 	@$(PY) -m pytest -s -m soak $(ARGS)
 
 test-fast: setup-run ## The tests that need no sockets and no other programs

@@ -9,22 +9,24 @@ ends with the run however that ends. Tests that stop or kill a part start one of
 
 import contextlib
 import fcntl
+import gc
 import json
 import logging
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import jinja2
 import pytest
+import pytest_asyncio
 import structlog
 from _pytest.nodeid import coerce_node_id
 from jinja2.bccache import Bucket
@@ -36,6 +38,9 @@ from deploy.local.backing.rabbit import GivenRabbit, Management
 from shared.errors import Blok365Error
 from shared.ids import SystemIds
 from shared.web import frame
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser
 
 # A property holds or it does not: how long one example takes says only how busy the machine is.
 hypothesis.settings.register_profile("blok365", deadline=None)
@@ -69,7 +74,7 @@ structlog.configure(
     cache_logger_on_first_use=False,
 )
 
-REAL = frozenset({"mongo_url", "mongo_database", "rabbit", "own_mongod", "own_rabbit", "broker"})
+REAL = frozenset({"mongo_url", "mongo_database", "rabbit", "own_mongod", "own_rabbit", "broker", "chromium"})
 
 PREFIX = "blok365-test-"
 
@@ -118,6 +123,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(
                 f"{item.nodeid} uses {', '.join(sorted(used))} and must be marked @pytest.mark.parts"
             )
+
+
+# What is imported and collected stays until the end, about a million objects: looking through them again and again
+# for garbage would take 40 % of the collection's time, in each worker.
+gc.disable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """From here on there is garbage to collect, but not among what is there already."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -299,3 +316,17 @@ def own_rabbit(tmp_path: Path) -> Iterator[Broker]:
         part = backing.rabbitmq(tmp_path / "own-rabbit")
     yield part
     _discard(part, tmp_path / "own-rabbit")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> "AsyncIterator[Browser]":
+    """The run's Chromium; each test opens a context of its own, which shares nothing with others, and closes it.
+
+    Needs the marker `parts` and the xdist group `chromium`, which keeps these tests on one worker. Like every
+    coroutine that awaits this browser, the test must run on the session's event loop.
+    """
+    # Imported here because Playwright takes long to import, and most tests do without it.
+    from tests.pages.browser import async_chromium
+
+    async with async_chromium() as browser:
+        yield browser

@@ -1,5 +1,8 @@
 """The services in one process without a socket: memory bus, memory databases, a clock that is moved by hand."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -150,21 +153,19 @@ class InMemorySystem:
         return list(found._documents.values())  # type: ignore[attr-defined]
 
 
-_KEYS: dict[str, tuple[dict[str, bytes], int]] = {}
+_KEYS: dict[str, tuple[Path, int]] = {}
 
 
 def _make_keys_once(settings: Settings, ids: SeededIds, seed: str, table: Services) -> None:
-    """Key files as `make_keys` makes them from that seed: made once in a run, written for each world."""
+    """Key files as `make_keys` makes them from that seed: made once in a process, and read by each of its worlds."""
     seed = f"{seed}/{'/'.join(table)}"
     if seed not in _KEYS:
-        make_keys(settings, ids, table)
-        _KEYS[seed] = ({f.name: f.read_bytes() for f in settings.keys.iterdir()}, ids._counter)
-        return
-    files, ids._counter = _KEYS[seed]
-    settings.keys.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (settings.keys / name).touch(mode=0o600)
-        (settings.keys / name).write_bytes(data)
+        folder = Path(tempfile.mkdtemp(prefix="b365-keys-"))
+        atexit.register(shutil.rmtree, folder)
+        make_keys(settings.model_copy(update={"keys": folder}), ids, table)
+        _KEYS[seed] = folder, ids._counter
+    folder, ids._counter = _KEYS[seed]
+    settings.keys.symlink_to(folder)
 
 
 def make_system(

@@ -62,12 +62,12 @@ async def demo(var: Path, mongo_url: str, bus_url: str) -> None:
         print(f"        {file}  {file.stat().st_size} octets")
 
 
-async def enrol(running_system: RunningSystem, phone: SoftPhone) -> None:
-    """docs/flows/enrolment.md"""
+async def enrol(running_system: RunningSystem, phone: SoftPhone, upn: str = tenant.PERSON) -> None:
+    """docs/flows/enrolment.md, for that person."""
     print("Enrolment")
-    link = await admin.invite(running_system.admin, tenant.TENANT, tenant.PERSON)
+    link = await admin.invite(running_system.admin, tenant.TENANT, upn)
     await running_system.flush()
-    step("1-2", f"admin invites {tenant.PERSON}; the link's secret is in its fragment only")
+    step("1-2", f"admin invites {upn}; the link's secret is in its fragment only")
 
     async def make_key() -> Key | None:
         try:
@@ -81,7 +81,7 @@ async def enrol(running_system: RunningSystem, phone: SoftPhone) -> None:
     step("3-5", f"the phone makes a key and has it endorsed: credential {key.credential_id[:12]}...")
 
     async def active() -> bool | None:
-        account = await admin.show_account(running_system.admin, tenant.TENANT, tenant.PERSON)
+        account = await admin.show_account(running_system.admin, tenant.TENANT, upn)
         return account.status is AccountStatus.ACTIVE or None
 
     await eventually(active, "the account is active")

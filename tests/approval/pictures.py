@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from tests.approval.support import Approval
 from tests.approval.walk import Walk, phone_page
-from tests.pages.browser import CHROMIUM, FLAGS
+from tests.pages.browser import async_chromium
 
 
 class Shoot(Walk):
@@ -36,10 +36,6 @@ async def shoot(browser: Browser, out: Path, theme: Any) -> None:
 
 async def draw(out: Path) -> None:
     """All of them into the folder `out`, as `{state}-{size}-{theme}.png`."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, ignore_default_args=["--headless"]
-        )
+    async with async_chromium() as browser:
         await shoot(browser, out, "light")
         await shoot(browser, out, "dark")
-        await browser.close()

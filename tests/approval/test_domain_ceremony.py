@@ -133,34 +133,43 @@ def test_rejects_a_key_that_could_not_be_verified_later(cose: bytes) -> None:
 
 
 LIES = {
-    "without user verification": Tamper(flags=UP),
-    "without user presence": Tamper(flags=UV),
-    "backed up but not eligible": Tamper(flags=UP | UV | BS),
-    "other origin": Tamper(origin="https://id.example.evil.example"),
-    "origin of another scheme": Tamper(origin="http://id.example"),
-    "other RP ID": Tamper(rp_id="evil.example"),
-    "other challenge": Tamper(challenge=bytes(32)),
-    "in a foreign frame": Tamper(cross_origin=True),
+    "without user verification": (Tamper(flags=UP), "user was not verified"),
+    "without user presence": (Tamper(flags=UV), "not present"),
+    "backed up but not eligible": (Tamper(flags=UP | UV | BS), "backed up"),
+    "other origin": (Tamper(origin="https://id.example.evil.example"), "client data origin"),
+    "origin of another scheme": (Tamper(origin="http://id.example"), "client data origin"),
+    "other RP ID": (Tamper(rp_id="evil.example"), "RP ID hash"),
+    "other challenge": (Tamper(challenge=bytes(32)), "challenge was not expected"),
+    "in a foreign frame": (Tamper(cross_origin=True), "other_page"),
+}
+"""And why each is refused: the error's id or what the library said, so that none passes by another's check."""
+OF_ASSERTIONS = {
+    "a registration": (Tamper(type="webauthn.create"), "client data type"),
+    "foreign key": (Tamper(signing_key=make_private_key("ES256", IDS)), "verify authentication signature"),
 }
 
 
-@pytest.mark.parametrize("tamper", LIES.values(), ids=LIES)
-def test_rejects_registration(tamper: Tamper) -> None:
-    with pytest.raises(Forbidden):
+def why(refused: Blok365Error) -> str:
+    return f"{refused.id}: {refused.__cause__ or ''}"
+
+
+@pytest.mark.parametrize(("tamper", "reason"), LIES.values(), ids=LIES)
+def test_rejects_registration(tamper: Tamper, reason: str) -> None:
+    with pytest.raises(Forbidden) as refused:
         register(attestation(key(), CHALLENGE, tamper))
+    assert reason in why(refused.value)
 
 
 @pytest.mark.parametrize(
-    "tamper",
-    [*LIES.values(), Tamper(type="webauthn.create"), Tamper(signing_key=make_private_key("ES256", IDS))],
-    ids=[*LIES, "a registration", "foreign key"],
+    ("tamper", "reason"), [*LIES.values(), *OF_ASSERTIONS.values()], ids=[*LIES, *OF_ASSERTIONS]
 )
-def test_rejects_assertion(tamper: Tamper) -> None:
+def test_rejects_assertion(tamper: Tamper, reason: str) -> None:
     made = key()
     known = register(attestation(made, CHALLENGE))
     with pytest.raises(Forbidden) as refused:
         answer(assertion(made.used(), CHALLENGE, tamper), known)
     assert refused.value.code == "assertion"
+    assert reason in why(refused.value)
 
 
 def test_native_app_origin_on_the_list_is_accepted() -> None:

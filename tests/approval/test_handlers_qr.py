@@ -148,7 +148,12 @@ async def test_renewal_cannot_be_used_to_keep_another_browsers_request(approval:
     mine = await shown(approval, browser="mine")
     await phone.scan(mine)
     theirs = await shown(approval, browser="theirs", renews=mine.id)
-    await phone.scan(theirs)  # opened as any other
+    # Theirs is opened as any other: its code has yet to be scanned, and mine is as it was.
+    assert [challenge for challenge, _ in await approval.claims()] == [mine.id]
+    assert await phone.listed() == [mine.id]
+    await phone.scan(theirs)
+    await phone.approve(mine)
+    assert await approval.outcomes() == [(mine.command.transaction, "accepted")]
 
 
 async def test_scan_with_a_wrong_account_does_not_spend_the_code(approval: Approval) -> None:

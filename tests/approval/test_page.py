@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, Route, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Route, expect
 
 from shared.contracts.approval import ChallengeAccepted
 from shared.web.server import serve
 from tests.approval.support import Approval, Asked, Phone, make_approval
 from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS, write_places
 
-pytestmark = pytest.mark.parts
-
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+pytestmark = [
+    pytest.mark.parts,
+    pytest.mark.xdist_group("chromium"),
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 
 @dataclass
@@ -64,8 +66,10 @@ class Handset:
         await self.press("Approve")
 
 
-@pytest.fixture
-async def handset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Handset]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def handset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chromium: Browser
+) -> AsyncIterator[Handset]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -77,32 +81,28 @@ async def handset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     application = approval.world.services["approval"].web
     assert application is not None
     runner, _ = await serve(application, "127.0.0.1", port)
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=FLAGS, ignore_default_args=["--headless"]
-        )
-        context = await browser.new_context(viewport={"width": 390, "height": 844}, locale="en-GB")
-        page = await context.new_page()
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on(
-            "console",
-            lambda message: faults.append(message.text) if "Content Security" in message.text else None,
-        )
-        devtools = await context.new_cdp_session(page)
-        await devtools.send("WebAuthn.enable")
-        options = {
-            "protocol": "ctap2",
-            "transport": "internal",
-            "hasResidentKey": True,
-            "hasUserVerification": True,
-            "isUserVerified": True,
-        }
-        made = await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
-        yield Handset(approval, page, origin, made["authenticatorId"], devtools)
-        await browser.close()
-        assert faults == []
+    context = await chromium.new_context(viewport={"width": 390, "height": 844}, locale="en-GB")
+    page = await context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on(
+        "console",
+        lambda message: faults.append(message.text) if "Content Security" in message.text else None,
+    )
+    devtools = await context.new_cdp_session(page)
+    await devtools.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+    }
+    made = await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    yield Handset(approval, page, origin, made["authenticatorId"], devtools)
+    await context.close()
     await runner.cleanup()
+    assert faults == []
 
 
 async def test_enrols_unlocks_and_approves(handset: Handset) -> None:

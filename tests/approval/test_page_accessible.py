@@ -1,17 +1,19 @@
 """The phone's page under the accessibility checker: every state, light and dark."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
 from tests.approval.support import Approval
 from tests.approval.walk import Walk, phone_page
 from tests.pages.axe import RUN, axe_script
-from tests.pages.browser import CHROMIUM, FLAGS
 
-pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("chromium")]
+pytestmark = [
+    pytest.mark.parts,
+    pytest.mark.xdist_group("chromium"),
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 
 class Checked(Walk):
@@ -30,19 +32,9 @@ class Checked(Walk):
         self.views.add(view)
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        found = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, ignore_default_args=["--headless"]
-        )
-        yield found
-        await found.close()
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_axe_finds_nothing_in_any_state(browser: Browser, theme: str) -> None:
-    async with phone_page(browser, color_scheme=theme, bypass_csp=True) as (approval, page, origin):
+async def test_axe_finds_nothing_in_any_state(chromium: Browser, theme: str) -> None:
+    async with phone_page(chromium, color_scheme=theme, bypass_csp=True) as (approval, page, origin):
         checked = Checked(approval, page, origin)
         await checked.walk()
         assert checked.found == {}
@@ -50,8 +42,8 @@ async def test_axe_finds_nothing_in_any_state(browser: Browser, theme: str) -> N
         assert checked.views == {*every} - {"start"}
 
 
-async def test_axe_finds_nothing_before_the_script_has_come(browser: Browser) -> None:
-    async with phone_page(browser, bypass_csp=True) as (_, page, origin):
+async def test_axe_finds_nothing_before_the_script_has_come(chromium: Browser) -> None:
+    async with phone_page(chromium, bypass_csp=True) as (_, page, origin):
         await page.route("**/key.js", lambda route: route.abort())
         await page.goto(f"{origin}/key/")
         await page.evaluate(axe_script())

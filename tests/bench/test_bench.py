@@ -306,6 +306,7 @@ def test_json_is_written_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parts
+@pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_quick_bench_measures_every_part_and_leaves_nothing_running(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "deploy.bench", "--quick", "--only", "signins", "--only", "approval"]

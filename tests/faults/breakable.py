@@ -68,7 +68,7 @@ ENROLMENT = [
     Write("approval", "3-ceremony", "ceremonies", "insert"),
     DEVICE,
     Write("wsfed", "7-vouched", "invitations", "findAndModify", lambda c: "vouched_for" in c.sets),
-    Write("wsfed", "7-device", "devices", "insert"),
+    Write("wsfed", "7-device", "devices", "findAndModify", lambda c: "public_key" in c.sets),
     Write("admin", "8-active", "accounts", "findAndModify", _sets("status", "active")),
 ]
 

@@ -62,8 +62,10 @@ class Behind:
 @asynccontextmanager
 async def losing(on: FaultSystem, clock: Clock) -> AsyncIterator[Dependencies]:
     """admin's handlers on admin's database, on a bus that loses all they say."""
-    trusted = open_platform(on.stage.settings).trusted
-    wired = admin_app.build(open_platform(on.stage.settings, bus=Losing(trusted, clock), clock=clock))
+    trusted = open_platform(on.running_system.settings).trusted
+    wired = admin_app.build(
+        open_platform(on.running_system.settings, bus=Losing(trusted, clock), clock=clock)
+    )
     try:
         yield wired.dependencies
         await wired.service.relay.flush()
@@ -98,7 +100,7 @@ async def test_a_suspension_that_is_lost_for_good_is_in_force_within_20_seconds(
     proved = await on.begin(person)
     await proved.approve(await proved.code())
     await proved.in_state("proved")
-    clock: Clock = Behind(on.stage.clock) if behind else on.stage.clock
+    clock: Clock = Behind(on.running_system.clock) if behind else on.running_system.clock
     async with losing(on, clock) as office:
         await admin.suspend(office, TENANT, person.upn)
     kept = await on.database("admin").accounts.find_one({"upn": person.upn})

@@ -1,10 +1,22 @@
-"""The stage of the flows."""
+"""What the flows stand on: one in memory for each test, and one running system for all tests in a browser."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from deploy.local import tenant
+from deploy.local.backing.port import free_port
+from deploy.local.entra import entra_standin
+from deploy.local.platform import make_keys
+from deploy.local.running_system import RunningSystem, one_process
+from deploy.local.settings import local_settings
+from services.admin import handlers as admin
+from services.admin.handlers import NewAccount
+from shared.ids import SystemIds
 from tests.flows.support import Flow, start_flow
 
 
@@ -13,3 +25,49 @@ async def flow(tmp_path: Path) -> AsyncIterator[Flow]:
     """admin, approval and wsfed at work; Ada is invited."""
     async with start_flow(tmp_path) as started:
         yield started
+
+
+@dataclass
+class LocalSystem:
+    """All services in one process on a real MongoDB, and Entra's stand-in as a program of its own."""
+
+    running_system: RunningSystem
+    entra: str
+    """The address of Entra's stand-in."""
+    federation: Path
+    """What the stand-in knows; it reads the file again when it changes."""
+    people: int = 0
+
+    async def person(self) -> str:
+        """The user name of a new person of contoso, whom Entra knows too: nobody shares a phone or a session."""
+        self.people += 1
+        upn = f"ada{self.people}@{tenant.DOMAIN}"
+        new = NewAccount(
+            upn=upn, first_name="Ada", last_name="Lovelace", email=f"ada{self.people}@private.example"
+        )
+        await admin.create_account(self.running_system.admin, tenant.TENANT, new)
+        await self.running_system.flush()
+        await tenant.tell_entra(self.running_system, self.federation)
+        return upn
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def local_system(
+    tmp_path_factory: pytest.TempPathFactory, mongo_url: str
+) -> AsyncIterator[LocalSystem]:
+    """One for the run: starting it takes longer than a whole sign-in. Needs the marker `parts`."""
+    folder = tmp_path_factory.mktemp("local-system")
+    port, entra_port = free_port(), free_port()
+    ids = SystemIds()
+    prefix = f"local_{ids.random_bytes(6).hex()}"
+    settings = local_settings(folder, port, mongo_url, database_prefix=prefix)
+    make_keys(settings, ids)
+    federation = folder / "entra.json"
+    async with AsyncExitStack() as stack:
+        running_system = await stack.enter_async_context(
+            one_process(settings, port=port, entra_port=entra_port)
+        )
+        await tenant.seed(running_system)
+        await tenant.tell_entra(running_system, federation)
+        entra = await stack.enter_async_context(entra_standin(entra_port, federation))
+        yield LocalSystem(running_system, entra, federation)

@@ -2,27 +2,25 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page, expect
 
 from deploy.local import tenant
-from deploy.local.backing.port import free_port
-from deploy.local.entra import entra_standin
-from deploy.local.platform import make_keys
-from deploy.local.running_system import RunningSystem, one_process
-from deploy.local.settings import local_settings
+from deploy.local.running_system import RunningSystem
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus, Policy
-from shared.ids import SystemIds
 from shared.testing.waiting import eventually
-from tests.pages.browser import CHROMIUM, FLAGS
+from tests.flows.conftest import LocalSystem
 
-pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("chromium")]
+pytestmark = [
+    pytest.mark.parts,
+    pytest.mark.xdist_group("chromium"),
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 AUTHENTICATOR = {
     "protocol": "ctap2",
@@ -35,11 +33,14 @@ AUTHENTICATOR = {
 
 @dataclass
 class Desk:
-    """A browser with Ada's passkey in it, in front of a running system."""
+    """A browser with a person's passkey in it, in front of a running system."""
 
     running_system: RunningSystem
     browser: Browser
     entra: str
+    person: str
+    """The user name."""
+    policy: Policy = field(default_factory=Policy)
     faults: list[str] = field(default_factory=list)
     context: BrowserContext = field(init=False)
     page: Page = field(init=False)
@@ -65,28 +66,26 @@ class Desk:
 
     async def enrol(self) -> None:
         """docs/flows/enrolment.md on BlokKey's page in this browser."""
-        link = await admin.invite(self.running_system.admin, tenant.TENANT, tenant.PERSON)
+        link = await admin.invite(self.running_system.admin, tenant.TENANT, self.person)
         await self.running_system.flush()
         await self.page.goto(link.url)
         await self.page.get_by_role("button", name="Set up").click()
         await expect(self.page.locator("section:not([hidden]) h1")).to_have_text("This phone is ready")
 
         async def active() -> bool | None:
-            account = await admin.show_account(self.running_system.admin, tenant.TENANT, tenant.PERSON)
+            account = await admin.show_account(self.running_system.admin, tenant.TENANT, self.person)
             return account.status is AccountStatus.ACTIVE or None
 
         await eventually(active, "the account is active")
 
     async def start(self, **more: str) -> None:
-        """At Microsoft 365 (the stand-in), with Ada's name: the sign-in page follows."""
+        """At Microsoft 365 (the stand-in), with the person's name: the sign-in page follows."""
         query = "".join(f"&{name}={value}" for name, value in more.items())
-        await self.page.goto(f"{self.entra}/start?username={tenant.PERSON}{query}")
+        await self.page.goto(f"{self.entra}/start?username={self.person}{query}")
 
     async def strict(self, sign_in: str) -> None:
         """The tenant's policy from now on; the sign-in page as it is under it."""
-        policy = Policy.model_validate({"sign_in": sign_in})
-        await admin.configure_tenant(self.running_system.admin, tenant.TENANT, policy=policy)
-        await self.running_system.flush()
+        await self._configure(Policy.model_validate({"sign_in": sign_in}))
 
         async def in_force() -> bool | None:
             await self.start()
@@ -94,32 +93,38 @@ class Desk:
 
         await eventually(in_force, "wsfed knows the policy")
 
+    async def _configure(self, policy: Policy) -> None:
+        self.policy = policy
+        await admin.configure_tenant(self.running_system.admin, tenant.TENANT, policy=policy)
+        await self.running_system.flush()
+
+    async def close(self) -> None:
+        """The browser, and the policy as it was: the system serves other tests too."""
+        if self.policy != Policy():
+            await self._configure(Policy())
+
+            async def in_force() -> bool | None:
+                await self.start()
+                return await self.page.locator("form[action$='/push']").count() == 1 or None
+
+            await self.context.clear_cookies()  # no session answers in place of the page
+            await eventually(in_force, "wsfed knows the policy")
+        await self.context.close()
+
     async def arrived(self) -> None:
         """The token was accepted."""
         await self.page.wait_for_url(f"{self.entra}/login.srf")
         body = self.page.locator("body")
-        await expect(body).to_contain_text(tenant.PERSON)
+        await expect(body).to_contain_text(self.person)
         assert "AADSTS" not in await body.inner_text()
 
 
-@pytest.fixture
-async def desk(tmp_path: Path, mongo_url: str, mongo_database: str) -> AsyncIterator[Desk]:
-    port, entra_port = free_port(), free_port()
-    settings = local_settings(tmp_path, port, mongo_url, database_prefix=mongo_database[:40])
-    make_keys(settings, SystemIds())
-    async with AsyncExitStack() as stack:
-        running_system = await stack.enter_async_context(
-            one_process(settings, port=port, entra_port=entra_port)
-        )
-        await tenant.seed(running_system)
-        await tenant.tell_entra(running_system, tmp_path / "entra.json")
-        entra = await stack.enter_async_context(entra_standin(entra_port, tmp_path / "entra.json"))
-        playwright = await stack.enter_async_context(async_playwright())
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        stack.push_async_callback(chromium.close)
-        made = Desk(running_system, chromium, entra)
-        await made.open()
-        yield made
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(local_system: LocalSystem, chromium: Browser) -> AsyncIterator[Desk]:
+    made = Desk(local_system.running_system, chromium, local_system.entra, await local_system.person())
+    await made.open()
+    yield made
+    await made.close()
 
 
 async def test_passkey_from_the_page_to_the_token(desk: Desk) -> None:

@@ -110,7 +110,7 @@ def an_account(number: int, on: FaultSystem) -> Account:
         immutable_id=immutable_id(account_id),
         status=AccountStatus.INVITED,
         enrolled=False,
-        created_at=on.stage.clock.now(),
+        created_at=on.running_system.clock.now(),
     )
 
 
@@ -139,10 +139,10 @@ async def at_scale(on: FaultSystem, count: int, within: float) -> None:
             raise TimeoutError(f"wsfed and approval know {found} of {count} after {within} s") from error
 
     async def make() -> None:
-        url = on.stage.settings.mongo_url
-        name = f"{on.stage.settings.database_prefix}_admin"
-        database = MongoDatabase(url, name, clock=on.stage.clock)
-        accounts = AccountRepository(database, open_platform(on.stage.settings).signer("admin"))
+        url = on.running_system.settings.mongo_url
+        name = f"{on.running_system.settings.database_prefix}_admin"
+        database = MongoDatabase(url, name, clock=on.running_system.clock)
+        accounts = AccountRepository(database, open_platform(on.running_system.settings).signer("admin"))
         for first in range(0, count, BATCH):
             await accounts.add_many([an_account(n, on) for n in range(first, min(first + BATCH, count))])
         await database.close()

@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 from aiohttp import web
+from playwright.async_api import Browser as AsyncBrowser
+from playwright.async_api import async_playwright
 from playwright.sync_api import Browser, sync_playwright
 
 from services.wsfed.domain.options import PageState
@@ -26,6 +28,8 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
     "--disable-lcd-text",
 ]  # fmt: skip
+OLD_HEADLESS = ["--headless"]
+"""Playwright's own flag asks for the old headless mode; FLAGS ask for the new one, which is the whole browser."""
 START = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
@@ -174,11 +178,26 @@ def sample_server() -> Iterator[Shown]:
 def chromium() -> Iterator[Browser]:
     """A fresh headless Chromium."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, ignore_default_args=OLD_HEADLESS
+        )
         try:
             yield browser
         finally:
             browser.close()
 
 
-__all__ = ["AUTHENTICATOR", "Shown", "chromium", "sample_server"]
+@asynccontextmanager
+async def async_chromium() -> AsyncIterator[AsyncBrowser]:
+    """The same for coroutines."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=FLAGS, ignore_default_args=OLD_HEADLESS
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+__all__ = ["AUTHENTICATOR", "Shown", "async_chromium", "chromium", "sample_server"]

@@ -80,54 +80,62 @@ def verify_with_signxml(assertion: bytes) -> etree._Element:
 
 
 @pytest.mark.long
-@settings(max_examples=2000, deadline=None)
-@given(SUBJECTS, ASSERTION_IDS, TIMES)
-def test_octets_we_sign_are_the_canonical_ones(subject: TokenSubject, identifier: str, now: datetime) -> None:
-    verified = replace(PASSKEY, authenticated_at=now)
-    token = a_token(verified=verified, subject=subject, assertion_id=identifier, now=now)
-    assertion = parse(token).find(f".//{SAML}Assertion")
-    assert assertion is not None
-    assert assertion_of(token).encode() == canonical(assertion)
-    signature = assertion.find(f"{DS}Signature")
-    assert signature is not None
-    signed_info = signature.find(f"{DS}SignedInfo")
-    assert signed_info is not None
-    value = base64.b64decode(element_text_at(signature, f"{DS}SignatureValue"))
-    assert verify_signature(signing_key().certificate, value, canonical(signed_info))
-    assertion.remove(signature)
-    digest = base64.b64encode(hashlib.sha256(canonical(assertion)).digest()).decode()
-    assert element_text_at(signed_info, f"{DS}Reference/{DS}DigestValue") == digest
-    # And what a reader gets is what we were given.
-    assert assertion.get("Issuer") == subject.issuer
-    names = {name.text for name in assertion.iter(f"{SAML}NameIdentifier")}
-    assert names == {subject.immutable_id}
-    assert attributes(token)[0][2] == subject.upn
+@pytest.mark.parametrize("examples", [200, pytest.param(2_000, marks=pytest.mark.soak)])
+def test_octets_we_sign_are_the_canonical_ones(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(SUBJECTS, ASSERTION_IDS, TIMES)
+    def holds(subject: TokenSubject, identifier: str, now: datetime) -> None:
+        verified = replace(PASSKEY, authenticated_at=now)
+        token = a_token(verified=verified, subject=subject, assertion_id=identifier, now=now)
+        assertion = parse(token).find(f".//{SAML}Assertion")
+        assert assertion is not None
+        assert assertion_of(token).encode() == canonical(assertion)
+        signature = assertion.find(f"{DS}Signature")
+        assert signature is not None
+        signed_info = signature.find(f"{DS}SignedInfo")
+        assert signed_info is not None
+        value = base64.b64decode(element_text_at(signature, f"{DS}SignatureValue"))
+        assert verify_signature(signing_key().certificate, value, canonical(signed_info))
+        assertion.remove(signature)
+        digest = base64.b64encode(hashlib.sha256(canonical(assertion)).digest()).decode()
+        assert element_text_at(signed_info, f"{DS}Reference/{DS}DigestValue") == digest
+        # And what a reader gets is what we were given.
+        assert assertion.get("Issuer") == subject.issuer
+        names = {name.text for name in assertion.iter(f"{SAML}NameIdentifier")}
+        assert names == {subject.immutable_id}
+        assert attributes(token)[0][2] == subject.upn
+
+    holds()
 
 
 @pytest.mark.long
-@settings(max_examples=500, deadline=None)
-@given(SUBJECTS, ASSERTION_IDS)
-def test_signxml_signs_the_same_and_verifies_ours(subject: TokenSubject, identifier: str) -> None:
-    ours = assertion_of(a_token(subject=subject, assertion_id=identifier))
-    unsigned = parse(ours)
-    signature = unsigned.find(f"{DS}Signature")
-    assert signature is not None
-    unsigned.remove(signature)
-    theirs = XMLSigner(
-        method=SignatureConstructionMethod.enveloped,
-        c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
-    ).sign(
-        unsigned,
-        key=reference_key(),
-        cert=pem(signing_key().certificate),
-        reference_uri=f"#{identifier}",
-        id_attribute="AssertionID",
-    )
-    for path in (f".//{DS}DigestValue", f".//{DS}SignatureValue"):
-        assert theirs.findtext(path) == signature.findtext(path)
-    verified = verify_with_signxml(ours.encode())
-    assert verified.tag == f"{SAML}Assertion"
-    assert verified.get("AssertionID") == identifier
+@pytest.mark.parametrize("examples", [100, pytest.param(500, marks=pytest.mark.soak)])
+def test_signxml_signs_the_same_and_verifies_ours(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(SUBJECTS, ASSERTION_IDS)
+    def holds(subject: TokenSubject, identifier: str) -> None:
+        ours = assertion_of(a_token(subject=subject, assertion_id=identifier))
+        unsigned = parse(ours)
+        signature = unsigned.find(f"{DS}Signature")
+        assert signature is not None
+        unsigned.remove(signature)
+        theirs = XMLSigner(
+            method=SignatureConstructionMethod.enveloped,
+            c14n_algorithm=CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0,
+        ).sign(
+            unsigned,
+            key=reference_key(),
+            cert=pem(signing_key().certificate),
+            reference_uri=f"#{identifier}",
+            id_attribute="AssertionID",
+        )
+        for path in (f".//{DS}DigestValue", f".//{DS}SignatureValue"):
+            assert theirs.findtext(path) == signature.findtext(path)
+        verified = verify_with_signxml(ours.encode())
+        assert verified.tag == f"{SAML}Assertion"
+        assert verified.get("AssertionID") == identifier
+
+    holds()
 
 
 def test_signature_survives_the_newlines_that_browsers_post() -> None:
