@@ -1,5 +1,6 @@
 """The services in one process without a socket: memory bus, memory databases, a clock that is moved by hand."""
 
+import asyncio
 import atexit
 import shutil
 import tempfile
@@ -21,9 +22,9 @@ from shared.ids import SeededIds
 from shared.replication.subscription import LOOK_EVERY
 from shared.services import SERVICES, Services
 from shared.settings import Settings
-from shared.store.memory import MemoryDatabase
 from shared.store.outbox import Relay
 from shared.store.port import Database
+from shared.testing.counting import CountingDatabase
 
 OWNERS = tuple(row.name for row in SERVICES.values() if row.owns_state)
 NEVER = 10**9
@@ -60,7 +61,7 @@ class InMemorySystem:
     ids: SeededIds
     bus: "LossyBus"
     platform: Platform
-    databases: dict[str, MemoryDatabase] = field(default_factory=dict)
+    databases: dict[str, CountingDatabase] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
     kept: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     """Data for the next database that is opened by that service."""
@@ -136,7 +137,7 @@ class InMemorySystem:
         while before != (count := sum(len(d.operations) for d in self.databases.values())):
             before = count
             for service in self.services.values():
-                await service.relay.settle(self.bus.drain)
+                await _settle(service.relay, self.bus)
 
     def signer(self, service: str) -> MessageSigner:
         """Signs as that service: for taken-over services."""
@@ -151,6 +152,14 @@ class InMemorySystem:
         """All documents of a collection."""
         found = self.databases[service].collection(collection)
         return list(found._documents.values())  # type: ignore[attr-defined]
+
+
+async def _settle(relay: Relay, bus: MemoryBus) -> None:
+    """Let running publishes get as far as they can now, and remove from outboxes what was sent."""
+    await asyncio.sleep(0)
+    await bus.drain()
+    await asyncio.sleep(0)
+    await relay.pull()
 
 
 _KEYS: dict[str, tuple[Path, int]] = {}
@@ -180,11 +189,11 @@ def make_system(
     trusted = load_trusted_keys(settings.keys / "trusted.json")
     assert set(trusted) == set(table)
     bus = LossyBus(trusted, clock)
-    databases: dict[str, MemoryDatabase] = {}
+    databases: dict[str, CountingDatabase] = {}
     kept: dict[str, dict[str, dict[str, Any]]] = {}
 
     def open_database(service: str, relay: Relay) -> Database:
-        databases[service] = MemoryDatabase(clock=clock, listener=relay, data=kept.pop(service, None))
+        databases[service] = CountingDatabase(clock=clock, listener=relay, data=kept.pop(service, None))
         return databases[service]
 
     platform = Platform(

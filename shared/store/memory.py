@@ -47,14 +47,13 @@ class MemoryCollection:
     def __init__(
         self,
         name: str,
-        documents: dict[str, Document],
         *,
+        documents: dict[str, Document],
         v: int,
         writes: int | None,
         indexes: Sequence[Index],
         clock: Clock,
         listener: OutboxListener | None,
-        count: Callable[[str, str], None],
         state: bool,
         tick: Callable[[], Timestamp],
     ) -> None:
@@ -65,14 +64,12 @@ class MemoryCollection:
         self._clock = clock
         self._listener = listener
         self._documents = documents
-        self._count = count
         self._state = state
         self._tick = tick
 
     async def insert(
         self, document: Document, *, outbox: Sequence[SignedMessage] = (), confirm: bool = False
     ) -> bool:
-        self._count(self.name, "insert")
         stamped = stamps(outbox, state=self._state, confirm=confirm)
         made = kept({**document, "v": self._writes})
         made |= {field: self._tick() for field in stamped}
@@ -85,14 +82,12 @@ class MemoryCollection:
         return True
 
     async def find_one(self, where: Filter) -> Document | None:
-        self._count(self.name, "find")
         for document in self._candidates(where):
             if matches(document, where):
                 return kept(check_version(document, self.name, self._v))
         return None
 
     async def find(self, where: Filter, *, sort: Sort = (), limit: int = 200) -> list[Document]:
-        self._count(self.name, "find")
         check_limit(limit)
         found = [d for d in self._candidates(where) if matches(d, where)]
         try:
@@ -111,7 +106,6 @@ class MemoryCollection:
         upsert: bool = False,
         confirm: bool = False,
     ) -> Document | None:
-        self._count(self.name, "update")
         stamped = stamps(outbox, state=self._state, confirm=confirm)
         made = with_outbox(
             change, self._writes, outbox, self._clock.now(), upsert=upsert, stamped=bool(stamped)
@@ -140,14 +134,12 @@ class MemoryCollection:
         return kept(after)
 
     async def delete(self, where: Filter) -> int:
-        self._count(self.name, "delete")
         gone = [d["_id"] for d in self._candidates(where) if matches(d, where)]
         for document_id in gone:
             del self._documents[document_id]
         return len(gone)
 
     async def insert_many(self, documents: Sequence[Document]) -> None:
-        self._count(self.name, "insert_many")
         for document in documents:
             made = kept({**document, "v": self._writes})
             if self._state:
@@ -158,7 +150,6 @@ class MemoryCollection:
     async def changed(
         self, since: Position, until: Position, *, after: tuple[Position, str] | None, limit: int
     ) -> list[tuple[Position, Document]]:
-        self._count(self.name, "find")
         check_limit(limit)
         found = [
             (key, document)
@@ -174,7 +165,6 @@ class MemoryCollection:
         return await self.find({"_id": {"$gt": document_id}}, sort=[("_id", 1)], limit=limit)
 
     async def unconfirmed(self, before: Position, where: Filter, limit: int) -> list[Document]:
-        self._count(self.name, "find")
         check_limit(limit)
         found = [
             document
@@ -185,7 +175,6 @@ class MemoryCollection:
         return [kept(check_version(document, self.name, self._v)) for document in found[:limit]]
 
     async def pull_outbox(self, sent: Mapping[str, Sequence[str]]) -> None:
-        self._count(self.name, "pull_outbox")
         for document_id, ids in sent.items():
             if document := self._documents.get(document_id):
                 document["outbox"] = [e for e in document.get("outbox", []) if e["id"] not in ids]
@@ -244,7 +233,7 @@ def _keys(document: Document, index: Index) -> Iterator[Key]:
 
 
 class MemoryDatabase:
-    """Implements `shared.store.port.Database`. `operations` counts what a step costs.
+    """Implements `shared.store.port.Database`.
 
     `data`: documents by collection and `_id`. Give a new database an older one's `data` and it is a process that
     starts again.
@@ -260,7 +249,6 @@ class MemoryDatabase:
         self._clock = clock
         self._listener = listener
         self.data: dict[str, dict[str, Document]] = {} if data is None else data
-        self.operations: list[tuple[str, str]] = []
 
     def _tick(self) -> Timestamp:
         """The next position. It follows the clock, and never goes back with it.
@@ -288,21 +276,23 @@ class MemoryDatabase:
         state: bool = False,
     ) -> Collection:
         listener = self._listener if outbox else None
-        made = MemoryCollection(
+        made = self._open(
             name,
-            self.data.setdefault(name, {}),
+            documents=self.data.setdefault(name, {}),
             v=v,
             writes=writes,
             indexes=indexes,
             clock=self._clock,
             listener=listener,
-            count=lambda collection, operation: self.operations.append((collection, operation)),
             state=state,
             tick=self._tick,
         )
         if listener is not None:
             listener.watch(made)
         return made
+
+    def _open(self, name: str, **options: Any) -> MemoryCollection:
+        return MemoryCollection(name, **options)
 
     async def fence(self) -> Fence:
         position = self._tick()

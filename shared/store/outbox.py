@@ -7,7 +7,7 @@ died between its write and its publish, or the bus was away).
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -129,13 +129,6 @@ class Relay:
     async def flush(self) -> None:
         """Publish and remove all that is known to this process. Waits for the bus's confirmations."""
         await self.published()
-        await self.pull()
-
-    async def settle(self, drain: Callable[[], Awaitable[None]]) -> None:
-        """Let running publishes get as far as they can now (`drain` waits for the bus), and remove what was sent."""
-        await asyncio.sleep(0)
-        await drain()
-        await asyncio.sleep(0)
         await self.pull()
 
     async def run(self) -> None:

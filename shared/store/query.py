@@ -36,8 +36,6 @@ def matches(document: Any, where: Filter) -> bool:
     for field, condition in where.items():
         if field == "$or":
             held = any(matches(document, branch) for branch in condition)
-        elif field == "$and":
-            held = all(matches(document, branch) for branch in condition)
         elif field.startswith("$"):
             raise NotImplementedError(field)
         else:
@@ -99,12 +97,6 @@ def _holds(reached: list[Any], operator: str, operand: Any) -> bool:
                 _comparable(v, operand) and _ORDER[operator](v, operand)
                 for value in reached
                 for v in (value if isinstance(value, list) else [value])
-            )
-        case "$elemMatch":
-            return any(
-                any(isinstance(element, dict) and matches(element, operand) for element in v)
-                for v in reached
-                if isinstance(v, list)
             )
         case _:
             raise NotImplementedError(operator)
@@ -203,7 +195,7 @@ def _parent(document: Document, field: str, operator: str) -> dict[str, Any] | N
     at: Any = document
     for name in field.split(".")[:-1]:
         if name not in at:
-            if operator in ("$unset", "$pull"):
+            if operator == "$unset":
                 return None
             at[name] = {}
         at = at[name]
@@ -238,17 +230,6 @@ def _push(at: dict[str, Any], key: str, operand: Any) -> None:
     at[key] = result
 
 
-def _pull(at: dict[str, Any], key: str, operand: Any) -> None:
-    if key not in at:
-        return
-    if isinstance(operand, dict):
-        if has_operators(operand):
-            raise NotImplementedError("$pull of plain values by operators")
-        at[key] = [v for v in _array(at, key) if not (isinstance(v, dict) and matches(v, operand))]
-    else:
-        at[key] = [v for v in _array(at, key) if not same(v, operand)]
-
-
 def _number(value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"{value!r} is no number")
@@ -279,5 +260,4 @@ _CHANGES: Mapping[str, Callable[[dict[str, Any], str, Any], None]] = {
     "$inc": _inc,
     "$max": _max,
     "$push": _push,
-    "$pull": _pull,
 }

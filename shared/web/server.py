@@ -109,24 +109,22 @@ async def _readyz(request: web.Request) -> web.Response:
 
 
 class _Where(AbstractRuleMatching):
-    """Matches the requests whose host and path belong to one service."""
+    """Matches the requests that one application answers: `name_of` says which does."""
 
-    def __init__(self, service: str, origins: Origins, table: Services) -> None:
+    def __init__(self, name: str, name_of: Callable[[web.Request], str]) -> None:
         super().__init__()
-        self._service = service
-        self._origins = origins
-        self._table = table
+        self._name = name
+        self._name_of = name_of
 
     async def match(self, request: web.Request) -> bool:
-        host = self._origins.host_of(request.host)
-        return (FRONT if host is None else service_for(host, request.path, self._table)) == self._service
+        return self._name_of(request) == self._name
 
     def get_info(self) -> Any:
-        return {"service": self._service}
+        return {"service": self._name}
 
     @property
     def canonical(self) -> str:
-        return self._service
+        return self._name
 
 
 def combine(
@@ -159,13 +157,19 @@ def combine(
     largest = max(app[WEB_SETTINGS].max_body for app in (*apps.values(), front))
     root = web.Application(middlewares=[_pass_on], client_max_size=largest)
     root[_SIDE] = front[_SIDE]
+
+    def name_of(request: web.Request) -> str:
+        host = origins.host_of(request.host)
+        service = FRONT if host is None else service_for(host, request.path, table)
+        return (
+            service if service in apps else FRONT
+        )  # the front answers for a service that is not running here
+
     for name, app in {**apps, FRONT: front}.items():
         app.pre_freeze()
-        root.router.register_resource(MatchedSubAppResource(_Where(name, origins, table), app))
+        root.router.register_resource(MatchedSubAppResource(_Where(name, name_of), app))
         root.cleanup_ctx.append(_lifecycle(app))
         root.on_shutdown.append(_shutting_down(app))
-    # a service that is not running here: its paths fall through to the front
-    root.router.register_resource(MatchedSubAppResource(_Anything(), front))
     return root
 
 
@@ -174,18 +178,6 @@ async def _pass_on(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     return await handler(request)
-
-
-class _Anything(AbstractRuleMatching):
-    async def match(self, request: web.Request) -> bool:  # noqa: ARG002
-        return True
-
-    def get_info(self) -> Any:
-        return {}
-
-    @property
-    def canonical(self) -> str:
-        return FRONT
 
 
 def _shutting_down(app: web.Application) -> Callable[[web.Application], Awaitable[None]]:

@@ -49,9 +49,7 @@ MATCHING: list[dict[str, Any]] = [
     {"sub": {"n": 1, "s": "one"}},
     {"items.k": 2},
     {"items.k": {"$gt": 1}},
-    {"items": {"$elemMatch": {"k": 1, "w": "p"}}},
     {"$or": [{"n": 6}, {"s": "five"}]},
-    {"$and": [{"n": 5}, {"s": "five"}]},
 ]
 NOT_MATCHING: list[dict[str, Any]] = [
     {"n": "5"},
@@ -67,11 +65,7 @@ NOT_MATCHING: list[dict[str, Any]] = [
     {"tags": {"$ne": "x"}},
     {"tags": {"$nin": ["y"]}},
     {"sub": {"s": "one", "n": 1}},
-    {"items": {"$elemMatch": {"k": 2, "w": "p"}}},
-    {"items": {"$elemMatch": {"k": 3}}},
-    {"tags": {"$elemMatch": {"k": None}}},
     {"$or": [{"n": 6}, {"s": "six"}]},
-    {"$and": [{"n": 5}, {"s": "six"}]},
     {"when": {"$lt": 5}},
 ]
 # Change, and what it makes of FORM: only the fields that differ; None for a field that is gone.
@@ -87,13 +81,9 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"$push": {"tags": "z"}}, {"tags": ["x", "y", "z"]}),
     ({"$push": {"fresh": {"$each": [1, 2]}}}, {"fresh": [1, 2]}),
     ({"$push": {"tags": {"$each": ["z"], "$slice": -2}}}, {"tags": ["y", "z"]}),
-    ({"$pull": {"tags": "x", "missing": "x"}}, {"tags": ["y"]}),
-    ({"$pull": {"items": {"k": 1}}}, {"items": [{"k": 2}]}),
-    ({"$pull": {"items": {"k": {"$in": [1, 2]}}}}, {"items": []}),
 ]  # fmt: skip
 FAILING: list[dict[str, Any]] = [
     {"$push": {"s": "z"}},
-    {"$pull": {"s": "z"}},
     {"$inc": {"s": 1}},
     {"$inc": {"nothing": 1}},
     {"$set": {"n.deep": 1}},

@@ -11,6 +11,7 @@ from shared.errors import Unavailable
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.port import Collection, Index
+from shared.testing.counting import CountingDatabase
 from tests.conformance.support import START, Store
 
 
@@ -72,8 +73,26 @@ async def test_says_unavailable_while_mongod_is_away_and_recovers(own_mongod: Ba
 
 
 async def test_memory_counts_what_a_step_costs() -> None:
-    database = MemoryDatabase(clock=ManualClock(START))
+    database = CountingDatabase(clock=ManualClock(START))
     things = database.collection("things")
     await things.insert({"_id": "a"})
     await things.find_one({"_id": "a"})
     assert database.operations == [("things", "insert"), ("things", "find")]
+
+
+@pytest.mark.parametrize(
+    "where", [{"$and": [{"n": 1}]}, {"items": {"$elemMatch": {"k": 1}}}, {"n": {"$mod": [2, 0]}}]
+)
+async def test_memory_refuses_filters_that_no_store_uses(where: dict[str, Any]) -> None:
+    things = MemoryDatabase(clock=ManualClock(START)).collection("things")
+    await things.insert({"_id": "a", "n": 1, "items": [{"k": 1}]})
+    with pytest.raises(NotImplementedError):
+        await things.find(where)
+
+
+@pytest.mark.parametrize("change", [{"$pull": {"tags": "x"}}, {"$mul": {"n": 2}}])
+async def test_memory_refuses_changes_that_no_store_uses(change: dict[str, Any]) -> None:
+    things = MemoryDatabase(clock=ManualClock(START)).collection("things")
+    await things.insert({"_id": "a", "n": 1, "tags": ["x"]})
+    with pytest.raises(NotImplementedError):
+        await things.update({"_id": "a"}, change)

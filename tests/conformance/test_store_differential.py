@@ -43,15 +43,12 @@ conditions = st.one_of(
     st.builds(lambda v: {"$in": v}, st.lists(scalars, max_size=3)),
     st.builds(lambda v: {"$nin": v}, st.lists(scalars, max_size=3)),
     st.builds(lambda v: {"$exists": v}, st.booleans()),
-    st.builds(
-        lambda w: {"$elemMatch": w}, st.dictionaries(st.sampled_from(NAMES), scalars, min_size=1, max_size=2)
-    ),
 )
 plain_filters = st.dictionaries(paths, conditions, max_size=2)
 filters = st.one_of(
     plain_filters,
     st.builds(lambda b: {"$or": b}, st.lists(plain_filters, min_size=1, max_size=2)),
-    st.builds(lambda b, f: {"$and": b, **f}, st.lists(plain_filters, min_size=1, max_size=2), plain_filters),
+    st.builds(lambda b, f: {"$or": b, **f}, st.lists(plain_filters, min_size=1, max_size=2), plain_filters),
 )
 fields = paths.filter(lambda p: p != "_id")
 changes = st.dictionaries(
@@ -75,7 +72,6 @@ changes = st.dictionaries(
                 min_size=1,
                 max_size=1,
             ),
-            "$pull": st.dictionaries(fields, st.one_of(scalars, flat), min_size=1, max_size=1),
         },
     ).map(lambda rest: {**sets, **rest})
 )
