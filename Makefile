@@ -38,7 +38,7 @@ test-long: setup ## The tests that take minutes: 100,000 accounts, 10,000 messag
 	@$(PY) -m pytest -s -m soak $(ARGS)
 
 test-fast: setup-run ## The tests that need no sockets and no other programs
-	@$(PY) -m pytest -n 2 -m "not parts and not long" $(ARGS)
+	@$(PY) -m pytest -n 2 -m "not integration and not long" $(ARGS)
 
 test-compose: setup ## The containers of docker-compose.yml: build, start, sign in to them, remove
 	@deploy/setup/test-compose

@@ -90,7 +90,7 @@ def _no_sockets(event: str, arguments: tuple[Any, ...]) -> None:
     if not _closed:
         return
     if event == "socket.getaddrinfo" or (event == "socket.__new__" and arguments[1] in (2, 10)):
-        raise RuntimeError("this test is not marked `parts`, so it may not open sockets")
+        raise RuntimeError("this test is not marked `integration`, so it may not open sockets")
 
 
 sys.addaudithook(_no_sockets)
@@ -100,7 +100,7 @@ sys.addaudithook(_no_sockets)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Sockets are closed to everything a test without the marker does, its fixtures included."""
     global _closed
-    _closed = item.get_closest_marker("parts") is None
+    _closed = item.get_closest_marker("integration") is None
     try:
         return (yield)
     finally:
@@ -119,9 +119,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that asks for a real part without the marker would break `make test-fast`: say so at once."""
     for item in items:
         used = REAL & set(getattr(item, "fixturenames", ()))
-        if used and item.get_closest_marker("parts") is None:
+        if used and item.get_closest_marker("integration") is None:
             raise pytest.UsageError(
-                f"{item.nodeid} uses {', '.join(sorted(used))} and must be marked @pytest.mark.parts"
+                f"{item.nodeid} uses {', '.join(sorted(used))} and must be marked @pytest.mark.integration"
             )
 
 
@@ -240,7 +240,7 @@ def _shared(folder: Path, name: str, start: Callable[[Path, Path], dict[str, str
 
 @pytest.fixture(scope="session")
 def mongo_url(run_folder: Path) -> str:
-    """Of the run's replica set. Needs the marker `parts`."""
+    """Of the run's replica set. Needs the marker `integration`."""
     return _shared(
         run_folder, "mongod", lambda own, alive: {"url": backing.mongod(own, keep_alive=alive).url}
     )["url"]
@@ -255,7 +255,7 @@ def _mongo_client(mongo_url: str) -> Iterator[MongoClient[dict[str, Any]]]:
 
 @pytest.fixture
 def mongo_database(_mongo_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
-    """The name of an empty database, dropped after the test. Needs the marker `parts`."""
+    """The name of an empty database, dropped after the test. Needs the marker `integration`."""
     name = f"test_{SystemIds().random_bytes(8).hex()}"
     yield name
     _mongo_client.drop_database(name)
@@ -273,7 +273,7 @@ class Vhost:
 
 @pytest.fixture(scope="session")
 def broker(run_folder: Path) -> Broker:
-    """The run's RabbitMQ. Needs the marker `parts`."""
+    """The run's RabbitMQ. Needs the marker `integration`."""
 
     def start(own: Path, alive: Path) -> dict[str, str]:
         started = backing.rabbitmq(own, keep_alive=alive)
@@ -285,7 +285,7 @@ def broker(run_folder: Path) -> Broker:
 
 @pytest.fixture
 def rabbit(broker: Broker) -> Iterator[Vhost]:
-    """A fresh virtual host on the run's broker, deleted after the test. Needs the marker `parts`."""
+    """A fresh virtual host on the run's broker, deleted after the test. Needs the marker `integration`."""
     name = f"test-{SystemIds().random_bytes(8).hex()}"
     with _plainly():
         broker.management.create_vhost(name)
@@ -302,7 +302,7 @@ def _discard(part: BackingService, folder: Path) -> None:
 
 @pytest.fixture
 def own_mongod(tmp_path: Path) -> Iterator[BackingService]:
-    """A mongod of this test alone, to stop, kill and start. Needs the marker `parts`."""
+    """A mongod of this test alone, to stop, kill and start. Needs the marker `integration`."""
     with _plainly():
         part = backing.mongod(tmp_path / "own-mongod")
     yield part
@@ -311,7 +311,7 @@ def own_mongod(tmp_path: Path) -> Iterator[BackingService]:
 
 @pytest.fixture
 def own_rabbit(tmp_path: Path) -> Iterator[Broker]:
-    """A RabbitMQ of this test alone, to stop, kill and start. Needs the marker `parts`."""
+    """A RabbitMQ of this test alone, to stop, kill and start. Needs the marker `integration`."""
     with _plainly():
         part = backing.rabbitmq(tmp_path / "own-rabbit")
     yield part
@@ -322,7 +322,7 @@ def own_rabbit(tmp_path: Path) -> Iterator[Broker]:
 async def chromium() -> "AsyncIterator[Browser]":
     """The run's Chromium; each test opens a context of its own, which shares nothing with others, and closes it.
 
-    Needs the marker `parts` and the xdist group `chromium`, which keeps these tests on one worker. Like every
+    Needs the marker `integration` and the xdist group `chromium`, which keeps these tests on one worker. Like every
     coroutine that awaits this browser, the test must run on the session's event loop.
     """
     # Imported here because Playwright takes long to import, and most tests do without it.

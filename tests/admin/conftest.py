@@ -49,7 +49,7 @@ async def system(tmp_path: Path) -> AdminSystem:
     return await open_system(make_system(tmp_path))
 
 
-@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.integration)])
 async def stored(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AdminSystem]:
     """The same, once on each kind of database."""
     world = make_system(tmp_path)

@@ -55,7 +55,7 @@ def refused(result: Result) -> str:
     return result.stderr
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) -> None:
     assert "blok365 keys" in refused(blok365("tenant", "list"))
     said(blok365("keys"))
@@ -91,7 +91,7 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     assert "removed" in said(blok365("account", "remove", "ada@contoso.example", "-t", "contoso", "--yes"))
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 def test_seeding_makes_that_many_accounts_and_again_makes_no_more(blok365: Blok365) -> None:
     for step in (("keys",), ("migrate",), ("tenant", "add", "contoso", "--name", "Contoso")):
         said(blok365(*step))
@@ -112,7 +112,7 @@ def test_seeding_makes_that_many_accounts_and_again_makes_no_more(blok365: Blok3
     assert seen == [f"person{n:06d}@contoso.example" for n in range(1, 1204)]
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 @pytest.mark.parametrize("url", ["mongodb://user:hidden@127.0.0.1:1/", "nonsense"])
 def test_a_mongodb_that_does_not_answer_is_one_line_without_its_password(
     alone: Blok365, url: str, monkeypatch: pytest.MonkeyPatch

@@ -95,7 +95,7 @@ async def persist(step: Callable[[], Awaitable[Any]]) -> Any:
             continue
 
 
-@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.integration)])
 async def flood(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Flood]:
     world, written = make_system(tmp_path), Written()
     database: Database

@@ -17,7 +17,7 @@ from tests.approval.support import Approval, Asked, Phone, make_approval
 from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS, write_places
 
 pytestmark = [
-    pytest.mark.parts,
+    pytest.mark.integration,
     pytest.mark.xdist_group("chromium"),
     pytest.mark.asyncio(loop_scope="session"),
 ]

@@ -10,7 +10,7 @@ from tests.approval.walk import Walk, phone_page
 from tests.pages.axe import RUN, axe_script
 
 pytestmark = [
-    pytest.mark.parts,
+    pytest.mark.integration,
     pytest.mark.xdist_group("chromium"),
     pytest.mark.asyncio(loop_scope="session"),
 ]

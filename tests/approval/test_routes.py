@@ -12,7 +12,7 @@ from shared.ids import unb64u
 from shared.web.server import serve
 from tests.approval.support import ORIGIN, Approval, Phone
 
-pytestmark = pytest.mark.parts
+pytestmark = pytest.mark.integration
 
 API = "/key/api"
 

@@ -65,7 +65,7 @@ ADA = Account(
 )
 
 
-@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.integration)])
 async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     clock = ManualClock(NOW)
     made: Any

@@ -53,7 +53,7 @@ async def test_leaves_asyncio_its_own_socketpair() -> None:
     right.close()
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 def test_mongod_keeps_acknowledged_writes_over_kill(own_mongod: BackingService) -> None:
     with contextlib.closing(Client(own_mongod.url)) as client:
         written = client.get_database("t", write_concern=WriteConcern("majority", j=True))["kept"]
@@ -66,7 +66,7 @@ def test_mongod_keeps_acknowledged_writes_over_kill(own_mongod: BackingService) 
         assert client["t"]["kept"].count_documents({}) == 1
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 def test_mongod_has_transactions_and_change_streams(mongo_url: str, mongo_database: str) -> None:
     with contextlib.closing(Client(mongo_url)) as client:
         database = client[mongo_database]
@@ -81,7 +81,7 @@ def test_mongod_has_transactions_and_change_streams(mongo_url: str, mongo_databa
         assert database["things"].count_documents({}) == 1
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 @pytest.mark.parametrize("turn", [1, 2])
 def test_database_is_empty_at_the_start_of_each_test(mongo_url: str, mongo_database: str, turn: int) -> None:
     with contextlib.closing(Client(mongo_url)) as client:
@@ -89,7 +89,7 @@ def test_database_is_empty_at_the_start_of_each_test(mongo_url: str, mongo_datab
         client[mongo_database]["left"].insert_one({"turn": turn})
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 def test_mongod_folder_moves_to_another_port(tmp_path: Path) -> None:
     program = mongo.program()
     assert program is not None
@@ -104,7 +104,7 @@ def test_mongod_folder_moves_to_another_port(tmp_path: Path) -> None:
             assert client["t"]["kept"].count_documents({}) == 1
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 def test_says_why_mongod_did_not_start(tmp_path: Path) -> None:
     program = mongo.program()
     assert program is not None
@@ -140,7 +140,7 @@ def _start_and_crash(kind: str, folder: Path) -> tuple[int, str]:
     return int(pid), url
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 def test_mongod_ends_with_a_killed_parent_and_starts_again(tmp_path: Path) -> None:
     pid, url = _start_and_crash("mongod", tmp_path / "m")
     with backing.mongod(tmp_path / "m") as again:  # at once: it waits for the earlier supervisor to let go
@@ -150,7 +150,7 @@ def test_mongod_ends_with_a_killed_parent_and_starts_again(tmp_path: Path) -> No
     assert url.startswith("mongodb://127.0.0.1:")
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_rabbitmq_and_its_epmd_end_with_a_killed_parent(tmp_path: Path) -> None:
     folder = tmp_path / "r"
     pid, _url = _start_and_crash("rabbitmq", folder)
@@ -171,7 +171,7 @@ def _processes_with(text: bytes) -> list[str]:
     return found
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_rabbitmq_keeps_confirmed_messages_over_kill(own_rabbit: Broker) -> None:
     own_rabbit.management.create_vhost("kept")
     url = own_rabbit.url_of("kept")
@@ -191,7 +191,7 @@ async def test_rabbitmq_keeps_confirmed_messages_over_kill(own_rabbit: Broker) -
     assert "kept" in await asyncio.to_thread(own_rabbit.ctl, "list_vhosts")
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 @pytest.mark.parametrize("turn", [1, 2])
 async def test_vhost_is_empty_at_the_start_of_each_test(rabbit: Vhost, turn: int) -> None:
     async with await aio_pika.connect(rabbit.url) as connection:
@@ -200,7 +200,7 @@ async def test_vhost_is_empty_at_the_start_of_each_test(rabbit: Vhost, turn: int
         await (await connection.channel()).default_exchange.publish(aio_pika.Message(b"%d" % turn), "left")
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_permissions_keep_a_user_to_its_queues(rabbit: Vhost) -> None:
     user = f"{rabbit.name}-narrow"
     rabbit.management.create_user(user, "narrow")
@@ -225,7 +225,7 @@ def test_missing_parts_say_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_
     assert "\n" not in str(no_mongo.value) + str(no_rabbit.value)
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 def test_given_servers_must_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     nobody = free_port()
     monkeypatch.setenv("BLOK365_MONGO_URL", f"mongodb://127.0.0.1:{nobody}/?serverSelectionTimeoutMS=200")
@@ -236,7 +236,7 @@ def test_given_servers_must_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         backing.rabbitmq(tmp_path)
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 def test_given_servers_are_used_and_not_stopped(
     monkeypatch: pytest.MonkeyPatch, mongo_url: str, tmp_path: Path
 ) -> None:

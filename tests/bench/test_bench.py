@@ -203,7 +203,7 @@ async def serving(app: web.Application) -> AsyncIterator[Pool]:
         await runner.cleanup()
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_client_reads_lengths_chunks_and_empty_answers_on_one_connection() -> None:
     seen: set[Any] = set()
 
@@ -233,7 +233,7 @@ async def test_client_reads_lengths_chunks_and_empty_answers_on_one_connection()
     assert len(seen) == 1
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_client_tells_of_a_marker_before_the_stream_ends() -> None:
     go_on = asyncio.Event()
 
@@ -256,7 +256,7 @@ async def test_client_tells_of_a_marker_before_the_stream_ends() -> None:
         assert (await exchange.answer).body.endswith(b"\n\n")
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_stream_that_ends_without_its_marker_is_a_failure() -> None:
     async def short(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -305,7 +305,7 @@ def test_json_is_written_whole(tmp_path: Path) -> None:
 # --- all of it, in miniature
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 @pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_quick_bench_measures_every_part_and_leaves_nothing_running(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.integration)])
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """An empty database of each kind."""
     clock = ManualClock(START)
@@ -50,7 +50,7 @@ async def things(store: Store) -> Collection:
     return store.open(None).collection("things")
 
 
-@pytest.fixture(params=["memory", pytest.param("rabbit", marks=pytest.mark.parts)])
+@pytest.fixture(params=["memory", pytest.param("rabbit", marks=pytest.mark.integration)])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """A bus of each kind, without messages."""
     world: World

@@ -18,7 +18,7 @@ from tests.conformance.bus_support import (
     ended,
 )
 
-pytestmark = pytest.mark.parts
+pytestmark = pytest.mark.integration
 
 
 async def test_replays_chosen_dead_letters_and_then_all(rabbit_world: RabbitWorld) -> None:

@@ -28,7 +28,7 @@ from tests.conformance.bus_support import (
 )
 from tests.conftest import Vhost
 
-pytestmark = pytest.mark.parts
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ class FakeListener:
     def watch(self, collection: Collection) -> None: ...
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_check_names_a_missing_index(mongo_url: str, mongo_database: str) -> None:
     database = MongoDatabase(mongo_url, mongo_database, clock=ManualClock(START), listener=FakeListener())
     database.collection("things", indexes=[Index((("n", 1), ("m", -1)))], outbox=True)
@@ -47,7 +47,7 @@ async def test_check_names_a_missing_index(mongo_url: str, mongo_database: str) 
     await database.close()
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_says_unavailable_while_mongod_is_away_and_recovers(own_mongod: BackingService) -> None:
     database = MongoDatabase(own_mongod.url, "away", clock=ManualClock(START), timeout=0.5)
     things = database.collection("things")

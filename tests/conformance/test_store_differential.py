@@ -154,7 +154,7 @@ def pair(mongo_url: str) -> Iterator[Pair]:
     pair.close()
 
 
-pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("differential")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("differential")]
 examples = settings(
     max_examples=60,
     deadline=None,

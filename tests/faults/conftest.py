@@ -18,7 +18,7 @@ from tests.faults.breakable import Breakable, breakable
 
 @pytest.fixture(scope="module")
 def vhost(broker: Broker) -> Iterator[str]:
-    """The address of an empty virtual host on the run's broker. Needs the marker `parts`."""
+    """The address of an empty virtual host on the run's broker. Needs the marker `integration`."""
     name = f"faults-{SystemIds().random_bytes(6).hex()}"
     broker.management.create_vhost(name)
     yield broker.url_of(name)

@@ -16,7 +16,7 @@ from shared.testing.waiting import eventually
 from tests.faults.support import AWAY, ONE_EACH, STEPS, FaultSystem, SignIn, away, fault_system, owned
 
 pytestmark = [
-    pytest.mark.parts,
+    pytest.mark.integration,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.xdist_group("faults-broker"),
 ]

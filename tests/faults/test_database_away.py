@@ -25,7 +25,7 @@ from tests.faults.support import (
 )
 
 pytestmark = [
-    pytest.mark.parts,
+    pytest.mark.integration,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.xdist_group("faults-database"),
 ]

@@ -26,7 +26,7 @@ from tests.faults.breakable import (
 from tests.faults.proxy import Moment
 from tests.faults.support import Person
 
-pytestmark = [pytest.mark.parts, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 
 ALONE = (WAITING, OPEN, ACCEPTED, PROVED, ISSUED, DEVICE)

@@ -23,7 +23,7 @@ from tests.faults.breakable import Breakable
 from tests.faults.support import IDS, FaultSystem, Person, SignIn
 
 pytestmark = [
-    pytest.mark.parts,
+    pytest.mark.integration,
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.xdist_group("faults"),
 ]

@@ -26,7 +26,7 @@ from tests.faults.proxy import Moment
 from tests.faults.support import TENANT, FaultSystem, Person
 
 pytestmark = [
-    pytest.mark.parts,
+    pytest.mark.integration,
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.xdist_group("faults"),
     pytest.mark.timeout(240),

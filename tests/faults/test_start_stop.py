@@ -35,7 +35,7 @@ from shared.testing.waiting import eventually
 from tests.conftest import Vhost
 from tests.faults.support import owned
 
-pytestmark = pytest.mark.parts
+pytestmark = pytest.mark.integration
 
 SIGNALLED = 10.0
 """Seconds from a signal to the end."""

@@ -10,7 +10,7 @@ from tests.faults.breakable import ACCEPTED, ISSUED, OPEN, PROVED, RECORD, WAITI
 from tests.faults.proxy import Moment
 
 pytestmark = [
-    pytest.mark.parts,
+    pytest.mark.integration,
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.xdist_group("faults"),
 ]

@@ -55,7 +55,7 @@ class LocalSystem:
 async def local_system(
     tmp_path_factory: pytest.TempPathFactory, mongo_url: str
 ) -> AsyncIterator[LocalSystem]:
-    """One for the run: starting it takes longer than a whole sign-in. Needs the marker `parts`."""
+    """One for the run: starting it takes longer than a whole sign-in. Needs the marker `integration`."""
     folder = tmp_path_factory.mktemp("local-system")
     port, entra_port = free_port(), free_port()
     ids = SystemIds()

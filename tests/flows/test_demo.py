@@ -35,7 +35,7 @@ from tests.wsfed.test_token_checkers import (
 
 __all__ = ["judge"]  # a fixture
 
-pytestmark = [pytest.mark.parts, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
 SAML = "{urn:oasis:names:tc:SAML:1.0:assertion}"

@@ -21,7 +21,7 @@ from shared.testing.waiting import eventually
 from tests.faults.support import FaultSystem, Person, fault_system, stream, until_state
 
 pytestmark = [
-    pytest.mark.parts,
+    pytest.mark.integration,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.xdist_group("many-processes"),
 ]

@@ -110,7 +110,7 @@ def link_in(mail: EmailMessage) -> str:
     return found[0]
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_steps_1_to_6_a_sign_in_request_reaches_the_phone(real_post: Post) -> None:
     flow = real_post.flow
     phone = await flow.phone()
@@ -129,7 +129,7 @@ async def test_steps_1_to_6_a_sign_in_request_reaches_the_phone(real_post: Post)
     assert real_post.service.refused == []
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_step_3_every_phone_of_the_account_is_told_and_nobody_elses(real_post: Post) -> None:
     flow = real_post.flow
     await flow.person(BOB)
@@ -174,7 +174,7 @@ async def test_a_removed_persons_subscriptions_are_forgotten(post: Post) -> None
     assert post.account()["subscriptions"] == {}
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_step_3_push_bombing_ends_with_the_quota(real_post: Post) -> None:
     flow = real_post.flow
     name = await real_post.subscribed(await flow.phone())
@@ -184,7 +184,7 @@ async def test_step_3_push_bombing_ends_with_the_quota(real_post: Post) -> None:
     assert len(real_post.service.messages[name]) == 3
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_step_3_a_qr_code_notifies_nobody(real_post: Post) -> None:
     name = await real_post.subscribed(await real_post.flow.phone())
     await (await real_post.flow.begin()).qr()
@@ -192,7 +192,7 @@ async def test_step_3_a_qr_code_notifies_nobody(real_post: Post) -> None:
     assert name not in real_post.service.messages
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 @pytest.mark.parametrize("how", ["gone", "not_found"])
 async def test_step_7_a_subscription_that_is_gone_is_forgotten(real_post: Post, how: Any) -> None:
     flow = real_post.flow
@@ -206,7 +206,7 @@ async def test_step_7_a_subscription_that_is_gone_is_forgotten(real_post: Post, 
     assert real_post.service.attempts[name] == 1
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_step_5_a_push_service_that_is_busy_is_asked_again_within_the_request(real_post: Post) -> None:
     flow = real_post.flow
     name = await real_post.subscribed(await flow.phone())
@@ -220,7 +220,7 @@ async def test_step_5_a_push_service_that_is_busy_is_asked_again_within_the_requ
     assert got.ttl == 100
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_phone_taken_out_of_use_or_unsubscribed_is_told_nothing(real_post: Post) -> None:
     flow = real_post.flow
     removed, quiet, kept = [await flow.phone() for _ in range(3)]
@@ -233,7 +233,7 @@ async def test_a_phone_taken_out_of_use_or_unsubscribed_is_told_nothing(real_pos
     assert len(real_post.account()["subscriptions"]) == 1
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_phone_that_subscribes_again_is_told_once_and_its_old_end_does_not_end_the_new(
     real_post: Post,
 ) -> None:
@@ -375,7 +375,7 @@ async def test_step_11_a_phones_name_cannot_write_the_mail(post: Post) -> None:
     assert "<script>" not in notice.get_body(("html",)).get_content()  # type: ignore[union-attr]
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_taken_over_approval_cannot_make_notify_speak_to_our_own_network(real_post: Post) -> None:
     """SSRF by a sealed endpoint: the stand-in plays an inner service that no list names."""
     flow = real_post.flow

@@ -22,7 +22,7 @@ from shared.store.mongo import MongoDatabase
 from shared.testing.waiting import eventually
 from tests.faults.support import ONE_EACH, TENANT, FaultSystem, Person, fault_system
 
-pytestmark = [pytest.mark.parts, pytest.mark.xdist_group("replication-scale")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("replication-scale")]
 IDS = SystemIds()
 BATCH = 1000
 SERVICES_MEASURED = ("admin", "wsfed", "approval")

@@ -16,7 +16,7 @@ from shared.testing.waiting import eventually
 from tests.flows.conftest import LocalSystem
 
 pytestmark = [
-    pytest.mark.parts,
+    pytest.mark.integration,
     pytest.mark.xdist_group("chromium"),
     pytest.mark.asyncio(loop_scope="session"),
 ]

@@ -114,7 +114,7 @@ async def test_nobody_else_may_send_its_messages(world: InMemorySystem) -> None:
         await world.say("admin", CoinTossed(coin="penny", side="heads"))
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_it_runs_in_one_process_with_the_others(world: InMemorySystem, tmp_path: Path) -> None:
     settings = {"notify": NotifySettings(mail_folder=tmp_path / "mail")}
     async with running(world.platform, port=0, settings=settings) as system:
@@ -124,7 +124,7 @@ async def test_it_runs_in_one_process_with_the_others(world: InMemorySystem, tmp
         assert json.loads(body)["checks"]["toy.started"] is True
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_the_clusters_router_passes_its_requests_on(world: InMemorySystem) -> None:
     (wired,) = wiring.build(world.platform, ["toy"])
     assert wired.service.web is not None

@@ -22,7 +22,7 @@ from shared.store.outbox import Relay
 from shared.store.port import Database
 from tests.world import make_system
 
-pytestmark = pytest.mark.parts
+pytestmark = pytest.mark.integration
 
 
 class Counted:

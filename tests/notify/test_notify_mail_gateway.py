@@ -64,7 +64,7 @@ def plain(server: MailServer, **settings: Any) -> SmtpMailer:
     return SmtpMailer(NotifySettings(**(values | settings)))
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_mail_arrives_as_it_was_written() -> None:
     async with MailServer() as server:
         assert await plain(server).send(mail(name="Zoë")) == Sent()
@@ -75,7 +75,7 @@ async def test_a_mail_arrives_as_it_was_written() -> None:
     assert got.message["To"].addresses[0].display_name == "Zoë"
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
@@ -91,27 +91,27 @@ async def test_what_a_mail_server_can_say(answer: str, outcome: object) -> None:
         assert await plain(server).send(mail("bob@private.example")) == Sent()
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "WHOLE", 0.3)
     async with MailServer(answers={"ada@private.example": ""}) as server:
         assert await plain(server).send(mail()) == Later("TimeoutError")
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_server_that_takes_the_mail_and_hangs_up_has_taken_it() -> None:
     async with MailServer(rude=True) as server:
         assert await plain(server).send(mail()) == Sent()
     assert len(server.mails) == 1
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_no_server_is_tried_again_later(unused_tcp_port: int) -> None:
     settings = NotifySettings(smtp_host="127.0.0.1", smtp_port=unused_tcp_port, smtp_security="none")
     assert await SmtpMailer(settings).send(mail()) == Later("SMTPConnectError")
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_server_without_starttls_gets_no_mail() -> None:
     """Somebody in the middle who hides STARTTLS must not get the link."""
     async with MailServer() as server:
@@ -147,7 +147,7 @@ def certificate(folder: Path, name: str = "127.0.0.1") -> tuple[ssl.SSLContext, 
     return context, folder / "ca.pem"
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_starttls_and_authentication(tmp_path: Path) -> None:
     context, ca = certificate(tmp_path)
     (tmp_path / "password").write_text("correct horse\n")
@@ -164,7 +164,7 @@ async def test_starttls_and_authentication(tmp_path: Path) -> None:
     assert (got.encrypted, got.user) == (True, "blok365")
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_wrong_password_is_our_fault_and_not_the_addresss(tmp_path: Path) -> None:
     context, ca = certificate(tmp_path)
     (tmp_path / "password").write_text("wrong")
@@ -179,7 +179,7 @@ async def test_a_wrong_password_is_our_fault_and_not_the_addresss(tmp_path: Path
         assert await mailer.send(mail()) == Later("our own settings are refused: 535")
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 @pytest.mark.parametrize("trust", [lambda ca: None, lambda ca: ca], ids=["unknown", "other-name"])
 async def test_a_server_that_is_not_the_one_we_know_gets_no_mail(
     tmp_path: Path, trust: Callable[[Path], Path | None]
@@ -191,14 +191,14 @@ async def test_a_server_that_is_not_the_one_we_know_gets_no_mail(
     assert server.mails == []
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_an_address_beyond_ascii_goes_to_a_server_that_takes_it() -> None:
     async with MailServer() as server:
         assert await plain(server).send(mail("jörg@private.example")) == Sent()
     assert server.mails[0].recipients == ("jörg@private.example",)
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_many_mails_at_once() -> None:
     async with MailServer() as server:
         mailer = plain(server)

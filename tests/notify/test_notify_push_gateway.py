@@ -63,7 +63,7 @@ def subscribed(service: PushService) -> tuple[str, PushSubscription]:
     return read.endpoint.rpartition("/")[2], read
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_message_passes_every_check_and_can_be_read(service: PushService, pusher: WebPush) -> None:
     name, to = subscribed(service)
     assert await pusher.send(to, b"a request is waiting", TWO_MINUTES) == Sent()
@@ -78,7 +78,7 @@ async def test_a_message_passes_every_check_and_can_be_read(service: PushService
     assert service.refused == []
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_subscription_made_with_another_key_is_not_forgotten_for_our_mistake(
     service: PushService, pusher: WebPush
 ) -> None:
@@ -88,7 +88,7 @@ async def test_a_subscription_made_with_another_key_is_not_forgotten_for_our_mis
     assert await pusher.send(to, b"x", TWO_MINUTES) == Failed("HTTP 403")
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("how", "outcome"),
     [
@@ -107,7 +107,7 @@ async def test_what_a_push_service_can_say(
     assert await pusher.send(to, b"x", TWO_MINUTES) == outcome
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_redirect_is_not_followed(service: PushService, pusher: WebPush) -> None:
     name, to = subscribed(service)
     service.misbehave(name, "redirect")
@@ -115,7 +115,7 @@ async def test_a_redirect_is_not_followed(service: PushService, pusher: WebPush)
     assert service.redirected == 0
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_silent_service_is_given_up(
     service: PushService, pusher: WebPush, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +125,7 @@ async def test_a_silent_service_is_given_up(
     assert await pusher.send(to, b"x", TWO_MINUTES) == Later("TimeoutError")
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_nobody_there_is_tried_again_later(service: PushService) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
@@ -170,7 +170,7 @@ async def test_a_known_name_at_a_public_address_is_looked_up_once() -> None:
     assert names.asked == ["fcm.googleapis.com"]
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_no_connection_is_made_to_a_private_address(service: PushService) -> None:
     pusher = WebPush(
         VAPID,

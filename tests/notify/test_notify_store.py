@@ -19,7 +19,7 @@ from tests.notify.support import make_notify
 from tests.notify.test_notify_delivery import NOW, delivery
 
 
-@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.integration)])
 async def deliveries(request: pytest.FixtureRequest) -> AsyncIterator[DeliveryRepository]:
     clock = ManualClock(NOW)
     database: Database
@@ -87,7 +87,7 @@ async def test_nothing_sealed_is_left_of_what_has_ended(deliveries: DeliveryRepo
     assert not await deliveries.add(replace(made, sealed="again"))
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 async def test_a_whole_delivery_on_mongodb(tmp_path: Path, mongo_url: str, mongo_database: str) -> None:
     def open_database(service: str, relay: Relay) -> Database:
         return MongoDatabase(mongo_url, mongo_database, clock=ManualClock(NOW), listener=relay)

@@ -18,7 +18,7 @@ from shared.web.problems import WAY_ON, Link
 from shared.web.server import Runner, WebSettings, combine, make_app, serve
 from shared.web.sse import Event, stream
 
-pytestmark = pytest.mark.parts
+pytestmark = pytest.mark.integration
 
 ORIGINS = Origins(
     signin="https://id.example", console="https://console.example", kiosk="https://kiosk.example"

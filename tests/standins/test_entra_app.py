@@ -20,7 +20,7 @@ from shared.ids import SeededIds
 from tests.standins.entra_attempts import FABRIKAM, USERS, federation
 from tests.standins.entra_tokens import NOW, Token
 
-pytestmark = pytest.mark.parts
+pytestmark = pytest.mark.integration
 
 CONTOSO = federation(sign_out_uri="https://idp.example/t/contoso/out")
 JSON = {"Accept": "application/json"}

@@ -168,7 +168,7 @@ def test_shares_no_code_with_what_it_checks() -> None:
     }
 
 
-@pytest.mark.parts
+@pytest.mark.integration
 @pytest.mark.parametrize("mfa", [False, True])
 def test_xmlsec1_agrees_about_the_good_token(tmp_path: Path, mfa: bool) -> None:
     token = Token().with_mfa() if mfa else Token()

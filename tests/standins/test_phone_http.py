@@ -17,7 +17,7 @@ from shared.ids import SeededIds, unb64u
 from shared.web.server import serve
 from tests.approval.support import ORIGIN, Approval, make_approval
 
-pytestmark = pytest.mark.parts
+pytestmark = pytest.mark.integration
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ async def flow(tmp_path: Path) -> AsyncIterator[Flow]:
         yield started
 
 
-@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.parts)])
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.integration)])
 async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """An empty one, on memory and on MongoDB."""
     clock = ManualClock(START)

@@ -27,7 +27,7 @@ from services.wsfed.domain.token import TokenSubject
 from shared.clock import SystemClock
 from tests.wsfed.domain_samples import PASSKEY, SUBJECT, a_token, assertion_of, pem
 
-pytestmark = pytest.mark.parts
+pytestmark = pytest.mark.integration
 
 HERE = Path(__file__).parent
 INSTALLED = HERE.parents[1] / "var" / "checkers"
