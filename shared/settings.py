@@ -72,7 +72,7 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if (
             parts.scheme not in ("http", "https")
-            or not integration.hostname
+            or not parts.hostname
             or value != f"{parts.scheme}://{parts.netloc}"
         ):
             raise ValueError("an origin is scheme://host[:port], nothing more")

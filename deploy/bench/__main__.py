@@ -226,7 +226,7 @@ def memory(on: BenchSystem) -> dict[str, float]:
 
 
 def bench(plan: Plan, parts: frozenset[str], var: Path, result: dict[str, Any]) -> None:
-    """Everything that `integration` names; `result` is filled as the parts end, so that a fault costs only its own part."""
+    """Everything that `parts` names; `result` is filled as the parts end, so that a fault costs only its own part."""
     result |= {
         "at": iso_millis(SystemClock().now()),
         "machine": machine.describe(),
