@@ -168,6 +168,13 @@ def _make_keys_once(settings: Settings, ids: SeededIds, seed: str, table: Servic
     settings.keys.symlink_to(folder)
 
 
+def own_keys(settings: Settings) -> Path:
+    """Key files of this world alone, for a test that changes them; otherwise worlds share them. Returns the folder."""
+    shared = settings.keys.resolve()
+    settings.keys.unlink()
+    return Path(shutil.copytree(shared, settings.keys))
+
+
 def make_world(
     folder: Path, seed: str = "world", *, projection_max_age: int = NEVER, table: Services = SERVICES
 ) -> World:

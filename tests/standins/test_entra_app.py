@@ -1,5 +1,6 @@
 """The stand-in as a browser meets it: start, come back, sign out. Needs a socket on 127.0.0.1."""
 
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -179,7 +180,7 @@ async def test_new_settings_hold_at_once(entra: Entra) -> None:
     ids=["too large", "no UTF-8", "raw octets", "no pairs", "too many fields", "empty", "not a form"],
 )
 async def test_rejects_malformed_form(entra: Entra, body: bytes, headers: dict[str, str]) -> None:
-    response = await entra.client.post("/login.srf", data=body, headers=headers | JSON)
+    response = await entra.client.post("/login.srf", data=io.BytesIO(body), headers=headers | JSON)
     assert await code_of(response) == "AADSTS20012"
 
 
