@@ -177,6 +177,13 @@ def _make_keys_once(settings: Settings, ids: SeededIds, seed: str, table: Servic
     settings.keys.symlink_to(folder)
 
 
+def own_keys(settings: Settings) -> Path:
+    """Key files of this system alone, for a test that changes them; otherwise systems share them. Returns the folder."""
+    shared = settings.keys.resolve()
+    settings.keys.unlink()
+    return Path(shutil.copytree(shared, settings.keys))
+
+
 def make_system(
     folder: Path, seed: str = "world", *, projection_max_age: int = NEVER, table: Services = SERVICES
 ) -> InMemorySystem:

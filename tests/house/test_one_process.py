@@ -20,7 +20,7 @@ from shared.services import SERVICES
 from shared.store.memory import MemoryDatabase
 from shared.store.outbox import Relay
 from shared.store.port import Database
-from tests.world import make_system
+from tests.world import make_system, own_keys
 
 pytestmark = pytest.mark.integration
 
@@ -79,7 +79,7 @@ async def test_each_service_is_wired_once_and_its_database_is_closed(tmp_path: P
 
 async def test_when_a_service_cannot_be_wired_no_database_stays_open(tmp_path: Path) -> None:
     on = Counted(tmp_path)
-    (on.platform.settings.keys / "vapid.pub").unlink()  # approval reads it after its database is open
+    (own_keys(on.platform.settings) / "vapid.pub").unlink()  # approval reads it after its database is open
     with pytest.raises(FileNotFoundError):
         async with running(on.platform, port=0, settings=on.settings):
             raise AssertionError("approval cannot be wired")
