@@ -178,7 +178,7 @@ def _make_keys_once(settings: Settings, ids: SeededIds, seed: str, table: Servic
 
 
 def own_keys(settings: Settings) -> Path:
-    """Key files of this system alone, for a test that changes them; otherwise systems share them. Returns the folder."""
+    """Key files of this system alone, for a test that changes them; others share theirs. Returns the folder."""
     shared = settings.keys.resolve()
     settings.keys.unlink()
     return Path(shutil.copytree(shared, settings.keys))
