@@ -38,10 +38,9 @@ def build(
     mail = SmtpMailer(settings) if settings.smtp_host else FolderMailer(settings.mail_folder, platform.clock)
     deliveries = DeliveryRepository(assembly.database)
 
+    # The loops are part of what handlers work with, so this can only look `deps` up when it runs.
     async def make_attempt(delivery: Delivery) -> None:
-        await attempt(
-            deps, delivery
-        )  # the loops are part of what handlers work with, hence the inner function
+        await attempt(deps, delivery)
 
     mails = DeliveryLoop(
         "mail", settings.mails_at_once, deliveries=deliveries, clock=platform.clock, attempt=make_attempt

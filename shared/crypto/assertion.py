@@ -84,9 +84,8 @@ def verify_assertion(
         raise InvalidAssertion("backed up but not eligible")
     if flags & _AT or (len(authenticator_data) > 37) != bool(flags & _ED):  # section 6.1
         raise InvalidAssertion("authenticatorData has parts that its flags do not allow")
-    _verify_signature(
-        public_key, signature, authenticator_data + hashlib.sha256(client_data_json).digest()
-    )  # steps 20, 21
+    # Steps 20 and 21.
+    _verify_signature(public_key, signature, authenticator_data + hashlib.sha256(client_data_json).digest())
     return VerifiedAssertion(
         sign_count=int.from_bytes(authenticator_data[33:37], "big"),
         backup_eligible=bool(flags & _BE),

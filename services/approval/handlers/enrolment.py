@@ -99,9 +99,8 @@ async def finish_enrolment(
             raise _key_known() from error
         if enrolled is not None:
             return enrolled.value.devices[device_id]
-        stored = await deps.accounts.load(
-            begun.tenant, begun.account
-        )  # the same request was faster elsewhere
+        # The same request was faster elsewhere.
+        stored = await deps.accounts.load(begun.tenant, begun.account)
         assert stored is not None
     device = enrolment.device_made(
         stored.value,
