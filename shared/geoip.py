@@ -45,7 +45,7 @@ class Country:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`text`: for people, e.g. `Lyon, France`; never empty."""
+    """A place. `text` is for people, such as `Lyon, France`, and never empty."""
 
     text: str
     country: Country | None
@@ -91,7 +91,7 @@ class GeoIp:
         return found.country if found is not None else None
 
     async def watch(self) -> None:
-        """Look for a newer file, for ever."""
+        """Look for a newer file once a minute, until cancelled."""
         while True:
             await self._clock.sleep(LOOK_EVERY)
             await asyncio.to_thread(self.look)

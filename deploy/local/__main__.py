@@ -36,7 +36,7 @@ PYTHON = os.path.relpath(sys.executable)
 
 
 async def run(var: Path, port: int, mongo_url: str) -> None:
-    """Until cancelled."""
+    """Run the whole system until cancelled."""
     settings = local_settings(var, port, mongo_url)
     entra_port = port + ENTRA_PORT_OFFSET
     make_keys(settings, SystemIds())
@@ -54,7 +54,7 @@ async def run(var: Path, port: int, mongo_url: str) -> None:
 
 
 async def _tell(running_system: RunningSystem, entra_port: int) -> None:
-    """What to open and do."""
+    """Print what to open and do."""
     phone = f"{PYTHON} -m deploy.standins.phone"
     moved = f"--origin {running_system.settings.origin} "
     ada = await admin.show_account(running_system.admin, tenant.TENANT, tenant.PERSON)

@@ -93,11 +93,11 @@ class Subscriptions:
         return complete_at is not None and abs(self._clock.now() - complete_at) <= self._max_age
 
     def ready(self) -> Mapping[str, bool]:
-        """For each owner whether its state was here whole at least once."""
+        """Whether each owner's whole state was here at least once, by owner."""
         return {owner: view.complete_at is not None for owner, view in self._views.items()}
 
     def alarms(self) -> Mapping[str, str]:
-        """For each owner with whom something is wrong, what. A service with alarms still takes requests."""
+        """What is wrong, for each owner with which something is. A service with alarms still takes requests."""
         return {owner: view.alarm for owner, view in self._views.items() if view.alarm}
 
     async def want_all(self, owners: Sequence[str] | None = None) -> None:
@@ -321,7 +321,7 @@ def _recorded(
     now: datetime,
     known: Subscription,
 ) -> Subscription | None:
-    """With a page whose items were handled; None when the pull has moved on meanwhile."""
+    """The subscription after a page whose items were handled; None when the pull has moved on meanwhile."""
     under_way = known.pull(origin)
     if under_way is None or not under_way.awaits(page) or under_way.request != awaited.request:
         return None

@@ -15,6 +15,7 @@ import typer.main
 
 from deploy.cli.commands import app
 from shared.contracts import contracts
+from shared.services import SERVICES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "services").glob("*/README.md")])
@@ -187,6 +188,15 @@ def test_messages_that_are_named_have_a_contract(page: Path) -> None:
     assert [code for code in codes(page) if MESSAGE.fullmatch(code) and code not in contracts()] == []
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_services_readme_names_each_message_that_it_sends_or_handles(service: str) -> None:
+    page = ROOT / "services" / service / "README.md"
+    parties = {name: contract.SENDERS | contract.READERS for name, contract in contracts().items()}
+    assert {code for code in codes(page) if MESSAGE.fullmatch(code)} == {
+        name for name, services in parties.items() if service in services
+    }
+
+
 def problem(command: str) -> str | None:
     """What is wrong with a `make`, `blok365` or `python -m` command, if it is one."""
     if command.startswith("python -m "):
@@ -195,7 +205,7 @@ def problem(command: str) -> str | None:
         return None if there else f"no module: {command}"
     if command.startswith("make "):
         target = command.split()[1]
-        there = re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+        there = f"\n{target}:" in (ROOT / "Makefile").read_text()
         return None if there else f"no target: {command}"
     if command.startswith("blok365 "):
         at: Any = typer.main.get_command(app)

@@ -38,7 +38,7 @@ class Received:
     urgency: str
     topic: str | None
     octets: int
-    """Of the encrypted body."""
+    """Length of the encrypted body in octets."""
     subject: str
     """Whom the token names as contact."""
 

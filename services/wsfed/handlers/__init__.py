@@ -3,7 +3,7 @@
 | flow | step | function |
 |---|---|---|
 | sign-in | 1 | `signing_in.begin`, or `sessions.answer_from_session` when the browser's session is enough |
-| | 2 | `signing_in.open_page`, `signing_in.name_account`, `signing_in.sign_in_options`; `common.load_for_browser` later |
+| | 2 | `signing_in.open_page`, `name_account`, `sign_in_options`; `common.load_for_browser` on every later request |
 | | 3, 4 | `signing_in.open_challenge` |
 | | 5, 7, 8 | `phone_responses.challenge_claimed`, `challenge_ended`, `challenge_accepted` |
 | | 9 | none: the route reads the transaction again (`routes/live.py`) |
