@@ -4,6 +4,8 @@ Names are read from inline code: files, functions, tests, messages, settings, an
 `python -m`. Not checked: whether the sentence around a name is true.
 """
 
+import ast
+import builtins
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -249,6 +251,23 @@ def test_code_names_pages_that_exist() -> None:
         if not (ROOT / path).exists()
     }
     assert not missing
+
+
+RAISES = re.compile(r"\bRaises ((?:[\w.]+(?:\s\([^)]*\))?(?:,\s(?:or\s)?|\sor\s|\sand\s)?)+)")
+
+
+def test_exceptions_that_docstrings_say_are_raised_exist() -> None:
+    nodes = [
+        node for file, text in sources().items() if file.suffix == ".py" for node in ast.walk(ast.parse(text))
+    ]
+    known = set(dir(builtins)) | {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    known |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    said = {names for text in sources().values() for names in RAISES.findall(text)}
+    named = {
+        name for names in said for name in re.findall(r"\b[A-Z][a-z]\w+", re.sub(r"\([^)]*\)", "", names))
+    }
+    assert len(named) > 10
+    assert named - known == set()
 
 
 def test_nothing_refers_to_papers_that_are_not_in_the_tree() -> None:
