@@ -61,7 +61,7 @@ def counts(client: "MongoClient[dict[str, Any]]", broker: Broker) -> Counts:
 
 
 def _broker(broker: Broker) -> tuple[int | None, int | None]:
-    """Messages received from publishers (hints too) and delivered, all protocols; None where it cannot be asked."""
+    """Messages received from publishers (signals too) and delivered, all protocols; None where it cannot be asked."""
     try:
         text = broker.ctl("eval", "rabbit_global_counters:overview().")
     except BackingServiceFailed:
