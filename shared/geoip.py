@@ -100,12 +100,11 @@ class GeoIp:
         """Take the file if it was replaced. A missing or broken one is told once, and the old one stays in use."""
         if self._file is None or (stamp := _stamp(self._file)) == self._seen:
             return
-        self._seen = (
-            stamp  # of before the reading: what is still being written is read again at the next look
-        )
+        # The stamp was taken before the reading, so that a file which is still being written is read again next time.
+        self._seen = stamp
         try:
             self._reader = _open(self._file)
-        except Exception as fault:  # what a broken file makes its reader raise is not one family
+        except Exception as fault:  # a broken file makes its reader raise almost anything
             log.warning("geoip.kept_old", file=str(self._file), reason=_words(fault))
         else:
             self._fault_told = False

@@ -3,9 +3,8 @@
 
 import signal
 
-signal.signal(
-    signal.SIGINT, signal.SIG_DFL
-)  # until we listen for it, Ctrl-C just ends us, without a traceback
+# Until the program listens for it, Ctrl-C ends it without a traceback.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
 import asyncio

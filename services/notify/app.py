@@ -39,9 +39,8 @@ def build(
     deliveries = DeliveryRepository(assembly.database)
 
     async def make_attempt(delivery: Delivery) -> None:
-        await attempt(
-            deps, delivery
-        )  # the loops are part of what handlers work with, hence the inner function
+        # An inner function, because the loops that call it are part of the dependencies that it needs.
+        await attempt(deps, delivery)
 
     mails = DeliveryLoop(
         "mail", settings.mails_at_once, deliveries=deliveries, clock=platform.clock, attempt=make_attempt

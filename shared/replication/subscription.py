@@ -182,13 +182,13 @@ class Subscriptions:
         subscription = await self._store.load(owner)
         origin = next((o for o in ORIGINS if (p := subscription.pull(o)) and p.awaits(page)), None)
         if origin is None:
-            return  # late, doubled, or of a pull that was given up
+            return  # it came late or twice, or belongs to a pull that was given up
         if page.next == page.after:
             raise Reject("a page that leads to itself")
         if page.generation < subscription.generation:
             remedy = f"run `blok365 restore {owner}`"
             log.error("state.older_generation", service=self._signer.service, owner=owner, remedy=remedy)
-            return  # nothing counts that its database says; after `max_age` nothing that it owns does
+            return  # what an older database says does not count, and after `max_age` nothing of its owner does
         awaited = subscription.pull(origin)
         assert awaited is not None
         refused = await self._handle_items(owner, received, origin, awaited)
@@ -200,7 +200,7 @@ class Subscriptions:
             await self._lapse(owner, awaited)
         written = await self._store.change(owner, partial(_recorded, origin, awaited, page, refused, now))
         if written is None:
-            return  # a double of this page was faster
+            return  # another replica has recorded this page already
         self._see(written)
         following = written.pull(origin)
         if page.next is None:

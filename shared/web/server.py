@@ -161,9 +161,8 @@ def combine(
     def name_of(request: web.Request) -> str:
         host = origins.host_of(request.host)
         service = FRONT if host is None else service_for(host, request.path, table)
-        return (
-            service if service in apps else FRONT
-        )  # the front answers for a service that is not running here
+        # The front answers for a service that is not running here.
+        return service if service in apps else FRONT
 
     for name, app in {**apps, FRONT: front}.items():
         app.pre_freeze()

@@ -172,9 +172,8 @@ def _known_parameters(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def _is_text(value: str) -> bool:
-    if (
-        value.isascii() and value.isprintable()
-    ):  # nearly always, and a hundred times faster than the other way
+    # Nearly every value is such text, and this check is a hundred times faster than the one below.
+    if value.isascii() and value.isprintable():
         return True
     return "\ufffd" not in value and all(unicodedata.category(c) not in _GARBLED for c in value)
 
