@@ -61,7 +61,7 @@ def handled_by() -> Mapping[str, list[str]]:
 
 
 def messages(handlers: Mapping[str, list[str]]) -> str:
-    """docs/messages.md"""
+    """The text of docs/messages.md."""
     known = sorted(contracts().values(), key=lambda contract: contract.TYPE)
     lines = [
         "# Messages",
@@ -95,7 +95,7 @@ def messages(handlers: Mapping[str, list[str]]) -> str:
 
 
 def settings() -> str:
-    """docs/settings.md"""
+    """The text of docs/settings.md."""
     lines = [
         "# Settings",
         GENERATED,

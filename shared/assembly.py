@@ -42,7 +42,7 @@ class OpenDatabase(Protocol):
 
 @dataclass(frozen=True)
 class Platform:
-    """What a process gives to the services in it."""
+    """What a process gives to every service that runs in it."""
 
     clock: Clock
     ids: Ids
@@ -71,12 +71,12 @@ class Service:
     relay: Relay
     handlers: Handlers
     ready: Ready
-    """What must work before requests are useful."""
+    """Says what must work before requests are useful, by name."""
     web: Application | None = None
     publisher: StatePublisher | None = None
-    """Of a service that owns state which others follow."""
+    """Answers followers' pulls; None when the service owns no state."""
     subscriptions: Subscriptions | None = None
-    """Of a service that follows others."""
+    """Pulls the state of the owners that the service follows; None when it follows none."""
     background: Sequence[Background] = ()
     """Loops that run until cancelled: sweepers and the like."""
     on_start: Sequence[Background] = ()
@@ -118,7 +118,7 @@ class Assembly:
 
     @property
     def proxies(self) -> tuple[Network, ...]:
-        """Whose X-Forwarded-For counts."""
+        """The networks of proxies whose X-Forwarded-For is believed."""
         return networks(self._platform.settings.trusted_proxies)
 
     @property
@@ -185,7 +185,7 @@ class Assembly:
         on_start: Sequence[Background] = (),
         on_stop: Sequence[Background] = (),
     ) -> Service:
-        """The service.
+        """Put the service together.
 
         `consumers`: its own table; `state`: everything that it owns, in the order in which followers want it;
         `projections`: what it keeps of each owner that it follows. Raises ValueError when the table of services

@@ -22,7 +22,7 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that long on this clock."""
+        """Wait for that many seconds of this clock."""
         ...
 
 

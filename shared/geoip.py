@@ -45,7 +45,7 @@ class Country:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`text`: for people, e.g. `Lyon, France`; never empty."""
+    """A place. `text` is for people, such as `Lyon, France`, and never empty."""
 
     text: str
     country: Country | None
@@ -91,7 +91,7 @@ class GeoIp:
         return found.country if found is not None else None
 
     async def watch(self) -> None:
-        """Look for a newer file, for ever."""
+        """Look for a newer file once a minute, until cancelled."""
         while True:
             await self._clock.sleep(LOOK_EVERY)
             await asyncio.to_thread(self.look)
@@ -100,12 +100,11 @@ class GeoIp:
         """Take the file if it was replaced. A missing or broken one is told once, and the old one stays in use."""
         if self._file is None or (stamp := _stamp(self._file)) == self._seen:
             return
-        self._seen = (
-            stamp  # of before the reading: what is still being written is read again at the next look
-        )
+        # The stamp was taken before the reading, so that a file which is still being written is read again next time.
+        self._seen = stamp
         try:
             self._reader = _open(self._file)
-        except Exception as fault:  # what a broken file makes its reader raise is not one family
+        except Exception as fault:  # a broken file makes its reader raise almost anything
             log.warning("geoip.kept_old", file=str(self._file), reason=_words(fault))
         else:
             self._fault_told = False

@@ -31,7 +31,10 @@ PROBE = 1.0
 
 
 def run(build: Callable[[Platform], Wired[Any]]) -> None:
-    """Until SIGTERM or SIGINT. Exit code 1 with one clear line when it cannot start, or cannot stop in order."""
+    """Run one service until SIGTERM or SIGINT.
+
+    The exit code is 1, after one clear line, when it cannot start or cannot stop in order.
+    """
     process = _Process(build)
     configure(json=True)
     try:
@@ -51,11 +54,11 @@ class _Process:
     started: bool = False
 
     def failed(self, reason: str, remedy: str) -> None:
-        """The last line of the log."""
+        """Log why the process ends; the last line of its log."""
         log.critical("stop.failed" if self.started else "start.failed", reason=reason, remedy=remedy)
 
     async def serve(self, settings: Settings) -> None:
-        """Until cancelled."""
+        """Run the service until cancelled."""
         clock = SystemClock()
         running: Running | None = None
         try:

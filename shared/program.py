@@ -115,7 +115,7 @@ class _Ending:
             self._timer.start()
 
     def cut(self) -> None:
-        """End the process now, whatever still runs in it."""
+        """End the process at once, whatever still runs in it."""
         if self.exit_code is None:
             self.failed(NotStopped(END_WITHIN))
         sys.stdout.flush()
@@ -123,7 +123,7 @@ class _Ending:
         os._exit(self.exit_code or 0)
 
     def failed(self, error: Exception) -> None:
-        """Tell of it; the exit code is 1."""
+        """Record a failure and tell its cause; the exit code is 1."""
         self.exit_code = 1
         self._tell(*explained(error))
 

@@ -66,7 +66,7 @@ class Running:
         return {**await self.service.ready(), "started": self.ready}
 
     def retire(self) -> None:
-        """Not ready from now on, so that nobody new is sent here."""
+        """Say from now on that the service is not ready, so that no new requests are sent here."""
         self.ready = False
         log.info("stopping", service=self.service.name)
 

@@ -48,17 +48,17 @@ class ServiceRow:
     shows them to no other service.
     """
     owns_state: bool = False
-    """It publishes state events, which others follow."""
+    """Whether it publishes state events, which others follow."""
     essential: bool = False
-    """Who follows it is not ready before it has the whole of its state."""
+    """Whether a follower is not ready before it has this owner's whole state."""
     follows: tuple[str, ...] = ()
     """Owners of state that it keeps copies of. The state of one may refer to what those before it own."""
     replicas: int = 1
     """Processes in docker-compose.yml and in the cluster for demos and tests."""
     opens_sealed: bool = False
-    """It has a key pair, and others seal secrets for it (`shared.crypto.sealed_box`)."""
+    """Whether it has a key pair with which others seal secrets for it (`shared.crypto.sealed_box`)."""
     outside: bool = False
-    """It calls systems outside: its container is on the network that leads there."""
+    """Whether it calls systems outside; then its container is on the network that leads there."""
 
     @property
     def containers(self) -> tuple[str, ...]:

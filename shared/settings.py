@@ -49,9 +49,9 @@ class Settings(BaseSettings):
     """City or Country database in MaxMind's format (.mmdb): where browsers and phones seem to be. Each process of
     wsfed and approval holds it in memory, and takes a newer one within a minute. Empty: addresses alone."""
     projection_max_age: int = Field(default=300, ge=30)
-    """Seconds without word from an owner of state, or with a gap in it, after which we act on it no longer."""
+    """Seconds since the last complete pull from an owner of state began, after which nothing that it owns counts."""
     log_json: bool = True
-    """Log lines as JSON; false: for people."""
+    """Whether log lines are JSON; otherwise they are laid out for people."""
 
     @field_validator("places_file", mode="before")
     @classmethod

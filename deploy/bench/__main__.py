@@ -40,7 +40,7 @@ PARTS = ("tokens", "signins", "approval", "growth", "reissue")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much of everything."""
+    """How many accounts, rounds and seconds each part takes."""
 
     small: int
     large: int
@@ -96,7 +96,7 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True)
 class Bench:
-    """What the parts need."""
+    """What every part of the benchmark needs."""
 
     plan: Plan
     parts: frozenset[str]
@@ -174,7 +174,7 @@ class Bench:
         }
 
     async def approval(self, on: BenchSystem, result: dict[str, Any]) -> None:
-        """approval_to_token_ms."""
+        """Measure `approval_to_token_ms`."""
         rate = result["saturation"]["best"]["per_second"] / 2
         count = max(30, min(600, int(rate * self.plan.arrivals_seconds)))
         say(f"approval to token: {count} sign-ins at {rate:.1f} a second")

@@ -48,7 +48,7 @@ class BenchSystem:
         return [r.pid for service in services or SERVICES for r in self.cluster.replicas[service]]
 
     async def seed(self, total: int) -> None:
-        """Until there are so many accounts."""
+        """Copy accounts until there are so many."""
         await asyncio.to_thread(self.copies.seed, total)
 
     async def owners(self, count: int) -> list[Owner]:

@@ -39,17 +39,17 @@ class Person:
 
     key: Key
     phone_session: str
-    """The phone's cookie."""
+    """The token in the cookie of the phone's session."""
     browser_session: str
     """The cookie of an SSO session."""
 
     @property
     def owner(self) -> Owner:
-        """Who signs in."""
+        """The account's phone, as the load client signs in with it."""
         return Owner(self.key, self.phone_session)
 
     def values(self) -> tuple[bytes, ...]:
-        """What differs between two people's documents, in one order."""
+        """The values in which two accounts' documents differ, always in the same order."""
         key = self.key
         return (
             key.account.encode(),
@@ -65,7 +65,7 @@ class Person:
 
 
 def user_name(number: int) -> str:
-    """All of one length."""
+    """The user name of that number. All have the same length, so that documents can be copied octet by octet."""
     return f"person.{number:07d}@{DOMAIN}"
 
 
@@ -106,7 +106,7 @@ class Copies:
         self._read("wsfed.sessions", session_id(self.original.browser_session), issued=[])
 
     def seed(self, total: int) -> None:
-        """Until there are `total` accounts beside the original."""
+        """Copy accounts until there are `total` beside the original."""
         fresh = [self._person(number) for number in range(len(self.people), total)]
         for place in ACCOUNT_PLACES:
             self._insert(place, fresh)
@@ -122,7 +122,7 @@ class Copies:
         return [person.owner for person in chosen]
 
     def browsers(self, count: int) -> list[tuple[str, dict[str, str]]]:
-        """So many browsers, with an SSO session of an account each: its user name, its cookies."""
+        """User name and cookies of so many browsers, each with an SSO session of another account."""
         if count > len(self.people):
             raise NotSeeded(f"{count} browsers need as many accounts")
         chosen = self.people[:count]

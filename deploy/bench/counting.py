@@ -38,12 +38,12 @@ class Counts:
         return {name: value - idle.get(name, 0.0) * seconds for name, value in added.items()}
 
     def rates_since(self, before: "Counts") -> dict[str, float]:
-        """The same for each second."""
+        """The counts since `before`, divided by the seconds between."""
         return {name: value / (self.at - before.at) for name, value in self.since(before).items()}
 
 
 def counts(client: "MongoClient[dict[str, Any]]", broker: Broker) -> Counts:
-    """Now. Blocks for a second (the broker is asked by a program of its own)."""
+    """The counts now. Blocks for a second, because the broker is asked by a program of its own."""
     commands = {
         name: int(each["total"])
         for name, each in client.admin.command("serverStatus")["metrics"]["commands"].items()
@@ -61,7 +61,7 @@ def counts(client: "MongoClient[dict[str, Any]]", broker: Broker) -> Counts:
 
 
 def _broker(broker: Broker) -> tuple[int | None, int | None]:
-    """Messages received from publishers (hints too) and delivered, all protocols; None where it cannot be asked."""
+    """Messages received from publishers (signals too) and delivered, all protocols; None where it cannot be asked."""
     try:
         text = broker.ctl("eval", "rabbit_global_counters:overview().")
     except BackingServiceFailed:

@@ -192,17 +192,17 @@ class Pool:
         return exchange
 
     def give_back(self, connection: _Connection) -> None:
-        """It may be used again."""
+        """Put a connection back, to be used again."""
         self._idle.append(connection)
 
     def forget(self, connection: _Connection) -> None:
-        """It was closed."""
+        """Forget a connection that was closed."""
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
 
     async def close(self) -> None:
-        """Close all."""
+        """Close all connections."""
         for connection in list(self._open):
             connection.close()
         await asyncio.sleep(0)

@@ -47,7 +47,7 @@ class Site:
 
     @property
     def host(self) -> str:
-        """For the Host header."""
+        """The value of the Host header."""
         return urlsplit(self.origin).netloc
 
     @property
@@ -92,7 +92,7 @@ class SignIn:
         """The page that carries the token to Microsoft."""
 
     async def whole(self) -> float:
-        """All of it; seconds."""
+        """The duration of the whole sign-in in seconds."""
         began = self._clock()
         async with asyncio.timeout(PATIENCE):
             await self.reach_phone()

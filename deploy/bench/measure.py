@@ -1,4 +1,4 @@
-"""Samples and what is said of them."""
+"""Samples, and the percentiles and rates that are computed from them."""
 
 import math
 import statistics
@@ -27,11 +27,11 @@ class Latencies:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Latencies":
-        """Raises ValueError without samples."""
+        """The percentiles of these samples. Raises ValueError when there are none."""
         return cls(percentile(seconds, 0.5) * 1000, percentile(seconds, 0.99) * 1000, len(seconds))
 
     def json(self) -> dict[str, float]:
-        """For bench.json."""
+        """The figures as they go into bench.json."""
         return {"p50": round(self.p50, 2), "p99": round(self.p99, 2), "samples": self.samples}
 
 
@@ -48,7 +48,7 @@ class Rate:
         return statistics.median(self.rounds)
 
     def json(self) -> dict[str, object]:
-        """For bench.json."""
+        """The figures as they go into bench.json."""
         return {
             "per_second": round(self.median, 2),
             "rounds": [round(each, 2) for each in self.rounds],

@@ -34,13 +34,13 @@ class Side:
     pid: int
     request: Callable[[int], bytes]
     most: int
-    """So many requests at most."""
+    """How many requests are sent at most."""
     sent: int = 0
     rates: list[float] = field(default_factory=list)
     cpu: float = 0.0
     counted: int = 0
     octets: int = 0
-    """Of the last answer's body."""
+    """Length of the last answer's body in octets."""
 
     async def round(self, seconds: float) -> None:
         """Ask for `seconds` without a pause. Raises Unexpected unless each answer is a token."""
@@ -64,7 +64,7 @@ class Side:
         self.rates.append((self.sent - before) / took)
 
     def json(self) -> dict[str, object]:
-        """For bench.json."""
+        """The figures as they go into bench.json."""
         return {
             **Rate(tuple(self.rates), self.counted).json(),
             "per_cpu_second": round(self.counted / max(self.cpu, 0.01), 1),

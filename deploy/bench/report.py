@@ -20,7 +20,7 @@ AIMS: tuple[tuple[str, str, str, float], ...] = (
 
 
 def write(result: Result, path: Path) -> None:
-    """As JSON, whole or not at all."""
+    """Write the file as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, json.dumps(result, indent=2) + "\n", mode=0o644)
 

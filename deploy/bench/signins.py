@@ -24,15 +24,15 @@ LEAD = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """So many whole sign-ins, what they cost and how long they took."""
+    """A number of whole sign-ins: what they cost and how long they took."""
 
     at_once: int
     latencies: Sequence[float]
     seconds: float
     cpu: float
-    """Of our services' processes."""
+    """CPU seconds of our services' processes."""
     cpu_all: float
-    """With RabbitMQ and MongoDB."""
+    """CPU seconds including RabbitMQ and MongoDB."""
     requests: int
     looks: int
 
@@ -46,11 +46,11 @@ class Run:
 
     @property
     def p99(self) -> float:
-        """Seconds."""
+        """The 99th percentile of the whole sign-in, in seconds."""
         return Latencies.of(self.latencies).p99 / 1000
 
     def json(self) -> dict[str, object]:
-        """For bench.json."""
+        """The figures as they go into bench.json."""
         return {
             "at_once": self.at_once,
             "samples": self.count,
@@ -129,7 +129,7 @@ class Arrivals:
     per_second: float
 
     def json(self) -> dict[str, object]:
-        """For bench.json."""
+        """The figures as they go into bench.json."""
         return {
             **self.latencies.json(),
             "aim_p99": 50,

@@ -74,7 +74,7 @@ class Tokens:
         return self._key
 
     def token(self) -> str:
-        """Ours: a whole token with an id of its own."""
+        """Issue a whole token of ours, with an id of its own."""
         return issue_token(
             self._verified,
             self._subject,
@@ -91,7 +91,7 @@ class Tokens:
         return self.private.sign(self.message, padding.PKCS1v15(), hashes.SHA256())
 
     def signxml(self) -> etree._Element:
-        """The library's way with the same assertion."""
+        """Sign the same assertion with signxml."""
         signed: etree._Element = self._signer.sign(
             self._unsigned,
             key=self.private,

@@ -1,4 +1,4 @@
-"""`blok365 account`."""
+"""The commands `blok365 account ...`."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -75,7 +75,7 @@ def list_accounts(
     cursor: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
     json: Json = False,
 ) -> None:
-    """People in the order of their user names."""
+    """List people in the order of their user names."""
     page = with_admin(
         context.obj,
         lambda admin: handlers.list_accounts(admin, tenant, cursor=cursor, limit=limit, status=status),
@@ -93,7 +93,7 @@ def list_accounts(
 
 @accounts.command("show")
 def show(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
-    """One person."""
+    """Show one person's account."""
     account = with_admin(context.obj, lambda admin: handlers.show_account(admin, tenant, who))
     if json:
         output.as_json(_plain(account))
@@ -103,13 +103,13 @@ def show(context: typer.Context, who: Who, tenant: InTenant, json: Json = False)
 
 @accounts.command("suspend")
 def suspend(context: typer.Context, who: Who, tenant: InTenant) -> None:
-    """No sign-in until resumed."""
+    """Suspend a person: no sign-in until resumed."""
     _print_status(with_admin(context.obj, lambda admin: handlers.suspend(admin, tenant, who)))
 
 
 @accounts.command("resume")
 def resume(context: typer.Context, who: Who, tenant: InTenant) -> None:
-    """End a suspension."""
+    """End a person's suspension."""
     _print_status(with_admin(context.obj, lambda admin: handlers.resume(admin, tenant, who)))
 
 
@@ -128,7 +128,7 @@ def remove(
 
 @accounts.command("devices")
 def devices(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
-    """The person's phones."""
+    """List a person's phones."""
     found = with_admin(context.obj, lambda admin: handlers.list_devices(admin, tenant, who))
     if json:
         output.as_json({"devices": [_plain_phone(phone) for phone in found]})

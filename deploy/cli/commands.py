@@ -1,4 +1,4 @@
-"""The tree of commands."""
+"""The tree of the `blok365` command line's commands."""
 
 import os
 from pathlib import Path
@@ -38,5 +38,5 @@ def options(
     var: Annotated[Path, typer.Option(help="Folder of `make run`: its keys and its MongoDB.")] = Path("var"),
     debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected fault came from.")] = False,
 ) -> None:
-    """What every command takes."""
+    """The options that every command takes."""
     context.obj = Options(var=Path(os.fspath(var)), debug=debug)

@@ -18,12 +18,12 @@ def is_terminal() -> bool:
 
 
 def line(text: str) -> None:
-    """One line as it is."""
+    """Print one line as it is."""
     typer.echo(text)
 
 
 def as_json(value: Any) -> None:
-    """A JSON value, indented."""
+    """Print a JSON value, indented."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
@@ -40,7 +40,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:
-    """Name and value, a line each."""
+    """Print names and values, one pair on each line."""
     if is_terminal():
         table(("", ""), pairs)
     else:

@@ -1,4 +1,4 @@
-"""`blok365 tenant`, `app`, `domain`."""
+"""The commands `blok365 tenant ...`, `blok365 app ...` and `blok365 domain ...`."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -44,7 +44,7 @@ def add_tenant(
 
 @tenants.command("show")
 def show_tenant(context: typer.Context, slug: str, json: Json = False) -> None:
-    """A tenant with its applications and domains."""
+    """Show a tenant with its applications and domains."""
     tenant = with_admin(context.obj, lambda admin: handlers.show_tenant(admin, slug))
     if json:
         output.as_json(_plain(tenant))
@@ -114,7 +114,7 @@ def set_policy(
 
 @tenants.command("list")
 def list_tenants(context: typer.Context, json: Json = False) -> None:
-    """All tenants (the first 200)."""
+    """List all tenants (the first 200)."""
     found = with_admin(context.obj, handlers.list_tenants)
     if json:
         output.as_json([_plain(tenant) for tenant in found])

@@ -37,7 +37,7 @@ def timed(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Walk:
-    """What every step needs."""
+    """What every step of the check needs."""
 
     containers: Containers
     origin: str
@@ -78,7 +78,7 @@ class Walk:
         await asyncio.to_thread(path.write_text, json.dumps({"domains": [domain], "users": [user]}))
 
     async def enrol(self, phone: SoftPhone) -> None:
-        """docs/flows/enrolment.md"""
+        """Enrol a phone, with the steps of docs/flows/enrolment.md."""
         shown = await self.containers.blok365(
             "account", "invite", PERSON, "--tenant", TENANT, "--show-link", "--json"
         )
@@ -131,7 +131,7 @@ class Walk:
 
 
 async def check(compose: Sequence[str], origin: str, entra_port: int, var: Path) -> None:
-    """Raises Fault, TimeoutError, Surprise, PhoneError."""
+    """Check the running containers and sign in to them. Raises Fault, TimeoutError, Unexpected, PhoneError."""
     containers = await Containers.of(compose)
     ca, federation = var / "ca.crt", var / "entra.json"
     walk = Walk(containers, origin, ca)

@@ -36,7 +36,7 @@ class Containers:
 
     @classmethod
     async def of(cls, compose: Sequence[str]) -> Self:
-        """What is there now. Raises Fault when a service has no container, or more than one."""
+        """The containers that are there now. Raises Fault when a service has no container, or more than one."""
         project = compose[compose.index("-p") + 1]
         label = f"label=com.docker.compose.project={project}"
         form = '{{.ID}} {{.Label "com.docker.compose.service"}}'

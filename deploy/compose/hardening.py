@@ -51,7 +51,7 @@ async def check_hardening(containers: Containers) -> None:
 
 
 def _rights(service: str, container: dict[str, Any], image_environment: list[str]) -> None:
-    """What the engine was told."""
+    """Check the rights that the engine gave to one container."""
     host, config = container["HostConfig"], container["Config"]
     _expect(config["User"] not in ("", "root", "0", "0:0"), f"{service} runs as root")
     _expect(host["CapDrop"] == ["ALL"], f"{service} keeps capabilities")

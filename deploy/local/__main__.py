@@ -3,9 +3,8 @@
 
 import signal
 
-signal.signal(
-    signal.SIGINT, signal.SIG_DFL
-)  # until we listen for it, Ctrl-C just ends us, without a traceback
+# Until the program listens for it, Ctrl-C ends it without a traceback.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
 import asyncio
@@ -36,7 +35,7 @@ PYTHON = os.path.relpath(sys.executable)
 
 
 async def run(var: Path, port: int, mongo_url: str) -> None:
-    """Until cancelled."""
+    """Run the whole system until cancelled."""
     settings = local_settings(var, port, mongo_url)
     entra_port = port + ENTRA_PORT_OFFSET
     make_keys(settings, SystemIds())
@@ -54,7 +53,7 @@ async def run(var: Path, port: int, mongo_url: str) -> None:
 
 
 async def _tell(running_system: RunningSystem, entra_port: int) -> None:
-    """What to open and do."""
+    """Print what to open and do."""
     phone = f"{PYTHON} -m deploy.standins.phone"
     moved = f"--origin {running_system.settings.origin} "
     ada = await admin.show_account(running_system.admin, tenant.TENANT, tenant.PERSON)

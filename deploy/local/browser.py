@@ -52,14 +52,14 @@ class Page:
         ]
 
     def form(self, ending: str) -> Form:
-        """The first form whose action ends so. Raises Surprise."""
+        """The first form whose action ends so. Raises Unexpected."""
         for form in self.forms():
             if urlsplit(form.action).path.endswith(ending):
                 return form
         raise Unexpected(f"{self.status} {self.url}: no form for {ending} in\n{self.words()[:600]}")
 
     def code(self) -> str:
-        """The code that the page shows. Raises Surprise."""
+        """The code that the page shows. Raises Unexpected."""
         for element in lxml.html.fromstring(self.text).xpath("//*[@data-code]"):
             return "".join(element.text_content().split())
         raise Unexpected(f"{self.status} {self.url}: no code in\n{self.words()[:600]}")
@@ -69,7 +69,7 @@ class Page:
         return "".join(lxml.html.fromstring(self.text).xpath("//*[@id='page']/@data-state"))
 
     def words(self) -> str:
-        """What a person would read."""
+        """The page's text as a person would read it."""
         body = lxml.html.fromstring(self.text).find("body")
         return " ".join(("" if body is None else str(body.text_content())).split())
 
@@ -99,7 +99,7 @@ class Browser:
         await self._session.close()
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None, follow: bool = True) -> Page:
-        """Open an address."""
+        """Open an address. Redirects are followed unless `follow` is False."""
         return await self._go("GET", url, None, headers or {}, follow)
 
     async def post(

@@ -74,7 +74,7 @@ class Replica:
         return self.process
 
     async def wait_ready(self) -> None:
-        """Until `/readyz` says so. Raises Unavailable."""
+        """Wait until `/readyz` says that the process is ready. Raises Unavailable."""
         deadline = asyncio.get_running_loop().time() + PATIENCE
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client:
             while asyncio.get_running_loop().time() < deadline:
@@ -100,19 +100,19 @@ class Replica:
                 await self.kill()
 
     async def kill(self) -> None:
-        """SIGKILL: nothing is flushed, nothing is said."""
+        """End the process by SIGKILL, which gives it no time to write or send anything."""
         if self.process is not None and self.process.returncode is None:
             self.process.kill()
             await self.process.wait()
 
     def tail(self, lines: int = 30) -> str:
-        """The end of its log."""
+        """The last lines of the process's log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
 @dataclass
 class Cluster:
-    """The running whole."""
+    """A running system of one process for each replica of each service."""
 
     settings: Settings
     router: Router
@@ -123,7 +123,7 @@ class Cluster:
         return [replica for replicas in self.replicas.values() for replica in replicas]
 
     def port_of(self, service: str, index: int = 0) -> int:
-        """Where one replica listens."""
+        """The port on which one replica listens."""
         return self.replicas[service][index].port
 
 

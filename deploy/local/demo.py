@@ -31,12 +31,12 @@ from shared.testing.waiting import eventually
 
 
 def step(number: str, text: str) -> None:
-    """One visible step."""
+    """Print one step of the demo."""
     print(f"  {number:>4}  {text}", flush=True)
 
 
 async def demo(var: Path, mongo_url: str, bus_url: str) -> None:
-    """The walk. Raises Surprise, PhoneError, TimeoutError, Blok365Error."""
+    """The walk. Raises Unexpected, PhoneError, TimeoutError, Blok365Error."""
     ids = SystemIds()
     port, entra_port = free_port(), free_port()
     prefix = "demo_" + ids.random_bytes(6).hex()
@@ -63,7 +63,7 @@ async def demo(var: Path, mongo_url: str, bus_url: str) -> None:
 
 
 async def enrol(running_system: RunningSystem, phone: SoftPhone, upn: str = tenant.PERSON) -> None:
-    """docs/flows/enrolment.md, for that person."""
+    """Enrol a phone for that person, with the steps of docs/flows/enrolment.md."""
     print("Enrolment")
     link = await admin.invite(running_system.admin, tenant.TENANT, upn)
     await running_system.flush()
@@ -91,7 +91,7 @@ async def enrol(running_system: RunningSystem, phone: SoftPhone, upn: str = tena
 async def sign_in(
     running_system: RunningSystem, browser: Browser, phone: SoftPhone, entra: str, out: Path
 ) -> None:
-    """docs/flows/sign-in.md"""
+    """One sign-in, with the steps of docs/flows/sign-in.md."""
     print("Sign-in")
     start = await browser.get(f"{entra}/start?username={tenant.PERSON}", follow=False)
     request = start.headers["Location"]

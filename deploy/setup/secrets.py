@@ -25,7 +25,7 @@ from shared.settings import Settings
 
 PUBLIC = ("trusted.json", "boxes.json", "vapid.pub")
 DATABASE = "blok365_{service}"
-"""With the default `BLOK365_DATABASE_PREFIX`. Users are kept in the database that they may use."""
+"""A service's database with the default `BLOK365_DATABASE_PREFIX`. The service's user is kept in it, too."""
 MONGO_URL = "mongodb://{service}:{password}@mongo:27017/" + DATABASE + "?replicaSet=rs0"
 BUS_URL = "amqp://{service}:{password}@rabbitmq:5672/blok365"
 

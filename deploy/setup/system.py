@@ -52,7 +52,7 @@ FULL = (
 
 
 def missing(needs: tuple[Need, ...]) -> list[str]:
-    """The packages whose contents are not here."""
+    """The packages of this list whose programs or files are not on this machine."""
     return [need.package for need in needs if not need.is_met()]
 
 

@@ -1,4 +1,4 @@
-"""What admin listens to."""
+"""The table from message to handler: everything that admin reacts to."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from shared.contracts.approval import DeviceChanged
 
 
 def consumers(deps: Dependencies) -> Handlers:
-    """Message to handler: the index of what admin reacts to."""
+    """The table, with the dependencies bound to each handler."""
     return {
         DeviceChanged: partial(device_enrolled, deps),
     }

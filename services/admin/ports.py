@@ -94,7 +94,7 @@ class Invitations(Protocol):
     async def get(self, tenant: str, invitation: str) -> Invitation | None: ...
 
     async def open_of(self, tenant: str, account: AccountId) -> Invitation | None:
-        """The account's open invitation, expired or not."""
+        """The account's invitation in state `open`, whether its time is over or not; None when it has none."""
         ...
 
     async def change(
@@ -137,7 +137,7 @@ class AdminCommands(Protocol):
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What the handlers work with."""
+    """Everything that admin's handlers work with."""
 
     tenants: Tenants
     accounts: Accounts
@@ -148,9 +148,9 @@ class Dependencies:
     ids: Ids
     settings: AdminSettings
     origin: str
-    """Of the sign-in host, without a slash at the end."""
+    """Origin of the sign-in host, without a slash at the end."""
     notify_sealer: Sealer
-    """Seals for notify, which alone can open it."""
+    """Seals mails for notify, which alone can open them."""
 
     def mail_message(
         self,

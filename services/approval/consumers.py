@@ -1,4 +1,4 @@
-"""What approval reacts to."""
+"""The table from message to handler: everything that approval reacts to."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ from shared.contracts.notify import SubscriptionGone
 
 
 def consumers(deps: Dependencies) -> Handlers:
-    """Message to handler."""
+    """The table, with the dependencies bound to each handler."""
     return {
         TenantConfigured: partial(projections.tenant_configured, deps),
         AccountChanged: partial(projections.account_changed, deps),

@@ -1,4 +1,4 @@
-"""What the handlers need, each as narrow as it can be."""
+"""What approval's handlers need: `Dependencies`, and the narrow protocols in it, which `store.py` implements."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ StoredAccount = Stored[Account]
 
 
 class Accounts(Protocol):
-    """One document for each account."""
+    """The store of accounts, each with its devices, invitations, challenges and quotas as one document."""
 
     async def load(self, tenant: str, account: str) -> StoredAccount | None: ...
 
@@ -30,7 +30,7 @@ class Accounts(Protocol):
     async def by_invitation(self, invitation: str) -> StoredAccount | None: ...
 
     async def by_handle(self, handle_digest: str) -> StoredAccount | None:
-        """The account with an open QR challenge of that handle."""
+        """The account whose QR challenge has that handle (SHA-256, base64url) and is open; None when there is none."""
         ...
 
     async def overdue(self, now: datetime, limit: int) -> Sequence[StoredAccount]:
@@ -59,7 +59,7 @@ class Accounts(Protocol):
         ...
 
     async def confirm(self, tenant: str, account: str) -> None:
-        """A full pull says of the account what is known already."""
+        """Note that admin still has the account, when a full pull brings nothing new of it."""
         ...
 
 
@@ -76,7 +76,7 @@ class Session:
 
 
 class Sessions(Protocol):
-    """Sessions by the SHA-256 of their token."""
+    """The store of phones' sessions, found by the SHA-256 of their token."""
 
     async def add(self, session: Session) -> None: ...
 
@@ -89,7 +89,7 @@ class Sessions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ceremony:
-    """A WebAuthn challenge that we gave out, once."""
+    """A WebAuthn challenge that was given out to a phone and is good for one answer."""
 
     id: str
     kind: Literal["enrolment", "session"]
@@ -101,26 +101,26 @@ class Ceremony:
 
 
 class Ceremonies(Protocol):
-    """Challenges that wait for their answer."""
+    """The store of WebAuthn challenges that wait for their answer."""
 
     async def add(self, ceremony: Ceremony) -> None: ...
 
     async def find(self, ceremony_id: str) -> Ceremony | None:
-        """It stays as long as any invitation lives, for a phone that lost the answer."""
+        """The ceremony, which is kept as long as any invitation lives, for a phone that lost the answer."""
         ...
 
     async def take(self, ceremony_id: str) -> Ceremony | None:
-        """Remove it; only one caller gets it."""
+        """Remove the ceremony and return it. Of several callers at once only one gets it, the others get None."""
         ...
 
 
 class Tenants(Protocol):
-    """Names of tenants, as admin tells them."""
+    """The projection of tenants' names, which admin owns."""
 
     async def name(self, tenant: str) -> str | None: ...
 
     async def keep(self, received: VerifiedMessage[TenantConfigured]) -> None:
-        """Keep it, unless a newer version is there."""
+        """Keep the tenant's name, unless a newer version is there."""
         ...
 
 
@@ -132,7 +132,7 @@ class Countries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long things live."""
+    """How long sessions and ceremonies live."""
 
     session: timedelta = timedelta(hours=12)
     session_idle: timedelta = timedelta(hours=1)
@@ -141,7 +141,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What every handler works with."""
+    """Everything that approval's handlers work with."""
 
     accounts: Accounts
     sessions: Sessions
@@ -151,7 +151,7 @@ class Dependencies:
     ids: Ids
     rp: RelyingParty
     notify_sealer: Sealer
-    """Seals for notify."""
+    """Seals push subscriptions, so that only notify can read them."""
     push_key: str
     """notify's VAPID public key, base64url: what phones subscribe with."""
     countries: Countries

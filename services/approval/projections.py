@@ -9,7 +9,7 @@ from shared.contracts.envelope import Origin, VerifiedMessage
 
 
 async def tenant_configured(deps: Dependencies, received: VerifiedMessage[TenantConfigured]) -> None:
-    """Keep the tenant's name."""
+    """Keep the tenant's name, which the phone's page shows."""
     await deps.tenants.keep(received)
 
 

@@ -21,17 +21,17 @@ class NotifySettings(BaseSettings):
     smtp_host: str = ""
     """Mail server; empty: mails are kept as files in `mail_folder`."""
     smtp_port: int = Field(default=587, ge=1, le=65535)
-    """Its port: 587 for submission with STARTTLS, 465 for TLS from the start."""
+    """The mail server's port: 587 for submission with STARTTLS, 465 for TLS from the start."""
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     """`none` only to this machine: a mail carries an invitation link."""
     smtp_user: str = ""
     """User name; empty: no authentication."""
     smtp_password_file: Path | None = None
-    """File that holds the password."""
+    """The file that holds the password."""
     smtp_ca_file: Path | None = None
     """Certificates (PEM) to trust instead of the system's."""
     sender: str = "Blok365 <blok365@localhost>"
-    """From: of every mail."""
+    """The From address of every mail."""
     reply_to: str = ""
     """Where answers go, if not to the sender; somebody must read them."""
     mail_folder: Path = Path("var/mail")

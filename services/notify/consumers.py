@@ -1,4 +1,4 @@
-"""What notify listens to."""
+"""The table from message to handler: everything that notify reacts to."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from shared.contracts.notify import SendMail, SendPush
 
 
 def consumers(deps: Dependencies) -> Handlers:
-    """Message to handler: the index of what notify reacts to."""
+    """The table, with the dependencies bound to each handler."""
     return {
         SendMail: partial(accept_mail, deps),
         SendPush: partial(accept_push, deps),

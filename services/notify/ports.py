@@ -1,4 +1,4 @@
-"""What notify's handlers need: `Dependencies`, and the parts in it, each as narrow as it can be."""
+"""What notify's handlers need: `Dependencies`, and the narrow protocols in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Deliveries(Protocol):
 
 
 class DeliveryQueue(Protocol):
-    """Makes the attempts of one channel."""
+    """Makes the attempts of one channel, mail or push, in the background."""
 
     def offer(self, delivery: Delivery) -> None:
         """Attempt a delivery that is kept now, when that is possible; it is found again otherwise."""
@@ -42,13 +42,13 @@ class DeliveryQueue(Protocol):
 class Opener(Protocol):
     """Opens what was sealed for notify."""
 
-    def open(self, sealed: str, place: str) -> bytes:
-        """Raises shared.crypto.sealed_box.CannotOpen."""
+    def open(self, sealed: str, associated_data: str) -> bytes:
+        """The secret. Raises shared.crypto.sealed_box.CannotOpen."""
         ...
 
 
 class Composer(Protocol):
-    """Puts mails and pushes into words."""
+    """Writes the texts of mails and pushes."""
 
     def compose(self, mail: InvitationMail | DeviceAddedMail, delivery: str, now: datetime) -> EmailMessage:
         """The mail as text and HTML. `delivery` makes its Message-ID, the same at every attempt."""
@@ -81,7 +81,7 @@ class Pusher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the handlers work with."""
+    """Everything that notify's handlers work with."""
 
     deliveries: Deliveries
     mails: DeliveryQueue

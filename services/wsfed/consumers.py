@@ -1,4 +1,4 @@
-"""What wsfed reacts to: its index of messages."""
+"""The table from message to handler: everything that wsfed reacts to."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, Chall
 
 
 def consumers(deps: Dependencies) -> Handlers:
-    """Message to handler."""
+    """The table, with the dependencies bound to each handler."""
     return {
         TenantConfigured: partial(projections.tenant_configured, deps),
         AccountChanged: partial(projections.account_changed, deps),

@@ -24,7 +24,7 @@ class PageWaker:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     async def start(self) -> None:
-        """Listen for signals from all replicas."""
+        """Begin to listen for the signals of all replicas."""
         await self._bus.on_signal(TOPIC, self._heard)
 
     async def __call__(self, transaction: str) -> None:

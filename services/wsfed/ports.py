@@ -29,7 +29,7 @@ from shared.ids import Ids
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as admin last said."""
+    """An account as admin's latest event describes it."""
 
     tenant: str
     id: str
@@ -40,7 +40,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant as admin last said."""
+    """A tenant as admin's latest event describes it."""
 
     slug: str
     configured: TenantConfigured
@@ -54,7 +54,7 @@ class Tenant:
 
 
 class Transactions(Protocol):
-    """Sign-in transactions.
+    """The store of sign-in transactions.
 
     Every change is one conditional update, in the states that `domain.transaction.TRANSITIONS` allows for the step of
     the method's name; None means that its condition failed.
@@ -63,15 +63,18 @@ class Transactions(Protocol):
     async def add(self, transaction: Transaction) -> None: ...
 
     async def get(self, transaction: str) -> Transaction | None:
-        """As it is now."""
+        """The transaction as the database has it now; None when there is none."""
         ...
 
     async def recent(self, transaction: str) -> Transaction | None:
-        """As it was at most four seconds ago: for a step whose condition decides, never for a page."""
+        """The transaction as it was at most four seconds ago.
+
+        Good enough for a step whose conditional update decides; a page must show what `get` returns.
+        """
         ...
 
     def forget(self, transaction: str) -> None:
-        """Another replica has changed it: `recent` reads it again."""
+        """Drop what is held of a transaction that another replica has changed, so that `recent` reads it again."""
         ...
 
     async def bind(self, transaction: str, browser: str) -> Transaction | None:
@@ -90,9 +93,9 @@ class Transactions(Protocol):
         challenge: Challenge,
         messages: Sequence[SignedMessage],
     ) -> Transaction | None:
-        """Step 3: to `waiting`, with the message of step 4.
+        """Step 3: go to `waiting`, and keep the message of step 4 in the same write.
 
-        Not over the limit of challenges, nor when the transaction is about another user name by now.
+        Nothing is written over the limit of challenges, or when the transaction is about another user name by now.
         """
         ...
 
@@ -132,11 +135,11 @@ class Transactions(Protocol):
     async def prove_by_passkey(
         self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:
-        """To `proved` from any state before it; the passkey's challenge is spent by the same update."""
+        """Go to `proved` from any state before it, and spend the passkey's challenge in the same update."""
         ...
 
     async def spend_passkey(self, transaction: str, challenge: str) -> None:
-        """After a refused assertion: nothing that signs this challenge is accepted any more."""
+        """Spend a passkey's challenge after a refused assertion: nothing that signs it is accepted any more."""
         ...
 
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
@@ -170,7 +173,7 @@ class Directory(Protocol):
     async def device_of_credential(
         self, tenant: str, account: str, credential_id: str
     ) -> TrustedDevice | None:
-        """That account's device with that WebAuthn credential, removed or not."""
+        """The account's device with that WebAuthn credential id, removed or not; None when there is none."""
         ...
 
     async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
@@ -202,7 +205,7 @@ class Directory(Protocol):
         ...
 
     async def claims(self, tenant: str, invitation: str) -> Sequence[VerifiedMessage[DeviceChanged]]:
-        """The claims that wait for that invitation."""
+        """The claims (devices that nobody trusts yet) that wait for that invitation."""
         ...
 
     async def drop_claim(self, claim: VerifiedMessage[DeviceChanged]) -> None:
@@ -232,28 +235,28 @@ class SigningKeys(Protocol):
         ...
 
     async def ring(self, tenant: str) -> KeyRing:
-        """All certificates, as they are stored now."""
+        """The tenant's certificates with their roles, as they are stored now."""
         ...
 
     async def add_next(self, tenant: str) -> bool:
-        """Make the next key, if there is none."""
+        """Make the next key. False when there is one already."""
         ...
 
     async def switch(self, tenant: str) -> bool:
-        """Next becomes current, current becomes previous."""
+        """Make the next key current and the current one previous, in one write. False when there is no next one."""
         ...
 
     async def drop_previous(self, tenant: str) -> bool:
-        """Destroy the previous key."""
+        """Destroy the previous key. False when there is none."""
         ...
 
     async def replace_all(self, tenant: str) -> None:
-        """Two new keys, current and next; every other is destroyed."""
+        """Destroy every key of the tenant and make two new ones, current and next."""
         ...
 
 
 class Sessions(Protocol):
-    """What browsers remember of accounts."""
+    """Sessions: one for each account in each browser that has signed in with it."""
 
     async def get(self, session: str) -> Session | None: ...
 
@@ -264,7 +267,7 @@ class Sessions(Protocol):
         ...
 
     async def end(self, session: str, now: datetime) -> None:
-        """From now on it answers no request; the browser stays known for the account."""
+        """End the session: it answers no request from now on, and the browser stays known for the account."""
         ...
 
     async def forget(self, session: str) -> None:

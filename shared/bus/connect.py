@@ -1,4 +1,4 @@
-"""The bus that a URL names."""
+"""Opens the bus that a URL names."""
 
 from shared.bus.rabbit import RabbitBus
 from shared.clock import Clock

@@ -45,8 +45,9 @@ class Outcome:
     verdict: Verdict
     reason: str = ""
     counts: bool = True
-    """Of RETRY: whether the attempt was one. If not, it comes again after the shortest delay: a service whose own
-    database was away for a while takes up its work within a second of its return. The message's age ends it.
+    """For RETRY: whether this delivery counts as an attempt. One that does not count comes again after the shortest
+    delay, so that a service whose own database was away takes up its work within a second of its return. Only the
+    message's age ends that.
     """
 
     def next_attempt(self, attempt: int) -> int:
@@ -54,7 +55,7 @@ class Outcome:
         return attempt + self.counts
 
     def waits_as(self, attempt: int) -> int:
-        """The attempt whose delay it gets."""
+        """The number of the attempt by which the delay before the next delivery is chosen."""
         return attempt if self.counts else 1
 
 
@@ -78,7 +79,10 @@ class Dispatcher:
         return frozenset(self._table)
 
     async def dispatch(self, signed: SignedMessage, attempt: int) -> Outcome:
-        """Deliver once. `attempt` counts from 1. Never raises, but for cancellation."""
+        """Verify one delivery and hand it to its handler. `attempt` counts from 1.
+
+        Whatever goes wrong becomes an Outcome; only cancellation is raised.
+        """
         try:
             received = verify_message(signed, trusted=self._trusted, now=self._clock.now())
         except TooOld as error:

@@ -1,4 +1,4 @@
-"""What a service knows of the bus.
+"""The bus as services see it, whichever implementation runs.
 
 A handler is an async function that takes a `VerifiedMessage`. It returns when its work is durable; it raises
 `Retry` when the same message may succeed later, `Reject` when it never will; `Unavailable` from its own database
@@ -25,11 +25,11 @@ class Retry(Exception):
 
 
 class Reject(Exception):
-    """It will never succeed. Kept as a dead letter with this reason."""
+    """The message will never succeed. It is kept as a dead letter with this reason."""
 
 
 class Publisher(Protocol):
-    """The sending half; all that a relay needs."""
+    """The sending half of a bus, which is all that the outbox relay needs."""
 
     async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
         """Send messages at least once each. Returns the ids of those that every queue has taken on.
@@ -41,7 +41,7 @@ class Publisher(Protocol):
 
 
 class Bus(Publisher, Protocol):
-    """Publish, consume, and wake pages."""
+    """A bus: publishes and delivers messages, and carries signals."""
 
     async def consume(self, service: str, handlers: Handlers) -> None:
         """Start to deliver to `service`. Replicas of one service share its queue."""

@@ -79,7 +79,7 @@ def dead_queue(service: str) -> str:
 
 @dataclass(frozen=True)
 class Topology:
-    """Who consumes what.
+    """Queues, exchanges and bindings, made from the contracts.
 
     `readers`: services by type of event, for tests; otherwise the contracts' READERS say. A command goes to its
     owner. `delays`: seconds before further deliveries.
@@ -89,7 +89,7 @@ class Topology:
     delays: tuple[float, ...] = RETRY_DELAYS
 
     def delay(self, attempt: int) -> float:
-        """Seconds to wait after that attempt (from 1)."""
+        """Seconds to wait after that attempt. Attempts count from 1."""
         return self.delays[min(attempt, len(self.delays)) - 1]
 
     def retry_key(self, attempt: int) -> str:

@@ -42,9 +42,9 @@ class Message(BaseModel):
     DROP_WHEN_OLD: ClassVar[bool] = False
     """Older than MAX_AGE it is acknowledged and forgotten: whoever sent it asks again, so no dead letter is kept."""
     ADDRESSED: ClassVar[bool] = False
-    """Its field `to` names the one reader that gets it; the bus delivers it to nobody else."""
+    """Whether the field `to` names the one reader that gets the message; the bus delivers it to nobody else."""
     STATE: ClassVar[bool] = False
-    """It carries an aggregate's whole state with a version: projections keep the highest version only."""
+    """Whether it carries an aggregate's whole state with a version; projections keep the highest version only."""
     TABLE: ClassVar[Services] = SERVICES
     """The services that it may name. A test's own message has the test's own table, and is known to nobody until
     the test registers it.
@@ -112,7 +112,7 @@ class Command(Message):
 
 @cache
 def contracts() -> Mapping[str, type[Message]]:
-    """All known message types by name: of each service that has a module here."""
+    """All known message types by name, from the modules of this package."""
     for service in SERVICES:
         if find_spec(f"{__name__}.{service}"):
             import_module(f"{__name__}.{service}")

@@ -67,7 +67,7 @@ class Policy(BaseModel):
 
 
 class TenantConfigured(StateEvent):
-    """A tenant with its applications, domains and policy, whole."""
+    """The whole state of a tenant: its applications, domains and policy."""
 
     TYPE: ClassVar[str] = "admin.tenant.configured.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
@@ -79,13 +79,13 @@ class TenantConfigured(StateEvent):
 
 
 class AccountChanged(StateEvent):
-    """An account, whole."""
+    """The whole state of an account."""
 
     TYPE: ClassVar[str] = "admin.account.changed.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
     account: str
     upn: str
-    """Lower case userPrincipalName."""
+    """The userPrincipalName in lower case."""
     display_name: str
     immutable_id: str = Field(max_length=64)
     status: AccountStatus
@@ -109,7 +109,7 @@ class InvitationChanged(StateEvent):
 
 
 class AdminPullState(PullState):
-    """Asks for tenants, accounts and invitations."""
+    """A follower asks admin for the tenants, accounts and invitations that have changed."""
 
     TYPE: ClassVar[str] = "admin.state.pull.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})

@@ -77,7 +77,7 @@ class ChallengeAccepted(Event):
 
 
 class ChallengeEnded(Event):
-    """A challenge ended without approval."""
+    """A challenge ended without an approval; `outcome` says how."""
 
     TYPE: ClassVar[str] = "approval.challenge.ended.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"wsfed"})
@@ -97,9 +97,9 @@ class Endorsement(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
     kind: Literal["invitation"]
     by: str
-    """The invitation's id."""
+    """The id of the invitation whose key signed."""
     signature: str
-    """Ed25519, base64url."""
+    """The Ed25519 signature over the new key, 64 octets as base64url."""
 
 
 class DeviceChanged(StateEvent):
@@ -125,10 +125,10 @@ class RemoveDevice(Command):
     TYPE: ClassVar[str] = "approval.device.remove.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
     MAX_AGE: ClassVar[timedelta | None] = timedelta(days=7)
-    """Long: a lost phone must go also when something was down for hours. Sent again, it changes nothing."""
+    """Long, because a lost phone must go also when something was down for hours. A repetition changes nothing."""
     account: str
     device: str | None
-    """None: all that the account has when this arrives."""
+    """The device to remove; None means all that the account has when this arrives."""
 
 
 class UnfreezePush(Command):
@@ -140,7 +140,7 @@ class UnfreezePush(Command):
 
 
 class ApprovalPullState(PullState):
-    """Asks for devices."""
+    """A follower asks approval for the devices that have changed."""
 
     TYPE: ClassVar[str] = "approval.state.pull.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})

@@ -151,7 +151,7 @@ class MessageSigner:
         return SignedMessage(message_id, message.TYPE, body, self._key.sign(DOMAIN_SEPARATOR + body), to)
 
     def sign_outgoing(self, outgoing: OutgoingMessage) -> SignedMessage:
-        """The same of a message that pure code has said."""
+        """Sign a message that pure code has put into a change."""
         return self.sign(
             outgoing.message,
             tenant=outgoing.tenant,

@@ -49,7 +49,7 @@ class SendMail(Command):
     """Chosen by the sender, one for each mail."""
     kind: Literal["invitation", "device_added"]
     expires_at: AwareDatetime
-    """Not to be sent after this."""
+    """The time after which the mail must not be sent any more."""
     sealed: str = Field(max_length=MAX_SEALED)
     """The mail (`InvitationMail`, `DeviceAddedMail`) as JSON, sealed for notify with `mail_associated_data`."""
 
@@ -64,7 +64,7 @@ class SendPush(Command):
     account: str
     subscription: str
     expires_at: AwareDatetime
-    """When the request ends: later nobody needs to know of it."""
+    """When the sign-in request ends; later than that the push must not be sent."""
     sealed: str = Field(max_length=MAX_SEALED)
     """`PushSubscription` as JSON, sealed for notify with `push_associated_data`."""
 
@@ -79,7 +79,7 @@ class SubscriptionGone(Event):
 
 
 class _Sealed(BaseModel):
-    """Base of what is sealed for notify."""
+    """Base of the models that are sealed for notify."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
@@ -99,7 +99,7 @@ class InvitationMail(_Sealed):
     link: str = Field(max_length=1024)
     expires_at: AwareDatetime
     another_phone: bool = False
-    """The person enrolled a phone before."""
+    """Whether the person has enrolled a phone before."""
 
 
 class DeviceAddedMail(_Sealed):
@@ -149,10 +149,10 @@ class PushSubscription(_Sealed):
 
 
 def mail_associated_data(tenant: str, delivery: str) -> str:
-    """What a sealed mail is bound to."""
+    """The associated data that a sealed mail is bound to."""
     return f"{SendMail.TYPE}/{tenant}/{delivery}"
 
 
 def push_associated_data(tenant: str, account: str, subscription: str) -> str:
-    """What a sealed subscription is bound to."""
+    """The associated data that a sealed subscription is bound to."""
     return f"{SendPush.TYPE}/{tenant}/{account}/{subscription}"

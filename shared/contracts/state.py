@@ -54,10 +54,10 @@ class StatePulled(Event):
     request: str = Field(pattern=REQUEST_ID)
     to: str
     after: str = Field(max_length=MAX_CURSOR)
-    """What was asked for."""
+    """`after` of the question that this page answers."""
     items: tuple[StateItem, ...]
     next: str | None = Field(max_length=MAX_CURSOR)
-    """Where the next page begins; null: this is the last."""
+    """Where the next page begins; null on the last page."""
     until: str = Field(pattern=POSITION, min_length=1)
     """The position up to which this pull is complete when its last page is there. The same on all its pages."""
     generation: int = Field(ge=0, le=2**32 - 1)

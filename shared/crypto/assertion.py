@@ -61,10 +61,10 @@ def verify_assertion(
         raise InvalidAssertion("clientDataJSON is not an object")
     if client_data.get("type") != "webauthn.get":  # step 11
         raise InvalidAssertion("type is not webauthn.get")
-    challenge = client_data.get("challenge")
+    challenge = client_data.get("challenge")  # step 12
     if not isinstance(challenge, str) or not hmac.compare_digest(
         challenge.encode(errors="replace"), b64u(expected_challenge).encode()
-    ):  # step 12
+    ):
         raise InvalidAssertion("challenge differs")
     origin = client_data.get("origin")
     if not isinstance(origin, str) or origin not in expected_origins:  # step 13
@@ -84,8 +84,8 @@ def verify_assertion(
         raise InvalidAssertion("backed up but not eligible")
     if flags & _AT or (len(authenticator_data) > 37) != bool(flags & _ED):  # section 6.1
         raise InvalidAssertion("authenticatorData has parts that its flags do not allow")
-    # Steps 20 and 21.
-    _verify_signature(public_key, signature, authenticator_data + hashlib.sha256(client_data_json).digest())
+    signed = authenticator_data + hashlib.sha256(client_data_json).digest()  # steps 20, 21
+    _verify_signature(public_key, signature, signed)
     return VerifiedAssertion(
         sign_count=int.from_bytes(authenticator_data[33:37], "big"),
         backup_eligible=bool(flags & _BE),

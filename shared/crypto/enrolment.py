@@ -25,12 +25,12 @@ class NewDeviceKey:
     account: str
     invitation: str
     credential_id: str
-    """base64url"""
+    """The WebAuthn credential id, base64url."""
     public_key: bytes
-    """DER SubjectPublicKeyInfo"""
+    """The new public key as DER SubjectPublicKeyInfo."""
 
     def octets(self) -> bytes:
-        """Canonical JSON (RFC 8785), the octets that are signed."""
+        """The octets that the invitation's key signs: canonical JSON (RFC 8785)."""
         return canonical(
             {
                 "v": 1,

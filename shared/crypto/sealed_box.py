@@ -84,14 +84,14 @@ def make_box_keys(folder: Path, services: Sequence[str], ids: Ids) -> None:
 
 
 def load_opener(folder: Path, service: str) -> Opener:
-    """With `<service>.box` and, while the key is rolled over, `<service>.box.old`. Raises OSError, ValueError."""
+    """Read the key `<service>.box` and, while it is rolled over, `<service>.box.old`. Raises OSError, ValueError."""
     old = folder / f"{service}.box.old"
     paths = [folder / f"{service}.box", *([old] if old.exists() else [])]
     return Opener([_load_private(path) for path in paths])
 
 
 def load_sealer(folder: Path, service: str) -> Sealer:
-    """For that service, from `boxes.json`. Raises OSError, KeyError, ValueError."""
+    """Read the service's public key from `boxes.json`. Raises OSError, KeyError, ValueError."""
     public: Mapping[str, str] = json.loads((folder / "boxes.json").read_text())
     return Sealer(X25519PublicKey.from_public_bytes(unb64u(public[service])))
 

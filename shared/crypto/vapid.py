@@ -34,7 +34,7 @@ def make_vapid_key(folder: Path) -> None:
 
 
 def load_vapid_key(folder: Path) -> ec.EllipticCurvePrivateKey:
-    """Raises OSError, ValueError."""
+    """Read the VAPID private key from the folder of key files. Raises OSError, ValueError."""
     key = load_pem_private_key((folder / "notify.vapid").read_bytes(), password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise ValueError("notify.vapid is not a P-256 key")

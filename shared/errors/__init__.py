@@ -90,7 +90,7 @@ class NotAuthenticated(Blok365Error):
 
 
 class Forbidden(Blok365Error):
-    """Known who asks, and the answer is no."""
+    """It is known who asks, and they may not."""
 
     status = 403
     kind = code = "forbidden"
@@ -104,14 +104,14 @@ class NotFound(Blok365Error):
 
 
 class Conflict(Blok365Error):
-    """It was already done, or somebody else was first."""
+    """The request contradicts the present state: it was already done, or somebody else was first."""
 
     status = 409
     kind = code = "conflict"
 
 
 class Gone(Blok365Error):
-    """It was valid once and has expired or been used."""
+    """What was asked for was valid once, and has expired or been used."""
 
     status = 410
     kind = code = "gone"

@@ -23,7 +23,7 @@ Part = Literal["title", "detail", "remedy"]
 Entry = Mapping[str, str]
 
 _entries: dict[str, dict[str, Entry]] = {}
-"""By language, then by id."""
+"""The entries of all catalogues, by language and then by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def add_catalogue(folder: Path) -> None:
 
 
 def entries(language: str = ENGLISH) -> Mapping[str, Entry]:
-    """All that was taken in, in that language."""
+    """All entries of that language, of every catalogue that was added."""
     return _entries.get(language, {})
 
 

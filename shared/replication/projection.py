@@ -22,7 +22,7 @@ BATCH = 200
 
 
 class Lapsing(Protocol):
-    """What a service holds of an owner, and can put out of force."""
+    """A projection whose rows can be put out of force."""
 
     async def lapse(self, before: Position) -> int:
         """Put out of force every row that was neither written nor confirmed since that position; how many.
@@ -33,14 +33,14 @@ class Lapsing(Protocol):
 
 
 class _Comparison(Enum):
-    """What an event says beside the row that is here."""
+    """How an event compares with the row that is here."""
 
     NEWS = auto()
     SAME = auto()
     RETURNED = auto()
     """The same, from the owner's own database, of a row that had lapsed."""
     CONTRADICTED = auto()
-    """Another content under the same order."""
+    """The event has another content under the same generation and version."""
     OLDER = auto()
 
 
@@ -51,7 +51,7 @@ class Projection:
         self.collection = collection
 
     async def find(self, document_id: str) -> Document | None:
-        """The row, unless it has lapsed."""
+        """The row with that id; None when there is none or it has lapsed."""
         found = await self.collection.find_one({"_id": document_id})
         return None if found is None or found.get(LAPSED) else found
 

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 NO_TENANT = "-"
 MAX_PAGE_OCTETS = 160_000
-"""Of items as JSON. Canonical JSON is no larger, and a message is at most 256 KiB."""
+"""Octets of a page's items as JSON, at most. Canonical JSON is no larger, and a message is at most 256 KiB."""
 MAX_PAGE_ITEMS = 250
 MAX_PAGE_ROWS = 2_500
 """Documents that are looked at for one page. Many may have nothing to say (accounts without a device): a page without
@@ -78,7 +78,7 @@ class StatePublisher:
                 raise ValueError(f"{contract.TYPE} is not state of {signer.service}")
 
     def consumers(self) -> Handlers:
-        """For the service's table."""
+        """The handlers of followers' questions, to be added to the service's table."""
         return {pull_of(self._signer.service): self.answer}
 
     async def load_generation(self) -> None:

@@ -16,7 +16,7 @@ from shared.contracts.state import StatePulled
 from shared.store.port import Position
 
 PULL_EVERY = timedelta(seconds=10)
-"""From the beginning of one recent pull to the beginning of the next."""
+"""Time from the beginning of one recent pull to the beginning of the next."""
 FULL_PULL_EVERY = timedelta(days=1)
 PATIENCE = (timedelta(seconds=15), timedelta(seconds=30), timedelta(seconds=60))
 """How long an answer may take before the same question is asked again: the first, second and every further time."""
@@ -34,17 +34,21 @@ class Pull:
     since: str
     began_at: datetime
     asked_at: datetime | None
-    """None: the next page is wanted, and is asked for at the next look (a daily pull takes its time)."""
+    """When the question for the current page was asked. None means that it is asked at the next look, as in a
+    daily pull, which does not hurry.
+    """
     fence: Position
-    """Of the follower's own database when the pull began: rows that were confirmed later were brought since."""
+    """A position of the follower's own database, taken when the pull began: rows that were confirmed after it were
+    brought by this pull or by events since.
+    """
     hurried: bool = True
-    """The next page is asked for at once."""
+    """Whether the next page is asked for at once. A daily pull is not hurried."""
     after: str = ""
     until: str = ""
     tries: int = 0
-    """Questions for this page that found no answer."""
+    """How many questions for this page found no answer."""
     waits: int = 0
-    """Answers for this page that could not be handled."""
+    """How many answers for this page could not be handled."""
 
     def awaits(self, page: StatePulled) -> bool:
         """Whether this is the page that was asked for. Any other is late, doubled or made up."""
@@ -57,17 +61,17 @@ class Pull:
         return abs(now - self.asked_at) >= PATIENCE[min(self.tries + self.waits, len(PATIENCE) - 1)]
 
     def asked(self, now: datetime) -> "Pull":
-        """With its question asked now."""
+        """The pull after its question was asked at `now`."""
         return replace(self, asked_at=now, tries=self.tries + (self.asked_at is not None))
 
     def turned(self, page: StatePulled, now: datetime) -> "Pull":
-        """After that page, which is not the last."""
+        """The pull after that page, which is not the last one, was taken."""
         assert page.next is not None
         asked_at = now if self.hurried else None
         return replace(self, after=page.next, until=page.until, asked_at=asked_at, tries=0, waits=0)
 
     def failed(self, now: datetime) -> "Pull":
-        """After a page whose items could not be handled: it is asked for again later."""
+        """The pull after a page whose items could not be handled; that page is asked for again later."""
         return replace(self, asked_at=now, waits=self.waits + 1)
 
 
@@ -83,17 +87,17 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Everything recorded about one owner."""
+    """What a follower has recorded about its pulls from one owner."""
 
     owner: str
     position: str = ""
     """A recent pull begins here: where the pull before the last had reached. Empty: no pull was complete yet."""
     ahead: str = ""
-    """Where the last pull had reached."""
+    """The position that the last complete pull had reached."""
     complete_at: datetime | None = None
     """When the last complete pull began."""
     heard_at: datetime | None = None
-    """When the last page came."""
+    """When the last page was received, of whichever pull."""
     asked_at: datetime | None = None
     """When the owner was asked for the first time."""
     full_at: datetime | None = None
@@ -102,7 +106,7 @@ class Subscription:
     recent: Pull | None = None
     full: Pull | None = None
     refused: tuple[Refused, ...] = ()
-    """Of the full pull under way or the last one, and of recent pulls since."""
+    """Items that were passed over in the full pull under way, or in the last one, and in recent pulls since."""
     refused_count: int = 0
 
     def recent_is_due(self, now: datetime) -> bool:
@@ -120,11 +124,11 @@ class Subscription:
         return self.full if origin is Origin.FULL_PULL else self.recent
 
     def with_pull(self, origin: Origin, pull: Pull | None) -> "Subscription":
-        """With that pull instead of what is under way."""
+        """The subscription with this pull in the place of the one of its kind."""
         return replace(self, full=pull) if origin is Origin.FULL_PULL else replace(self, recent=pull)
 
     def begun(self, origin: Origin, pull: Pull) -> "Subscription":
-        """With a pull that begins and whose question is asked now."""
+        """The subscription after this pull began, with its first question asked."""
         first = self.asked_at if self.asked_at is not None else pull.began_at
         begun = replace(self.with_pull(origin, pull), asked_at=first)
         return replace(begun, refused=(), refused_count=0) if origin is Origin.FULL_PULL else begun
@@ -142,14 +146,14 @@ class Subscription:
         return replace(heard, full_at=None, full=None)
 
     def with_refused(self, items: tuple[Refused, ...]) -> "Subscription":
-        """With items that were passed over."""
+        """The subscription with these items recorded as passed over."""
         if not items:
             return self
         kept = (*self.refused, *items)[-MAX_REFUSED:]
         return replace(self, refused=kept, refused_count=self.refused_count + len(items))
 
     def completed(self, origin: Origin, page: StatePulled) -> "Subscription":
-        """After the last page of a pull.
+        """The subscription after the last page of a pull was taken.
 
         A recent pull moves the position on to where the one before it had reached, so that a write which had its
         timestamp before a fence and became visible after it is in the next one. The first full pull of all sets the

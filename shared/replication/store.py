@@ -24,12 +24,12 @@ class SubscriptionStore:
         self._subscriptions = Aggregate(database.collection("subscriptions"), _document, _subscription)
 
     async def load(self, owner: str) -> Subscription:
-        """What is recorded of that owner. Raises Unavailable."""
+        """The subscription to that owner, a new one when nothing is recorded. Raises Unavailable."""
         found = await self._subscriptions.load(owner)
         return Subscription(owner) if found is None else found.value
 
     async def load_all(self, owners: Sequence[str]) -> dict[str, Subscription]:
-        """The same for several. Raises Unavailable."""
+        """The subscriptions to several owners, by owner. Raises Unavailable."""
         found = await self._subscriptions.find({"_id": {"$in": list(owners)}})
         known = {stored.value.owner: stored.value for stored in found}
         return {owner: known.get(owner, Subscription(owner)) for owner in owners}

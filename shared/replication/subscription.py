@@ -93,11 +93,11 @@ class Subscriptions:
         return complete_at is not None and abs(self._clock.now() - complete_at) <= self._max_age
 
     def ready(self) -> Mapping[str, bool]:
-        """For each owner whether its state was here whole at least once."""
+        """Whether each owner's whole state was here at least once, by owner."""
         return {owner: view.complete_at is not None for owner, view in self._views.items()}
 
     def alarms(self) -> Mapping[str, str]:
-        """For each owner with whom something is wrong, what. A service with alarms still takes requests."""
+        """What is wrong, for each owner with which something is. A service with alarms still takes requests."""
         return {owner: view.alarm for owner, view in self._views.items() if view.alarm}
 
     async def want_all(self, owners: Sequence[str] | None = None) -> None:
@@ -182,13 +182,13 @@ class Subscriptions:
         subscription = await self._store.load(owner)
         origin = next((o for o in ORIGINS if (p := subscription.pull(o)) and p.awaits(page)), None)
         if origin is None:
-            return  # late, doubled, or of a pull that was given up
+            return  # it came late or twice, or belongs to a pull that was given up
         if page.next == page.after:
             raise Reject("a page that leads to itself")
         if page.generation < subscription.generation:
             remedy = f"run `blok365 restore {owner}`"
             log.error("state.older_generation", service=self._signer.service, owner=owner, remedy=remedy)
-            return  # nothing counts that its database says; after `max_age` nothing that it owns does
+            return  # what an older database says does not count, and after `max_age` nothing of its owner does
         awaited = subscription.pull(origin)
         assert awaited is not None
         refused = await self._handle_items(owner, received, origin, awaited)
@@ -200,7 +200,7 @@ class Subscriptions:
             await self._lapse(owner, awaited)
         written = await self._store.change(owner, partial(_recorded, origin, awaited, page, refused, now))
         if written is None:
-            return  # a double of this page was faster
+            return  # another replica has recorded this page already
         self._see(written)
         following = written.pull(origin)
         if page.next is None:
@@ -321,7 +321,7 @@ def _recorded(
     now: datetime,
     known: Subscription,
 ) -> Subscription | None:
-    """With a page whose items were handled; None when the pull has moved on meanwhile."""
+    """The subscription after a page whose items were handled; None when the pull has moved on meanwhile."""
     under_way = known.pull(origin)
     if under_way is None or not under_way.awaits(page) or under_way.request != awaited.request:
         return None

@@ -58,7 +58,7 @@ S = TypeVar("S", bound=Changed[Any])
 
 
 class Aggregate(Generic[T]):
-    """The aggregates of one collection.
+    """Loads and changes the aggregates of one collection, by the one optimistic loop.
 
     `encode` makes the whole document of an aggregate, `_id` included; fields that are there to be indexed are
     derived in it. `decode` is its inverse; it is given the store's own fields too and leaves them alone. `revision`
@@ -87,7 +87,7 @@ class Aggregate(Generic[T]):
         return await self.find_one({"_id": key})
 
     async def find_one(self, where: Filter) -> Stored[T] | None:
-        """One that matches. Raises Unavailable."""
+        """An aggregate that matches the filter; None when there is none. Raises Unavailable."""
         found = await self.collection.find_one(where)
         return None if found is None else self._stored(found)
 

@@ -112,7 +112,7 @@ def _copy(document: Document, path: _Path) -> None:
 
 
 def _replace(document: Document, path: _Path, change: Callable[[Any], Any]) -> None:
-    """Change the value there, if there is one."""
+    """Replace the value at that path by `change` of it, if there is one."""
     for name in path[:-1]:
         inner = document.get(name)
         if not isinstance(inner, dict):

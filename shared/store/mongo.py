@@ -177,7 +177,7 @@ class MongoCollection:
             except BulkWriteError as error:
                 faults = error.details.get("writeErrors", [])
                 if not faults or any(fault["code"] != _DUPLICATE_KEY for fault in faults):
-                    raise  # without faults of documents: not confirmed by a majority
+                    raise  # when no document has a fault, the majority did not confirm
 
     async def changed(
         self, since: Position, until: Position, *, after: tuple[Position, str] | None, limit: int

@@ -41,7 +41,7 @@ class OutboxListener(Protocol):
     """Told about every write that left messages behind."""
 
     def written(self, collection: Collection, document_id: str, messages: Sequence[SignedMessage]) -> None:
-        """The write is durable; these messages are still to be sent."""
+        """Called when a write is durable: these messages of it are still to be sent."""
         ...
 
     def watch(self, collection: Collection) -> None:
@@ -132,7 +132,7 @@ class Relay:
         await self.pull()
 
     async def run(self) -> None:
-        """Pull and sweep until cancelled."""
+        """Remove confirmed messages and sweep for waiting ones, until cancelled."""
         since_sweep = 0.0
         while True:
             await self._clock.sleep(PULL_EVERY)

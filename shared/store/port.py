@@ -1,4 +1,4 @@
-"""What a service's store.py knows of a database.
+"""The database as stores see it, whichever implementation runs.
 
 One aggregate is one document, and a step is one conditional update: the expected state in the filter, the new
 state and the outgoing messages in the change. `update` with `outbox` does all of that in one write; the relay
@@ -70,7 +70,7 @@ class Collection(Protocol):
         ...
 
     async def find(self, where: Filter, *, sort: Sort = (), limit: int = 200) -> list[Document]:
-        """At most `limit` documents, in that order."""
+        """At most `limit` documents that match, in the order of `sort`."""
         ...
 
     async def update(
@@ -95,7 +95,7 @@ class Collection(Protocol):
         ...
 
     async def delete(self, where: Filter) -> int:
-        """Remove all that match; how many."""
+        """Remove all documents that match, and return how many they were."""
         ...
 
     async def insert_many(self, documents: Sequence[Document]) -> None:

@@ -21,7 +21,7 @@ Read = Callable[[Sequence[str]], Awaitable[Sequence[Document]]]
 
 
 class ReadBatcher:
-    """One for each collection."""
+    """Puts reads of one collection that are asked for at the same time into one query."""
 
     def __init__(self, read: Read) -> None:
         self._read = read

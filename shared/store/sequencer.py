@@ -27,7 +27,7 @@ class Sequencer:
         self._writer: asyncio.Task[None] | None = None
 
     async def append(self, record: Document) -> int:
-        """Write it; the number under which it is durable.
+        """Write a record, and return the number under which it is durable.
 
         Raises Unavailable, or whatever else the write raised; the record may still be written later.
         """

@@ -60,7 +60,7 @@ class Csrf:
 
     @classmethod
     def derived(cls, secret: bytes, purpose: str, origin: str) -> Self:
-        """With a key that HKDF (RFC 5869) makes of the secret for that purpose alone."""
+        """CSRF protection with a key that HKDF (RFC 5869) makes of the secret for that purpose alone."""
         return cls(HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(secret), origin)
 
     def token(self, cookie: str, purpose: str) -> str:

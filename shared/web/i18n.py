@@ -12,10 +12,11 @@ from aiohttp import web
 LANGUAGES = ("en", "fr")
 DEFAULT = "en"
 
+# [MS-LCID]: the low ten bits name the language, the rest the country.
 _LCID_PRIMARY = {
     0x09: "en",
     0x0C: "fr",
-}  # [MS-LCID]: the low ten bits name the language, the rest the country
+}
 
 
 class Catalogue:

@@ -53,7 +53,7 @@ class Origins:
 
 
 def authority(origin: str) -> str:
-    """`https://ID.example:443` as `id.example`."""
+    """Host and port of an origin in lower case, without the port when it is 80 or 443."""
     return urlsplit(origin).netloc.lower().removesuffix(":80").removesuffix(":443")
 
 

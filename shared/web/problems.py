@@ -39,7 +39,7 @@ USUAL_WAY_ON = web.AppKey("usual_way_on", Link)
 
 @dataclass(frozen=True)
 class ProblemView:
-    """What problem.html shows."""
+    """What the template problem.html shows."""
 
     title: Sentence
     detail: Sentence

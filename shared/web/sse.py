@@ -63,7 +63,7 @@ async def stream(
                 await response.write(b":\n\n")
                 beat = asyncio.create_task(clock.sleep(heartbeat))
     except (StopAsyncIteration, ConnectionResetError):
-        pass  # nothing more to say, or nobody there
+        pass  # there is nothing more to send, or the browser has left
     finally:
         tasks: list[asyncio.Task[Any]] = [following, beat, *over]
         for task in tasks:

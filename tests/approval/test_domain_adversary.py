@@ -113,7 +113,7 @@ class Adversary(RuleBasedStateMachine):
         return name
 
     def spent(self, known: bool) -> bool:
-        """The guide's numbers, counted apart from the code: 3 in 10 minutes, 10 a day."""
+        """The quota that services/approval/README.md names, counted apart from the code: 3 in 10 minutes, 10 a day."""
         times = self.notified[known]
         return (
             sum(self.now - at < timedelta(minutes=10) for at in times) >= 3

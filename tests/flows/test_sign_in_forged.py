@@ -182,7 +182,7 @@ FIELDS = [
 
 
 async def test_every_field_of_the_context_is_attacked_below(waiting: Waiting) -> None:
-    """A new field must be added to FIELDS, and what the guide asks for must be there."""
+    """A new field must be added to FIELDS, and what docs/conformance-800-63b.md says the phone shows must be there."""
     assert sorted(json.loads(waiting.context)) == sorted(FIELDS)
 
 

@@ -56,7 +56,7 @@ def _runs(candidate: Path) -> bool:
 
 class LocalMongod(Stoppable):
     """A mongod of our own in `folder`. The same folder started again has the same data and tries for the
-    same port; `port` 0 means any. See `Part`.
+    same port; `port` 0 means any. See `BackingService`.
     """
 
     def __init__(self, mongod: str, folder: Path, port: int = 0, *, keep_alive: Path | None = None) -> None:
@@ -75,7 +75,7 @@ class LocalMongod(Stoppable):
 
     @property
     def pid(self) -> int:
-        """Of the running mongod; 0 when there is none."""
+        """Process id of the running mongod; 0 when there is none."""
         return self._process.pid
 
     @property
@@ -153,7 +153,7 @@ class GivenMongo(Stoppable):
         return self._url
 
     def start(self) -> None:
-        """Check that it answers and is a replica set. Raises PartFailed."""
+        """Check that it answers and is a replica set. Raises BackingServiceFailed."""
         client: MongoClient[dict[str, Any]] = MongoClient(self._url, serverSelectionTimeoutMS=5000)
         with contextlib.closing(client):
             try:
@@ -165,7 +165,7 @@ class GivenMongo(Stoppable):
             raise BackingServiceFailed("BLOK365_MONGO_URL is not a replica set; start mongod with --replSet")
 
     def stop(self) -> None:
-        """Nothing: whoever gave it keeps it."""
+        """Does nothing, because whoever named this server goes on using it."""
 
     def kill(self) -> None:
         raise BackingServiceFailed("the server of BLOK365_MONGO_URL is not ours to kill")

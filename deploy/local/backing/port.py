@@ -72,10 +72,10 @@ class BackingService(Protocol):
 
 
 class Stoppable:
-    """The context manager half of a `Part`."""
+    """The context manager half of a `BackingService`."""
 
     def stop(self) -> None:
-        """Overridden by every part."""
+        """Stop the backing service. Every backing service overrides this."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:

@@ -40,7 +40,7 @@ class Management:
         self._password = unquote(parts.password or "guest")
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One request to `/api/...`. Returns the JSON or None. Raises PartFailed, also for status 4xx."""
+        """One request to `/api/...`. Returns the JSON or None. Raises BackingServiceFailed, also for status 4xx."""
         login = base64.b64encode(f"{self.user}:{self._password}".encode()).decode()
         headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
         connection = http.client.HTTPConnection(self._host, self._port, timeout=10)
@@ -80,7 +80,7 @@ class Management:
 
 
 class Broker(Stoppable, ABC):
-    """A `Part` that is a RabbitMQ. `url` is that of the virtual host `/`."""
+    """A `BackingService` that is a RabbitMQ. `url` is that of the virtual host `/`."""
 
     def __init__(self, url: str, management_url: str) -> None:
         self._url = url
@@ -134,7 +134,7 @@ class Broker(Stoppable, ABC):
 
 class LocalRabbit(Broker):
     """A RabbitMQ of our own in `folder`, beside any that the machine runs: own ports, own node names, own
-    epmd, own cookie. The same folder has the same data, user and (if free) ports again. See `Part`.
+    epmd, own cookie. The same folder has the same data, user and (if free) ports again. See `BackingService`.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class LocalRabbit(Broker):
 
     @property
     def pid(self) -> int:
-        """Of the running Erlang machine; 0 when there is none."""
+        """Process id of the running Erlang machine; 0 when there is none."""
         return self._process.pid
 
     def start(self) -> None:
@@ -271,7 +271,7 @@ class GivenRabbit(Broker):
         return self._given
 
     def start(self) -> None:
-        """Check that it answers. Raises PartFailed."""
+        """Check that it answers. Raises BackingServiceFailed."""
         if not self.is_ready():
             where = urlsplit(self.management_url)
             raise BackingServiceFailed(
@@ -280,7 +280,7 @@ class GivenRabbit(Broker):
             )
 
     def stop(self) -> None:
-        """Nothing: whoever gave it keeps it."""
+        """Does nothing, because whoever named this server goes on using it."""
 
     def kill(self) -> None:
         raise BackingServiceFailed("the broker of BLOK365_BUS_URL is not ours to kill")

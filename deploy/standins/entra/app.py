@@ -58,7 +58,7 @@ class SettingsSource(Protocol):
     """Where the settings come from: a `SettingsFile`, or a test's own."""
 
     def current(self) -> tuple[Federations, Directory]:
-        """What holds now. Raises SettingsError."""
+        """The settings as the file has them now. Raises SettingsError."""
         ...
 
 
@@ -69,7 +69,7 @@ class PendingRequests:
         self._by_wctx: dict[str, PendingRequest] = {}
 
     def add(self, request: PendingRequest) -> None:
-        """Remember it, and forget what is over."""
+        """Remember a request, and forget those whose time is over."""
         self._by_wctx[request.wctx] = request
         for wctx, oldest in list(self._by_wctx.items()):
             if request.created - oldest.created < REQUEST_LIFE and len(self._by_wctx) <= MAX_PENDING:

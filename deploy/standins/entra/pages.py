@@ -108,5 +108,5 @@ def error_page(error: EntraError, correlation_id: str, timestamp: str) -> str:
 
 
 def plain_page(title: str, text: str) -> str:
-    """A sentence."""
+    """A page that shows one sentence."""
     return _page(title, f'<p>{escape(text)}</p>\n<p><a href="/">Start again</a></p>')

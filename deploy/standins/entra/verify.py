@@ -97,7 +97,7 @@ class ReplayMemory:
     _used: dict[tuple[str, str], datetime] = field(default_factory=dict)
 
     def use(self, issuer: str, assertion_id: str, expires: datetime, now: datetime) -> bool:
-        """Use one up; False when it already was."""
+        """Use up an assertion id; False when it was used before."""
         if len(self._used) >= 1000:
             self._used = {key: until for key, until in self._used.items() if until > now}
         if (issuer, assertion_id) in self._used:

@@ -26,7 +26,7 @@ class Mail:
 
     @property
     def message(self) -> EmailMessage:
-        """Parsed."""
+        """The mail, parsed."""
         parsed = message_from_bytes(self.octets, policy=policy.default)
         assert isinstance(parsed, EmailMessage)
         return parsed
@@ -47,7 +47,7 @@ class MailServer:
     attempts: list[str] = field(default_factory=list)
     """Addresses of all RCPT commands."""
     rude: bool = False
-    """Hangs up on QUIT."""
+    """Whether the server hangs up on QUIT instead of answering."""
     port: int = 0
     _server: asyncio.Server | None = None
     _talks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -101,7 +101,7 @@ class _Talk:
                 return
 
     async def _obey(self, verb: str, rest: str) -> bool:
-        """False: the talk is over."""
+        """Obey one command; False when the conversation is over."""
         match verb:
             case "EHLO":
                 offers = ["SIZE 1048576", "8BITMIME", "SMTPUTF8"]

@@ -111,14 +111,14 @@ def approve(
 
 @app.command()
 def deny(request: Chosen = None, store: Store = _STORE, connect: Connect = None) -> None:
-    """Say no."""
+    """Refuse a request."""
     _run(store, connect, lambda phone: phone.deny(request))
     typer.echo("denied")
 
 
 @app.command("not-me")
 def not_me(request: Chosen = None, store: Store = _STORE, connect: Connect = None) -> None:
-    """Say no, and that somebody else asked."""
+    """Refuse a request, and report that somebody else asked."""
     _run(store, connect, lambda phone: phone.not_me(request))
     typer.echo("reported")
 

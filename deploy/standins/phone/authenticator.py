@@ -39,7 +39,7 @@ class Tamper:
     origin: str | None = None
     rp_id: str | None = None
     type: str | None = None
-    """clientDataJSON's type."""
+    """The value of `type` in clientDataJSON."""
     challenge: bytes | None = None
     cross_origin: bool | None = None
     sign_count: int | None = None
@@ -79,7 +79,7 @@ class Key:
         return replace(self, sign_count=self.sign_count + 1) if self.sign_count else self
 
     def to_json(self) -> dict[str, Any]:
-        """For the file; holds the secret."""
+        """The key for the phone's file. It holds the private key."""
         private = self.private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
         return {
             "credential_id": self.credential_id,

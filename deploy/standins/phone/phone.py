@@ -57,7 +57,7 @@ class Request:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The context's fields."""
+        """The fields of the signed context, decoded."""
         fields: dict[str, Any] = json.loads(self.context)
         return fields
 
@@ -211,7 +211,7 @@ class SoftPhone:
         await self._call(key.origin, "POST", "/sessions", body, session=key.credential_id)
 
     async def sign_out(self) -> None:
-        """End the session."""
+        """End the phone's session."""
         key = self.key
         await self._call(key.origin, "DELETE", "/sessions", session=key.credential_id)
         self._cookies.pop(key.credential_id, None)
@@ -219,7 +219,7 @@ class SoftPhone:
     # requests
 
     async def list(self) -> Sequence[Request]:
-        """Open requests, at most three."""
+        """The open requests that the server lists, at most three."""
         answer = await self._in_session("GET", "/challenges")
         return [_request(each) for each in answer["challenges"]]
 
@@ -260,12 +260,12 @@ class SoftPhone:
         }
 
     async def deny(self, request: Request | str | None = None) -> None:
-        """Say no."""
+        """Refuse a request."""
         chosen = await self._chosen(request)
         await self._in_session("POST", f"/challenges/{chosen.id}/deny", {})
 
     async def not_me(self, request: Request | str | None = None) -> None:
-        """Say no, and that somebody else asked."""
+        """Refuse a request, and report that somebody else asked."""
         chosen = await self._chosen(request)
         await self._in_session("POST", f"/challenges/{chosen.id}/not-me", {})
 
@@ -301,7 +301,7 @@ class SoftPhone:
         return made
 
     async def unsubscribe(self) -> None:
-        """No more notifications."""
+        """Give up the push subscription: no more notifications."""
         await self._in_session("DELETE", "/push-subscription")
 
     # the wire

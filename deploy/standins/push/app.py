@@ -29,7 +29,7 @@ LONGEST_WAIT = 30.0
 
 @dataclass
 class Mood:
-    """How it will answer the next `times` messages."""
+    """How the push service will answer the next `times` messages."""
 
     how: How
     times: int
@@ -69,11 +69,11 @@ class PushService:
         }
 
     def misbehave(self, name: str, how: How, *, times: int = FOREVER, retry_after: str = "") -> None:
-        """From now on, for so many messages. `name`: of a subscription (end of its endpoint), or `*`."""
+        """Answer the next `times` messages in that way. `name`: the end of a subscription's endpoint, or `*`."""
         self.moods[name] = Mood(how, times, retry_after)
 
     def app(self) -> web.Application:
-        """The web application."""
+        """The push service as a web application."""
         app = web.Application(client_max_size=1024 * 1024)
         app.add_routes(
             [

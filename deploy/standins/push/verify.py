@@ -38,7 +38,7 @@ class Received:
     urgency: str
     topic: str | None
     octets: int
-    """Of the encrypted body."""
+    """Length of the encrypted body in octets."""
     subject: str
     """Whom the token names as contact."""
 
@@ -104,10 +104,8 @@ def _check_authorization(headers: Mapping[str, str], browser: Browser, origin: s
         raise PushRefused(403, "exp")
     if expires <= now.timestamp() or expires > (now + timedelta(hours=24)).timestamp():  # section 2
         raise PushRefused(403, "exp is past, or more than 24 h ahead")
-    subject = claims.get("sub")
-    if not isinstance(subject, str) or not subject.startswith(
-        ("mailto:", "https://")
-    ):  # section 2.1; Apple asks
+    subject = claims.get("sub")  # section 2.1; Apple's push service insists on it
+    if not isinstance(subject, str) or not subject.startswith(("mailto:", "https://")):
         raise PushRefused(403, "sub")
     return subject
 

@@ -21,7 +21,7 @@ class Invitation:
     tenant: str
     account: AccountId
     public_key: str
-    """Ed25519, 32 octets, base64url."""
+    """The invitation's Ed25519 public key, 32 octets as base64url."""
     issued_at: datetime
     expires_at: datetime
     status: Literal["open", "used", "withdrawn"] = "open"
@@ -30,7 +30,7 @@ class Invitation:
     version: int = 1
 
     def event(self) -> InvitationChanged:
-        """Its whole state."""
+        """The state event with everything about the invitation but its secret, which is not known here."""
         return InvitationChanged(
             version=self.version,
             invitation=self.id,

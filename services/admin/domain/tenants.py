@@ -17,7 +17,7 @@ INITIAL_DOMAINS = ("onmicrosoft.com", "onmicrosoft.us", "partner.onmschina.cn")
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An organisation."""
+    """An organisation with its applications, domains and policy."""
 
     slug: str
     name: str
@@ -27,7 +27,7 @@ class Tenant:
     version: int = 1
 
     def event(self) -> TenantConfigured:
-        """Its whole state, which every service may know."""
+        """The state event: everything about the tenant, which every service may know."""
         return TenantConfigured(
             version=self.version,
             name=self.name,
@@ -37,7 +37,7 @@ class Tenant:
         )
 
     def announced(self) -> OutgoingMessage:
-        """`admin.tenant.configured.v1`"""
+        """The state event as a message for the outbox."""
         return OutgoingMessage(self.event(), self.slug)
 
 

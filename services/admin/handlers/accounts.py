@@ -1,4 +1,4 @@
-"""Accounts and what becomes of them."""
+"""Use cases of accounts: create, list, suspend, resume, remove."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class NewAccount:
     last_name: str
     email: str
     display_name: str = ""
-    """First and last name unless given."""
+    """The display name; first and last name unless given."""
 
 
 @dataclass(frozen=True, slots=True)

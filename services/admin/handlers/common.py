@@ -1,4 +1,4 @@
-"""What several of admin's use cases need."""
+"""What several of admin's handlers share."""
 
 from services.admin.domain.accounts import Account
 from services.admin.domain.invitations import Invitation
@@ -10,7 +10,7 @@ MAX_PAGE = 200
 
 
 async def withdraw_open(deps: Dependencies, account: Account) -> None:
-    """No invitation of the account is open afterwards."""
+    """Withdraw the account's open invitation, if it has one."""
 
     def withdraw(invitation: Invitation) -> Invitation | None:
         return invitation.withdrawn() if invitation.status == "open" else None

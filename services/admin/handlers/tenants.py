@@ -139,7 +139,7 @@ def _with_domain(tenant: Tenant, new: Domain) -> Tenant:
 
 
 async def show_tenant(deps: Dependencies, slug: str) -> Tenant:
-    """The tenant. Raises NotFound."""
+    """The tenant with that slug. Raises NotFound."""
     return _found(await deps.tenants.get(slug), slug)
 
 

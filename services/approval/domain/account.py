@@ -29,22 +29,22 @@ class Challenge:
     browser: str
     browser_known: bool
     handle_digest: str | None
-    """Of a QR code that nobody has scanned yet; spent by the first phone that presents it."""
+    """SHA-256 of the handle of a QR code that nobody has scanned yet; the first phone that presents it spends it."""
     opened_at: datetime
     deadline: datetime
     handle_deadline: datetime | None = None
-    """Until when the QR code can be scanned; None: as long as the request lives."""
+    """Until when the QR code can be scanned. None means as long as the request lives."""
     claimed_by: str | None = None
     """The device that scanned it: the request is this one's alone."""
     browser_address: str = ""
-    """As the context has it; empty when it has none. Kept so that nobody has to parse the context again."""
+    """The browser's address, as the context has it; empty when it has none. Kept so that nobody parses it again."""
     same_network: bool = False
     """The tenant's rule: only a phone on the browser's network may approve it."""
     network: str = ""
     """The browser's network: a flood from one takes the places of its own requests first."""
     state: ChallengeState = ChallengeState.OPEN
     tries: int = 0
-    """Wrong codes so far."""
+    """How many wrong codes were typed so far."""
     silenced: bool = False
     """No notification may be sent for it: a quota is spent, or push is frozen. It is listed all the same."""
     ended_at: datetime | None = None
@@ -68,7 +68,7 @@ class Device:
     id: str
     version: int
     credential_id: str
-    """base64url"""
+    """WebAuthn credential id, base64url."""
     cose_key: bytes
     """The public key as the authenticator sent it (RFC 9052)."""
     public_key: bytes
@@ -107,7 +107,7 @@ class Invitation:
     id: str
     version: int
     public_key: bytes
-    """Ed25519, 32 octets."""
+    """The invitation's Ed25519 public key, 32 octets."""
     expires_at: datetime
     status: Literal["open", "used", "withdrawn"]
     spent_by: str | None = None
@@ -116,7 +116,7 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Where a phone wants to be told of requests. We cannot read it: only notify can."""
+    """Where a phone wants to be told of requests. It is sealed: approval cannot read it, only notify can."""
 
     id: str
     """A new one each time, so that news of an old one's end do not end it."""
@@ -143,7 +143,7 @@ class Account:
     invitations: Mapping[str, Invitation] = field(default_factory=dict)
     challenges: Mapping[str, Challenge] = field(default_factory=dict)
     subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
-    """By device: each phone has one at most."""
+    """Push subscriptions by the id of their device; each device has one at most."""
     pushes_known: tuple[datetime, ...] = ()
     """When notifications were asked for by known browsers since the last success, at most a day back."""
     pushes_unknown: tuple[datetime, ...] = ()
@@ -176,7 +176,7 @@ class Change(Changed[Account]):
     """What one step makes of an account: written as one conditional update, messages in the same write."""
 
     def then(self, other: "Change") -> "Change":
-        """Both in one write. `other` was made from this one's account."""
+        """Both changes as one write: this one, and then `other`, which was made from this one's account."""
         return replace(other, messages=(*self.messages, *other.messages))
 
 

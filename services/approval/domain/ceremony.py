@@ -155,7 +155,7 @@ def verify_answer(
             credential_current_sign_count=0,  # checked in the same write that advances it
             require_user_verification=True,
         )
-    except Exception as error:  # as above
+    except Exception as error:  # the library parses what a stranger sent: anything that it raises means no
         raise Forbidden("approval.assertion.unverified", code="assertion") from error
     return VerifiedAnswer(
         digest=challenge,

@@ -228,7 +228,7 @@ def unfreeze(account: Account) -> Change | None:
 
 
 def next_deadline(account: Account) -> datetime | None:
-    """When the sweeper must look at this account."""
+    """The earliest time at which one of the account's challenges ends by itself; None when none is open."""
     return min(
         (c.ends_at for c in account.challenges.values() if c.state is ChallengeState.OPEN), default=None
     )

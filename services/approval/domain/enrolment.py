@@ -191,7 +191,7 @@ def remove_device(account: Account, device_id: str) -> Change:
 
 
 def remove_for_admin(account: Account, device_id: str | None) -> Change | None:
-    """Take a lost phone, or all of them, out of use; None when nothing is left to do."""
+    """Take a lost phone, or with None all phones of the account, out of use; None when nothing is left to do."""
     device_ids = [d.id for d in account.devices.values() if d.active and device_id in (None, d.id)]
     change = Change(account)
     for each in device_ids:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class ChallengeState(StrEnum):
-    """Where a challenge stands."""
+    """The states of a challenge."""
 
     OPEN = "open"
     ACCEPTED = "accepted"
@@ -21,15 +21,15 @@ class ChallengeState(StrEnum):
 
 
 class ChallengeAction(StrEnum):
-    """What can happen to a challenge."""
+    """The actions that change a challenge's state."""
 
     CLAIM = "claim"
-    """A phone scanned the QR code."""
+    """A phone scanned the QR code of the challenge."""
     APPROVE = "approve"
     MISTYPE = "mistype"
-    """A wrong code, with tries left."""
+    """The phone signed a wrong code, and there are tries left."""
     MISTYPE_LAST = "mistype_last"
-    """A wrong code at the last try."""
+    """The phone signed a wrong code at its last try."""
     DENY = "deny"
     REPORT = "report"
     """ "Not me": somebody else asked."""

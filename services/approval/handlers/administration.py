@@ -1,4 +1,4 @@
-"""What administrators ask of us (docs/flows/enrolment.md, lost phone)."""
+"""Commands that administrators give by way of admin (docs/flows/enrolment.md, "Lost phone", step 2)."""
 
 from services.approval.domain import challenges, enrolment
 from services.approval.domain.ids import check_ids

@@ -93,13 +93,12 @@ async def finish_enrolment(
                 ),
                 first=stored,
             )
-        except (
-            NotUnique
-        ) as error:  # another account's credential: a copy of its id must not shadow its owner's
+        except NotUnique as error:
+            # Another account has the credential: an attacker's copy of its id must not shadow its owner's.
             raise _key_known() from error
         if enrolled is not None:
             return enrolled.value.devices[device_id]
-        # The same request was faster elsewhere.
+        # The same request was faster on another replica.
         stored = await deps.accounts.load(begun.tenant, begun.account)
         assert stored is not None
     device = enrolment.device_made(

@@ -76,7 +76,7 @@ async def open_session(deps: Dependencies, ceremony_id: str, raw_credential: obj
 
 
 async def signed_in(deps: Dependencies, token: str | None) -> SignedIn:
-    """Whose session that is. Raises NotAuthenticated, Forbidden (account suspended, phone removed)."""
+    """The token's session and account. Raises NotAuthenticated, Forbidden (account suspended, phone removed)."""
     session = await deps.sessions.find(digest_of(token)) if token else None
     now = deps.clock.now()
     if session is None or now >= session.expires_at or now - session.seen_at >= deps.limits.session_idle:
@@ -113,5 +113,5 @@ async def remove_device(deps: Dependencies, who: SignedIn, device_id: str) -> No
 
 
 def digest_of(token: str) -> str:
-    """What is kept of a token."""
+    """The SHA-256 of a session's token. Only this is stored, so a copy of the database opens no session."""
     return b64u(hashlib.sha256(token.encode()).digest())

@@ -39,7 +39,7 @@ class PhoneRoutes:
         self._proxies = proxies
 
     def routes(self) -> list[web.RouteDef]:
-        """All of `/key/api/`."""
+        """The routes of `/key/api/`."""
         api = "/key/api"
         return [
             web.post(f"{api}/enrolments", self.begin_enrolment),
@@ -94,7 +94,7 @@ class PhoneRoutes:
     # sessions
 
     async def begin_session(self, request: web.Request) -> web.Response:
-        """WebAuthn request options."""
+        """Answer WebAuthn request options, for an assertion that opens a session."""
         await self._body(request)
         begun = await sessions.begin_session(self._deps)
         options = request_options(begun, rp_id=self._deps.rp.id, timeout=self._deps.limits.ceremony)
@@ -110,7 +110,7 @@ class PhoneRoutes:
         return response
 
     async def close_session(self, request: web.Request) -> web.Response:
-        """End the session."""
+        """End the phone's session and remove its cookie."""
         check_same_origin(request, self._origin)
         await sessions.close_session(self._deps, SESSION_COOKIE.read(request))
         response = web.Response(status=204)
@@ -120,7 +120,7 @@ class PhoneRoutes:
     # challenges
 
     async def list_requests(self, request: web.Request) -> web.Response:
-        """Open requests, at most three."""
+        """Answer the open requests, at most three, and what this phone has scanned."""
         who = await self._who(request)
         found = await challenges.list_requests(self._deps, who, self._address(request), choose(request))
         return web.json_response({"challenges": [request_json(each) for each in found]})
@@ -148,7 +148,7 @@ class PhoneRoutes:
         return web.json_response({"state": ChallengeState.ACCEPTED.value})
 
     async def deny(self, request: web.Request) -> web.Response:
-        """Say no to one request."""
+        """Refuse one request, without a report that somebody else asked."""
         return await self._refuse(request, ChallengeAction.DENY)
 
     async def not_me(self, request: web.Request) -> web.Response:
@@ -164,7 +164,7 @@ class PhoneRoutes:
     # devices
 
     async def list_devices(self, request: web.Request) -> web.Response:
-        """The person's own phones."""
+        """Answer the phones of the person who has this session."""
         who = await self._who(request)
         return web.json_response(
             {
@@ -195,7 +195,7 @@ class PhoneRoutes:
         return web.json_response({"subscription": made.id}, status=201)
 
     async def unsubscribe(self, request: web.Request) -> web.Response:
-        """No more notifications to this phone."""
+        """Forget this phone's push subscription, so that it gets no more notifications."""
         check_same_origin(request, self._origin)
         await notifications.unsubscribe(self._deps, await self._who(request))
         return web.Response(status=204)

@@ -1,4 +1,4 @@
-"""The phone's page."""
+"""The phone's page, BlokKey, which approval serves under `/key/`."""
 
 from dataclasses import dataclass
 

@@ -26,24 +26,24 @@ Channel = Literal["mail", "push"]
 
 
 class State(StrEnum):
-    """Where a delivery stands."""
+    """The states of a delivery."""
 
     WAITING = "waiting"
     SENT = "sent"
     """The mail server or push service accepted it."""
     FAILED = "failed"
-    """It was refused for good, or too often."""
+    """The other side refused it for good, or every attempt failed."""
     GONE = "gone"
     """The push subscription does not exist any more."""
     EXPIRED = "expired"
-    """Its time was over before it could be sent."""
+    """The delivery's time was over before it could be sent."""
 
 
 class Step(Enum):
-    """What can happen to a delivery."""
+    """The steps that change a delivery's state."""
 
     CLAIM = "claim"
-    """A process takes it for one attempt."""
+    """A process takes the delivery for one attempt."""
     SUCCEED = "succeed"
     POSTPONE = "postpone"
     """The attempt did not succeed; there will be another."""

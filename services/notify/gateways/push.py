@@ -70,7 +70,7 @@ class WebPush:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Close connections."""
+        """Close all connections to push services."""
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -25,7 +25,7 @@ class SignInContext:
     application: str
     application_name: str
     realm: str
-    """wtrealm, in full."""
+    """The relying party's wtrealm, in full."""
     origin: str
     transaction: str
     challenge: str
@@ -35,7 +35,7 @@ class SignInContext:
     address: str
     """The browser's network address as our trusted proxy saw it."""
     place: str
-    """From the operator's own database; empty when unknown. Approximate."""
+    """Where the browser seems to be, by the operator's file of places; approximate, and empty when unknown."""
     agent: str
     """The browser in words, e.g. `Firefox on Windows`; as it calls itself, so not proved."""
     known_browser: bool
@@ -44,7 +44,7 @@ class SignInContext:
     issued_at: datetime
     expires_at: datetime
     nonce: str
-    """256 bit, base64url."""
+    """256 random bits, base64url, against replay."""
 
     def without_code(self) -> str:
         """Canonical JSON as approval and the phone receive it, and as a passkey on the sign-in page signs it."""

@@ -28,7 +28,7 @@ class SigningKey(Protocol):
 
     @property
     def certificate(self) -> bytes:
-        """The X.509 certificate, DER."""
+        """The X.509 certificate as DER."""
         ...
 
     @property

@@ -47,7 +47,7 @@ class PageState(StrEnum):
     QR_SCANNED = "qr_scanned"
     """A phone has the request: no code to scan any more, the person finishes there."""
     PROVED = "proved"
-    """The proof is in; the page posts itself on to the token."""
+    """The proof was verified; the page posts by itself for the token."""
     DENIED = "denied"
     NOT_ME = "not_me"
     """Reported from the phone as somebody else's; push is frozen for the account."""
@@ -60,7 +60,7 @@ class PageState(StrEnum):
     NEUTRAL = "neutral"
     """The one refusal that looks the same for unknown, invited, suspended and spent quotas."""
     LOOP = "loop"
-    """Stopped: Microsoft 365 keeps sending this browser back."""
+    """The sign-in was stopped, because Microsoft 365 keeps sending this browser back."""
 
 
 _PAGE_STATES = {
@@ -74,7 +74,7 @@ _PAGE_STATES = {
     TransactionState.PROVED: PageState.PROVED,
     TransactionState.ISSUED: PageState.FINISHED,
 }
-"""`waiting` is missing: there the open request decides."""
+"""The page's state for each transaction state but `waiting`, where the open challenge decides."""
 
 _RUNNING = {
     PageState.PUSH_WAITING: DeviceMethod.PUSH,
@@ -115,15 +115,15 @@ class SignInOptions:
 
     state: PageState
     named: bool = True
-    """There is a user name already."""
+    """Whether the transaction has a user name already."""
     methods: tuple[DeviceMethod, ...] = ()
     """What the tenant takes in this browser beside a passkey, the application's first method first."""
     known: bool = False
-    """The account has signed in from this browser before."""
+    """Whether the account has signed in from this browser before."""
     renews: str = ""
     """The challenge whose QR code the page may replace by itself; empty when there is none."""
     renewals_left: int = 0
-    """How often it may still do that."""
+    """How many times the page may still replace the QR code."""
 
     def __post_init__(self) -> None:
         if len(set(self.methods)) != len(self.methods):
@@ -161,7 +161,7 @@ class SignInOptions:
 
     @property
     def others(self) -> tuple[DeviceMethod, ...]:
-        """What the person can switch to from where they are."""
+        """The methods that the page offers beside the one that is under way or comes first."""
         running = _RUNNING.get(self.state)
         if running is not None:
             return tuple(method for method in self.methods if method is not running)

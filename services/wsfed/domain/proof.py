@@ -23,7 +23,7 @@ class InvalidProof(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assertion:
-    """What a passkey gave the page, decoded and nothing more."""
+    """What a passkey gave the page, decoded. Nothing in it is verified."""
 
     credential_id: str
     authenticator_data: bytes
@@ -40,7 +40,9 @@ NOBODYS_DEVICE = TrustedDevice(
     .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
     removed=True,
 )
-"""Stands where no device was found, so that a refusal costs the same; it is removed, so it never proves anything."""
+"""A device that stands in where none was found, so that the refusal costs the same work. It is marked as removed, so it
+never proves anything.
+"""
 
 
 def verify_approval(

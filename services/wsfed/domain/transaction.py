@@ -40,7 +40,7 @@ UNBOUND = ""
 
 
 class TransactionState(StrEnum):
-    """Where a transaction stands."""
+    """The states of a sign-in transaction."""
 
     STARTED = "started"
     WAITING = "waiting"
@@ -89,7 +89,7 @@ class Transition:
 
     sources: frozenset[TransactionState]
     targets: frozenset[TransactionState] = frozenset()
-    """Empty: the step leaves the state as it is."""
+    """The states that the step may lead to; empty when it leaves the state as it is."""
 
     def to(self, wanted: TransactionState | None) -> TransactionState | None:
         """The new state; None where the state stays. `wanted` chooses among several targets. Raises ValueError."""
@@ -131,11 +131,11 @@ class Challenge:
 
     context: SignInContext
     code: str
-    """Empty where none is asked for."""
+    """The code that the person carries to the phone; empty where none is asked for."""
     handle: str | None = None
     """For a QR code: the one-time handle that it shows."""
     claimed: bool = False
-    """A phone has scanned the QR code, says approval."""
+    """approval says that a phone has scanned the QR code."""
 
     @property
     def id(self) -> str:
@@ -143,7 +143,7 @@ class Challenge:
 
     @property
     def shown_until(self) -> datetime:
-        """When its page changes by itself: a QR code that nobody scanned goes before the request behind it."""
+        """When the challenge's page changes by itself: an unscanned QR code is over before the request behind it."""
         if self.handle is not None and not self.claimed:
             return min(self.context.issued_at + HANDLE_LIFETIME, self.context.expires_at)
         return self.context.expires_at
@@ -203,7 +203,7 @@ class Transaction:
         return self.state in TRANSITIONS[step].sources
 
     def waits_for(self, challenge: str) -> bool:
-        """Whether that request is the open one."""
+        """Whether the transaction is `waiting` and its current challenge is this one."""
         current = self.challenge
         return self.state is TransactionState.WAITING and current is not None and current.id == challenge
 

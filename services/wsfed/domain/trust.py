@@ -16,7 +16,7 @@ GRACE = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
-    """From admin's signed event. `vouched_for`: the one device that it made trusted, if any."""
+    """An invitation as admin's signed event describes it. `vouched_for`: the device that it made trusted, if any."""
 
     id: str
     tenant: str
@@ -36,11 +36,15 @@ class TrustedDevice:
     tenant: str
     account: str
     public_key: bytes
-    """DER SubjectPublicKeyInfo"""
+    """The public key as DER SubjectPublicKeyInfo."""
     credential_id: str = ""
-    """WebAuthn's, base64url, endorsed with the key; empty where it was kept before ids were. Never changes."""
+    """The WebAuthn credential id, base64url, endorsed together with the key. It never changes. Empty in documents
+    that were written before credential ids were kept.
+    """
     sign_count: int = 0
-    """The highest that wsfed saw, from passkeys on the sign-in page; 0: none yet, or the key has no counter."""
+    """The highest signature counter that wsfed saw, from passkeys on the sign-in page. 0 means that it saw none yet,
+    or that the key has no counter.
+    """
     removed: bool = False
 
 

@@ -3,15 +3,16 @@
 | flow | step | function |
 |---|---|---|
 | sign-in | 1 | `signing_in.begin`, or `sessions.answer_from_session` when the browser's session is enough |
-| | 2 | `signing_in.open_page`, `signing_in.sign_in_options`; `common.load_for_browser` on every later request |
-| | 3, 4 | `signing_in.name_account`, `signing_in.open_challenge` |
-| | 5, 7, 8 | `phone_responses.challenge_claimed`, `challenge_ended`, `challenge_accepted` |
+| | 2 | `signing_in.open_page`, `name_account`, `sign_in_options`; `common.load_for_browser` on every later request |
+| | 3, 4 | `signing_in.open_challenge` |
+| | 5, 7 | `phone_responses.challenge_claimed`, `challenge_ended` |
+| | 8 | `phone_responses.challenge_accepted`; it decides by `domain.proof.verify_approval` |
 | | 9 | none: the route reads the transaction again (`routes/live.py`) |
 | | 10, 11 | `token_issuance.require_proved`, `token_issuance.take_token` |
 | sign-out | | `sessions.sign_out` |
 | passkey | 2, 3 | `passkeys.ask_passkey` |
-| | 6, 7 | `passkeys.use_passkey` |
+| | 6, 7 | `passkeys.use_passkey`; it decides by `domain.proof.verify_passkey` |
 | | 8 | as sign-in 10 and 11 |
 | key roll-over | 1, 2, 3 | `key_rollover.next_key`, `switch_key`, `promote_key`; `show_keys`, `emergency_keys` |
-| enrolment | 2, 7 | `services.wsfed.projections`: what admin and approval say |
+| enrolment | 2, 7 | `projections.invitation_changed`, `device_changed`; it decides by `domain.trust.trust_device` |
 """

@@ -45,7 +45,8 @@ async def load_for_browser(
 ) -> Transaction:
     """Step 2: the transaction, for its own browser only. Raises NotFound, Gone.
 
-    `recent`: as it was a moment ago will do, because a step follows whose condition decides. Never for a page.
+    `recent`: what this replica held a moment ago is enough, because a step follows whose conditional update decides. A
+    page must not be drawn from it.
     """
     read = deps.transactions.recent if recent else deps.transactions.get
     return authorize_browser(deps, await read(transaction_id), browser_secret)

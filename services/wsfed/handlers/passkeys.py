@@ -63,7 +63,7 @@ async def use_passkey(deps: Dependencies, transaction: Transaction, assertion: A
 
 
 async def _prove(deps: Dependencies, transaction: Transaction, assertion: Assertion) -> None:
-    """Verify and write. Raises InvalidProof."""
+    """Verify the assertion and write `proved`. Raises InvalidProof."""
     context = transaction.passkey
     if context is None:
         raise InvalidProof("no passkey was asked for")

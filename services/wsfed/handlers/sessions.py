@@ -112,7 +112,10 @@ async def _account_of(deps: Dependencies, session: Session, asked: SsoRequest) -
 
 
 def _within_limits(session: Session, tenant: Tenant, now: datetime) -> bool:
-    """By the tenant's limits of now: shorter ones count at once. The application is that of every sign-in (`begin`)."""
+    """Whether the session is within the tenant's limits of now, so that a limit that was shortened counts at once.
+
+    Every sign-in is one to the tenant's first application (`begin`), whose session length counts.
+    """
     applications = tenant.configured.applications
     if not applications:
         return False

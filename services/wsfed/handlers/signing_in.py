@@ -67,7 +67,7 @@ async def begin(
 
 
 async def open_page(deps: Dependencies, transaction_id: str, browser_secret: str) -> Transaction:
-    """Step 2: as `load_for_browser`.
+    """Step 2: the transaction for the page in its browser, as `load_for_browser` gives it.
 
     A transaction that came by POST belongs, from then on, to the first browser that opens it.
     """

@@ -248,7 +248,7 @@ async def issue(
     assertion_id: str,
     evidence: Evidence,
 ) -> ReplyForm:
-    """The record, durable; then the signature."""
+    """Make the issuance record durable, and only then sign the token."""
     await deps.issuances.append(
         Issuance(
             account=prepared.account,
@@ -279,7 +279,7 @@ async def issue(
 
 
 def idle_time(tenant: Tenant) -> timedelta:
-    """How long a session may be unused."""
+    """How long a session of this tenant may be unused before it ends."""
     return timedelta(minutes=tenant.configured.policy.session_idle_minutes)
 
 

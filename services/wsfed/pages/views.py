@@ -17,11 +17,11 @@ class LoopCause(StrEnum):
     """What is most likely misconfigured when Microsoft 365 keeps asking."""
 
     REFUSED = "refused"
-    """It does not accept our token: certificate, issuer, ImmutableID or clock."""
+    """Entra does not accept our token, because of certificate, issuer, ImmutableID or clock."""
     MFA = "mfa"
-    """It wants MFA which this method does not give."""
+    """Entra wants MFA, which the method that was used does not give."""
     FRESH = "fresh"
-    """It wants a fresher sign-in each time."""
+    """Entra wants a fresher sign-in each time."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from shared.web.cookies import Csrf
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteContext:
-    """What the routes work with."""
+    """What wsfed's routes share: dependencies, pages, and how a transaction is loaded for a browser."""
 
     deps: Dependencies
     settings: WsFedSettings
@@ -56,7 +56,7 @@ class RouteContext:
         )
 
     def asking_browser(self, request: web.Request, transaction: Transaction) -> Browser:
-        """With its place: where it seems to be, in the language of its page; empty when unknown."""
+        """The browser with its place, where it seems to be, in the language of its page; empty when unknown."""
         browser = self.browser(request, transaction)
         chosen = language(transaction.request.locale) or i18n.choose(request)
         found = self.geoip.find(browser.address, chosen)
@@ -69,5 +69,5 @@ def language(locale: str | None) -> str | None:
 
 
 def see(transaction: str) -> web.Response:
-    """On to the transaction's page, by GET."""
+    """Redirect (303) to the transaction's page, so that a reload repeats no POST."""
     return web.Response(status=303, headers={"Location": f"/signin/{transaction}"})

@@ -8,7 +8,7 @@ from shared.web.cookies import HostCookie
 
 BROWSER_COOKIE = HostCookie(BROWSER_COOKIE_NAME)
 MAX_ACCOUNTS = 50
-"""As many accounts as the browser of a shared workstation may hold."""
+"""How many accounts' cookies are kept in one browser, such as that of a shared workstation."""
 
 
 def account_cookie(tenant: str, upn: str) -> HostCookie:
@@ -17,7 +17,7 @@ def account_cookie(tenant: str, upn: str) -> HostCookie:
 
 
 def session_secrets(request: web.Request) -> list[str]:
-    """Of every account in this browser, at most `MAX_ACCOUNTS`."""
+    """The session secrets of every account in this browser, at most `MAX_ACCOUNTS`."""
     prefix = HostCookie(ACCOUNT_COOKIE_PREFIX).name
     ours = [
         ACCOUNT_COOKIE_PREFIX + name.removeprefix(prefix)

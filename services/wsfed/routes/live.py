@@ -25,7 +25,7 @@ class LiveRoutes:
     watch: Watch
 
     def routes(self) -> list[web.RouteDef]:
-        """URL to function."""
+        """The routes of the live stream and of polling."""
         return [
             web.get("/signin/{transaction}/events", self.events),
             web.get("/signin/{transaction}/state", self.state),

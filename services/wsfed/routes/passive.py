@@ -30,7 +30,7 @@ class PassiveRoutes:
     context: RouteContext
 
     def routes(self) -> list[web.RouteDef]:
-        """URL to function."""
+        """The routes of Entra's requests."""
         return [
             web.get("/t/{tenant}/wsfed", self.passive),
             web.post("/t/{tenant}/wsfed", self.passive),

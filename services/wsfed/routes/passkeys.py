@@ -26,7 +26,7 @@ class PasskeyRoutes:
     context: RouteContext
 
     def routes(self) -> list[web.RouteDef]:
-        """URL to function."""
+        """The routes of a passkey on the sign-in page."""
         return [
             web.post("/signin/{transaction}/passkey/challenge", self.challenge),
             web.post("/signin/{transaction}/passkey", self.use),
@@ -46,7 +46,7 @@ class PasskeyRoutes:
         )
 
     async def use(self, request: web.Request) -> web.Response:
-        """Steps 5 to 7."""
+        """Steps 5 to 7 of docs/flows/passkey.md: take the assertion, and answer JSON: proved, or the one refusal."""
         transaction, form = await self.context.posted(request)
         credential_id = _octets(form, "credential_id", MAX_CREDENTIAL_ID)
         assertion = Assertion(

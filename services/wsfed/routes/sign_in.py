@@ -35,7 +35,7 @@ class SignInRoutes:
     context: RouteContext
 
     def routes(self) -> list[web.RouteDef]:
-        """URL to function."""
+        """The routes of the sign-in page."""
         return [
             web.get("/signin/finished", self.finished),
             web.get("/signin/{transaction}", self.page),
@@ -59,7 +59,7 @@ class SignInRoutes:
         return response
 
     async def finished(self, request: web.Request) -> web.Response:
-        """Where Back leads after a token from a session."""
+        """The page to which Back leads after a token that came from a session."""
         view = views.SignIn(
             txn="",
             csrf="",
@@ -101,7 +101,7 @@ class SignInRoutes:
     # steps 3 and 4
 
     async def account(self, request: web.Request) -> web.Response:
-        """The user name was typed."""
+        """Step 2: take the user name that the person typed, and go back to the page."""
         transaction, form = await self.context.posted(request)
         typed = form.get("username", "").strip()
         if not _UPN.fullmatch(typed) or not typed.isprintable():

@@ -5,6 +5,7 @@
 | sessions | one account in one browser: SSO session, and that the browser is known | no |
 | transactions | a sign-in transaction, from Entra's request to the token | yes |
 | tenants, accounts, invitations, devices | projections of admin's and approval's events | no |
+| claims | what approval says of a device whose invitation is not here yet; nobody trusts it | no |
 | signing_keys | a tenant's token-signing key, its private half sealed | no |
 | issuances | an issuance record; its id is `stream/number` | no |
 """

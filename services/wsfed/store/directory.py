@@ -191,7 +191,7 @@ def _device_key(received: VerifiedMessage[DeviceChanged]) -> str:
 
 
 def _identity(received: VerifiedMessage[DeviceChanged]) -> Document:
-    """What of a device never changes, whatever version approval claims: its invitation has vouched for this."""
+    """The fields of a device that never change, whatever approval sends: its invitation has vouched for them."""
     return {
         "tenant": received.tenant,
         "account": received.message.account,

@@ -38,5 +38,5 @@ class IssuanceRepository:
         )
 
     async def flush(self) -> None:
-        """For shutdown: nothing may stay unwritten."""
+        """Wait until every record that was begun is written. Called at shutdown."""
         await self._sequencer.flush()

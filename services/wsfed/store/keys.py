@@ -30,12 +30,12 @@ MAX_HELD = 1000
 
 @dataclass(slots=True)
 class _Held:
-    """What is in memory of one tenant's keys."""
+    """What this process holds in memory of one tenant's keys."""
 
     document: Document
     at: float
     unsealed: tuple[str, SigningKey] | None = None
-    """The key that signs, by its id."""
+    """The parsed key that signs, and its id."""
 
 
 class SigningKeyRepository:

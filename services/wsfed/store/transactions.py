@@ -69,7 +69,7 @@ class TransactionRepository:
         return held[1] if complete else await self.get(transaction)
 
     def forget(self, transaction: str) -> None:
-        """Another replica has changed it: it is read again next time."""
+        """Drop what is held of a transaction that another replica has changed; it is read again next time."""
         self._held.pop(transaction, None)
         self._alone.pop(transaction, None)
 
@@ -248,7 +248,7 @@ def _issued(assertion_id: str, issued_at: datetime) -> Document:
 
 
 def _document(transaction: Transaction) -> Document:
-    """A transaction as it is kept."""
+    """The document of a transaction."""
     document = to_document(transaction, key="id")
     document["hint"] = document.pop("username")
     document["request"]["hint"] = document["request"].pop("username")

@@ -47,7 +47,7 @@ class RabbitBus:
         cls, url: str, *, trusted: TrustedKeys, clock: Clock, topology: Topology = TOPOLOGY
     ) -> Self:
         """A connected bus. `url`: `amqp://user:password@host:port/vhost`. Raises Unavailable when nobody answers."""
-        # connection.py says the same, once and in our form.
+        # What aiormq would log of a lost connection, connection.py logs once and in our form.
         logging.getLogger("aiormq").setLevel(logging.CRITICAL)
         bus = cls(url, trusted=trusted, clock=clock, topology=topology)
         bus._publisher.connection.start()
