@@ -9,7 +9,9 @@ import structlog
 def configure(*, json: bool, quiet: bool = False) -> None:
     """Once per process. JSON lines on standard error, or text for people; `quiet` leaves warnings and worse."""
     renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())  # none in a file
     )
     structlog.configure(
         processors=[

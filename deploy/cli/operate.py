@@ -116,7 +116,7 @@ def dead(
 
 def _known(services: list[str] | None) -> None:
     if unknown := set(services or ()) - set(SERVICES):
-        raise typer.BadParameter(f"no service {', '.join(sorted(unknown))}")
+        raise typer.BadParameter(f"no service {', '.join(sorted(unknown))}; there are {', '.join(SERVICES)}")
 
 
 def keys(context: typer.Context) -> None:

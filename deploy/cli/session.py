@@ -16,6 +16,7 @@ import typer
 from pydantic import ValidationError
 
 import shared.platform
+from deploy.local.settings import origin_file
 from services.admin.app import build
 from services.admin.ports import Dependencies
 from shared.assembly import Platform
@@ -62,8 +63,11 @@ class Options:
             with suppress(OSError, ValueError):
                 port = int((self.var / "mongo" / "port").read_text())
                 given["mongo_url"] = f"mongodb://127.0.0.1:{port}/?replicaSet=rs0&directConnection=true"
-        if "BLOK365_ORIGIN" not in os.environ and (port_set := os.environ.get("BLOK365_PORT")):
-            given["origin"] = f"http://localhost:{port_set}"
+        if "BLOK365_ORIGIN" not in os.environ:
+            if port_set := os.environ.get("BLOK365_PORT"):
+                given["origin"] = f"http://localhost:{port_set}"
+            elif (origin := origin_file(self.var)).exists():
+                given["origin"] = origin.read_text()
         return Settings(**given)
 
 

@@ -23,10 +23,12 @@ from deploy.local.settings import (
     check_ports,
     local_settings,
     notify_settings,
+    origin_file,
     port_of,
 )
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus
+from shared.files import replace_file
 from shared.ids import SystemIds
 from shared.log import configure
 from shared.program import explained, run_program, stopping
@@ -46,6 +48,7 @@ async def run(var: Path, port: int, mongo_url: str) -> None:
         await tenant.seed(running_system)
         federation = var / "run" / "entra.json"
         await tenant.tell_entra(running_system, federation)
+        replace_file(origin_file(var), settings.origin)
         await stack.enter_async_context(entra_standin(entra_port, federation))
         stack.callback(print, "\nStopping.", flush=True)
         await _tell(running_system, entra_port)

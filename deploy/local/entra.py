@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,8 +20,8 @@ async def entra_standin(port: int, settings: Path) -> AsyncIterator[str]:
     """Started and listening; gives its address. Raises Unavailable, which names the port, when it ends at once."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.standins.entra"),
-        *("--port", str(port), "--settings", str(settings)),
-        stdin=DEVNULL,
+        *("--port", str(port), "--settings", str(settings), "--until-stdin-ends"),
+        stdin=PIPE,  # held and never written to: it ends with us, also by kill -9, and the stand-in with it
         stdout=PIPE,
         stderr=STDOUT,
         start_new_session=True,  # Ctrl-C in the terminal is for us; we stop it in order

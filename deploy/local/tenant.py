@@ -74,6 +74,7 @@ async def tell_entra(running_system: RunningSystem, path: Path) -> None:
                     "tenant": TENANT,
                     "issuerUri": domain.issuer,
                     "passiveSignInUri": f"{origin}/t/{TENANT}/wsfed",
+                    "signOutUri": f"{origin}/t/{TENANT}/wsfed",
                     "signingCertificate": signing_certificate(metadata.text),
                     "federatedIdpMfaBehavior": "acceptIfMfaDoneByFederatedIdp",
                 }

@@ -9,6 +9,7 @@ Nothing names a package index: pip and apt use the machine's own settings.
 import fcntl
 import hashlib
 import importlib.util
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -80,4 +81,5 @@ def main(mode: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback; the next run goes on
     sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "full"))

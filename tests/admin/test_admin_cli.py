@@ -11,7 +11,9 @@ from pymongo import MongoClient
 from typer.testing import CliRunner, Result
 
 from deploy.cli.commands import app
+from deploy.cli.session import Options
 from shared.ids import unb64u
+from shared.services import SERVICES
 
 Blok365 = Callable[..., Result]
 
@@ -127,6 +129,27 @@ def test_a_mongodb_that_does_not_answer_is_one_line_without_its_password(
 def test_a_wrong_setting_is_named(alone: Blok365, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BLOK365_ORIGIN", "http://signin.example")
     assert "BLOK365_ORIGIN" in refused(alone("keys"))
+
+
+def test_links_go_where_make_run_listens_unless_a_setting_says_otherwise(
+    alone: Blok365, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Options(var=tmp_path, debug=False)
+    assert here.settings().origin == "http://localhost:8365"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "origin").write_text("http://localhost:8901")
+    assert here.settings().origin == "http://localhost:8901"
+    monkeypatch.setenv("BLOK365_PORT", "8902")
+    assert here.settings().origin == "http://localhost:8902"
+    monkeypatch.setenv("BLOK365_ORIGIN", "https://id.example")
+    assert here.settings().origin == "https://id.example"
+
+
+@pytest.mark.parametrize("command", ["migrate", "resync", "restore", "dead"])
+def test_an_unknown_service_is_answered_with_those_there_are(alone: Blok365, command: str) -> None:
+    result = alone(command, "nosuch")
+    assert result.exit_code == 2
+    assert all(name in result.stderr for name in ("nosuch", *SERVICES))
 
 
 def test_keys_are_made_once(alone: Blok365, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from deploy.local.browser import Browser
 from deploy.local.entra import entra_standin
 from deploy.local.platform import make_keys
 from deploy.local.settings import local_settings, port_of
-from deploy.local.tenant import PERSON
+from deploy.local.tenant import DOMAIN, PERSON
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from shared.errors import BadInput, Unavailable
 from shared.ids import SystemIds
@@ -225,6 +225,14 @@ async def signed_in(phone: SoftPhone, port: int) -> str:
         return answer.words()
 
 
+async def signed_out(port: int) -> None:
+    """The Entra stand-in sends the browser to us, and we to the page that says so."""
+    async with Browser() as browser:
+        page = await browser.get(f"http://localhost:{port + 1}/signout?domain={DOMAIN}")
+        assert page.status == 200, page.words()
+        assert "You are signed out" in page.words()
+
+
 async def test_make_run_on_another_port_goes_on_with_the_same_data(tmp_path: Path) -> None:
     """Its own mongod, the phone of the first run, and Entra told of the new issuer and addresses."""
     first, second = two_ports(), two_ports()
@@ -243,6 +251,8 @@ async def test_make_run_on_another_port_goes_on_with_the_same_data(tmp_path: Pat
             assert f"--origin {origin} approve" in await program.said("approve")
             phone.move(origin)
             await signed_in(phone, second)
+            await signed_out(second)
+            assert (tmp_path / "run" / "origin").read_text() == origin
             await program.stopped(signal.SIGINT)
     assert '"exitCode":0' in (tmp_path / "mongo" / "mongod.log").read_text()
 
@@ -340,14 +350,8 @@ async def test_make_run_with_a_service_that_fails_to_stop(tmp_path: Path, mongod
         stopped = await program.ends(SIGNALLED)
     assert stopped.one_line().startswith("notify did not stop in order: KeyError: 'a fault'")
     for service in ("admin", "approval", "wsfed"):
-        assert f"service={service}" in plain(stopped.err).partition("service.stopped")[2]
-
-
-def plain(text: str) -> str:
-    """Without the colours that structlog gives to people's terminals."""
-    return "".join(
-        part.partition("m")[2] if number else part for number, part in enumerate(text.split("\x1b["))
-    )
+        assert f"service={service}" in stopped.err.partition("service.stopped")[2]
+    assert "\x1b" not in stopped.err, "colours are for terminals"
 
 
 async def test_make_run_with_a_service_that_hangs(tmp_path: Path, mongod: BackingService) -> None:
@@ -402,6 +406,21 @@ async def test_make_run_told_to_stop_before_it_has_begun_leaves_no_mongod(tmp_pa
         return True
 
     await eventually(unlocked, "the keeper is gone, and everything that it kept")
+
+
+async def test_make_run_killed_leaves_no_entra_standin(tmp_path: Path, mongod: BackingService) -> None:
+    """Otherwise the next start would find the port taken."""
+    port = two_ports()
+    async with make_run(tmp_path, port, **on(mongod)) as program:
+        await program.said(LISTENS)
+        assert not is_free(port + 1)
+        program.send(signal.SIGKILL)
+        await program.ends(SIGNALLED)
+
+    async def free() -> bool | None:
+        return is_free(port + 1) or None
+
+    await eventually(free, "the stand-in is gone")
 
 
 async def test_make_run_told_to_stop_while_its_database_is_away(

@@ -69,6 +69,14 @@ async def test_enrols_lists_and_approves_with_a_proof_that_verifies_offline(
     assert await phone.list() == []
 
 
+async def test_takes_the_code_as_the_page_shows_it(approval: Approval, phone: SoftPhone) -> None:
+    """In two groups of digits."""
+    await enrolled(approval, phone)
+    asked = await approval.ask()
+    await phone.approve(f" {asked.code[:3]} {asked.code[3:]}")
+    assert approval.state(asked) == "accepted"
+
+
 async def test_approves_what_it_scanned(approval: Approval, phone: SoftPhone) -> None:
     await enrolled(approval, phone)
     asked = await approval.ask(method="qr")

@@ -1,6 +1,7 @@
 """`python -m deploy.standins.entra --port 8366 --settings file.json` (the file's form: `settings`)."""
 
 import argparse
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -19,16 +20,30 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8366)
     parser.add_argument("--settings", type=Path, required=True, help="JSON, read again when it changes")
     parser.add_argument("--public-url", help="where browsers reach it, when not http://127.0.0.1:PORT")
+    parser.add_argument(
+        "--until-stdin-ends", action="store_true", help="end when whoever holds the other end of stdin is gone"
+    )
     options = parser.parse_args()
     app = build_app(
         SettingsFile(options.settings), clock=SystemClock(), ids=SystemIds(), public_url=options.public_url
     )
+    if options.until_stdin_ends:
+        app.on_startup.append(_end_with_stdin)
     try:
         web.run_app(app, host="127.0.0.1", port=options.port, print=_first_line)
     except OSError as error:
         print(os.strerror(error.errno) if error.errno else error, file=sys.stderr)
         return 1
     return 0
+
+
+async def _end_with_stdin(_: web.Application) -> None:
+    """Nobody writes to it: it becomes readable when it ends."""
+    asyncio.get_running_loop().add_reader(sys.stdin, _end)
+
+
+def _end() -> None:
+    raise web.GracefulExit
 
 
 def _first_line(text: str) -> None:

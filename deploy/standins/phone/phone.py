@@ -239,12 +239,13 @@ class SoftPhone:
     ) -> dict[str, str]:
         """Approve with the code from the sign-in page (empty where none is asked for); returns the proof.
 
+        The page shows the code as two groups of digits, and people type the space between them: it is left out.
         `request`: one from `list` or `scan`, its id, or None for the first listed. The proof: `context`,
         `authenticator_data`, `client_data_json`, `signature`, `public_key` (DER), base64url without padding.
         Raises LookupError (no such request), PhoneError.
         """
         chosen = await self._chosen(request)
-        context = tamper.context or chosen.with_code(code)
+        context = tamper.context or chosen.with_code("".join(code.split()))
         key = self._use_key()
         made = tamper.replay or assertion(key, hashlib.sha256(context.encode()).digest(), tamper)
         self.last_credential = made
