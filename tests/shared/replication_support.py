@@ -310,7 +310,7 @@ def page_of(owner: str, **fields: Any) -> StatePulled:
         "after": "",
         "items": (),
         "next": None,
-        "until": "9999999999.0000000001"[:21],
+        "until": "4000000000.0000000001",
         "generation": 0,
     }
     return pulled_of(owner)(**{**usual, **fields})
