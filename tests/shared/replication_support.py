@@ -262,7 +262,11 @@ class Stage:
             for question in questions:
                 if loses(question):
                     continue
-                page = await self.answer(question)
+                try:
+                    page = await self.answer(question)
+                except Reject as error:
+                    self.rejected.append(str(error))
+                    continue
                 if not loses(page):
                     await self.take(page, turn % len(self.replicas))
                     turn += 1
