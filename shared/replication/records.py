@@ -26,6 +26,8 @@ MAX_WAITS = 3
 """How often a page is asked for again because its items could not be handled, before they are passed over."""
 MAX_REFUSED = 20
 """Items that a record names; `refused_count` counts all."""
+ENDLESS_AFTER = timedelta(minutes=5)
+"""A recent pull that lasts longer is worth a look: what it brings is old when it is complete."""
 
 
 @dataclass(frozen=True, slots=True)

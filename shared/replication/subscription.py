@@ -19,7 +19,7 @@ from shared.errors import Unavailable
 from shared.ids import Ids, new_id
 from shared.replication.projection import Lapsing
 from shared.replication.publisher import NO_TENANT
-from shared.replication.records import MAX_WAITS, Pull, Refused, Subscription
+from shared.replication.records import ENDLESS_AFTER, MAX_WAITS, Pull, Refused, Subscription
 from shared.replication.store import ORIGINS, SubscriptionStore
 from shared.store.port import Database
 
@@ -293,6 +293,8 @@ class Subscriptions:
             heard_at = max(known.heard_at or known.asked_at, self._started)
             if abs(now - heard_at) >= ALARM_AFTER:
                 alarm = f"silent since {heard_at:%H:%M:%S} UTC"
+            elif known.recent is not None and abs(now - known.recent.began_at) >= ENDLESS_AFTER:
+                alarm = f"its answer has not ended since {known.recent.began_at:%H:%M:%S} UTC"
             elif known.refused_count:
                 alarm = f"{known.refused_count} items refused, the last because: {known.refused[-1].reason}"
         self._views[known.owner] = replace(self._views[known.owner], complete_at=known.complete_at)
