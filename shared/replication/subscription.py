@@ -33,6 +33,8 @@ AT_ONCE = 16
 UNCONFIRMED = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds after which a question is sent again that the bus did not take on: services that start together."""
 REASON_LENGTH = 200
+NAME_LENGTH = 80
+"""Of a tenant, as far as it is recorded of an item that was refused: its owner may say anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +250,9 @@ class Subscriptions:
         return tuple(refused)
 
     def _refusal(self, owner: str, item: StateItem, reason: str) -> Refused:
-        log.error("state.item_refused", owner=owner, type=item.type, tenant=item.tenant, reason=reason)
-        return Refused(item.type, item.tenant, reason[:REASON_LENGTH], self._clock.now())
+        tenant, reason = item.tenant[:NAME_LENGTH], reason[:REASON_LENGTH]
+        log.error("state.item_refused", owner=owner, type=item.type, tenant=tenant, reason=reason)
+        return Refused(item.type, tenant, reason, self._clock.now())
 
     def _event(
         self, owner: str, item: StateItem, received: VerifiedMessage[StatePulled], origin: Origin
