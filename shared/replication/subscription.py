@@ -272,6 +272,8 @@ class Subscriptions:
                 message = kind.model_validate(item.body)
             except ValidationError as error:
                 raise Reject(f"not a {item.type}: {error.error_count()} faults") from error
+            if getattr(message, "generation", 0) > received.message.generation:
+                raise Reject("an item of a later generation than its page")
             envelope = received.envelope.model_copy(
                 update={"type": item.type, "tenant": item.tenant, "body": item.body}
             )
