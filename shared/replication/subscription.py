@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from shared.bus.port import Handler, Handlers, Publisher, Reject, Retry
 from shared.clock import Clock
-from shared.contracts import Message, contracts
+from shared.contracts import Message, StateEvent, contracts
 from shared.contracts.envelope import MessageSigner, Origin, VerifiedMessage
 from shared.contracts.state import StateItem, StatePulled, pull_of, pulled_of
 from shared.errors import Unavailable
@@ -84,7 +84,11 @@ class Subscriptions:
         """The service's table with the pages of its owners. Their items go to the table's own handlers."""
         self._handlers = {contract.TYPE: (contract, handler) for contract, handler in handlers.items()}
         self._projections = dict(projections)
-        return {**handlers, **{pulled_of(owner): partial(self._pulled, owner) for owner in self._owners}}
+        events = {
+            contract: partial(self._sent, handler) if contract.STATE else handler
+            for contract, handler in handlers.items()
+        }
+        return {**events, **{pulled_of(owner): partial(self._pulled, owner) for owner in self._owners}}
 
     def fresh(self, owner: str) -> bool:
         """Whether what is known of that owner is recent and whole enough to act on. From memory, costs nothing.
@@ -173,6 +177,20 @@ class Subscriptions:
             if await self._bus.publish([self._signer.sign(question, tenant=NO_TENANT)]):
                 return
             await self._clock.sleep(delay)
+
+    # --- events -----------------------------------------------------------------------------------------------
+
+    async def _sent(self, handler: Handler, received: VerifiedMessage[StateEvent]) -> None:
+        """Handle an event, unless it is of a database that is no more.
+
+        It may come after a restore (it waited in a queue, among dead letters, or somebody kept it back), and what the
+        restored database does not have it must not bring back. Raises what the handler raises.
+        """
+        event, owner = received.message, received.envelope.sender
+        if event.generation < (await self._store.load(owner)).generation:
+            log.warning("state.older_event", service=self._signer.service, type=event.TYPE, tenant=received.tenant)
+            return
+        await handler(received)
 
     # --- answers ----------------------------------------------------------------------------------------------
 
