@@ -188,7 +188,9 @@ class Subscriptions:
         """
         event, owner = received.message, received.envelope.sender
         if event.generation < (await self._store.load(owner)).generation:
-            log.warning("state.older_event", service=self._signer.service, type=event.TYPE, tenant=received.tenant)
+            log.warning(
+                "state.older_event", service=self._signer.service, type=event.TYPE, tenant=received.tenant
+            )
             return
         await handler(received)
 
