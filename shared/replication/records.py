@@ -26,7 +26,7 @@ MAX_WAITS = 3
 """How often a page is asked for again because its items could not be handled, before they are passed over."""
 MAX_REFUSED = 20
 """Items that a record names; `refused_count` counts all."""
-ENDLESS_AFTER = timedelta(minutes=5)
+ENDLESS_AFTER = timedelta(minutes=10)
 """A recent pull that lasts longer is worth a look: what it brings is old when it is complete."""
 
 
