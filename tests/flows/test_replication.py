@@ -603,7 +603,9 @@ async def test_a_device_that_lapsed_with_its_invitation_is_back_when_both_owners
     assert [row.get("lapsed") for row in wsfed["invitations"].values()] == [None]
 
 
-async def test_a_claim_does_not_outlive_the_restored_database_that_no_longer_has_its_device(flow: Flow) -> None:
+async def test_a_claim_does_not_outlive_the_restored_database_that_no_longer_has_its_device(
+    flow: Flow,
+) -> None:
     """Otherwise a late invitation would make a phone trusted that approval does not know, and so nobody can remove."""
     await flow.phone()
     await flow.world.live(20)
