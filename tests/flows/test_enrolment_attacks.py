@@ -302,8 +302,13 @@ async def test_second_device_on_one_invitation(flow: Flow, thief: Thief) -> None
     await thief.assert_worth_nothing()
 
 
-async def test_device_of_another_account_taken_over_by_an_invited_attacker(flow: Flow, thief: Thief) -> None:
-    """Bob has a link of his own; approval, taken over, enrols his key under the id of Ada's phone."""
+@pytest.mark.parametrize("then", ["nothing", "withdrawn"])
+async def test_device_of_another_account_taken_over_by_an_invited_attacker(
+    flow: Flow, thief: Thief, then: str
+) -> None:
+    """Bob has a link of his own; approval, taken over, enrols his key under the id of Ada's phone. It must not go
+    either when his invitation is withdrawn.
+    """
     ada = await flow.phone()
     bob = await flow.person(BOB)
     link = Link.of(await flow.invite(BOB))
@@ -311,6 +316,17 @@ async def test_device_of_another_account_taken_over_by_an_invited_attacker(flow:
     takes_place = thief.enrolled(thief.endorsed_by(link)).model_copy(update={"version": 99})
     await flow.say("approval", takes_place)
     assert flow.reasons()
+    if then == "withdrawn":
+        await (
+            flow.world.databases["admin"]
+            .collection("invitations", state=True)
+            .update(
+                {"_id": link.id},
+                {"$set": {"status": "open"}},  # admin had not heard of his phone
+            )
+        )
+        await flow.invite(BOB)
+        await flow.say("approval", takes_place)
     await thief.assert_worth_nothing()
     flow.world.clock.advance(120)
     sign_in = await flow.begin()

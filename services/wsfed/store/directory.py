@@ -157,8 +157,24 @@ class DirectoryRepository:
 
     async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
         after = await self.invitations.collection.update(
-            {"_id": f"{tenant}/{invitation}", "vouched_for": {"$in": [None, device]}},
+            {
+                "_id": f"{tenant}/{invitation}",
+                "vouched_for": {"$in": [None, device]},
+                "status": {"$ne": "withdrawn"},
+            },
             {"$set": {"vouched_for": device}},
+        )
+        return after is not None
+
+    async def distrust(self, invitation: Invitation) -> bool:
+        # With the account: approval chose the device's id, and could have chosen that of somebody else's device.
+        after = await self.devices.collection.update(
+            {
+                "_id": f"{invitation.tenant}/{invitation.vouched_for}",
+                "account": invitation.account,
+                "removed": False,
+            },
+            {"$set": {"removed": True}},
         )
         return after is not None
 
