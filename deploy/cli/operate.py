@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -15,9 +16,12 @@ from services.admin import handlers
 from services.admin.handlers import NewAccount
 from services.admin.ports import Dependencies
 from shared.bus import rabbit
-from shared.errors import BadInput
+from shared.clock import iso_millis
+from shared.contracts.envelope import FUTURE_TOLERANCE
+from shared.errors import BadInput, Conflict
 from shared.ids import SystemIds
 from shared.services import SERVICES
+from shared.store.port import Database
 
 FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia", "Donald", "Frances", "Tony")
 LAST_NAMES = ("Almeida", "Berg", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haas", "Ito", "Jansen")
@@ -77,14 +81,24 @@ def restore(
     async def run() -> int:
         async with wiring.closing_databases(open_platform(context.obj.settings())) as platform:
             (wired,) = wiring.build(platform, [service])
-            # Later than any that a newer backup may have had, whose database is not here any more.
-            now = int(platform.clock.now().timestamp())
-            return await wired.service.database.raise_generation(now)
+            return await raise_generation(wired.service.database, platform.clock.now())
 
     generation = report_faults(context.obj, lambda: asyncio.run(run()))
     output.line(
         f"{service}'s database is generation {generation}. Its followers pull everything when it runs."
     )
+
+
+async def raise_generation(database: Database, now: datetime) -> int:
+    """Make the generation that of now: later than any that a newer backup may have had, whose database is gone.
+
+    Raises Conflict when this clock is ahead of the database's own, Unavailable. Followers refuse a generation from
+    the future, and none can be taken back.
+    """
+    seconds, _ = (await database.fence()).position
+    if now.timestamp() > seconds + FUTURE_TOLERANCE.total_seconds():
+        raise Conflict("cli.restore.clock_ahead", now=iso_millis(now))
+    return await database.raise_generation(int(now.timestamp()))
 
 
 def dead(

@@ -69,7 +69,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         consumers(deps),
         projections={
             "admin": [directory.tenants, directory.accounts, directory.invitations],
-            "approval": [directory.devices],
+            "approval": [directory.devices, directory.claims_waiting],
         },
         web=web,
         background=[geoip.watch],

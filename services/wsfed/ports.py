@@ -187,7 +187,11 @@ class Directory(Protocol):
     async def keep_invitation(self, received: VerifiedMessage[InvitationChanged]) -> None: ...
 
     async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
-        """Record that the invitation vouches for this device; False when it has vouched for another."""
+        """Record that the invitation vouches for this device; False when it vouched for another or was withdrawn."""
+        ...
+
+    async def distrust(self, invitation: Invitation) -> bool:
+        """Put the device out of use for good that the invitation has vouched for. Whether there was one in use."""
         ...
 
     async def knows_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:

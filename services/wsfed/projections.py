@@ -34,6 +34,7 @@ async def invitation_changed(deps: Dependencies, received: VerifiedMessage[Invit
         raise Reject(f"not base64url: {error}") from error
     invitation = await deps.directory.invitation(received.tenant, received.message.invitation)
     if invitation is not None:
+        await _distrust_if_withdrawn(deps, invitation)
         for claim in await deps.directory.claims(received.tenant, invitation.id):
             await _decide(deps, claim, invitation)
 
@@ -60,6 +61,17 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
     if invitation is not None:
         await _trust(deps, received, invitation)
         await directory.drop_claim(received)
+
+
+async def _distrust_if_withdrawn(deps: Dependencies, invitation: Invitation) -> bool:
+    """Admin withdraws only what it has seen no device of. One that we heard of earlier is in no list of admin's, so
+    nobody could remove it.
+    """
+    if invitation.status != "withdrawn" or invitation.vouched_for is None:
+        return False
+    if await deps.directory.distrust(invitation):
+        log.error("device.invitation_withdrawn", tenant=invitation.tenant, device=invitation.vouched_for)
+    return True
 
 
 async def _decide(deps: Dependencies, claim: VerifiedMessage[DeviceChanged], invitation: Invitation) -> None:
@@ -96,7 +108,10 @@ async def _trust(
     except (Untrusted, ValueError) as error:
         raise Reject(f"device not trusted: {error}") from error
     if not await deps.directory.vouch(tenant, invitation.id, device.id):
-        raise Reject("the invitation has vouched for another device")
+        raise Reject("the invitation was withdrawn or has vouched for another device")
     if not await deps.directory.keep_device(received):
         raise Reject("the device has another key")
+    now = await deps.directory.invitation(tenant, invitation.id)
+    if now is not None and await _distrust_if_withdrawn(deps, now):
+        raise Reject("the invitation was withdrawn meanwhile")
     log.info("device.trusted", tenant=tenant, account=message.account, device=message.device)

@@ -7,7 +7,7 @@ docs/flows/replication.md.
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from shared.contracts import Command, Event, contracts
 
@@ -62,6 +62,14 @@ class StatePulled(Event):
     """The position up to which this pull is complete when its last page is there. The same on all its pages."""
     generation: int = Field(ge=0, le=2**32 - 1)
     """The generation of the owner's database (see `StateEvent`)."""
+
+    @field_validator("until")
+    @classmethod
+    def _check_until(cls, until: str) -> str:
+        """Followers ask from there the next time, and the owner refuses a position that no database can have."""
+        if any(int(part) >= 2**32 for part in until.split(".")):
+            raise ValueError(f"{until} is no position")
+        return until
 
 
 def pull_of(owner: str) -> type[PullState]:

@@ -66,7 +66,7 @@ def sentence(error_id: str, part: Part, values: Mapping[str, object], language: 
 def _filled(error_id: str, template: str, values: Mapping[str, object]) -> str:
     try:
         return template.format_map({name: str(value) for name, value in values.items()})
-    except (KeyError, ValueError, IndexError):
+    except (LookupError, ValueError, AttributeError, TypeError):
         log.exception("errors.not_filled", id=error_id)
         return template
 

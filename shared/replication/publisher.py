@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,6 +27,10 @@ items that leads on is better than an answer that takes longer than its handler 
 """
 BATCH = 100
 """Documents that are read at once."""
+MAX_OPEN = 20
+"""Questions of one asker that are answered or wait at once, in a process that handles `PREFETCH` messages at once. An
+honest one has two, and asks again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class StatePublisher:
         self._signer = signer
         self._bus = bus
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._open: Counter[str] = Counter()
         for contract in (each for source in sources for each in source.types):
             if contract.owner() != signer.service:
                 raise ValueError(f"{contract.TYPE} is not state of {signer.service}")
@@ -87,9 +92,21 @@ class StatePublisher:
 
     async def answer(self, received: VerifiedMessage[PullState]) -> None:
         """Steps 2 to 5: one page, for the service that asked. One at a time for each, so that whoever asks faster
-        than we answer waits for its own questions only. Raises Reject, Unavailable.
+        than we answer waits for its own questions only, and has those beyond MAX_OPEN dropped. Raises Reject,
+        Unavailable.
         """
-        asked, asker = received.message, received.envelope.sender
+        asker = received.envelope.sender
+        if self._open[asker] >= MAX_OPEN:
+            log.warning("state.question_dropped", asker=asker)
+            return
+        self._open[asker] += 1
+        try:
+            await self._answer(received, asker)
+        finally:
+            self._open[asker] -= 1
+
+    async def _answer(self, received: VerifiedMessage[PullState], asker: str) -> None:
+        asked = received.message
         async with self._turns[asker]:
             at, since, wanted = _read_question(asked, len(self._sources))
             if wanted is not None:

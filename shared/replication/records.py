@@ -20,10 +20,14 @@ PULL_EVERY = timedelta(seconds=10)
 FULL_PULL_EVERY = timedelta(days=1)
 PATIENCE = (timedelta(seconds=15), timedelta(seconds=30), timedelta(seconds=60))
 """How long an answer may take before the same question is asked again: the first, second and every further time."""
+MAX_TRIES = 5
+"""Questions for a later page that found no answer, before the pull is begun anew: after 225 s, or 285 s at most."""
 MAX_WAITS = 3
 """How often a page is asked for again because its items could not be handled, before they are passed over."""
 MAX_REFUSED = 20
 """Items that a record names; `refused_count` counts all."""
+ENDLESS_AFTER = timedelta(minutes=10)
+"""A recent pull that lasts longer is worth a look: what it brings is old when it is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,12 @@ class Pull:
         if self.asked_at is None:
             return True
         return abs(now - self.asked_at) >= PATIENCE[min(self.tries + self.waits, len(PATIENCE) - 1)]
+
+    def is_lost(self, now: datetime) -> bool:
+        """Whether to begin anew instead of asking again. The owner refuses a cursor that it does not know: of the
+        release before, or from whoever had its key meanwhile.
+        """
+        return bool(self.after) and self.tries >= MAX_TRIES and self.is_due(now)
 
     def asked(self, now: datetime) -> "Pull":
         """The pull after its question was asked at `now`."""
@@ -111,13 +121,17 @@ class Subscription:
 
     def recent_is_due(self, now: datetime) -> bool:
         """Whether a recent pull is to begin."""
-        if not self.position or self.recent is not None:
+        if self.recent is not None:
+            return self.recent.is_lost(now)
+        if not self.position:
             return False
         return self.complete_at is None or abs(now - self.complete_at) >= PULL_EVERY
 
     def full_is_due(self, now: datetime) -> bool:
         """Whether a full pull is to begin."""
-        return self.full is None and (self.full_at is None or abs(now - self.full_at) >= FULL_PULL_EVERY)
+        if self.full is not None:
+            return self.full.is_lost(now)
+        return self.full_at is None or abs(now - self.full_at) >= FULL_PULL_EVERY
 
     def pull(self, origin: Origin) -> Pull | None:
         """The pull of that kind that is under way."""
@@ -156,7 +170,8 @@ class Subscription:
         """The subscription after the last page of a pull was taken.
 
         A recent pull moves the position on to where the one before it had reached, so that a write which had its
-        timestamp before a fence and became visible after it is in the next one. The first full pull of all sets the
+        timestamp before a fence and became visible after it is in the next one. When it ends before it begins, the
+        position is not of the database that answers, and everything is wanted anew. The first full pull of all sets the
         position. A later one that was asked for (after a restore, by an operator) only moves it back, for the same
         reason, and because that of the database before may lie in the future; a daily one leaves it alone.
         """
@@ -164,6 +179,8 @@ class Subscription:
         assert pull is not None
         if origin is not Origin.FULL_PULL:
             moved = replace(self, position=self.ahead, ahead=page.until, complete_at=pull.began_at)
+            if page.until < max(pull.since, self.ahead):
+                moved = replace(moved, full_at=None, full=None)
             return moved.with_pull(origin, None)
         done = replace(self, full=None, full_at=pull.began_at)
         if pull.hurried:

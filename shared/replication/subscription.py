@@ -12,14 +12,14 @@ from pydantic import ValidationError
 
 from shared.bus.port import Handler, Handlers, Publisher, Reject, Retry
 from shared.clock import Clock
-from shared.contracts import Message, contracts
+from shared.contracts import Message, StateEvent, contracts
 from shared.contracts.envelope import MessageSigner, Origin, VerifiedMessage
 from shared.contracts.state import StateItem, StatePulled, pull_of, pulled_of
 from shared.errors import Unavailable
 from shared.ids import Ids, new_id
 from shared.replication.projection import Lapsing
 from shared.replication.publisher import NO_TENANT
-from shared.replication.records import MAX_WAITS, Pull, Refused, Subscription
+from shared.replication.records import ENDLESS_AFTER, MAX_WAITS, Pull, Refused, Subscription
 from shared.replication.store import ORIGINS, SubscriptionStore
 from shared.store.port import Database
 
@@ -33,6 +33,8 @@ AT_ONCE = 16
 UNCONFIRMED = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds after which a question is sent again that the bus did not take on: services that start together."""
 REASON_LENGTH = 200
+NAME_LENGTH = 80
+"""Of a tenant, as far as it is recorded of an item that was refused: its owner may say anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,11 @@ class Subscriptions:
         """The service's table with the pages of its owners. Their items go to the table's own handlers."""
         self._handlers = {contract.TYPE: (contract, handler) for contract, handler in handlers.items()}
         self._projections = dict(projections)
-        return {**handlers, **{pulled_of(owner): partial(self._pulled, owner) for owner in self._owners}}
+        events = {
+            contract: partial(self._sent, handler) if contract.STATE else handler
+            for contract, handler in handlers.items()
+        }
+        return {**events, **{pulled_of(owner): partial(self._pulled, owner) for owner in self._owners}}
 
     def fresh(self, owner: str) -> bool:
         """Whether what is known of that owner is recent and whole enough to act on. From memory, costs nothing.
@@ -172,6 +178,22 @@ class Subscriptions:
                 return
             await self._clock.sleep(delay)
 
+    # --- events -----------------------------------------------------------------------------------------------
+
+    async def _sent(self, handler: Handler, received: VerifiedMessage[StateEvent]) -> None:
+        """Handle an event, unless it is of a database that is no more.
+
+        It may come after a restore (it waited in a queue, among dead letters, or somebody kept it back), and what the
+        restored database does not have it must not bring back. Raises what the handler raises.
+        """
+        event, owner = received.message, received.envelope.sender
+        if event.generation < (await self._store.load(owner)).generation:
+            log.warning(
+                "state.older_event", service=self._signer.service, type=event.TYPE, tenant=received.tenant
+            )
+            return
+        await handler(received)
+
     # --- answers ----------------------------------------------------------------------------------------------
 
     async def _pulled(self, owner: str, received: VerifiedMessage[StatePulled]) -> None:
@@ -248,8 +270,9 @@ class Subscriptions:
         return tuple(refused)
 
     def _refusal(self, owner: str, item: StateItem, reason: str) -> Refused:
-        log.error("state.item_refused", owner=owner, type=item.type, tenant=item.tenant, reason=reason)
-        return Refused(item.type, item.tenant, reason[:REASON_LENGTH], self._clock.now())
+        tenant, reason = item.tenant[:NAME_LENGTH], reason[:REASON_LENGTH]
+        log.error("state.item_refused", owner=owner, type=item.type, tenant=tenant, reason=reason)
+        return Refused(item.type, tenant, reason, self._clock.now())
 
     def _event(
         self, owner: str, item: StateItem, received: VerifiedMessage[StatePulled], origin: Origin
@@ -269,6 +292,8 @@ class Subscriptions:
                 message = kind.model_validate(item.body)
             except ValidationError as error:
                 raise Reject(f"not a {item.type}: {error.error_count()} faults") from error
+            if getattr(message, "generation", 0) > received.message.generation:
+                raise Reject("an item of a later generation than its page")
             envelope = received.envelope.model_copy(
                 update={"type": item.type, "tenant": item.tenant, "body": item.body}
             )
@@ -293,6 +318,8 @@ class Subscriptions:
             heard_at = max(known.heard_at or known.asked_at, self._started)
             if abs(now - heard_at) >= ALARM_AFTER:
                 alarm = f"silent since {heard_at:%H:%M:%S} UTC"
+            elif known.recent is not None and abs(now - known.recent.began_at) >= ENDLESS_AFTER:
+                alarm = f"its answer has not ended since {known.recent.began_at:%H:%M:%S} UTC"
             elif known.refused_count:
                 alarm = f"{known.refused_count} items refused, the last because: {known.refused[-1].reason}"
         self._views[known.owner] = replace(self._views[known.owner], complete_at=known.complete_at)

@@ -241,6 +241,29 @@ async def test_withdrawn_invitation(flow: Flow, thief: Thief) -> None:
     await thief.assert_worth_nothing()
 
 
+@pytest.mark.parametrize("again", ["at once", "twice", "as a claim"])
+async def test_invitation_withdrawn_while_its_device_was_under_way_to_admin(
+    flow: Flow, thief: Thief, again: str
+) -> None:
+    """wsfed hears of the device before the withdrawal, admin after it and refuses it. Nobody would see that phone in
+    the console, and nobody could remove it.
+    """
+    link = Link.of(await flow.invite())
+    enrolled = thief.enrolled(thief.endorsed_by(link))
+    flow.world.bus.forget("admin")
+    await flow.say("approval", enrolled)
+    (device,) = flow.world.documents("wsfed", "devices")
+    assert not device["removed"]
+    await flow.world.bus.consume("admin", flow.world.services["admin"].handlers)
+    await flow.invite()
+    if again != "at once":
+        await flow.say("approval", enrolled)
+        await flow.say("approval", enrolled.model_copy(update={"version": 2}))
+    if again == "as a claim":
+        await flow.say("approval", enrolled.model_copy(update={"version": 3, "device": "claim"}))
+    await thief.assert_worth_nothing()
+
+
 @pytest.mark.parametrize("dated_back", [False, True])
 async def test_expired_invitation(flow: Flow, thief: Thief, dated_back: bool) -> None:
     """An old mail is found; approval, taken over, says that the phone was enrolled in time."""
@@ -279,8 +302,13 @@ async def test_second_device_on_one_invitation(flow: Flow, thief: Thief) -> None
     await thief.assert_worth_nothing()
 
 
-async def test_device_of_another_account_taken_over_by_an_invited_attacker(flow: Flow, thief: Thief) -> None:
-    """Bob has a link of his own; approval, taken over, enrols his key under the id of Ada's phone."""
+@pytest.mark.parametrize("then", ["nothing", "withdrawn"])
+async def test_device_of_another_account_taken_over_by_an_invited_attacker(
+    flow: Flow, thief: Thief, then: str
+) -> None:
+    """Bob has a link of his own; approval, taken over, enrols his key under the id of Ada's phone. It must not go
+    either when his invitation is withdrawn.
+    """
     ada = await flow.phone()
     bob = await flow.person(BOB)
     link = Link.of(await flow.invite(BOB))
@@ -288,6 +316,17 @@ async def test_device_of_another_account_taken_over_by_an_invited_attacker(flow:
     takes_place = thief.enrolled(thief.endorsed_by(link)).model_copy(update={"version": 99})
     await flow.say("approval", takes_place)
     assert flow.reasons()
+    if then == "withdrawn":
+        await (
+            flow.world.databases["admin"]
+            .collection("invitations", state=True)
+            .update(
+                {"_id": link.id},
+                {"$set": {"status": "open"}},  # admin had not heard of his phone
+            )
+        )
+        await flow.invite(BOB)
+        await flow.say("approval", takes_place)
     await thief.assert_worth_nothing()
     flow.world.clock.advance(120)
     sign_in = await flow.begin()

@@ -603,6 +603,29 @@ async def test_a_device_that_lapsed_with_its_invitation_is_back_when_both_owners
     assert [row.get("lapsed") for row in wsfed["invitations"].values()] == [None]
 
 
+async def test_a_claim_does_not_outlive_the_restored_database_that_no_longer_has_its_device(
+    flow: Flow,
+) -> None:
+    """Otherwise a late invitation would make a phone trusted that approval does not know, and so nobody can remove."""
+    await flow.phone()
+    await flow.world.live(20)
+    (device,) = events_of(flow, ENROLLED)
+    issued, used = events_of(flow, INVITED)
+    wsfed, approval = (flow.world.databases[name].data for name in ("wsfed", "approval"))
+    wsfed["devices"].clear()
+    wsfed["invitations"].clear()
+    await flow.publish(device)
+    assert len(wsfed["claims"]) == 1
+    for account in approval["accounts"].values():
+        account["devices"] = {}
+    await flow.world.databases["approval"].raise_generation(0)
+    await flow.world.live(30, silent=frozenset({"admin"}))
+    for signed in (used, issued, used, device):
+        await flow.publish(signed)
+    assert wsfed["devices"] == {}
+    assert wsfed["claims"] == {}
+
+
 # --- during an update --------------------------------------------------------------------------------------------
 
 

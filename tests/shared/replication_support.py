@@ -262,7 +262,11 @@ class Stage:
             for question in questions:
                 if loses(question):
                     continue
-                page = await self.answer(question)
+                try:
+                    page = await self.answer(question)
+                except Reject as error:
+                    self.rejected.append(str(error))
+                    continue
                 if not loses(page):
                     await self.take(page, turn % len(self.replicas))
                     turn += 1
@@ -310,7 +314,7 @@ def page_of(owner: str, **fields: Any) -> StatePulled:
         "after": "",
         "items": (),
         "next": None,
-        "until": "9999999999.0000000001"[:21],
+        "until": "4000000000.0000000001",
         "generation": 0,
     }
     return pulled_of(owner)(**{**usual, **fields})

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.bus.port import Reject
+from shared.bus.rabbit.queue_consumer import PREFETCH
 from shared.clock import ManualClock
 from shared.contracts.admin import AccountChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
@@ -241,6 +242,24 @@ async def test_one_question_at_a_time_for_each_asker() -> None:
     post.go_on.set()
     await asyncio.gather(*tasks)
     assert len(post.sent) == 21
+
+
+async def test_a_flood_of_questions_leaves_the_owner_s_consumer_room_for_others() -> None:
+    """A process handles so many messages at once. If one asker's waiting questions were all of them, nobody else's
+    would be read, and after 300 seconds nobody would sign in.
+    """
+    clock, post = ManualClock(START), SlowPost()
+    admin = Owner("admin", [[TenantConfigured], [AccountChanged]], clock)
+    admin.publisher._bus = post
+    tasks = [asyncio.create_task(admin.publisher.answer(admin.ask("approval"))) for _ in range(1000)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert sum(not task.done() for task in tasks) <= PREFETCH / 3
+    post.go_on.set()
+    await asyncio.gather(*tasks)
+    before = len(post.sent)
+    await admin.publisher.answer(admin.ask("approval"))
+    assert len(post.sent) == before + 1  # what was dropped keeps no place
 
 
 async def test_a_refused_question_ends_its_asker_s_turn(admin: Owner) -> None:

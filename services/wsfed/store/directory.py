@@ -14,14 +14,30 @@ from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, Origin, VerifiedMessage
 from shared.ids import unb64u
 from shared.replication import Projection
-from shared.replication.projection import LAPSED
-from shared.store.port import Database, Document, Index
+from shared.replication.projection import BATCH, LAPSED
+from shared.store.port import Collection, Database, Document, Index, Position
 from shared.store.query import same
 
 CLAIM_KEPT = 8 * 24 * 3600
 """Seconds. Longer than any invitation lives: afterwards nobody can vouch for the device any more."""
 FRESH_FOR = 5.0
 """Seconds that a replica holds a tenant's configuration."""
+
+
+class WaitingClaims:
+    """Devices that wait for their invitation. Implements `shared.replication.Lapsing`: a claim that approval's
+    database no longer says is dropped, or a late invitation would make a device trusted that approval cannot remove.
+    """
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+
+    async def lapse(self, before: Position) -> int:
+        count = 0
+        while found := await self.collection.unconfirmed(before, {}, BATCH):
+            for claim in found:
+                count += await self.collection.delete({"_id": claim["_id"], "order": claim["order"]})
+        return count
 
 
 class DirectoryRepository:
@@ -42,10 +58,16 @@ class DirectoryRepository:
         self.devices = Projection(
             database.collection("devices", indexes=[Index((("tenant", 1), ("credential_id", 1)))])
         )
-        self._claims = database.collection(
-            "claims",
-            indexes=[Index((("invitation", 1),)), Index((("received_at", 1),), expire_after=CLAIM_KEPT)],
+        self.claims_waiting = WaitingClaims(
+            database.collection(
+                "claims",
+                indexes=[
+                    Index((("invitation", 1),)),
+                    Index((("received_at", 1),), expire_after=CLAIM_KEPT),
+                ],
+            )
         )
+        self._claims = self.claims_waiting.collection
 
     async def tenant(self, slug: str) -> Tenant | None:
         now = self._clock.monotonic()
@@ -135,8 +157,24 @@ class DirectoryRepository:
 
     async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
         after = await self.invitations.collection.update(
-            {"_id": f"{tenant}/{invitation}", "vouched_for": {"$in": [None, device]}},
+            {
+                "_id": f"{tenant}/{invitation}",
+                "vouched_for": {"$in": [None, device]},
+                "status": {"$ne": "withdrawn"},
+            },
             {"$set": {"vouched_for": device}},
+        )
+        return after is not None
+
+    async def distrust(self, invitation: Invitation) -> bool:
+        # With the account: approval chose the device's id, and could have chosen that of somebody else's device.
+        after = await self.devices.collection.update(
+            {
+                "_id": f"{invitation.tenant}/{invitation.vouched_for}",
+                "account": invitation.account,
+                "removed": False,
+            },
+            {"$set": {"removed": True}},
         )
         return after is not None
 
@@ -168,8 +206,11 @@ class DirectoryRepository:
             "origin": received.origin.value,
             "received_at": self._clock.now(),
         }
-        where = {"_id": _device_key(received), "order": {"$lt": received.message.order}}
-        await self._claims.update(where, {"$set": {**fields, "order": received.message.order}}, upsert=True)
+        # What approval's own database says again is confirmed, and takes the place of what an event said.
+        newer = "$lt" if received.origin is Origin.SENT else "$lte"
+        where = {"_id": _device_key(received), "order": {newer: received.message.order}}
+        change = {"$set": {**fields, "order": received.message.order}}
+        await self._claims.update(where, change, upsert=True, confirm=True)
 
     async def claims(self, tenant: str, invitation: str) -> Sequence[VerifiedMessage[DeviceChanged]]:
         found = await self._claims.find({"invitation": f"{tenant}/{invitation}"})
