@@ -41,6 +41,7 @@ async def asked(stage: Stage) -> PullState:
             else:
                 await stage.take(await stage.answer(question))
         if found is not None:
+            assert isinstance(found, PullState)
             return found
     raise AssertionError("wsfed asks nothing")
 
