@@ -16,7 +16,7 @@ import typer
 from pydantic import ValidationError
 
 import shared.platform
-from deploy.local.settings import origin_file
+from deploy.local.platform import origin_file
 from services.admin.app import build
 from services.admin.ports import Dependencies
 from shared.assembly import Platform

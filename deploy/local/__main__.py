@@ -16,14 +16,13 @@ from pathlib import Path
 from deploy.local import tenant
 from deploy.local.backing import mongod
 from deploy.local.entra import entra_standin
-from deploy.local.platform import make_keys
+from deploy.local.platform import make_keys, origin_file
 from deploy.local.running_system import RunningSystem, one_process
 from deploy.local.settings import (
     ENTRA_PORT_OFFSET,
     check_ports,
     local_settings,
     notify_settings,
-    origin_file,
     port_of,
 )
 from services.admin import handlers as admin

@@ -16,11 +16,6 @@ ENTRA_PORT_OFFSET = 1
 """The Entra stand-in of `make run` listens on the port after Blok365's."""
 
 
-def origin_file(var: Path) -> Path:
-    """Where `make run` writes its origin, for the links that the command line makes beside it."""
-    return var / "run" / "origin"
-
-
 def port_of(text: str) -> int:
     """The port that BLOK365_PORT or `--port` names; the one after it is the Entra stand-in's. Raises BadInput."""
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) < HIGHEST_PORT):
