@@ -73,7 +73,9 @@ def test_a_missing_value_leaves_its_name_and_is_logged() -> None:
     assert [log["event"] for log in logs] == ["errors.not_filled"]
 
 
-@pytest.mark.parametrize("words", ["{name.x}", "{name[x]}", "{name[0][x]}", "{name!z}", "{name:x}", "{", "{}"])
+@pytest.mark.parametrize(
+    "words", ["{name.x}", "{name[x]}", "{name[0][x]}", "{name!z}", "{name:x}", "{", "{}"]
+)
 def test_a_sentence_that_cannot_be_filled_hides_no_error(words: str) -> None:
     """A translator's slip must not turn "not found" into a fault of the program."""
     catalogue._entries["en"]["test.slip"] = {"detail": words}
