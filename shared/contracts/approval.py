@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.contracts import Command, Event, StateEvent
 from shared.contracts.state import PullState, StatePulled
 
+MAX_ID = 64
+"""Characters of an id. Followers keep what approval says in rows, so its fields have limits."""
+
 
 class OpenChallenge(Command):
     """wsfed asks: show this request to the account's phones.
@@ -96,9 +99,9 @@ class Endorsement(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
     kind: Literal["invitation"]
-    by: str
+    by: str = Field(max_length=MAX_ID)
     """The id of the invitation whose key signed."""
-    signature: str
+    signature: str = Field(max_length=128)
     """The Ed25519 signature over the new key, 64 octets as base64url."""
 
 
@@ -107,14 +110,15 @@ class DeviceChanged(StateEvent):
 
     TYPE: ClassVar[str] = "approval.device.changed.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
-    device: str
-    account: str
-    credential_id: str
-    public_key: str
+    device: str = Field(max_length=MAX_ID)
+    account: str = Field(max_length=MAX_ID)
+    credential_id: str = Field(max_length=1400)
+    """At most 1,023 octets (WebAuthn section 4), base64url."""
+    public_key: str = Field(max_length=2048)
     endorsement: Endorsement
     enrolled_at: datetime
     status: Literal["active", "removed"]
-    name: str = ""
+    name: str = Field(default="", max_length=200)
     backup_eligible: bool = False
     backed_up: bool = False
 

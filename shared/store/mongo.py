@@ -45,6 +45,8 @@ from shared.store.schema_version import (
 )
 
 _DUPLICATE_KEY = 11000
+_MAX_SHARED_ID = 200
+"""Characters of an id that is read together with others. All of ours are shorter."""
 _NOW = Timestamp(0, 0)
 """In a document that is inserted mongod puts its own timestamp in the place of this one."""
 
@@ -106,7 +108,8 @@ class MongoCollection:
 
     async def find_one(self, where: Filter) -> Document | None:
         found: Document | None
-        if len(where) == 1 and isinstance(document_id := where.get("_id"), str):
+        document_id = where.get("_id")
+        if len(where) == 1 and isinstance(document_id, str) and _may_be_shared(document_id):
             found = await self._reads.one(document_id)
         else:
             async with _reported():
@@ -234,6 +237,11 @@ class MongoCollection:
     def _written(self, document_id: str, outbox: Sequence[SignedMessage]) -> None:
         if outbox and self._listener is not None:
             self._listener.written(self, document_id, outbox)
+
+
+def _may_be_shared(document_id: str) -> bool:
+    """Whether it may be read together with other ids. A stranger's that BSON cannot hold would fail all of them."""
+    return len(document_id) <= _MAX_SHARED_ID and document_id.isascii()
 
 
 def _position(stamp: Timestamp) -> Position:

@@ -60,12 +60,17 @@ async def form(request: web.Request) -> dict[str, str]:
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
-    """The JSON object in the body. Raises BadInput (type, UTF-8, syntax, doubled key, not an object), TooLarge."""
+    """The JSON object in the body. Raises BadInput (type, UTF-8, syntax, doubled key, not an object), TooLarge.
+
+    Half a code point, which JSON can escape, is no UTF-8 either: no database or signature could take it.
+    """
     if request.content_type != "application/json":
         raise BadInput("shared.body.not_json")
     text = _utf8(await read_body(request), "The body")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise BadInput("shared.body.broken_json") from None
     if not isinstance(value, dict):

@@ -1,5 +1,6 @@
 """One suite for both databases: what holds in memory holds in MongoDB. Here: filters, changes, lists."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -169,3 +170,15 @@ async def test_repeats_insert_many_without_harm(things: Collection) -> None:
     await things.insert_many([{"_id": "a", "n": 1}, {"_id": "c", "n": 1}])
     await things.insert_many([{"_id": "a", "n": 2}, {"_id": "b", "n": 2}, {"_id": "c", "n": 2}])
     assert [d["n"] for d in await things.find({}, sort=[("_id", 1)])] == [1, 2, 1]
+
+
+@pytest.mark.parametrize("id_of_a_stranger", ["\ud800", "x" * 9_000_000], ids=["half a code point", "huge"])
+async def test_an_id_that_cannot_be_asked_for_spoils_no_other_read(
+    things: Collection, id_of_a_stranger: str
+) -> None:
+    """Reads by `_id` travel together. What one client made up must not fail the others' (CWE-400)."""
+    await things.insert({"_id": "a"})
+    asked = ["a", id_of_a_stranger, "a", f"{id_of_a_stranger}2", "a", "none"]
+    found = await asyncio.gather(*(things.find_one({"_id": each}) for each in asked), return_exceptions=True)
+    assert [isinstance(found[n], dict) for n in (0, 2, 4)] == [True] * 3
+    assert found[5] is None

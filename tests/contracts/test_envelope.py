@@ -10,10 +10,11 @@ import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from shared.clock import ManualClock, iso_millis
 from shared.contracts.admin import AccountChanged, AccountStatus
-from shared.contracts.approval import ChallengeEnded, OpenChallenge
+from shared.contracts.approval import ChallengeEnded, DeviceChanged, OpenChallenge
 from shared.contracts.envelope import (
     DOMAIN_SEPARATOR,
     FUTURE_TOLERANCE,
@@ -282,3 +283,29 @@ def test_whatever_octets_arrive_they_are_refused_and_nothing_else_happens(body: 
 def test_times_in_an_envelope_are_utc_with_milliseconds() -> None:
     at = NOW.replace(microsecond=123_000)
     assert json.loads(made(at).body)["occurred_at"] == iso_millis(at) == "2026-11-21T20:49:00.123Z"
+
+
+HUGE = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["device", "account", "credential_id", "public_key", "name", "endorsement.by", "endorsement.signature"],
+)
+def test_a_device_with_a_huge_field_is_refused(field: str) -> None:
+    """A taken-over approval may make up as many devices as it likes, and each becomes a row; at least a small one."""
+    body: dict[str, Any] = {
+        "version": 1,
+        "device": "d",
+        "account": "a",
+        "credential_id": "c",
+        "public_key": "",
+        "endorsement": {"kind": "invitation", "by": "i", "signature": ""},
+        "enrolled_at": "2026-03-02T08:00:00Z",
+        "status": "active",
+    }
+    DeviceChanged.model_validate(body)
+    name, _, inner = field.partition(".")
+    body[name] = {**body[name], inner: HUGE} if inner else HUGE
+    with pytest.raises(ValidationError):
+        DeviceChanged.model_validate(body)

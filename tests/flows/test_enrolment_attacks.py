@@ -149,7 +149,7 @@ async def test_forged_device_enrolled_by_taken_over_approval_without_endorsement
     flow: Flow, thief: Thief, signature: str
 ) -> None:
     link = Link.of(await flow.invite())
-    message = thief.enrolled(Endorsement(kind="invitation", by=link.id, signature=signature))
+    message = thief.enrolled(Endorsement.model_construct(kind="invitation", by=link.id, signature=signature))
     await flow.say("approval", message)
     assert flow.reasons()
     await thief.assert_worth_nothing()

@@ -12,6 +12,7 @@ import pytest
 from shared.contracts.admin import InvitationChanged
 from shared.contracts.approval import ApprovalStatePulled, DeviceChanged, Endorsement
 from shared.contracts.envelope import SignedMessage
+from shared.contracts.notify import SendMail
 from shared.contracts.state import StateItem
 from shared.ids import b64u
 from tests.flows.support import TENANT, Flow, start_flow
@@ -149,3 +150,21 @@ async def test_claims_by_the_thousand_keep_out_nobody_who_is_invited(flow: Flow,
     await honest(flow, [])
     assert list(wsfed["devices"]) == [f"{TENANT}/{phone.key.device}"]
     assert wsfed["claims"] == {}
+
+
+async def test_not_stopped_a_phone_that_is_hidden_from_admin(flow: Flow, thief: Thief) -> None:
+    """Known weakness: whoever has approval and an invitation's link tells wsfed alone, in a page of its own. No mail
+    goes out and the console lists nothing; a new invitation ends it.
+    """
+    link = Link.of(await flow.invite())
+    sent = len(flow.world.bus.sent)
+    await answer(flow, item(thief.enrolled(thief.endorsed_by(link))), kind="recent", generation=0)
+    sign_in = await flow.begin()
+    await sign_in.push()
+    await flow.say("approval", thief._approved(sign_in))
+    await sign_in.take()
+    assert flow.world.documents("admin", "phones") == []
+    assert SendMail.TYPE not in [signed.type for signed in flow.world.bus.sent[sent:]]
+    await flow.invite()
+    (device,) = flow.world.documents("wsfed", "devices")
+    assert device["removed"]

@@ -301,7 +301,12 @@ async def test_json_is_read_strictly(start: Start) -> None:
     port = await start(app)
     good = await ask(port, "/api/x", method="POST", body=b'{"a": 1}', Content_Type="application/json")
     assert good.json == {"a": 1}
-    for body in (b'{"a":1,"a":2}', b"[1]", b"{", b'"\xff"', b'{"a":NaN}', b"[" * 990, b""):
+    escaped = await ask(
+        port, "/api/x", method="POST", body=b'{"a": "\\ud83d\\ude00"}', Content_Type="application/json"
+    )
+    assert escaped.json == {"a": "\U0001f600"}
+    half = (b'{"a":"\\ud800"}', b'{"\\uDC00":1}', b'{"a":[{"b":"x\\udfff\\ud800"}]}')
+    for body in (b'{"a":1,"a":2}', b"[1]", b"{", b'"\xff"', b'{"a":NaN}', b"[" * 990, b"", *half):
         answer = await ask(port, "/api/x", method="POST", body=body, Content_Type="application/json")
         assert answer.status == 400, body
         assert answer.json["code"] == "bad_input"
