@@ -26,7 +26,7 @@ START_WITHIN = 20.0
 
 
 def install(folder: Path) -> Node:
-    """Put the locked packages there, unless they are. Returns the node to run them. Raises PartMissing, PartFailed."""
+    """Put the locked packages there, unless they are. Returns the node to run them. Raises Unavailable."""
     try:
         found = node()
     except FileNotFoundError as error:
@@ -49,7 +49,7 @@ def install(folder: Path) -> Node:
 
 @asynccontextmanager
 async def peer(folder: Path, key: RsaSigningKey) -> AsyncIterator[tuple[int, int]]:
-    """The running peer: its process id and port. It signs with `key`. Raises PartMissing, PartFailed."""
+    """The running peer: its process id and port. It signs with `key`. Raises Unavailable."""
     found = await asyncio.to_thread(install, folder)
     private, certificate = folder / "key.pem", folder / "certificate.pem"
     await asyncio.to_thread(_write_key, private, certificate, key)

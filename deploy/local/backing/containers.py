@@ -117,7 +117,7 @@ class _Contained:
             self._keeper = None
 
     def run(self, *command: str) -> str:
-        """Run a command inside. Raises PartFailed with what it printed."""
+        """Run a command inside. Raises BackingServiceFailed with what it printed."""
         code, output = self._wrapped.exec_run(list(command))
         if code:
             raise BackingServiceFailed(f"{' '.join(command)}: {output.decode(errors='replace').strip()}")

@@ -53,7 +53,7 @@ class Process:
         return self._pid if self._keeper is not None and self._keeper.poll() is None else 0
 
     def start(self, ready: Callable[[], bool], *, within: float) -> None:
-        """Start the program and return when `ready()`. Raises PartFailed with the log's last lines."""
+        """Start the program and return when `ready()`. Raises BackingServiceFailed with the log's last lines."""
         if self.pid:
             return
         stdin = subprocess.PIPE if self._keep_alive is None else os.open(self._keep_alive, os.O_RDONLY)

@@ -40,7 +40,7 @@ class Management:
         self._password = unquote(parts.password or "guest")
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One request to `/api/...`. Returns the JSON or None. Raises PartFailed, also for status 4xx."""
+        """One request to `/api/...`. Returns the JSON or None. Raises BackingServiceFailed, also for status 4xx."""
         login = base64.b64encode(f"{self.user}:{self._password}".encode()).decode()
         headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
         connection = http.client.HTTPConnection(self._host, self._port, timeout=10)
@@ -271,7 +271,7 @@ class GivenRabbit(Broker):
         return self._given
 
     def start(self) -> None:
-        """Check that it answers. Raises PartFailed."""
+        """Check that it answers. Raises BackingServiceFailed."""
         if not self.is_ready():
             where = urlsplit(self.management_url)
             raise BackingServiceFailed(

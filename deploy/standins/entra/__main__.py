@@ -21,7 +21,9 @@ def main() -> int:
     parser.add_argument("--settings", type=Path, required=True, help="JSON, read again when it changes")
     parser.add_argument("--public-url", help="where browsers reach it, when not http://127.0.0.1:PORT")
     parser.add_argument(
-        "--until-stdin-ends", action="store_true", help="end when whoever holds the other end of stdin is gone"
+        "--until-stdin-ends",
+        action="store_true",
+        help="end when whoever holds the other end of stdin is gone",
     )
     options = parser.parse_args()
     app = build_app(
