@@ -83,11 +83,11 @@ def explained(error: BaseException) -> tuple[str, str]:
     if isinstance(error, Blok365Error):
         return error.detail or error.title, error.remedy
     if isinstance(error, ValidationError) and error.title.endswith("Settings"):
-        return invalid_settings(error), "Correct the setting and start again."
+        return f"{invalid_settings(error)}.", "Correct the setting and start again."
     if isinstance(error, SettingsError):
         return str(error), "Correct the setting and start again."
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}", "See docs/setup.md for what must be there."
+        return f"{error.filename}: {error.strerror}.", "See docs/setup.md for what must be there."
     ours = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(OURS)]
     place = f" at {'/'.join(Path(ours[-1].filename).parts[-2:])}:{ours[-1].lineno}" if ours else ""
     what = " ".join(f"{type(error).__name__}: {error}".split())

@@ -73,8 +73,9 @@ def restore(
 ) -> None:
     """Tell the other services that a service's database was put back to a backup (docs/flows/replication.md).
 
-    Put the backup back first, with the service stopped; then run this; then start the service. It changes nothing
-    but the database's generation, so that what the backup says counts more than anything newer that the others know.
+    Put the backup back first, with the service stopped; then run this; then start the service.
+
+    It only raises the database's generation: what the backup says then counts more than anything newer elsewhere.
     """
     _known([service])
 

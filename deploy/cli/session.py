@@ -103,7 +103,10 @@ def report_faults(options: Options, work: Callable[[], T]) -> T:
     except Blok365Error as error:
         line = f"{str(error).rstrip('.')}. {error.remedy}"
         if isinstance(error, Unavailable) and error.remedy == Unavailable().remedy:
-            line += f" MongoDB is looked for at {_place(options)}, keys in {options.settings().keys}."
+            started = "" if "BLOK365_MONGO_URL" in os.environ else ", where `make run` starts it"
+            line += (
+                f" MongoDB is looked for at {_place(options)}{started}; keys in {options.settings().keys}."
+            )
     except ValidationError as error:
         line = invalid_settings(error)
     except OSError as error:

@@ -7,7 +7,6 @@ import signal
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
-import asyncio
 import os
 import sys
 from functools import partial
@@ -51,7 +50,7 @@ async def run(var: Path, port: int, mongo_url: str) -> None:
         await stack.enter_async_context(entra_standin(entra_port, federation))
         stack.callback(print, "\nStopping.", flush=True)
         await _tell(running_system, entra_port)
-        await asyncio.Event().wait()
+        await tenant.keep_entra_told(running_system, federation)
 
 
 async def _tell(running_system: RunningSystem, entra_port: int) -> None:

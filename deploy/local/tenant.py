@@ -3,6 +3,7 @@
 Its issuers follow the port of `make run`. Elsewhere an issuer stays, because Entra knows the domain by it.
 """
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable
@@ -16,13 +17,15 @@ from deploy.local.running_system import RunningSystem
 from services.admin import handlers as admin
 from services.admin.domain.tenants import default_issuer
 from services.admin.handlers import NewAccount
-from shared.errors import Conflict, NotFound
+from shared.errors import Blok365Error, Conflict, NotFound
 from shared.files import replace_file
 from shared.testing.waiting import eventually
 
 TENANT = "contoso"
 DOMAIN = "contoso.example"
 PERSON = "ada@contoso.example"
+LOOKS_EVERY = 2.0
+"""Seconds between two looks for new people."""
 
 
 async def seed(running_system: RunningSystem) -> None:
@@ -79,12 +82,28 @@ async def tell_entra(running_system: RunningSystem, path: Path) -> None:
                     "federatedIdpMfaBehavior": "acceptIfMfaDoneByFederatedIdp",
                 }
             )
-    users = [
-        {"immutable_id": account.immutable_id, "upn": account.upn, "tenant": TENANT}
-        for account in (await admin.list_accounts(running_system.admin, TENANT, limit=200)).accounts
-    ]
+    users = await _users(running_system)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, json.dumps({"domains": domains, "users": users}, indent=2), mode=0o644)
+
+
+async def keep_entra_told(running_system: RunningSystem, path: Path) -> None:
+    """Until cancelled: people whom somebody adds on the command line can sign in without another start."""
+    known = await _users(running_system)
+    while True:
+        await asyncio.sleep(LOOKS_EVERY)
+        with contextlib.suppress(Blok365Error, TimeoutError):  # such as a database that is away for a moment
+            if (now := await _users(running_system)) != known:
+                await tell_entra(running_system, path)
+                known = now
+
+
+async def _users(running_system: RunningSystem) -> list[dict[str, str]]:
+    """The first two hundred people, in the form of the Entra stand-in's settings."""
+    listed = await admin.list_accounts(running_system.admin, TENANT, limit=200)
+    return [
+        {"immutable_id": each.immutable_id, "upn": each.upn, "tenant": TENANT} for each in listed.accounts
+    ]
 
 
 def signing_certificate(metadata: str) -> str:

@@ -82,4 +82,7 @@ def main(mode: str) -> int:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback; the next run goes on
-    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "full"))
+    try:
+        sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "full"))
+    except OSError as error:  # a folder that may not be written to, a full disk
+        sys.exit(f"setup: {error.filename or ROOT}: {error.strerror}.")

@@ -230,8 +230,9 @@ def test_given_servers_must_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     nobody = free_port()
     monkeypatch.setenv("BLOK365_MONGO_URL", f"mongodb://127.0.0.1:{nobody}/?serverSelectionTimeoutMS=200")
     monkeypatch.setenv("BLOK365_BUS_URL", f"amqp://127.0.0.1:{nobody}/")
-    with pytest.raises(BackingServiceFailed, match="BLOK365_MONGO_URL does not answer"):
+    with pytest.raises(BackingServiceFailed, match="BLOK365_MONGO_URL does not answer") as no_mongo:
         backing.mongod(tmp_path)
+    assert "correct the variable" in no_mongo.value.remedy
     with pytest.raises(BackingServiceFailed, match="BLOK365_BUS_URL does not answer"):
         backing.rabbitmq(tmp_path)
 

@@ -408,6 +408,40 @@ async def test_make_run_told_to_stop_before_it_has_begun_leaves_no_mongod(tmp_pa
     await eventually(unlocked, "the keeper is gone, and everything that it kept")
 
 
+async def test_make_run_tells_entra_of_people_who_are_added_while_it_runs(
+    tmp_path: Path, mongod: BackingService
+) -> None:
+    environment = on(mongod)
+    federation = tmp_path / "run" / "entra.json"
+    bob = ("bob@contoso.example", "--first", "Bob", "--last", "Berg", "--email", "bob@private.example")
+    async with make_run(tmp_path, two_ports(), **environment) as program:
+        await program.said(LISTENS)
+        added = await ended(
+            *(
+                "-m",
+                "deploy.cli",
+                "--var",
+                str(tmp_path),
+                "account",
+                "add",
+                *bob,
+                "-t",
+                "contoso",
+                "--show-link",
+            ),
+            environment=environment,
+        )
+        assert added.code == 0, added
+        assert (tmp_path / "run" / "origin").read_text() in added.out
+
+        async def known() -> bool | None:
+            users = json.loads(federation.read_text())["users"]
+            return "bob@contoso.example" in [user["upn"] for user in users] or None
+
+        await eventually(known, "the stand-in is told of Bob")
+        await program.stopped()
+
+
 async def test_make_run_killed_leaves_no_entra_standin(tmp_path: Path, mongod: BackingService) -> None:
     """Otherwise the next start would find the port taken."""
     port = two_ports()

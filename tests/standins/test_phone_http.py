@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.backing.port import free_port
 from deploy.standins.phone import PhoneError, SoftPhone, Tamper
 from deploy.standins.phone.authenticator import UP, make_private_key
 from shared.crypto.assertion import verify_assertion
@@ -231,3 +232,8 @@ async def test_command_line_walks_through_a_sign_in(approval: Approval, url: str
 async def test_command_line_says_in_one_line_what_went_wrong(url: str, tmp_path: Path) -> None:
     said = await command("list", store=tmp_path / "none.json", url=url)
     assert said == (1, "", "phone: no key yet: enrol first\n")
+    nobody = free_port()
+    said = await command(
+        "enrol", f"{ORIGIN}/key/#i=a.b", store=tmp_path / "none.json", url=f"http://127.0.0.1:{nobody}"
+    )
+    assert said == (1, "", f"phone: 127.0.0.1:{nobody} does not answer: does Blok365 run there?\n")

@@ -13,7 +13,13 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from deploy.local.backing.port import BackingServiceFailed, Stoppable, free_port, is_free
+from deploy.local.backing.port import (
+    BackingServiceFailed,
+    BackingServiceUnreachable,
+    Stoppable,
+    free_port,
+    is_free,
+)
 from deploy.local.backing.process import Process
 
 REPLICA_SET = "rs0"
@@ -159,8 +165,8 @@ class GivenMongo(Stoppable):
             try:
                 hello = client.admin.command("hello")
             except PyMongoError as error:
-                reason = str(error).split(", Timeout")[0]
-                raise BackingServiceFailed(f"BLOK365_MONGO_URL does not answer: {reason}") from None
+                reason = str(error).split(", Timeout")[0].split(" (configured")[0]
+                raise BackingServiceUnreachable("BLOK365_MONGO_URL", reason) from None
         if not hello.get("setName"):
             raise BackingServiceFailed("BLOK365_MONGO_URL is not a replica set; start mongod with --replSet")
 

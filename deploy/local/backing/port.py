@@ -32,6 +32,15 @@ class BackingServiceFailed(Unavailable):
         super().__init__(report=report)
 
 
+class BackingServiceUnreachable(BackingServiceFailed):
+    """The server that a variable names does not answer."""
+
+    id = "local.part.unreachable"
+
+    def __init__(self, variable: str, reason: str) -> None:
+        Unavailable.__init__(self, variable=variable, reason=reason)
+
+
 class FolderInUse(BackingServiceFailed):
     """The backing service was not started, since another process has its folder."""
 

@@ -63,6 +63,9 @@ def _run(store: Path, connect: str | None, what: Callable[[SoftPhone], Awaitable
 
     try:
         return asyncio.run(with_phone())
+    except aiohttp.ClientConnectorError as error:
+        typer.echo(f"phone: {error.host}:{error.port} does not answer: does Blok365 run there?", err=True)
+        raise typer.Exit(1) from error
     except (PhoneError, LookupError, ValueError, aiohttp.ClientError) as error:
         typer.echo(f"phone: {error}", err=True)
         raise typer.Exit(1) from error
