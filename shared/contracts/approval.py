@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.contracts import Command, Event, StateEvent
 from shared.contracts.state import PullState, StatePulled
 
-
 MAX_ID = 64
 """Characters of an id. Followers keep what approval says in rows, so its fields have limits."""
 
