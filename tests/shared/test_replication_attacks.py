@@ -34,10 +34,12 @@ async def asked(stage: Stage) -> PullState:
     for _ in range(400):
         stage.clock.advance(2)
         await stage.look()
-        found = None
+        found: PullState | None = None
         for question in await stage.questions():
             if question.type == PULL:
-                found = verify_message(question, trusted=TRUSTED, now=stage.clock.now()).message
+                message = verify_message(question, trusted=TRUSTED, now=stage.clock.now()).message
+                assert isinstance(message, PullState)
+                found = message
             else:
                 await stage.take(await stage.answer(question))
         if found is not None:
