@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from shared.contracts.admin import AccountStatus
 from shared.crypto.keys import load_trusted_keys
 from shared.ids import Ids, SystemIds
 from shared.platform import open_platform
+from shared.replication.publisher import text_of
 from shared.services import SERVICES
+from shared.store.schema_version import FENCE
 from shared.testing.waiting import eventually
 
 
@@ -42,14 +45,17 @@ class BenchSystem:
     site: Site
     cluster: Cluster
     copies: Copies
+    at_rest: Callable[[], Awaitable[None]]
+    """Waits until the copies are no longer pulled."""
 
     def pids(self, *services: str) -> list[int]:
         """Process ids of those services; without any, of all."""
         return [r.pid for service in services or SERVICES for r in self.cluster.replicas[service]]
 
     async def seed(self, total: int) -> None:
-        """Copy accounts until there are so many."""
+        """Copy accounts until there are so many, and wait until they cost nothing any more."""
         await asyncio.to_thread(self.copies.seed, total)
+        await self.at_rest()
 
     async def owners(self, count: int) -> list[Owner]:
         """See `Copies.next_owners`."""
@@ -91,9 +97,33 @@ async def bench_system(
         stack.push_async_callback(site.approval.close)
         original = await _original(site, office.dependencies, office.service.relay.flush, clock, ids)
         copies = await asyncio.to_thread(Copies, client, prefix, original, ids)
-        found = BenchSystem(site, whole, copies)
+        found = BenchSystem(site, whole, copies, partial(_at_rest, client, prefix))
         await found.seed(accounts)
         yield found
+
+
+async def _at_rest(client: MongoClient[dict[str, Any]], prefix: str) -> None:
+    """Until no recent pull sends again what the copies' positions say: that is no cost of sign-ins.
+
+    It takes three pulls, half a minute (docs/flows/replication.md, step 7).
+    """
+
+    def over() -> bool:
+        for follower in SERVICES.values():
+            for owner in follower.follows:
+                record = client[f"{prefix}_{follower.name}"]["subscriptions"].find_one({"_id": owner})
+                if record is None or record["position"] < fences[owner]:
+                    return False
+        return True
+
+    def fence(owner: str) -> str:
+        position = client[f"{prefix}_{owner}"]["fences"].find_one({"_id": FENCE})
+        assert position is not None
+        return text_of((position["position"].time, position["position"].inc))
+
+    owners = [row.name for row in SERVICES.values() if row.owns_state]
+    fences = {owner: await asyncio.to_thread(fence, owner) for owner in owners}
+    await eventually(lambda: asyncio.to_thread(over), "the copies are pulled for the last time", every=0.5)
 
 
 async def _original(
