@@ -252,7 +252,7 @@ def bench(plan: Plan, parts: frozenset[str], var: Path, result: dict[str, Any]) 
 def main() -> int:
     """Exit code 1 and one clear line when it could not be measured. A missed aim is a result, not a failure."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less than a minute, to see that it works")
+    parser.add_argument("--quick", action="store_true", help="about two minutes, to see that it works")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given again")
     parser.add_argument("--var", type=Path, default=Path("var"))
     options = parser.parse_args()
