@@ -220,7 +220,7 @@ def _plainly() -> Iterator[None]:
 
 
 def _shared(folder: Path, name: str, start: Callable[[Path, Path], dict[str, str]]) -> dict[str, str]:
-    """What `start(folder of the part, lifeline)` returned, called once in the whole run."""
+    """What `start(folder of the backing service, keep-alive pipe)` returned, called once in the whole run."""
     note = folder / f"{name}.json"
     with (folder / f"{name}.starting").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

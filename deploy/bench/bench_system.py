@@ -87,15 +87,15 @@ async def bench_system(
         stack.push_async_callback(bus.close)
         platform = open_platform(settings, bus=bus, clock=clock)
         await wiring.migrate(platform)
-        office = admin_app.build(platform)
-        stack.push_async_callback(office.service.database.close)
+        wired = admin_app.build(platform)
+        stack.push_async_callback(wired.service.database.close)
         whole = await stack.enter_async_context(
             cluster(settings, port=port, logs=folder / "log" / prefix, replicas=dict.fromkeys(SERVICES, 1))
         )
         site = Site(settings.origin, Pool(whole.port_of("wsfed")), Pool(whole.port_of("approval")), TENANT)
         stack.push_async_callback(site.wsfed.close)
         stack.push_async_callback(site.approval.close)
-        original = await _original(site, office.dependencies, office.service.relay.flush, clock, ids)
+        original = await _original(site, wired.dependencies, wired.service.relay.flush, clock, ids)
         copies = await asyncio.to_thread(Copies, client, prefix, original, ids)
         found = BenchSystem(site, whole, copies, partial(_at_rest, client, prefix))
         await found.seed(accounts)
@@ -127,16 +127,16 @@ async def _at_rest(client: MongoClient[dict[str, Any]], prefix: str) -> None:
 
 
 async def _original(
-    site: Site, office: Dependencies, flush: Callable[[], Awaitable[None]], clock: Clock, ids: Ids
+    site: Site, deps: Dependencies, flush: Callable[[], Awaitable[None]], clock: Clock, ids: Ids
 ) -> Person:
     """An account made as docs/flows/enrolment.md has it, and signed in once."""
-    await admin.create_tenant(office, TENANT, "Contoso")
-    await admin.add_domain(office, TENANT, DOMAIN)
-    await admin.add_application(office, TENANT)
+    await admin.create_tenant(deps, TENANT, "Contoso")
+    await admin.add_domain(deps, TENANT, DOMAIN)
+    await admin.add_application(deps, TENANT)
     upn = user_name(0).replace("person", "origin")
     ada = NewAccount(first_name="Ada", last_name="Lovelace", upn=upn, email="ada@private.example")
-    await admin.create_account(office, TENANT, ada)
-    link = await admin.invite(office, TENANT, upn)
+    await admin.create_account(deps, TENANT, ada)
+    link = await admin.invite(deps, TENANT, upn)
     await flush()
     async with SoftPhone(ids=ids, counts=False, connect=f"http://127.0.0.1:{site.approval.port}") as phone:
 
@@ -153,7 +153,7 @@ async def _original(
         session = phone._cookies[key.credential_id]
 
     async def active() -> bool | None:
-        account = await admin.show_account(office, TENANT, upn)
+        account = await admin.show_account(deps, TENANT, upn)
         return account.status is AccountStatus.ACTIVE or None
 
     await eventually(active, "the account is active")

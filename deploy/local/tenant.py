@@ -30,16 +30,16 @@ LOOKS_EVERY = 2.0
 
 async def seed(running_system: RunningSystem) -> None:
     """Make what is missing, and wait until every service knows of it."""
-    office = running_system.admin
-    await _unless_there(admin.create_tenant(office, TENANT, "Contoso"))
-    await _unless_there(admin.add_domain(office, TENANT, DOMAIN))
-    await _unless_there(admin.add_application(office, TENANT))
+    deps = running_system.admin
+    await _unless_there(admin.create_tenant(deps, TENANT, "Contoso"))
+    await _unless_there(admin.add_domain(deps, TENANT, DOMAIN))
+    await _unless_there(admin.add_application(deps, TENANT))
     await _follow_origin(running_system)
     try:
-        await admin.show_account(office, TENANT, PERSON)
+        await admin.show_account(deps, TENANT, PERSON)
     except NotFound:
         ada = NewAccount(first_name="Ada", last_name="Lovelace", upn=PERSON, email="ada@private.example")
-        await admin.create_account(office, TENANT, ada)
+        await admin.create_account(deps, TENANT, ada)
     await running_system.flush()
 
 

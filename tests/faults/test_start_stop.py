@@ -384,7 +384,7 @@ async def test_make_run_told_to_stop_while_it_starts(
 
 
 async def test_make_run_told_to_stop_before_it_has_begun_leaves_no_mongod(tmp_path: Path) -> None:
-    """It dies of the signal, and the keeper of its mongod stops that in order."""
+    """It dies of the signal, and the supervisor of its mongod stops that in order."""
     log = tmp_path / "mongo" / "mongod.log"
     async with make_run(tmp_path, two_ports()) as program:
 
@@ -405,7 +405,7 @@ async def test_make_run_told_to_stop_before_it_has_begun_leaves_no_mongod(tmp_pa
                 return None
         return True
 
-    await eventually(unlocked, "the keeper is gone, and everything that it kept")
+    await eventually(unlocked, "the supervisor is gone, and everything that it kept")
 
 
 async def test_make_run_tells_entra_of_people_who_are_added_while_it_runs(

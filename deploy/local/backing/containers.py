@@ -61,15 +61,15 @@ class _Contained:
         self._name = name
         self._keep_alive = keep_alive
         self._container = container
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
 
     def start(self, ready: Callable[[], bool], within: float = 90) -> None:
         """Start or start again, and wait until `ready()`."""
-        if self._keeper is None:
+        if self._supervisor is None:
             self._container.start()
             stdin = subprocess.PIPE if self._keep_alive is None else os.open(self._keep_alive, os.O_RDONLY)
             popen = subprocess.Popen[bytes] if self._keep_alive is None else Lasting
-            self._keeper = popen(
+            self._supervisor = popen(
                 [
                     sys.executable,
                     str(SUPERVISOR),
@@ -107,14 +107,14 @@ class _Contained:
 
     def remove(self) -> None:
         """Stop and remove it with its data."""
-        if self._keeper is not None:
+        if self._supervisor is not None:
             with contextlib.suppress(Exception):
                 self._container.stop(force=True, delete_volume=True)
-            self._keeper.kill()  # nothing is left for it to remove
-            self._keeper.wait()
-            if self._keeper.stdin is not None:
-                self._keeper.stdin.close()
-            self._keeper = None
+            self._supervisor.kill()  # nothing is left for it to remove
+            self._supervisor.wait()
+            if self._supervisor.stdin is not None:
+                self._supervisor.stdin.close()
+            self._supervisor = None
 
     def run(self, *command: str) -> str:
         """Run a command inside. Raises BackingServiceFailed with what it printed."""

@@ -44,13 +44,13 @@ class Process:
         self._command = list(command)
         self._environment = dict(environment) if environment is not None else None
         self._keep_alive = keep_alive
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
         self._pid = 0
 
     @property
     def pid(self) -> int:
         """The program's pid; 0 when it is not running."""
-        return self._pid if self._keeper is not None and self._keeper.poll() is None else 0
+        return self._pid if self._supervisor is not None and self._supervisor.poll() is None else 0
 
     def start(self, ready: Callable[[], bool], *, within: float) -> None:
         """Start the program and return when `ready()`. Raises BackingServiceFailed with the log's last lines."""
@@ -60,7 +60,7 @@ class Process:
         try:
             with self.log.open("wb") as log:
                 popen = subprocess.Popen[bytes] if self._keep_alive is None else Lasting
-                self._keeper = popen(
+                self._supervisor = popen(
                     [
                         sys.executable,
                         "-ISE",
@@ -79,12 +79,12 @@ class Process:
         finally:
             if self._keep_alive is not None:
                 os.close(stdin)
-        assert self._keeper.stdout is not None
-        with self._keeper.stdout as said:
+        assert self._supervisor.stdout is not None
+        with self._supervisor.stdout as said:
             self._pid = int(said.readline() or 0)
         deadline = time.monotonic() + within
         while not ready():
-            if self._keeper.poll() is not None:
+            if self._supervisor.poll() is not None:
                 raise self._failed("ended at once")
             if time.monotonic() > deadline:
                 self.kill()
@@ -93,12 +93,12 @@ class Process:
 
     def stop(self, *, within: float = 15) -> None:
         """SIGTERM, then kill -9 after `within` seconds."""
-        if self._keeper is None:
+        if self._supervisor is None:
             return
         if self.pid:
             self._signal(signal.SIGTERM)
             try:
-                self._keeper.wait(within)
+                self._supervisor.wait(within)
             except subprocess.TimeoutExpired:
                 self._signal(signal.SIGKILL)
         self._gone()
@@ -114,16 +114,16 @@ class Process:
             os.kill(self._pid, number)
 
     def _gone(self) -> None:
-        if self._keeper is None:
+        if self._supervisor is None:
             return
-        self._keeper.wait(15)
-        if self._keeper.stdin is not None:
-            self._keeper.stdin.close()
-        self._keeper = None
+        self._supervisor.wait(15)
+        if self._supervisor.stdin is not None:
+            self._supervisor.stdin.close()
+        self._supervisor = None
         self._pid = 0
 
     def _failed(self, what: str) -> BackingServiceFailed:
-        code = self._keeper.poll() if self._keeper is not None else None
+        code = self._supervisor.poll() if self._supervisor is not None else None
         if code == LOCKED:
             self._gone()
             return FolderInUse(name=self.name, folder=self.folder)
