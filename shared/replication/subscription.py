@@ -218,7 +218,9 @@ class Subscriptions:
         if refused is None:
             await self._store.change(owner, partial(_failed, origin, awaited, now))
             return
-        if page.next is None and origin is Origin.FULL_PULL:
+        is_whole = page.generation == subscription.generation or not page.after
+        if page.next is None and origin is Origin.FULL_PULL and is_whole:
+            # A pull that a restore has cut in two says nothing of what is missing; it is begun anew.
             await self._lapse(owner, awaited)
         written = await self._store.change(owner, partial(_recorded, origin, awaited, page, refused, now))
         if written is None:
@@ -358,6 +360,3 @@ def _recorded(
     if page.next is None:
         return heard.completed(origin, page)
     return heard.with_pull(origin, under_way.turned(page, now))
-
-
-__all__ = ["Subscriptions"]

@@ -47,9 +47,6 @@ class Written:
     async def end(self) -> None:
         await asyncio.gather(*self._pulling)
 
-    def dropped(self, messages: Sequence[SignedMessage]) -> None:
-        pass
-
     def watch(self, collection: Collection) -> None:
         pass
 

@@ -45,10 +45,10 @@ from services.wsfed.domain.keys import create_signing_key
 from services.wsfed.store import keys
 from shared.clock import iso_millis
 from shared.contracts import Message
-from shared.contracts.approval import ChallengeAccepted, Proof
+from shared.contracts.approval import ChallengeAccepted, DeviceChanged, Endorsement, Proof
 from shared.contracts.envelope import DOMAIN_SEPARATOR, SignedMessage
 from shared.crypto.keys import key_from_seed, load_service_key
-from shared.ids import new_id, unb64u
+from shared.ids import b64u, new_id, unb64u
 from shared.services import SERVICES
 from shared.web.paths import Origins
 from shared.web.server import Runner, combine
@@ -449,3 +449,19 @@ async def start_flow(folder: Path, **world_options: Any) -> AsyncIterator[Flow]:
         await flow.tenant(TENANT, DOMAIN)
         await flow.person(ADA)
         yield flow
+
+
+def said_active_again(flow: Flow, lost: SoftPhone) -> DeviceChanged:
+    """The genuine event of an enrolment, with its endorsement, as approval would say it again of a removed phone."""
+    (account,) = flow.world.documents("approval", "accounts")
+    device = account["devices"][lost.key.device]
+    return DeviceChanged(
+        version=device["version"] + 5,
+        device=lost.key.device,
+        account=lost.key.account,
+        credential_id=lost.key.credential_id,
+        public_key=b64u(lost.key.spki),
+        endorsement=Endorsement(kind="invitation", by=device["invitation"], signature=device["endorsement"]),
+        enrolled_at=device["enrolled_at"],
+        status="active",
+    )

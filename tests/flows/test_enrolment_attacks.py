@@ -15,7 +15,7 @@ from shared.contracts.approval import ChallengeAccepted, DeviceChanged, Endorsem
 from shared.crypto.enrolment import NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed, raw_public
 from shared.ids import SeededIds, b64u, unb64u
-from tests.flows.support import ADA, BOB, TENANT, Flow, SignIn, proof_of
+from tests.flows.support import ADA, BOB, TENANT, Flow, SignIn, proof_of, said_active_again
 
 FABRIKAM = "fabrikam"
 
@@ -362,18 +362,7 @@ async def test_reactivation_of_a_removed_device(flow: Flow) -> None:
     """The genuine event of the enrolment, recorded and said again with a higher version."""
     lost, kept = await flow.phone(), await flow.phone()
     await kept.remove_device(lost.key.device)
-    (account,) = flow.world.documents("approval", "accounts")
-    device = account["devices"][lost.key.device]
-    again = DeviceChanged(
-        version=device["version"] + 5,
-        device=lost.key.device,
-        account=lost.key.account,
-        credential_id=lost.key.credential_id,
-        public_key=b64u(lost.key.spki),
-        endorsement=Endorsement(kind="invitation", by=device["invitation"], signature=device["endorsement"]),
-        enrolled_at=device["enrolled_at"],
-        status="active",
-    )
+    again = said_active_again(flow, lost)
     await flow.say("approval", again)
     thief = Thief(flow, lost.key.account)
     thief.key = lost.key

@@ -15,7 +15,7 @@ from shared.contracts.envelope import SignedMessage
 from shared.contracts.notify import SendMail
 from shared.contracts.state import StateItem
 from shared.ids import b64u
-from tests.flows.support import TENANT, Flow, start_flow
+from tests.flows.support import TENANT, Flow, said_active_again, start_flow
 from tests.flows.test_enrolment_attacks import Link, Thief
 
 DEVICE = DeviceChanged.TYPE
@@ -98,18 +98,7 @@ async def test_a_removed_phone_comes_back_by_no_page(flow: Flow, thief: Thief) -
     """Lapsed or not, in whatever generation, under its own device id or another, from its own invitation or a claim."""
     lost, kept = await flow.phone(), await flow.phone()
     await kept.remove_device(lost.key.device)
-    (account,) = flow.world.documents("approval", "accounts")
-    device = account["devices"][lost.key.device]
-    again = DeviceChanged(
-        version=device["version"] + 5,
-        device=lost.key.device,
-        account=lost.key.account,
-        credential_id=lost.key.credential_id,
-        public_key=b64u(lost.key.spki),
-        endorsement=Endorsement(kind="invitation", by=device["invitation"], signature=device["endorsement"]),
-        enrolled_at=device["enrolled_at"],
-        status="active",
-    )
+    again = said_active_again(flow, lost)
     renamed = again.model_copy(update={"device": "another-name"})
     strange = again.model_copy(
         update={"endorsement": Endorsement(kind="invitation", by="later", signature="AA")}

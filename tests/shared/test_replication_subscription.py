@@ -681,6 +681,26 @@ async def test_a_new_generation_brings_everything_as_the_restored_database_has_i
     assert stage.rows()["ada"]["status"] == "removed"
 
 
+async def test_a_pull_that_a_restore_cuts_in_two_makes_nothing_lapse(stage: Stage) -> None:
+    """Its first page is of the database before, which lacked the row; the restored one has it."""
+    await many(stage, 300)
+    await stage.live(30)
+    row = stage.admin.data["things1"].pop("a0001")
+    await stage.follower.want_all(["admin"])
+    await stage.look()
+    (question,) = [q for q in await stage.questions() if q.type == PULL]
+    await stage.take(await stage.answer(question))
+    stage.admin.data["things1"]["a0001"] = row
+    await stage.admin.database.raise_generation(0)
+    with capture_logs() as logs:
+        (last,) = [q for q in await stage.questions() if q.type == PULL]
+        await stage.take(await stage.answer(last))
+        assert "a0001" in stage.rows()
+        await stage.live(60)
+    assert "a0001" in stage.rows()
+    assert "state.lapsed" not in {log["event"] for log in logs}
+
+
 async def test_pages_of_an_older_generation_are_not_taken(stage: Stage) -> None:
     """A backup was put back and the command forgotten: everything gets old, aloud."""
     await stage.admin.database.raise_generation(0)
