@@ -208,8 +208,10 @@ class Directory(Protocol):
         """Keep what approval says of a device whose invitation is not here yet: it is not trusted."""
         ...
 
-    async def claims(self, tenant: str, invitation: str) -> Sequence[VerifiedMessage[DeviceChanged]]:
-        """The claims (devices that nobody trusts yet) that wait for that invitation."""
+    async def claims(
+        self, tenant: str, invitation: str, limit: int
+    ) -> Sequence[VerifiedMessage[DeviceChanged]]:
+        """At most `limit` of the claims (devices that nobody trusts yet) that wait for that invitation."""
         ...
 
     async def drop_claim(self, claim: VerifiedMessage[DeviceChanged]) -> None:

@@ -13,6 +13,11 @@ from shared.ids import unb64u
 
 log = structlog.get_logger(__name__)
 
+CLAIMS_AT_ONCE = 200
+"""Claims of one invitation that are decided when it comes. An honest approval makes one; more would hold up admin's
+page. What is left is decided when approval's next full pull says each device again.
+"""
+
 
 async def tenant_configured(deps: Dependencies, received: VerifiedMessage[TenantConfigured]) -> None:
     """Keep the tenant, and have a signing key ready before its first sign-in."""
@@ -35,8 +40,11 @@ async def invitation_changed(deps: Dependencies, received: VerifiedMessage[Invit
     invitation = await deps.directory.invitation(received.tenant, received.message.invitation)
     if invitation is not None:
         await _distrust_if_withdrawn(deps, invitation)
-        for claim in await deps.directory.claims(received.tenant, invitation.id):
+        claims = await deps.directory.claims(received.tenant, invitation.id, CLAIMS_AT_ONCE)
+        for claim in claims:
             await _decide(deps, claim, invitation)
+        if len(claims) == CLAIMS_AT_ONCE:
+            log.warning("device.claims_left", tenant=received.tenant, invitation=invitation.id)
 
 
 async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:

@@ -212,8 +212,10 @@ class DirectoryRepository:
         change = {"$set": {**fields, "order": received.message.order}}
         await self._claims.update(where, change, upsert=True, confirm=True)
 
-    async def claims(self, tenant: str, invitation: str) -> Sequence[VerifiedMessage[DeviceChanged]]:
-        found = await self._claims.find({"invitation": f"{tenant}/{invitation}"})
+    async def claims(
+        self, tenant: str, invitation: str, limit: int
+    ) -> Sequence[VerifiedMessage[DeviceChanged]]:
+        found = await self._claims.find({"invitation": f"{tenant}/{invitation}"}, limit=limit)
         return [
             VerifiedMessage(
                 DeviceChanged.model_validate(each["message"]),
