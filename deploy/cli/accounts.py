@@ -45,17 +45,7 @@ def add(
     email: Annotated[str, typer.Option(help="Where the registration goes; may be a private address.")],
     display: Annotated[str, typer.Option(help="Display name; first and last name unless given.")] = "",
     invite: Annotated[bool, typer.Option(help="Invite the person at once.")] = True,
-    show_link: REASONS = {
-    Reason.WITHDRAWN: "its invitation was withdrawn",
-    Reason.EXPIRED: "its invitation had expired",
-    Reason.USED: "its invitation was used for another phone",
-    Reason.KNOWN_KEY: "its key is or was another phone's",
-    Reason.ADMINISTRATOR: "removed by an administrator",
-    Reason.PERSON: "removed by the person",
-    Reason.DEVICE_REMOVED: "removed on the phone",
-}
-
-ShowLink = False,
+    show_link: ShowLink = False,
     json: Json = False,
 ) -> None:
     """Make an account, and mail its invitation (or print the link, the only time that it is seen)."""
@@ -77,17 +67,7 @@ ShowLink = False,
 
 @accounts.command("invite")
 def invite(
-    context: typer.Context, who: Who, tenant: InTenant, show_link: REASONS = {
-    Reason.WITHDRAWN: "its invitation was withdrawn",
-    Reason.EXPIRED: "its invitation had expired",
-    Reason.USED: "its invitation was used for another phone",
-    Reason.KNOWN_KEY: "its key is or was another phone's",
-    Reason.ADMINISTRATOR: "removed by an administrator",
-    Reason.PERSON: "removed by the person",
-    Reason.DEVICE_REMOVED: "removed on the phone",
-}
-
-ShowLink = False, json: Json = False
+    context: typer.Context, who: Who, tenant: InTenant, show_link: ShowLink = False, json: Json = False
 ) -> None:
     """Mail a new invitation and withdraw the one before. Its link is kept nowhere."""
     link = with_admin(context.obj, lambda admin: handlers.invite(admin, tenant, who, send_mail=not show_link))

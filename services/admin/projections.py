@@ -83,13 +83,17 @@ async def _decide(
     try:
         check_claim(key, invitation, await deps.authenticators.of(tenant, invitation.account))
         # One that was used before it kept its key is not news to the person.
-        notice = () if invitation.status == "used" else await _notice(deps, invitation, received.message, cause)
+        notice = (
+            () if invitation.status == "used" else await _notice(deps, invitation, received.message, cause)
+        )
         await deps.invitations.change(
             tenant, invitation.id, lambda before: spend(before, key, now), *notice, cause=cause
         )
     except Refusal as refusal:
         status, reason = AuthenticatorStatus.REFUSED, refusal.reason.value
-        log.warning("device.refused", tenant=tenant, account=invitation.account, device=key.device, reason=reason)
+        log.warning(
+            "device.refused", tenant=tenant, account=invitation.account, device=key.device, reason=reason
+        )
     except TooManyRefused as error:
         raise Reject(str(error)) from error
     if status is AuthenticatorStatus.TRUSTED and received.message.status == "removed":

@@ -208,7 +208,10 @@ class AuthenticatorRepository:
 
     def __init__(self, database: Database, signer: MessageSigner) -> None:
         collection = database.collection(
-            "authenticators", indexes=[Index((("tenant", 1), ("account", 1), ("_id", 1)))], outbox=True, state=True
+            "authenticators",
+            indexes=[Index((("tenant", 1), ("account", 1), ("_id", 1)))],
+            outbox=True,
+            state=True,
         )
         self._authenticators = Aggregate(
             collection, _authenticator_document, _authenticator, signer=signer, revision=VERSION

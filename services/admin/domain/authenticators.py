@@ -4,7 +4,8 @@
         |-- its invitation holds -------------> trusted -- removed --> revoked
         +-- it does not, or the key is known --> refused
 
-`refused` and `revoked` are final. A person whose phone was refused or removed enrols again: a new key, a new invitation.
+`refused` and `revoked` are final. A person whose phone was refused or removed enrols again, with a new key and a new
+invitation.
 """
 
 from collections.abc import Sequence
@@ -80,10 +81,13 @@ class Authenticator:
 
     def may_have(self, key: EndorsedKey) -> bool:
         """Whether it is that key and credential, or one whose key is not known yet."""
-        return not self.key_sha256 or (self.credential_id, self.key_sha256) == (key.credential_id, key.key_sha256)
+        return not self.key_sha256 or (self.credential_id, self.key_sha256) == (
+            key.credential_id,
+            key.key_sha256,
+        )
 
     def with_key(self, key: EndorsedKey, invitation: str) -> "Authenticator | None":
-        """The tombstone of a device whose key was not known when it was revoked, with that key; None when it has one."""
+        """A tombstone made before its device's key was known, with that key; None when it has one."""
         if self.key_sha256:
             return None
         return replace(

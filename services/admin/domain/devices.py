@@ -50,9 +50,7 @@ def listed(
     """Every device that admin has decided on or that approval has announced, oldest first."""
     decisions = {each.id: each for each in authenticators}
     known = {each.id: each for each in announced}
-    made = [
-        _listed(each, decisions.get(each), known.get(each)) for each in decisions.keys() | known.keys()
-    ]
+    made = [_listed(each, decisions.get(each), known.get(each)) for each in decisions.keys() | known.keys()]
     return sorted(made, key=lambda device: (device.since, device.id))
 
 

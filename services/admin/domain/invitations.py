@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+
 from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.names import MAX_NAME
 from services.admin.domain.tenants import Tenant
@@ -55,9 +56,7 @@ class Invitation:
 
     def with_key(self, credential_id: str, key_sha256: str) -> "Invitation":
         """An invitation that was used before it kept the key of its device, with that key."""
-        return replace(
-            self, credential_id=credential_id, key_sha256=key_sha256, version=self.version + 1
-        )
+        return replace(self, credential_id=credential_id, key_sha256=key_sha256, version=self.version + 1)
 
     def withdrawn(self) -> "Invitation":
         """The invitation, withdrawn. Raises ValueError when it is not open."""
