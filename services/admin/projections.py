@@ -15,6 +15,7 @@ from services.admin.domain.authenticators import (
     TooManyRefused,
     check_claim,
     spend,
+    with_missing_key,
 )
 from services.admin.domain.invitations import Invitation, device_added_mail
 from services.admin.ports import Dependencies
@@ -55,6 +56,9 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
     if not decided.key_sha256:
         await deps.authenticators.change(
             received.tenant, decided.id, lambda before: before.with_key(key, invitation.id), cause=cause
+        )
+        await deps.invitations.change(
+            received.tenant, invitation.id, lambda before: with_missing_key(before, key), cause=cause
         )
     if device.status == "removed":
         await deps.authenticators.change(

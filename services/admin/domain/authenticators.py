@@ -168,8 +168,8 @@ def spend(invitation: Invitation, key: EndorsedKey, now: datetime) -> Invitation
     if invitation.status == "used":
         if invitation.device != key.device:
             raise Refusal(Reason.USED)
-        if invitation.key_sha256 is None:  # used before invitations kept the key
-            return invitation.with_key(key.credential_id, key.key_sha256)
+        if invitation.key_sha256 is None:
+            return with_missing_key(invitation, key)
         if (invitation.credential_id, invitation.key_sha256) != (key.credential_id, key.key_sha256):
             raise Refusal(Reason.USED)
         return None
@@ -178,6 +178,13 @@ def spend(invitation: Invitation, key: EndorsedKey, now: datetime) -> Invitation
     if invitation.status == "expired" or is_over(invitation, now):
         raise Refusal(Reason.EXPIRED)
     return invitation.used_by(key.device, key.credential_id, key.key_sha256)
+
+
+def with_missing_key(invitation: Invitation, key: EndorsedKey) -> Invitation | None:
+    """An invitation that was used for that device before invitations kept keys, with the key; None for any other."""
+    if invitation.device != key.device or invitation.key_sha256 is not None:
+        return None
+    return invitation.with_key(key.credential_id, key.key_sha256)
 
 
 def is_over(invitation: Invitation, now: datetime) -> bool:
