@@ -382,9 +382,13 @@ async def test_a_decision_on_another_key_credential_or_account_is_none_on_this_d
     database: Database,
 ) -> None:
     directory = DirectoryRepository(database, CLOCK)
-    for number, other in enumerate(
-        ({"public_key": b"other"}, {"credential_id": "other"}, {"account": "bob"}, {"tenant": "fabrikam"})
-    ):
+    others: list[dict[str, Any]] = [
+        {"public_key": b"other"},
+        {"credential_id": "other"},
+        {"account": "bob"},
+        {"tenant": "fabrikam"},
+    ]
+    for number, other in enumerate(others):
         device = a_device(id=f"device-{number}", credential_id=f"c{number}", public_key=b"key %d" % number)
         await keep_device(directory, device, 1)
         await decide(directory, replace(device, **other), 1)
