@@ -39,8 +39,9 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         ids=platform.ids,
         settings=settings or AdminSettings(),
         origin=shared.origin,
+        phone_origin=shared.origins.phone,
         rp_id=shared.rp_id,
-        expected_origins=frozenset({shared.origin, *shared.phone_origins}),
+        expected_origins=frozenset(shared.approval_origins),
         notify_sealer=load_sealer(shared.keys, "notify"),
     )
     service = assembly.service(

@@ -188,6 +188,8 @@ class Dependencies:
     settings: AdminSettings
     origin: str
     """Origin of the sign-in host, without a slash at the end."""
+    phone_origin: str
+    """Origin of the phone's page, in the same form."""
     rp_id: str
     expected_origins: frozenset[str]
     """Origins that a person's phone signs on."""
