@@ -117,7 +117,7 @@ class SignIn:
         context = rfc8785.dumps({**json.loads(request["context"]), "code": code}).decode()
         signed = assertion(key, hashlib.sha256(context.encode()).digest())
         body = json.dumps({"context": context, "credential": signed}).encode()
-        path = f"/key/api/challenges/{request['id']}/approve"
+        path = f"/api/challenges/{request['id']}/approve"
         self._approval = octets("POST", path, self._phone_headers(), body, "application/json")
 
     async def approve(self) -> None:
@@ -144,7 +144,7 @@ class SignIn:
     async def _look(self) -> dict[str, str]:
         """Step 5: the one request in the list."""
         wait = FIRST_LOOK
-        request = octets("GET", "/key/api/challenges", self._phone_headers())
+        request = octets("GET", "/api/challenges", self._phone_headers())
         own = self._transaction.rpartition("/")[2]
         while True:
             await asyncio.sleep(wait)
@@ -181,7 +181,7 @@ class SignIn:
             "Host": self._site.host,
             "Origin": self._site.origin,
             "Accept": "application/json",
-            "Cookie": f"__Host-blok365-key={self._owner.session}",
+            "Authorization": f"Bearer {self._owner.session}",
         }
 
 

@@ -14,7 +14,7 @@ from shared.contracts.approval import ChallengeAccepted
 from shared.crypto.assertion import verify_assertion
 from shared.errors import Blok365Error, Conflict, Forbidden, Gone, NotFound
 from shared.ids import SeededIds, unb64u
-from tests.approval.support import BROWSER_ADDRESS, ORIGIN, Approval, replica
+from tests.approval.support import BROWSER_ADDRESS, ORIGIN, RP_ID, Approval, replica
 
 
 def codes(results: Sequence[object]) -> list[str]:
@@ -45,7 +45,7 @@ async def test_right_code_is_accepted_and_told_with_a_proof_that_verifies(approv
         public_key=unb64u(device.public_key),
         expected_challenge=unb64u(asked.command.expected_digest),
         expected_origins=frozenset({ORIGIN}),
-        expected_rp_id="localhost",
+        expected_rp_id=RP_ID,
     )
 
 

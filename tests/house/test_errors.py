@@ -10,8 +10,8 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
-
 from services.approval.routes.page import KeyPage
+
 from shared.errors import Blok365Error
 from shared.errors.catalogue import entries
 

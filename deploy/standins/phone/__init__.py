@@ -5,11 +5,11 @@ is what a browser or a native app would send; it believes of the server's answer
 request it signs is the one whose context it was given.
 
 - `authenticator`: keys, authenticatorData, attestation object, assertions (Web Authentication Level 3)
-- `phone`: `SoftPhone`, the client of `/key/api`
+- `phone`: `SoftPhone`, the client of `/api`
 - `python -m deploy.standins.phone`: the same as a command line
 """
 
 from deploy.standins.phone.authenticator import Key, Tamper
-from deploy.standins.phone.phone import PhoneError, Request, SoftPhone
+from deploy.standins.phone.phone import NotShown, PhoneError, Request, SoftPhone
 
-__all__ = ["Key", "PhoneError", "Request", "SoftPhone", "Tamper"]
+__all__ = ["Key", "NotShown", "PhoneError", "Request", "SoftPhone", "Tamper"]
