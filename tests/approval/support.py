@@ -330,11 +330,10 @@ class Phone:
         begun = await sessions.begin_session(self.deps)
         return await sessions.open_session(self.deps, begun.id, *self.stated(begun))
 
-    async def remove(self, who: SignedIn, device: str, *, tamper: Tamper = HONEST, **other: Any) -> None:
-        """Take one of the account's phones out of use, as the page does."""
-        begun = await sessions.begin_removal(self.deps, who, device)
-        stated = self.stated(begun, tamper=tamper, **other)
-        await sessions.remove_device(self.deps, who, device, begun.id, *stated)
+    async def remove(self, who: SignedIn, target: str, **other: Any) -> None:
+        """Take one of the account's phones out of use, as the page does. `other`: lies of its statement."""
+        begun = await sessions.begin_removal(self.deps, who, target)
+        await sessions.remove_device(self.deps, who, target, begun.id, *self.stated(begun, **other))
 
     async def who(self) -> SignedIn:
         return (await self.sign_in())[1]

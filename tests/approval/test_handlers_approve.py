@@ -8,7 +8,7 @@ import pytest
 import rfc8785
 
 from deploy.standins.phone.authenticator import UP, Tamper, make_private_key
-from services.approval.handlers import challenges, sessions
+from services.approval.handlers import challenges
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import ChallengeAccepted
 from shared.crypto.assertion import verify_assertion
@@ -303,7 +303,7 @@ async def test_rejects_removed_device(approval: Approval) -> None:
     phone = await approval.phone()
     asked = await approval.ask()
     who = await phone.who()
-    await sessions.remove_device(approval.deps, who, who.session.device)
+    await phone.remove(who, who.session.device)
     with pytest.raises(Forbidden) as refused:
         await phone.approve(asked)
     assert refused.value.code == "device_removed"

@@ -89,13 +89,13 @@ async def test_ceremony_answered_with_a_key_that_is_known_makes_no_device(approv
     begun = await enrolment.begin_enrolment(approval.deps, invitation)
     other = await approval.phone("grace")
     key = other.key
-    credential = attestation(key, begun.ceremony.challenge)
+    made = attested(phone, begun.ceremony, key)
     vouched = endorse(
         key_from_seed(unb64u(seed)), NewDeviceKey("contoso", "ada", invitation, key.credential_id, key.spki)
     )
     results = await asyncio.gather(
         *(
-            enrolment.finish_enrolment(phone.deps, begun.ceremony.id, credential, b64u(vouched), "")
+            enrolment.finish_enrolment(phone.deps, begun.ceremony.id, *made, b64u(vouched), "")
             for _ in range(5)
         ),
         return_exceptions=True,

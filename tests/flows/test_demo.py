@@ -165,7 +165,7 @@ def verifies(proof: dict[str, bytes]) -> bool:
     except Exception:
         return False
     flags = proof["authenticator_data"][32]
-    rp = hashlib.sha256(b"localhost").digest()
+    rp = hashlib.sha256(b"id.localhost").digest()
     return (
         client_data["type"] == "webauthn.get"
         and client_data["challenge"] == challenge
@@ -188,7 +188,7 @@ def test_changed_proof_does_not_verify(proof: dict[str, bytes], part: str) -> No
     octets = bytearray(proof[part])
     at = octets.index(b"contoso") if part == "context" else len(octets) - 2
     if part == "client_data_json":
-        at = octets.index(b"localhost")
+        at = octets.index(b"id.localhost")
     octets[at] ^= 1
     assert not verifies({**proof, part: bytes(octets)})
 
