@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -128,7 +129,14 @@ async def test_lost_answer_to_an_enrolment_is_asked_for_again(handset: Handset, 
     async def lose(route: Route) -> None:
         nonlocal asked
         asked += 1
-        answer = await route.fetch()
+        parts = urlsplit(route.request.url)
+        headers = {
+            **route.request.headers,
+            "host": parts.netloc,
+        }  # Playwright's own client knows no *.localhost
+        answer = await route.fetch(
+            url=parts._replace(netloc=f"127.0.0.1:{parts.port}").geturl(), headers=headers
+        )
         await (route.abort() if asked <= lost else route.fulfill(response=answer))
 
     await handset.page.route("**/api/enrolments/*", lose)

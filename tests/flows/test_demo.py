@@ -200,7 +200,9 @@ def test_proof_is_about_this_very_sign_in(proof: dict[str, bytes], evidence: Pat
     assert context["tenant"] == TENANT
     assert context["upn"] == ADA
     assert context["realm"] == WTREALM
-    assert context["origin"] == origin == json.loads(proof["client_data_json"])["origin"]
+    phones = f"{address.scheme}://key.{address.netloc}"
+    assert context["origin"] == origin
+    assert json.loads(proof["client_data_json"])["origin"] == phones
     assert len(context["nonce"]) == 43
     assert context["code"].isdigit()
     assert len(context["code"]) >= 6
