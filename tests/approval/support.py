@@ -181,7 +181,7 @@ class Approval:
         fields: dict[str, Any] = {
             "v": 2,
             "purpose": "approve",
-            "origin": SIGN_IN_ORIGIN,
+            "origin": self.world.platform.settings.origin,
             "tenant": tenant,
             "account": account,
             "transaction": transaction,

@@ -14,6 +14,7 @@ from playwright.async_api import Browser, Page, Route, expect
 
 from shared.contracts.approval import ChallengeAccepted
 from shared.web.server import serve
+from tests.approval.phone_host import phone_host
 from tests.approval.support import Approval, Asked, Phone, make_approval
 from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS, write_places
 
@@ -81,7 +82,7 @@ async def handset(
     approval = await make_approval(tmp_path)
     application = approval.world.services["approval"].web
     assert application is not None
-    runner, _ = await serve(application, "127.0.0.1", port)
+    runner, _ = await serve(phone_host(application, origin), "127.0.0.1", port)
     context = await chromium.new_context(viewport={"width": 390, "height": 844}, locale="en-GB")
     page = await context.new_page()
     faults: list[str] = []
