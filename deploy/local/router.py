@@ -20,6 +20,7 @@ from shared.clock import SystemClock
 from shared.ids import SystemIds
 from shared.services import SERVICES, Services
 from shared.web.paths import Origins
+from shared.web.proxy import bad_answer_body
 from shared.web.server import WEB_SETTINGS, WebSettings, combine, serve
 from shared.web.site import Tree
 
@@ -110,6 +111,8 @@ class Router:
             except aiohttp.ClientError:
                 if request.method not in SAFE:
                     break  # it may have been done: only the client can know whether to ask again
+        if self._table[service].answers == "json":
+            return web.Response(status=503, text=bad_answer_body("503"))
         return web.Response(status=503, text="No replica answers. Try again.", headers={"Retry-After": "2"})
 
     async def _ask(self, service: str, request: web.Request, port: int, body: bytes) -> web.StreamResponse:

@@ -71,7 +71,7 @@ class Policy(Protocol):
     def header(self, nonce: str) -> str: ...
 
 
-CSP: web.ResponseKey[Policy] = web.ResponseKey("csp", object)
+CSP: web.ResponseKey[Policy] = web.ResponseKey("csp")
 """Set on a response to give it a policy of its own."""
 
 DEFAULT_CSP = Csp()

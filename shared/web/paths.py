@@ -57,7 +57,7 @@ class Origins:
 
     @property
     def front(self) -> str:
-        """This machine's own name, with the port of the sign-in host."""
+        """The origin under this machine's own name, with the port of the sign-in host."""
         parts = urlsplit(self.signin)
         return f"{parts.scheme}://localhost{f':{parts.port}' if parts.port else ''}"
 
@@ -127,8 +127,8 @@ def destination(host: Host, path: str, table: Services = SERVICES) -> Own | str:
 def lead(host: Host, path: str) -> Host | Literal["start"] | None:
     """What the path redirects to: the root of a kind of host, or where sign-ins begin. None: it redirects nowhere.
 
-    That is the phone's earlier place, and the links of our own pages, which have no origin in them so that the pages can
-    be files.
+    That is the phone's earlier place, and the links of our own pages, which have no origin in them so that the pages
+    can be files.
     """
     if host is Host.SIGNIN:
         return Host.PHONE if path == PHONE_EARLIER or path.startswith(f"{PHONE_EARLIER}/") else None

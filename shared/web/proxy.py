@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from aiohttp import web
 from multidict import CIMultiDict
 
-from shared.errors import ENGLISH, Unavailable
+from shared.errors import Unavailable
 from shared.services import Answers, ServiceRow, Services
 from shared.web.cookies import HostCookie
 
@@ -57,11 +57,17 @@ def filter_answer(answers: Answers, headers: CIMultiDict[str], *, https: bool) -
         headers.popall(name, None)
 
 
+def bad_answer_body(status: str) -> str:
+    """The JSON that stands for an answer that does not go through, or does not come, with that status."""
+    title, code = Unavailable().title, Unavailable.code
+    return f'{{"title": "{title}", "status": {status}, "code": "{code}"}}'
+
+
 def bad_answer() -> web.Response:
     """What the client gets instead of an answer that does not go through."""
-    error = Unavailable()
-    body = {"title": error.title_in(ENGLISH).text, "status": BAD_ANSWER, "code": error.code}
-    return web.json_response(body, status=BAD_ANSWER)
+    return web.Response(
+        text=bad_answer_body(str(BAD_ANSWER)), status=BAD_ANSWER, content_type="application/json"
+    )
 
 
 def cookie_starts(row: ServiceRow) -> list[str]:

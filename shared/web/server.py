@@ -232,8 +232,11 @@ def _last_word(
     """The signal that has the rule applied to headers after whatever the service's own signals did."""
 
     async def on_prepare(_: web.Request, response: web.StreamResponse) -> None:
-        if not proxy.passes(answers, response.status):  # a stream that a handler began itself
-            response.set_status(proxy.BAD_ANSWER)
+        if not proxy.passes(answers, response.status):
+            # A stream that a handler began itself: `set_status` would say that it is too late, and it is not yet.
+            response._set_status(proxy.BAD_ANSWER, None)
+            response.force_close()
+            response.headers["Connection"] = "close"
         proxy.filter_answer(answers, response.headers, https=https)
 
     return on_prepare
