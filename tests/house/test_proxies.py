@@ -128,22 +128,12 @@ async def test_the_sign_in_host_reaches_wsfed_only(proxy: Proxy, host: Host) -> 
         "/sw.js",
     ):
         await proxy.get(host, path)
-    asked = {
-        name
-        for name, each in proxy.taken.items()
-        if [p for p, _ in each.requests[before[name] :] if p != "/readyz"]
-    }
-    assert asked == set()
+    for name, each in proxy.taken.items():
+        assert [path for path, _ in each.requests[before[name] :] if path != "/readyz"] == [], name
 
 
 async def test_another_host_is_refused(proxy: Proxy) -> None:
-    for name in (
-        "evil.example",
-        f"id.localhost:{proxy.port}.evil.example",
-        "key.localhost",
-        "10.0.0.1",
-        "localhost.evil",
-    ):
+    for name in ("evil.example", "id.localhost.evil.example", "key.localhost", "10.0.0.1", "localhost.evil"):
         for path in ("/", "/healthz", "/signin/x", "/api/x"):
             answer = await proxy_get(proxy, name, path)
             assert answer.status == 421, (name, path)
@@ -249,9 +239,8 @@ async def test_static_files_are_on_every_host_and_kept_only_under_their_own_hash
         )
         assert answer.header("x-content-type-options") == "nosniff"
         assert "sandbox" in (answer.header("content-security-policy") or "")
-    for path in ("/static/wsfed/0123456789abcdef/signin.js",):
-        answer = await proxy.get(host, path)
-        assert (answer.status, answer.header("cache-control")) == (200, "no-store")
+    answer = await proxy.get(host, "/static/wsfed/0123456789abcdef/signin.js")
+    assert (answer.status, answer.header("cache-control")) == (200, "no-store")
     for path in NO_FILES:
         assert (await proxy.get(host, path)).status in (400, 404), path
 

@@ -61,6 +61,8 @@ class Shown:
         self.passkey = 403
         """What the server answers to a passkey."""
         self.origin = ""
+        self.elsewhere = ""
+        """The same server's origin as the Entra stand-in's is: the one name that a token may go to over http."""
         self._changed: list[asyncio.Event] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -161,6 +163,7 @@ def sample_server() -> Iterator[Shown]:
         app.add_routes([*shown.routes(pages), static_route()])
         runner, port = await serve(app, "127.0.0.1", 0)
         shown.origin = f"http://id.localhost:{port}"
+        shown.elsewhere = f"http://localhost:{port}"
         ready.set()
         await stop.wait()
         await runner.cleanup()
