@@ -90,7 +90,7 @@ def test_a_context_is_canonical_and_has_no_code_yet(text: str) -> None:
 
 
 @pytest.mark.parametrize("purpose", ["sign-in", "session", "remove", "", None, ["approve"]])
-def test_a_context_for_another_purpose_is_never_given_to_a_phone(purpose: object) -> None:
+def test_a_context_for_another_purpose_is_never_given_to_a_phone(purpose: Any) -> None:
     with pytest.raises(ValueError, match="not for a phone to approve"):
         read_context(rfc8785.dumps({**FIELDS, "purpose": purpose}).decode())
 

@@ -1,6 +1,7 @@
 """A phone's session, its end, and the person's own phones."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -172,9 +173,7 @@ NOT_ASKED_FOR = {
 
 
 @pytest.mark.parametrize("other", NOT_ASKED_FOR.values(), ids=NOT_ASKED_FOR)
-async def test_rejects_a_statement_that_was_not_asked_for(
-    approval: Approval, other: dict[str, object]
-) -> None:
+async def test_rejects_a_statement_that_was_not_asked_for(approval: Approval, other: dict[str, Any]) -> None:
     phone = await approval.phone()
     begun = await sessions.begin_session(approval.deps)
     with pytest.raises(Forbidden) as refused:

@@ -35,7 +35,7 @@ def read(text: str, **other: Any) -> Statement:
 
 
 def test_text_is_canonical_and_its_digest_is_the_challenge() -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "v": 1,
         "purpose": "remove",
         "origin": ORIGIN,
@@ -51,7 +51,7 @@ def test_text_is_canonical_and_its_digest_is_the_challenge() -> None:
 
 @pytest.mark.parametrize("field", json.loads(HONEST.text()))
 @pytest.mark.parametrize("value", ["another", "", None, 2, [], {}, True])
-def test_rejects_any_other_value_of_any_field(field: str, value: object) -> None:
+def test_rejects_any_other_value_of_any_field(field: str, value: Any) -> None:
     changed = rfc8785.dumps({**json.loads(HONEST.text()), field: value}).decode()
     with pytest.raises(ValueError):
         read(changed)

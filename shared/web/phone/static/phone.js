@@ -117,7 +117,8 @@ async function poll() {
     const { challenges } = await call("GET", "/challenges");
     if (idle()) present(challenges);
   } catch (error) {
-    if (idle() && error.status === 401) show("locked"); // anything else: the next poll
+    const over = error.status === 401 || NO_LONGER_HERE.includes(error.code);
+    if (idle() && over) await fail(error); // anything else: the next poll
   }
 }
 
