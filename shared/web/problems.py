@@ -124,6 +124,14 @@ def from_http(status: int) -> Blok365Error:
     return BadInput() if status < 500 else Unavailable()
 
 
+class Misdirected(Blok365Error):
+    """The request names a host that is not ours (RFC 9110, section 15.5.20)."""
+
+    status = 421
+    kind = code = "misdirected"
+    id = "shared.web.misdirected"
+
+
 class MethodNotAllowed(NotFound):
     """The address exists, but not for that method."""
 
