@@ -61,7 +61,12 @@ IMMUTABLE_ID: Claim = ("http://schemas.microsoft.com/LiveID/Federation/2008/05",
 METHODS_REFERENCES: Claim = ("http://schemas.microsoft.com/claims", "authnmethodsreferences")
 METHOD: Claim = ("http://schemas.microsoft.com/ws/2008/06/identity/claims", "authenticationmethod")
 INSIDE_NETWORK: Claim = ("http://schemas.microsoft.com/ws/2012/01", "insidecorporatenetwork")
-KNOWN_CLAIMS = {UPN, IMMUTABLE_ID, METHODS_REFERENCES, METHOD, INSIDE_NETWORK}
+AUTHENTICATED: Claim = ("http://schemas.microsoft.com/ws/2008/06/identity/claims", "authenticationinstant")
+MFA_DONE: Claim = (
+    "http://schemas.microsoft.com/ws/2017/04/identity/claims",
+    "multifactorauthenticationinstant",
+)
+KNOWN_CLAIMS = {UPN, IMMUTABLE_ID, METHODS_REFERENCES, METHOD, INSIDE_NETWORK, AUTHENTICATED, MFA_DONE}
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _ASSERTION_ID = re.compile(r"_[A-Za-z0-9_.-]{22,128}", re.ASCII)  # `_` and 128 random bits or more

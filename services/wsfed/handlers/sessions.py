@@ -124,6 +124,9 @@ def _within_limits(session: Session, tenant: Tenant, now: datetime) -> bool:
 
 
 async def sign_out(deps: Dependencies, session_secrets: list[str]) -> None:
-    """End this browser's sessions. It stays known for its accounts."""
+    """End this browser's sessions, every one of them. It stays known for its accounts.
+
+    Raises Unavailable: then some of them may go on, and nobody may be told that they have ended.
+    """
     for secret in session_secrets:
         await deps.sessions.end(session_id(secret), deps.clock.now())

@@ -56,7 +56,7 @@ async def begin(
         tenant=slug,
         application=tenant.configured.applications[0].id,
         request=request,
-        username=(request.username or "").lower(),
+        username=request.user_name,
         browser=browser_digest(browser_secret) if browser_secret else UNBOUND,
         created_at=now,
         expires_at=now + LIFETIME,

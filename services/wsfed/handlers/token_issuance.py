@@ -268,6 +268,7 @@ async def issue(
         prepared.subject,
         prepared.key,
         policy=_policy(prepared.tenant),
+        audience=request.wtrealm,
         now=now,
         assertion_id=assertion_id,
         lifetime=TOKEN_LIFETIME,

@@ -38,7 +38,8 @@ class SignInRoutes:
         """The routes of the sign-in page."""
         return [
             web.get("/signin/finished", self.finished),
-            web.get("/signin/{transaction}", self.page),
+            # A session may answer here with a token, which HEAD must not do.
+            web.get("/signin/{transaction}", self.page, allow_head=False),
             web.post("/signin/{transaction}/account", self.account),
             web.post("/signin/{transaction}/{method:push|qr}", self.challenge),
             web.post("/signin/{transaction}/token", self.token),
@@ -65,7 +66,7 @@ class SignInRoutes:
             csrf="",
             options=SignInOptions(state=PageState.FINISHED),
             organisation="",
-            start_url=self.context.settings.start_url,
+            start_url=self.context.settings.cloud().start_url,
         )
         return self.context.pages.sign_in(request, view)
 
@@ -93,7 +94,7 @@ class SignInRoutes:
             problem=problem,
             typed=typed,
             origin=deps.origin,
-            start_url=self.context.settings.start_url,
+            start_url=self.context.settings.cloud(tenant.configured.cloud).start_url,
         )
         lang = language(transaction.request.locale)
         return self.context.pages.sign_in(request, view, lang=lang, status=status)
