@@ -78,7 +78,8 @@ class Pages:
         response[CSP] = csp
         return response
 
-    def _script(self, nonce: str, name: str) -> Markup:
-        return Markup('<script type="module" nonce="{}" src="{}"></script>').format(
-            escape(nonce), escape(self.static.url(name))
+    def _script(self, nonce: str, name: str, module: bool = True) -> Markup:
+        kind = Markup('type="module" ') if module else Markup()
+        return Markup('<script {}nonce="{}" src="{}"></script>').format(
+            kind, escape(nonce), escape(self.static.url(name))
         )

@@ -76,10 +76,11 @@ async def answer_from_session(
     if missing is not None:
         log.info("session.not_enough", tenant=tenant.slug, account=account.id, missing=missing.value)
         return None
-    if session.looping(now):
+    if session.looping(now, asked.request.wants):
         raise RedirectLoop(tenant, asked.request)
     prepared = await prepare(deps, tenant, account)
-    used = await deps.sessions.use(session, now, now + idle_time(tenant))
+    noted = session.answered(now, asked.request.wants)
+    used = await deps.sessions.use(noted, now, now + idle_time(tenant))
     if used is None:
         return None
     assertion_id = new_assertion_id(deps.ids)
