@@ -18,7 +18,7 @@ async def signed_in(flow: Flow) -> tuple[SignIn, Phone]:
 
 async def came_back(flow: Flow, sign_in: SignIn, **options: str) -> int:
     """Entra sends the browser back: the status of what it gets; 200 is a token."""
-    url, _ = flow.entra.request(ADA, **options)  # type: ignore[arg-type]
+    url, _ = flow.entra.request(ADA, **options)
     page = await sign_in.browser.get(url)
     if page.status == 200:
         token_form(page)

@@ -252,7 +252,7 @@ async def test_approval_of_the_question_under_an_earlier_name_signs_nobody_in(
     sign_in = await flow.begin(ADA)
     code = (await sign_in.post(method)).code()
     handle = sign_in.stored["challenge"]["handle"]
-    request = await ada.scan(f"{flow.origin}/key/#q={handle}") if method == "qr" else None
+    request = await ada.scan(f"{flow.phone_origin}/#q={handle}") if method == "qr" else None
     page = await sign_in.post("account", username=BOB)
     assert page.status == 200
     await ada.approve(code, request)

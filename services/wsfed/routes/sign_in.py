@@ -100,7 +100,7 @@ class SignInRoutes:
             problem=problem,
             typed=typed,
             passkey=await self._passkey(request, transaction) if options.ways else None,
-            origin=deps.origin,
+            phone_origin=deps.phone_origin,
             start_url=self.context.settings.cloud(tenant.configured.cloud).start_url,
         )
         lang = language(transaction.request.locale)
