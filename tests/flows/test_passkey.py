@@ -241,6 +241,17 @@ async def test_step_5_refuses_an_apps_origin_also_where_approvals_may_come_from_
         assert await sign_in.state() == "proved"
 
 
+async def test_step_5_takes_a_byte_order_mark_off(flow: Flow) -> None:
+    phone = await flow.phone()
+    marked = Tamper(byte_order_mark=True)
+    by_passkey = await flow.begin()
+    assert (await by_passkey.passkey(phone, marked)).status == 200
+    by_push = await flow.begin()
+    await phone.approve(await by_push.push(), tamper=marked)
+    for sign_in in (by_passkey, by_push):
+        assert (await flow.entra.verify(await sign_in.take(), sign_in.pending)).upn == ADA
+
+
 async def test_step_5_refuses_another_accounts_passkey_like_an_unknown_one(flow: Flow) -> None:
     await flow.phone()
     await flow.person(BOB)
