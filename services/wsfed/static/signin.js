@@ -8,6 +8,9 @@
 // The server draws every state. Here we only listen for the next one, fetch the page again and exchange
 // <main>, move the focus, speak, count down, and post the proved transaction on, once.
 
+// A file that did not come ends this one here, before it has hidden what works without it.
+void [startTimer, watch, fetchPage, postForJson, show, isSupported, usePasskey];
+
 const QUIET = { quiet: true };
 let stopWatching = () => {};
 let stopTimers = () => {};
