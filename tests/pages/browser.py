@@ -21,6 +21,7 @@ from shared.web.inputs import form
 from shared.web.server import WebSettings, make_app, serve
 from shared.web.sse import Event, stream
 from tests.pages.samples import TOKEN, in_state
+from tests.static_route import static_route
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -62,8 +63,8 @@ class Shown:
         self.onward = ""
         """Where Entra redirects to after the token was posted; empty: it shows a page."""
         self.origin = ""
-        self.entra = ""
-        """The same server under the name that stands for Entra's."""
+        self.elsewhere = ""
+        """The same server's origin as the Entra stand-in's is: the one name that a token may go to over http."""
         self._changed: list[asyncio.Event] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -159,10 +160,10 @@ def sample_server() -> Iterator[Shown]:
     async def main() -> None:
         settings = WebSettings(origin="http://id.localhost:8365", coop="unsafe-none")
         app = make_app(pages.pages, settings, clock=SystemClock(), ids=SeededIds("pages"))
-        app.add_routes(shown.routes(pages))
+        app.add_routes([*shown.routes(pages), static_route()])
         runner, port = await serve(app, "127.0.0.1", 0)
         shown.origin = f"http://id.localhost:{port}"
-        shown.entra = f"http://localhost:{port}"
+        shown.elsewhere = f"http://localhost:{port}"
         ready.set()
         await stop.wait()
         await runner.cleanup()

@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def shown(server: Shown) -> Shown:
     server.view, server.lang, server.streams, server.onward = VIEWS["start"], None, True, ""
-    server.token = dataclasses.replace(TOKEN, action=f"{server.entra}/login.srf")
+    server.token = dataclasses.replace(TOKEN, action=f"{server.elsewhere}/login.srf")
     server.passkey = 403
     server.posts.clear()
     server.on_post = lambda action, fields: None
@@ -219,8 +219,11 @@ def test_redirect_to_an_applications_own_scheme_is_not_blocked(page: Page, shown
 
 @pytest.mark.parametrize("onward", SCHEMES)
 def test_control_a_limit_on_forms_would_block_such_a_redirect(page: Page, shown: Shown, onward: str) -> None:
-    limited = {"Content-Security-Policy": f"form-action {shown.entra} https:", "Content-Type": "text/html"}
-    form = f'<form method="post" action="{shown.entra}/login.srf"><button>Continue</button></form>'
+    limited = {
+        "Content-Security-Policy": f"form-action {shown.elsewhere} https:",
+        "Content-Type": "text/html",
+    }
+    form = f'<form method="post" action="{shown.elsewhere}/login.srf"><button>Continue</button></form>'
     page.route("**/limited", lambda route: route.fulfill(headers=limited, body=form))
     shown.onward = onward
     page.goto(f"{shown.origin}/limited")
