@@ -68,6 +68,7 @@ def a_transaction(name: str = "transaction-1", **changes: Any) -> Transaction:
         application="app",
         request=SignInRequest(
             wreply="https://login.microsoftonline.com/login.srf",
+            wtrealm="urn:federation:MicrosoftOnline",
             wctx="\"'<>&\u2028é",
             wfresh=0,
             mfa_wanted=True,
