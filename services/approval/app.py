@@ -42,7 +42,10 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired
         ),
     )
     pages = Pages("approval", Path(__file__).parent)
-    routes = [*PageRoutes(pages).routes(), *PhoneRoutes(deps, shared.origin, assembly.proxies).routes()]
+    routes = [
+        *PageRoutes(pages).routes(),
+        *PhoneRoutes(deps, shared.origin, assembly.client_networks).routes(),
+    ]
     service = assembly.service(
         consumers(deps),
         state=[accounts.source],

@@ -1,5 +1,6 @@
 """wsfed's own settings, `BLOK365_WSFED_*`; what all services share is in `shared.settings`."""
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MICROSOFT_REPLY_URLS = (
@@ -21,3 +22,5 @@ class WsFedSettings(BaseSettings):
     """Where tokens may go, compared whole; the first is the default. Locally the stand-in's address is added."""
     start_url: str = "https://m365.cloud.microsoft/"
     """Where a finished, expired or lost sign-in sends the person to begin again."""
+    max_streams: int = Field(default=1000, ge=1)
+    """Pages that each process tells of news at once; further ones ask every few seconds. Each is an open connection."""

@@ -13,6 +13,7 @@ from shared.errors import (
     NotFound,
     Sentence,
     TooLarge,
+    TooMany,
     Unavailable,
 )
 from shared.services import SERVICES
@@ -65,6 +66,8 @@ def respond(request: web.BaseRequest, error: Blok365Error, pages: Pages) -> web.
     """The answer for that error. A status of 500 is never sent: what is our fault is 503, try again."""
     status = error.status if error.status != 500 else Unavailable.status
     headers = {"Retry-After": "30"} if status == Unavailable.status else {}
+    if isinstance(error, TooMany):
+        headers = {"Retry-After": error.retry_after}
     if wants_json(request):
         return _json(request, error, status, headers)
     lang = i18n.choose(request)

@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
 
-from shared.addresses import Network
+from shared.addresses import ClientNetworks, Network
 from shared.clock import Clock
 from shared.errors import BadInput, Unavailable
 from shared.ids import Ids
@@ -20,6 +20,7 @@ from shared.web import problems
 from shared.web.frame import NONCE, REQUEST_ID, Pages
 from shared.web.headers import CSP, DEFAULT_CSP, Coop, HeaderPolicy
 from shared.web.inputs import MAX_LINE
+from shared.web.limits import RequestLimit
 from shared.web.middleware import around_every_request, begin, headers_signal
 from shared.web.paths import FRONT, Origins, service_for
 from shared.web.sse import CLOSING
@@ -36,13 +37,14 @@ says what is wrong without being in the way of requests.
 class WebSettings:
     """How a service faces the web.
 
-    `origin`: its public origin. `max_body`: octets. `trusted_proxies`: whose X-Forwarded-For counts.
-    `coop`, `features`: see `headers.HeaderPolicy`.
+    `origin`: its public origin. `max_body`: octets. `client_networks`, `requests_per_minute`: see
+    `limits.RequestLimit`. `coop`, `features`: see `headers.HeaderPolicy`.
     """
 
     origin: str
     max_body: int = 64 * 1024
-    trusted_proxies: tuple[Network, ...] = ()
+    client_networks: ClientNetworks = ClientNetworks()
+    requests_per_minute: int = 0
     coop: Coop = "same-origin"
     features: tuple[str, ...] = ()
 
@@ -75,8 +77,9 @@ def make_app(
     pages: Pages, settings: WebSettings, *, clock: Clock, ids: Ids, ready: Ready | None = None
 ) -> web.Application:
     """An application that answers `/healthz`, `/readyz` and its static files; the service adds its routes."""
+    limit = RequestLimit(settings.client_networks, clock, per_minute=settings.requests_per_minute)
     app = web.Application(
-        middlewares=[around_every_request(pages, clock, ids)], client_max_size=settings.max_body
+        middlewares=[around_every_request(pages, clock, ids, limit)], client_max_size=settings.max_body
     )
     app.on_response_prepare.append(headers_signal(settings.headers))
     app[WEB_SETTINGS] = settings

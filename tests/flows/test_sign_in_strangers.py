@@ -5,14 +5,16 @@ Words are compared letter by letter, time by the store operations that a step co
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from deploy.local.browser import Page
+from deploy.standins.phone.phone import PhoneError
 from services.admin import handlers as admin
 from services.wsfed.domain.session import cookie_name
 from shared.web.cookies import HostCookie
-from tests.flows.support import TENANT, Flow, normal
+from tests.flows.support import TENANT, Flow, Phone, normal
 
 
 async def _invited(flow: Flow) -> str:
@@ -148,6 +150,40 @@ async def test_superseded_and_limited_are_never_shown_to_unknown_browsers(flow: 
     assert {normal(await each.page()) for each in crowd} == {expected}
     flow.world.clock.advance(120)
     assert {await each.state() for each in (*crowd, nobodys)} == {"expired"}
+
+
+async def _mistypes(phone: Phone, code: str) -> None:
+    (request,) = await phone.list()
+    for _ in range(3):
+        with pytest.raises(PhoneError):
+            await phone.approve(code.translate(str.maketrans("0123456789", "1234567890")), request)
+
+
+async def _denies(phone: Phone, code: str) -> None:
+    await phone.deny()
+
+
+async def _reports(phone: Phone, code: str) -> None:
+    await phone.not_me()
+
+
+@pytest.mark.parametrize("refuses", [_denies, _reports, _mistypes])
+async def test_no_refusal_is_shown_to_unknown_browsers(
+    flow: Flow, refuses: Callable[[Phone, str], Awaitable[None]]
+) -> None:
+    """Somebody is there to refuse for existing accounts only. The request is over all the same."""
+    phone = await flow.phone()
+    asked, nobodys = await flow.begin(), await flow.begin("nobody@contoso.example")
+    code = await asked.push()
+    await nobodys.push()
+    await refuses(phone, code)
+    assert await phone.list() == []
+    assert asked.stored["state"] in ("denied", "not_me", "wrong_code")
+    for state, seconds in (("push_waiting", 0), ("push_waiting", 119), ("expired", 1)):
+        flow.world.clock.advance(seconds)
+        assert [await each.state() for each in (asked, nobodys)] == [state] * 2
+        assert normal(await asked.page()) == normal(await nobodys.page())
+        assert normal(await asked.token()) == normal(await nobodys.token())
 
 
 async def test_strangers_cannot_hide_the_persons_own_request_by_qr_code(flow: Flow) -> None:

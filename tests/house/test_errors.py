@@ -139,6 +139,7 @@ GENERAL = {
     "sign_count": "a copied key",
     "subscription": "a browser that lies",
     "too_large": "our own page never sends that",
+    "too_many": "a network that floods us; the general words say to try again",
 }
 """Codes for which the phone's page has only its general words, and why that is enough."""
 AS_OVER = {"superseded", "limited", "denied", "not_me", "not_found", "other_context"}

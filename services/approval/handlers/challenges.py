@@ -10,9 +10,10 @@ from services.approval.domain.account import Account, Challenge, Change
 from services.approval.domain.context import answer_digest, read_context
 from services.approval.domain.ids import check_ids
 from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
-from services.approval.domain.networks import differs, network_of
+from services.approval.domain.networks import differs
 from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Countries, Dependencies
+from shared.addresses import network_of
 from shared.bus.port import Reject, Retry
 from shared.contracts.approval import OpenChallenge, Proof
 from shared.contracts.envelope import VerifiedMessage

@@ -19,7 +19,7 @@ from services.approval.routes.representations import (
     request_json,
     request_options,
 )
-from shared.addresses import Network
+from shared.addresses import ClientNetworks
 from shared.errors import BadInput
 from shared.services import PHONE_COOKIE_NAME
 from shared.web.cookies import HostCookie, check_same_origin
@@ -33,10 +33,10 @@ MAX_TEXT = 16 * 1024
 class PhoneRoutes:
     """Each URL of the API and its handler."""
 
-    def __init__(self, deps: Dependencies, origin: str, proxies: Sequence[Network] = ()) -> None:
+    def __init__(self, deps: Dependencies, origin: str, networks: ClientNetworks) -> None:
         self._deps = deps
         self._origin = origin
-        self._proxies = proxies
+        self._networks = networks
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of `/key/api/`."""
@@ -207,7 +207,7 @@ class PhoneRoutes:
         return await read_json(request)
 
     def _address(self, request: web.Request) -> str:
-        return client_address(request, self._proxies)
+        return client_address(request, self._networks)
 
     async def _who(self, request: web.Request) -> SignedIn:
         return await sessions.signed_in(self._deps, SESSION_COOKIE.read(request))
