@@ -31,6 +31,9 @@ class ClientNetworks:
     own: tuple[Network, ...] = ()
 
 
+NO_NETWORKS = ClientNetworks()
+
+
 def parse_address(text: str) -> Address | None:
     """The address, or None for what is none.
 

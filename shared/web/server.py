@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
 
-from shared.addresses import ClientNetworks, Network
+from shared.addresses import NO_NETWORKS, ClientNetworks, Network
 from shared.clock import Clock
 from shared.errors import BadInput, Unavailable
 from shared.ids import Ids
@@ -43,7 +43,7 @@ class WebSettings:
 
     origin: str
     max_body: int = 64 * 1024
-    client_networks: ClientNetworks = ClientNetworks()
+    client_networks: ClientNetworks = NO_NETWORKS
     requests_per_minute: int = 0
     coop: Coop = "same-origin"
     features: tuple[str, ...] = ()

@@ -57,12 +57,14 @@ def test_each_state_offers_a_way_on_or_is_over(state: PageState) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("methods", [BOTH, BOTH[::-1], ()])
-def test_only_a_push_in_a_known_browser_starts_by_itself(
-    known: bool, methods: tuple[DeviceMethod, ...]
+@pytest.mark.parametrize("from_entra", [True, False])
+def test_only_a_push_in_a_known_browser_that_comes_from_entra_starts_by_itself(
+    known: bool, methods: tuple[DeviceMethod, ...], from_entra: bool
 ) -> None:
-    options = page_options(a_transaction(), START, methods=methods, known=known)
-    assert options.autostart is (known and methods == BOTH[::-1])
-    assert not page_options(a_transaction(username=""), START, methods=methods, known=known).autostart
+    transaction = a_transaction(from_entra=from_entra)
+    options = page_options(transaction, START, methods=methods, known=known)
+    assert options.autostart is (known and from_entra and methods == BOTH[::-1])
+    assert not page_options(replace(transaction, username=""), START, methods=methods, known=known).autostart
     assert not replace(options, state=PageState.DENIED).autostart
 
 

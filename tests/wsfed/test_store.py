@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -492,7 +492,8 @@ async def test_a_transaction_goes_soon_whatever_strangers_do_until_a_device_answ
     async def kept(transaction: str) -> timedelta:
         found = await collection.find_one({"_id": transaction})
         assert found is not None
-        return found["remove_at"] - START
+        remove_at: datetime = found["remove_at"]
+        return remove_at - START
 
     soon, a_day = timedelta(minutes=20), timedelta(minutes=1, days=1)
     await store.add(a_transaction("untouched"))

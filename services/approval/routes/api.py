@@ -4,7 +4,7 @@ A request that changes something comes from our own page or from an app: JSON, a
 never says more to a stranger than that something is not known here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web

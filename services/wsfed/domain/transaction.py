@@ -192,6 +192,8 @@ class Transaction:
     browser: str
     created_at: datetime
     expires_at: datetime
+    from_entra: bool = False
+    """A page of Entra's or our own led the browser here. Only then may the sign-in page start a push by itself."""
     state: TransactionState = TransactionState.STARTED
     challenges: int = 0
     renewals: int = 0

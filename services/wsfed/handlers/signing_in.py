@@ -41,11 +41,12 @@ log = structlog.get_logger(__name__)
 
 
 async def begin(
-    deps: Dependencies, slug: str, request: SignInRequest, browser_secret: str | None
+    deps: Dependencies, slug: str, request: SignInRequest, browser_secret: str | None, *, from_entra: bool
 ) -> Transaction:
     """Step 1: keep Entra's request as a transaction of this browser. Raises NotFound.
 
-    Without a secret (a POST from another site brings no cookies) it belongs to nobody until `open_page`.
+    Without a secret (a POST from another site brings no cookies) it belongs to nobody until `open_page`. `from_entra`:
+    a page of Entra's or our own led the browser here; that is known only now, before we redirect.
     """
     tenant = await find_tenant(deps, slug)
     if not tenant.configured.applications:
@@ -60,6 +61,7 @@ async def begin(
         browser=browser_digest(browser_secret) if browser_secret else UNBOUND,
         created_at=now,
         expires_at=now + LIFETIME,
+        from_entra=from_entra,
     )
     await deps.transactions.add(transaction)
     log.info("signin.begun", tenant=slug, transaction=transaction.id, client_request_id=request.correlation)
