@@ -11,7 +11,13 @@ from services.approval.handlers.challenges import sweep
 from services.approval.ports import Dependencies, Limits
 from services.approval.routes.api import PhoneRoutes
 from services.approval.routes.page import PageRoutes
-from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository, TenantRepository
+from services.approval.store import (
+    AccountRepository,
+    CeremonyRepository,
+    DecoyRepository,
+    SessionRepository,
+    TenantRepository,
+)
 from shared.assembly import Platform, Wired
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
@@ -27,6 +33,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired
     countries = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
         accounts=accounts,
+        decoys=DecoyRepository(database, assembly.signer),
         sessions=SessionRepository(database),
         ceremonies=CeremonyRepository(database),
         tenants=tenants,

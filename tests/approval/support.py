@@ -27,7 +27,13 @@ from services.approval.domain.ceremony import RelyingParty
 from services.approval.handlers import challenges, enrolment, sessions
 from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Dependencies
-from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository, TenantRepository
+from services.approval.store import (
+    AccountRepository,
+    CeremonyRepository,
+    DecoyRepository,
+    SessionRepository,
+    TenantRepository,
+)
 from shared.bus.port import Handlers
 from shared.clock import iso_millis
 from shared.contracts import Message
@@ -358,6 +364,7 @@ def replica(world: InMemorySystem, database: Database | None = None) -> Dependen
     interleaved: Any = InterleavedDatabase(database or world.databases["approval"])
     return Dependencies(
         accounts=AccountRepository(interleaved, world.platform.signer("approval")),
+        decoys=DecoyRepository(interleaved, world.platform.signer("approval")),
         sessions=SessionRepository(interleaved),
         ceremonies=CeremonyRepository(interleaved),
         tenants=TenantRepository(interleaved),
