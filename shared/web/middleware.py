@@ -90,12 +90,14 @@ async def _answer(
 
 
 def headers_signal(
-    policy: HeaderPolicy,
+    policy: HeaderPolicy, ids: Ids
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """The signal that puts the headers on: it runs for streams and refusals too, a middleware would not."""
 
     async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
         request[_STARTED] = True
+        if NONCE not in request:  # refused before any middleware: an expectation that aiohttp does not know
+            begin(request, ids)
         csp = response.get(CSP, DEFAULT_CSP)
         policy.apply(response.headers, csp.header(request[NONCE]))
         response.headers["X-Request-Id"] = request[REQUEST_ID]

@@ -81,7 +81,7 @@ def make_app(
     app = web.Application(
         middlewares=[around_every_request(pages, clock, ids, limit)], client_max_size=settings.max_body
     )
-    app.on_response_prepare.append(headers_signal(settings.headers))
+    app.on_response_prepare.append(headers_signal(settings.headers, ids))
     app[WEB_SETTINGS] = settings
     app[_SIDE] = _Side(pages=pages, settings=settings, ids=ids, ready=ready or _always)
     app[CLOSING] = asyncio.Event()

@@ -175,6 +175,7 @@ class Approval:
         same_network: bool = False,
         address: str = BROWSER_ADDRESS,
         code: str = CODE,
+        decoy: bool = False,
         deliver: bool = True,
     ) -> Asked:
         """wsfed opens a challenge. Without a code: a known browser's QR code, for which none is asked."""
@@ -207,6 +208,7 @@ class Approval:
             handle_lifetime=handle_lifetime if method == "qr" else None,
             renews=renews,
             same_network=same_network,
+            decoy=decoy,
         )
         if deliver:
             await self.world.say("wsfed", command, tenant)

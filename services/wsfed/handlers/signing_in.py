@@ -115,8 +115,8 @@ async def open_challenge(
 ) -> Transaction:
     """Steps 3 and 4: draw code and nonce, and ask the account's devices, if there is such an account.
 
-    Unknown, suspended and removed accounts take the same path with the same work, here and in approval: their message is
-    a decoy, which reaches no phone.
+    Unknown, suspended and removed accounts take the same path with the same work, here and in approval: what
+    is sent for them is a decoy, which reaches no phone.
     `renews`: the challenge whose QR code the page replaces by itself; nothing happens when it was scanned already.
     Raises PasskeyNeeded (the tenant takes no push and no QR in this browser, whoever it asks for), Conflict, Gone,
     Unavailable.
