@@ -6,8 +6,9 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+import segno
 
-from services.wsfed.routes import metadata, view_models
+from services.wsfed.domain.metadata import federation_metadata
 from services.wsfed.routes.live import MAX_STREAMS
 from shared.web.sse import LOOK_EVERY
 from tests.flows.support import DOMAIN, LOGIN, TENANT, Flow, SignIn, known_browser, peers, start_flow
@@ -121,7 +122,9 @@ async def test_forged_x_forwarded_for_gets_no_further_requests(small: Flow) -> N
 
 async def test_metadata_is_signed_once_for_each_set_of_keys(flow: Flow) -> None:
     browser = await flow.browser()
-    with mock.patch.object(metadata, "federation_metadata", wraps=metadata.federation_metadata) as signed:
+    with mock.patch(
+        "services.wsfed.routes.metadata.federation_metadata", wraps=federation_metadata
+    ) as signed:
         first = await browser.get(flow.origin + METADATA)
         for _ in range(20):
             assert (await browser.get(flow.origin + METADATA)).text == first.text
@@ -140,7 +143,7 @@ async def test_metadata_is_signed_once_for_each_set_of_keys(flow: Flow) -> None:
 
 async def test_a_qr_code_is_drawn_once_however_often_its_page_is_asked_for(flow: Flow) -> None:
     sign_in = await flow.begin()
-    with mock.patch.object(view_models.segno, "make", wraps=view_models.segno.make) as drawn:
+    with mock.patch.object(segno, "make", wraps=segno.make) as drawn:
         await sign_in.qr()
         pictures = {(await sign_in.page()).text.partition("<svg")[2].partition("</svg>")[0] for _ in range(5)}
         assert (len(pictures), drawn.call_count) == (1, 1)
