@@ -132,9 +132,9 @@ class TooMany(Blok365Error):
     kind = code = "too_many"
 
     @property
-    def retry_after(self) -> str:
-        """Seconds, as the header Retry-After takes them (RFC 9110 section 10.2.3)."""
-        return str(self.values["seconds"])
+    def retry_after(self) -> int:
+        """Seconds, for the header Retry-After (RFC 9110 section 10.2.3)."""
+        return int(str(self.values["seconds"]))
 
 
 class Unavailable(Blok365Error):

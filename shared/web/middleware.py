@@ -11,7 +11,7 @@ from shared.errors import Blok365Error, Unavailable
 from shared.ids import Ids, new_id
 from shared.web import inputs, problems
 from shared.web.frame import NONCE, REQUEST_ID, Pages
-from shared.web.headers import CSP, DEFAULT_CSP, HeaderPolicy
+from shared.web.headers import CSP, DEFAULT_CSP, HEADER_POLICY, HeaderPolicy
 from shared.web.limits import RequestLimit
 from shared.web.paths import HEALTH
 
@@ -99,7 +99,7 @@ def headers_signal(
         if NONCE not in request:  # refused before any middleware: an expectation that aiohttp does not know
             begin(request, ids)
         csp = response.get(CSP, DEFAULT_CSP)
-        policy.apply(response.headers, csp.header(request[NONCE]))
+        response.get(HEADER_POLICY, policy).apply(response.headers, csp.header(request[NONCE]))
         response.headers["X-Request-Id"] = request[REQUEST_ID]
 
     return on_prepare

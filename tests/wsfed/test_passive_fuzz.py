@@ -134,6 +134,7 @@ def assert_answer(answer: Answer) -> None:
         assert to.startswith("/signin/") or to in MICROSOFT_REPLY_URLS
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("examples", [300, pytest.param(20_000, marks=pytest.mark.soak)])
 def test_no_request_of_anybodys_is_a_fault_of_ours(tmp_path: Path, examples: int) -> None:
