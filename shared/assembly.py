@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from aiohttp.web import Application, RouteDef
 
-from shared.addresses import Network
+from shared.addresses import ClientNetworks
 from shared.bus.port import Bus, Handlers
 from shared.clock import Clock
 from shared.contracts.envelope import MessageSigner
@@ -116,9 +116,10 @@ class Assembly:
         )
 
     @property
-    def proxies(self) -> tuple[Network, ...]:
-        """The networks of proxies whose X-Forwarded-For is believed."""
-        return networks(self._platform.settings.trusted_proxies)
+    def client_networks(self) -> ClientNetworks:
+        """What the operator has said about networks from which requests come."""
+        settings = self._platform.settings
+        return ClientNetworks(proxies=networks(settings.trusted_proxies), own=networks(settings.own_networks))
 
     @property
     def origin(self) -> str:
@@ -165,7 +166,13 @@ class Assembly:
         `coop`, `features`: see `headers.HeaderPolicy`. `way_on`: the link on problem pages, unless a route has set
         another.
         """
-        facing = WebSettings(origin=self.origin, trusted_proxies=self.proxies, coop=coop, features=features)
+        facing = WebSettings(
+            origin=self.origin,
+            client_networks=self.client_networks,
+            requests_per_minute=self._platform.settings.requests_per_minute,
+            coop=coop,
+            features=features,
+        )
         app = make_app(pages, facing, clock=self._platform.clock, ids=self._platform.ids, ready=self.ready)
         app.add_routes(routes)
         if way_on is not None:

@@ -13,6 +13,7 @@ from shared.errors import BadInput, Unavailable
 from shared.settings import Settings
 
 HIGHEST_PORT = 65_535
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 ENTRA_PORT_OFFSET = 1
 """The Entra stand-in of `make run` listens on the port after Blok365's."""
 
@@ -43,6 +44,7 @@ def local_settings(
         "bus_url": bus_url,
         "keys": var / "keys",
         "log_json": False,
+        "own_networks": LOOPBACK,  # browser and phone are on this machine
         "database_prefix": database_prefix,
     }
     given = {name: value for name, value in values.items() if f"BLOK365_{name.upper()}" not in os.environ}

@@ -56,7 +56,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         settings=settings,
         pages=pages,
         csrf=Csrf.derived(key_file.read_bytes(), "blok365 wsfed csrf", shared.origin),
-        proxies=assembly.proxies,
+        client_networks=assembly.client_networks,
         geoip=geoip,
     )
     routes = all_routes(context, waker.watching)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.clouds import CLOUDS, Cloud, CloudName
@@ -24,6 +25,8 @@ class WsFedSettings(BaseSettings):
     """For an update from a release in which admin did not decide on phones yet: those that counted then go on counting
     until `blok365 migrate` is through. New ones need admin's decision all the same. Turn it off afterwards.
     """
+    max_streams: int = Field(default=1000, ge=1)
+    """Pages that each process tells of news at once; further ones ask every few seconds. Each is an open connection."""
 
     def cloud(self, name: CloudName = "worldwide") -> Cloud:
         """That cloud of Microsoft's, with the addresses that this deployment has in its place."""

@@ -433,6 +433,15 @@ def accepted(sign_in: SignIn, request: Request, key: Key, proof: Proof) -> Chall
     )
 
 
+async def known_browser(flow: Flow, phone: Phone) -> SignIn:
+    """A new sign-in in a browser from which Ada has signed in before, and whose session has ended since."""
+    first = await flow.begin()
+    await phone.approve(await first.push())
+    await first.take()
+    flow.world.clock.advance(13 * 3600)
+    return await flow.begin(browser=first.browser)
+
+
 async def assert_no_token(sign_in: SignIn, state: str | None = None) -> None:
     """The page does not go on and a bare post gives no token; nothing was issued. `state`: what the page must say."""
     seen = await sign_in.state()

@@ -1,6 +1,7 @@
 """The front page and the pages that say what is planned, in a real Chromium before the whole system in one process."""
 
 from collections.abc import AsyncIterator
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -85,7 +86,7 @@ async def test_its_links_lead_to_the_sign_in_the_phone_and_what_is_planned(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_they_fit_a_narrow_screen_and_the_checker_finds_nothing(
-    chromium: Browser, local_system: LocalSystem, theme: str
+    chromium: Browser, local_system: LocalSystem, theme: Literal["light", "dark"]
 ) -> None:
     context = await chromium.new_context(
         locale="fr-FR", viewport={"width": 320, "height": 640}, bypass_csp=True, color_scheme=theme

@@ -11,7 +11,7 @@ from services.wsfed.handlers.common import Browser, load_for_browser
 from services.wsfed.pages import SignInPages
 from services.wsfed.ports import Dependencies
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie
-from shared.addresses import Network
+from shared.addresses import ClientNetworks
 from shared.clouds import Cloud
 from shared.geoip import GeoIp
 from shared.ids import new_secret
@@ -27,7 +27,7 @@ class RouteContext:
     settings: WsFedSettings
     pages: SignInPages
     csrf: Csrf
-    proxies: tuple[Network, ...]
+    client_networks: ClientNetworks
     geoip: GeoIp
 
     async def cloud_of(self, slug: str) -> Cloud:
@@ -56,7 +56,7 @@ class RouteContext:
         """The browser, with its cookie for the account that the transaction names."""
         return Browser(
             secret=BROWSER_COOKIE.read(request) or "",
-            address=inputs.client_address(request, self.proxies),
+            address=inputs.client_address(request, self.client_networks),
             agent=browser_in_words(request.headers.get("User-Agent", "")),
             session_secret=account_cookie(transaction.tenant, transaction.username).read(request),
         )

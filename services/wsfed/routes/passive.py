@@ -19,6 +19,7 @@ from services.wsfed.pages import views
 from services.wsfed.routes.answers import session_answer
 from services.wsfed.routes.context import RouteContext, see
 from services.wsfed.routes.cookies import BROWSER_COOKIE, session_secrets
+from services.wsfed.routes.navigation import is_from_entra
 from shared.clouds import Cloud
 from shared.errors import BadInput
 from shared.web import inputs
@@ -51,8 +52,9 @@ class PassiveRoutes:
         deps, slug = self.context.deps, request.match_info["tenant"]
         await find_tenant(deps, slug)
         parsed = parse_sign_in(_strictly(raw), cloud=cloud)
+        from_entra = is_from_entra(request, reply_urls=cloud.reply_urls, own_origin=deps.origin)
         if request.method == "POST":
-            return see((await begin(deps, slug, parsed, None)).id)
+            return see((await begin(deps, slug, parsed, None, from_entra=from_entra)).id)
         if parsed.user_name:
             asked = SsoRequest(
                 tenant=slug, upn=parsed.user_name, request=parsed, requested_at=deps.clock.now()
@@ -61,7 +63,7 @@ class PassiveRoutes:
             if answer is not None:
                 return answer
         secret, is_new = self.context.browser_secret(request)
-        response = see((await begin(deps, slug, parsed, secret)).id)
+        response = see((await begin(deps, slug, parsed, secret, from_entra=from_entra)).id)
         if is_new:
             BROWSER_COOKIE.set(response, secret)
         return response
