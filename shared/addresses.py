@@ -1,9 +1,15 @@
 """Reading network addresses."""
 
 import ipaddress
+from collections.abc import Iterable
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Networks from settings, e.g. `10.0.0.0/8`. Raises ValueError."""
+    return tuple(ipaddress.ip_network(text) for text in texts)
 
 
 def parse_address(text: str) -> Address | None:

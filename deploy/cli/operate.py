@@ -9,13 +9,13 @@ import typer
 
 from deploy import wiring
 from deploy.cli import output
-from deploy.cli.session import open_platform, report_faults, with_admin
-from deploy.cli.tenants import InTenant
+from deploy.cli.options import InTenant, Yes, group
+from deploy.cli.session import completed, open_platform, report_faults, settings_of, with_admin
 from deploy.local.platform import make_keys
+from deploy.local.run_folder import RunningNow
 from services.admin import handlers
 from services.admin.handlers import NewAccount
 from services.admin.ports import Dependencies
-from shared.bus import rabbit
 from shared.clock import iso_millis
 from shared.contracts.envelope import FUTURE_TOLERANCE
 from shared.errors import BadInput, Conflict
@@ -23,10 +23,13 @@ from shared.ids import SystemIds
 from shared.services import SERVICES
 from shared.store.port import Database
 
+operations = group("Operating the services.")
+
 FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia", "Donald", "Frances", "Tony")
 LAST_NAMES = ("Almeida", "Berg", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haas", "Ito", "Jansen")
 
 
+@operations.command("migrate")
 def migrate(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
@@ -35,7 +38,7 @@ def migrate(
     _known(only)
 
     async def run() -> list[str]:
-        return await wiring.migrate(open_platform(context.obj.settings()), only or ())
+        return await wiring.migrate(open_platform(settings_of(context.obj)), only or ())
 
     built = report_faults(context.obj, lambda: asyncio.run(run()))
     for name in built:
@@ -43,6 +46,7 @@ def migrate(
     output.line(f"{len(built)} indexes built." if built else "Nothing to build.")
 
 
+@operations.command("resync")
 def resync(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
@@ -55,7 +59,7 @@ def resync(
 
     async def run() -> list[str]:
         asked: list[str] = []
-        async with wiring.closing_databases(open_platform(context.obj.settings())) as platform:
+        async with wiring.closing_databases(open_platform(settings_of(context.obj))) as platform:
             for wired in wiring.build(platform, only or ()):
                 if wired.service.subscriptions is not None:
                     await wired.service.subscriptions.want_all()
@@ -67,9 +71,11 @@ def resync(
     )
 
 
+@operations.command("restore")
 def restore(
     context: typer.Context,
     service: Annotated[str, typer.Argument(help="Whose database was put back to a backup.")],
+    yes: Yes = False,
 ) -> None:
     """Tell the other services that a service's database was put back to a backup (docs/flows/replication.md).
 
@@ -78,9 +84,13 @@ def restore(
     It only raises the database's generation: what the backup says then counts more than anything newer elsewhere.
     """
     _known([service])
+    if (running := context.obj.running) is not None:
+        report_faults(context.obj, lambda: _refuse_while_running(running))
+    if not yes:
+        typer.confirm(f"Is every process of {service} stopped, and its database put back?", abort=True)
 
     async def run() -> int:
-        async with wiring.closing_databases(open_platform(context.obj.settings())) as platform:
+        async with wiring.closing_databases(open_platform(settings_of(context.obj))) as platform:
             (wired,) = wiring.build(platform, [service])
             return await raise_generation(wired.service.database, platform.clock.now())
 
@@ -88,6 +98,10 @@ def restore(
     output.line(
         f"{service}'s database is generation {generation}. Its followers pull everything when it runs."
     )
+
+
+def _refuse_while_running(running: RunningNow) -> None:
+    raise Conflict("cli.restore.running", pid=running.pid)
 
 
 async def raise_generation(database: Database, now: datetime) -> int:
@@ -102,6 +116,7 @@ async def raise_generation(database: Database, now: datetime) -> int:
     return await database.raise_generation(int(now.timestamp()))
 
 
+@operations.command("dead")
 def dead(
     context: typer.Context,
     service: Annotated[str, typer.Argument(help="Whose dead letters.")],
@@ -115,7 +130,11 @@ def dead(
     _known([service])
 
     async def run() -> None:
-        url = context.obj.settings().bus_url
+        from shared.bus import (
+            rabbit,  # of the commands only this one needs it before there is something to say
+        )
+
+        url = settings_of(context.obj).bus_url
         if not url.startswith("amqp"):
             raise BadInput("cli.dead_letters.no_bus")
         if replay:
@@ -134,6 +153,7 @@ def _known(services: list[str] | None) -> None:
         raise typer.BadParameter(f"no service {', '.join(sorted(unknown))}; there are {', '.join(SERVICES)}")
 
 
+@operations.command("keys")
 def keys(context: typer.Context) -> None:
     """Make the services' signing keys and sealing keys that are missing. Existing ones are kept.
 
@@ -141,13 +161,14 @@ def keys(context: typer.Context) -> None:
     """
 
     def make() -> None:
-        settings = context.obj.settings()
+        settings = completed(context.obj, {})
         make_keys(settings, SystemIds())
         output.line(f"Keys of {', '.join(SERVICES)} in {settings.keys}.")
 
     report_faults(context.obj, make)
 
 
+@operations.command("seed")
 def seed(
     context: typer.Context,
     tenant: InTenant,

@@ -1,9 +1,8 @@
 """Applications with everything of `shared.web` on them, and the server that listens."""
 
 import asyncio
-import ipaddress
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,11 +63,6 @@ class _Side:
 _SIDE = web.AppKey("side", _Side)
 WEB_SETTINGS = web.AppKey("web_settings", WebSettings)
 """Where `combine` finds the largest body that any of its applications takes."""
-
-
-def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks from settings, e.g. `10.0.0.0/8`. Raises ValueError."""
-    return tuple(ipaddress.ip_network(text) for text in texts)
 
 
 def make_app(
