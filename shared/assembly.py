@@ -22,7 +22,6 @@ from shared.services import SERVICES, Host, ServiceRow, Services
 from shared.settings import Settings
 from shared.store.outbox import Relay
 from shared.store.port import Database
-from shared.web.paths import Origins
 
 if TYPE_CHECKING:
     # At run time only a service with pages imports these, in `Assembly.web`: a command of the command line would wait
@@ -128,8 +127,7 @@ class Assembly:
     @property
     def origin(self) -> str:
         """The public origin of the host that the service is on; the sign-in host's for one that is on none."""
-        settings = self._platform.settings
-        origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
+        origins = self._platform.settings.origins
         return origins.of(next((mount.host for mount in self._row.mounts), Host.SIGNIN))
 
     def fresh(self, owner: str) -> bool:

@@ -123,7 +123,7 @@ class Pages:
         who = self._escaped("signed_in_as", upn="\0").replace("\0", f"<strong>{escape(user.upn)}</strong>")
         return self._page(
             "signed_in",
-            f'<p>{who}</p>\n<div class="account signed-in">{_chip(user.upn)}</div>\n'
+            f'<div class="account signed-in">{_chip(user.upn, who)}</div>\n'
             f'<a class="button" href="/signout?domain={escape(_quoted(user.domain))}">{self._escaped("sign_out")}</a>\n'
             f'<a class="button second" href="/">{self._escaped("again")}</a>\n'
             f"<details><summary>{self._escaped('token')}</summary>\n{self._facts(facts)}\n"
@@ -176,8 +176,10 @@ def _rows(pairs: Iterable[tuple[str, str]]) -> str:
     return f"<dl>\n{rows}\n</dl>"
 
 
-def _chip(upn: str) -> str:
-    return f'<span class="initials" aria-hidden="true">{escape(upn[:1].upper())}</span><span>{escape(upn)}</span>'
+def _chip(upn: str, text: str = "") -> str:
+    """The first letter in a circle, and the user name or some HTML instead of it."""
+    initial = f'<span class="initials" aria-hidden="true">{escape(upn[:1].upper())}</span>'
+    return f"{initial}<span>{text or escape(upn)}</span>"
 
 
 def _quoted(text: str) -> str:
