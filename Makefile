@@ -11,7 +11,7 @@ BUS ?=
 ARGS ?=
 ON = $(if $(BUS),--bus $(BUS)) $(ARGS)
 
-.PHONY: help setup setup-run run demo dev test test-fast test-long test-compose lint bench pictures lock clean
+.PHONY: help setup setup-run run status demo dev test test-fast test-long test-compose lint bench pictures lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -22,14 +22,18 @@ setup: ## Install everything (root on Debian also gets the programs that tests u
 setup-run: # Only what run, demo and test-fast need: Python packages and mongod
 	@deploy/setup/setup run
 
+# Until Python has started, Ctrl-C would be answered with a traceback.
 run: setup-run ## The whole system in one process, with its own MongoDB; Ctrl-C stops it
-	@exec $(PY) -m deploy.local $(ON)
+	@trap '' INT; exec $(PY) -m deploy run $(ON)
+
+status: setup-run ## What runs, and what to do there
+	@exec $(PY) -m deploy status $(ARGS)
 
 demo: setup-run ## One sign-in, headless, into var/demo/signin (BUS=rabbit: over RabbitMQ)
 	@exec $(PY) -m deploy.local.demo $(ON)
 
 dev: setup-run ## As run, and starts again when a file changes
-	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy.local $(ON)" services shared deploy
+	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy run $(ON)" services shared deploy
 
 test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
 	@$(PY) -m pytest -n 3 --dist loadgroup -m "not soak" $(ARGS)

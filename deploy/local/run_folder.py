@@ -24,17 +24,18 @@ POKE = signal.SIGUSR1
 class RunningNow:
     """The process that holds the folder's lock. `settings` is empty while it starts.
 
-    `settings`: by their names in `shared.settings.Settings`, texts; some hold passwords. `entra`: the address of the
-    Entra stand-in.
+    `settings`: by their names in `shared.settings.Settings`, texts; some hold passwords. `front`, `entra`: addresses
+    of the front page and of the Entra stand-in.
     """
 
     pid: int
     settings: Mapping[str, str]
+    front: str = ""
     entra: str = ""
 
     @property
     def origin(self) -> str:
-        """Where it can be reached; empty while it starts."""
+        """The sign-in origin; empty while it starts."""
         return self.settings.get("origin", "")
 
     def poke(self) -> None:
@@ -65,23 +66,28 @@ def hold(var: Path) -> Iterator[None]:
                 if time.monotonic() > deadline:
                     raise AlreadyRunning(_read(var)) from None
                 time.sleep(0.02)
-        _system_file(var).unlink(missing_ok=True)
+        withdraw(var)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         try:
             yield
         finally:
-            _system_file(var).unlink(missing_ok=True)
+            withdraw(var)
 
 
-def announce(var: Path, settings: Mapping[str, str], entra: str) -> None:
-    """Tell other programs where the system is that this process runs. Only its user may read it."""
+def announce(var: Path, settings: Mapping[str, str], *, front: str = "", entra: str = "") -> None:
+    """Tell other programs where the system is that this process runs. Only its user may read the file."""
     made = _system_file(var).with_suffix(".new")
     made.unlink(missing_ok=True)
     with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(asdict(RunningNow(os.getpid(), dict(settings), entra)), file, indent=2)
+        json.dump(asdict(RunningNow(os.getpid(), dict(settings), front, entra)), file, indent=2)
     made.replace(_system_file(var))
+
+
+def withdraw(var: Path) -> None:
+    """Take `announce` back: from now on nobody may poke."""
+    _system_file(var).unlink(missing_ok=True)
 
 
 def find(var: Path) -> RunningNow | None:

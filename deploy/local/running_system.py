@@ -33,9 +33,17 @@ class RunningSystem:
 
 @asynccontextmanager
 async def one_process(settings: Settings, *, port: int, entra_port: int) -> AsyncIterator[RunningSystem]:
-    """A running system of all services in this process, on the memory bus."""
-    platform = open_platform(settings)
-    async with running(platform, port=port, settings=service_settings(settings, entra_port)) as system:
+    """A running system of all services in this process, on the bus that the settings name."""
+    async with AsyncExitStack() as stack:
+        bus = None
+        if settings.bus_url != "memory:":
+            trusted = load_trusted_keys(settings.keys / "trusted.json")
+            bus = await connect(settings.bus_url, trusted, SystemClock())
+            stack.push_async_callback(bus.close)
+        platform = open_platform(settings, bus=bus)
+        system = await stack.enter_async_context(
+            running(platform, port=port, settings=service_settings(settings, entra_port))
+        )
         relay = system.wired["admin"].service.relay
         yield RunningSystem(settings, platform.clock, system.admin, relay.flush, system=system)
 

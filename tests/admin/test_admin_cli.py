@@ -165,7 +165,7 @@ def test_settings_are_those_of_the_running_system_unless_the_environment_says_ot
 ) -> None:
     known = {"origin": "http://id.localhost:8901", "mongo_url": "mongodb://127.0.0.1:8999/", "keys": "/keys"}
     with run_folder.hold(tmp_path):
-        run_folder.announce(tmp_path, known, "http://localhost:8902")
+        run_folder.announce(tmp_path, known)
         found = settings_of(Options(tmp_path))
         assert (found.origin, found.mongo_url, found.keys) == (*list(known.values())[:2], Path("/keys"))
         monkeypatch.setenv("BLOK365_ORIGIN", "https://id.example")
@@ -178,7 +178,7 @@ def test_settings_are_those_of_the_running_system_unless_the_environment_says_ot
 
 def test_what_a_killed_system_left_behind_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
     with run_folder.hold(tmp_path):
-        run_folder.announce(tmp_path, {"origin": "http://id.localhost:8901"}, "")
+        run_folder.announce(tmp_path, {"origin": "http://id.localhost:8901"})
         left = (tmp_path / "run" / "system.json").read_text()
         assert (tmp_path / "run" / "system.json").stat().st_mode & 0o077 == 0
         found = run_folder.find(tmp_path)
