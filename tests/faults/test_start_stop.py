@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -484,10 +485,10 @@ async def test_make_run_beside_another_as_the_message_says(tmp_path: Path, mongo
 
 
 async def test_ctrl_c_from_the_very_start_prints_nothing(tmp_path: Path) -> None:
-    """As `make run` starts it: a shell that ignores the signal until Python takes it. Pressed again and again."""
-    run = f"exec {sys.executable} -m deploy run --var {tmp_path} --port {two_ports()}"
+    """As `make run` starts it: the signal is ignored until our first statement. Pressed again and again."""
     process = await asyncio.create_subprocess_exec(
-        *("/bin/sh", "-c", f"trap '' INT; {run}"),
+        *(sys.executable, "-m", "deploy", "run", "--var", str(tmp_path), "--port", str(two_ports())),
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_IGN),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
