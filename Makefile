@@ -9,6 +9,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 BUS ?=
 ARGS ?=
+# Python answers a Ctrl-C in its first moments with a traceback: it gets it when our first statement is done.
+CTRL_C_LATER = $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
 ON = $(if $(BUS),--bus $(BUS)) $(ARGS)
 
 .PHONY: help setup setup-run run status demo dev test test-fast test-long test-compose lint bench pictures lock clean
@@ -22,9 +24,8 @@ setup: ## Install everything (root on Debian also gets the programs that tests u
 setup-run: # Only what run, demo and test-fast need: Python packages and mongod
 	@deploy/setup/setup run
 
-# Until Python has started, Ctrl-C would be answered with a traceback.
 run: setup-run ## The whole system in one process, with its own MongoDB; Ctrl-C stops it
-	@trap '' INT; exec $(PY) -m deploy run $(ON)
+	@exec $(CTRL_C_LATER) $(PY) -m deploy run $(ON)
 
 status: setup-run ## What runs, and what to do there
 	@exec $(PY) -m deploy status $(ARGS)

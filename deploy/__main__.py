@@ -3,8 +3,10 @@
 
 import signal
 
-# Until the program listens for it, Ctrl-C ends it without a traceback.
+# Until the program listens for it, Ctrl-C ends it without a traceback. The Makefile has the signal held back, so
+# that one that came before this line ends us here.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 import argparse
 import os
