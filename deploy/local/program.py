@@ -27,10 +27,10 @@ def main() -> int:
         # What follows takes a second to import. Whoever starts a second system shall not wait for it.
         if options.command == "status":
             found = run_folder.find(options.var)
-            if found is None or not found.settings:
-                raise Conflict(
-                    "local.run.not_running" if found is None else "local.run.starting", var=options.var
-                )
+            if found is None:
+                raise Conflict("local.run.not_running", var=options.var)
+            if not found.settings:
+                raise Conflict("local.run.starting", var=options.var)
             from deploy.local.status import show
 
             return show(options.var, found)
