@@ -116,6 +116,7 @@ class Progress:
         self._total = total
         self._done = 0
         self._open = False
+        self._retrying = False
 
     def see(self, line: str) -> None:
         """Take in a line that pip has printed."""
@@ -124,6 +125,9 @@ class Progress:
             self._show(f"setup: Python packages, {self._done} of {self._total}", self._done % 25 == 0)
         elif line.startswith("Installing collected packages"):
             self._show(f"setup: installing {self._total} Python packages", True)
+        elif NO_INDEX.search(line) and not self._retrying:
+            self._retrying = True
+            self._show("setup: no package index answers; trying again", True)
 
     def _show(self, text: str, milestone: bool) -> None:
         if sys.stdout.isatty():
