@@ -1,5 +1,6 @@
 """`blok365`: an operator's walk on a real MongoDB, and faults told in one line."""
 
+import asyncio
 import json
 import os
 import re
@@ -7,9 +8,12 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import aio_pika
 import pytest
 import structlog
 from pymongo import MongoClient
@@ -20,9 +24,11 @@ from deploy.cli.options import Options
 from deploy.cli.session import settings_of
 from deploy.federation import quoted
 from deploy.local import run_folder
+from shared.bus.topology import EXCHANGE
 from shared.errors import Unavailable
 from shared.ids import unb64u
 from shared.services import SERVICES
+from tests.conftest import Vhost
 
 Blok365 = Callable[..., Result]
 ORIGIN = "http://id.localhost:8365"
@@ -227,6 +233,49 @@ def test_lists_have_headers_and_hints_that_name_commands(blok365: Blok365) -> No
     ]
     assert "blok365 tenant list" in refused(blok365("account", "list", "-t", "nosuch"))
     assert "blok365 account list -t contoso" in refused(blok365("account", "show", "bob", *contoso))
+
+
+async def _somebody_reads(url: str) -> None:
+    """A queue that takes everything, as the running services have theirs."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+        await (await channel.declare_queue("everything", durable=True)).bind(exchange, "#")
+
+
+@pytest.mark.integration
+def test_over_rabbitmq_a_command_publishes_itself(
+    blok365: Blok365, rabbit: Vhost, mongo_url: str, mongo_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the bus has confirmed waits in no outbox for another process to send it."""
+    for step in (("keys",), ("migrate",)):
+        said(blok365(*step))
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
+    with closing(client):
+        tenants = client[f"{mongo_database}_admin"]["tenants"]
+
+        def waiting() -> list[str]:
+            return [each["type"] for tenant in tenants.find() for each in tenant.get("outbox", [])]
+
+        said(blok365("tenant", "add", "contoso", "--name", "Contoso"))
+        assert waiting() == ["admin.tenant.configured.v1"]
+        monkeypatch.setenv("BLOK365_BUS_URL", rabbit.url)
+        asyncio.run(_somebody_reads(rabbit.url))
+        said(blok365("domain", "add", "contoso.example", "-t", "contoso"))
+        assert len(waiting()) == 1, "the one before it"
+
+
+@pytest.mark.integration
+def test_without_the_broker_a_change_is_kept_and_said(
+    blok365: Blok365, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (("keys",), ("migrate",)):
+        said(blok365(*step))
+    monkeypatch.setenv("BLOK365_BUS_URL", "amqp://guest:hidden@127.0.0.1:1/")
+    result = blok365("tenant", "add", "contoso", "--name", "Contoso")
+    assert said(result).startswith("Tenant contoso")
+    assert "RabbitMQ does not answer" in result.stderr
+    assert "hidden" not in result.stderr
 
 
 @pytest.mark.integration
