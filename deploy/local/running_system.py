@@ -34,6 +34,8 @@ class RunningSystem:
 @asynccontextmanager
 async def one_process(settings: Settings, *, port: int, entra_port: int) -> AsyncIterator[RunningSystem]:
     """A running system of all services in this process, on the bus that the settings name."""
+    own = service_settings(settings, entra_port)
+    start_url = wsfed_settings(entra_port).start_url
     async with AsyncExitStack() as stack:
         bus = None
         if settings.bus_url != "memory:":
@@ -42,7 +44,7 @@ async def one_process(settings: Settings, *, port: int, entra_port: int) -> Asyn
             stack.push_async_callback(bus.close)
         platform = open_platform(settings, bus=bus)
         system = await stack.enter_async_context(
-            running(platform, port=port, settings=service_settings(settings, entra_port))
+            running(platform, port=port, settings=own, start_url=start_url)
         )
         relay = system.wired["admin"].service.relay
         yield RunningSystem(settings, platform.clock, system.admin, relay.flush, system=system)
