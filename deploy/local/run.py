@@ -21,6 +21,7 @@ from deploy.local.running_system import one_process
 from deploy.local.settings import ENTRA_PORT_OFFSET, check_ports, local_settings, port_of
 from deploy.local.status import summary
 from deploy.local.system import System
+from deploy.local.walk import Walk
 from shared.errors import Unavailable
 from shared.ids import SystemIds
 from shared.log import configure
@@ -64,8 +65,9 @@ async def _run(var: Path, port: int, mongo_url: str, bus_url: str) -> None:
     make_keys(settings, SystemIds())
     async with stopping() as stack:
         _progress("Starting the services")
+        walk = Walk(var)
         running_system = await stack.enter_async_context(
-            one_process(settings, port=port, entra_port=entra_port)
+            one_process(settings, port=port, entra_port=entra_port, front_routes=walk.routes())
         )
         await tenant.seed(running_system)
         await tenant.settled_federation(running_system)
@@ -73,10 +75,11 @@ async def _run(var: Path, port: int, mongo_url: str, bus_url: str) -> None:
         address = await stack.enter_async_context(answering(partial(tenant.federation, running_system)))
         entra = await stack.enter_async_context(entra_standin(entra_port, address))
         stack.callback(print, "\nStopping.", flush=True)
+        walk.begin(running_system, entra)
         assert running_system.system is not None
         relaying = asyncio.create_task(_send_when_poked(running_system.system))
         stack.callback(relaying.cancel)
-        run_folder.announce(var, _told(settings), front=f"http://localhost:{port}", entra=entra)
+        run_folder.announce(var, _told(settings), front=settings.origins.front, entra=entra)
         stack.callback(run_folder.withdraw, var)
         found = run_folder.find(var)
         assert found is not None, "this process holds the folder"

@@ -41,24 +41,15 @@ async def summary(deps: Dependencies, var: Path, found: RunningNow) -> str:
 
 
 def _text(devices: Sequence[KnownDevice], var: Path, found: RunningNow) -> str:
-    phone = f"{shortest(Path(sys.executable))} -m deploy.standins.phone"
-    blok365 = shortest(ROOT / "blok365") + (
-        "" if var.resolve() == ROOT / "var" else f" --var {shortest(var)}"
-    )
     origin = Settings(origin=found.origin).origins.phone
-    in_software = f"{phone} --origin {origin} approve"
     if not devices:
-        invite = f"{blok365} account invite {tenant.PERSON} -t {tenant.TENANT} --show-link"
-        first = [
-            "in a browser: the page above leads you; or in software, here:",
-            f'{phone} enrol "$({invite})"',
-        ]
-        last = ["on the phone; in software:", in_software]
+        first = ["in a browser: the page above leads you; or in software, here:", enrol_command(var)]
+        last = ["on the phone; in software:", approve_command(origin)]
     else:
         first = [f"Ada has one: {', '.join(device.name for device in devices)}"]
         last = (
-            ["with the software phone:", in_software]
-            if _software_phone() & {device.id for device in devices}
+            ["with the software phone:", approve_command(origin)]
+            if software_phone() & {device.id for device in devices}
             else [f"on the phone: {origin}/ in the browser where it was set up"]
         )
     return "\n".join(
@@ -70,13 +61,30 @@ def _text(devices: Sequence[KnownDevice], var: Path, found: RunningNow) -> str:
             *_step("2  Sign in", [f"{found.entra}/ (a stand-in for Microsoft 365), as {tenant.PERSON}"]),
             *_step("3  Approve", last),
             "",
-            f"  Command line   {blok365} --help",
+            f"  Command line   {command_line(var)} --help",
             "  This again     make status",
             f"  Log            {shortest(run_folder.log_file(var))}",
             "  Stop           Ctrl-C stops; the next start goes on with the same data",
             "",
         ]
     )
+
+
+def command_line(var: Path) -> str:
+    """How to call the command line from here for the system in that folder."""
+    program = shortest(ROOT / "blok365")
+    return program if var.resolve() == ROOT / "var" else f"{program} --var {shortest(var)}"
+
+
+def enrol_command(var: Path) -> str:
+    """What gives Ada a phone in software."""
+    invite = f"account invite {tenant.PERSON} -t {tenant.TENANT} --show-link"
+    return f'{_PHONE} enrol "$({command_line(var)} {invite})"'
+
+
+def approve_command(origin: str) -> str:
+    """What approves in software. `origin`: the phone's, which follows the port."""
+    return f"{_PHONE} --origin {origin} approve"
 
 
 def shortest(path: Path) -> str:
@@ -91,8 +99,11 @@ def _step(name: str, lines: Sequence[str]) -> list[str]:
     return [f"  {name:<22}{lines[0]}", *(f"{'':>7}{line}" for line in lines[1:])]
 
 
-def _software_phone() -> set[str]:
-    """The device that the software phone is, if it has a key."""
+def software_phone() -> set[str]:
+    """The devices that the software phone is, if it has keys."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         return {str(key["device"]) for key in json.loads(PHONE_STORE.read_text())["keys"]}
     return set()
+
+
+_PHONE = f"{shortest(Path(sys.executable))} -m deploy.standins.phone"

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +146,7 @@ def combine(
     ready: Mapping[str, Ready] | None = None,
     table: Services = SERVICES,
     start_url: str = "",
+    front_routes: Iterable[web.RouteDef] = (),
 ) -> web.Application:
     """Several services on one port, told apart by Host and path (`paths.destination`); starts and stops them all.
 
@@ -153,7 +154,8 @@ def combine(
     `/readyz` is ready when each of them is; `ready` has the checks of all services of the process by name, also
     of those without an application, and without it the applications' own count. A path of no service, or of one that
     is not in `apps`, gets our page for "that doesn't exist"; a host that is not ours gets a refusal. `start_url`: where
-    sign-ins begin; the sign-in origin when empty.
+    sign-ins begin; the sign-in origin when empty. `front_routes`: what else is answered where no service is, on every
+    host of ours.
     """
     checks = {name: app[_SIDE].ready for name, app in apps.items()} if ready is None else ready
 
@@ -166,6 +168,7 @@ def combine(
 
     facing, common = WebSettings(origin=origins.signin), Pages(PROXY)
     front = make_app(common, facing, clock=clock, ids=ids, ready=all_ready)
+    front.add_routes(front_routes)
     front.router.add_route("*", "/{path:.*}", Site(tree, origins, table, start_url or origins.signin).handle)
     abroad = _bare_app(common, facing, clock=clock, ids=ids)
     abroad.router.add_route("*", "/{path:.*}", _refuse)
