@@ -124,6 +124,15 @@ async def test_rejects_a_scanned_code_for_another_account(handset: Handset) -> N
     await handset.heading("This code is for another account")
 
 
+async def test_a_code_that_is_over_is_said_once_and_is_no_dead_end(handset: Handset) -> None:
+    await handset.enrol()
+    await handset.open("#q=unknown")
+    await handset.press("Unlock")
+    await handset.heading("This request expired")
+    await handset.press("Back to requests")
+    await handset.heading("No requests")
+
+
 async def test_several_requests_are_chosen_from(handset: Handset) -> None:
     await handset.enrol()
     await handset.ask(browser="a")

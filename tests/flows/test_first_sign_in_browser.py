@@ -105,7 +105,8 @@ async def test_from_the_front_page_to_the_signed_in_page(
         try:
             await phone.locator("[data-form=enrol] button").click(timeout=10000)
         except Exception:
-            await phone.screenshot(path="/tmp/wtcli/fail.png"); print(phone.url)
+            await phone.screenshot(path="/tmp/wtcli/fail.png")
+            print(phone.url)
             raise
         await expect(front.locator("#walk-phone")).to_have_attribute("data-state", "done")
         await expect(front.locator("#walk-sign-in")).to_have_attribute("data-state", "todo")

@@ -50,7 +50,6 @@ function say(code) {
 }
 
 const OVER = ["superseded", "limited", "denied", "not_me", "not_found", "other_context"];
-
 const NO_LONGER_HERE = ["device_removed", "unknown_device"];
 
 async function fail(error) {
@@ -91,13 +90,20 @@ async function once(action) {
 
 async function look() {
   if ((await read("token")) === null) return show("locked");
-  if (handle !== null) {
-    const scanned = handle;
-    const found = await call("POST", "/challenges/by-handle", { handle: scanned });
-    handle = null;
-    return open(found.challenge);
-  }
+  if (handle !== null) return open(await scanned());
   present((await call("GET", "/challenges")).challenges);
+}
+
+/** The request behind the scanned code. A code that was answered, also by a refusal, is not asked for again. */
+async function scanned() {
+  try {
+    const { challenge } = await call("POST", "/challenges/by-handle", { handle });
+    handle = null;
+    return challenge;
+  } catch (error) {
+    if (error.status !== 401 && error.code !== "unavailable") handle = null;
+    throw error;
+  }
 }
 
 function present(challenges) {
