@@ -34,6 +34,11 @@ class ClientNetworks:
 NO_NETWORKS = ClientNetworks()
 
 
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Networks from settings, e.g. `10.0.0.0/8`. Raises ValueError."""
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
 def parse_address(text: str) -> Address | None:
     """The address, or None for what is none.
 

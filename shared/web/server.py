@@ -1,7 +1,6 @@
 """Applications with everything of `shared.web` on them, and the server that listens."""
 
 import asyncio
-import ipaddress
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
 from multidict import CIMultiDict
 
-from shared.addresses import NO_NETWORKS, ClientNetworks, Network
+from shared.addresses import NO_NETWORKS, ClientNetworks
 from shared.clock import Clock
 from shared.errors import BadInput, Unavailable
 from shared.ids import Ids
@@ -69,11 +68,6 @@ class _Side:
 _SIDE = web.AppKey("side", _Side)
 WEB_SETTINGS = web.AppKey("web_settings", WebSettings)
 """Where `combine` finds the largest body that any of its applications takes."""
-
-
-def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks from settings, e.g. `10.0.0.0/8`. Raises ValueError."""
-    return tuple(ipaddress.ip_network(text) for text in texts)
 
 
 def make_app(
@@ -155,6 +149,7 @@ def combine(
     ready: Mapping[str, Ready] | None = None,
     table: Services = SERVICES,
     start_url: str = "",
+    front_routes: Iterable[web.RouteDef] = (),
 ) -> web.Application:
     """Several services on one port, told apart by Host and path (`paths.destination`); starts and stops them all.
 
@@ -162,7 +157,8 @@ def combine(
     `/readyz` is ready when each of them is; `ready` has the checks of all services of the process by name, also
     of those without an application, and without it the applications' own count. A path of no service, or of one that
     is not in `apps`, gets our page for "that doesn't exist"; a host that is not ours gets a refusal. `start_url`: where
-    sign-ins begin; the sign-in origin when empty.
+    sign-ins begin; the sign-in origin when empty. `front_routes`: what else is answered where no service is, on every
+    host of ours.
     """
     checks = {name: app[_SIDE].ready for name, app in apps.items()} if ready is None else ready
 
@@ -175,6 +171,7 @@ def combine(
 
     facing, common = WebSettings(origin=origins.signin), Pages(PROXY)
     front = make_app(common, facing, clock=clock, ids=ids, ready=all_ready)
+    front.add_routes(front_routes)
     front.router.add_route("*", "/{path:.*}", Site(tree, origins, table, start_url or origins.signin).handle)
     abroad = _bare_app(common, facing, clock=clock, ids=ids)
     abroad.router.add_route("*", "/{path:.*}", _refuse)

@@ -8,12 +8,11 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import ClientNetworks
+from shared.addresses import ClientNetworks, networks
 from shared.errors import BadInput, Forbidden
 from shared.web import i18n
 from shared.web.cookies import Csrf, HostCookie, check_same_origin
 from shared.web.inputs import check_request, client_address, parse_parameters
-from shared.web.server import networks
 
 ORIGIN = "https://id.example"
 

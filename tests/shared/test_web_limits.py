@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from shared.addresses import ClientNetworks
+from shared.addresses import ClientNetworks, networks
 from shared.clock import ManualClock
 from shared.errors import TooMany, Unavailable
 from shared.web import limits
 from shared.web.limits import RequestLimit, StreamLimit
-from shared.web.server import networks
 from tests.world import START
 
 
