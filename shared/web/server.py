@@ -217,7 +217,7 @@ def _under_the_rule(name_of: Callable[[web.Request], str], table: Services) -> M
             return await handler(request)
         seen = CIMultiDict(proxy.filter_request(request.headers.items(), name, table))
         if len(seen) != len(request.headers) or seen.get("Cookie") != request.headers.get("Cookie"):
-            request = request.clone(headers=seen)
+            request = request.clone(headers=CIMultiDict((n, _utf8(v)) for n, v in seen.items()))
         try:
             response = await handler(request)
         except web.HTTPException as answer:
@@ -227,6 +227,11 @@ def _under_the_rule(name_of: Callable[[web.Request], str], table: Services) -> M
         return proxy.bad_answer()
 
     return middleware
+
+
+def _utf8(value: str) -> str:
+    """A header's value without octets that are not UTF-8: aiohttp reads them, and cannot copy them."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _last_word(
