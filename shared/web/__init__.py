@@ -8,6 +8,4 @@ A service calls `server.make_app(...)` and adds its own routes; from then on
 * `frame` renders templates inside one page frame; `static` serves style and scripts under hashed names;
 * `inputs` reads parameters, forms and JSON strictly; `cookies` makes `__Host-` cookies and CSRF tokens;
 * `sse` holds a page's live stream; `paths` is the table of hosts and paths; `server` listens.
-
-The phone's page, which belongs to no service, is in `phone/`.
 """
