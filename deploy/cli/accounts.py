@@ -6,17 +6,28 @@ from typing import Annotated, Any
 import typer
 
 from deploy.cli import output
+from deploy.cli.options import InTenant, Json, Yes, group
 from deploy.cli.session import with_admin
-from deploy.cli.tenants import InTenant, Json
 from services.admin import handlers
 from services.admin.domain.accounts import Account
-from services.admin.domain.devices import KnownDevice
+from services.admin.domain.authenticators import Reason
+from services.admin.domain.devices import ListedDevice
 from services.admin.handlers import InvitationLink, NewAccount
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
-from shared.contracts.admin import AccountStatus
+from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 
-accounts = typer.Typer(no_args_is_help=True, help="People of a tenant, and their invitations.")
+accounts = group("People of a tenant, their invitations and phones.")
+
+REASONS = {
+    Reason.WITHDRAWN: "its invitation was withdrawn",
+    Reason.EXPIRED: "its invitation had expired",
+    Reason.USED: "its invitation was used for another phone",
+    Reason.KNOWN_KEY: "its key is or was another phone's",
+    Reason.ADMINISTRATOR: "removed by an administrator",
+    Reason.PERSON: "removed by the person",
+    Reason.DEVICE_REMOVED: "removed on the phone",
+}
 
 ShowLink = Annotated[
     bool, typer.Option("--show-link", help="Print the link here, once, and mail nothing.", show_default=False)
@@ -31,7 +42,7 @@ def add(
     tenant: InTenant,
     first: Annotated[str, typer.Option(help="First name.")],
     last: Annotated[str, typer.Option(help="Last name.")],
-    email: Annotated[str, typer.Option(help="Where the registration goes; may be a private address.")],
+    email: Annotated[str, typer.Option(help="Address the invitation is sent to; may be a private one.")],
     display: Annotated[str, typer.Option(help="Display name; first and last name unless given.")] = "",
     invite: Annotated[bool, typer.Option(help="Invite the person at once.")] = True,
     show_link: ShowLink = False,
@@ -86,9 +97,10 @@ def list_accounts(
     output.table(
         ("user name", "name", "status", "e-mail"),
         [(a.upn, a.display_name, a.status.value, a.email) for a in page.accounts],
+        empty=f"No such accounts in {tenant}. Add one: blok365 account add",
     )
     if page.cursor:
-        typer.echo(f"More: --cursor {page.cursor}", err=True)
+        typer.echo(f"More: blok365 account list -t {tenant} --cursor {page.cursor}", err=True)
 
 
 @accounts.command("show")
@@ -118,7 +130,7 @@ def remove(
     context: typer.Context,
     who: Who,
     tenant: InTenant,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Remove an account for good; its user name is free again."""
     if not yes:
@@ -128,15 +140,21 @@ def remove(
 
 @accounts.command("devices")
 def devices(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
-    """List a person's phones."""
+    """List a person's phones, also those that were refused or removed, and why."""
     found = with_admin(context.obj, lambda admin: handlers.list_devices(admin, tenant, who))
     if json:
         output.as_json({"devices": [_plain_phone(phone) for phone in found]})
         return
     output.table(
-        ("device", "name", "enrolled", "backed up"),
-        [(p.id, p.name, iso_millis(p.enrolled_at), "yes" if p.backed_up else "no") for p in found],
+        ("device", "name", "enrolled", "backed up", "status", "reason"),
+        [
+            (p.id, p.name, iso_millis(p.since), "yes" if p.backed_up else "no", _status(p), _reason(p))
+            for p in found
+        ],
+        empty=f"{who} has no phone. Invite: blok365 account invite",
     )
+    if any(p.status is AuthenticatorStatus.REFUSED for p in found):
+        typer.echo(f"A refused phone needs a new invitation: blok365 account invite {who}", err=True)
 
 
 @accounts.command("remove-device")
@@ -144,9 +162,9 @@ def remove_device(
     context: typer.Context,
     who: Who,
     tenant: InTenant,
-    device: Annotated[str | None, typer.Argument(help="Its id from `person devices`.")] = None,
+    device: Annotated[str | None, typer.Argument(help="Its id from `blok365 account devices`.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All phones of this person.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Take a lost phone out of use: its requests, its approvals and the sessions that it opened end."""
     if (device is None) is not every:
@@ -155,7 +173,7 @@ def remove_device(
         typer.confirm(f"Remove {device or 'all phones'} of {who}?", abort=True)
     found = with_admin(context.obj, lambda admin: handlers.remove_device(admin, tenant, who, device))
     for phone in found:
-        output.line(f"{phone.name} ({phone.id}) goes out of use within seconds.")
+        output.line(f"{phone.name} ({phone.id}) is out of use.")
 
 
 @accounts.command("unfreeze")
@@ -188,13 +206,25 @@ def _plain(account: Account) -> dict[str, Any]:
     }
 
 
-def _plain_phone(phone: KnownDevice) -> dict[str, Any]:
+def _plain_phone(phone: ListedDevice) -> dict[str, Any]:
     return {
         "device": phone.id,
         "name": phone.name,
-        "enrolled_at": iso_millis(phone.enrolled_at),
+        "enrolled_at": iso_millis(phone.since),
         "backed_up": phone.backed_up,
+        "status": _status(phone),
+        "reason": phone.reason,
     }
+
+
+def _status(phone: ListedDevice) -> str:
+    return "undecided" if phone.status is None else phone.status.value
+
+
+def _reason(phone: ListedDevice) -> str:
+    if phone.status is None:
+        return "run `blok365 migrate`"
+    return REASONS[Reason(phone.reason)] if phone.reason else ""
 
 
 def _plain_link(link: InvitationLink, shown: bool) -> dict[str, Any]:

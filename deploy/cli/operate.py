@@ -9,13 +9,14 @@ import typer
 
 from deploy import wiring
 from deploy.cli import output
-from deploy.cli.session import open_platform, report_faults, with_admin
-from deploy.cli.tenants import InTenant
+from deploy.cli.options import InTenant, Yes, group
+from deploy.cli.session import completed, open_platform, report_faults, settings_of, with_admin
 from deploy.local.platform import make_keys
+from deploy.local.run_folder import RunningNow
 from services.admin import handlers
 from services.admin.handlers import NewAccount
 from services.admin.ports import Dependencies
-from shared.bus import rabbit
+from shared.assembly import Wired
 from shared.clock import iso_millis
 from shared.contracts.envelope import FUTURE_TOLERANCE
 from shared.errors import BadInput, Conflict
@@ -23,26 +24,54 @@ from shared.ids import SystemIds
 from shared.services import SERVICES
 from shared.store.port import Database
 
+operations = group("Operating the services.")
+
 FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia", "Donald", "Frances", "Tony")
 LAST_NAMES = ("Almeida", "Berg", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haas", "Ito", "Jansen")
 
 
+@operations.command("migrate")
 def migrate(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
 ) -> None:
-    """Build the indexes that are missing in the databases of all services. Safe to repeat and to interrupt."""
+    """Build the indexes that are missing in the databases of all services. Safe to repeat and to interrupt.
+
+    After an update from a release in which admin did not decide on phones: admin asks for all of them and decides.
+    """
     _known(only)
 
-    async def run() -> list[str]:
-        return await wiring.migrate(open_platform(context.obj.settings()), only or ())
+    async def run() -> tuple[list[str], bool]:
+        platform = open_platform(settings_of(context.obj))
+        built = await wiring.migrate(platform, only or ())
+        async with wiring.closing_databases(platform) as closing:
+            admins = wiring.build(closing, ["admin"]) if "admin" in (only or SERVICES) else ()
+            return built, any([await ask_for_undecided_phones(admin) for admin in admins])
 
-    built = report_faults(context.obj, lambda: asyncio.run(run()))
+    built, asked = report_faults(context.obj, lambda: asyncio.run(run()))
     for name in built:
         output.line(name)
     output.line(f"{len(built)} indexes built." if built else "Nothing to build.")
+    if asked:
+        output.line(
+            "admin decides on the phones that were enrolled before it did, as soon as admin and approval run."
+            " Run this again to see whether it is through."
+        )
 
 
+async def ask_for_undecided_phones(admin: Wired[Dependencies]) -> bool:
+    """Have admin pull all phones, when some were enrolled before it decided on each. Whether there are any.
+
+    To be told of a phone is all that admin needs (docs/flows/enrolment.md, "Phones of before"). Raises Unavailable.
+    """
+    if not await admin.dependencies.invitations.used_without_key():
+        return False
+    assert admin.service.subscriptions is not None
+    await admin.service.subscriptions.want_all(["approval"])
+    return True
+
+
+@operations.command("resync")
 def resync(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
@@ -55,7 +84,7 @@ def resync(
 
     async def run() -> list[str]:
         asked: list[str] = []
-        async with wiring.closing_databases(open_platform(context.obj.settings())) as platform:
+        async with wiring.closing_databases(open_platform(settings_of(context.obj))) as platform:
             for wired in wiring.build(platform, only or ()):
                 if wired.service.subscriptions is not None:
                     await wired.service.subscriptions.want_all()
@@ -67,9 +96,11 @@ def resync(
     )
 
 
+@operations.command("restore")
 def restore(
     context: typer.Context,
     service: Annotated[str, typer.Argument(help="Whose database was put back to a backup.")],
+    yes: Yes = False,
 ) -> None:
     """Tell the other services that a service's database was put back to a backup (docs/flows/replication.md).
 
@@ -78,9 +109,13 @@ def restore(
     It only raises the database's generation: what the backup says then counts more than anything newer elsewhere.
     """
     _known([service])
+    if (running := context.obj.running) is not None:
+        report_faults(context.obj, lambda: _refuse_while_running(running))
+    if not yes:
+        typer.confirm(f"Is every process of {service} stopped, and its database put back?", abort=True)
 
     async def run() -> int:
-        async with wiring.closing_databases(open_platform(context.obj.settings())) as platform:
+        async with wiring.closing_databases(open_platform(settings_of(context.obj))) as platform:
             (wired,) = wiring.build(platform, [service])
             return await raise_generation(wired.service.database, platform.clock.now())
 
@@ -88,6 +123,10 @@ def restore(
     output.line(
         f"{service}'s database is generation {generation}. Its followers pull everything when it runs."
     )
+
+
+def _refuse_while_running(running: RunningNow) -> None:
+    raise Conflict("cli.restore.running", pid=running.pid)
 
 
 async def raise_generation(database: Database, now: datetime) -> int:
@@ -102,6 +141,7 @@ async def raise_generation(database: Database, now: datetime) -> int:
     return await database.raise_generation(int(now.timestamp()))
 
 
+@operations.command("dead")
 def dead(
     context: typer.Context,
     service: Annotated[str, typer.Argument(help="Whose dead letters.")],
@@ -115,7 +155,11 @@ def dead(
     _known([service])
 
     async def run() -> None:
-        url = context.obj.settings().bus_url
+        from shared.bus import (
+            rabbit,  # of the commands only this one needs it before there is something to say
+        )
+
+        url = settings_of(context.obj).bus_url
         if not url.startswith("amqp"):
             raise BadInput("cli.dead_letters.no_bus")
         if replay:
@@ -134,6 +178,7 @@ def _known(services: list[str] | None) -> None:
         raise typer.BadParameter(f"no service {', '.join(sorted(unknown))}; there are {', '.join(SERVICES)}")
 
 
+@operations.command("keys")
 def keys(context: typer.Context) -> None:
     """Make the services' signing keys and sealing keys that are missing. Existing ones are kept.
 
@@ -141,13 +186,14 @@ def keys(context: typer.Context) -> None:
     """
 
     def make() -> None:
-        settings = context.obj.settings()
+        settings = completed(context.obj, {})
         make_keys(settings, SystemIds())
         output.line(f"Keys of {', '.join(SERVICES)} in {settings.keys}.")
 
     report_faults(context.obj, make)
 
 
+@operations.command("seed")
 def seed(
     context: typer.Context,
     tenant: InTenant,

@@ -1,7 +1,5 @@
 """Key files for one machine. In production each service holds its own key, and nobody holds them all."""
 
-from pathlib import Path
-
 from shared.crypto.keys import make_service_keys
 from shared.crypto.sealed_box import make_box_keys
 from shared.crypto.vapid import make_vapid_key
@@ -18,8 +16,3 @@ def make_keys(settings: Settings, ids: Ids, table: Services = SERVICES) -> None:
     make_vapid_key(settings.keys)
     for service in table:
         make_sealing_key(settings.keys / f"{service}.seal", ids)
-
-
-def origin_file(var: Path) -> Path:
-    """Where `make run` writes its origin, for the links that the command line makes beside it."""
-    return var / "run" / "origin"

@@ -2,9 +2,11 @@
 
 from functools import partial
 
+from services.admin.handlers import remove_authenticator
 from services.admin.ports import Dependencies
 from services.admin.projections import device_enrolled
 from shared.bus.port import Handlers
+from shared.contracts.admin import RemoveAuthenticator
 from shared.contracts.approval import DeviceChanged
 
 
@@ -12,4 +14,5 @@ def consumers(deps: Dependencies) -> Handlers:
     """The table, with the dependencies bound to each handler."""
     return {
         DeviceChanged: partial(device_enrolled, deps),
+        RemoveAuthenticator: partial(remove_authenticator, deps),
     }
