@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from deploy.standins.phone.authenticator import UP, UV, Tamper, make_private_key
-from deploy.standins.phone.phone import PhoneError, Request
+from deploy.standins.phone.phone import PhoneError
+from deploy.standins.phone.request import Request
 from services.admin import handlers as admin
 from services.admin.ports import Dependencies
 from shared.ids import SeededIds
