@@ -32,12 +32,15 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
     if invitation is None or invitation.account != device.account:
         raise Reject("no such invitation for that account")
     _check_endorsement(invitation, device)
+    account = await deps.accounts.get(received.tenant, device.account)
 
     def spend(before: Invitation) -> Invitation | None:
         if before.status == "used" and before.device == device.device:
             return None
         if before.status != "open":
             raise Reject(f"the invitation is {before.status}: it vouches for one device, the first")
+        if account is None or before.session_epoch != account.session_epoch:
+            raise Reject("the person was suspended or signed out everywhere since the invitation was made")
         return before.used_by(device.device)
 
     notice = await _notice(deps, invitation, device, cause)

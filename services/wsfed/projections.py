@@ -4,7 +4,7 @@ import structlog
 
 from services.wsfed.domain.trust import Invitation, Untrusted, trust_device
 from services.wsfed.ports import Dependencies
-from shared.bus.port import Reject
+from shared.bus.port import Reject, Retry
 from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import VerifiedMessage
@@ -27,7 +27,7 @@ async def tenant_configured(deps: Dependencies, received: VerifiedMessage[Tenant
 
 
 async def account_changed(deps: Dependencies, received: VerifiedMessage[AccountChanged]) -> None:
-    """Keep the account's user name, ImmutableID and status, unless a newer version is there."""
+    """Keep the account's user name, ImmutableID, status and session epoch, unless a newer version is there."""
     await deps.directory.keep_account(received)
 
 
@@ -51,7 +51,7 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
     """Enrolment step 7: trust a device key only by its chain. A removal needs no chain.
 
     A device whose invitation is not here yet is kept as a claim and decided when the invitation comes. Raises Reject
-    when the chain does not hold.
+    when the chain does not hold, Retry while the account's own news is under way.
     """
     directory, tenant = deps.directory, received.tenant
     try:
@@ -95,8 +95,11 @@ async def _decide(deps: Dependencies, claim: VerifiedMessage[DeviceChanged], inv
 async def _trust(
     deps: Dependencies, received: VerifiedMessage[DeviceChanged], invitation: Invitation
 ) -> None:
-    """Verify the chain and keep the device. Raises Reject."""
+    """Verify the chain and keep the device. Raises Reject, Retry."""
     message, tenant = received.message, received.tenant
+    account = await deps.directory.account(tenant, message.account)
+    if account is not None and account.session_epoch < invitation.session_epoch:
+        raise Retry("the account's own news is still under way")
     try:
         key = NewDeviceKey(
             tenant=tenant,
@@ -111,6 +114,7 @@ async def _trust(
             endorsement=unb64u(message.endorsement.signature),
             enrolled_at=message.enrolled_at,
             invitation=invitation,
+            session_epoch=None if account is None else account.session_epoch,
             now=deps.clock.now(),
         )
     except (Untrusted, ValueError) as error:

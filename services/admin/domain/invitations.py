@@ -27,6 +27,8 @@ class Invitation:
     status: Literal["open", "used", "withdrawn"] = "open"
     device: str | None = None
     """The one device that it vouched for, once it is used."""
+    session_epoch: int = 0
+    """That of its account when it was made. While it is open it counts only as long as the account has the same."""
     version: int = 1
 
     def event(self) -> InvitationChanged:
@@ -39,6 +41,7 @@ class Invitation:
             issued_at=self.issued_at,
             expires_at=self.expires_at,
             status=self.status,
+            session_epoch=self.session_epoch,
         )
 
     def announced(self, cause: Envelope | None = None) -> OutgoingMessage:

@@ -25,6 +25,8 @@ class Invitation:
     issued_at: datetime
     expires_at: datetime
     status: Literal["open", "used", "withdrawn"]
+    session_epoch: int = 0
+    """That of its account when it was made."""
     vouched_for: str | None = None
 
 
@@ -59,9 +61,13 @@ def trust_device(
     endorsement: bytes,
     enrolled_at: datetime,
     invitation: Invitation,
+    session_epoch: int | None,
     now: datetime,
 ) -> TrustedDevice:
     """The device as trusted, or Untrusted with the first thing that is wrong.
+
+    `session_epoch`: the account's, None while the account is not known here. An open invitation from before a
+    suspension or a sign-out everywhere vouches for nobody; one that admin marked as used was used in time.
 
     `enrolled_at` is approval's word. After the invitation's end it is believed only if admin, too, says that
     the invitation was used (it verifies the same chain when it happens), so an expired link cannot be dated back.
@@ -70,6 +76,8 @@ def trust_device(
         raise Untrusted("the invitation is for somebody else")
     if invitation.status == "withdrawn":
         raise Untrusted("the invitation was withdrawn")
+    if invitation.status == "open" and session_epoch not in (None, invitation.session_epoch):
+        raise Untrusted("the person was suspended or signed out everywhere since the invitation was made")
     if invitation.vouched_for not in (None, device):
         raise Untrusted("the invitation has vouched for another device")
     if not invitation.issued_at - GRACE <= enrolled_at <= invitation.expires_at + GRACE:

@@ -35,7 +35,8 @@ async def ask_passkey(deps: Dependencies, transaction: Transaction, browser: Bro
     account = await deps.directory.account_by_upn(transaction.tenant, transaction.username)
     known = await known_session(deps, browser.session_secret, account) is not None
     context = make_context(deps, transaction, tenant, account, browser, method="passkey", known=known)
-    if await deps.transactions.ask_passkey(transaction.id, transaction.username, context) is None:
+    epoch = 0 if account is None else account.session_epoch
+    if await deps.transactions.ask_passkey(transaction.id, transaction.username, context, epoch) is None:
         raise Conflict("wsfed.transaction.changed", code="changed")
     return context
 
@@ -81,6 +82,8 @@ async def _prove(deps: Dependencies, transaction: Transaction, assertion: Assert
     )
     if account is None or not account.status.can_sign_in or device is None:
         raise InvalidProof("the account can't sign in")
+    if authentication.session_epoch != account.session_epoch:
+        raise InvalidProof("the person was signed out everywhere since the passkey was asked for")
     if not counter_rises(device.sign_count, sign_count):
         raise InvalidProof("the signature counter did not rise")
     if sign_count and not await deps.directory.device_used(device, sign_count):

@@ -134,7 +134,7 @@ async def open_challenge(
         raise PasskeyNeeded
     known = session is not None
     context = make_context(deps, transaction, tenant, account, browser, method=method.value, known=known)
-    challenge = _challenge(deps, context)
+    challenge = _challenge(deps, context, 0 if account is None else account.session_epoch)
     same_network = tenant.configured.policy.same_network_or_passkey
     command = _open_challenge(challenge, transaction, renews, same_network=same_network)
     message = deps.signer.sign(command, tenant=transaction.tenant)
@@ -188,10 +188,10 @@ def make_context(
     )
 
 
-def _challenge(deps: Dependencies, context: SignInContext) -> Challenge:
+def _challenge(deps: Dependencies, context: SignInContext, session_epoch: int) -> Challenge:
     handle = new_id(deps.ids) if context.method == "qr" else None
     code = new_code(deps.ids) if context.code_required else ""
-    return Challenge(context=context, code=code, handle=handle)
+    return Challenge(context=context, code=code, handle=handle, session_epoch=session_epoch)
 
 
 def _open_challenge(

@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from services.wsfed.domain.trust import Invitation, TrustedDevice
 from services.wsfed.ports import Account, Tenant
 from shared.clock import Clock
-from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
+from shared.contracts.admin import (
+    AccountChanged,
+    AccountStatus,
+    CarriesSessionEpoch,
+    InvitationChanged,
+    TenantConfigured,
+)
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, Origin, VerifiedMessage
 from shared.ids import unb64u
@@ -102,6 +108,7 @@ class DirectoryRepository:
             issued_at=found["issued_at"],
             expires_at=found["expires_at"],
             status=found["status"],
+            session_epoch=found.get("session_epoch", 0),
             vouched_for=found.get("vouched_for"),
         )
 
@@ -141,6 +148,7 @@ class DirectoryRepository:
             "upn": account.upn,
             "immutable_id": account.immutable_id,
             "status": account.status.value,
+            **_epoch(account),
         }
         await self.accounts.keep(f"{received.tenant}/{account.account}", received, fields)
 
@@ -152,6 +160,7 @@ class DirectoryRepository:
             "issued_at": invitation.issued_at,
             "expires_at": invitation.expires_at,
             "status": invitation.status,
+            **_epoch(invitation),
         }
         await self.invitations.keep(f"{received.tenant}/{invitation.invitation}", received, fields)
 
@@ -229,6 +238,13 @@ class DirectoryRepository:
         await self._claims.delete({"_id": _device_key(claim), "order": claim.message.order})
 
 
+def _epoch(state: CarriesSessionEpoch) -> Document:
+    """The field that keeps a session epoch. There is none for 0, so that rows from before there were any are the same
+    as what their owner says of them now.
+    """
+    return {"session_epoch": state.epoch} if state.epoch else {}
+
+
 def _device_key(received: VerifiedMessage[DeviceChanged]) -> str:
     return f"{received.tenant}/{received.message.device}"
 
@@ -260,6 +276,7 @@ def _account(found: Document | None) -> Account | None:
         found["upn"],
         found["immutable_id"],
         AccountStatus(found["status"]),
+        found.get("session_epoch", 0),
     )
 
 
