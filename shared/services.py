@@ -115,7 +115,8 @@ SERVICES = table(
         api=("/api",),
         owns_state=True,
         essential=True,
-        follows=("approval",),
+        follows=("approval", "wsfed"),
+        replicas=2,
     ),
     ServiceRow(
         name="approval",
@@ -130,6 +131,7 @@ SERVICES = table(
         name="wsfed",
         mounts=(Mount(Host.SIGNIN, "/t/"), Mount(Host.SIGNIN, "/signin/")),
         cookies=(BROWSER_COOKIE_NAME, f"{ACCOUNT_COOKIE_PREFIX}*"),
+        owns_state=True,
         follows=("admin", "approval"),
         replicas=2,
     ),

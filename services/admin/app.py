@@ -6,6 +6,7 @@ from services.admin.ports import Dependencies
 from services.admin.store import (
     AccountRepository,
     AdminCommandRepository,
+    BrowserRepository,
     DeviceRepository,
     InvitationRepository,
     TenantRepository,
@@ -22,11 +23,13 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     accounts = AccountRepository(database, signer)
     invitations = InvitationRepository(database, signer)
     devices = DeviceRepository(database)
+    browsers = BrowserRepository(database, platform.clock)
     deps = Dependencies(
         tenants=tenants,
         accounts=accounts,
         invitations=invitations,
         devices=devices,
+        browsers=browsers,
         admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
@@ -37,6 +40,6 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     service = assembly.service(
         consumers(deps),
         state=[tenants.source, accounts.source, invitations.source],
-        projections={"approval": [devices.projection]},
+        projections={"approval": [devices.projection], "wsfed": [browsers]},
     )
     return Wired(service, deps)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from services.admin.config import AdminSettings
 from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
@@ -15,6 +16,7 @@ from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import DeviceAddedMail, InvitationMail, SendMail, mail_associated_data
+from shared.contracts.wsfed import BrowserChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -127,6 +129,16 @@ class Devices(Protocol):
         ...
 
 
+class Browsers(Protocol):
+    """Browsers as wsfed announces them: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[BrowserChanged]) -> None: ...
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Browser]:
+        """All browsers of that account, removed and forgotten ones too, the one that was used last first."""
+        ...
+
+
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
@@ -143,6 +155,7 @@ class Dependencies:
     accounts: Accounts
     invitations: Invitations
     devices: Devices
+    browsers: Browsers
     admin_commands: AdminCommands
     clock: Clock
     ids: Ids

@@ -1,4 +1,6 @@
-"""What admin does when another service's state changes (docs/flows/enrolment.md, step 8, and "Lost phone", step 1)."""
+"""What admin does when another service's state changes: docs/flows/enrolment.md, step 8, and "Lost phone", step 1;
+docs/flows/sign-out-everywhere.md, step 5.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -10,6 +12,7 @@ from shared.bus.port import Reject
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
+from shared.contracts.wsfed import BrowserChanged
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import unb64u
 
@@ -51,6 +54,11 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
     # this line repeats the steps above. For this list approval's word is enough: what a device may do, wsfed decides
     # by its chain of endorsements.
     await deps.devices.keep(received)
+
+
+async def browser_changed(deps: Dependencies, received: VerifiedMessage[BrowserChanged]) -> None:
+    """`wsfed.browser.changed.v1`: keep the list of browsers. It is for people, and decides nothing."""
+    await deps.browsers.keep(received)
 
 
 async def _notice(

@@ -28,7 +28,9 @@ class AdminCommand:
     id: str
     tenant: str
     account: AccountId
-    what: Literal["remove_device", "remove_all_devices", "unfreeze"]
+    what: Literal["remove_device", "remove_all_devices", "unfreeze", "remove_browser"]
     asked_at: datetime
     device: str | None = None
-    """The device that the command names; None for all devices of the account, and for `unfreeze`."""
+    """The device that the command names; None for all devices of the account, and for other commands."""
+    browser: str | None = None
+    """The browser that the command names."""

@@ -110,6 +110,8 @@ class Invitation:
     """The invitation's Ed25519 public key, 32 octets."""
     expires_at: datetime
     status: Literal["open", "used", "withdrawn"]
+    session_epoch: int = 0
+    """That of its account when it was made."""
     spent_by: str | None = None
     """The device that was made with it. Ours alone: admin learns it from `DeviceChanged`."""
 
@@ -137,6 +139,8 @@ class Account:
     id: str
     version: int = 0
     status: AccountStatus | None = None
+    session_epoch: int = 0
+    """`CarriesSessionEpoch.epoch`: a session or an invitation from under another one counts no longer."""
     upn: str = ""
     display_name: str = ""
     devices: Mapping[str, Device] = field(default_factory=dict)
