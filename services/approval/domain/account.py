@@ -110,10 +110,10 @@ class Invitation:
     """The invitation's Ed25519 public key, 32 octets."""
     expires_at: datetime
     status: Literal["open", "used", "withdrawn"]
-    session_epoch: int = 0
-    """That of its account when it was made."""
     spent_by: str | None = None
     """The device that was made with it. Ours alone: admin learns it from `DeviceChanged`."""
+    session_epoch: int = 0
+    """That of its account when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,6 @@ class Account:
     id: str
     version: int = 0
     status: AccountStatus | None = None
-    session_epoch: int = 0
-    """`CarriesSessionEpoch.epoch`: a session or an invitation from under another one counts no longer."""
     upn: str = ""
     display_name: str = ""
     devices: Mapping[str, Device] = field(default_factory=dict)
@@ -153,6 +151,8 @@ class Account:
     pushes_unknown: tuple[datetime, ...] = ()
     frozen_at: datetime | None = None
     """Since when "not me" stops notifications for unknown browsers."""
+    session_epoch: int = 0
+    """`CarriesSessionEpoch.epoch`: a session or an invitation from under another one counts no longer."""
 
     def with_challenge(self, *challenges: Challenge) -> "Account":
         return replace(self, challenges={**self.challenges, **{c.id: c for c in challenges}})

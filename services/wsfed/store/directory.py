@@ -108,7 +108,7 @@ class DirectoryRepository:
             issued_at=found["issued_at"],
             expires_at=found["expires_at"],
             status=found["status"],
-            session_epoch=found.get("session_epoch", 0),
+            session_epoch=_epoch_in(found),
             vouched_for=found.get("vouched_for"),
         )
 
@@ -245,6 +245,10 @@ def _epoch(state: CarriesSessionEpoch) -> Document:
     return {"session_epoch": state.epoch} if state.epoch else {}
 
 
+def _epoch_in(row: Document) -> int:
+    return int(row.get("session_epoch", 0))  # BSON gives large ones as a type of its own
+
+
 def _device_key(received: VerifiedMessage[DeviceChanged]) -> str:
     return f"{received.tenant}/{received.message.device}"
 
@@ -276,7 +280,7 @@ def _account(found: Document | None) -> Account | None:
         found["upn"],
         found["immutable_id"],
         AccountStatus(found["status"]),
-        found.get("session_epoch", 0),
+        _epoch_in(found),
     )
 
 
