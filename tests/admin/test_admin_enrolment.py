@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.admin import handlers
 from services.admin.domain.accounts import Account
 from services.admin.handlers import InvitationLink, invitations
+from services.admin.handlers.common import withdraw_open
 from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, Endorsement
@@ -224,7 +225,7 @@ async def test_an_invitation_that_was_made_while_the_person_was_signed_out_every
 ) -> None:
     """It was written after the open ones were withdrawn, and is of the session epoch before: only that tells."""
     ada = await system.account()
-    withdraw = invitations.withdraw_open
+    withdraw = withdraw_open
 
     async def signed_out_first(deps: Dependencies, account: Account) -> None:
         await handlers.sign_out_everywhere(deps, CONTOSO, account.id)

@@ -100,6 +100,7 @@ class Approval:
         tenant: str = "contoso",
         version: int = 1,
         status: AccountStatus = AccountStatus.ACTIVE,
+        session_epoch: int = 0,
     ) -> None:
         news = AccountChanged(
             version=version,
@@ -108,6 +109,7 @@ class Approval:
             display_name=account.title(),
             immutable_id=account,
             status=status,
+            session_epoch=session_epoch,
         )
         await self.world.say("admin", news, tenant)
 
@@ -120,6 +122,7 @@ class Approval:
         version: int = 1,
         status: Any = "open",
         hours: float = 24,
+        session_epoch: int = 0,
     ) -> str:
         """The link's fragment: `<id>.<seed>`."""
         if invitation is None:
@@ -136,6 +139,7 @@ class Approval:
             issued_at=now,
             expires_at=now + timedelta(hours=hours),
             status=status,
+            session_epoch=session_epoch,
         )
         await self.world.say("admin", news, tenant)
         return f"{invitation}.{seed_text}"

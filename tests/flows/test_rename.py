@@ -108,6 +108,6 @@ async def test_a_name_that_is_taken_or_not_the_tenants_is_refused(flow: Flow) ->
     await admin.remove(flow.admin, TENANT, KING)
     await renamed(flow)  # free again
     await admin.remove(flow.admin, TENANT, KING)
+    removed = next(a for a in flow.world.documents("admin", "accounts") if a["status"] == "removed")
     with pytest.raises(Conflict):
-        removed = next(a for a in flow.world.documents("admin", "accounts") if a["status"] == "removed")
         await admin.rename(flow.admin, TENANT, removed["_id"], f"other@{DOMAIN}")

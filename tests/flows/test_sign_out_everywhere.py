@@ -211,7 +211,9 @@ async def test_an_approval_of_a_request_from_before_gives_no_token_however_it_ar
 
 
 @ENDS
-@pytest.mark.parametrize(("language", "says"), [("en", "signed out everywhere"), ("fr", "déconnecté partout")])
+@pytest.mark.parametrize(
+    ("language", "says"), [("en", "signed out everywhere"), ("fr", "déconnecté partout")]
+)
 async def test_an_end_between_proof_and_token_leaves_no_token_and_a_page_that_says_why(
     flow: Flow, end: End, language: str, says: str
 ) -> None:

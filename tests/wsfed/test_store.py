@@ -193,6 +193,7 @@ async def keep_account(directory: DirectoryRepository, account: Account, version
         display_name="Ada",
         immutable_id=account.immutable_id,
         status=account.status,
+        session_epoch=account.session_epoch,
     )
     await directory.keep_account(received(news, tenant=account.tenant))
 
@@ -206,6 +207,35 @@ async def test_older_news_of_an_account_change_nothing(database: Database) -> No
     assert await directory.account("contoso", "ada") == suspended
     await keep_account(directory, an_account(), 4)
     assert await directory.account_by_upn("contoso", "ada@contoso.example") == an_account()
+
+
+async def test_an_account_keeps_its_session_epoch_with_the_generation(database: Database) -> None:
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_account(directory, an_account(session_epoch=3), 1)
+    assert await directory.account("contoso", "ada") == an_account(session_epoch=3)
+    news = AccountChanged(
+        version=1,
+        generation=2,
+        session_epoch=3,
+        account="ada",
+        upn="ada@contoso.example",
+        display_name="Ada",
+        immutable_id="immutable",
+        status=AccountStatus.ACTIVE,
+    )
+    await directory.keep_account(received(news, tenant="contoso"))
+    assert await directory.account("contoso", "ada") == an_account(session_epoch=2 * 2**31 + 3)
+
+
+async def test_a_row_from_before_session_epochs_is_what_its_owner_says_now(database: Database) -> None:
+    """A full pull after the update contradicts no row, and writes none anew."""
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_account(directory, an_account(), 1)
+    (row,) = await directory.accounts.collection.find({})
+    assert "session_epoch" not in row
+    with structlog.testing.capture_logs() as logs:
+        await keep_account(directory, an_account(), 1)
+    assert logs == []
 
 
 async def test_fifty_versions_in_any_order_end_in_the_newest(database: Database) -> None:
