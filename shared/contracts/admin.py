@@ -78,6 +78,10 @@ class TenantConfigured(StateEvent):
     removed: bool = False
 
 
+EPOCHS_IN_A_GENERATION = 2**31
+"""How many session epochs an account can have before its numbers would meet those of the next generation."""
+
+
 class CarriesSessionEpoch(StateEvent):
     """State that names the session epoch of an account.
 
@@ -85,7 +89,7 @@ class CarriesSessionEpoch(StateEvent):
     known then, and counts only while the account still has the same one. No clock takes part.
     """
 
-    session_epoch: int = Field(default=0, ge=0, le=2**31 - 1)
+    session_epoch: int = Field(default=0, ge=0, lt=EPOCHS_IN_A_GENERATION)
     """Of an account: raised by a suspension, a removal, and by signing the person out everywhere. Of an invitation:
     that of its account when it was made. 0 in messages from before there were any.
     """
@@ -95,7 +99,7 @@ class CarriesSessionEpoch(StateEvent):
         """What readers keep and compare. With the generation, because a backup of admin's database that was put back
         has forgotten who was signed out since: everything that was begun before counts no longer.
         """
-        return self.generation * 2**31 + self.session_epoch
+        return self.generation * EPOCHS_IN_A_GENERATION + self.session_epoch
 
 
 class AccountChanged(CarriesSessionEpoch):

@@ -23,8 +23,8 @@ class BrowserChanged(StateEvent):
     browser: str = Field(max_length=MAX_ID)
     """A public id: good for naming the browser, and for nothing else."""
     account: str = Field(max_length=MAX_ID)
-    session_epoch: int = Field(ge=0, le=2**63 - 1)
-    """`CarriesSessionEpoch.epoch` of the account when the browser became known: it is known only under that one."""
+    session_epoch: int = Field(ge=0, le=2**31 - 1)
+    """That of the account, as admin said it, when the browser became known: it is known only under that one."""
     agent: str = Field(max_length=100)
     """What the browser calls itself, in our own words, e.g. `Firefox on Windows`. Not proved."""
     method: Literal["blokkey_push", "blokkey_qr", "passkey", "blokbadge"]

@@ -9,13 +9,12 @@ from datetime import datetime, timedelta
 
 from services.wsfed.domain.authentication import Method
 from services.wsfed.domain.session import KNOWN_FOR, Session
+from shared.contracts.admin import EPOCHS_IN_A_GENERATION
 from shared.contracts.envelope import Envelope, OutgoingMessage
 from shared.contracts.wsfed import BrowserChanged
 
 TOMBSTONE_KEPT = timedelta(days=8)
 """How long a browser that is known no longer stays in the database: longer than any late message about it counts."""
-_EPOCHS = 2**31
-"""Session epochs within one generation of admin's database (`CarriesSessionEpoch.epoch`)."""
 
 
 def day(moment: datetime) -> datetime:
@@ -31,7 +30,9 @@ class KnownBrowser:
     tenant: str
     account: str
     session_epoch: int
-    """The account's when the browser became known. Under another one the browser is a stranger's."""
+    """The account's when the browser became known (`CarriesSessionEpoch.epoch`). Under another one the browser is a
+    stranger's.
+    """
     agent: str
     method: Method
     """By what it is known: a passkey, once one has vouched for it."""
@@ -61,7 +62,7 @@ class KnownBrowser:
             version=self.version,
             browser=self.id,
             account=self.account,
-            session_epoch=self.session_epoch % _EPOCHS,
+            session_epoch=self.session_epoch % EPOCHS_IN_A_GENERATION,
             agent=self.agent,
             method=self.method.value,
             device=self.device,
