@@ -89,7 +89,7 @@ class CarriesSessionEpoch(StateEvent):
     known then, and counts only while the account still has the same one. No clock takes part.
     """
 
-    session_epoch: int = Field(default=0, ge=0, lt=EPOCHS_IN_A_GENERATION)
+    session_epoch: int = Field(default=0, ge=0, le=EPOCHS_IN_A_GENERATION - 1)
     """Of an account: raised by a suspension, a removal, and by signing the person out everywhere. Of an invitation:
     that of its account when it was made. 0 in messages from before there were any.
     """

@@ -3,7 +3,7 @@
 Projections take only higher versions, because retries reorder; what ended stays as a tombstone.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.approval.domain import challenges
@@ -193,11 +193,35 @@ def device_used(account: Account, device_id: str, answer: VerifiedAnswer) -> Cha
     return Change(account.with_device(replace(device, sign_count=answer.sign_count)))
 
 
-def remove_device(account: Account, device_id: str) -> Change:
-    """Take a phone's key out of use, at once. Raises NotFound."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedRemoval:
+    """A person's own request to remove a phone, signed for that purpose by the phone that `signed_by` names."""
+
+    device: str
+    signed_by: str
+    answer: VerifiedAnswer
+    """The assertion; the statement is `context` of its proof, so that it verifies again anywhere."""
+
+
+def remove_at_request(account: Account, removal: VerifiedRemoval) -> Change:
+    """Take one of the person's own phones out of use. Raises NotFound, Forbidden (replay, signing phone removed)."""
+    used = device_used(account, removal.signed_by, removal.answer)
+    if used is None:
+        return remove_device(account, removal.device)
+    return used.then(remove_device(used.value, removal.device))
+
+
+def removable(account: Account, device_id: str) -> Device:
+    """The account's active device of that id. Raises NotFound."""
     device = account.devices.get(device_id)
     if device is None or not device.active:
         raise NotFound("approval.device.unknown")
+    return device
+
+
+def remove_device(account: Account, device_id: str) -> Change:
+    """Take a phone's key out of use, at once. Raises NotFound."""
+    device = removable(account, device_id)
     removed = replace(device, active=False, version=device.version + 1)
     account = without(account.with_device(removed), device_id)
     return Change(account, (OutgoingMessage(removed.changed(account.id), account.tenant),))
