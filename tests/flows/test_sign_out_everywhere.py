@@ -110,12 +110,12 @@ async def test_the_phones_session_is_over_and_it_makes_another_one(flow: Flow, e
     await phone.list()
     (before,) = flow.world.documents("approval", "sessions")
     await end(flow)
-    token = phone._cookies[phone.key.credential_id]
+    token = phone.token
     with pytest.raises(PhoneError) as refused:  # 2
         await phone._call(phone.key.origin, "GET", "/challenges", session=phone.key.credential_id)
     assert refused.value.status == 401
     await phone.list()  # by an assertion
-    assert phone._cookies[phone.key.credential_id] != token
+    assert phone.token != token
     new = next(s for s in flow.world.documents("approval", "sessions") if s["_id"] != before["_id"])
     assert new["session_epoch"] == before["session_epoch"] + 1
 
