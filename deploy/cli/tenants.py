@@ -28,6 +28,14 @@ class SignIn(StrEnum):
     PASSKEYS_ONLY = "passkeys_only"
 
 
+class CloudChoice(StrEnum):
+    """`shared.clouds.CloudName`, as the command line lists it."""
+
+    WORLDWIDE = "worldwide"
+    USGOV = "usgov"
+    CHINA = "china"
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -36,9 +44,14 @@ def add_tenant(
     context: typer.Context,
     slug: Annotated[str, typer.Argument(help="1 to 40 of a-z, 0-9 and hyphen; stands in its URLs for ever.")],
     name: Annotated[str, typer.Option(help="What people read on the sign-in page.")],
+    cloud: Annotated[
+        CloudChoice, typer.Option(help="Which of Microsoft's clouds its directory is in (usgov: GCC High).")
+    ] = CloudChoice.WORLDWIDE,
 ) -> None:
     """Make a tenant."""
-    tenant = with_admin(context.obj, lambda admin: handlers.create_tenant(admin, slug, name))
+    tenant = with_admin(
+        context.obj, lambda admin: handlers.create_tenant(admin, slug, name, cloud=cloud.value)
+    )
     output.line(f"Tenant {tenant.slug} ({tenant.name}). Next: blok365 domain add, blok365 app add.")
 
 
@@ -49,7 +62,14 @@ def show_tenant(context: typer.Context, slug: str, json: Json = False) -> None:
     if json:
         output.as_json(_plain(tenant))
         return
-    output.fields([("tenant", tenant.slug), ("name", tenant.name), ("version", str(tenant.version))])
+    output.fields(
+        [
+            ("tenant", tenant.slug),
+            ("name", tenant.name),
+            ("cloud", tenant.cloud),
+            ("version", str(tenant.version)),
+        ]
+    )
     for application in tenant.applications:
         output.line(
             f"application {application.name}: session {application.session_hours} h, "

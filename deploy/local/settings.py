@@ -7,7 +7,8 @@ from pydantic_settings import BaseSettings
 
 from deploy.local.backing.port import why_not_free
 from services.notify.config import NotifySettings
-from services.wsfed.config import MICROSOFT_REPLY_URLS, WsFedSettings
+from services.wsfed.config import WsFedSettings
+from shared.clouds import CLOUDS
 from shared.errors import BadInput, Unavailable
 from shared.settings import Settings
 
@@ -64,4 +65,5 @@ def service_settings(settings: Settings, entra_port: int) -> dict[str, BaseSetti
 def wsfed_settings(entra_port: int) -> WsFedSettings:
     """Microsoft's reply URLs and, here only, the Entra stand-in's."""
     home = f"http://localhost:{entra_port}"
-    return WsFedSettings(reply_urls=(*MICROSOFT_REPLY_URLS, f"{home}/login.srf"), start_url=f"{home}/")
+    replies = (*CLOUDS["worldwide"].reply_urls, f"{home}/login.srf")
+    return WsFedSettings(reply_urls=replies, start_url=f"{home}/")

@@ -33,7 +33,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     issuances = IssuanceRepository(database, new_id(platform.ids))
     transactions = TransactionRepository(database, platform.clock)
     waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
-    directory = DirectoryRepository(database, platform.clock)
+    directory = DirectoryRepository(database, platform.clock, trust_without_word=settings.trust_without_word)
     browsers = BrowserRepository(database, assembly.signer, platform.clock)
     geoip = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
@@ -66,14 +66,19 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     # COOP is off: applications that sign in through a popup keep a handle on it across our pages, and without the
     # handle they take the sign-in for cancelled. Framing stays forbidden.
     web = assembly.web(
-        pages.pages, routes, coop="unsafe-none", way_on=Link(settings.start_url, "Microsoft 365")
+        pages.pages, routes, coop="unsafe-none", way_on=Link(settings.cloud().start_url, "Microsoft 365")
     )
     rp_id_is_kept = partial(pin_rp_id, pinned_settings(database), shared.rp_id)
     service = assembly.service(
         consumers(deps),
         state=[browsers.source],
         projections={
-            "admin": [directory.tenants, directory.accounts, directory.invitations],
+            "admin": [
+                directory.tenants,
+                directory.accounts,
+                directory.invitations,
+                directory.authenticators,
+            ],
             "approval": [directory.devices, directory.claims_waiting],
         },
         web=web,

@@ -4,8 +4,8 @@ Two programs that read `a=1&a=2` differently disagree about what was asked; so n
 """
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aiohttp import web
@@ -16,11 +16,21 @@ from shared.errors import BadInput, TooLarge
 MAX_LINE = 16384
 """Longest request line and header line in octets; aiohttp refuses longer ones before a handler runs."""
 MAX_PARAMETERS = 64
+_READS_RAW_QUERY = "reads_raw_query"
+
+Wrapped = TypeVar("Wrapped", bound=Callable[..., Awaitable[web.StreamResponse]])
+
+
+def reads_raw_query(handler: Wrapped) -> Wrapped:
+    """Mark a handler that reads the octets of its query itself and has a use for some that are not UTF-8."""
+    handler.__dict__[_READS_RAW_QUERY] = True
+    return handler
 
 
 def check_request(request: web.Request) -> None:
     """Refuse what no handler should see: a body announced over the limit (TooLarge), and a path or query that
-    is not percent-encoded UTF-8 without control characters (BadInput).
+    is not percent-encoded UTF-8 without control characters (BadInput). The query is left alone where the handler is
+    marked by `reads_raw_query`.
     """
     if (request.content_length or 0) > request.client_max_size:
         raise TooLarge
@@ -31,7 +41,8 @@ def check_request(request: web.Request) -> None:
     text = _utf8(unquote_to_bytes(path), "The address")
     if any(c < " " or c == "\x7f" for c in text):
         raise BadInput("shared.address.control_characters")
-    _utf8(unquote_to_bytes(query.replace("+", " ")), "The address")
+    if getattr(request.match_info.handler, _READS_RAW_QUERY, False) is not True:
+        _utf8(unquote_to_bytes(query.replace("+", " ")), "The address")
 
 
 def parse_parameters(raw: str, *, max_parameters: int = MAX_PARAMETERS) -> dict[str, str]:

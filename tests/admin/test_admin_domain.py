@@ -136,6 +136,8 @@ def test_refuses_slugs_that_would_not_stand_in_a_url(slug: str) -> None:
         ("Ada@Contoso.Example", "ada@contoso.example"),
         (" o'neil@contoso.example ", "o'neil@contoso.example"),
         ("a.b-c_d!e#f^g~h@contoso.example", "a.b-c_d!e#f^g~h@contoso.example"),
+        ("Ada@EMEA.Contoso.Example", "ada@emea.contoso.example"),
+        ("ada@a.b.contoso.example", "ada@a.b.contoso.example"),
     ],
 )
 def test_user_names_are_kept_in_lower_case(written: str, kept: str) -> None:
@@ -161,7 +163,9 @@ def test_user_names_are_kept_in_lower_case(written: str, kept: str) -> None:
         "<script>@contoso.example",
         "a" * 65 + "@contoso.example",
         "ada@fabrikam.example",
-        "ada@sub.contoso.example",
+        "ada@subcontoso.example",
+        "ada@.contoso.example",
+        "ada@example",
         "ada@contoso.example.evil.example",
         "\u212aim@contoso.example",
     ],
@@ -308,11 +312,15 @@ def test_a_refusal_shows_nothing_that_a_terminal_would_obey() -> None:
 def test_an_invitation_that_has_ended_cannot_be_used_or_withdrawn_again() -> None:
     when = datetime(2026, 1, 1, tzinfo=UTC)
     made = Invitation("i", "contoso", "ada", "key", issued_at=when, expires_at=when)
-    used, withdrawn = made.used_by("phone-1"), made.withdrawn()
+    used, withdrawn, expired = made.used_by("phone-1", "credential", "hash"), made.withdrawn(), made.expired()
     assert (used.status, used.device, used.version) == ("used", "phone-1", 2)
     assert (withdrawn.status, withdrawn.device, withdrawn.version) == ("withdrawn", None, 2)
-    for ended in (used, withdrawn):
+    assert (used.credential_id, used.key_sha256) == ("credential", "hash")
+    assert (expired.status, expired.device, expired.version) == ("expired", None, 2)
+    for ended in (used, withdrawn, expired):
         with pytest.raises(ValueError, match="cannot become"):
-            ended.used_by("phone-2")
+            ended.used_by("phone-2", "credential", "hash")
         with pytest.raises(ValueError, match="cannot become"):
             ended.withdrawn()
+        with pytest.raises(ValueError, match="cannot become"):
+            ended.expired()

@@ -84,10 +84,11 @@ async def test_one_push_sign_in_costs_what_the_document_says(flow: Flow) -> None
         "wsfed.browser.changed.v1": 1,
     }
     assert browser.requests == 5
-    # Every step of the flow that is kept, once; and the browser, which becomes known: here and in admin's list.
-    assert kinds["write"] == 8 + 2
+    # Every step of the flow that is kept, once, and the passkey's challenge in the page; and the browser, which becomes
+    # known: here and in admin's list.
+    assert kinds["write"] == 9 + 2
     assert kinds["batched removal"] == 2 + 1  # shared by all sign-ins of 200 ms
-    assert kinds["read"] == 11 + 2
+    assert kinds["read"] == 14 + 2
 
 
 async def test_a_sign_in_in_a_known_browser_writes_nothing_of_the_browser(flow: Flow) -> None:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import AdminCommand
 from services.admin.handlers.accounts import show_account
+from services.admin.handlers.devices import list_devices
 from services.admin.ports import Dependencies
+from shared.contracts.admin import AuthenticatorStatus
 from shared.contracts.envelope import OutgoingMessage
 from shared.contracts.wsfed import RemoveBrowser
 from shared.errors import NotFound
@@ -15,7 +17,8 @@ from shared.ids import new_id
 async def list_browsers(deps: Dependencies, slug: str, name: str) -> Sequence[Browser]:
     """The browsers in which the person is known now, the one that was used last first. Raises NotFound."""
     account, now = await show_account(deps, slug, name), deps.clock.now()
-    in_use = {device.id for device in await deps.devices.of(slug, account.id) if device.active}
+    ended = (AuthenticatorStatus.REFUSED, AuthenticatorStatus.REVOKED)
+    in_use = {each.id for each in await list_devices(deps, slug, account.id) if each.status not in ended}
     found = await deps.browsers.of(slug, account.id)
     return [each for each in found if each.known_to(account, now) and each.device in in_use]
 

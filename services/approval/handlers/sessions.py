@@ -27,6 +27,11 @@ class SignedIn:
     def account(self) -> Account:
         return self.stored.value
 
+    @property
+    def waiting(self) -> bool:
+        """Whether admin has not decided yet that this phone counts."""
+        return self.account.devices[self.session.device].decision == "waiting"
+
 
 async def begin_session(deps: Dependencies) -> Ceremony:
     """A nonce for the statement that will make a session."""
@@ -174,7 +179,9 @@ async def _verified_removal(
         statement, purpose=Purpose.REMOVE, server_nonce=begun.server_nonce, rp=deps.rp, device=device_id
     )
     answer = ceremony.verify_stated(credential, said, cose_key=phone.cose_key)
-    return VerifiedRemoval(device=device_id, signed_by=phone.id, answer=answer)
+    return VerifiedRemoval(
+        device=device_id, signed_by=phone.id, server_nonce=begun.server_nonce, answer=answer
+    )
 
 
 def digest_of(token: str) -> str:

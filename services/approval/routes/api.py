@@ -95,7 +95,12 @@ class PhoneRoutes:
             self._deps, _text(body, "id"), _text(body, "statement"), body.get("credential")
         )
         await sessions.close_session(self._deps, _token(request))
-        opened = {"token": token, "account": who.account.upn, "device": who.session.device}
+        opened = {
+            "token": token,
+            "account": who.account.upn,
+            "device": who.session.device,
+            "waiting": who.waiting,
+        }
         return web.json_response(opened, status=201)
 
     async def close_session(self, request: web.Request) -> web.Response:
@@ -110,7 +115,8 @@ class PhoneRoutes:
         """Answer the open requests, at most three, and what this phone has scanned."""
         who = await self._who(request)
         found = await challenges.list_requests(self._deps, who, self._address(request), choose(request))
-        return web.json_response({"challenges": [request_json(each) for each in found]})
+        answer = {"challenges": [request_json(each) for each in found], "waiting": who.waiting}
+        return web.json_response(answer)
 
     async def request_by_handle(self, request: web.Request) -> web.Response:
         """`{handle}` from a scanned code to its request, which is this phone's from now on."""

@@ -7,9 +7,10 @@
                     |   +--7--> denied | not_me | expired | superseded | wrong_code | limited
                     +--3-----------'   (a new request, with a new code and nonce), or a passkey to `proved`
 
-The numbers are the steps of docs/flows/sign-in.md; for a passkey see docs/flows/passkey.md. Nothing leads out of
-`issued`. `TRANSITIONS` is this picture as a table, and it is the enforcement: the store takes the condition and the
-new state of every update from it, and the handlers ask it through `Transaction.allows`.
+From every state before `proved` another user name leads back to `started`. The numbers are the steps of
+docs/flows/sign-in.md; for a passkey see docs/flows/passkey.md. Nothing leads out of `issued`. `TRANSITIONS` is this
+picture as a table, and it is the enforcement: the store takes the condition and the new state of every update from it,
+and the handlers ask it through `Transaction.allows`.
 """
 
 import hashlib
@@ -111,7 +112,7 @@ def _transition(
 
 TRANSITIONS: Mapping[Step, Transition] = {
     Step.BIND: _transition({TransactionState.STARTED}),
-    Step.NAME_ACCOUNT: _transition({TransactionState.STARTED}),
+    Step.NAME_ACCOUNT: _transition(_BEFORE_PROOF, {TransactionState.STARTED}),
     Step.OPEN_CHALLENGE: _transition(_BEFORE_PROOF, {TransactionState.WAITING}),
     Step.RENEW_CHALLENGE: _transition({TransactionState.WAITING}),
     Step.CLAIM_CHALLENGE: _transition({TransactionState.WAITING}),

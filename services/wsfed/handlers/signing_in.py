@@ -1,5 +1,6 @@
 """Steps 1 to 4 of docs/flows/sign-in.md: from Entra's request to the question on the phone."""
 
+from datetime import datetime
 from typing import Literal
 
 import structlog
@@ -56,7 +57,7 @@ async def begin(
         tenant=slug,
         application=tenant.configured.applications[0].id,
         request=request,
-        username=(request.username or "").lower(),
+        username=request.user_name,
         browser=browser_digest(browser_secret) if browser_secret else UNBOUND,
         created_at=now,
         expires_at=now + LIFETIME,
@@ -79,10 +80,14 @@ async def open_page(deps: Dependencies, transaction_id: str, browser_secret: str
 
 
 async def name_account(deps: Dependencies, transaction: Transaction, upn: str) -> Transaction:
-    """The person typed their user name, since Entra sent none (or another is wanted)."""
+    """The person typed their user name, since Entra sent none, or a wrong or an old one.
+
+    What was asked under another name is over: an approval of it that still comes changes nothing. Raises Conflict when
+    the sign-in is proved already.
+    """
     named = await deps.transactions.name_account(transaction.id, upn.strip().lower())
     if named is None:
-        raise Conflict("wsfed.challenge.under_way")
+        raise Conflict("wsfed.transaction.approved", code="proved")
     return named
 
 
@@ -133,7 +138,16 @@ async def open_challenge(
     if not await method_allowed(deps, tenant, method.proves, session):
         raise PasskeyNeeded
     known = session is not None
-    context = make_context(deps, transaction, tenant, account, browser, method=method.value, known=known)
+    context = make_context(
+        deps,
+        transaction,
+        tenant,
+        account,
+        browser,
+        method=method.value,
+        known=known,
+        expires_at=deps.clock.now() + CHALLENGE_LIFETIME,
+    )
     challenge = _challenge(deps, context, 0 if account is None else account.session_epoch)
     same_network = tenant.configured.policy.same_network_or_passkey
     command = _open_challenge(challenge, transaction, renews, same_network=same_network)
@@ -161,9 +175,9 @@ def make_context(
     *,
     method: Literal["push", "qr", "passkey"],
     known: bool,
+    expires_at: datetime,
 ) -> SignInContext:
-    """What is to be signed. Without an account it is made all the same, for somebody who does not exist."""
-    now = deps.clock.now()
+    """What is to be signed, until then. Without an account it is made all the same, for somebody who does not exist."""
     application = tenant.application(transaction.application)
     return SignInContext(
         tenant=tenant.slug,
@@ -182,8 +196,8 @@ def make_context(
         agent=browser.agent,
         known_browser=known,
         code_required=method == "push" or (method == "qr" and not known),
-        issued_at=now,
-        expires_at=now + CHALLENGE_LIFETIME,
+        issued_at=deps.clock.now(),
+        expires_at=expires_at,
         nonce=new_secret(deps.ids),
     )
 

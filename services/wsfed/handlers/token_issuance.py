@@ -54,7 +54,7 @@ class Issued:
 
 
 class RedirectLoop(Conflict):
-    """Entra sends the browser back for a fourth token within a minute: a page must say so instead."""
+    """Entra sends the browser back for what a token has just answered, again and again: a page must say so instead."""
 
     id = "wsfed.session.redirect_loop"
     code = "redirect_loop"
@@ -111,7 +111,8 @@ async def take_token(
     Account, device and policy are read now: an account that was suspended, removed or signed out everywhere since the
     question to the person gets none, nor does one whose method the tenant no longer takes in this browser.
     `session_secret`: of the browser's cookie for the account; `agent`: the browser in words, for the list of known
-    browsers. Raises AlreadyIssued, NotFound, Gone, Forbidden, RedirectLoop, Unavailable.
+    browsers. It is never taken for a loop, whatever came before: a person has just approved. Raises AlreadyIssued,
+    NotFound, Gone, Forbidden, Unavailable.
     """
     transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
     require_fresh(deps)
@@ -137,8 +138,6 @@ async def take_token(
     known = earlier if earlier is not None and earlier.begun_under(account.session_epoch) else None
     if not await method_allowed(deps, tenant, authentication.method, known):
         raise PasskeyNeeded
-    if earlier is not None and earlier.looping(now):
-        raise RedirectLoop(tenant, transaction.request)
     assertion_id = new_assertion_id(deps.ids)
     if await deps.transactions.issue(transaction.id, assertion_id, now) is None:
         raise AlreadyIssued
@@ -151,8 +150,7 @@ async def take_token(
         ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
         idle_ends_at=now + idle_time(tenant),
         enrolled_by=_enrolled_by(authentication, proof, known),
-        issued=(*(earlier.issued if earlier else ()), now),
-    )
+    ).answered(now, transaction.request.wants)
     issuing = issue(
         deps,
         prepared,
@@ -176,7 +174,7 @@ async def take_token(
 async def _earlier_session(deps: Dependencies, secret: str | None, account: Account) -> Session | None:
     """What this browser remembers of the account from before, live or not, whatever became of its device.
 
-    It is replaced, and its count of tokens goes on. What it makes known of the browser is asked elsewhere.
+    It is replaced. What it makes known of the browser is asked elsewhere.
     """
     session = None if secret is None else await deps.sessions.get(session_id(secret))
     return session if session is not None and session.belongs_to(account.tenant, account.id) else None
@@ -279,6 +277,7 @@ async def issue(
         prepared.subject,
         prepared.key,
         policy=_policy(prepared.tenant),
+        audience=request.wtrealm,
         now=now,
         assertion_id=assertion_id,
         lifetime=TOKEN_LIFETIME,

@@ -12,6 +12,7 @@ from services.wsfed.pages import SignInPages
 from services.wsfed.ports import Dependencies
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie
 from shared.addresses import Network
+from shared.clouds import Cloud
 from shared.geoip import GeoIp
 from shared.ids import new_secret
 from shared.web import i18n, inputs
@@ -28,6 +29,11 @@ class RouteContext:
     csrf: Csrf
     proxies: tuple[Network, ...]
     geoip: GeoIp
+
+    async def cloud_of(self, slug: str) -> Cloud:
+        """The tenant's cloud, with its addresses in this deployment; the worldwide one when there is no such tenant."""
+        tenant = await self.deps.directory.tenant(slug)
+        return self.settings.cloud() if tenant is None else self.settings.cloud(tenant.configured.cloud)
 
     def browser_secret(self, request: web.Request) -> tuple[str, bool]:
         """The secret in the browser cookie, or a new one; and whether it is new and must still be set."""

@@ -33,6 +33,7 @@ def sign_in_page(
     application: str,
     problem: views.FieldProblem | None,
     typed: str,
+    passkey: views.PasskeyRequest | None,
     phone_origin: str,
     start_url: str,
 ) -> views.SignIn:
@@ -47,8 +48,9 @@ def sign_in_page(
         version=_version(transaction, state),
         organisation=organisation,
         application=application,
-        account=transaction.username or None,
+        account=transaction.username if options.named else None,
         typed=typed,
+        passkey=passkey,
         problem=problem,
         code="" if challenge is None else challenge.code,
         expires_in=max(0, left),

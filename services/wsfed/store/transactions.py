@@ -102,7 +102,8 @@ class TransactionRepository:
         return await self._take(Step.BIND, transaction, {"browser": UNBOUND}, {"browser": browser})
 
     async def name_account(self, transaction: str, username: str) -> Transaction | None:
-        return await self._take(Step.NAME_ACCOUNT, transaction, {}, {"hint": username, "passkey": None})
+        nothing_asked = {"account": None, "challenge": None, "previous": None, "passkey": None}
+        return await self._take(Step.NAME_ACCOUNT, transaction, {}, {"hint": username, **nothing_asked})
 
     async def open_challenge(
         self,
@@ -181,6 +182,7 @@ class TransactionRepository:
             transaction,
             {
                 "hint": username,
+                "passkey": None,  # of two pages that are drawn at once, both show the same one
                 "$or": [{"passkeys": None}, {"passkeys": {"$lt": MAX_PASSKEYS}}],
                 "expires_at": {"$gt": self._clock.now()},
             },
