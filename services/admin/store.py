@@ -27,7 +27,7 @@ from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, 
 from shared.contracts.wsfed import BrowserChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
-from shared.replication.projection import BATCH, LAPSED
+from shared.replication.projection import LAPSED
 from shared.store.aggregate import Aggregate, Changed
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Filter, Index, Position
