@@ -364,9 +364,7 @@ async def test_the_order_of_enrolment_removal_of_the_phone_and_suspension_does_n
     for index in order:
         await steps[index]()
     resumed = await handlers.resume(system.deps, CONTOSO, ada.id)
-    if (
-        order[0] == 3
-    ):  # suspended before any news of the phone: its invitation is over, and so is each of its events
+    if order[0] == 3:  # suspended before any news of the phone: its invitation is over
         assert await state(system, ada, link) == (AccountStatus.INVITED, "withdrawn")
         assert await reasons(system, ada) == ["withdrawn"]
         return
