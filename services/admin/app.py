@@ -10,6 +10,7 @@ from services.admin.store import (
     AccountRepository,
     AdminCommandRepository,
     AuthenticatorRepository,
+    BrowserRepository,
     DeviceRepository,
     InvitationRepository,
     TenantRepository,
@@ -27,6 +28,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     invitations = InvitationRepository(database, signer)
     authenticators = AuthenticatorRepository(database, signer)
     devices = DeviceRepository(database)
+    browsers = BrowserRepository(database, platform.clock)
     shared = platform.settings
     deps = Dependencies(
         tenants=tenants,
@@ -34,6 +36,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         invitations=invitations,
         authenticators=authenticators,
         devices=devices,
+        browsers=browsers,
         admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
@@ -47,7 +50,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     service = assembly.service(
         consumers(deps),
         state=[tenants.source, accounts.source, invitations.source, authenticators.source],
-        projections={"approval": [devices.projection]},
+        projections={"approval": [devices.projection], "wsfed": [browsers]},
         background=[partial(sweep, deps)],
     )
     return Wired(service, deps)

@@ -8,6 +8,7 @@ from typing import Protocol
 from services.admin.config import AdminSettings
 from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.authenticators import Authenticator
+from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
@@ -16,6 +17,7 @@ from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import DeviceAddedMail, InvitationMail, SendMail, mail_associated_data
+from shared.contracts.wsfed import BrowserChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -165,6 +167,16 @@ class Devices(Protocol):
         ...
 
 
+class Browsers(Protocol):
+    """Browsers as wsfed announces them: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[BrowserChanged]) -> None: ...
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Browser]:
+        """All browsers of that account, removed and forgotten ones too, the one that was used last first."""
+        ...
+
+
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
@@ -182,6 +194,7 @@ class Dependencies:
     invitations: Invitations
     authenticators: Authenticators
     devices: Devices
+    browsers: Browsers
     admin_commands: AdminCommands
     clock: Clock
     ids: Ids

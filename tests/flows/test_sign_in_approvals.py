@@ -232,7 +232,10 @@ async def test_approval_by_an_account_that_was_suspended_meanwhile(flow: Flow, g
     code, request = await asked(sign_in, phone)
     await gone(flow.admin, TENANT, ADA)
     await flow.world.settle()
-    assert (await refused(phone, code, request, Tamper())).status == 403
+    assert (await refused(phone, code, request, Tamper())).status == 410  # requests end with the account
+    assert (
+        await flow.world.databases["approval"].collection("accounts").find({"due": {"$exists": True}}) == []
+    )
     await assert_no_token(sign_in)
 
 

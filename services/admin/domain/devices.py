@@ -71,5 +71,7 @@ class AdminCommand:
     id: str
     tenant: str
     account: AccountId
-    what: Literal["unfreeze"]
+    what: Literal["unfreeze", "remove_browser"]
     asked_at: datetime
+    browser: str | None = None
+    """The browser that the command names."""

@@ -118,6 +118,8 @@ class Invitation:
     status: InvitationStatus
     spent_by: str | None = None
     """The device that was made with it. Ours alone: admin learns it from `DeviceChanged`."""
+    session_epoch: int = 0
+    """That of its account when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ class Account:
     pushes_unknown: tuple[datetime, ...] = ()
     frozen_at: datetime | None = None
     """Since when "not me" stops notifications for unknown browsers."""
+    session_epoch: int = 0
+    """`CarriesSessionEpoch.epoch`: a session or an invitation from under another one counts no longer."""
 
     def with_challenge(self, *challenges: Challenge) -> "Account":
         return replace(self, challenges={**self.challenges, **{c.id: c for c in challenges}})

@@ -162,7 +162,8 @@ class SignInRoutes:
             proved = await require_proved(self.context.deps, transaction)
             # By the name that was proved: what is held of a transaction before its proof may have another one.
             cookie = account_cookie(proved.transaction.tenant, proved.transaction.username)
-            issued = await take_token(self.context.deps, proved, cookie.read(request))
+            agent = self.context.browser(request, proved.transaction).agent
+            issued = await take_token(self.context.deps, proved, cookie.read(request), agent)
         except (AlreadyIssued, NotApproved):
             return see(transaction.id)
         back = f"/signin/{transaction.id}"
