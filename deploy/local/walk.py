@@ -44,7 +44,8 @@ class Walk:
     async def state(self, request: web.Request) -> web.Response:
         """How far the walk is."""
         running = self._begun(request)
-        devices = await admin.list_devices(running.admin, tenant.TENANT, tenant.PERSON)
+        listed = await admin.list_devices(running.admin, tenant.TENANT, tenant.PERSON)
+        devices = [device for device in listed if device.may_count]
         origin = running.settings.origins.phone
         in_software = software_phone() & {device.id for device in devices}
         return web.json_response(
