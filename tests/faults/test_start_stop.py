@@ -457,6 +457,7 @@ async def test_a_silent_part_is_waited_for_no_longer_than_ten_seconds(
     """A server that takes the connection and never says a word. One service each, and the database's migration."""
     with taken() as silent:
         good = {"BLOK365_KEYS": str(keys), "BLOK365_BUS_URL": rabbit.url, **on(mongod)}
+        good["BLOK365_ORIGIN"] = "http://id.localhost:8365"  # the command line guesses none
         no_bus = {**good, "BLOK365_BUS_URL": f"amqp://guest:guest@127.0.0.1:{silent}/"}
         no_database = {**good, "BLOK365_MONGO_URL": f"mongodb://127.0.0.1:{silent}/"}
         bus, database, migration = await asyncio.gather(
