@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from shared.crypto.key_file import make_key
 from shared.crypto.keys import make_service_keys
 from shared.crypto.sealed_box import make_box_keys
 from shared.crypto.vapid import make_vapid_key
 from shared.ids import Ids
 from shared.services import SERVICES, Services
 from shared.settings import Settings
-from shared.store.sealing import make_sealing_key
 
 
 def make_keys(settings: Settings, ids: Ids, table: Services = SERVICES) -> None:
@@ -16,8 +16,10 @@ def make_keys(settings: Settings, ids: Ids, table: Services = SERVICES) -> None:
     make_service_keys(settings.keys, tuple(table), ids)
     make_box_keys(settings.keys, [row.name for row in table.values() if row.opens_sealed], ids)
     make_vapid_key(settings.keys)
-    for service in table:
-        make_sealing_key(settings.keys / f"{service}.seal", ids)
+    for service, row in table.items():
+        make_key(settings.keys / f"{service}.seal", ids)
+        if row.cookies:  # its forms carry tokens that are bound to a cookie
+            make_key(settings.keys / f"{service}.csrf", ids)
 
 
 def origin_file(var: Path) -> Path:

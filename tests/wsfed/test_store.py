@@ -23,11 +23,12 @@ from shared.clock import ManualClock
 from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged, Endorsement
 from shared.contracts.envelope import Origin
+from shared.crypto.key_file import make_key
 from shared.ids import SeededIds, b64u
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.port import Database
-from shared.store.sealing import SealingKey, make_sealing_key
+from shared.store.sealing import SealingKey
 from tests.received import received
 from tests.world import START
 
@@ -361,7 +362,7 @@ async def test_a_removal_gives_a_known_device_no_other_key_or_owner(database: Da
 
 
 async def test_two_replicas_that_need_a_first_key_agree_on_one(database: Database, tmp_path: Path) -> None:
-    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    make_key(tmp_path / "seal", SeededIds("seal"))
     stores = [
         SigningKeyRepository(database, SealingKey.from_file(tmp_path / "seal", SeededIds(str(n))), CLOCK)
         for n in range(4)
@@ -379,7 +380,7 @@ async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_
     monkeypatch.setattr(keys_module, "MAX_HELD", 2)
     log = structlog.testing.CapturingLogger()
     monkeypatch.setattr(keys_module, "log", log)
-    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    make_key(tmp_path / "seal", SeededIds("seal"))
     sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
     store = SigningKeyRepository(MemoryDatabase(clock=CLOCK), sealing, CLOCK)
     contoso = await store.current("contoso")
@@ -394,7 +395,7 @@ async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_
 
 async def test_no_private_key_is_readable_in_the_database(tmp_path: Path) -> None:
     database = MemoryDatabase(clock=CLOCK)
-    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    make_key(tmp_path / "seal", SeededIds("seal"))
     sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
     key = await SigningKeyRepository(database, sealing, CLOCK).current("contoso")
     assert isinstance(key, RsaSigningKey)
