@@ -285,7 +285,8 @@ class Sessions(Protocol):
 class Issuance:
     """What is on record of a token before it is signed.
 
-    It stands on a transaction and its proof, or on the session that such a transaction opened.
+    It stands on a transaction and its proof, or on the session that such a transaction opened. Either way `proved_by`
+    names the transaction whose own record holds the proof.
     """
 
     account: Account
@@ -296,6 +297,7 @@ class Issuance:
     key_id: str
     client_request_id: str | None
     transaction: str | None
+    proved_by: str | None
     proof: DeviceProof | None
     session: str | None
 

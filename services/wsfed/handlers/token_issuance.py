@@ -142,6 +142,7 @@ async def take_token(deps: Dependencies, proved: Proved, session_secret: str | N
         ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
         idle_ends_at=now + idle_time(tenant),
         enrolled_by=_enrolled_by(authentication, proof, earlier),
+        proved_by=transaction.id,
         issued=(*(earlier.issued if earlier else ()), now),
     )
     issuing = issue(
@@ -152,7 +153,7 @@ async def take_token(deps: Dependencies, proved: Proved, session_secret: str | N
         requested_at=transaction.created_at,
         now=now,
         assertion_id=assertion_id,
-        evidence=Evidence(transaction=transaction.id, proof=proof),
+        evidence=Evidence(transaction=transaction.id, proved_by=transaction.id, proof=proof),
     )
     # Both at once: if the token fails, nobody ever gets the secret of that session.
     form, _ = await asyncio.gather(issuing, deps.sessions.add(session))
@@ -216,8 +217,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What a token stands on: a transaction with its proof, or a session that such a one opened."""
+    """What a token stands on: a transaction with its proof, or a session that such a one opened.
 
+    `transaction`: the one that is answered, if the request became one. `proved_by`: the one with the proof.
+    """
+
+    proved_by: str | None
     transaction: str | None = None
     proof: DeviceProof | None = None
     session: str | None = None
@@ -259,6 +264,7 @@ async def issue(
             key_id=prepared.key.key_id,
             client_request_id=request.correlation,
             transaction=evidence.transaction,
+            proved_by=evidence.proved_by,
             proof=evidence.proof,
             session=evidence.session,
         )
