@@ -7,6 +7,7 @@ from services.admin.store import (
     AccountRepository,
     AdminCommandRepository,
     DeviceRepository,
+    FreezeRepository,
     InvitationRepository,
     TenantRepository,
 )
@@ -21,12 +22,13 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     tenants = TenantRepository(database, signer)
     accounts = AccountRepository(database, signer)
     invitations = InvitationRepository(database, signer)
-    devices = DeviceRepository(database)
+    devices, freezes = DeviceRepository(database), FreezeRepository(database)
     deps = Dependencies(
         tenants=tenants,
         accounts=accounts,
         invitations=invitations,
         devices=devices,
+        freezes=freezes,
         admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
@@ -37,6 +39,6 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     service = assembly.service(
         consumers(deps),
         state=[tenants.source, accounts.source, invitations.source],
-        projections={"approval": [devices.projection]},
+        projections={"approval": [devices.projection, freezes.projection]},
     )
     return Wired(service, deps)

@@ -3,13 +3,14 @@
 from functools import partial
 
 from services.admin.ports import Dependencies
-from services.admin.projections import device_enrolled
+from services.admin.projections import device_enrolled, freeze_changed
 from shared.bus.port import Handlers
-from shared.contracts.approval import DeviceChanged
+from shared.contracts.approval import DeviceChanged, FreezeChanged
 
 
 def consumers(deps: Dependencies) -> Handlers:
     """The table, with the dependencies bound to each handler."""
     return {
         DeviceChanged: partial(device_enrolled, deps),
+        FreezeChanged: partial(freeze_changed, deps),
     }

@@ -12,7 +12,7 @@ from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
-from shared.contracts.approval import DeviceChanged
+from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import DeviceAddedMail, InvitationMail, SendMail, mail_associated_data
 from shared.crypto.sealed_box import Sealer
@@ -127,6 +127,16 @@ class Devices(Protocol):
         ...
 
 
+class Freezes(Protocol):
+    """What "Not me" froze, as approval announces it: a projection, which accepts only higher versions."""
+
+    async def of(self, tenant: str, account: AccountId) -> str:
+        """The name of the freeze that is in force; empty when there is none."""
+        ...
+
+    async def keep(self, received: VerifiedMessage[FreezeChanged]) -> None: ...
+
+
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
@@ -143,6 +153,7 @@ class Dependencies:
     accounts: Accounts
     invitations: Invitations
     devices: Devices
+    freezes: Freezes
     admin_commands: AdminCommands
     clock: Clock
     ids: Ids

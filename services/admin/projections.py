@@ -8,7 +8,7 @@ from services.admin.domain.invitations import Invitation, device_added_mail
 from services.admin.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountStatus
-from shared.contracts.approval import DeviceChanged
+from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import unb64u
@@ -60,6 +60,11 @@ async def _notice(
         return ()
     mail = device_added_mail(tenant, account, device.name, device.enrolled_at, deps.settings.mail_language)
     return (deps.mail_message(mail, invitation, deps.clock.now() + NOTICE_LIFETIME, cause),)
+
+
+async def freeze_changed(deps: Dependencies, received: VerifiedMessage[FreezeChanged]) -> None:
+    """`approval.freeze.changed.v1`: keep what is frozen, so that whoever ends a freeze can name it."""
+    await deps.freezes.keep(received)
 
 
 def _enrolled(account: Account) -> Account | None:

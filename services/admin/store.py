@@ -17,7 +17,7 @@ from shared.contracts.admin import (
     InvitationChanged,
     TenantConfigured,
 )
-from shared.contracts.approval import DeviceChanged
+from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
@@ -207,6 +207,22 @@ class DeviceRepository:
         where = {"tenant": tenant, "account": account, LAPSED: {"$ne": True}}
         found = await self.projection.collection.find(where, sort=[("enrolled_at", 1), ("_id", 1)])
         return [from_document(KnownDevice, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
+
+
+class FreezeRepository:
+    """Implements `ports.Freezes`."""
+
+    def __init__(self, database: Database) -> None:
+        self.projection = Projection(database.collection("freezes"))
+
+    async def of(self, tenant: str, account: AccountId) -> str:
+        found = await self.projection.find(f"{tenant}/{account}")
+        return "" if found is None else str(found["freeze"])
+
+    async def keep(self, received: VerifiedMessage[FreezeChanged]) -> None:
+        frozen = received.message
+        fields = {"freeze": frozen.freeze, "since": frozen.since}
+        await self.projection.keep(f"{received.tenant}/{frozen.account}", received, fields)
 
 
 class AdminCommandRepository:

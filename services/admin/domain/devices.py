@@ -32,3 +32,5 @@ class AdminCommand:
     asked_at: datetime
     device: str | None = None
     """The device that the command names; None for all devices of the account, and for `unfreeze`."""
+    freeze: str | None = None
+    """The freeze that `unfreeze` names."""

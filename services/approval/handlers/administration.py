@@ -1,6 +1,6 @@
 """Commands that administrators give by way of admin (docs/flows/enrolment.md, "Lost phone", step 2)."""
 
-from services.approval.domain import challenges, enrolment
+from services.approval.domain import enrolment, freezing
 from services.approval.domain.ids import check_ids
 from services.approval.ports import Dependencies
 from shared.contracts.approval import RemoveDevice, UnfreezePush
@@ -19,6 +19,12 @@ async def remove_device(deps: Dependencies, received: VerifiedMessage[RemoveDevi
 
 
 async def unfreeze(deps: Dependencies, received: VerifiedMessage[UnfreezePush]) -> None:
-    """Unknown browsers may ask for notifications again, as far as their quota goes."""
-    check_ids(received.tenant, received.message.account)
-    await deps.accounts.change(received.tenant, received.message.account, challenges.unfreeze)
+    """Unknown browsers may ask for notifications again, as far as their quota goes.
+
+    Only the freeze that the administrator saw ends: a late or repeated command leaves a newer one alone.
+    """
+    command = received.message
+    check_ids(received.tenant, command.account)
+    await deps.accounts.change(
+        received.tenant, command.account, lambda account: freezing.end(account, command.freeze)
+    )
