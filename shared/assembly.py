@@ -26,7 +26,6 @@ from shared.store.outbox import Relay
 from shared.store.port import Database
 from shared.web.frame import Pages
 from shared.web.headers import Coop
-from shared.web.paths import Origins
 from shared.web.problems import USUAL_WAY_ON, Link
 from shared.web.server import Ready, WebSettings, make_app, networks
 
@@ -124,8 +123,7 @@ class Assembly:
     @property
     def origin(self) -> str:
         """The public origin of the host that the service is on; the sign-in host's for one that is on none."""
-        settings = self._platform.settings
-        origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
+        origins = self._platform.settings.origins
         return origins.of(next((mount.host for mount in self._row.mounts), Host.SIGNIN))
 
     def fresh(self, owner: str) -> bool:

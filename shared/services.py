@@ -9,16 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Literal
 
 
 class Host(StrEnum):
     """The kinds of host. Which name each has is a setting (`shared.web.paths.Origins`).
 
-    Sign-in page and phone share a host because that host is the WebAuthn rp_id; console and kiosk live outside
-    it, so that a fault in one cannot use the keys of the other.
+    The sign-in host is the WebAuthn rp_id. The phone's host lies below it, so that it may use the same keys and yet
+    is an origin of its own; console and kiosk live outside it, so that a fault in one cannot use these keys.
     """
 
     SIGNIN = "signin"
+    PHONE = "phone"
     CONSOLE = "console"
     KIOSK = "kiosk"
 
@@ -27,11 +29,17 @@ class Host(StrEnum):
 class Mount:
     """Paths that begin with `prefix` on hosts of that kind go to the service.
 
-    A prefix begins and ends with `/`; without the second `/keys` would fall to `/key`.
+    A prefix begins and ends with `/`; without the second `/things` would fall to `/t`.
     """
 
     host: Host
     prefix: str
+
+
+Answers = Literal["pages", "json"]
+"""What the proxy lets through of a service's answers. `pages`: body and headers, except headers that reach beyond the
+answer. `json`: status and body alone, under headers that are the proxy's own.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +51,7 @@ class ServiceRow:
     """Where browsers and phones reach it; with any, `/static/<name>/` of every host leads to it as well."""
     api: tuple[str, ...] = ()
     """Paths of its mounts under which only programs ask: they are told of faults in JSON."""
+    answers: Answers = "pages"
     cookies: tuple[str, ...] = ()
     """Names of its cookies without `__Host-`; one with `*` at its end stands for all that begin so. The proxy
     shows them to no other service.
@@ -119,8 +128,9 @@ SERVICES = table(
     ),
     ServiceRow(
         name="approval",
-        mounts=(Mount(Host.SIGNIN, "/key/"),),
-        api=("/key/api",),
+        mounts=(Mount(Host.PHONE, "/"),),
+        api=("/api",),
+        answers="json",
         cookies=(PHONE_COOKIE_NAME,),
         owns_state=True,
         follows=("admin",),

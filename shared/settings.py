@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.web.paths import Origins
+
 
 class Settings(BaseSettings):
     """What a process needs to know wherever it runs."""
@@ -24,15 +26,16 @@ class Settings(BaseSettings):
         secrets_dir=os.environ.get("BLOK365_SECRETS"),
     )
 
-    origin: str = "http://localhost:8365"
-    """Origin of the sign-in and phone host. Its host is the WebAuthn RP ID: fixed for life for all tenants."""
+    origin: str = "http://id.localhost:8365"
+    """Origin of the sign-in host. Its host is the WebAuthn RP ID: fixed for life for all tenants. The phone's origin is
+    the same with `key.` before the host."""
     console_origin: str = "http://console.localhost:8365"
     """Origin of the administrators' console."""
     kiosk_origin: str = "http://kiosk.localhost:8365"
     """Origin of the badge kiosks."""
-    phone_origins: tuple[str, ...] = ()
-    """Further origins that a phone may sign for (native apps: `android:apk-key-hash:...`); `origin` always is. approval
-    accepts approvals from them, and wsfed, which verifies them again, needs the same list."""
+    native_origins: tuple[str, ...] = ()
+    """Origins of native apps (`android:apk-key-hash:...`) that approvals may come from beside the phone's page.
+    approval accepts approvals from them, and wsfed, which verifies them again, needs the same list."""
     mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0&directConnection=true"
     """MongoDB replica set, with credentials if it asks for them."""
     bus_url: str = "memory:"
@@ -79,6 +82,16 @@ class Settings(BaseSettings):
         if parts.scheme == "http" and parts.hostname.rpartition(".")[2] != "localhost":
             raise ValueError("only localhost may go without https")
         return value
+
+    @property
+    def origins(self) -> Origins:
+        """The origins of all hosts."""
+        return Origins(self.origin, self.console_origin, self.kiosk_origin)
+
+    @property
+    def approval_origins(self) -> tuple[str, ...]:
+        """Where approvals may come from: the phone's page and native apps, never the sign-in page."""
+        return (self.origins.phone, *self.native_origins)
 
     @property
     def rp_id(self) -> str:

@@ -92,7 +92,7 @@ async def bench_system(
         whole = await stack.enter_async_context(
             cluster(settings, port=port, logs=folder / "log" / prefix, replicas=dict.fromkeys(SERVICES, 1))
         )
-        site = Site(settings.origin, Pool(whole.port_of("wsfed")), Pool(whole.port_of("approval")), TENANT)
+        site = Site(settings.origins, Pool(whole.port_of("wsfed")), Pool(whole.port_of("approval")), TENANT)
         stack.push_async_callback(site.wsfed.close)
         stack.push_async_callback(site.approval.close)
         original = await _original(site, wired.dependencies, wired.service.relay.flush, clock, ids)

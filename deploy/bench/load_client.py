@@ -13,13 +13,15 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import rfc8785
 
 from deploy.bench.http import Answer, Exchange, Pool, octets
 from deploy.standins.phone.authenticator import Key, assertion
 from shared.ids import b64u
+from shared.services import Host
+from shared.web.paths import Origins
 
 FIRST_LOOK = 0.03
 PATIENCE = 20.0
@@ -38,17 +40,12 @@ class Unexpected(Exception):
 
 @dataclass(frozen=True)
 class Site:
-    """Where the services listen, and under which name."""
+    """Where the services listen, and under which names."""
 
-    origin: str
+    origins: Origins
     wsfed: Pool
     approval: Pool
     tenant: str
-
-    @property
-    def host(self) -> str:
-        """The value of the Host header."""
-        return urlsplit(self.origin).netloc
 
     @property
     def requests(self) -> int:
@@ -117,7 +114,7 @@ class SignIn:
         context = rfc8785.dumps({**json.loads(request["context"]), "code": code}).decode()
         signed = assertion(key, hashlib.sha256(context.encode()).digest())
         body = json.dumps({"context": context, "credential": signed}).encode()
-        path = f"/key/api/challenges/{request['id']}/approve"
+        path = f"/api/challenges/{request['id']}/approve"
         self._approval = octets("POST", path, self._phone_headers(), body, "application/json")
 
     async def approve(self) -> None:
@@ -144,7 +141,7 @@ class SignIn:
     async def _look(self) -> dict[str, str]:
         """Step 5: the one request in the list."""
         wait = FIRST_LOOK
-        request = octets("GET", "/key/api/challenges", self._phone_headers())
+        request = octets("GET", "/api/challenges", self._phone_headers())
         own = self._transaction.rpartition("/")[2]
         while True:
             await asyncio.sleep(wait)
@@ -162,7 +159,7 @@ class SignIn:
     async def _post(
         self, path: str, fields: dict[str, str], *, expect: int, by_script: bool = False
     ) -> Answer:
-        headers = {**self._headers(), "Origin": self._site.origin, "Sec-Fetch-Site": "same-origin"}
+        headers = {**self._headers(), "Origin": self._site.origins.signin, "Sec-Fetch-Site": "same-origin"}
         if by_script:
             headers["X-Requested-With"] = "fetch"
         request = octets("POST", path, headers, urlencode(fields).encode(), _FORM)
@@ -174,12 +171,12 @@ class SignIn:
         return answer
 
     def _headers(self, accept: str = "text/html") -> dict[str, str]:
-        return browser_headers(self._site.host, self._cookies, accept)
+        return browser_headers(self._site.origins.authority(Host.SIGNIN), self._cookies, accept)
 
     def _phone_headers(self) -> dict[str, str]:
         return {
-            "Host": self._site.host,
-            "Origin": self._site.origin,
+            "Host": self._site.origins.authority(Host.PHONE),
+            "Origin": self._site.origins.phone,
             "Accept": "application/json",
             "Cookie": f"__Host-blok365-key={self._owner.session}",
         }

@@ -22,6 +22,7 @@ from deploy.bench.measure import Rate
 from deploy.bench.peer import peer
 from deploy.bench.tokens import Tokens
 from services.wsfed.domain.session import LOOP_TOKENS
+from shared.services import Host
 
 AT_ONCE = 16
 
@@ -80,7 +81,7 @@ async def run(
     browsers_needed = int(1500 * seconds * (rounds + 1)) // (LOOP_TOKENS - 1)
     await on.seed(max(len(on.copies.people), browsers_needed))
     browsers = await asyncio.to_thread(on.copies.browsers, browsers_needed)
-    host = on.site.host
+    host = on.site.origins.authority(Host.SIGNIN)
     requests = [
         octets("GET", passive_path(on.site.tenant, upn), browser_headers(host, cookies))
         for upn, cookies in browsers

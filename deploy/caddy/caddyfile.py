@@ -19,7 +19,8 @@ class Site(NamedTuple):
 
 
 SITES: Mapping[Host, Site] = {
-    Host.SIGNIN: Site("BLOK365_ORIGIN", "https://localhost:8443"),
+    Host.SIGNIN: Site("BLOK365_ORIGIN", "https://id.localhost:8443"),
+    Host.PHONE: Site("BLOK365_PHONE_ORIGIN", "https://key.id.localhost:8443"),
     Host.CONSOLE: Site("BLOK365_CONSOLE_ORIGIN", "https://console.localhost:8443"),
     Host.KIOSK: Site("BLOK365_KIOSK_ORIGIN", "https://kiosk.localhost:8443"),
 }

@@ -65,7 +65,7 @@ class Options:
                 given["mongo_url"] = f"mongodb://127.0.0.1:{port}/?replicaSet=rs0&directConnection=true"
         if "BLOK365_ORIGIN" not in os.environ:
             if port_set := os.environ.get("BLOK365_PORT"):
-                given["origin"] = f"http://localhost:{port_set}"
+                given["origin"] = f"http://id.localhost:{port_set}"
             elif (origin := origin_file(self.var)).exists():
                 given["origin"] = origin.read_text()
         return Settings(**given)

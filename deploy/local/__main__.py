@@ -56,7 +56,7 @@ async def run(var: Path, port: int, mongo_url: str) -> None:
 async def _tell(running_system: RunningSystem, entra_port: int) -> None:
     """Print what to open and do."""
     phone = f"{PYTHON} -m deploy.standins.phone"
-    moved = f"--origin {running_system.settings.origin} "
+    moved = f"--origin {running_system.settings.origins.phone} "
     ada = await admin.show_account(running_system.admin, tenant.TENANT, tenant.PERSON)
     lines = [
         "",

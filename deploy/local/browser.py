@@ -1,7 +1,6 @@
 """A browser without a screen: cookies, redirects and forms over HTTP. For the demo, tests and the benchmark.
 
-It connects to 127.0.0.1 whatever the host's name is, and sends that name as Host (`*.localhost` does not resolve
-everywhere). Cookies are kept by hand: aiohttp's jar would not send Secure ones over http to localhost.
+Cookies are kept by hand: aiohttp's jar would not send Secure ones over http to localhost.
 """
 
 import ssl
@@ -17,6 +16,8 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 import lxml.html
 from yarl import URL
+
+from deploy.loopback import LoopbackResolver
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 MAX_REDIRECTS = 10
@@ -80,16 +81,17 @@ class Browser:
     `ca`: certificates (PEM) to trust for https instead of the system's.
     """
 
-    def __init__(self, *, agent: str = AGENT, resolve_to: str = "127.0.0.1", ca: Path | None = None) -> None:
+    def __init__(self, *, agent: str = AGENT, ca: Path | None = None) -> None:
         self._cookies: dict[str, dict[str, str]] = defaultdict(dict)
         self._agent = agent
-        self._resolve_to = resolve_to
         self._tls = ssl.create_default_context(cafile=ca) if ca else True
         self.requests = 0
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=30)
+            connector=aiohttp.TCPConnector(resolver=LoopbackResolver()),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=30),
         )
         return self
 
@@ -127,10 +129,9 @@ class Browser:
     ) -> Page:
         for _ in range(MAX_REDIRECTS):
             parts = urlsplit(url)
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            target = parts._replace(netloc=f"{self._resolve_to}:{port}", fragment="").geturl()
+            target = parts._replace(fragment="").geturl()
             cookies = self._cookies[parts.hostname or ""]
-            sent = {"Host": parts.netloc, "User-Agent": self._agent, "Accept": "text/html", **headers}
+            sent = {"User-Agent": self._agent, "Accept": "text/html", **headers}
             if cookies:
                 sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
             self.requests += 1
@@ -141,7 +142,6 @@ class Browser:
                 headers=sent,
                 allow_redirects=False,
                 ssl=self._tls,
-                server_hostname=parts.hostname,
             ) as response:
                 self._keep(cookies, response.headers.getall("Set-Cookie", []))
                 if follow and response.status in (301, 302, 303):

@@ -22,7 +22,6 @@ from deploy.local.settings import notify_settings
 from shared.errors import Unavailable
 from shared.services import SERVICES
 from shared.settings import Settings
-from shared.web.paths import Origins
 
 PATIENCE = 60.0
 _PR_SET_PDEATHSIG = 1
@@ -140,8 +139,7 @@ async def cluster(
     """Start all of it on `settings` (bus_url names RabbitMQ); `port` is the router's. Stops in reverse order."""
     await asyncio.to_thread(logs.mkdir, parents=True, exist_ok=True)
     ports: dict[str, list[int]] = {}
-    origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
-    whole = Cluster(settings, Router(origins, ports))
+    whole = Cluster(settings, Router(settings.origins, ports))
     for service, number in replicas.items():
         whole.replicas[service] = []
         for index in range(number):

@@ -35,7 +35,7 @@ def local_settings(
 ) -> Settings:
     """Settings from the environment where it says something, otherwise local ones."""
     values: dict[str, object] = {
-        "origin": f"http://localhost:{port}",
+        "origin": f"http://id.localhost:{port}",
         "console_origin": f"http://console.localhost:{port}",
         "kiosk_origin": f"http://kiosk.localhost:{port}",
         "mongo_url": mongo_url,

@@ -12,7 +12,6 @@ from services.admin.ports import Dependencies
 from shared.assembly import Platform, Wired
 from shared.program import stopping
 from shared.run import Running
-from shared.web.paths import Origins
 from shared.web.server import combine, serve
 
 
@@ -54,10 +53,9 @@ async def running(
         for service in services.values():
             await service.start()
         apps = {name: each.service.web for name, each in wired.items() if each.service.web is not None}
-        origin = platform.settings
         root = combine(
             apps,
-            Origins(origin.origin, origin.console_origin, origin.kiosk_origin),
+            platform.settings.origins,
             clock=platform.clock,
             ids=platform.ids,
             ready={name: service.readiness for name, service in services.items()},

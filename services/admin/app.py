@@ -34,6 +34,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         ids=platform.ids,
         settings=settings or AdminSettings(),
         origin=platform.settings.origin,
+        phone_origin=platform.settings.origins.phone,
         notify_sealer=load_sealer(platform.settings.keys, "notify"),
     )
     service = assembly.service(

@@ -160,6 +160,8 @@ class Dependencies:
     settings: AdminSettings
     origin: str
     """Origin of the sign-in host, without a slash at the end."""
+    phone_origin: str
+    """Origin of the phone's page, in the same form."""
     notify_sealer: Sealer
     """Seals mails for notify, which alone can open them."""
 

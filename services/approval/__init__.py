@@ -8,18 +8,18 @@ store operations each. The states of a challenge are in `domain/lifecycle.py`, t
 
 | URL | what it is |
 |---|---|
-| GET /key/ | the phone's page; an invitation or a QR code is only in its #fragment |
-| POST /key/api/enrolments | `{invitation}` to `{id, tenant, account, upn, organisation, options}` |
-| POST /key/api/enrolments/{id} | `{credential, endorsement, name}` to `{device}` |
-| POST /key/api/sessions/options | `{}` to `{id, options}` |
-| POST /key/api/sessions | `{id, credential}` to a cookie; DELETE ends it |
-| GET /key/api/challenges | session: open requests, at most three, and what this phone has scanned |
-| POST /key/api/challenges/by-handle | session: `{handle}` from a QR code to its request; once |
-| POST /key/api/challenges/{id}/approve | `{context, credential}`; the assertion is the authentication |
-| POST /key/api/challenges/{id}/deny, /not-me | session: `{}` |
-| GET /key/api/devices, DELETE /key/api/devices/{id} | session: the person's own phones |
-| GET /key/api/push-key | `{key}` to subscribe to notifications with |
-| POST, DELETE /key/api/push-subscription | session: this phone's PushSubscription, kept sealed for notify |
+| GET / | the phone's page; an invitation or a QR code is only in its #fragment |
+| POST /api/enrolments | `{invitation}` to `{id, tenant, account, upn, organisation, options}` |
+| POST /api/enrolments/{id} | `{credential, endorsement, name}` to `{device}` |
+| POST /api/sessions/options | `{}` to `{id, options}` |
+| POST /api/sessions | `{id, credential}` to a cookie; DELETE ends it |
+| GET /api/challenges | session: open requests, at most three, and what this phone has scanned |
+| POST /api/challenges/by-handle | session: `{handle}` from a QR code to its request; once |
+| POST /api/challenges/{id}/approve | `{context, credential}`; the assertion is the authentication |
+| POST /api/challenges/{id}/deny, /not-me | session: `{}` |
+| GET /api/devices, DELETE /api/devices/{id} | session: the person's own phones |
+| GET /api/push-key | `{key}` to subscribe to notifications with |
+| POST, DELETE /api/push-subscription | session: this phone's PushSubscription, kept sealed for notify |
 
 Queue `approval`: the table in `consumers.py`.
 """

@@ -32,7 +32,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired
         tenants=tenants,
         clock=platform.clock,
         ids=platform.ids,
-        rp=RelyingParty(shared.rp_id, (shared.origin, *shared.phone_origins)),
+        rp=RelyingParty(shared.rp_id, shared.approval_origins),
         notify_sealer=load_sealer(shared.keys, "notify"),
         push_key=load_vapid_public(shared.keys),
         countries=countries,
@@ -42,7 +42,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired
         ),
     )
     pages = Pages("approval", Path(__file__).parent)
-    routes = [*PageRoutes(pages).routes(), *PhoneRoutes(deps, shared.origin, assembly.proxies).routes()]
+    routes = [*PageRoutes(pages).routes(), *PhoneRoutes(deps, assembly.origin, assembly.proxies).routes()]
     service = assembly.service(
         consumers(deps),
         state=[accounts.source],

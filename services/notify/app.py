@@ -59,7 +59,7 @@ def build(
         signer=assembly.signer,
         clock=platform.clock,
         ids=platform.ids,
-        link_prefix=f"{platform.settings.origin}/key/#i=",
+        link_prefix=f"{platform.settings.origins.phone}/#i=",
     )
     service = assembly.service(
         consumers(deps),

@@ -46,8 +46,9 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         clock=platform.clock,
         ids=platform.ids,
         origin=shared.origin,
+        phone_origin=shared.origins.phone,
         rp_id=shared.rp_id,
-        expected_origins=frozenset({shared.origin, *shared.phone_origins}),
+        expected_origins=frozenset(shared.approval_origins),
     )
     pages = SignInPages()
     context = RouteContext(

@@ -332,7 +332,9 @@ class Wake(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
-    """What the handlers work with. `origin`: of the sign-in host; `expected_origins`: those that BlokKey signs on."""
+    """What the handlers work with. `origin`: of the sign-in host; `phone_origin`: of the phone's page;
+    `expected_origins`: where approvals may come from.
+    """
 
     transactions: Transactions
     sessions: Sessions
@@ -345,5 +347,6 @@ class Dependencies:
     clock: Clock
     ids: Ids
     origin: str
+    phone_origin: str
     rp_id: str
     expected_origins: frozenset[str]

@@ -16,8 +16,9 @@ STATIC = "/static/"
 class Origins:
     """The public origins, e.g. `https://id.example`, without a path or a slash at the end.
 
-    Raises ValueError when one is not an http or https origin, is plain http on anything but localhost, or when
-    console or kiosk share the sign-in host.
+    `phone` has no setting: it is `key.` before the sign-in host, since WebAuthn lets a page use the keys of a host
+    above its own (Web Authentication Level 3, section 5.1.2). Raises ValueError when one is not an http or https
+    origin, is plain http on anything but localhost, or when console or kiosk share the sign-in host.
     """
 
     signin: str
@@ -35,9 +36,20 @@ class Origins:
         if self.authority(Host.SIGNIN) in (self.authority(Host.CONSOLE), self.authority(Host.KIOSK)):
             raise ValueError("console and kiosk need hosts of their own, apart from the sign-in host")
 
+    @property
+    def phone(self) -> str:
+        """The phone's origin."""
+        scheme, _, name = self.signin.partition("://")
+        return f"{scheme}://key.{name}"
+
     def of(self, host: Host) -> str:
         """The origin of that kind of host."""
-        return {Host.SIGNIN: self.signin, Host.CONSOLE: self.console, Host.KIOSK: self.kiosk}[host]
+        return {
+            Host.SIGNIN: self.signin,
+            Host.PHONE: self.phone,
+            Host.CONSOLE: self.console,
+            Host.KIOSK: self.kiosk,
+        }[host]
 
     def authority(self, host: Host) -> str:
         """What a browser sends as Host: name, and port where it is not the scheme's own; lower case."""

@@ -69,7 +69,7 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     said(blok365("domain", "add", "Contoso.example", "-t", "contoso"))
     said(blok365("app", "add", "-t", "contoso", "--session-hours", "4", "--first-method", "qr"))
     shown = json.loads(said(blok365("tenant", "show", "contoso", "--json")))
-    assert shown["domains"][0]["issuer"] == "http://localhost:8365/t/contoso/contoso.example"
+    assert shown["domains"][0]["issuer"] == "http://id.localhost:8365/t/contoso/contoso.example"
     assert shown["applications"][0]["session_hours"] == 4
     assert "--sign-in known_browsers" in said(blok365("tenant", "policy", "contoso"))
     strict = ("--sign-in", "known_browsers", "--same-network", "--json")
@@ -82,7 +82,7 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     assert added["status"] == "invited"
     assert len(unb64u(urlsplit(added["link"]).fragment.rpartition(".")[2])) == 32
     again = said(blok365("account", "invite", "ada@contoso.example", "-t", "contoso", "--show-link")).strip()
-    assert again.startswith("http://localhost:8365/key/#i=")
+    assert again.startswith("http://key.id.localhost:8365/#i=")
     assert again != added["link"]
     said(blok365("account", "suspend", "ada@contoso.example", "-t", "contoso"))
     assert "nothing to suspend" in refused(
@@ -135,12 +135,12 @@ def test_links_go_where_make_run_listens_unless_a_setting_says_otherwise(
     alone: Blok365, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = Options(var=tmp_path, debug=False)
-    assert here.settings().origin == "http://localhost:8365"
+    assert here.settings().origin == "http://id.localhost:8365"
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "origin").write_text("http://localhost:8901")
-    assert here.settings().origin == "http://localhost:8901"
+    (tmp_path / "run" / "origin").write_text("http://id.localhost:8901")
+    assert here.settings().origin == "http://id.localhost:8901"
     monkeypatch.setenv("BLOK365_PORT", "8902")
-    assert here.settings().origin == "http://localhost:8902"
+    assert here.settings().origin == "http://id.localhost:8902"
     monkeypatch.setenv("BLOK365_ORIGIN", "https://id.example")
     assert here.settings().origin == "https://id.example"
 

@@ -37,7 +37,7 @@ async def test_a_tenant_grows_application_and_domain_with_the_default_issuer(sys
         4,
         "qr",
     )
-    assert tenant.domains[0].issuer == "http://localhost:8365/t/contoso/contoso.example"
+    assert tenant.domains[0].issuer == "http://id.localhost:8365/t/contoso/contoso.example"
     assert tenant.version == 3
 
 
@@ -67,7 +67,7 @@ async def test_a_changed_issuer_is_said_to_everybody(system: AdminSystem) -> Non
     (signed_message,) = found["outbox"]
     assert '"issuer":"urn:one"' in bytes(signed_message["body"]).decode()
     default = await handlers.change_issuer(system.deps, CONTOSO, "contoso.example")
-    assert default.issuer == "http://localhost:8365/t/contoso/contoso.example"
+    assert default.issuer == "http://id.localhost:8365/t/contoso/contoso.example"
 
 
 async def test_an_issuer_is_not_changed_to_another_domains_or_for_a_domain_that_is_not_there(
@@ -79,7 +79,7 @@ async def test_an_issuer_is_not_changed_to_another_domains_or_for_a_domain_that_
             await handlers.change_issuer(stored.deps, tenant, f"{tenant}.example", issuer="urn:one")
     with pytest.raises(NotFound):
         await handlers.change_issuer(stored.deps, FABRIKAM, "one.example")
-    stolen = "http://localhost:8365/t/contoso/contoso.example"
+    stolen = "http://id.localhost:8365/t/contoso/contoso.example"
     with pytest.raises(BadInput):
         await handlers.change_issuer(stored.deps, FABRIKAM, "fabrikam.example", issuer=stolen)
 
@@ -300,7 +300,7 @@ async def test_the_links_seed_is_the_secret_of_the_published_key(system: AdminSy
     link = await handlers.invite(system.deps, CONTOSO, ada.upn)
     head, _, fragment = link.url.partition("#i=")
     invitation, _, seed = fragment.partition(".")
-    assert head == "http://localhost:8365/key/"
+    assert head == "http://key.id.localhost:8365/"
     assert invitation == link.invitation.id
     assert b64u(raw_public(key_from_seed(unb64u(seed)))) == link.invitation.public_key
     assert len(unb64u(invitation)) == 16

@@ -50,7 +50,7 @@ from shared.store.port import Database
 from tests.world import InMemorySystem, make_system
 
 CODE = "482913"
-ORIGIN = "http://localhost:8365"
+ORIGIN = "http://key.id.localhost:8365"
 BROWSER_ADDRESS = "192.0.2.17"
 PHONE_ADDRESS = "192.0.2.80"
 
@@ -264,7 +264,7 @@ class Phone:
             credential_id=tamper.credential_id or b64u(self.approval.ids.random_bytes(32)),
             private_key=make_private_key(self.algorithm, self.approval.ids),
             origin=ORIGIN,
-            rp_id="localhost",
+            rp_id="id.localhost",
             tenant=begun.ceremony.tenant,
             account=begun.ceremony.account,
             sign_count=1 if self.counts else 0,
@@ -363,7 +363,7 @@ def replica(world: InMemorySystem, database: Database | None = None) -> Dependen
         tenants=TenantRepository(interleaved),
         clock=world.clock,
         ids=world.ids,
-        rp=RelyingParty("localhost", (ORIGIN, "android:apk-key-hash:blokkey")),
+        rp=RelyingParty("id.localhost", (ORIGIN, "android:apk-key-hash:blokkey")),
         notify_sealer=load_sealer(world.platform.settings.keys, "notify"),
         push_key=load_vapid_public(world.platform.settings.keys),
         countries=GeoIp(world.platform.settings.places_file, world.clock),

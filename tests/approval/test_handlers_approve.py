@@ -45,7 +45,7 @@ async def test_right_code_is_accepted_and_told_with_a_proof_that_verifies(approv
         public_key=unb64u(device.public_key),
         expected_challenge=unb64u(asked.command.expected_digest),
         expected_origins=frozenset({ORIGIN}),
-        expected_rp_id="localhost",
+        expected_rp_id="id.localhost",
     )
 
 

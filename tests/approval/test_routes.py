@@ -14,7 +14,7 @@ from tests.approval.support import ORIGIN, Approval, Phone
 
 pytestmark = pytest.mark.integration
 
-API = "/key/api"
+API = "/api"
 
 
 class Client:
@@ -23,7 +23,7 @@ class Client:
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
         self._url = url
-        self.headers: dict[str, str] = {"Host": "localhost:8365", "Origin": ORIGIN}
+        self.headers: dict[str, str] = {"Host": "key.id.localhost:8365", "Origin": ORIGIN}
 
     async def send(self, method: str, path: str, body: Any = None, **more: Any) -> tuple[int, Any]:
         headers = self.headers | more.pop("headers", {})
@@ -57,7 +57,7 @@ async def client(approval: Approval) -> AsyncIterator[Client]:
 
 async def test_page_says_what_to_do_and_changes_nothing(approval: Approval, client: Client) -> None:
     before = len(approval.world.databases["approval"].operations)
-    status, text = await client.send("GET", "/key/", headers={"Accept-Language": "en"})
+    status, text = await client.send("GET", "/", headers={"Accept-Language": "en"})
     assert status == 200
     assert "Scan the code on your sign-in page" in text
     assert "default-src 'none'" in client.last.headers["Content-Security-Policy"]
@@ -66,7 +66,7 @@ async def test_page_says_what_to_do_and_changes_nothing(approval: Approval, clie
 
 
 async def test_page_in_french(client: Client) -> None:
-    _, text = await client.send("GET", "/key/", headers={"Accept-Language": "fr"})
+    _, text = await client.send("GET", "/", headers={"Accept-Language": "fr"})
     assert 'lang="fr"' in text
 
 
@@ -91,7 +91,7 @@ async def test_creation_options_ask_for_what_we_can_verify(approval: Approval, c
     assert [each["alg"] for each in options["pubKeyCredParams"]] == [-7, -8, -257]
     assert options["authenticatorSelection"]["userVerification"] == "required"
     assert options["attestation"] == "none"
-    assert options["rp"]["id"] == "localhost"
+    assert options["rp"]["id"] == "id.localhost"
     assert (begun["tenant"], begun["account"], begun["organisation"]) == ("contoso", "ada", "Contoso")
     assert len(unb64u(options["challenge"])) == len(unb64u(options["user"]["id"])) == 32
 

@@ -36,7 +36,7 @@ class Walk(ABC):
 
     async def open(self, fragment: str = "") -> None:
         await self.page.goto("about:blank")
-        await self.page.goto(f"{self.origin}/key/{fragment}")
+        await self.page.goto(f"{self.origin}/{fragment}")
 
     async def press(self, action: str) -> None:
         await self.page.locator(f"section:not([hidden]) [data-do={action}]").click()
@@ -109,9 +109,10 @@ async def phone_page(browser: Browser, **options: Any) -> AsyncIterator[tuple[Ap
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    origin = f"http://localhost:{port}"
+    signin = f"http://id.localhost:{port}"
+    origin = f"http://key.id.localhost:{port}"
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"BLOK365_ORIGIN": origin, "BLOK365_TRUSTED_PROXIES": '["127.0.0.1/32"]'}
+        settings = {"BLOK365_ORIGIN": signin, "BLOK365_TRUSTED_PROXIES": '["127.0.0.1/32"]'}
         settings["BLOK365_PLACES_FILE"] = str(write_places(Path(folder) / "places.mmdb"))
         with mock.patch.dict(os.environ, settings):
             approval = await make_approval(Path(folder))

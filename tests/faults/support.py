@@ -87,6 +87,10 @@ class FaultSystem:
     def origin(self) -> str:
         return self.running_system.settings.origin
 
+    @property
+    def phone_origin(self) -> str:
+        return self.running_system.settings.origins.phone
+
     def database(self, service: str) -> Any:
         """That service's own database."""
         return self.mongo[f"{self.running_system.settings.database_prefix}_{service}"]

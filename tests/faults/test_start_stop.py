@@ -200,7 +200,7 @@ async def signed_in(phone: SoftPhone, port: int) -> str:
     """A whole sign-in by push at the Entra stand-in; its last page."""
     async with Browser() as browser:
         page = await browser.get(f"http://localhost:{port + 1}/start?username={PERSON}")
-        assert page.url.startswith(f"http://localhost:{port}/")
+        assert page.url.startswith(f"http://id.localhost:{port}/")
         page = await browser.submit(page.form("/push"))
         code = page.code()
 
@@ -245,11 +245,11 @@ async def test_make_run_on_another_port_goes_on_with_the_same_data(tmp_path: Pat
         async with make_run(tmp_path, second) as program:
             await program.said(LISTENS)
             (domain,) = json.loads((tmp_path / "run" / "entra.json").read_text())["domains"]
-            origin = f"http://localhost:{second}"
+            origin, phones = f"http://id.localhost:{second}", f"http://key.id.localhost:{second}"
             assert domain["issuerUri"] == f"{origin}/t/contoso/contoso.example"
             assert domain["passiveSignInUri"] == f"{origin}/t/contoso/wsfed"
-            assert f"--origin {origin} approve" in await program.said("approve")
-            phone.move(origin)
+            assert f"--origin {phones} approve" in await program.said("approve")
+            phone.move(phones)
             await signed_in(phone, second)
             await signed_out(second)
             assert (tmp_path / "run" / "origin").read_text() == origin
@@ -262,10 +262,10 @@ async def test_make_run_with_another_host_says_so_and_stops_its_mongod(tmp_path:
         await program.said(LISTENS)
         await program.stopped()
     port = two_ports()
-    async with make_run(tmp_path, port, BLOK365_ORIGIN=f"http://id.localhost:{port}") as program:
+    async with make_run(tmp_path, port, BLOK365_ORIGIN=f"http://login.localhost:{port}") as program:
         line = (await program.ends(ENDS)).one_line()
-    assert "was localhost when this system was set up, and is id.localhost now" in line
-    assert "Set it back to localhost" in line
+    assert "was id.localhost when this system was set up, and is login.localhost now" in line
+    assert "Set it back to id.localhost" in line
     assert '"exitCode":0' in (tmp_path / "mongo" / "mongod.log").read_text()
 
 
@@ -432,7 +432,7 @@ async def test_make_run_tells_entra_of_people_who_are_added_while_it_runs(
             environment=environment,
         )
         assert added.code == 0, added
-        assert (tmp_path / "run" / "origin").read_text() in added.out
+        assert f"{(tmp_path / 'run' / 'origin').read_text().replace('//', '//key.')}/#i=" in added.out
 
         async def known() -> bool | None:
             users = json.loads(federation.read_text())["users"]

@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -50,7 +50,6 @@ from shared.contracts.envelope import DOMAIN_SEPARATOR, SignedMessage
 from shared.crypto.keys import key_from_seed, load_service_key
 from shared.ids import b64u, new_id, unb64u
 from shared.services import SERVICES
-from shared.web.paths import Origins
 from shared.web.server import Runner, combine
 from tests.world import InMemorySystem, make_system
 
@@ -82,12 +81,12 @@ class BrowserWindow(Browser):
 
     def steal(self, cookies: Mapping[str, str]) -> None:
         """Malware in another browser read these, the `__Host-` ones too."""
-        self._cookies["localhost"] |= cookies
+        self._cookies["id.localhost"] |= cookies
 
     @property
     def cookies(self) -> dict[str, str]:
         """Of the sign-in host."""
-        return self._cookies["localhost"]
+        return self._cookies["id.localhost"]
 
 
 class Phone(SoftPhone):
@@ -194,7 +193,7 @@ class SignIn:
         """Passkey, steps 2 to 7, with that phone's key."""
         if challenge is None:
             challenge = await self.passkey_challenge()
-        made = tamper.replay or assertion(phone.used_key(), challenge, tamper)
+        made = tamper.replay or assertion(on_sign_in_page(phone.used_key()), challenge, tamper)
         return await self.script(
             "passkey",
             credential_id=made["id"],
@@ -245,6 +244,10 @@ class Flow:
     @property
     def origin(self) -> str:
         return self.world.platform.settings.origin
+
+    @property
+    def phone_origin(self) -> str:
+        return self.world.platform.settings.origins.phone
 
     @property
     def entra(self) -> Entra:
@@ -385,6 +388,11 @@ class Flow:
         return SignedMessage(message_id, envelope["type"], body, key.sign(DOMAIN_SEPARATOR + body), to)
 
 
+def on_sign_in_page(key: Key) -> Key:
+    """The key as the sign-in page uses it: in that page's origin."""
+    return replace(key, origin=key.origin.replace("//key.", "//"))
+
+
 def proof_of(key: Key, context: str, tamper: Tamper = HONEST) -> Proof:
     """What that key signs for a context: approval's message carries it to wsfed."""
     made = assertion(key.used(), hashlib.sha256(context.encode()).digest(), tamper)["response"]
@@ -434,8 +442,7 @@ async def start_flow(folder: Path, **world_options: Any) -> AsyncIterator[Flow]:
     await world.current()
     settings = world.platform.settings
     apps = {name: service.web for name, service in world.services.items() if service.web is not None}
-    origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
-    root = combine(apps, origins, clock=world.clock, ids=world.ids)
+    root = combine(apps, settings.origins, clock=world.clock, ids=world.ids)
     async with AsyncExitStack() as stack:
         stack.enter_context(mock.patch.object(keys, "create_signing_key", _made_once))
         # a short path: the address of a UNIX socket has 108 octets at most

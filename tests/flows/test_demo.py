@@ -165,7 +165,7 @@ def verifies(proof: dict[str, bytes]) -> bool:
     except Exception:
         return False
     flags = proof["authenticator_data"][32]
-    rp = hashlib.sha256(b"localhost").digest()
+    rp = hashlib.sha256(b"id.localhost").digest()
     return (
         client_data["type"] == "webauthn.get"
         and client_data["challenge"] == challenge
@@ -188,7 +188,7 @@ def test_changed_proof_does_not_verify(proof: dict[str, bytes], part: str) -> No
     octets = bytearray(proof[part])
     at = octets.index(b"contoso") if part == "context" else len(octets) - 2
     if part == "client_data_json":
-        at = octets.index(b"localhost")
+        at = octets.index(b"id.localhost")
     octets[at] ^= 1
     assert not verifies({**proof, part: bytes(octets)})
 
@@ -200,7 +200,9 @@ def test_proof_is_about_this_very_sign_in(proof: dict[str, bytes], evidence: Pat
     assert context["tenant"] == TENANT
     assert context["upn"] == ADA
     assert context["realm"] == WTREALM
-    assert context["origin"] == origin == json.loads(proof["client_data_json"])["origin"]
+    phones = f"{address.scheme}://key.{address.netloc}"
+    assert context["origin"] == origin
+    assert json.loads(proof["client_data_json"])["origin"] == phones
     assert len(context["nonce"]) == 43
     assert context["code"].isdigit()
     assert len(context["code"]) >= 6

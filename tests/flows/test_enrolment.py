@@ -19,8 +19,8 @@ async def test_steps_1_to_8(flow: Flow) -> None:
     assert account.status == "invited"
     # 1: admin invites; the secret is in the fragment of the link and nowhere else
     link = await flow.invite()
-    origin, _, fragment = link.partition("/key/#i=")
-    assert origin == flow.origin
+    origin, _, fragment = link.partition("/#i=")
+    assert origin == flow.phone_origin
     invitation, _, seed = fragment.partition(".")
     assert len(unb64u(seed)) == 32
     for service in flow.world.databases:
@@ -71,7 +71,7 @@ async def test_step_3_opening_the_link_spends_nothing(flow: Flow) -> None:
         assert (await browser.get(link)).status == 200
     phone = await flow.bare_phone()
     for _ in range(3):
-        begun = await browser.get(f"{flow.origin}/key/api/enrolments")
+        begun = await browser.get(f"{flow.phone_origin}/api/enrolments")
         assert begun.status == 405
     await phone.enrol(link)
 

@@ -41,8 +41,8 @@ class Thief:
         self.key = Key(
             credential_id=b64u(flow.world.ids.random_bytes(32)),
             private_key=make_private_key("ES256", SeededIds("thief")),
-            origin=flow.origin,
-            rp_id="localhost",
+            origin=flow.phone_origin,
+            rp_id="id.localhost",
             tenant=TENANT,
             account=account,
             upn=ADA,

@@ -46,7 +46,7 @@ async def test_dead_links_all_look_the_same(flow: Flow, why: str) -> None:
         case "removed":
             await admin.remove(flow.admin, TENANT, ADA)
         case "unknown":
-            url = f"{flow.origin}/key/#i={b64u(bytes(16))}.{b64u(bytes(32))}"
+            url = f"{flow.phone_origin}/#i={b64u(bytes(16))}.{b64u(bytes(32))}"
     await flow.world.settle()
     with pytest.raises(PhoneError) as caught:
         await (await flow.bare_phone()).enrol(url)

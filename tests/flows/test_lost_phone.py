@@ -105,7 +105,7 @@ async def test_a_passkey_leaves_the_freeze_and_a_qr_code_ends_it(flow: Flow) -> 
     assert account["frozen_at"] is not None
     by_code = await flow.begin()
     code = await by_code.qr()
-    request = await phone.scan(f"{flow.origin}/key/#q={by_code.stored['challenge']['handle']}")
+    request = await phone.scan(f"{flow.phone_origin}/#q={by_code.stored['challenge']['handle']}")
     await phone.approve(code, request)
     (account,) = flow.world.documents("approval", "accounts")
     assert account["frozen_at"] is None

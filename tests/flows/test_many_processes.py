@@ -99,7 +99,7 @@ async def test_sign_in_by_qr_code(on: FaultSystem, ada: Person) -> None:
 
     async def scanned() -> bool | None:
         try:
-            request = await ada.phone.scan(f"{on.origin}/key/#q={handle}")
+            request = await ada.phone.scan(f"{on.phone_origin}/#q={handle}")
         except Exception as error:
             if getattr(error, "status", None) == 410:
                 return None  # not there yet

@@ -105,7 +105,7 @@ async def with_notify(flow: Flow, folder: Path, service: PushService) -> AsyncIt
 def link_in(mail: EmailMessage) -> str:
     part = mail.get_body(("plain",))
     assert part is not None
-    found = re.search(r"^http://\S+/key/#i=\S+", str(part.get_content()), re.MULTILINE)
+    found = re.search(r"^http://\S+/#i=\S+", str(part.get_content()), re.MULTILINE)
     assert found is not None
     return found[0]
 
@@ -268,11 +268,11 @@ async def test_step_2_refuses_what_is_no_subscription(post: Post) -> None:
 
 async def test_step_2_needs_a_session_of_that_phone(post: Post) -> None:
     body = post.service.subscribe(load_vapid_public(post.flow.world.platform.settings.keys))
-    origin = post.flow.origin
+    origin = post.flow.phone_origin
     async with post.flow.http() as http:
         for method in ("POST", "DELETE"):
             answer = await http.request(
-                method, f"{origin}/key/api/push-subscription", json=body, headers={"Origin": origin}
+                method, f"{origin}/api/push-subscription", json=body, headers={"Origin": origin}
             )
             assert answer.status == 401
 
@@ -285,7 +285,7 @@ async def test_step_2_refuses_another_sites_request(post: Post) -> None:
     async with post.flow.http() as http:
         for method in ("POST", "DELETE"):
             answer = await http.request(
-                method, f"{post.flow.origin}/key/api/push-subscription", json={}, headers=headers
+                method, f"{post.flow.phone_origin}/api/push-subscription", json={}, headers=headers
             )
             assert answer.status == 403
 

@@ -13,7 +13,17 @@ from services.admin import handlers as admin
 from services.wsfed.domain.authentication import MULTIPLE_AUTHN
 from shared.crypto.assertion import verify_assertion
 from shared.ids import b64u
-from tests.flows.support import ADA, BOB, TENANT, Flow, SignIn, assert_no_token, start_flow, token_form
+from tests.flows.support import (
+    ADA,
+    BOB,
+    TENANT,
+    Flow,
+    SignIn,
+    assert_no_token,
+    on_sign_in_page,
+    start_flow,
+    token_form,
+)
 
 
 def assert_refused(answer: Page) -> None:
@@ -39,7 +49,7 @@ async def test_steps_1_to_8(flow: Flow) -> None:
     # 3: its digest, and nothing that tells of devices
     told = json.loads(answer.text)
     assert told.keys() == {"challenge", "rpId", "timeout"}
-    assert told["rpId"] == "localhost"
+    assert told["rpId"] == "id.localhost"
     # 4, 5: signed and posted; 6: verified; 7: proved
     assert (await sign_in.passkey(phone)).status == 200
     assert await sign_in.state() == "proved"
@@ -71,7 +81,7 @@ async def test_issuance_record_of_a_passkey_can_be_verified_by_itself(flow: Flow
         public_key=proof["public_key"],
         expected_challenge=hashlib.sha256(proof["context"].encode()).digest(),
         expected_origins=frozenset({flow.origin}),
-        expected_rp_id="localhost",
+        expected_rp_id="id.localhost",
     )
 
 
@@ -97,7 +107,7 @@ async def test_step_2_an_open_request_survives_a_cancelled_dialog(flow: Flow, me
     assert await sign_in.state() == f"{method}_waiting"
     request = None
     if method == "qr":
-        request = await phone.scan(f"{flow.origin}/key/#q={sign_in.stored['challenge']['handle']}")
+        request = await phone.scan(f"{flow.phone_origin}/#q={sign_in.stored['challenge']['handle']}")
     await phone.approve(code, request)
     assert (await flow.entra.verify(await sign_in.take(), sign_in.pending)).upn == ADA
 
@@ -169,7 +179,8 @@ async def test_step_2_only_from_our_own_page_in_the_same_browser(flow: Flow) -> 
 TAMPERED = {
     "user not verified": Tamper(flags=UP),
     "another page's origin": Tamper(origin="https://login.contoso.evil.example"),
-    "our host on another port": Tamper(origin="http://localhost:1"),
+    "the phone's page": Tamper(origin="http://key.id.localhost:8365"),
+    "our host on another port": Tamper(origin="http://id.localhost:1"),
     "an app's origin": Tamper(origin="android:apk-key-hash:AAAA"),
     "other RP ID": Tamper(rp_id="evil.example"),
     "in a frame": Tamper(cross_origin=True),
@@ -197,7 +208,7 @@ async def test_step_6_refuses_an_apps_origin_also_where_approvals_may_come_from_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app_origin = "android:apk-key-hash:AAAA"
-    monkeypatch.setenv("BLOK365_PHONE_ORIGINS", json.dumps([app_origin]))
+    monkeypatch.setenv("BLOK365_NATIVE_ORIGINS", json.dumps([app_origin]))
     async with start_flow(tmp_path) as flow:
         phone = await flow.phone()
         sign_in = await flow.begin()
@@ -269,7 +280,7 @@ async def test_step_6_a_challenge_is_valid_once_and_only_the_newest(flow: Flow) 
 async def test_step_6_refuses_a_replayed_assertion(flow: Flow) -> None:
     phone = await flow.phone()
     first = await flow.begin()
-    made = assertion(phone.used_key(), await first.passkey_challenge())
+    made = assertion(on_sign_in_page(phone.used_key()), await first.passkey_challenge())
     assert (await first.passkey(phone, Tamper(replay=made), challenge=b"")).status == 200
     again = await flow.begin()
     await again.passkey_challenge()

@@ -15,7 +15,7 @@ from tests.flows.support import ADA, BOB, Flow, Phone, SignIn, accepted, assert_
 
 def scanned_text(sign_in: SignIn) -> str:
     """What a camera reads from the page: its picture is drawn from this text."""
-    return f"{sign_in.flow.origin}/key/#q={sign_in.stored['challenge']['handle']}"
+    return f"{sign_in.flow.phone_origin}/#q={sign_in.stored['challenge']['handle']}"
 
 
 async def scan(phone: Phone, sign_in: SignIn) -> Request:

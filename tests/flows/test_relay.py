@@ -91,7 +91,7 @@ async def qr(scene: Scene, *, told: bool) -> str:
     code = page.code() if told else GUESS
     try:
         request = await scene.phone.scan(
-            f"{scene.flow.origin}/key/#q={sign_in.stored['challenge']['handle']}"
+            f"{scene.flow.phone_origin}/#q={sign_in.stored['challenge']['handle']}"
         )
         await scene.victim_approves(code, request)
     except PhoneError as error:
@@ -187,7 +187,7 @@ async def stolen_cookies_and_qr_shown_to_the_victim(scene: Scene) -> str:
         return "passkey needed"
     try:
         request = await scene.phone.scan(
-            f"{scene.flow.origin}/key/#q={sign_in.stored['challenge']['handle']}"
+            f"{scene.flow.phone_origin}/#q={sign_in.stored['challenge']['handle']}"
         )
         await scene.victim_approves("", request)
     except PhoneError as error:
@@ -228,12 +228,13 @@ async def she_unlocks_blokkey(scene: Scene, challenge: bytes) -> Mapping[str, st
 
 
 async def taken_over_approval_gives_a_sign_ins_challenge_as_its_own(scene: Scene) -> str:
-    """An assertion says neither which page asked for it nor what for: BlokKey and the sign-in page have one origin."""
+    """An assertion does not say what it is for, but where it was made: BlokKey is no origin of the sign-in page."""
     sign_in = await scene.attackers_sign_in()
     await she_unlocks_blokkey(scene, await sign_in.passkey_challenge())
     answer = await sign_in.passkey(scene.phone, Tamper(replay=scene.phone.last_credential), challenge=b"-")
-    assert answer.status == 200
-    return await scene.collected(sign_in)
+    assert answer.status == 403
+    assert await scene.collected(sign_in) == "no token"
+    return "origin"
 
 
 async def taken_over_approval_gives_a_pushs_challenge_as_its_own(scene: Scene) -> str:
@@ -291,7 +292,7 @@ TABLE: Mapping[Attack, tuple[str, str, str, str]] = {
         "token",
         "passkey needed",
     ),
-    taken_over_approval_gives_a_sign_ins_challenge_as_its_own: ("token",) * 4,
+    taken_over_approval_gives_a_sign_ins_challenge_as_its_own: ("origin",) * 4,
     taken_over_approval_gives_a_pushs_challenge_as_its_own: (
         "token",
         "token",  # whose network it came from is approval's word

@@ -79,7 +79,7 @@ async def test_steps_3_to_8_by_qr_code(flow: Flow) -> None:
 
 def scanned(sign_in: SignIn) -> str:
     """What a camera reads from the page: its picture is drawn from this text."""
-    return f"{sign_in.flow.origin}/key/#q={sign_in.stored['challenge']['handle']}"
+    return f"{sign_in.flow.phone_origin}/#q={sign_in.stored['challenge']['handle']}"
 
 
 async def test_step_10_authentication_instant_is_the_approval_not_the_issue(flow: Flow) -> None:
@@ -138,8 +138,8 @@ async def test_issuance_record_can_be_verified_by_itself(flow: Flow) -> None:
         signature=proof["signature"],
         public_key=proof["public_key"],
         expected_challenge=hashlib.sha256(proof["context"].encode()).digest(),
-        expected_origins=frozenset({flow.origin}),
-        expected_rp_id="localhost",
+        expected_origins=frozenset({flow.phone_origin}),
+        expected_rp_id="id.localhost",
     )
 
 

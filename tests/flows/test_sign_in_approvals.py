@@ -154,7 +154,8 @@ LIES = {
     "without user verification": Tamper(flags=UP),
     "without user presence": Tamper(flags=UV),
     "other origin": Tamper(origin="https://login.contoso.example"),
-    "origin that begins like ours": Tamper(origin="http://localhost:83650"),
+    "the sign-in page's origin": Tamper(origin="http://id.localhost:8365"),
+    "origin that begins like ours": Tamper(origin="http://key.id.localhost:83650"),
     "other RP ID": Tamper(rp_id="evil.example"),
     "other challenge": Tamper(challenge=bytes(32)),
     "registration instead of assertion": Tamper(type="webauthn.create"),
@@ -206,7 +207,7 @@ async def test_qr_code_of_another_account_is_refused_loudly(flow: Flow) -> None:
     sign_in = await flow.begin()
     await sign_in.qr()
     with pytest.raises(PhoneError) as caught:
-        await bob.scan(f"{flow.origin}/key/#q={sign_in.stored['challenge']['handle']}")
+        await bob.scan(f"{flow.phone_origin}/#q={sign_in.stored['challenge']['handle']}")
     assert caught.value.code == "other_account"
     await assert_no_token(sign_in, "qr_waiting")
 

@@ -77,7 +77,7 @@ async def test_known_browsers_wants_a_passkey_in_a_new_browser_and_takes_push_th
     sign_in = await anew(flow, browser)
     code = (await sign_in.post("qr")).text
     assert "data-code" not in code  # known: no number is asked for
-    request = await phone.scan(f"{flow.origin}/key/#q={sign_in.stored['challenge']['handle']}")
+    request = await phone.scan(f"{flow.phone_origin}/#q={sign_in.stored['challenge']['handle']}")
     await phone.approve("", request)
     await sign_in.take()
     await assert_phone_refused(await flow.begin())  # another browser is as new as before

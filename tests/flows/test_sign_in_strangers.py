@@ -157,7 +157,7 @@ async def test_strangers_cannot_hide_the_persons_own_request_by_qr_code(flow: Fl
         await (await flow.begin()).push()
     mine = await flow.begin()
     code = await mine.qr()
-    request = await phone.scan(f"{flow.origin}/key/#q={mine.stored['challenge']['handle']}")
+    request = await phone.scan(f"{flow.phone_origin}/#q={mine.stored['challenge']['handle']}")
     await phone.approve(code, request)
     await mine.take()
 

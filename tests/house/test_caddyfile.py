@@ -23,7 +23,7 @@ SAMPLES = (
         "/key/",
         "/keys",
     ),
-    *("/key/api/sessions", "/me/", "/push/x", "/signin/abc/token", "/api/v1/people", "/.well-known/x"),
+    *("/api/sessions", "/me/", "/push/x", "/signin/abc/token", "/api/v1/people", "/.well-known/x"),
     *(f"/static/{service}/{'0' * 16}.js" for service in (*SERVICES, "nobody")),
 )
 
@@ -76,7 +76,7 @@ def test_a_whole_host_is_asked_after_the_paths_on_it() -> None:
 
 def test_a_service_that_is_not_there_leads_nowhere() -> None:
     text = caddyfile({"wsfed": SERVICES["wsfed"]})
-    assert destination(text, Host.SIGNIN, "/key/") == FRONT
+    assert destination(text, Host.PHONE, "/") == FRONT
     assert "approval" not in text
 
 

@@ -38,7 +38,7 @@ from shared.store.port import Database
 from tests.world import InMemorySystem, make_system
 
 SECRET = "c2VjcmV0LW9mLXRoZS1saW5rLW5vYm9keS1tYXktcmVhZA"
-LINK = f"http://localhost:8365/key/#i=mS0i1_yPPUmN1G5ZpLz1TQ.{SECRET}"
+LINK = f"http://key.id.localhost:8365/#i=mS0i1_yPPUmN1G5ZpLz1TQ.{SECRET}"
 HOST = "updates.push.services.mozilla.com"
 
 

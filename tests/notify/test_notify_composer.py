@@ -75,7 +75,14 @@ def test_an_invitation_says_who_why_where_until_when_and_how_to_check(language: 
     for kind in ("plain", "html"):
         text = text_of(mail, kind)
         until = {"en": "3 March 2026, 08:00 UTC", "fr": "03/03/2026 à 08:00 UTC"}[language]
-        for said in ("Grace Hopper", "Contoso", "ada@contoso.example", LINK, until, "http://localhost:8365/"):
+        for said in (
+            "Grace Hopper",
+            "Contoso",
+            "ada@contoso.example",
+            LINK,
+            until,
+            "http://key.id.localhost:8365/",
+        ):
             assert said in text
 
 
@@ -130,7 +137,7 @@ def test_no_line_is_longer_than_a_mail_server_takes() -> None:
 
 
 def test_the_mail_stays_below_what_mail_programs_cut_off() -> None:
-    longest = invitation(link="http://localhost:8365/key/#i=" + "A" * 200)
+    longest = invitation(link="http://key.id.localhost:8365/#i=" + "A" * 200)
     assert len(COMPOSER.compose(longest, "d1", NOW).as_bytes()) < 100_000
 
 
@@ -176,7 +183,7 @@ def test_both_languages_have_the_same_words_and_the_same_places_in_them() -> Non
     "wire",
     [
         '{"kind":"invitation","to":"a@b.example","name":"A","language":"en","organisation":"C","invited_by":"",'
-        '"upn":"a@c.example","link":"http://localhost:8365/key/#i=x.y","expires_at":"2026-03-03T08:00:00Z",'
+        '"upn":"a@c.example","link":"http://key.id.localhost:8365/#i=x.y","expires_at":"2026-03-03T08:00:00Z",'
         '"another_phone":false}',
         '{"kind":"device_added","to":"a@b.example","name":"A","language":"fr","organisation":"C",'
         '"upn":"a@c.example","device":"P","added_at":"2026-03-03T08:00:00Z","a_newer_field":1}',

@@ -109,7 +109,7 @@ class Shown:
             raise web.HTTPSeeOther(f"/signin/{request.match_info['txn']}")
 
         async def challenge(request: web.Request) -> web.StreamResponse:
-            return web.json_response({"challenge": "AAAA", "rpId": "localhost", "timeout": 120_000})
+            return web.json_response({"challenge": "AAAA", "rpId": "id.localhost", "timeout": 120_000})
 
         async def passkey(request: web.Request) -> web.StreamResponse:
             self.posts.append(("passkey", await form(request)))
@@ -155,11 +155,11 @@ def sample_server() -> Iterator[Shown]:
     stop = asyncio.Event()
 
     async def main() -> None:
-        settings = WebSettings(origin="http://localhost:8365", coop="unsafe-none")
+        settings = WebSettings(origin="http://id.localhost:8365", coop="unsafe-none")
         app = make_app(pages.pages, settings, clock=SystemClock(), ids=SeededIds("pages"))
         app.add_routes(shown.routes(pages))
         runner, port = await serve(app, "127.0.0.1", 0)
-        shown.origin = f"http://localhost:{port}"
+        shown.origin = f"http://id.localhost:{port}"
         ready.set()
         await stop.wait()
         await runner.cleanup()

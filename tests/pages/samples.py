@@ -31,11 +31,12 @@ def view(state: PageState, methods: tuple[DeviceMethod, ...] = tuple(DeviceMetho
         "version": 3,
         "organisation": "Contoso Ltd",
         "account": "ada@contoso.example",
+        "key_url": "https://key.id.example/",
     }
     if state is PageState.PUSH_WAITING:
         fields |= {"code": "482913", "expires_in": 107}
     if state is PageState.QR_WAITING:
-        url = f"https://id.example/key/#q={TXN}.x7Yp2LwQ9aNc4RkT"
+        url = f"https://key.id.example/#q={TXN}.x7Yp2LwQ9aNc4RkT"
         fields |= {"code": "482913", "expires_in": 60, "qr": qr(url)}
     if state is PageState.QR_SCANNED:
         fields |= {"code": "482913", "expires_in": 83}

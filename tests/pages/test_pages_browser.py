@@ -172,7 +172,7 @@ def test_renewed_qr_code_leaves_the_focus_on_the_passkey_and_its_notice(
     open_page: Open, shown: Shown
 ) -> None:
     shown.view = dataclasses.replace(VIEWS["qr-waiting"], expires_in=2)
-    later = dataclasses.replace(VIEWS["qr-waiting"], version=4, qr=qr("https://id.example/key/#q=other"))
+    later = dataclasses.replace(VIEWS["qr-waiting"], version=4, qr=qr("https://key.id.example/#q=other"))
     shown.on_post = lambda action, fields: shown.set(later)
     page = open_page()
     press_passkey(page, "stopped")

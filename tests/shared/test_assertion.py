@@ -22,7 +22,7 @@ from webauthn.helpers.exceptions import WebAuthnException
 from shared.crypto.assertion import InvalidAssertion, VerifiedAssertion, verify_assertion
 from shared.ids import b64u
 
-RP_ID, ORIGIN, CHALLENGE = "localhost", "http://localhost:8365", bytes(range(32))
+RP_ID, ORIGIN, CHALLENGE = "id.localhost", "http://key.id.localhost:8365", bytes(range(32))
 UP, UV, BE, BS, AT, ED = 0x01, 0x04, 0x08, 0x10, 0x40, 0x80
 
 
@@ -161,8 +161,8 @@ HOSTILE: dict[str, Assertion] = {
     "no challenge": asserted(client=client_data(challenge=None)),
     "phishing origin": asserted(client=client_data(origin="http://localhost.evil.example:8365")),
     "origin that begins like ours": asserted(client=client_data(origin=ORIGIN + ".evil.example")),
-    "origin on another port": asserted(client=client_data(origin="http://localhost:83650")),
-    "origin with another scheme": asserted(client=client_data(origin="https://localhost:8365")),
+    "origin on another port": asserted(client=client_data(origin="http://key.id.localhost:83650")),
+    "origin with another scheme": asserted(client=client_data(origin="https://key.id.localhost:8365")),
     "origin as a list": asserted(client=client_data(origin=[ORIGIN])),
     "origin as an object": asserted(client=client_data(origin={})),
     "no origin": asserted(client=client_data(origin=None)),

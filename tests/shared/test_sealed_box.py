@@ -20,7 +20,7 @@ from shared.crypto.sealed_box import CannotOpen, load_opener, load_sealer, make_
 from shared.crypto.vapid import load_vapid_key, load_vapid_public, make_vapid_key, public_point
 from shared.ids import SystemIds, b64u, unb64u
 
-SECRET = b"https://localhost/key/#i=invitation.seed"
+SECRET = b"https://localhost/#i=invitation.seed"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from shared.web.paths import FRONT, Origins, service_for
 from shared.web.static import StaticFiles
 
 LOCAL = Origins(
-    signin="http://localhost:8365",
+    signin="http://id.localhost:8365",
     console="http://console.localhost:8365",
     kiosk="http://kiosk.localhost:8365",
 )
@@ -22,15 +22,17 @@ LOCAL = Origins(
     [
         (Host.SIGNIN, "/t/contoso/FederationMetadata/2007-06/FederationMetadata.xml", "wsfed"),
         (Host.SIGNIN, "/signin/abc/events", "wsfed"),
-        (Host.SIGNIN, "/key/", "approval"),
-        (Host.SIGNIN, "/key/api/requests", "approval"),
+        (Host.PHONE, "/", "approval"),
+        (Host.PHONE, "/api/requests", "approval"),
+        (Host.PHONE, "/t/contoso/wsfed", "approval"),
+        (Host.SIGNIN, "/key/", FRONT),
         (Host.SIGNIN, "/me/", FRONT),
         (Host.SIGNIN, "/push/key", FRONT),
         (Host.SIGNIN, "/keys", FRONT),
         (Host.SIGNIN, "/", FRONT),
         (Host.SIGNIN, "/api/v1/accounts", FRONT),  # the console's API is not on the phone's host
         (Host.CONSOLE, "/api/v1/accounts", "admin"),
-        (Host.CONSOLE, "/key/api", "admin"),
+        (Host.CONSOLE, "/t/", "admin"),
         (Host.KIOSK, "/", FRONT),  # no service there yet
         (Host.KIOSK, "/static/approval/0/x.js", "approval"),
         (Host.KIOSK, "/static/notify/0/x.js", FRONT),  # nobody reaches notify
@@ -43,12 +45,15 @@ def test_table_of_hosts_and_paths(host: Host, path: str, service: str) -> None:
 
 
 def test_host_header_decides_the_kind_of_host() -> None:
-    assert LOCAL.host_of("localhost:8365") is Host.SIGNIN
+    assert LOCAL.host_of("id.localhost:8365") is Host.SIGNIN
     assert LOCAL.host_of("Console.LOCALHOST:8365") is Host.CONSOLE
-    assert LOCAL.host_of("localhost:8365.evil.example") is None
+    assert LOCAL.host_of("id.localhost:8365.evil.example") is None
     assert LOCAL.host_of("localhost") is None
     public = Origins(signin="https://id.example", console="https://c.example", kiosk="https://k.example")
     assert public.host_of("id.example:443") is Host.SIGNIN
+    assert public.host_of("key.id.example") is Host.PHONE
+    assert public.phone == "https://key.id.example"
+    assert LOCAL.phone == "http://key.id.localhost:8365"
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ async def test_detail_of_an_error_is_escaped(start: Start) -> None:
 
 
 async def test_api_paths_answer_json_even_to_a_browser(start: Start) -> None:
-    answer = await ask(await start(service()), "/key/api/nothing", Accept="text/html")
+    answer = await ask(await start(service()), "/api/nothing", Accept="text/html")
     assert answer.status == 404
     assert answer.json["code"] == "not_found"
 
@@ -364,7 +364,7 @@ async def test_one_process_tells_services_apart_by_host_and_path(start: Start) -
     assert (await ask(port, "/people", host="console.example")).text == "people"
     assert (await ask(port, "/signin/me", host="console.example")).status == 404
     assert (await ask(port, "/people", host="evil.example")).status == 404
-    nobody = await ask(port, "/key/", host="id.example")  # approval does not run here
+    nobody = await ask(port, "/", host="key.id.example")  # approval does not run here
     assert nobody.status == 404
     assert "frame-ancestors 'none'" in nobody.headers["content-security-policy"]
     ready = await ask(port, "/readyz", host="id.example")

@@ -43,7 +43,7 @@ async def phone(approval: Approval, url: str, tmp_path: Path) -> AsyncIterator[S
 
 async def enrolled(approval: Approval, phone: SoftPhone, account: str = "ada") -> None:
     await approval.account(account)
-    await phone.enrol(f"{ORIGIN}/key/#i={await approval.invitation(account)}", name="Ada's phone")
+    await phone.enrol(f"{ORIGIN}/#i={await approval.invitation(account)}", name="Ada's phone")
 
 
 async def test_enrols_lists_and_approves_with_a_proof_that_verifies_offline(
@@ -64,7 +64,7 @@ async def test_enrols_lists_and_approves_with_a_proof_that_verifies_offline(
         public_key=unb64u(proof["public_key"]),
         expected_challenge=unb64u(asked.command.expected_digest),
         expected_origins=frozenset({ORIGIN}),
-        expected_rp_id="localhost",
+        expected_rp_id="id.localhost",
     )
     assert await approval.outcomes() == [(asked.command.transaction, "accepted")]
     assert await phone.list() == []
@@ -81,12 +81,12 @@ async def test_takes_the_code_as_the_page_shows_it(approval: Approval, phone: So
 async def test_approves_what_it_scanned(approval: Approval, phone: SoftPhone) -> None:
     await enrolled(approval, phone)
     asked = await approval.ask(method="qr")
-    request = await phone.scan(f"{ORIGIN}/key/#q={asked.handle}")
+    request = await phone.scan(f"{ORIGIN}/#q={asked.handle}")
     await phone.approve(asked.code, request)
     assert approval.state(asked) == "accepted"
 
 
-@pytest.mark.parametrize("text", ["", "x", f"{ORIGIN}/key/#i=a.b", "https://evil.example/key/#q=x"])
+@pytest.mark.parametrize("text", ["", "x", f"{ORIGIN}/#i=a.b", "https://evil.example/#q=x"])
 async def test_scans_nothing_else(approval: Approval, phone: SoftPhone, text: str) -> None:
     await enrolled(approval, phone)
     with pytest.raises(ValueError):
@@ -172,14 +172,14 @@ async def test_other_context_is_noticed(approval: Approval, phone: SoftPhone) ->
 
 async def test_forged_endorsement_is_noticed(approval: Approval, phone: SoftPhone) -> None:
     await approval.account()
-    link = f"{ORIGIN}/key/#i={await approval.invitation()}"
+    link = f"{ORIGIN}/#i={await approval.invitation()}"
     with pytest.raises(PhoneError) as refused:
         await phone.enrol(link, tamper=Tamper(endorsement=bytes(64)))
     assert refused.value.code == "endorsement"
     assert phone.keys == []
 
 
-@pytest.mark.parametrize("link", ["", f"{ORIGIN}/key/", f"{ORIGIN}/key/#i=x", f"{ORIGIN}/key/#q=x"])
+@pytest.mark.parametrize("link", ["", f"{ORIGIN}/", f"{ORIGIN}/#i=x", f"{ORIGIN}/#q=x"])
 async def test_enrols_from_nothing_else(phone: SoftPhone, link: str) -> None:
     with pytest.raises(ValueError):
         await phone.enrol(link)
@@ -213,7 +213,7 @@ async def test_command_line_walks_through_a_sign_in(approval: Approval, url: str
         return said
 
     await approval.account()
-    link = f"{ORIGIN}/key/#i={await approval.invitation()}"
+    link = f"{ORIGIN}/#i={await approval.invitation()}"
     assert "enrolled ada@contoso.example" in await run("enrol", link)
     asked = await approval.ask()
     assert json.loads(await run("list"))["id"] == asked.id
@@ -224,7 +224,7 @@ async def test_command_line_walks_through_a_sign_in(approval: Approval, url: str
     assert await run("not-me") == "reported\n"
     assert approval.state(refused) == "not_me"
     scanned = await approval.ask(method="qr")
-    code = f"{ORIGIN}/key/#q={scanned.handle}"
+    code = f"{ORIGIN}/#q={scanned.handle}"
     assert await run("approve", "--code", scanned.code, "--scan", code) == "approved\n"
     assert approval.state(scanned) == "accepted"
 
@@ -234,6 +234,6 @@ async def test_command_line_says_in_one_line_what_went_wrong(url: str, tmp_path:
     assert said == (1, "", "phone: no key yet: enrol first\n")
     nobody = free_port()
     said = await command(
-        "enrol", f"{ORIGIN}/key/#i=a.b", store=tmp_path / "none.json", url=f"http://127.0.0.1:{nobody}"
+        "enrol", f"{ORIGIN}/#i=a.b", store=tmp_path / "none.json", url=f"http://127.0.0.1:{nobody}"
     )
     assert said == (1, "", f"phone: 127.0.0.1:{nobody} does not answer: does Blok365 run there?\n")

@@ -46,7 +46,7 @@ async def ask(
     method: str = "GET",
     body: bytes = b"",
     lines: tuple[str, ...] = (),
-    host: str = "localhost:8365",
+    host: str = "id.localhost:8365",
 ) -> Answer:
     """Send one request and read its answer to the end."""
     reader, writer = await asyncio.open_unix_connection(str(flow.socket), limit=2**24)

@@ -121,13 +121,13 @@ async def test_post_without_our_own_pages_token_does_nothing(flow: Flow, action:
 
 FOREIGN = [
     ("Origin: https://evil.example",),
-    ("Origin: http://localhost:8365.evil.example",),
-    ("Origin: https://localhost:8365",),
+    ("Origin: http://id.localhost:8365.evil.example",),
+    ("Origin: https://id.localhost:8365",),
     ("Origin: http://localhost",),
     ("Origin: http://console.localhost:8365",),
     ("Sec-Fetch-Site: cross-site",),
     ("Sec-Fetch-Site: same-site",),
-    ("Sec-Fetch-Site: cross-site", "Origin: http://localhost:8365"),
+    ("Sec-Fetch-Site: cross-site", "Origin: http://id.localhost:8365"),
     ("Sec-Fetch-Site: same-origin", "Origin: https://evil.example"),
 ]
 
@@ -142,7 +142,7 @@ async def test_post_from_a_foreign_page_does_nothing(flow: Flow, lines: tuple[st
 
 @pytest.mark.parametrize(
     "lines",
-    [(), ("Sec-Fetch-Site: same-origin", "Origin: http://localhost:8365"),
+    [(), ("Sec-Fetch-Site: same-origin", "Origin: http://id.localhost:8365"),
      ("Sec-Fetch-Site: same-origin", "Origin: null")],
 )  # fmt: skip
 async def test_control_a_post_from_our_own_page_is_taken(flow: Flow, lines: tuple[str, ...]) -> None:
@@ -265,7 +265,7 @@ async def stream(sign_in: SignIn) -> AsyncIterator[asyncio.StreamReader]:
     """The live stream, its head read."""
     reader, writer = await asyncio.open_unix_connection(str(sign_in.flow.socket))
     cookies = "; ".join(f"{name}={value}" for name, value in sign_in.browser.cookies.items())
-    head = f"GET /signin/{sign_in.id}/events HTTP/1.0\r\nHost: localhost:8365\r\nCookie: {cookies}\r\n\r\n"
+    head = f"GET /signin/{sign_in.id}/events HTTP/1.0\r\nHost: id.localhost:8365\r\nCookie: {cookies}\r\n\r\n"
     writer.write(head.encode())
     try:
         top = await reader.readuntil(b"\r\n\r\n")

@@ -283,10 +283,10 @@ async def test_path_traversal_and_injection_in_the_transaction_id(flow: Flow, tr
 async def test_host_of_nobody_gets_no_sign_in(flow: Flow) -> None:
     for host in (
         "evil.example",
-        "localhost:8365.evil.example",
+        "id.localhost:8365.evil.example",
         "console.localhost:8365",
         "",
-        "localhost:8365@x",
+        "id.localhost:8365@x",
     ):
         answer = await ask(flow, request(), host=host)
         assert answer.status in (400, 404)

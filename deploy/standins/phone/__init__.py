@@ -5,7 +5,7 @@ is what a browser or a native app would send; it believes of the server's answer
 request it signs is the one whose context it was given.
 
 - `authenticator`: keys, authenticatorData, attestation object, assertions (Web Authentication Level 3)
-- `phone`: `SoftPhone`, the client of `/key/api`
+- `phone`: `SoftPhone`, the client of `/api`
 - `python -m deploy.standins.phone`: the same as a command line
 """
 

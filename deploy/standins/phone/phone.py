@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import rfc8785
 
+from deploy.loopback import LoopbackResolver
 from deploy.standins.phone.authenticator import (
     HONEST,
     Algorithm,
@@ -75,8 +76,7 @@ class SoftPhone:
     """One phone with any number of keys; the newest one is used unless `use` chose another.
 
     `store`: the file that keeps the keys (mode 0600), or None for memory only. `connect`: `http://host:port` to
-    connect to instead of the origin's own name; by default 127.0.0.1 for origins on localhost, because
-    `*.localhost` is known to browsers and not to Python. `ca`: certificates (PEM) to trust for https instead of the
+    connect to instead of the origin's own name. `ca`: certificates (PEM) to trust for https instead of the
     system's. Close it, or use it with `async with`.
     """
 
@@ -145,7 +145,7 @@ class SoftPhone:
     # enrolment
 
     async def enrol(self, link: str, *, name: str = "Software phone", tamper: Tamper = HONEST) -> Key:
-        """Make a key for an invitation link `{origin}/key/#i=<invitation>.<seed>` and have it endorsed.
+        """Make a key for an invitation link `{origin}/#i=<invitation>.<seed>` and have it endorsed.
 
         When the answer was lost (PhoneError 503, aiohttp.ClientError), `enrol_again` asks for it.
         Raises ValueError (not such a link), PhoneError.
@@ -224,7 +224,7 @@ class SoftPhone:
         return [_request(each) for each in answer["challenges"]]
 
     async def scan(self, text: str) -> Request:
-        """The request behind the text of a QR code, `{origin}/key/#q=<handle>`. Raises ValueError, PhoneError."""
+        """The request behind the text of a QR code, `{origin}/#q=<handle>`. Raises ValueError, PhoneError."""
         parts = urlsplit(text)
         kind, _, handle = parts.fragment.partition("=")
         if kind != "q" or not handle:
@@ -323,17 +323,19 @@ class SoftPhone:
         self, origin: str, method: str, path: str, body: object = None, *, session: str = ""
     ) -> dict[str, Any]:
         if self._http is None:
-            self._http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=_TIMEOUT)
+            self._http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(resolver=LoopbackResolver()),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=_TIMEOUT,
+            )
         parts = urlsplit(origin)
         base = self._connect or origin
-        if self._connect is None and (parts.hostname or "").rpartition(".")[2] == "localhost":
-            base = f"{parts.scheme}://127.0.0.1:{parts.port or (443 if parts.scheme == 'https' else 80)}"
         headers = {"Host": parts.netloc, "Origin": origin, "Accept": "application/json"}
         if session in self._cookies:
             headers["Cookie"] = f"{_COOKIE}={self._cookies[session]}"
         async with self._http.request(
             method,
-            f"{base}/key/api{path}",
+            f"{base}/api{path}",
             json=body,
             headers=headers,
             allow_redirects=False,

@@ -54,7 +54,7 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
         issued_at=now,
         expires_at=now + lifetime,
     )
-    url = f"{deps.origin}/key/#i={invitation.id}.{b64u(seed)}"
+    url = f"{deps.phone_origin}/#i={invitation.id}.{b64u(seed)}"
     mail = invitation_mail(tenant, account, invitation, url, deps.settings.mail_language)
     messages = [deps.mail_message(mail, invitation, invitation.expires_at)] if send_mail else []
     await withdraw_open(deps, account)

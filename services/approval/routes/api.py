@@ -39,8 +39,8 @@ class PhoneRoutes:
         self._proxies = proxies
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes of `/key/api/`."""
-        api = "/key/api"
+        """The routes of `/api/`."""
+        api = "/api"
         return [
             web.post(f"{api}/enrolments", self.begin_enrolment),
             web.post(f"{api}/enrolments/{{id}}", self.finish_enrolment),

@@ -1,4 +1,4 @@
-"""The phone's page, BlokKey, which approval serves under `/key/`."""
+"""The phone's page, BlokKey, which approval serves at `/` of the phone's host."""
 
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ class PageRoutes:
 
     def routes(self) -> list[web.RouteDef]:
         """The page's one URL."""
-        return [web.get("/key/", self.page)]
+        return [web.get("/", self.page)]
 
     async def page(self, request: web.Request) -> web.Response:
         """The phone's page. Changes nothing: mail scanners follow links."""

@@ -7,6 +7,7 @@ import { canEndorse, endorse, isSupported, make, sign } from "./authenticator.js
 import { canonical } from "./canonical.js";
 import { fromBase64url, sha256, utf8 } from "./octets.js";
 
+const RP_ID = location.hostname.replace(/^key\./, ""); // the keys belong to the sign-in host, above this one
 const POLL = 3_000;
 const MARGIN = 8; // px between the field and the keyboard, the facts and the top
 const ASK_AGAIN = [1_000, 3_000]; // after an answer that did not come
@@ -198,7 +199,7 @@ async function approve(form) {
   if (asked && !/^[0-9]{4,12}$/.test(code)) return complain(word("code_needed"));
   complain("");
   const context = canonical({ ...facts, code });
-  const credential = await sign(await sha256(utf8(context)), location.hostname, localStorage.getItem(CREDENTIAL));
+  const credential = await sign(await sha256(utf8(context)), RP_ID, localStorage.getItem(CREDENTIAL));
   try {
     await call("POST", `/challenges/${request.id}/approve`, { context, credential });
   } catch (error) {

@@ -46,7 +46,8 @@ class SignIn:
     `options`: the state it is in, and what it offers. `account` is the user name to show (from Entra or typed:
     unverified), None to ask for it. `code`: 4 to 10 digits for the person to carry to the phone; with QR it may be
     empty when policy asks for none. `expires_in`: seconds left, by the server's clock. `version` is the
-    transaction's; the live stream repeats it. Raises ValueError when a state lacks what it must show.
+    transaction's; the live stream repeats it. `key_url`: the phone's page, for somebody who signs in on the phone.
+    Raises ValueError when a state lacks what it must show.
     """
 
     txn: str
@@ -61,9 +62,9 @@ class SignIn:
     code: str = ""
     expires_in: int = 0
     qr: Qr | None = None
-    key_url: str = "/key/"
     start_url: str = "https://m365.cloud.microsoft/"
     loop_cause: LoopCause = LoopCause.REFUSED
+    key_url: str = ""
 
     def __post_init__(self) -> None:
         if self.code and not (self.code.isascii() and self.code.isdigit() and 4 <= len(self.code) <= 10):

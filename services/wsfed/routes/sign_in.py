@@ -92,7 +92,7 @@ class SignInRoutes:
             application=application.name,
             problem=problem,
             typed=typed,
-            origin=deps.origin,
+            phone_origin=deps.phone_origin,
             start_url=self.context.settings.start_url,
         )
         lang = language(transaction.request.locale)

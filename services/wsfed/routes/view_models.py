@@ -33,7 +33,7 @@ def sign_in_page(
     application: str,
     problem: views.FieldProblem | None,
     typed: str,
-    origin: str,
+    phone_origin: str,
     start_url: str,
 ) -> views.SignIn:
     """The transaction's page with these options: with code, time left and QR code while a request is open."""
@@ -52,7 +52,8 @@ def sign_in_page(
         problem=problem,
         code="" if challenge is None else challenge.code,
         expires_in=max(0, left),
-        qr=None if scan is None else _qr(f"{origin}/key/#q={scan}"),
+        qr=None if scan is None else _qr(f"{phone_origin}/#q={scan}"),
+        key_url=f"{phone_origin}/",
         start_url=start_url,
     )
 
