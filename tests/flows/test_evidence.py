@@ -19,7 +19,7 @@ def proving(records: list[dict[str, Any]], record: dict[str, Any]) -> dict[str, 
 
 
 def verify(flow: Flow, record: dict[str, Any]) -> None:
-    """With nothing but the record, the origin and the RP ID. Raises InvalidAssertion."""
+    """With nothing but the record, the origins and the RP ID. Raises InvalidAssertion."""
     proof = record["proof"]
     context = json.loads(proof["context"])
     assert (context["transaction"], context["tenant"], context["account"]) == (
@@ -33,7 +33,7 @@ def verify(flow: Flow, record: dict[str, Any]) -> None:
         signature=proof["signature"],
         public_key=proof["public_key"],
         expected_challenge=hashlib.sha256(proof["context"].encode()).digest(),
-        expected_origins=frozenset({flow.origin}),
+        expected_origins=frozenset({flow.origin if record["method"] == "passkey" else flow.phone_origin}),
         expected_rp_id=flow.world.platform.settings.rp_id,
     )
 

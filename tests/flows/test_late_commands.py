@@ -34,7 +34,7 @@ async def scanned(flow: Flow, phone: Phone) -> None:
     """The person signs in by QR code, which ends a freeze."""
     sign_in = await flow.begin()
     code = await sign_in.qr()
-    request = await phone.scan(f"{flow.origin}/key/#q={sign_in.stored['challenge']['handle']}")
+    request = await phone.scan(f"{flow.phone_origin}/#q={sign_in.stored['challenge']['handle']}")
     await phone.approve(code, request)
 
 
