@@ -145,6 +145,7 @@ SERVICES = table(
     ),
     ServiceRow(
         name="notify",
+        follows=("admin", "approval"),
         opens_sealed=True,
         outside=True,
     ),

@@ -6,7 +6,8 @@ Three aggregates. Each is one document, and each step is one conditional update 
 filter) that stores the outgoing message in the document's outbox:
 
     tenant      its applications, domains and policy            -> admin.tenant.configured.v1
-    account     invited, active, suspended, removed             -> admin.account.changed.v1
+    account     invited, active, suspended, removed             -> admin.account.changed.v1,
+                                                                   admin.contact.changed.v1
     invitation  open, used, withdrawn                           -> admin.invitation.changed.v1
 
 An account's status follows one table, `domain.accounts.TRANSITIONS`:

@@ -1,7 +1,10 @@
 """The only wiring of admin."""
 
+from functools import partial
+
 from services.admin.config import AdminSettings
 from services.admin.consumers import consumers
+from services.admin.domain.contacts import contact_changed
 from services.admin.ports import Dependencies
 from services.admin.store import (
     AccountRepository,
@@ -18,9 +21,12 @@ from shared.crypto.sealed_box import load_sealer
 def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[Dependencies]:
     """The service, not yet running, with what its handlers work with."""
     assembly = platform.assemble("admin")
-    database, signer = assembly.database, assembly.signer
+    database, signer, admin_settings = assembly.database, assembly.signer, settings or AdminSettings()
     tenants = TenantRepository(database, signer)
-    accounts = AccountRepository(database, signer)
+    sealer, language = load_sealer(platform.settings.keys, "notify"), admin_settings.mail_language
+    accounts = AccountRepository(
+        database, signer, partial(contact_changed, seal=sealer.seal, language=language)
+    )
     invitations = InvitationRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     deps = Dependencies(
@@ -32,14 +38,14 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
-        settings=settings or AdminSettings(),
+        settings=admin_settings,
         origin=platform.settings.origin,
         phone_origin=platform.settings.origins.phone,
-        notify_sealer=load_sealer(platform.settings.keys, "notify"),
+        notify_sealer=sealer,
     )
     service = assembly.service(
         consumers(deps),
-        state=[tenants.source, accounts.source, invitations.source],
+        state=[tenants.source, accounts.source, accounts.contacts, invitations.source],
         projections={"approval": [devices.projection, freezes.projection]},
     )
     return Wired(service, deps)

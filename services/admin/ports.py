@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from services.admin.config import AdminSettings
@@ -14,7 +13,7 @@ from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
-from shared.contracts.notify import DeviceAddedMail, InvitationMail, SendMail, mail_associated_data
+from shared.contracts.notify import InvitationMail, SendMail, mail_associated_data
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -165,20 +164,14 @@ class Dependencies:
     notify_sealer: Sealer
     """Seals mails for notify, which alone can open them."""
 
-    def mail_message(
-        self,
-        mail: InvitationMail | DeviceAddedMail,
-        invitation: Invitation,
-        expires_at: datetime,
-        cause: Envelope | None = None,
-    ) -> OutgoingMessage:
-        """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one mail of each kind."""
+    def mail_message(self, mail: InvitationMail, invitation: Invitation) -> OutgoingMessage:
+        """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one."""
         delivery = f"{invitation.id}.{mail.kind}"
         associated_data = mail_associated_data(invitation.tenant, delivery)
         command = SendMail(
             delivery=delivery,
             kind=mail.kind,
-            expires_at=expires_at,
+            expires_at=invitation.expires_at,
             sealed=self.notify_sealer.seal(mail.model_dump_json().encode(), associated_data),
         )
-        return OutgoingMessage(command, invitation.tenant, cause)
+        return OutgoingMessage(command, invitation.tenant)

@@ -1,20 +1,14 @@
 """What admin does when another service's state changes (docs/flows/enrolment.md, step 8, and "Lost phone", step 1)."""
 
-from collections.abc import Sequence
-from datetime import timedelta
-
 from services.admin.domain.accounts import Account, AccountAction, apply_action
-from services.admin.domain.invitations import Invitation, device_added_mail
+from services.admin.domain.invitations import Invitation
 from services.admin.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
-from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
+from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import unb64u
-
-NOTICE_LIFETIME = timedelta(days=1)
-"""For how long notify tries to deliver the mail about a new phone."""
 
 
 async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
@@ -40,26 +34,13 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
             raise Reject(f"the invitation is {before.status}: it vouches for one device, the first")
         return before.used_by(device.device)
 
-    notice = await _notice(deps, invitation, device, cause)
-    await deps.invitations.change(received.tenant, invitation.id, spend, *notice, cause=cause)
+    await deps.invitations.change(received.tenant, invitation.id, spend, cause=cause)
     if device.status == "active":
         await deps.accounts.change(received.tenant, device.account, _enrolled, cause=cause)
     # The device is kept last, because an announcement that is kept already is not looked at again: a crash before
     # this line repeats the steps above. For this list approval's word is enough: what a device may do, wsfed decides
     # by its chain of endorsements.
     await deps.devices.keep(received)
-
-
-async def _notice(
-    deps: Dependencies, invitation: Invitation, device: DeviceChanged, cause: Envelope
-) -> Sequence[OutgoingMessage]:
-    """The mail that tells the person, by another channel than the phone, that a phone was added."""
-    account = await deps.accounts.get(invitation.tenant, invitation.account)
-    tenant = await deps.tenants.get(invitation.tenant)
-    if account is None or tenant is None or account.status is AccountStatus.REMOVED:
-        return ()
-    mail = device_added_mail(tenant, account, device.name, device.enrolled_at, deps.settings.mail_language)
-    return (deps.mail_message(mail, invitation, deps.clock.now() + NOTICE_LIFETIME, cause),)
 
 
 async def freeze_changed(deps: Dependencies, received: VerifiedMessage[FreezeChanged]) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
+    ContactChanged,
     InvitationChanged,
     TenantConfigured,
 )
@@ -75,7 +77,10 @@ class TenantRepository:
 class AccountRepository:
     """Implements `ports.Accounts`."""
 
-    def __init__(self, database: Database, signer: MessageSigner) -> None:
+    def __init__(
+        self, database: Database, signer: MessageSigner, contact: Callable[[Account], ContactChanged]
+    ) -> None:
+        self._contact = contact
         collection = database.collection(
             "accounts",
             indexes=[
@@ -88,9 +93,23 @@ class AccountRepository:
         self._accounts = Aggregate(collection, _account_document, _account, signer=signer, revision=VERSION)
         self.source = Source(collection, [AccountChanged], _account_row)
         """All accounts of all tenants, removed ones too, for the services that follow admin."""
+        self.contacts = Source(collection, [ContactChanged], self._contact_row)
+        """How to reach the persons behind them, for notify. A source of its own, because each contact is sealed."""
+
+    def _contact_row(self, document: Document) -> Row:
+        account = _account(document)
+        return Row(account.tenant, [self._contact(account)])
+
+    def _news(
+        self, account: Account, before: Account | None = None, cause: Envelope | None = None
+    ) -> Sequence[OutgoingMessage]:
+        told = [account.announced(cause)]
+        if before is None or not same_contact(before, account):
+            told.append(OutgoingMessage(self._contact(account), account.tenant, cause))
+        return told
 
     async def add(self, account: Account) -> bool:
-        return await self._accounts.insert(account, [account.announced()])
+        return await self._accounts.insert(account, self._news(account))
 
     async def add_many(self, accounts: Sequence[Account]) -> None:
         await self._accounts.collection.insert_many([_account_document(account) for account in accounts])
@@ -120,7 +139,7 @@ class AccountRepository:
 
         def announce(before: Account) -> Changed[Account] | None:
             after = step(before)
-            return None if after is None else Changed(after, [after.announced(cause)])
+            return None if after is None else Changed(after, self._news(after, before, cause))
 
         changed = await self._accounts.change(account, announce, first=first, busy=busy)
         return None if changed is None else changed.value

@@ -12,7 +12,7 @@ from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
-from services.wsfed.domain.trust import Invitation, TrustedDevice
+from services.wsfed.domain.trust import AddedDevice, Invitation, TrustedDevice
 from shared.clock import Clock
 from shared.contracts.admin import (
     AccountChanged,
@@ -36,6 +36,8 @@ class Account:
     upn: str
     immutable_id: str
     status: AccountStatus
+    key_added_at: datetime | None = None
+    """When the newest of its devices first counted here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,10 @@ class Directory(Protocol):
         """The account's device with that WebAuthn credential id, removed or not; None when there is none."""
         ...
 
+    async def devices_since(self, tenant: str, account: str, since: datetime) -> Sequence[AddedDevice]:
+        """The account's devices that count now and first did after that time, oldest first, ten at most."""
+        ...
+
     async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
         """Raise the signature counter; False when it does not rise or the device was removed."""
         ...
@@ -198,9 +204,13 @@ class Directory(Protocol):
         """Whether exactly what approval says of a device is kept already."""
         ...
 
-    async def keep_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
+    async def keep_device(
+        self, received: VerifiedMessage[DeviceChanged], accepted: SignedMessage | None = None
+    ) -> bool:
         """Keep a device whose chain was verified, or its removal. False when it has another key or owner than the
         one that is kept: those never change, and a removed device never comes back.
+
+        `accepted`: the message that its key counts from now on, sent in the same write when it did not before.
         """
         ...
 

@@ -1,15 +1,18 @@
 """What admin and approval say, kept as projections (docs/flows/enrolment.md, steps 2 and 7)."""
 
+import hashlib
+
 import structlog
 
-from services.wsfed.domain.trust import Invitation, Untrusted, trust_device
+from services.wsfed.domain.trust import Invitation, TrustedDevice, Untrusted, trust_device
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import VerifiedMessage
+from shared.contracts.envelope import SignedMessage, VerifiedMessage
+from shared.contracts.wsfed import AuthenticatorAccepted
 from shared.crypto.enrolment import NewDeviceKey
-from shared.ids import unb64u
+from shared.ids import b64u, unb64u
 
 log = structlog.get_logger(__name__)
 
@@ -117,9 +120,23 @@ async def _trust(
         raise Reject(f"device not trusted: {error}") from error
     if not await deps.directory.vouch(tenant, invitation.id, device.id):
         raise Reject("the invitation was withdrawn or has vouched for another device")
-    if not await deps.directory.keep_device(received):
+    if not await deps.directory.keep_device(received, _accepted(deps, received, device)):
         raise Reject("the device has another key")
     now = await deps.directory.invitation(tenant, invitation.id)
     if now is not None and await _distrust_if_withdrawn(deps, now):
         raise Reject("the invitation was withdrawn meanwhile")
     log.info("device.trusted", tenant=tenant, account=message.account, device=message.device)
+
+
+def _accepted(
+    deps: Dependencies, received: VerifiedMessage[DeviceChanged], device: TrustedDevice
+) -> SignedMessage:
+    """The message that this key counts from now on: the person is told of it by notify."""
+    message = AuthenticatorAccepted(
+        authenticator=device.id,
+        account=device.account,
+        key_sha256=b64u(hashlib.sha256(device.public_key).digest()),
+        name=received.message.name,
+        accepted_at=deps.clock.now(),
+    )
+    return deps.signer.sign(message, tenant=received.tenant, cause=received.envelope)

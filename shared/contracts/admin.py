@@ -1,4 +1,4 @@
-"""Messages that admin owns: tenants, accounts and invitations, each as its whole state."""
+"""Messages that admin owns: tenants, accounts, contacts and invitations, each as its whole state."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import StateEvent
+from shared.contracts.notify import MAX_SEALED
 from shared.contracts.state import PullState, StatePulled
 
 
@@ -70,7 +71,7 @@ class TenantConfigured(StateEvent):
     """The whole state of a tenant: its applications, domains and policy."""
 
     TYPE: ClassVar[str] = "admin.tenant.configured.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
     name: str
     applications: tuple[Application, ...]
     domains: tuple[Domain, ...]
@@ -91,6 +92,16 @@ class AccountChanged(StateEvent):
     status: AccountStatus
 
 
+class ContactChanged(StateEvent):
+    """Where the person behind an account is written to. notify alone can read it."""
+
+    TYPE: ClassVar[str] = "admin.contact.changed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"notify"})
+    account: str = Field(max_length=64)
+    sealed: str = Field(max_length=MAX_SEALED)
+    """`Contact` as JSON, sealed for notify with `contact_associated_data`; empty when the account was removed."""
+
+
 class InvitationChanged(StateEvent):
     """An invitation, whole. Its secret is only in the link's fragment; this is the public half.
 
@@ -109,14 +120,14 @@ class InvitationChanged(StateEvent):
 
 
 class AdminPullState(PullState):
-    """A follower asks admin for the tenants, accounts and invitations that have changed."""
+    """A follower asks admin for the tenants, accounts, contacts and invitations that have changed."""
 
     TYPE: ClassVar[str] = "admin.state.pull.v1"
-    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
 
 
 class AdminStatePulled(StatePulled):
-    """A page of tenants, accounts and invitations, those that were removed or used included."""
+    """A page of tenants, accounts, contacts and invitations, those that were removed or used included."""
 
     TYPE: ClassVar[str] = "admin.state.pulled.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})

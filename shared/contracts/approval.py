@@ -109,7 +109,7 @@ class DeviceChanged(StateEvent):
     """A phone's key, whole. `public_key` is DER SubjectPublicKeyInfo, base64url."""
 
     TYPE: ClassVar[str] = "approval.device.changed.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin", "notify"})
     device: str = Field(max_length=MAX_ID)
     account: str = Field(max_length=MAX_ID)
     credential_id: str = Field(max_length=1400)
@@ -161,11 +161,11 @@ class ApprovalPullState(PullState):
     """A follower asks approval for the devices and freezes that have changed."""
 
     TYPE: ClassVar[str] = "approval.state.pull.v1"
-    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin", "notify"})
 
 
 class ApprovalStatePulled(StatePulled):
     """A page of devices, those that were removed included, and of freezes."""
 
     TYPE: ClassVar[str] = "approval.state.pulled.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin", "notify"})

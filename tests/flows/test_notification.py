@@ -1,10 +1,13 @@
 """docs/flows/notification.md, step by step: from subscription to notification, from `invite` to the mailbox."""
 
+import hashlib
+import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,15 @@ from aiohttp import web
 from deploy.standins.phone.phone import PhoneError
 from deploy.standins.push.app import PushService
 from services.admin import handlers as admin
+from services.admin.domain.accounts import Account
 from services.notify import app as notify_app
 from services.notify.config import NotifySettings
 from services.notify.ports import Dependencies
+from services.wsfed import app as wsfed_app
+from shared.contracts.approval import DeviceChanged
 from shared.contracts.notify import SubscriptionGone
 from shared.crypto.vapid import load_vapid_public
-from shared.ids import SystemIds
+from shared.ids import SystemIds, b64u
 from tests.flows.support import ADA, BOB, TENANT, Flow, Phone
 from tests.notify.support import delivery_loops, everything, said
 
@@ -220,6 +226,17 @@ async def test_step_5_a_push_service_that_is_busy_is_asked_again_within_the_requ
     assert got.ttl == 100
 
 
+async def test_step_12_a_removed_phone_is_told_by_mail_once(post: Post) -> None:
+    lost, kept = await post.flow.phone(), await post.flow.phone()
+    await kept.remove_device(lost.key.device)
+    await post.settle()
+    (told,) = [p for p in post.flow.world.bus.sent if p.type == "approval.device.changed.v1"][2:]
+    await post.flow.publish(told)
+    await post.settle()
+    (notice,) = post.mails("device_removed")
+    assert notice["Subject"] == "Contoso: a phone was removed from your account"
+
+
 @pytest.mark.integration
 async def test_a_phone_taken_out_of_use_or_unsubscribed_is_told_nothing(real_post: Post) -> None:
     flow = real_post.flow
@@ -364,6 +381,81 @@ async def test_step_11_a_notice_is_mailed_once_although_the_event_comes_again(po
     await post.settle()
     assert sorted(d["kind"] for d in post.deliveries()) == ["device_added", "invitation"]
     assert len(post.mails()) == 2
+
+
+async def test_step_11_wsfed_says_that_a_key_counts_in_the_write_that_makes_it_count(post: Post) -> None:
+    before = len(post.flow.world.databases["wsfed"].operations)
+    phone = await post.flow.phone()
+    (said,) = (p for p in post.flow.world.bus.sent if p.type == "wsfed.authenticator.accepted.v1")
+    body = json.loads(said.body)["body"]
+    assert body["key_sha256"] == b64u(hashlib.sha256(phone.key.spki).digest())
+    operations = post.flow.world.databases["wsfed"].operations[before:]
+    assert operations.count(("devices", "update")) == 1
+
+
+async def test_step_11_a_key_that_does_not_count_is_not_said_to(post: Post) -> None:
+    """Nothing follows from a device whose chain does not hold, but approval's own word."""
+    phone = await post.flow.phone()
+    await post.settle()
+    (told,) = (p for p in post.flow.world.bus.sent if p.type == "approval.device.changed.v1")
+    forged = DeviceChanged.model_validate(
+        json.loads(told.body)["body"] | {"device": "forged", "public_key": b64u(b"another key"), "version": 1}
+    )
+    await post.flow.say("approval", forged)
+    said = [p for p in post.flow.world.bus.sent if p.type == "wsfed.authenticator.accepted.v1"]
+    assert [json.loads(p.body)["body"]["authenticator"] for p in said] == [phone.key.device]
+
+
+async def test_step_11_a_phone_that_admin_never_hears_of_is_told_by_wsfed_alone(post: Post) -> None:
+    """The events to notify and admin are lost, or approval says it in a page to wsfed only."""
+    lost = ("notify", "admin")
+    for service in lost:
+        for dispatcher in post.flow.world.bus._replicas[service]:
+            dispatcher._table.pop("approval.device.changed.v1")
+    await post.flow.phone()
+    await post.settle()
+    (notice,) = post.mails("device_added")
+    assert notice["To"].addresses[0].addr_spec == "Ada@private.example"
+
+
+async def test_step_11_the_address_before_hears_of_a_phone_that_was_enrolled_after_the_change(
+    post: Post,
+) -> None:
+    """A taken-over admin changes the address first."""
+    ada = await post.flow.account()
+    stolen = partial(replace_email, email="eve@evil.example")
+    await post.flow.admin.accounts.change(TENANT, ada.id, stolen)
+    await post.flow.phone()
+    await post.settle()
+    assert sorted(m["To"].addresses[0].addr_spec for m in post.mails("device_added")) == [
+        "Ada@private.example",
+        "eve@evil.example",
+    ]
+
+
+def replace_email(account: Account, email: str) -> Account:
+    return replace(account, email=email, version=account.version + 1)
+
+
+async def test_step_11_nobody_is_told_again_when_wsfed_is_rebuilt_on_an_empty_database(post: Post) -> None:
+    await post.flow.phone()
+    await post.settle()
+    await post.flow.world.restart(wsfed_app.build, "wsfed", empty=True)
+    await post.flow.world.live(20)
+    await post.settle()
+    assert [p.type for p in post.flow.world.bus.sent].count("wsfed.authenticator.accepted.v1") == 2
+    assert len(post.mails("device_added")) == 1
+
+
+async def test_step_11_contacts_reach_notify_by_pull_when_it_starts_late(flow: Flow, tmp_path: Path) -> None:
+    """Its database is empty, and no event speaks of accounts that were made before."""
+    await flow.person(BOB)
+    service = PushService(flow.world.clock, SystemIds(), "http://127.0.0.1:9")
+    async for post in with_notify(flow, tmp_path, service):
+        await flow.phone(BOB)
+        await post.settle()
+        (notice,) = post.mails("device_added")
+        assert notice["To"].addresses[0].addr_spec == "Bob@private.example"
 
 
 async def test_step_11_a_phones_name_cannot_write_the_mail(post: Post) -> None:

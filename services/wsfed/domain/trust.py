@@ -48,6 +48,17 @@ class TrustedDevice:
     removed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class AddedDevice:
+    """A device as its person is told of it."""
+
+    id: str
+    name: str
+    """What it calls itself. Not verified."""
+    accepted_at: datetime
+    """When it first counted here, by wsfed's clock: approval's word could date it back."""
+
+
 class Untrusted(Exception):
     """The key's chain does not hold. The text is for the operator."""
 

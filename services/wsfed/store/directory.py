@@ -5,13 +5,14 @@ tombstones: a message that arrives late must not bring them back.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from services.wsfed.domain.trust import Invitation, TrustedDevice
+from services.wsfed.domain.trust import AddedDevice, Invitation, TrustedDevice
 from services.wsfed.ports import Account, Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Envelope, Origin, VerifiedMessage
+from shared.contracts.envelope import Envelope, Origin, SignedMessage, VerifiedMessage
 from shared.ids import unb64u
 from shared.replication import Projection
 from shared.replication.projection import BATCH, LAPSED
@@ -20,6 +21,8 @@ from shared.store.query import same
 
 CLAIM_KEPT = 8 * 24 * 3600
 """Seconds. Longer than any invitation lives: afterwards nobody can vouch for the device any more."""
+MAX_NEWS = 10
+"""Added devices that a person is told of on one page."""
 FRESH_FOR = 5.0
 """Seconds that a replica holds a tenant's configuration."""
 
@@ -56,7 +59,14 @@ class DirectoryRepository:
         )
         self.invitations = Projection(database.collection("invitations"))
         self.devices = Projection(
-            database.collection("devices", indexes=[Index((("tenant", 1), ("credential_id", 1)))])
+            database.collection(
+                "devices",
+                indexes=[
+                    Index((("tenant", 1), ("credential_id", 1))),
+                    Index((("tenant", 1), ("account", 1))),
+                ],
+                outbox=True,
+            )
         )
         self.claims_waiting = WaitingClaims(
             database.collection(
@@ -118,6 +128,20 @@ class DirectoryRepository:
         # With the account: somebody else's device that claims the same credential id cannot stand before it.
         where = {"tenant": tenant, "credential_id": credential_id, "account": account, LAPSED: {"$ne": True}}
         return _device(await self.devices.collection.find_one(where))
+
+    async def devices_since(self, tenant: str, account: str, since: datetime) -> Sequence[AddedDevice]:
+        where = {
+            "tenant": tenant,
+            "account": account,
+            "removed": False,
+            "accepted_at": {"$gt": since},
+            LAPSED: {"$ne": True},
+        }
+        found = await self.devices.collection.find(where, sort=[("accepted_at", 1)], limit=MAX_NEWS)
+        return [
+            AddedDevice(each["_id"].partition("/")[2], each.get("name", ""), each["accepted_at"])
+            for each in found
+        ]
 
     async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
         lower = [{"sign_count": None}, {"sign_count": {"$lt": sign_count}}]
@@ -182,7 +206,9 @@ class DirectoryRepository:
         fields = {**_identity(received), **_condition(received)}
         return await self.devices.knows(_device_key(received), received, fields)
 
-    async def keep_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
+    async def keep_device(
+        self, received: VerifiedMessage[DeviceChanged], accepted: SignedMessage | None = None
+    ) -> bool:
         key, identity, condition = _device_key(received), _identity(received), _condition(received)
         known = await self.devices.collection.find_one({"_id": key})
         if received.message.status == "removed":
@@ -193,7 +219,20 @@ class DirectoryRepository:
         if known is not None and not _is_same_device({**identity, **known}, identity):
             return False
         only = {"account": identity["account"], "public_key": identity["public_key"], "removed": False}
-        if await self.devices.keep(key, received, {**identity, **condition}, only=only):
+        # The account first, so that it never lacks a device that counts already.
+        now = self._clock.now()
+        if known is None:
+            await self.accounts.collection.update(
+                {"_id": f"{received.tenant}/{identity['account']}"}, {"$max": {"key_added_at": now}}
+            )
+        if await self.devices.keep(
+            key,
+            received,
+            {**identity, **condition},
+            only=only,
+            at_first={"accepted_at": now, "name": received.message.name},
+            outbox=[accepted] if known is None and accepted is not None else [],
+        ):
             return True
         kept = await self.devices.collection.find_one({"_id": key})
         return kept is not None and _is_same_device(kept, identity)
@@ -260,6 +299,7 @@ def _account(found: Document | None) -> Account | None:
         found["upn"],
         found["immutable_id"],
         AccountStatus(found["status"]),
+        found.get("key_added_at"),
     )
 
 
