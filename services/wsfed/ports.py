@@ -36,8 +36,8 @@ class Account:
     upn: str
     immutable_id: str
     status: AccountStatus
-    key_added_at: datetime | None = None
-    """When the newest of its devices first counted here."""
+    added: tuple[tuple[str, datetime], ...] = ()
+    """The devices that were added last, ten at most, and when each first counted here; removed ones too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from services.wsfed.domain.authentication import DeviceMethod, Method
 from services.wsfed.domain.transaction import MAX_RENEWALS, Transaction, TransactionState
+from services.wsfed.domain.trust import AddedDevice
 from shared.contracts.admin import SignInPolicy
 
 
@@ -120,6 +121,8 @@ class SignInOptions:
     """What the tenant takes in this browser beside a passkey, the application's first method first."""
     known: bool = False
     """Whether the account has signed in from this browser before."""
+    added: tuple[AddedDevice, ...] = ()
+    """Devices that were added to the account since it last signed in from this browser; none for a stranger's."""
     renews: str = ""
     """The challenge whose QR code the page may replace by itself; empty when there is none."""
     renewals_left: int = 0
@@ -175,14 +178,20 @@ class SignInOptions:
 
 
 def page_options(
-    transaction: Transaction, now: datetime, *, methods: tuple[DeviceMethod, ...], known: bool
+    transaction: Transaction,
+    now: datetime,
+    *,
+    methods: tuple[DeviceMethod, ...],
+    known: bool,
+    added: tuple[AddedDevice, ...] = (),
 ) -> SignInOptions:
-    """The options of a transaction's page at that moment. `methods`, `known`: of its browser."""
+    """The options of a transaction's page at that moment. `methods`, `known`, `added`: of its browser."""
     options = SignInOptions(
         state=page_state(transaction, now),
         named=bool(transaction.username),
         methods=methods,
         known=known,
+        added=added,
     )
     challenge = transaction.challenge
     if not options.live or challenge is None or not transaction.renewable(challenge.id):

@@ -31,6 +31,7 @@ from services.wsfed.domain.token import (
     reply_form,
 )
 from services.wsfed.domain.transaction import DeviceProof, Step, Transaction, TransactionState
+from services.wsfed.handlers.added_devices import DevicesAdded, added_besides
 from services.wsfed.handlers.common import PasskeyNeeded, find_tenant, method_allowed, require_fresh
 from services.wsfed.ports import Account, Dependencies, Issuance, Tenant
 from shared.errors import Conflict, Forbidden
@@ -101,12 +102,15 @@ async def require_proved(deps: Dependencies, transaction: Transaction) -> Proved
     return Proved(transaction, authentication, proof)
 
 
-async def take_token(deps: Dependencies, proved: Proved, session_secret: str | None) -> Issued:
+async def take_token(
+    deps: Dependencies, proved: Proved, session_secret: str | None, *, told: bool = False
+) -> Issued:
     """Step 10: exactly one token for a proved transaction, and the session that it opens.
 
     Account, device and policy are read now: an account that was suspended or removed since the approval gets none,
     nor does one whose method the tenant no longer takes in this browser. `session_secret`: of the browser's cookie
-    for the account. Raises AlreadyIssued, NotFound, Gone, Forbidden, RedirectLoop, Unavailable.
+    for the account. `told`: the person has seen which devices were added. Raises AlreadyIssued, DevicesAdded (not told
+    yet), NotFound, Gone, Forbidden, RedirectLoop, Unavailable.
     """
     transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
     require_fresh(deps)
@@ -131,6 +135,8 @@ async def take_token(deps: Dependencies, proved: Proved, session_secret: str | N
         raise PasskeyNeeded
     if earlier is not None and earlier.looping(now):
         raise RedirectLoop(tenant, transaction.request)
+    if not told and (added := await added_besides(deps, account, proof.device, earlier, now)):
+        raise DevicesAdded(added)
     assertion_id = new_assertion_id(deps.ids)
     if await deps.transactions.issue(transaction.id, assertion_id, now) is None:
         raise AlreadyIssued

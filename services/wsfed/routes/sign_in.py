@@ -9,6 +9,7 @@ from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.options import PageState, SignInOptions
 from services.wsfed.domain.session import KNOWN_FOR
 from services.wsfed.domain.transaction import Transaction
+from services.wsfed.handlers.added_devices import DevicesAdded
 from services.wsfed.handlers.common import PasskeyNeeded, find_tenant
 from services.wsfed.handlers.sessions import sso_request
 from services.wsfed.handlers.signing_in import name_account, open_challenge, open_page, sign_in_options
@@ -129,14 +130,17 @@ class SignInRoutes:
 
     async def token(self, request: web.Request) -> web.Response:
         """The token, once; a second post shows that it is finished."""
-        transaction, _ = await self.context.posted(request)
+        transaction, form = await self.context.posted(request)
         try:
             proved = await require_proved(self.context.deps, transaction)
             # By the name that was proved: what is held of a transaction before its proof may have another one.
             cookie = account_cookie(proved.transaction.tenant, proved.transaction.username)
-            issued = await take_token(self.context.deps, proved, cookie.read(request))
+            secret = cookie.read(request)
+            issued = await take_token(self.context.deps, proved, secret, told="told" in form)
         except RedirectLoop as loop:
             return loop_page(self.context, request, loop)
+        except DevicesAdded as added:
+            return await self._tell(request, transaction, added)
         except (AlreadyIssued, NotApproved):
             return see(transaction.id)
         back = f"/signin/{transaction.id}"
@@ -145,3 +149,18 @@ class SignInRoutes:
             response, issued.session_secret, max_age=int(KNOWN_FOR.total_seconds())
         )
         return response
+
+    async def _tell(
+        self, request: web.Request, transaction: Transaction, added: DevicesAdded
+    ) -> web.Response:
+        """The page that tells of phones which were added, with the way on to the token."""
+        tenant = await find_tenant(self.context.deps, transaction.tenant)
+        secret, _ = self.context.browser_secret(request)
+        view = views.DevicesAdded(
+            txn=transaction.id,
+            csrf=self.context.csrf.token(secret, transaction.id),
+            devices=added.devices,
+            organisation=tenant.configured.name,
+            application=tenant.application(transaction.application).name,
+        )
+        return self.context.pages.added(request, view, lang=language(transaction.request.locale))

@@ -223,7 +223,15 @@ class DirectoryRepository:
         now = self._clock.now()
         if known is None:
             await self.accounts.collection.update(
-                {"_id": f"{received.tenant}/{identity['account']}"}, {"$max": {"key_added_at": now}}
+                {"_id": f"{received.tenant}/{identity['account']}"},
+                {
+                    "$push": {
+                        "added": {
+                            "$each": [{"device": received.message.device, "at": now}],
+                            "$slice": -MAX_NEWS,
+                        }
+                    }
+                },
             )
         if await self.devices.keep(
             key,
@@ -299,7 +307,7 @@ def _account(found: Document | None) -> Account | None:
         found["upn"],
         found["immutable_id"],
         AccountStatus(found["status"]),
-        found.get("key_added_at"),
+        tuple((each["device"], each["at"]) for each in found.get("added", ())),
     )
 
 
