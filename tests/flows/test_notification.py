@@ -62,6 +62,10 @@ class Post:
         ]
         return [each for each in found if isinstance(each, EmailMessage)]
 
+    def told(self, name: str) -> list[str]:
+        """The kinds of what was pushed to that subscription."""
+        return [said(got.plaintext)["kind"] for got in self.service.messages[name]]
+
     def deliveries(self) -> list[dict[str, Any]]:
         return self.flow.world.documents("notify", "deliveries")
 
@@ -143,7 +147,7 @@ async def test_step_3_every_phone_of_the_account_is_told_and_nobody_elses(real_p
     others = await real_post.subscribed(await flow.phone(BOB))
     await (await flow.begin()).push()
     await real_post.settle()
-    assert [len(real_post.service.messages[name]) for name in mine] == [1, 1]
+    assert [real_post.told(name).count("request") for name in mine] == [1, 1]
     assert others not in real_post.service.messages
 
 
@@ -226,6 +230,41 @@ async def test_step_5_a_push_service_that_is_busy_is_asked_again_within_the_requ
     assert got.ttl == 100
 
 
+@pytest.mark.integration
+async def test_step_12_the_other_phones_are_told_of_one_that_is_added_or_removed(real_post: Post) -> None:
+    flow = real_post.flow
+    await flow.person(BOB)
+    kept, lost, bobs = await flow.phone(), await flow.phone(), await flow.phone(BOB)
+    name, lost_name, bobs_name = [await real_post.subscribed(p) for p in (kept, lost, bobs)]
+    await flow.phone()
+    await kept.remove_device(lost.key.device)
+    await real_post.settle()
+    assert real_post.told(name) == ["device_added", "device_removed"]
+    assert real_post.told(lost_name) == ["device_added"]
+    assert real_post.told(bobs_name) == []
+    last = real_post.service.messages[name][-1]
+    assert said(last.plaintext)["body"].startswith("A phone was removed from your account.")
+
+
+async def test_step_12_an_administrators_removal_tells_the_phones_that_are_left_in_the_same_write(
+    post: Post,
+) -> None:
+    kept, lost = await post.flow.phone(), await post.flow.phone()
+    for phone in (kept, lost):
+        await post.subscribed(phone)
+    before = len(post.flow.world.bus.sent)
+    await admin.remove_device(post.flow.admin, TENANT, ADA, lost.key.device)
+    await post.settle()
+    pushes = [
+        json.loads(p.body)["body"]
+        for p in post.flow.world.bus.sent[before:]
+        if p.type == "notify.push.send.v1"
+    ]
+    assert [(p["kind"], p["delivery"].partition(".")[0]) for p in pushes] == [
+        ("device_removed", lost.key.device)
+    ]
+
+
 async def test_step_12_a_removed_phone_is_told_by_mail_once(post: Post) -> None:
     lost, kept = await post.flow.phone(), await post.flow.phone()
     await kept.remove_device(lost.key.device)
@@ -246,7 +285,7 @@ async def test_a_phone_taken_out_of_use_or_unsubscribed_is_told_nothing(real_pos
     await quiet.unsubscribe()
     await (await flow.begin()).push()
     await real_post.settle()
-    assert [len(real_post.service.messages[name]) for name in names] == [0, 0, 1]
+    assert [real_post.told(name).count("request") for name in names] == [0, 0, 1]
     assert len(real_post.account()["subscriptions"]) == 1
 
 

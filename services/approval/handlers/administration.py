@@ -2,6 +2,7 @@
 
 from services.approval.domain import enrolment, freezing
 from services.approval.domain.ids import check_ids
+from services.approval.domain.notifications import telling
 from services.approval.ports import Dependencies
 from shared.contracts.approval import RemoveDevice, UnfreezePush
 from shared.contracts.envelope import VerifiedMessage
@@ -14,7 +15,9 @@ async def remove_device(deps: Dependencies, received: VerifiedMessage[RemoveDevi
     await deps.accounts.change(
         received.tenant,
         command.account,
-        lambda account: enrolment.remove_for_admin(account, command.device),
+        lambda account: telling(
+            account, enrolment.remove_for_admin(account, command.device), deps.clock.now()
+        ),
     )
 
 

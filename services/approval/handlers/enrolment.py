@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.approval.domain import ceremony, enrolment
 from services.approval.domain.account import Account, Device
+from services.approval.domain.notifications import telling
 from services.approval.ports import Ceremony, Dependencies
 from shared.errors import Conflict, Gone
 from shared.ids import new_id
@@ -82,14 +83,18 @@ async def finish_enrolment(
             enrolled = await deps.accounts.change(
                 begun.tenant,
                 begun.account,
-                lambda account: enrolment.enrol(
+                lambda account: telling(
                     account,
-                    invitation_id=begun.invitation,
-                    key=key,
-                    endorsement=endorsement,
-                    device_id=device_id,
-                    name=tidy_name(name),
-                    now=deps.clock.now(),
+                    enrolment.enrol(
+                        account,
+                        invitation_id=begun.invitation,
+                        key=key,
+                        endorsement=endorsement,
+                        device_id=device_id,
+                        name=tidy_name(name),
+                        now=deps.clock.now(),
+                    ),
+                    deps.clock.now(),
                 ),
                 first=stored,
             )

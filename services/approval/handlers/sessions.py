@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from services.approval.domain import ceremony, enrolment
 from services.approval.domain.account import Account, Device, active_device
+from services.approval.domain.notifications import telling
 from services.approval.ports import Ceremony, Dependencies, Session, StoredAccount
 from shared.errors import Gone, NotAuthenticated
 from shared.ids import b64u, new_id, new_secret
@@ -107,7 +108,7 @@ async def remove_device(deps: Dependencies, who: SignedIn, device_id: str) -> No
     await deps.accounts.change(
         who.account.tenant,
         who.account.id,
-        lambda account: enrolment.remove_device(account, device_id),
+        lambda account: telling(account, enrolment.remove_device(account, device_id), deps.clock.now()),
         first=who.stored,
     )
 
