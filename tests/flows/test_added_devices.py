@@ -97,10 +97,21 @@ async def test_in_french(flow: Flow) -> None:
     await flow.phone()
     sign_in = await flow.begin()
     await mine.approve(await sign_in.push())
-    page = await sign_in.browser.post(
-        f"{sign_in.url}/token", {"csrf": sign_in.csrf}, headers={"Accept-Language": "fr"}
-    )
+    page = await sign_in.browser.get(f"{sign_in.url}/added", headers={"Accept-Language": "fr"})
     assert "Un téléphone a été ajouté à votre compte" in page.words()
+
+
+async def test_the_page_is_shown_only_between_proof_and_token_and_to_its_own_browser(flow: Flow) -> None:
+    mine = await flow.phone()
+    await flow.phone()
+    sign_in = await flow.begin()
+    before = await sign_in.browser.get(f"{sign_in.url}/added")
+    assert before.url == sign_in.url
+    await mine.approve(await sign_in.push())
+    assert (await (await flow.browser()).get(f"{sign_in.url}/added")).status == 404
+    await sign_in.take()
+    after = await sign_in.browser.get(f"{sign_in.url}/added")
+    assert "This sign-in is finished" in after.words()
 
 
 @pytest.mark.parametrize("told", ["", "0", "x"])

@@ -23,10 +23,6 @@ class DevicesAdded(Conflict):
     id = "wsfed.device.added"
     code = "devices_added"
 
-    def __init__(self, devices: Sequence[AddedDevice]) -> None:
-        super().__init__()
-        self.devices = tuple(devices)
-
 
 async def added_since(deps: Dependencies, account: Account, session: Session) -> Sequence[AddedDevice]:
     """What was added since the sign-in that made this browser known for the account."""

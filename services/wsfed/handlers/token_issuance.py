@@ -6,6 +6,7 @@ the session is used up in one conditional update, the issuance record is made du
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -31,6 +32,7 @@ from services.wsfed.domain.token import (
     reply_form,
 )
 from services.wsfed.domain.transaction import DeviceProof, Step, Transaction, TransactionState
+from services.wsfed.domain.trust import AddedDevice
 from services.wsfed.handlers.added_devices import DevicesAdded, added_besides
 from services.wsfed.handlers.common import PasskeyNeeded, find_tenant, method_allowed, require_fresh
 from services.wsfed.ports import Account, Dependencies, Issuance, Tenant
@@ -135,8 +137,8 @@ async def take_token(
         raise PasskeyNeeded
     if earlier is not None and earlier.looping(now):
         raise RedirectLoop(tenant, transaction.request)
-    if not told and (added := await added_besides(deps, account, proof.device, earlier, now)):
-        raise DevicesAdded(added)
+    if not told and await added_besides(deps, account, proof.device, earlier, now):
+        raise DevicesAdded
     assertion_id = new_assertion_id(deps.ids)
     if await deps.transactions.issue(transaction.id, assertion_id, now) is None:
         raise AlreadyIssued
@@ -167,6 +169,18 @@ async def take_token(
         await deps.sessions.forget(earlier.id)
     log.info("signin.issued", tenant=tenant.slug, transaction=transaction.id)
     return Issued(form, tenant, account, secret)
+
+
+async def devices_added(
+    deps: Dependencies, proved: Proved, session_secret: str | None
+) -> Sequence[AddedDevice]:
+    """The devices of which the person is to be told before this token (docs/flows/notification.md, step 13)."""
+    authentication = proved.authentication
+    account = await deps.directory.account(authentication.tenant, authentication.account)
+    if account is None:
+        return ()
+    earlier = await _earlier_session(deps, session_secret, account)
+    return await added_besides(deps, account, proved.proof.device, earlier, deps.clock.now())
 
 
 async def _earlier_session(deps: Dependencies, secret: str | None, account: Account) -> Session | None:

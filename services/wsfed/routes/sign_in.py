@@ -17,6 +17,7 @@ from services.wsfed.handlers.token_issuance import (
     AlreadyIssued,
     NotApproved,
     RedirectLoop,
+    devices_added,
     require_proved,
     take_token,
 )
@@ -43,6 +44,7 @@ class SignInRoutes:
             web.post("/signin/{transaction}/account", self.account),
             web.post("/signin/{transaction}/{method:push|qr}", self.challenge),
             web.post("/signin/{transaction}/token", self.token),
+            web.get("/signin/{transaction}/added", self.added),
         ]
 
     # step 2
@@ -139,8 +141,9 @@ class SignInRoutes:
             issued = await take_token(self.context.deps, proved, secret, told="told" in form)
         except RedirectLoop as loop:
             return loop_page(self.context, request, loop)
-        except DevicesAdded as added:
-            return await self._tell(request, transaction, added)
+        except DevicesAdded:
+            # A page of its own, so that Back leads to nothing that would have to be posted again.
+            return web.Response(status=303, headers={"Location": f"/signin/{transaction.id}/added"})
         except (AlreadyIssued, NotApproved):
             return see(transaction.id)
         back = f"/signin/{transaction.id}"
@@ -150,16 +153,23 @@ class SignInRoutes:
         )
         return response
 
-    async def _tell(
-        self, request: web.Request, transaction: Transaction, added: DevicesAdded
-    ) -> web.Response:
+    async def added(self, request: web.Request) -> web.Response:
         """The page that tells of phones which were added, with the way on to the token."""
-        tenant = await find_tenant(self.context.deps, transaction.tenant)
+        transaction = await self.context.load(request)
         secret, _ = self.context.browser_secret(request)
+        try:
+            proved = await require_proved(self.context.deps, transaction)
+        except (AlreadyIssued, NotApproved):
+            return see(transaction.id)
+        cookie = account_cookie(transaction.tenant, transaction.username)
+        devices = await devices_added(self.context.deps, proved, cookie.read(request))
+        if not devices:
+            return see(transaction.id)
+        tenant = await find_tenant(self.context.deps, transaction.tenant)
         view = views.DevicesAdded(
             txn=transaction.id,
             csrf=self.context.csrf.token(secret, transaction.id),
-            devices=added.devices,
+            devices=tuple(devices),
             organisation=tenant.configured.name,
             application=tenant.application(transaction.application).name,
         )
