@@ -10,13 +10,24 @@ from deploy.cli.session import with_admin
 from deploy.cli.tenants import InTenant, Json
 from services.admin import handlers
 from services.admin.domain.accounts import Account
-from services.admin.domain.devices import KnownDevice
+from services.admin.domain.authenticators import Reason
+from services.admin.domain.devices import ListedDevice
 from services.admin.handlers import InvitationLink, NewAccount
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
-from shared.contracts.admin import AccountStatus
+from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 
 accounts = typer.Typer(no_args_is_help=True, help="People of a tenant, and their invitations.")
+
+REASONS = {
+    Reason.WITHDRAWN: "its invitation was withdrawn",
+    Reason.EXPIRED: "its invitation had expired",
+    Reason.USED: "its invitation was used for another phone",
+    Reason.KNOWN_KEY: "its key is or was another phone's",
+    Reason.ADMINISTRATOR: "removed by an administrator",
+    Reason.PERSON: "removed by the person",
+    Reason.DEVICE_REMOVED: "removed on the phone",
+}
 
 ShowLink = Annotated[
     bool, typer.Option("--show-link", help="Print the link here, once, and mail nothing.", show_default=False)
@@ -128,15 +139,20 @@ def remove(
 
 @accounts.command("devices")
 def devices(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
-    """List a person's phones."""
+    """List a person's phones, also those that were refused or removed, and why."""
     found = with_admin(context.obj, lambda admin: handlers.list_devices(admin, tenant, who))
     if json:
         output.as_json({"devices": [_plain_phone(phone) for phone in found]})
         return
     output.table(
-        ("device", "name", "enrolled", "backed up"),
-        [(p.id, p.name, iso_millis(p.enrolled_at), "yes" if p.backed_up else "no") for p in found],
+        ("device", "name", "enrolled", "backed up", "status", "reason"),
+        [
+            (p.id, p.name, iso_millis(p.since), "yes" if p.backed_up else "no", _status(p), _reason(p))
+            for p in found
+        ],
     )
+    if any(p.status is AuthenticatorStatus.REFUSED for p in found):
+        typer.echo(f"A refused phone needs a new invitation: blok365 account invite {who}", err=True)
 
 
 @accounts.command("remove-device")
@@ -144,7 +160,7 @@ def remove_device(
     context: typer.Context,
     who: Who,
     tenant: InTenant,
-    device: Annotated[str | None, typer.Argument(help="Its id from `person devices`.")] = None,
+    device: Annotated[str | None, typer.Argument(help="Its id from `account devices`.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All phones of this person.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
@@ -188,13 +204,25 @@ def _plain(account: Account) -> dict[str, Any]:
     }
 
 
-def _plain_phone(phone: KnownDevice) -> dict[str, Any]:
+def _plain_phone(phone: ListedDevice) -> dict[str, Any]:
     return {
         "device": phone.id,
         "name": phone.name,
-        "enrolled_at": iso_millis(phone.enrolled_at),
+        "enrolled_at": iso_millis(phone.since),
         "backed_up": phone.backed_up,
+        "status": _status(phone),
+        "reason": phone.reason,
     }
+
+
+def _status(phone: ListedDevice) -> str:
+    return "undecided" if phone.status is None else phone.status.value
+
+
+def _reason(phone: ListedDevice) -> str:
+    if phone.status is None:
+        return "run `blok365 migrate`"
+    return REASONS[Reason(phone.reason)] if phone.reason else ""
 
 
 def _plain_link(link: InvitationLink, shown: bool) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from functools import partial
 from services.admin.config import AdminSettings
 from services.admin.consumers import consumers
 from services.admin.domain.contacts import contact_changed
+from services.admin.handlers.invitations import sweep
 from services.admin.ports import Dependencies
 from services.admin.store import (
     AccountRepository,
     AdminCommandRepository,
+    AuthenticatorRepository,
     DeviceRepository,
     FreezeRepository,
     InvitationRepository,
@@ -28,24 +30,36 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         database, signer, partial(contact_changed, seal=sealer.seal, language=language)
     )
     invitations = InvitationRepository(database, signer)
+    authenticators = AuthenticatorRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
+    shared = platform.settings
     deps = Dependencies(
         tenants=tenants,
         accounts=accounts,
         invitations=invitations,
+        authenticators=authenticators,
         devices=devices,
         freezes=freezes,
         admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
         settings=admin_settings,
-        origin=platform.settings.origin,
-        phone_origin=platform.settings.origins.phone,
+        origin=shared.origin,
+        phone_origin=shared.origins.phone,
+        rp_id=shared.rp_id,
+        expected_origins=frozenset(shared.approval_origins),
         notify_sealer=sealer,
     )
     service = assembly.service(
         consumers(deps),
-        state=[tenants.source, accounts.source, accounts.contacts, invitations.source],
+        state=[
+            tenants.source,
+            accounts.source,
+            accounts.contacts,
+            invitations.source,
+            authenticators.source,
+        ],
         projections={"approval": [devices.projection, freezes.projection]},
+        background=[partial(sweep, deps)],
     )
     return Wired(service, deps)

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from services.admin.config import AdminSettings
 from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
@@ -92,6 +94,14 @@ class Invitations(Protocol):
 
     async def get(self, tenant: str, invitation: str) -> Invitation | None: ...
 
+    async def over(self, expired_before: datetime, limit: int) -> Sequence[Invitation]:
+        """At most `limit` invitations of all tenants that are still `open` and ended before that moment."""
+        ...
+
+    async def used_without_key(self) -> bool:
+        """Whether an invitation was used before invitations kept the key of the device that they vouched for."""
+        ...
+
     async def open_of(self, tenant: str, account: AccountId) -> Invitation | None:
         """The account's invitation in state `open`, whether its time is over or not; None when it has none."""
         ...
@@ -108,6 +118,35 @@ class Invitations(Protocol):
 
         None: `step` returned None, or there is no such invitation; nothing was written. `step` is called again when
         somebody else wrote first. Raises what `step` raises; Unavailable when others were first each time.
+        """
+        ...
+
+
+class Authenticators(Protocol):
+    """Admin's decisions on devices' keys. Each write stores the announcement of the decision with it."""
+
+    async def add(self, authenticator: Authenticator, *, cause: Envelope | None = None) -> bool:
+        """Keep a decision. False when there is one on that id already, which stays as it is."""
+        ...
+
+    async def get(self, tenant: str, authenticator: str) -> Authenticator | None: ...
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Authenticator]:
+        """All of that account, those that ended too."""
+        ...
+
+    async def change(
+        self,
+        tenant: str,
+        authenticator: str,
+        step: Callable[[Authenticator], Authenticator | None],
+        *,
+        cause: Envelope | None = None,
+    ) -> Authenticator | None:
+        """The authenticator after `step`. None: `step` returned None, or there is no such authenticator.
+
+        `step` is called again when somebody else wrote first. Raises what `step` raises; Unavailable when others
+        were first each time.
         """
         ...
 
@@ -151,6 +190,7 @@ class Dependencies:
     tenants: Tenants
     accounts: Accounts
     invitations: Invitations
+    authenticators: Authenticators
     devices: Devices
     freezes: Freezes
     admin_commands: AdminCommands
@@ -161,6 +201,9 @@ class Dependencies:
     """Origin of the sign-in host, without a slash at the end."""
     phone_origin: str
     """Origin of the phone's page, in the same form."""
+    rp_id: str
+    expected_origins: frozenset[str]
+    """Origins that a person's phone signs on."""
     notify_sealer: Sealer
     """Seals mails for notify, which alone can open them."""
 

@@ -30,6 +30,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired
         sessions=SessionRepository(database),
         ceremonies=CeremonyRepository(database),
         tenants=tenants,
+        fresh=assembly.fresh,
         clock=platform.clock,
         ids=platform.ids,
         rp=RelyingParty(shared.rp_id, shared.approval_origins),

@@ -130,6 +130,12 @@ class Countries(Protocol):
     def country(self, address: str, language: str) -> Country | None: ...
 
 
+class Freshness(Protocol):
+    """Whether what we know of what a service owns is recent and whole (docs/flows/replication.md). Costs nothing."""
+
+    def __call__(self, owner: str) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long sessions and ceremonies live."""
@@ -147,6 +153,7 @@ class Dependencies:
     sessions: Sessions
     ceremonies: Ceremonies
     tenants: Tenants
+    fresh: Freshness
     clock: Clock
     ids: Ids
     rp: RelyingParty

@@ -64,6 +64,10 @@ class Notices(Protocol):
         """Whether the same was told before, whoever said it."""
         ...
 
+    async def name_of(self, notice: Notice) -> str:
+        """What the device called itself when its person was told that it was added; empty when that is not known."""
+        ...
+
     async def said(self, notice: Notice, since: datetime) -> int:
         """How many notices of that kind the same service has brought about for the account since then."""
         ...

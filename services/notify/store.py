@@ -8,6 +8,7 @@ command finds its id taken and sends nothing. What was sealed is removed when th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -159,6 +160,10 @@ class NoticeRepository:
 
     async def is_told(self, notice: Notice) -> bool:
         return await self._notices.find_one({"_id": notice.id}) is not None
+
+    async def name_of(self, notice: Notice) -> str:
+        found = await self._notices.find_one({"_id": replace(notice, kind="device_added").id})
+        return "" if found is None else str(found["device"])
 
     async def said(self, notice: Notice, since: datetime) -> int:
         where = {

@@ -32,7 +32,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     issuances = IssuanceRepository(database, new_id(platform.ids))
     transactions = TransactionRepository(database, platform.clock)
     waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
-    directory = DirectoryRepository(database, platform.clock)
+    directory = DirectoryRepository(database, platform.clock, trust_without_word=settings.trust_without_word)
     geoip = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
         transactions=transactions,
@@ -69,7 +69,12 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     service = assembly.service(
         consumers(deps),
         projections={
-            "admin": [directory.tenants, directory.accounts, directory.invitations],
+            "admin": [
+                directory.tenants,
+                directory.accounts,
+                directory.invitations,
+                directory.authenticators,
+            ],
             "approval": [directory.devices, directory.claims_waiting],
         },
         web=web,

@@ -21,3 +21,7 @@ class WsFedSettings(BaseSettings):
     """Where tokens may go, compared whole; the first is the default. Locally the stand-in's address is added."""
     start_url: str = "https://m365.cloud.microsoft/"
     """Where a finished, expired or lost sign-in sends the person to begin again."""
+    trust_without_word: bool = False
+    """For an update from a release in which admin did not decide on phones yet: those that counted then go on counting
+    until `blok365 migrate` is through. New ones need admin's decision all the same. Turn it off afterwards.
+    """

@@ -6,7 +6,7 @@ from services.wsfed import projections
 from services.wsfed.handlers import phone_responses
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Handlers
-from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
+from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded, DeviceChanged
 
 
@@ -16,6 +16,7 @@ def consumers(deps: Dependencies) -> Handlers:
         TenantConfigured: partial(projections.tenant_configured, deps),
         AccountChanged: partial(projections.account_changed, deps),
         InvitationChanged: partial(projections.invitation_changed, deps),
+        AuthenticatorChanged: partial(projections.authenticator_changed, deps),
         DeviceChanged: partial(projections.device_changed, deps),
         ChallengeClaimed: partial(phone_responses.challenge_claimed, deps),
         ChallengeAccepted: partial(phone_responses.challenge_accepted, deps),

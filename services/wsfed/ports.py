@@ -12,12 +12,13 @@ from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
-from services.wsfed.domain.trust import AddedDevice, Invitation, TrustedDevice
+from services.wsfed.domain.trust import AddedDevice, EndorsedDevice, Invitation, Standing, TrustedDevice
 from shared.clock import Clock
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
     Application,
+    AuthenticatorChanged,
     InvitationChanged,
     TenantConfigured,
 )
@@ -164,18 +165,18 @@ class Directory(Protocol):
 
     async def invitation(self, tenant: str, invitation: str) -> Invitation | None: ...
 
-    async def device(self, tenant: str, device: str) -> TrustedDevice | None:
-        """The device, removed or not, whoever's it is: for a check that says which of these is wrong."""
+    async def standing(self, tenant: str, account: str, device: str) -> Standing:
+        """Whether the device counts for that account: for whoever must know why it does not."""
         ...
 
     async def trusted_device(self, tenant: str, account: str, device: str) -> TrustedDevice | None:
-        """The device, if it counts now: it is known and neither removed nor lapsed, and it is that account's."""
+        """The device, if it counts now for that account: its chain holds and admin's decision is `trusted`."""
         ...
 
     async def device_of_credential(
         self, tenant: str, account: str, credential_id: str
     ) -> TrustedDevice | None:
-        """The account's device with that WebAuthn credential id, removed or not; None when there is none."""
+        """The account's device with that WebAuthn credential id, if it counts now."""
         ...
 
     async def devices_since(self, tenant: str, account: str, since: datetime) -> Sequence[AddedDevice]:
@@ -192,26 +193,26 @@ class Directory(Protocol):
 
     async def keep_invitation(self, received: VerifiedMessage[InvitationChanged]) -> None: ...
 
-    async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
-        """Record that the invitation vouches for this device; False when it vouched for another or was withdrawn."""
-        ...
-
-    async def distrust(self, invitation: Invitation) -> bool:
-        """Put the device out of use for good that the invitation has vouched for. Whether there was one in use."""
+    async def keep_decision(self, received: VerifiedMessage[AuthenticatorChanged]) -> None:
+        """Keep admin's decision on an authenticator. A revocation is never taken back."""
         ...
 
     async def knows_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         """Whether exactly what approval says of a device is kept already."""
         ...
 
-    async def keep_device(
-        self, received: VerifiedMessage[DeviceChanged], accepted: SignedMessage | None = None
-    ) -> bool:
+    async def keep_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         """Keep a device whose chain was verified, or its removal. False when it has another key or owner than the
         one that is kept: those never change, and a removed device never comes back.
-
-        `accepted`: the message that its key counts from now on, sent in the same write when it did not before.
         """
+        ...
+
+    async def acceptable(self, tenant: str, device: str) -> EndorsedDevice | None:
+        """The device, if its chain and admin's decision hold and only its acceptance is missing; otherwise None."""
+        ...
+
+    async def accept(self, device: EndorsedDevice, accepted: SignedMessage) -> bool:
+        """Let the device count from now on, and send the message that says so, in one write. False: it did before."""
         ...
 
     async def keep_claim(self, received: VerifiedMessage[DeviceChanged]) -> None:

@@ -1,18 +1,16 @@
-"""What admin and approval say, kept as projections (docs/flows/enrolment.md, steps 2 and 7)."""
-
-import hashlib
+"""What admin and approval say, kept as projections (docs/flows/enrolment.md, steps 2, 6 and 7)."""
 
 import structlog
 
-from services.wsfed.domain.trust import Invitation, TrustedDevice, Untrusted, trust_device
+from services.wsfed.domain.trust import Invitation, Untrusted, key_hash, verify_chain
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Reject
-from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
+from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import SignedMessage, VerifiedMessage
+from shared.contracts.envelope import Envelope, VerifiedMessage
 from shared.contracts.wsfed import AuthenticatorAccepted
 from shared.crypto.enrolment import NewDeviceKey
-from shared.ids import b64u, unb64u
+from shared.ids import unb64u
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +40,6 @@ async def invitation_changed(deps: Dependencies, received: VerifiedMessage[Invit
         raise Reject(f"not base64url: {error}") from error
     invitation = await deps.directory.invitation(received.tenant, received.message.invitation)
     if invitation is not None:
-        await _distrust_if_withdrawn(deps, invitation)
         claims = await deps.directory.claims(received.tenant, invitation.id, CLAIMS_AT_ONCE)
         for claim in claims:
             await _decide(deps, claim, invitation)
@@ -50,15 +47,22 @@ async def invitation_changed(deps: Dependencies, received: VerifiedMessage[Invit
             log.warning("device.claims_left", tenant=received.tenant, invitation=invitation.id)
 
 
-async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
-    """Enrolment step 7: trust a device key only by its chain. A removal needs no chain.
+async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[AuthenticatorChanged]) -> None:
+    """Enrolment step 7: keep admin's decision on a key. It may come before the key itself."""
+    await deps.directory.keep_decision(received)
+    await _accept(deps, received.tenant, received.message.authenticator, received.envelope)
 
-    A device whose invitation is not here yet is kept as a claim and decided when the invitation comes. Raises Reject
-    when the chain does not hold.
+
+async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
+    """Enrolment step 6: keep a device key only by its chain. A removal needs no chain.
+
+    By its chain alone it does not count yet (`services/wsfed/domain/trust.py`). A device whose invitation is not here
+    yet is kept as a claim and decided when the invitation comes. Raises Reject when the chain does not hold.
     """
     directory, tenant = deps.directory, received.tenant
     try:
         if await directory.knows_device(received):
+            await _accept(deps, tenant, received.message.device, received.envelope)
             return
     except ValueError as error:
         raise Reject(f"not base64url: {error}") from error
@@ -70,24 +74,13 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
         await directory.keep_claim(received)
         invitation = await directory.invitation(tenant, received.message.endorsement.by)  # it came meanwhile?
     if invitation is not None:
-        await _trust(deps, received, invitation)
+        await _keep(deps, received, invitation)
         await directory.drop_claim(received)
-
-
-async def _distrust_if_withdrawn(deps: Dependencies, invitation: Invitation) -> bool:
-    """Admin withdraws only what it has seen no device of. One that we heard of earlier is in no list of admin's, so
-    nobody could remove it.
-    """
-    if invitation.status != "withdrawn" or invitation.vouched_for is None:
-        return False
-    if await deps.directory.distrust(invitation):
-        log.error("device.invitation_withdrawn", tenant=invitation.tenant, device=invitation.vouched_for)
-    return True
 
 
 async def _decide(deps: Dependencies, claim: VerifiedMessage[DeviceChanged], invitation: Invitation) -> None:
     try:
-        await _trust(deps, claim, invitation)
+        await _keep(deps, claim, invitation)
     except Reject as error:
         log.warning(
             "device.claim_refused", tenant=claim.tenant, device=claim.message.device, reason=str(error)
@@ -95,9 +88,7 @@ async def _decide(deps: Dependencies, claim: VerifiedMessage[DeviceChanged], inv
     await deps.directory.drop_claim(claim)
 
 
-async def _trust(
-    deps: Dependencies, received: VerifiedMessage[DeviceChanged], invitation: Invitation
-) -> None:
+async def _keep(deps: Dependencies, received: VerifiedMessage[DeviceChanged], invitation: Invitation) -> None:
     """Verify the chain and keep the device. Raises Reject."""
     message, tenant = received.message, received.tenant
     try:
@@ -108,35 +99,30 @@ async def _trust(
             credential_id=message.credential_id,
             public_key=unb64u(message.public_key),
         )
-        device = trust_device(
-            device=message.device,
-            key=key,
-            endorsement=unb64u(message.endorsement.signature),
-            enrolled_at=message.enrolled_at,
-            invitation=invitation,
-            now=deps.clock.now(),
-        )
+        endorsement = unb64u(message.endorsement.signature)
+        device = verify_chain(device=message.device, key=key, endorsement=endorsement, invitation=invitation)
     except (Untrusted, ValueError) as error:
-        raise Reject(f"device not trusted: {error}") from error
-    if not await deps.directory.vouch(tenant, invitation.id, device.id):
-        raise Reject("the invitation was withdrawn or has vouched for another device")
-    if not await deps.directory.keep_device(received, _accepted(deps, received, device)):
+        raise Reject(f"device not endorsed: {error}") from error
+    if not await deps.directory.keep_device(received):
         raise Reject("the device has another key")
-    now = await deps.directory.invitation(tenant, invitation.id)
-    if now is not None and await _distrust_if_withdrawn(deps, now):
-        raise Reject("the invitation was withdrawn meanwhile")
-    log.info("device.trusted", tenant=tenant, account=message.account, device=message.device)
+    log.info("device.endorsed", tenant=tenant, account=message.account, device=device.id)
+    await _accept(deps, tenant, device.id, received.envelope)
 
 
-def _accepted(
-    deps: Dependencies, received: VerifiedMessage[DeviceChanged], device: TrustedDevice
-) -> SignedMessage:
-    """The message that this key counts from now on: the person is told of it by notify."""
+async def _accept(deps: Dependencies, tenant: str, device_id: str, cause: Envelope) -> None:
+    """Let a device count whose chain and decision are both here, whichever came first, and say so in the same write.
+
+    Nothing that the device proves counts before (docs/flows/notification.md, step 11).
+    """
+    device = await deps.directory.acceptable(tenant, device_id)
+    if device is None:
+        return
     message = AuthenticatorAccepted(
         authenticator=device.id,
         account=device.account,
-        key_sha256=b64u(hashlib.sha256(device.public_key).digest()),
-        name=received.message.name,
+        key_sha256=key_hash(device.public_key),
+        name=device.name,
         accepted_at=deps.clock.now(),
     )
-    return deps.signer.sign(message, tenant=received.tenant, cause=received.envelope)
+    if await deps.directory.accept(device, deps.signer.sign(message, tenant=tenant, cause=cause)):
+        log.info("device.trusted", tenant=tenant, account=device.account, device=device.id)

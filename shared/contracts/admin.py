@@ -1,4 +1,4 @@
-"""Messages that admin owns: tenants, accounts, contacts and invitations, each as its whole state."""
+"""Messages that admin owns: tenants, accounts, contacts, invitations and authenticators, each as its whole state."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contracts import StateEvent
+from shared.contracts import Command, StateEvent
+from shared.contracts.approval import MAX_ID, Proof
 from shared.contracts.notify import MAX_SEALED
 from shared.contracts.state import PullState, StatePulled
 
@@ -102,6 +103,9 @@ class ContactChanged(StateEvent):
     """`Contact` as JSON, sealed for notify with `contact_associated_data`; empty when the account was removed."""
 
 
+InvitationStatus = Literal["open", "used", "withdrawn", "expired"]
+
+
 class InvitationChanged(StateEvent):
     """An invitation, whole. Its secret is only in the link's fragment; this is the public half.
 
@@ -116,18 +120,86 @@ class InvitationChanged(StateEvent):
     """Ed25519 public key, 32 octets, base64url."""
     issued_at: datetime
     expires_at: datetime
-    status: Literal["open", "used", "withdrawn"]
+    status: InvitationStatus
+    """`expired`: its time was over before a device came with it. Readers compare `expires_at` besides."""
+    device: str | None = None
+    """The one device that it vouched for, once it is used. In invitations used before this field was, None."""
+    credential_id: str | None = None
+    """That device's WebAuthn credential id, base64url."""
+    key_sha256: str | None = None
+    """SHA-256 of that device's public key (DER SubjectPublicKeyInfo), base64url."""
+
+
+class AuthenticatorStatus(StrEnum):
+    """Admin's decision on an authenticator. `refused` and `revoked` are final."""
+
+    TRUSTED = "trusted"
+    REFUSED = "refused"
+    """It was endorsed by an invitation that did not hold any more, for one."""
+    REVOKED = "revoked"
+    """It was trusted and is not any more; the tombstone of its key."""
+
+
+class EndorsedBy(BaseModel):
+    """What vouched for a new authenticator's key."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    kind: Literal["invitation", "authenticator", "activation"]
+    id: str = Field(max_length=MAX_ID)
+
+
+class AuthenticatorChanged(StateEvent):
+    """Admin's decision on anything that has a key and may prove who somebody is: whether it counts, and until when.
+
+    Nobody else decides that. Readers require it besides the chain of endorsements, which they verify themselves.
+    """
+
+    TYPE: ClassVar[str] = "admin.authenticator.changed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
+    authenticator: str = Field(max_length=MAX_ID)
+    """A phone's is the device id that approval announced."""
+    kind: Literal["phone", "passkey", "badge", "kiosk"]
+    account: str
+    credential_id: str = Field(max_length=1400)
+    """WebAuthn credential id, base64url. Empty in a phone's that was revoked before admin had kept its key."""
+    key_sha256: str = Field(max_length=64)
+    """SHA-256 of the public key (DER SubjectPublicKeyInfo), base64url; empty where the credential id is."""
+    endorsed_by: EndorsedBy
+    status: AuthenticatorStatus
+    reason: str = Field(default="", max_length=40)
+    """Why it is refused or revoked, as a short code for programs; empty for one that is trusted."""
+    not_after: datetime | None = None
+    """From then on it does not count, whatever else is said. None: it has no end of its own."""
+
+
+class RemoveAuthenticator(Command):
+    """A person takes one of their own authenticators out of use. admin verifies the assertion itself."""
+
+    TYPE: ClassVar[str] = "admin.authenticator.remove.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"approval"})
+    authenticator: str = Field(max_length=MAX_ID)
+    account: str = Field(max_length=MAX_ID)
+    version: int = Field(ge=1)
+    """The version of `admin.authenticator.changed.v1` that the sender knew: the command is about that state only, so
+    a copy of it that arrives later changes nothing.
+    """
+    signed_by: str = Field(max_length=MAX_ID)
+    """The authenticator, trusted and of the same account, whose assertion it is."""
+    server_nonce: str = Field(max_length=64)
+    """The sender's nonce in the signed text, base64url."""
+    proof: Proof
+    """`context` is the statement with the purpose `remove` (`shared/crypto/statement.py`), naming the authenticator."""
 
 
 class AdminPullState(PullState):
-    """A follower asks admin for the tenants, accounts, contacts and invitations that have changed."""
+    """A follower asks admin for the tenants, accounts, contacts, invitations and authenticators that have changed."""
 
     TYPE: ClassVar[str] = "admin.state.pull.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
 
 
 class AdminStatePulled(StatePulled):
-    """A page of tenants, accounts, contacts and invitations, those that were removed or used included."""
+    """A page of tenants, accounts, contacts, invitations and authenticators, those that ended included."""
 
     TYPE: ClassVar[str] = "admin.state.pulled.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})

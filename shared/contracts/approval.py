@@ -123,18 +123,6 @@ class DeviceChanged(StateEvent):
     backed_up: bool = False
 
 
-class RemoveDevice(Command):
-    """An administrator takes a lost phone out of use; a phone that is gone already stays so."""
-
-    TYPE: ClassVar[str] = "approval.device.remove.v1"
-    SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
-    MAX_AGE: ClassVar[timedelta | None] = timedelta(days=7)
-    """Long, because a lost phone must go also when something was down for hours. A repetition changes nothing."""
-    account: str
-    device: str | None
-    """The device to remove; None means all that the account has when this arrives."""
-
-
 class FreezeChanged(StateEvent):
     """Whether notifications asked for by unknown browsers are frozen, because somebody answered "Not me"."""
 

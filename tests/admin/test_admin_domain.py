@@ -292,11 +292,15 @@ def test_a_refusal_shows_nothing_that_a_terminal_would_obey() -> None:
 def test_an_invitation_that_has_ended_cannot_be_used_or_withdrawn_again() -> None:
     when = datetime(2026, 1, 1, tzinfo=UTC)
     made = Invitation("i", "contoso", "ada", "key", issued_at=when, expires_at=when)
-    used, withdrawn = made.used_by("phone-1"), made.withdrawn()
+    used, withdrawn, expired = made.used_by("phone-1", "credential", "hash"), made.withdrawn(), made.expired()
     assert (used.status, used.device, used.version) == ("used", "phone-1", 2)
     assert (withdrawn.status, withdrawn.device, withdrawn.version) == ("withdrawn", None, 2)
-    for ended in (used, withdrawn):
+    assert (used.credential_id, used.key_sha256) == ("credential", "hash")
+    assert (expired.status, expired.device, expired.version) == ("expired", None, 2)
+    for ended in (used, withdrawn, expired):
         with pytest.raises(ValueError, match="cannot become"):
-            ended.used_by("phone-2")
+            ended.used_by("phone-2", "credential", "hash")
         with pytest.raises(ValueError, match="cannot become"):
             ended.withdrawn()
+        with pytest.raises(ValueError, match="cannot become"):
+            ended.expired()

@@ -361,6 +361,7 @@ def replica(world: InMemorySystem, database: Database | None = None) -> Dependen
         sessions=SessionRepository(interleaved),
         ceremonies=CeremonyRepository(interleaved),
         tenants=TenantRepository(interleaved),
+        fresh=lambda _: True,
         clock=world.clock,
         ids=world.ids,
         rp=RelyingParty("id.localhost", (ORIGIN, "android:apk-key-hash:blokkey")),

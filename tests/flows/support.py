@@ -42,7 +42,7 @@ from services.admin.domain.accounts import Account
 from services.admin.handlers import NewAccount
 from services.admin.ports import Dependencies
 from services.wsfed.domain.keys import create_signing_key
-from services.wsfed.store import keys
+from services.wsfed.store import DirectoryRepository, keys
 from shared.clock import iso_millis
 from shared.contracts import Message
 from shared.contracts.approval import ChallengeAccepted, DeviceChanged, Endorsement, Proof
@@ -345,6 +345,19 @@ class Flow:
     def reasons(self, service: str = "wsfed") -> list[str]:
         """Why messages ended as that service's dead letters."""
         return [letter.reason for letter in self.world.bus.dead_letters if letter.service == service]
+
+    async def counts(self, key: Key) -> bool:
+        """Whether wsfed takes proofs by that key, under its device id, for its account now."""
+        directory = DirectoryRepository(self.world.databases["wsfed"], self.world.clock)
+        trusted = await directory.trusted_device(key.tenant, key.account, key.device)
+        return trusted is not None and trusted.public_key == key.spki
+
+    async def decision(self, device: str, upn: str = ADA, tenant: str = TENANT) -> tuple[str, str] | None:
+        """Status and reason of admin's decision on a device of that person, as the console and command line show it."""
+        for each in await admin.list_devices(self.admin, tenant, upn):
+            if each.id == device and each.status is not None:
+                return each.status.value, each.reason
+        return None
 
     # attackers
 

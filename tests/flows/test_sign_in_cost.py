@@ -82,4 +82,4 @@ async def test_one_push_sign_in_costs_what_the_document_says(flow: Flow) -> None
     assert browser.requests == 5
     assert kinds["write"] == 8  # every step of the flow that is kept, once
     assert kinds["batched removal"] == 2  # shared by all sign-ins of 200 ms
-    assert kinds["read"] == 11
+    assert kinds["read"] == 13

@@ -11,7 +11,14 @@ import structlog
 
 from services.notify.domain.notices import ALONE_A_DAY, FORMER_FOR, MAX_FORMER
 from shared.bus.port import Reject, Retry
-from shared.contracts.admin import ContactChanged, TenantConfigured
+from shared.contracts import Message
+from shared.contracts.admin import (
+    AuthenticatorChanged,
+    AuthenticatorStatus,
+    ContactChanged,
+    EndorsedBy,
+    TenantConfigured,
+)
 from shared.contracts.approval import DeviceChanged, Endorsement
 from shared.contracts.envelope import SignedMessage, verify_message
 from shared.contracts.notify import Contact, contact_associated_data
@@ -78,6 +85,20 @@ def changed(
     )
 
 
+def decided(notify: Notify, status: str, device: str = "d1", *, version: int = 1) -> AuthenticatorChanged:
+    """admin: its decision on the key."""
+    return AuthenticatorChanged(
+        version=version,
+        authenticator=device,
+        kind="phone",
+        account="ada",
+        credential_id=f"c-{device}",
+        key_sha256=b64u(hashlib.sha256(key_of(device)).digest()),
+        endorsed_by=EndorsedBy(kind="invitation", id="i"),
+        status=AuthenticatorStatus(status),
+    )
+
+
 def told(notify: Notify) -> Sequence[tuple[str, str]]:
     """Whom each mail went to, and what it says."""
     return [
@@ -108,10 +129,35 @@ async def test_it_is_told_once_though_it_is_said_again_weeks_later(notify: Notif
     assert told(notify) == [(ADA, ADDED)]
 
 
-@pytest.mark.parametrize("first", ["wsfed", "approval"])
-async def test_wsfeds_word_alone_is_enough_and_so_is_approvals(notify: Notify, first: str) -> None:
-    await notify.say(first, accepted(notify) if first == "wsfed" else changed(notify))
+@pytest.mark.parametrize("first", ["wsfed", "approval", "admin"])
+async def test_the_word_of_one_is_enough_and_the_others_add_nothing(notify: Notify, first: str) -> None:
+    words: dict[str, Message] = {
+        "wsfed": accepted(notify),
+        "approval": changed(notify),
+        "admin": decided(notify, "trusted"),
+    }
+    await notify.say(first, words[first])
     assert told(notify) == [(ADA, ADDED)]
+    for service, word in words.items():
+        await notify.say(service, word)
+    assert told(notify) == [(ADA, ADDED)]
+
+
+async def test_admins_revocation_is_told_once_with_the_name_that_the_phone_had(notify: Notify) -> None:
+    await notify.say("wsfed", accepted(notify))
+    await notify.say("admin", decided(notify, "revoked", version=2))
+    await notify.say("approval", changed(notify, status="removed", version=2))
+    assert told(notify) == [(ADA, ADDED), (ADA, REMOVED)]
+    assert 'The phone "Ada\'s phone" can no longer approve' in text_of(notify.outside.mails[1], "plain")
+
+
+async def test_a_refused_phone_is_told_as_refused_and_not_as_removed(notify: Notify) -> None:
+    for _ in range(2):
+        await notify.say("admin", decided(notify, "refused"))
+    await notify.say("approval", changed(notify, status="removed", version=2))
+    await notify.say("approval", changed(notify))
+    assert told(notify) == [(ADA, "a phone was refused for your account")]
+    assert "ask your administrator for a new invitation" in text_of(notify.outside.mails[0], "plain")
 
 
 async def test_another_key_and_the_removal_are_told_too(notify: Notify) -> None:

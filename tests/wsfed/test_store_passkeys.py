@@ -19,6 +19,7 @@ from tests.wsfed.test_store import (
     a_context,
     a_device,
     a_transaction,
+    decide,
     keep_device,
 )
 
@@ -84,6 +85,7 @@ async def test_no_more_passkey_challenges_than_allowed_however_many_at_once(data
 async def test_a_device_is_found_by_credential_within_its_tenant_and_account_only(database: Database) -> None:
     store = DirectoryRepository(database, CLOCK)
     await keep_device(store, DEVICE, 1)
+    await decide(store, DEVICE, 1)
     assert await store.device_of_credential("contoso", "ada", "credential-1") == DEVICE
     for tenant, account, credential in (
         ("fabrikam", "ada", "credential-1"),
@@ -99,19 +101,20 @@ async def test_a_device_from_before_gets_its_credential_id_once_and_for_good(dat
     await database.collection("devices").insert(
         {"_id": "contoso/device-1", "version": 1, "account": "ada", "public_key": b"key", "removed": False}
     )
-    before = await store.device("contoso", "device-1")
-    assert before is not None
-    assert before.credential_id == ""
+    await decide(store, DEVICE, 1)
+    assert (
+        await store.trusted_device("contoso", "ada", "device-1") is None
+    )  # the decision is about a credential
     # An event of a version that is here brings nothing new; the first pull after the update, a full one, does.
     assert not await keep_device(store, DEVICE, 1)
-    assert await store.device("contoso", "device-1") == before
+    assert await store.trusted_device("contoso", "ada", "device-1") is None
     for version, credential, origin in (
         (1, "credential-1", Origin.FULL_PULL),
         (1, "other", Origin.FULL_PULL),
         (2, "other", Origin.SENT),
     ):
         await keep_device(store, replace(DEVICE, credential_id=credential), version, origin)
-        assert await store.device("contoso", "device-1") == DEVICE
+        assert await store.trusted_device("contoso", "ada", "device-1") == DEVICE
     assert await store.device_of_credential("contoso", "ada", "credential-1") == DEVICE
 
 
@@ -120,6 +123,7 @@ async def test_a_stranger_key_cannot_fill_in_a_credential_id(database: Database)
     await database.collection("devices").insert(
         {"_id": "contoso/device-1", "version": 1, "account": "ada", "public_key": b"key", "removed": False}
     )
+    await decide(store, replace(DEVICE, public_key=b"other"), 1)
     for version in (1, 2):
         assert not await keep_device(store, replace(DEVICE, public_key=b"other"), version)
     assert await store.device_of_credential("contoso", "ada", "credential-1") is None
@@ -128,14 +132,15 @@ async def test_a_stranger_key_cannot_fill_in_a_credential_id(database: Database)
 async def test_the_counter_rises_once_for_many_uses_at_once_and_never_falls(database: Database) -> None:
     store = DirectoryRepository(database, CLOCK)
     await keep_device(store, DEVICE, 1)
+    await decide(store, DEVICE, 1)
     used = await asyncio.gather(*(store.device_used(DEVICE, 7) for _ in range(20)))
     assert sum(used) == 1
     assert not await store.device_used(DEVICE, 6)
     assert await store.device_used(DEVICE, 8)
-    kept = await store.device("contoso", "device-1")
+    kept = await store.trusted_device("contoso", "ada", "device-1")
     assert kept is not None
     assert kept.sign_count == 8
-    await keep_device(store, replace(DEVICE, removed=True), 2)
+    await keep_device(store, DEVICE, 2, removed=True)
     assert not await store.device_used(DEVICE, 9)
 
 

@@ -2,10 +2,11 @@
 
 Enrolment (docs/flows/enrolment.md)
     1, 2    invite                   invitations.py
-    8       device_enrolled          ../projections.py
+    7, 8    device_enrolled          ../projections.py
+            expire_invitations       invitations.py
 Lost phone (the same page, below)
     1       list_devices             devices.py; device_enrolled keeps the list
-            remove_device            devices.py
+    2       remove_device            devices.py; by the person: remove_authenticator
             unfreeze                 devices.py
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
@@ -25,8 +26,8 @@ from services.admin.handlers.accounts import (
     show_account,
     suspend,
 )
-from services.admin.handlers.devices import list_devices, remove_device, unfreeze
-from services.admin.handlers.invitations import InvitationLink, invite
+from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
+from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -48,11 +49,13 @@ __all__ = [
     "create_account",
     "create_accounts",
     "create_tenant",
+    "expire_invitations",
     "invite",
     "list_accounts",
     "list_devices",
     "list_tenants",
     "remove",
+    "remove_authenticator",
     "remove_device",
     "resume",
     "show_account",

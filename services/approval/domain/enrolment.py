@@ -15,7 +15,13 @@ from services.approval.domain.account import (
 )
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
 from services.approval.domain.notifications import without
-from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged
+from shared.contracts.admin import (
+    AccountChanged,
+    AccountStatus,
+    AuthenticatorChanged,
+    AuthenticatorStatus,
+    InvitationChanged,
+)
 from shared.contracts.envelope import OutgoingMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.errors import Forbidden, Gone, NotFound
@@ -133,6 +139,7 @@ def enrol(
         endorsement=endorsement,
         backup_eligible=key.backup_eligible,
         backed_up=key.backed_up,
+        decision="waiting",
     )
     spent = {**account.invitations, invitation_id: replace(invitation, spent_by=device_id)}
     account = replace(account.with_device(device), invitations=spent)
@@ -190,13 +197,19 @@ def remove_device(account: Account, device_id: str) -> Change:
     return Change(account, (OutgoingMessage(removed.changed(account.id), account.tenant),))
 
 
-def remove_for_admin(account: Account, device_id: str | None) -> Change | None:
-    """Take a lost phone, or with None all phones of the account, out of use; None when nothing is left to do."""
-    device_ids = [d.id for d in account.devices.values() if d.active and device_id in (None, d.id)]
-    change = Change(account)
-    for each in device_ids:
-        change = change.then(remove_device(change.value, each))
-    return change if device_ids else None
+def decided(account: Account, news: AuthenticatorChanged) -> Change | None:
+    """The account after admin's decision on one of its devices; None when we know that or better.
+
+    A device that does not count goes out of use, with its notifications. It never comes back, whatever is said later.
+    """
+    device = account.devices.get(news.authenticator)
+    if device is None or news.order <= device.decided:
+        return None
+    told = replace(device, decision=news.status.value, decided=news.order)
+    account = account.with_device(told)
+    if news.status is AuthenticatorStatus.TRUSTED or not device.active:
+        return Change(account)
+    return remove_device(account, device.id)
 
 
 def _decoded(text: str) -> bytes:

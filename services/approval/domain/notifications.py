@@ -9,6 +9,7 @@ from services.approval.domain.account import (
     Account,
     Challenge,
     Change,
+    Device,
     Subscription,
     active_device,
 )
@@ -55,21 +56,27 @@ def pushes(account: Account, challenge: Challenge, now: datetime) -> tuple[Outgo
 def telling(before: Account, change: Change | None, now: datetime) -> Change | None:
     """The change, and in the same write a push to each other phone for every phone that it adds or removes.
 
-    Whoever adds a phone of their own, or removes the person's, does not keep that from the phones that are left.
+    Whoever adds a phone of their own, or removes the person's, does not keep that from the phones that are left. A
+    phone is added once admin has decided that it counts; one that was refused has neither been added nor removed.
     """
     if change is None:
         return None
     after, messages = change.value, list(change.messages)
     for device in after.devices.values():
         was = before.devices.get(device.id)
-        if device.active and (was is None or not was.active):
+        counted = was is not None and _counts(was)
+        if _counts(device) and not counted:
             kind: PushKind = "device_added"
-        elif was is not None and was.active and not device.active:
+        elif counted and not _counts(device):
             kind = "device_removed"
         else:
             continue
         messages += _push_all(after, kind, f"{device.id}.{kind}", now + NOTICE_LIFETIME, besides=device.id)
     return replace(change, messages=tuple(messages))
+
+
+def _counts(device: Device) -> bool:
+    return device.active and device.decision == "trusted"
 
 
 def _push_all(

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from services.approval.domain import ceremony, enrolment
 from services.approval.domain.account import Account, Device
-from services.approval.domain.notifications import telling
 from services.approval.ports import Ceremony, Dependencies
-from shared.errors import Conflict, Gone
+from shared.errors import Conflict, Gone, Unavailable
 from shared.ids import new_id
 from shared.store.aggregate import NotUnique
 from shared.text import clean_line
@@ -29,7 +28,9 @@ class Begun:
 
 
 async def begin_enrolment(deps: Dependencies, invitation_id: str) -> Begun:
-    """Step 3. Nothing is spent yet. Raises Gone, Unavailable."""
+    """Step 3. Nothing is spent yet. Raises Gone, Unavailable (also while admin is away: it could not decide)."""
+    if not deps.fresh("admin"):
+        raise Unavailable("approval.enrolment.admin_away")
     now = deps.clock.now()
     stored = await deps.accounts.by_invitation(invitation_id)
     if stored is None:
@@ -83,18 +84,14 @@ async def finish_enrolment(
             enrolled = await deps.accounts.change(
                 begun.tenant,
                 begun.account,
-                lambda account: telling(
+                lambda account: enrolment.enrol(
                     account,
-                    enrolment.enrol(
-                        account,
-                        invitation_id=begun.invitation,
-                        key=key,
-                        endorsement=endorsement,
-                        device_id=device_id,
-                        name=tidy_name(name),
-                        now=deps.clock.now(),
-                    ),
-                    deps.clock.now(),
+                    invitation_id=begun.invitation,
+                    key=key,
+                    endorsement=endorsement,
+                    device_id=device_id,
+                    name=tidy_name(name),
+                    now=deps.clock.now(),
                 ),
                 first=stored,
             )

@@ -26,6 +26,11 @@ class SignedIn:
     def account(self) -> Account:
         return self.stored.value
 
+    @property
+    def waiting(self) -> bool:
+        """Whether admin has not decided yet that this phone counts."""
+        return self.account.devices[self.session.device].decision == "waiting"
+
 
 async def begin_session(deps: Dependencies) -> Ceremony:
     """A challenge for an assertion that will make a session."""

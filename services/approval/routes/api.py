@@ -105,7 +105,8 @@ class PhoneRoutes:
         body = await self._body(request)
         token, who = await sessions.open_session(self._deps, _text(body, "id"), body.get("credential"))
         await sessions.close_session(self._deps, SESSION_COOKIE.read(request))
-        response = web.json_response({"account": who.account.upn, "device": who.session.device}, status=201)
+        answer = {"account": who.account.upn, "device": who.session.device, "waiting": who.waiting}
+        response = web.json_response(answer, status=201)
         SESSION_COOKIE.set(response, token, max_age=int(self._deps.limits.session.total_seconds()))
         return response
 
@@ -123,7 +124,8 @@ class PhoneRoutes:
         """Answer the open requests, at most three, and what this phone has scanned."""
         who = await self._who(request)
         found = await challenges.list_requests(self._deps, who, self._address(request), choose(request))
-        return web.json_response({"challenges": [request_json(each) for each in found]})
+        answer = {"challenges": [request_json(each) for each in found], "waiting": who.waiting}
+        return web.json_response(answer)
 
     async def request_by_handle(self, request: web.Request) -> web.Response:
         """`{handle}` from a scanned code to its request, which is this phone's from now on."""

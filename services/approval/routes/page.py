@@ -31,6 +31,7 @@ class KeyPage:
         "too_many_devices",
         "account",
         "device_removed",
+        "refused",
         "removed",
         "unknown_device",
         "unavailable",

@@ -85,10 +85,12 @@ async function look() {
     handle = null;
     return open(found.challenge);
   }
-  present((await call("GET", "/challenges")).challenges);
+  present(await call("GET", "/challenges"));
 }
 
-function present(challenges) {
+/** `waiting`: the organisation has not confirmed this phone yet. Until then requests are shown and nothing counts. */
+function present({ challenges, waiting }) {
+  within("empty", "[data-waiting]").hidden = !waiting;
   if (challenges.length === 1) open(challenges[0]);
   else if (challenges.length > 1) choose(challenges);
   else if (shown !== "empty") show("empty");
@@ -100,8 +102,8 @@ async function poll() {
   const idle = () => !busy && shown === before && document.visibilityState === "visible";
   if (!idle() || !["empty", "choose"].includes(before)) return;
   try {
-    const { challenges } = await call("GET", "/challenges");
-    if (idle()) present(challenges);
+    const news = await call("GET", "/challenges");
+    if (idle()) present(news);
   } catch (error) {
     if (idle() && error.status === 401) show("locked"); // anything else: the next poll
   }

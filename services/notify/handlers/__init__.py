@@ -6,7 +6,7 @@
     9       accept_mail              commands.py
     10      attempt                  attempts.py
     11      authenticator_accepted   notices.py
-    11, 12  device_changed           notices.py
+    11, 12  authenticator_changed, device_changed   notices.py
 
 `../projections.py` keeps what admin says of addresses and tenants.
 

@@ -1,6 +1,8 @@
 """What becomes of people's phones, told to them (docs/flows/notification.md, steps 11 and 12)."""
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -9,14 +11,21 @@ from services.notify.domain.delivery import Delivery
 from services.notify.domain.notices import ALONE_A_DAY, LIFETIME, Addressee, Notice, mail_destination, written
 from services.notify.ports import Dependencies
 from shared.bus.port import Reject, Retry
+from shared.contracts.admin import AuthenticatorChanged, AuthenticatorStatus
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Origin, VerifiedMessage
-from shared.contracts.notify import mail_associated_data
+from shared.contracts.notify import NoticeKind, mail_associated_data
 from shared.contracts.wsfed import AuthenticatorAccepted
 from shared.ids import b64u, unb64u
 
+News = AuthenticatorAccepted | AuthenticatorChanged | DeviceChanged
 log = structlog.get_logger(__name__)
 
+DECISIONS: Mapping[AuthenticatorStatus, NoticeKind] = {
+    AuthenticatorStatus.TRUSTED: "device_added",
+    AuthenticatorStatus.REFUSED: "device_refused",
+    AuthenticatorStatus.REVOKED: "device_removed",
+}
 PATIENCE = timedelta(hours=1)
 """How long a notice waits until admin has said where the person is written to."""
 DAY = timedelta(days=1)
@@ -35,6 +44,27 @@ async def authenticator_accepted(
         device=said.name,
         said_by="wsfed",
         at=said.accepted_at,
+    )
+    await _tell(deps, notice, received)
+
+
+async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[AuthenticatorChanged]) -> None:
+    """`admin.authenticator.changed.v1`: admin has decided that a phone counts, that it does not, or does no longer.
+
+    What a pull brings is not news: admin's database may be put back, or ours be new.
+    """
+    decision = received.message
+    if received.origin is not Origin.SENT:
+        return
+    notice = Notice(
+        tenant=received.tenant,
+        account=decision.account,
+        # A device that was revoked before admin knew its key has none.
+        key_sha256=decision.key_sha256 or decision.authenticator,
+        kind=DECISIONS[decision.status],
+        device="",
+        said_by="admin",
+        at=deps.clock.now(),
     )
     await _tell(deps, notice, received)
 
@@ -60,6 +90,8 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
         said_by="approval",
         at=deps.clock.now(),  # when it came: the limit below must not go by approval's own word
     )
+    if await deps.notices.is_told(replace(notice, kind="device_refused")):
+        return  # it never counted, and that was told
     since = deps.clock.now() - DAY
     if await deps.notices.said(notice, since) >= ALONE_A_DAY:
         log.warning("notice.limited", tenant=notice.tenant, account=notice.account, kind=notice.kind)
@@ -67,15 +99,15 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
     await _tell(deps, notice, received)
 
 
-async def _tell(
-    deps: Dependencies, notice: Notice, received: VerifiedMessage[AuthenticatorAccepted | DeviceChanged]
-) -> None:
+async def _tell(deps: Dependencies, notice: Notice, received: VerifiedMessage[News]) -> None:
     """A mail to each address, unless the same was told before. Raises Retry while no address is known, then Reject.
 
     That it was told is written last: a process that dies before goes on with the deliveries that it has kept.
     """
     if await deps.notices.is_told(notice):
         return
+    if not notice.device:  # admin knows no names
+        notice = replace(notice, device=await deps.notices.name_of(notice))
     addressees = await deps.contacts.of(notice.tenant, notice.account, deps.clock.now())
     if not addressees:
         if deps.clock.now() - received.envelope.occurred_at < PATIENCE:
@@ -98,7 +130,7 @@ def _delivery(
     name: str,
     to: Addressee,
     organisation: str,
-    received: VerifiedMessage[AuthenticatorAccepted | DeviceChanged],
+    received: VerifiedMessage[News],
 ) -> Delivery:
     mail, now = written(notice, to, organisation), deps.clock.now()
     associated_data = mail_associated_data(notice.tenant, name)

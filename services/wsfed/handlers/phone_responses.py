@@ -4,6 +4,7 @@ import structlog
 
 from services.wsfed.domain.proof import InvalidProof, verify_approval
 from services.wsfed.domain.transaction import Transaction, TransactionState
+from services.wsfed.domain.trust import Standing
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Reject, Retry
 from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded
@@ -50,7 +51,7 @@ async def _transaction(deps: Dependencies, tenant: str, transaction_id: str) -> 
 
 
 async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[ChallengeAccepted]) -> None:
-    """Step 8: verify the proof again. Raises Retry while the device key is not here yet, Reject otherwise."""
+    """Step 8: verify the proof again. Raises Retry while nobody knows whether the device counts, Reject otherwise."""
     message = received.message
     transaction = await deps.transactions.recent(message.transaction)
     if transaction is None or not transaction.waits_for(message.challenge):
@@ -63,11 +64,13 @@ async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[Chall
     if challenge is None or not transaction.waits_for(message.challenge):
         log.info("signin.late_approval", transaction=transaction.id, state=transaction.state)
         return  # already proved, or superseded: a duplicate is not an attack
-    device = await deps.directory.device(received.tenant, message.device)
+    account = challenge.context.account
+    device = await deps.directory.trusted_device(received.tenant, account, message.device)
     if device is None:
-        if challenge.expired(deps.clock.now()):
-            raise Reject("no trusted device of that id")
-        raise Retry("device key not here yet")
+        standing = await deps.directory.standing(received.tenant, account, message.device)
+        if standing is Standing.WAITING and not challenge.expired(deps.clock.now()):
+            raise Retry("the device's key or admin's decision on it is not here yet")
+        raise Reject("no trusted device of that id")
     try:
         authentication, proof = verify_approval(
             transaction=transaction,
