@@ -19,6 +19,8 @@ class Host(StrEnum):
     is an origin of its own; console and kiosk live outside it, so that a fault in one cannot use these keys.
     """
 
+    FRONT = "front"
+    """This machine by its own names: a page that says where to go, and the health checks."""
     SIGNIN = "signin"
     PHONE = "phone"
     CONSOLE = "console"
@@ -48,7 +50,7 @@ class ServiceRow:
 
     name: str
     mounts: tuple[Mount, ...] = ()
-    """Where browsers and phones reach it; with any, `/static/<name>/` of every host leads to it as well."""
+    """Where browsers and phones reach it. Files and static pages are none of its business (`shared.web.site`)."""
     api: tuple[str, ...] = ()
     """Paths of its mounts under which only programs ask: they are told of faults in JSON."""
     answers: Answers = "pages"
@@ -114,24 +116,19 @@ BROWSER_COOKIE_NAME = "blok365-browser"
 """wsfed: the browser's own secret."""
 ACCOUNT_COOKIE_PREFIX = "blok365-a-"
 """wsfed: how the names of its cookies begin, one for each account that has signed in from the browser."""
-PHONE_COOKIE_NAME = "blok365-key"
-"""approval: a phone's session."""
 
 SERVICES = table(
     ServiceRow(
         name="admin",
-        mounts=(Mount(Host.CONSOLE, "/"),),
-        api=("/api",),
         owns_state=True,
         essential=True,
         follows=("approval",),
     ),
     ServiceRow(
         name="approval",
-        mounts=(Mount(Host.PHONE, "/"),),
+        mounts=(Mount(Host.PHONE, "/api/"),),
         api=("/api",),
         answers="json",
-        cookies=(PHONE_COOKIE_NAME,),
         owns_state=True,
         follows=("admin",),
         replicas=2,

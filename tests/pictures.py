@@ -42,9 +42,9 @@ _FRAME = ("shared/web/templates/*", "shared/web/strings/en.json", "shared/web/st
 _SIGN_IN = (*_FRAME, "services/wsfed/pages/*.html", "services/wsfed/pages/en.json", "services/wsfed/static/*")
 _PHONE = (
     *_FRAME,
-    "services/approval/pages/*.html",
-    "services/approval/pages/en.json",
-    "services/approval/static/*",
+    "shared/web/phone/pages/*.html",
+    "shared/web/phone/pages/en.json",
+    "shared/web/phone/static/*",
 )
 
 PICTURES: Mapping[str, Shown] = {

@@ -150,7 +150,7 @@ async def _original(
 
         key = await eventually(enrolled, "the invitation reaches approval")
         await phone.sign_in()
-        session = phone._cookies[key.credential_id]
+        session = phone.token
 
     async def active() -> bool | None:
         account = await admin.show_account(deps, TENANT, upn)

@@ -178,7 +178,7 @@ class SignIn:
             "Host": self._site.origins.authority(Host.PHONE),
             "Origin": self._site.origins.phone,
             "Accept": "application/json",
-            "Cookie": f"__Host-blok365-key={self._owner.session}",
+            "Authorization": f"Bearer {self._owner.session}",
         }
 
 

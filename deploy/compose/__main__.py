@@ -22,6 +22,7 @@ from deploy.standins.phone.phone import PhoneError, SoftPhone
 from shared.clock import SystemClock
 from shared.services import SERVICES
 from shared.testing.waiting import eventually
+from shared.web.paths import Origins
 
 CA = "/caddy/caddy/pki/authorities/local/root.crt"
 CLOCK = SystemClock()
@@ -42,6 +43,28 @@ class Walk:
     containers: Containers
     origin: str
     ca: Path
+
+    async def ask_every_host(self) -> None:
+        """Our own pages are on their hosts, the phone's earlier place leads to it, and no host reaches another's."""
+        origins = Origins(
+            self.origin, *(self.origin.replace("//id.", f"//{name}.") for name in ("console", "kiosk"))
+        )
+        async with Browser(ca=self.ca) as browser:
+            for url, status, words in (
+                (f"{origins.front}/", 200, "Where to go"),
+                (f"{origins.phone}/", 200, "BlokKey"),
+                (f"{origins.signin}/key/", 200, "BlokKey"),
+                (f"{origins.console}/", 200, "The console is planned"),
+                (f"{origins.kiosk}/", 200, "The badge kiosk is planned"),
+                (f"{origins.signin}/api/challenges", 404, "That does not exist"),
+                (f"{origins.phone}/signin/x", 404, "That does not exist"),
+            ):
+                page = await browser.get(url)
+                if page.status != status or words not in page.text:
+                    raise Fault(f"{page.status} {url}: {page.words()[:300]}")
+            elsewhere = await browser.get(f"{origins.signin}/", headers={"Host": "elsewhere.example"})
+            if elsewhere.status != 421:
+                raise Fault(f"{elsewhere.status} for a host that is not ours")
 
     async def seed(self) -> None:
         """The demo tenant, by the operator's own commands in admin's container."""
@@ -139,6 +162,8 @@ async def check(compose: Sequence[str], origin: str, entra_port: int, var: Path)
         await check_hardening(containers)
     with timed("Caddy's certificate authority, fetched"):
         await asyncio.to_thread(ca.write_text, await containers.inside("caddy", "cat", CA))
+    with timed("every host has its own pages and no other's"):
+        await walk.ask_every_host()
     with timed("tenant, domain, application and person, made with blok365"):
         await walk.seed()
     with timed("every service knows them; Entra's stand-in is told"):

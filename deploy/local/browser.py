@@ -21,6 +21,9 @@ from deploy.loopback import LoopbackResolver
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 MAX_REDIRECTS = 10
+REDIRECTS = (301, 302, 303, 307, 308)
+REPEATED = (307, 308)
+"""Those after which the same request is sent again (RFC 9110, sections 15.4.8 and 15.4.9)."""
 
 
 class Unexpected(Exception):
@@ -144,8 +147,10 @@ class Browser:
                 ssl=self._tls,
             ) as response:
                 self._keep(cookies, response.headers.getall("Set-Cookie", []))
-                if follow and response.status in (301, 302, 303):
-                    url, method, fields = urljoin(url, response.headers["Location"]), "GET", None
+                if follow and response.status in REDIRECTS:
+                    url = urljoin(url, response.headers["Location"])
+                    if response.status not in REPEATED:
+                        method, fields = "GET", None
                     continue
                 return Page(url, response.status, await response.text(), dict(response.headers))
         raise Unexpected(f"more than {MAX_REDIRECTS} redirects, last to {url}")

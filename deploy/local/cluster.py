@@ -139,7 +139,8 @@ async def cluster(
     """Start all of it on `settings` (bus_url names RabbitMQ); `port` is the router's. Stops in reverse order."""
     await asyncio.to_thread(logs.mkdir, parents=True, exist_ok=True)
     ports: dict[str, list[int]] = {}
-    whole = Cluster(settings, Router(settings.origins, ports))
+    start_url = (environment or {}).get("BLOK365_WSFED_START_URL", "")
+    whole = Cluster(settings, Router(settings.origins, ports, start_url=start_url))
     for service, number in replicas.items():
         whole.replicas[service] = []
         for index in range(number):

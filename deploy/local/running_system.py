@@ -35,7 +35,9 @@ class RunningSystem:
 async def one_process(settings: Settings, *, port: int, entra_port: int) -> AsyncIterator[RunningSystem]:
     """A running system of all services in this process, on the memory bus."""
     platform = open_platform(settings)
-    async with running(platform, port=port, settings=service_settings(settings, entra_port)) as system:
+    own = service_settings(settings, entra_port)
+    start_url = wsfed_settings(entra_port).start_url
+    async with running(platform, port=port, settings=own, start_url=start_url) as system:
         relay = system.wired["admin"].service.relay
         yield RunningSystem(settings, platform.clock, system.admin, relay.flush, system=system)
 

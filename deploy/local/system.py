@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_settings import BaseSettings
 
 from deploy import wiring
+from deploy.pages import built
 from services.admin.ports import Dependencies
 from shared.assembly import Platform, Wired
 from shared.program import stopping
@@ -33,11 +34,16 @@ class System:
 
 @asynccontextmanager
 async def running(
-    platform: Platform, *, port: int, settings: Mapping[str, BaseSettings] | None = None
+    platform: Platform,
+    *,
+    port: int,
+    settings: Mapping[str, BaseSettings] | None = None,
+    start_url: str = "",
 ) -> AsyncIterator[System]:
     """Indexes built, services started, port open; all stopped in order at the end, also when a start failed.
 
-    Every database is closed. `settings`: by service, where they do not come from the environment.
+    Every database is closed. `settings`: by service, where they do not come from the environment. `start_url`: where
+    sign-ins begin, for the front page.
     """
     async with stopping() as stack:
         platform = await stack.enter_async_context(wiring.closing_databases(platform))
@@ -56,10 +62,12 @@ async def running(
         root = combine(
             apps,
             platform.settings.origins,
+            tree=built(),
             clock=platform.clock,
             ids=platform.ids,
             ready={name: service.readiness for name, service in services.items()},
             table=platform.table,
+            start_url=start_url,
         )
         runner, bound = await serve(root, "127.0.0.1", port)
         stack.push_async_callback(runner.cleanup)

@@ -43,6 +43,7 @@ FULL = (
     Need("opensaml-schemas", path="/usr/share/xml/opensaml/cs-sstc-schema-assertion-1.1.xsd"),
     Need("xmltooling-schemas", path="/usr/share/xml/xmltooling/xmldsig-core-schema.xsd"),
     Need("libxml2-utils", program="xmllint"),
+    Need("caddy", program="caddy"),
     Need("chromium", program="chromium"),
     Need("fonts-dejavu-core", path="/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
     Need("libsodium23", library="libsodium.so.23"),

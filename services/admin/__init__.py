@@ -27,8 +27,8 @@ invitation for an account (a unique index), so a new one withdraws the one befor
 
 `approval.device.changed.v1` spends the invitation, makes the device's key trusted and the account active, but only
 when the endorsement in it verifies against that invitation's own public key, and the invitation holds by this
-service's own clock: approval is not believed. Otherwise the key is refused, with a reason that an administrator sees. A
-revoked key is the tombstone of itself, under whatever device id it comes back (`domain/authenticators.py`). An
+service's own clock: approval is not believed. Otherwise the key is refused, with a reason that an administrator sees.
+A revoked key is the tombstone of itself, under whatever device id it comes back (`domain/authenticators.py`). An
 invitation that brought no device is marked expired by a sweeper, ten minutes after its end.
 
 URLs: none yet. Queue: `admin`, fed by the table in `consumers.py`.

@@ -8,18 +8,24 @@ store operations each. The states of a challenge are in `domain/lifecycle.py`, t
 
 | URL | what it is |
 |---|---|
-| GET / | the phone's page; an invitation or a QR code is only in its #fragment |
-| POST /api/enrolments | `{invitation}` to `{id, tenant, account, upn, organisation, options}` |
-| POST /api/enrolments/{id} | `{credential, endorsement, name}` to `{device}` |
-| POST /api/sessions/options | `{}` to `{id, options}` |
-| POST /api/sessions | `{id, credential}` to a cookie; DELETE ends it |
+| POST /api/enrolments | `{invitation}` to `{id, server_nonce}` and what the key is for |
+| POST /api/enrolments/{id} | `{statement, credential, endorsement, name}` to `{device}` |
+| POST /api/sessions/nonce | `{}` to `{id, server_nonce}` |
+| POST /api/sessions | `{id, statement, credential}` to `{token, account, device}`; DELETE ends the session |
 | GET /api/challenges | session: open requests, at most three, and what this phone has scanned |
 | POST /api/challenges/by-handle | session: `{handle}` from a QR code to its request; once |
 | POST /api/challenges/{id}/approve | `{context, credential}`; the assertion is the authentication |
 | POST /api/challenges/{id}/deny, /not-me | session: `{}` |
-| GET /api/devices, DELETE /api/devices/{id} | session: the person's own phones |
+| GET /api/devices | session: the person's own phones |
+| POST /api/devices/{id}/remove/nonce | session: `{}` to `{id, server_nonce}` |
+| POST /api/devices/{id}/remove | session: `{id, statement, credential}` |
 | GET /api/push-key | `{key}` to subscribe to notifications with |
 | POST, DELETE /api/push-subscription | session: this phone's PushSubscription, kept sealed for notify |
+
+"session" means `Authorization: Bearer` with the token of an open session. A statement is what the phone itself puts
+together and signs (`shared/crypto/statement.py`), with the nonce that was given out; each nonce is good for one answer.
+The phone's page is no part of this service: its files are in `shared/web/phone/`, so that nothing which runs here can
+change what a phone shows or signs.
 
 Queue `approval`: the table in `consumers.py`.
 """

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from services.approval.config import ApprovalSettings
 from services.approval.consumers import consumers
@@ -10,7 +9,6 @@ from services.approval.domain.ceremony import RelyingParty
 from services.approval.handlers.challenges import sweep
 from services.approval.ports import Dependencies, Limits
 from services.approval.routes.api import PhoneRoutes
-from services.approval.routes.page import PageRoutes
 from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository, TenantRepository
 from shared.assembly import Platform, Wired
 from shared.crypto.sealed_box import load_sealer
@@ -42,13 +40,11 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired
             session_idle=timedelta(minutes=settings.session_idle_minutes),
         ),
     )
-    pages = Pages("approval", Path(__file__).parent)
-    routes = [*PageRoutes(pages).routes(), *PhoneRoutes(deps, assembly.origin, assembly.proxies).routes()]
     service = assembly.service(
         consumers(deps),
         state=[accounts.source],
         projections={"admin": [tenants.projection, accounts]},
-        web=assembly.web(pages, routes, features=("camera",)),  # to scan the code on the sign-in page
+        web=assembly.web(Pages("approval"), PhoneRoutes(deps, assembly.proxies).routes()),
         background=[partial(sweep, deps), countries.watch],
     )
     return Wired(service, deps)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from services.approval.domain.account import Account, Change
 from services.approval.domain.ceremony import RelyingParty
@@ -11,6 +11,7 @@ from shared.clock import Clock
 from shared.contracts.admin import TenantConfigured
 from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.sealed_box import Sealer
+from shared.crypto.statement import Purpose
 from shared.geoip import Country
 from shared.ids import Ids
 from shared.store.aggregate import Stored
@@ -89,19 +90,22 @@ class Sessions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ceremony:
-    """A WebAuthn challenge that was given out to a phone and is good for one answer."""
+    """A nonce that was given out to a phone and is good for one answer: it goes into the phone's statement."""
 
     id: str
-    kind: Literal["enrolment", "session"]
-    challenge: bytes
+    purpose: Purpose
+    server_nonce: str
     expires_at: datetime
     tenant: str = ""
     account: str = ""
     invitation: str = ""
+    """With the purpose `enrol`: the invitation that will vouch for the new key."""
+    device: str = ""
+    """With the purpose `remove`: the device to remove."""
 
 
 class Ceremonies(Protocol):
-    """The store of WebAuthn challenges that wait for their answer."""
+    """The store of nonces that wait for their answer."""
 
     async def add(self, ceremony: Ceremony) -> None: ...
 

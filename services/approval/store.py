@@ -24,6 +24,7 @@ from services.approval.ports import C, Ceremony, Session, StoredAccount
 from shared.contracts.admin import AccountStatus, TenantConfigured
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import MessageSigner, VerifiedMessage
+from shared.crypto.statement import Purpose
 from shared.errors import Unavailable
 from shared.replication import Projection, Row, Source
 from shared.store.aggregate import Aggregate
@@ -190,14 +191,16 @@ class CeremonyRepository:
     async def add(self, ceremony: Ceremony) -> None:
         # One for a session is anybody's to begin, and of no use when its time is over; an enrolment's is asked for
         # again by a phone that lost the answer.
-        kept = _ENROLMENT_KEPT if ceremony.kind == "enrolment" else timedelta()
+        kept = _ENROLMENT_KEPT if ceremony.purpose is Purpose.ENROL else timedelta()
         document = {**to_document(ceremony), "remove_at": ceremony.expires_at + kept}
         document["_id"] = document.pop("id")
         await self._ceremonies.insert(document)
 
     async def find(self, ceremony_id: str) -> Ceremony | None:
         found = await self._ceremonies.find_one({"_id": ceremony_id})
-        return None if found is None else from_document(Ceremony, {**found, "id": ceremony_id})
+        if found is None:
+            return None
+        return from_document(Ceremony, {**found, "id": ceremony_id, "purpose": Purpose(found["purpose"])})
 
     async def take(self, ceremony_id: str) -> Ceremony | None:
         found = await self.find(ceremony_id)

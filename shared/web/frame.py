@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from shared.web import i18n
 from shared.web.headers import CSP, DEFAULT_CSP, Csp
@@ -24,7 +24,7 @@ class Pages:
     `package` is the service's folder: templates in `pages/*.html` (each `{% extends "frame.html" %}`), words in
     `pages/{en,fr}.json`, browser code in `static/`. Without a package only the common pages are there.
     Templates see `view`, `t` (words by key), `lang`, `static(name)`, `script(name)` and `request_id`; every
-    value is escaped, and a name that does not exist is an error.
+    value is escaped, and a name that does not exist is an error. Pages that are files are rendered without a nonce.
     """
 
     def __init__(self, service: str, package: Path | None = None) -> None:
@@ -41,7 +41,9 @@ class Pages:
         )
         self._templates.globals["static"] = self.static.url
 
-    def text(self, template: str, *, view: object = None, lang: str, nonce: str, request_id: str = "") -> str:
+    def text(
+        self, template: str, *, view: object = None, lang: str, nonce: str = "", request_id: str = ""
+    ) -> str:
         """The page as text. Raises jinja2 errors for a broken template: a fault of ours, never of input."""
         return self._templates.get_template(template).render(
             view=view,
@@ -79,6 +81,5 @@ class Pages:
         return response
 
     def _script(self, nonce: str, name: str) -> Markup:
-        return Markup('<script type="module" nonce="{}" src="{}"></script>').format(
-            escape(nonce), escape(self.static.url(name))
-        )
+        allowed = Markup(' nonce="{}"').format(nonce) if nonce else ""
+        return Markup('<script type="module"{} src="{}"></script>').format(allowed, self.static.url(name))

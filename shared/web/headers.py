@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from aiohttp import web
 
@@ -54,7 +54,24 @@ class Csp:
         return "; ".join(parts)
 
 
-CSP = web.ResponseKey("csp", Csp)
+@dataclass(frozen=True)
+class StaticCsp:
+    """The policy of a page that is a file: it names paths, because a file has no nonce."""
+
+    text: str
+
+    def header(self, nonce: str) -> str:  # noqa: ARG002 - the other kind of policy needs it
+        """The header's value."""
+        return self.text
+
+
+class Policy(Protocol):
+    """A content security policy of either kind."""
+
+    def header(self, nonce: str) -> str: ...
+
+
+CSP: web.ResponseKey[Policy] = web.ResponseKey("csp")
 """Set on a response to give it a policy of its own."""
 
 DEFAULT_CSP = Csp()
@@ -86,6 +103,10 @@ class HeaderPolicy:
         if self.https:
             headers["Strict-Transport-Security"] = "max-age=31536000"
         headers.setdefault("Cache-Control", "no-store")
+
+
+HEADER_POLICY = web.ResponseKey("header_policy", HeaderPolicy)
+"""Set on a response to give it other headers than its application's."""
 
 
 def permissions_policy(allowed: Iterable[str]) -> str:

@@ -6,8 +6,10 @@ What errors say is elsewhere, in `shared/errors/catalogue.py`: logs, programs an
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aiohttp import web
+if TYPE_CHECKING:  # the settings read the names of hosts and pages, and so this file, without a web server
+    from aiohttp import web
 
 LANGUAGES = ("en", "fr")
 DEFAULT = "en"
@@ -81,7 +83,7 @@ def from_accept_language(header: str) -> str | None:
     return best[1] if best else None
 
 
-def choose(request: web.BaseRequest) -> str:
+def choose(request: "web.BaseRequest") -> str:
     """The language of an answer: `mkt`, then `lc` (both from Microsoft), then Accept-Language, then English."""
     for name in ("mkt", "lc"):
         if language := from_tag(request.rel_url.query.get(name, "")):

@@ -11,7 +11,7 @@ from shared.errors import Blok365Error, Unavailable
 from shared.ids import Ids, new_id
 from shared.web import inputs, problems
 from shared.web.frame import NONCE, REQUEST_ID, Pages
-from shared.web.headers import CSP, DEFAULT_CSP, HeaderPolicy
+from shared.web.headers import CSP, DEFAULT_CSP, HEADER_POLICY, HeaderPolicy
 from shared.web.paths import HEALTH
 
 log = structlog.get_logger(__name__)
@@ -92,7 +92,7 @@ def headers_signal(
     async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
         request[_STARTED] = True
         csp = response.get(CSP, DEFAULT_CSP)
-        policy.apply(response.headers, csp.header(request[NONCE]))
+        response.get(HEADER_POLICY, policy).apply(response.headers, csp.header(request[NONCE]))
         response.headers["X-Request-Id"] = request[REQUEST_ID]
 
     return on_prepare

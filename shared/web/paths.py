@@ -1,15 +1,28 @@
 """Which service answers which path of which host, from the table of services, and the hosts' names."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
 from urllib.parse import urlsplit
 
 from shared.services import SERVICES, Host, Services
-
-FRONT = "front"
-"""Who answers what belongs to no service: health checks, and the page that says there is nothing here."""
+from shared.web.static_pages import static_page
 
 HEALTH = ("/healthz", "/readyz")
 STATIC = "/static/"
+PHONE_EARLIER = "/key"
+"""Where the phone's page was on the sign-in host, with all that lay below it. Links in mails live for days."""
+TRY = "/go/microsoft-365"
+LEADS: Mapping[str, Host | Literal["start"]] = {
+    **{f"/go/{host}": host for host in (Host.FRONT, Host.PHONE, Host.CONSOLE, Host.KIOSK)},
+    TRY: "start",
+}
+LEADING = (Host.FRONT, Host.CONSOLE, Host.KIOSK)
+"""Hosts whose pages have such links."""
+THIS_MACHINE = ("localhost", "127.0.0.1")
+_PORT = re.compile(r"(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -42,9 +55,16 @@ class Origins:
         scheme, _, name = self.signin.partition("://")
         return f"{scheme}://key.{name}"
 
+    @property
+    def front(self) -> str:
+        """The origin under this machine's own name, with the port of the sign-in host."""
+        parts = urlsplit(self.signin)
+        return f"{parts.scheme}://localhost{f':{parts.port}' if parts.port else ''}"
+
     def of(self, host: Host) -> str:
         """The origin of that kind of host."""
         return {
+            Host.FRONT: self.front,
             Host.SIGNIN: self.signin,
             Host.PHONE: self.phone,
             Host.CONSOLE: self.console,
@@ -56,11 +76,17 @@ class Origins:
         return authority(self.of(host))
 
     def host_of(self, header: str) -> Host | None:
-        """Which kind of host that Host header names; None for a name that is not ours."""
+        """Which kind of host that Host header names; None for a name that is not ours.
+
+        This machine's own names count with any port: who asks for health comes by whatever port leads here.
+        """
         wanted = header.lower().removesuffix(":80").removesuffix(":443")
         for host in Host:
             if self.authority(host) == wanted:
                 return host
+        for name in THIS_MACHINE:
+            if wanted.startswith(name) and _PORT.fullmatch(wanted.removeprefix(name)):
+                return Host.FRONT
         return None
 
 
@@ -69,17 +95,41 @@ def authority(origin: str) -> str:
     return urlsplit(origin).netloc.lower().removesuffix(":80").removesuffix(":443")
 
 
-def service_for(host: Host, path: str, table: Services = SERVICES) -> str:
-    """The service that answers that path on that kind of host; `FRONT` when there is none."""
+class Own(StrEnum):
+    """What the proxy answers by itself, without asking a service."""
+
+    HEALTH = "health check"
+    STATIC = "static file"
+    PAGE = "static page"
+    LEAD = "redirect"
+    NOTHING = "nothing"
+
+
+def destination(host: Host, path: str, table: Services = SERVICES) -> Own | str:
+    """The name of the service that answers that path on that kind of host, or what is answered without one."""
     if path in HEALTH:
-        return FRONT
+        return Own.HEALTH
     if path.startswith(STATIC):
-        service = path.removeprefix(STATIC).partition("/")[0]
-        return service if service in table and table[service].mounts else FRONT
+        return Own.STATIC
+    if lead(host, path) is not None:
+        return Own.LEAD
     found = [
         (mount.prefix, row.name)
         for row in table.values()
         for mount in row.mounts
         if mount.host is host and path.startswith(mount.prefix)
     ]
-    return max(found, key=lambda each: len(each[0]))[1] if found else FRONT
+    if found:
+        return max(found, key=lambda each: len(each[0]))[1]
+    return Own.PAGE if static_page(host, path) is not None else Own.NOTHING
+
+
+def lead(host: Host, path: str) -> Host | Literal["start"] | None:
+    """What the path redirects to: the root of a kind of host, or where sign-ins begin. None: it redirects nowhere.
+
+    That is the phone's earlier place, and the links of our own pages, which have no origin in them so that the pages
+    can be files.
+    """
+    if host is Host.SIGNIN:
+        return Host.PHONE if path == PHONE_EARLIER or path.startswith(f"{PHONE_EARLIER}/") else None
+    return LEADS.get(path) if host in LEADING else None

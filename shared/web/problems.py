@@ -19,6 +19,8 @@ from shared.services import SERVICES
 from shared.web import i18n
 from shared.web.frame import REQUEST_ID, Pages
 
+RETRY_AFTER = 30
+"""Seconds after which to try again what could not be done just now."""
 API_PREFIXES = tuple(prefix for row in SERVICES.values() for prefix in row.api)
 
 
@@ -64,9 +66,10 @@ def wants_json(request: web.BaseRequest) -> bool:
 def respond(request: web.BaseRequest, error: Blok365Error, pages: Pages) -> web.Response:
     """The answer for that error. A status of 500 is never sent: what is our fault is 503, try again."""
     status = error.status if error.status != 500 else Unavailable.status
-    headers = {"Retry-After": "30"} if status == Unavailable.status else {}
+    retry_after = RETRY_AFTER if status == Unavailable.status else None
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     if wants_json(request):
-        return _json(request, error, status, headers)
+        return _json(request, error, status, retry_after, headers)
     lang = i18n.choose(request)
     view = ProblemView(
         title=error.title_in(lang),
@@ -79,10 +82,17 @@ def respond(request: web.BaseRequest, error: Blok365Error, pages: Pages) -> web.
 
 
 def _json(
-    request: web.BaseRequest, error: Blok365Error, status: int, headers: dict[str, str]
+    request: web.BaseRequest,
+    error: Blok365Error,
+    status: int,
+    retry_after: int | None,
+    headers: dict[str, str],
 ) -> web.Response:
-    """RFC 9457 section 3; `code`, `remedy` and `request_id` are extension members."""
-    body = {
+    """RFC 9457 section 3; `code`, `remedy`, `request_id` and `retry_after` (seconds) are extension members.
+
+    The last one repeats the header Retry-After, which the proxy passes from no JSON API.
+    """
+    body: dict[str, str | int] = {
         "type": f"urn:blok365:problem:{error.code}",
         "title": error.title,
         "status": status,
@@ -91,6 +101,8 @@ def _json(
         "remedy": error.remedy,
         "request_id": request[REQUEST_ID],
     }
+    if retry_after is not None:
+        body["retry_after"] = retry_after
     response = web.json_response(body, status=status, content_type="application/problem+json")
     response.headers.update(headers)
     return response
@@ -110,6 +122,14 @@ def from_http(status: int) -> Blok365Error:
     if status in kinds:
         return kinds[status]()
     return BadInput() if status < 500 else Unavailable()
+
+
+class Misdirected(Blok365Error):
+    """The request names a host that is not ours (RFC 9110, section 15.5.20)."""
+
+    status = 421
+    kind = code = "misdirected"
+    id = "shared.web.misdirected"
 
 
 class MethodNotAllowed(NotFound):

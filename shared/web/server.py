@@ -9,19 +9,22 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
+from multidict import CIMultiDict
 
 from shared.addresses import Network
 from shared.clock import Clock
 from shared.errors import BadInput, Unavailable
 from shared.ids import Ids
-from shared.services import SERVICES, Services
-from shared.web import problems
+from shared.services import SERVICES, Answers, Services
+from shared.web import problems, proxy
 from shared.web.frame import NONCE, REQUEST_ID, Pages
 from shared.web.headers import CSP, DEFAULT_CSP, Coop, HeaderPolicy
 from shared.web.inputs import MAX_LINE
 from shared.web.middleware import around_every_request, begin, headers_signal
-from shared.web.paths import FRONT, Origins, service_for
+from shared.web.paths import Origins, destination
+from shared.web.site import PROXY, Site, Tree
 from shared.web.sse import CLOSING
 
 log = structlog.get_logger(__name__)
@@ -74,7 +77,15 @@ def networks(texts: Iterable[str]) -> tuple[Network, ...]:
 def make_app(
     pages: Pages, settings: WebSettings, *, clock: Clock, ids: Ids, ready: Ready | None = None
 ) -> web.Application:
-    """An application that answers `/healthz`, `/readyz` and its static files; the service adds its routes."""
+    """An application that answers `/healthz` and `/readyz`; the service adds its routes."""
+    app = _bare_app(pages, settings, clock=clock, ids=ids, ready=ready)
+    app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz)])
+    return app
+
+
+def _bare_app(
+    pages: Pages, settings: WebSettings, *, clock: Clock, ids: Ids, ready: Ready | None = None
+) -> web.Application:
     app = web.Application(
         middlewares=[around_every_request(pages, clock, ids)], client_max_size=settings.max_body
     )
@@ -83,8 +94,6 @@ def make_app(
     app[_SIDE] = _Side(pages=pages, settings=settings, ids=ids, ready=ready or _always)
     app[CLOSING] = asyncio.Event()
     app.on_shutdown.append(_close_streams)
-    app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz)])
-    app.add_routes(pages.static.routes())
     return app
 
 
@@ -127,20 +136,30 @@ class _Where(AbstractRuleMatching):
         return self._name
 
 
+_FRONT = "front"
+"""The application that answers what is for no service."""
+_ABROAD = "abroad"
+"""The application that refuses what names no host of ours."""
+
+
 def combine(
     apps: Mapping[str, web.Application],
     origins: Origins,
     *,
+    tree: Tree,
     clock: Clock,
     ids: Ids,
     ready: Mapping[str, Ready] | None = None,
     table: Services = SERVICES,
+    start_url: str = "",
 ) -> web.Application:
-    """Several services on one port, told apart by Host and path (`paths.service_for`); starts and stops them all.
+    """Several services on one port, told apart by Host and path (`paths.destination`); starts and stops them all.
 
+    What the proxy answers by itself comes from `tree`; what services answer goes by the proxy's rule (`proxy`).
     `/readyz` is ready when each of them is; `ready` has the checks of all services of the process by name, also
-    of those without an application, and without it the applications' own count. A host or path of no service, or
-    of one that is not in `apps`, gets our page for "that doesn't exist".
+    of those without an application, and without it the applications' own count. A path of no service, or of one that
+    is not in `apps`, gets our page for "that doesn't exist"; a host that is not ours gets a refusal. `start_url`: where
+    sign-ins begin; the sign-in origin when empty.
     """
     checks = {name: app[_SIDE].ready for name, app in apps.items()} if ready is None else ready
 
@@ -151,20 +170,29 @@ def combine(
             for check, good in (await service_ready()).items()
         }
 
-    front = make_app(Pages(FRONT), WebSettings(origin=origins.signin), clock=clock, ids=ids, ready=all_ready)
-    # aiohttp runs the middlewares of nested applications only if the outermost one has any
-    # and takes the limit on bodies from there as well
-    largest = max(app[WEB_SETTINGS].max_body for app in (*apps.values(), front))
-    root = web.Application(middlewares=[_pass_on], client_max_size=largest)
-    root[_SIDE] = front[_SIDE]
+    facing, common = WebSettings(origin=origins.signin), Pages(PROXY)
+    front = make_app(common, facing, clock=clock, ids=ids, ready=all_ready)
+    front.router.add_route("*", "/{path:.*}", Site(tree, origins, table, start_url or origins.signin).handle)
+    abroad = _bare_app(common, facing, clock=clock, ids=ids)
+    abroad.router.add_route("*", "/{path:.*}", _refuse)
+    own = {_FRONT: front, _ABROAD: abroad}
 
     def name_of(request: web.Request) -> str:
         host = origins.host_of(request.host)
-        service = FRONT if host is None else service_for(host, request.path, table)
+        if host is None:
+            return _ABROAD
+        name = destination(host, request.path, table)
         # The front answers for a service that is not running here.
-        return service if service in apps else FRONT
+        return name if name in apps else _FRONT
 
-    for name, app in {**apps, FRONT: front}.items():
+    # aiohttp runs the middlewares of nested applications only if the outermost one has any
+    # and takes the limit on bodies from there as well
+    largest = max(app[WEB_SETTINGS].max_body for app in (*apps.values(), front))
+    root = web.Application(middlewares=[_under_the_rule(name_of, table)], client_max_size=largest)
+    root[_SIDE] = front[_SIDE]
+    for name, app in {**apps, **own}.items():
+        if name in apps:
+            app.on_response_prepare.append(_last_word(table[name].answers, https=facing.headers.https))
         app.pre_freeze()
         root.router.register_resource(MatchedSubAppResource(_Where(name, name_of), app))
         root.cleanup_ctx.append(_lifecycle(app))
@@ -172,11 +200,46 @@ def combine(
     return root
 
 
-@web.middleware
-async def _pass_on(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    return await handler(request)
+async def _refuse(_: web.Request) -> web.Response:
+    raise problems.Misdirected
+
+
+def _under_the_rule(name_of: Callable[[web.Request], str], table: Services) -> Middleware:
+    """The outermost middleware: what a service sees of a request, and which answers go through."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        name = name_of(request)
+        if name not in table:
+            return await handler(request)
+        seen = CIMultiDict(proxy.filter_request(request.headers.items(), name, table))
+        if len(seen) != len(request.headers) or seen.get("Cookie") != request.headers.get("Cookie"):
+            request = request.clone(headers=seen)
+        try:
+            response = await handler(request)
+        except web.HTTPException as answer:
+            response = answer
+        if response.prepared or proxy.passes(table[name].answers, response.status):
+            return response
+        return proxy.bad_answer()
+
+    return middleware
+
+
+def _last_word(
+    answers: Answers, *, https: bool
+) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """The signal that has the rule applied to headers after whatever the service's own signals did."""
+
+    async def on_prepare(_: web.Request, response: web.StreamResponse) -> None:
+        if not proxy.passes(answers, response.status):
+            # A stream that a handler began itself: `set_status` would say that it is too late, and it is not yet.
+            response._set_status(proxy.BAD_ANSWER, None)
+            response.force_close()
+            response.headers["Connection"] = "close"
+        proxy.filter_answer(answers, response.headers, https=https)
+
+    return on_prepare
 
 
 def _shutting_down(app: web.Application) -> Callable[[web.Application], Awaitable[None]]:

@@ -1,20 +1,17 @@
 """Style, scripts and pictures under names that change with their content, so that a cache may keep them.
 
 All files of a service share one hash, because its script modules import each other by relative name:
-`/static/wsfed/3f2a.../signin.js` imports `./live.js` and gets the one that belongs to it.
+`/static/wsfed/3f2a.../signin.js` imports `./live.js` and gets the one that belongs to it. A service only names them;
+the proxy answers (`shared.web.site`).
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-from aiohttp import web
-
-from shared.errors import NotFound
 
 SHARED = Path(__file__).parent / "static"
 
-_TYPES = {
+TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
@@ -26,50 +23,32 @@ _TYPES = {
     ".wasm": "application/wasm",
     ".woff2": "font/woff2",
 }
+"""Content type by the end of a file's name."""
 
 
 class StaticFiles:
-    """A service's static files and the shared ones, read once at start. Raises ValueError for an unknown type."""
+    """An owner's static files and the shared ones, read once at start. Raises ValueError for an unknown type.
 
-    def __init__(self, service: str, folders: Iterable[Path] = ()) -> None:
-        self.service = service
-        self._files: dict[str, bytes] = {}
+    `owner`: a service, or what else has pages. `files`: content by name.
+    """
+
+    def __init__(self, owner: str, folders: Iterable[Path] = ()) -> None:
+        self.owner = owner
+        found: dict[str, bytes] = {}
         for folder in (SHARED, *folders):
             for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
                 if file.is_file():
-                    if file.suffix not in _TYPES:
+                    if file.suffix not in TYPES:
                         raise ValueError(f"{file.name}: no content type known for static files of this kind")
-                    self._files[file.relative_to(folder).as_posix()] = file.read_bytes()
+                    found[file.relative_to(folder).as_posix()] = file.read_bytes()
         digest = hashlib.sha256()
-        for name, data in sorted(self._files.items()):
+        for name, data in sorted(found.items()):
             digest.update(f"{name}\0{len(data)}\0".encode() + data)
+        self.files: Mapping[str, bytes] = found
         self.hash = digest.hexdigest()[:16]
 
     def url(self, name: str) -> str:
         """The path of that file. Raises ValueError when there is none: a template that names it is wrong."""
-        if name not in self._files:
-            raise ValueError(f"no static file {name!r} in {self.service}")
-        return f"/static/{self.service}/{self.hash}/{name}"
-
-    def read(self, name: str) -> bytes:
-        """The content of that file. Raises KeyError."""
-        return self._files[name]
-
-    async def handle(self, request: web.Request) -> web.Response:
-        """Answer `/static/{service}/{hash}/{name}`.
-
-        Another hash is a page of the version before or after this one, while replicas are exchanged: it gets
-        our file rather than none, but nobody may keep it.
-        """
-        name = request.match_info["name"]
-        data = self._files.get(name)
-        if data is None:
-            raise NotFound
-        ours = request.match_info["hash"] == self.hash
-        headers = {"Content-Type": _TYPES[Path(name).suffix]}
-        headers["Cache-Control"] = "public, max-age=31536000, immutable" if ours else "no-store"
-        return web.Response(body=data, headers=headers)
-
-    def routes(self) -> list[web.RouteDef]:
-        """The one route of these files."""
-        return [web.get(f"/static/{self.service}/{{hash}}/{{name:.+}}", self.handle)]
+        if name not in self.files:
+            raise ValueError(f"no static file {name!r} of {self.owner}")
+        return f"/static/{self.owner}/{self.hash}/{name}"

@@ -26,7 +26,7 @@ from services.approval.domain.account import Device
 from services.approval.domain.ceremony import RelyingParty
 from services.approval.handlers import challenges, enrolment, sessions
 from services.approval.handlers.sessions import SignedIn
-from services.approval.ports import Dependencies
+from services.approval.ports import Ceremony, Dependencies
 from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository, TenantRepository
 from shared.bus.port import Handlers
 from shared.clock import iso_millis
@@ -43,6 +43,7 @@ from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.enrolment import NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed, raw_public
 from shared.crypto.sealed_box import load_sealer
+from shared.crypto.statement import Statement
 from shared.crypto.vapid import load_vapid_public
 from shared.geoip import GeoIp
 from shared.ids import b64u, new_id, new_secret, unb64u
@@ -50,7 +51,11 @@ from shared.store.port import Database
 from tests.world import InMemorySystem, make_system
 
 CODE = "482913"
+RP_ID = "id.localhost"
+SIGN_IN_ORIGIN = "http://id.localhost:8365"
 ORIGIN = "http://key.id.localhost:8365"
+"""Of the phone's page."""
+APP_ORIGIN = "android:apk-key-hash:blokkey"
 BROWSER_ADDRESS = "192.0.2.17"
 PHONE_ADDRESS = "192.0.2.80"
 
@@ -174,17 +179,24 @@ class Approval:
         """wsfed opens a challenge. Without a code: a known browser's QR code, for which none is asked."""
         challenge, transaction = new_id(self.ids), new_id(self.ids)
         fields: dict[str, Any] = {
-            "v": 1,
+            "v": 2,
+            "purpose": "approve",
+            "origin": self.world.platform.settings.origin,
             "tenant": tenant,
             "account": account,
             "transaction": transaction,
             "challenge": challenge,
         }
-        fields |= {"nonce": new_secret(self.ids), "application_name": "Microsoft 365", "method": method}
+        fields |= {"application": "m365", "application_name": "Microsoft 365", "method": method}
+        fields |= {"nonce": new_secret(self.ids)}
         fields |= {"organisation": "Contoso", "upn": f"{account}@{tenant}.example", "realm": "urn:federation"}
         fields |= {"code_required": bool(code), "known_browser": known}
         fields |= {"address": address, "place": "Lyon, France", "agent": "Firefox on Windows"}
-        fields |= {"issued_at": iso_millis(self.world.clock.now())}
+        now = self.world.clock.now()
+        fields |= {
+            "issued_at": iso_millis(now),
+            "expires_at": iso_millis(now + timedelta(seconds=lifetime)),
+        }
         context = rfc8785.dumps(fields).decode()
         handle = new_id(self.ids) if method == "qr" else None
         command = OpenChallenge(
@@ -249,30 +261,33 @@ class Phone:
         self.algorithm = algorithm
         self.counts = counts
         self.key: Key
-        self.sent: tuple[str, dict[str, Any], str, str]
+        self.sent: tuple[str, str, dict[str, Any], str, str]
         """What `finish` sends."""
 
     async def enrol(self, fragment: str, *, tamper: Tamper = HONEST, name: str = "Ada's phone") -> None:
         await self.make(fragment, tamper=tamper, name=name)
         await self.finish()
 
-    async def make(self, fragment: str, *, tamper: Tamper = HONEST, name: str = "Ada's phone") -> None:
-        """Begin, and make the key: everything but the end."""
+    async def make(
+        self, fragment: str, *, tamper: Tamper = HONEST, name: str = "Ada's phone", **other: Any
+    ) -> None:
+        """Begin, and make the key: everything but the end. `other`: fields in which its statement lies."""
         invitation, _, seed = fragment.partition(".")
         begun = await enrolment.begin_enrolment(self.deps, invitation)
+        statement = self.statement(begun.ceremony, **other)
         key = Key(
             credential_id=tamper.credential_id or b64u(self.approval.ids.random_bytes(32)),
             private_key=make_private_key(self.algorithm, self.approval.ids),
             origin=ORIGIN,
-            rp_id="id.localhost",
+            rp_id=RP_ID,
             tenant=begun.ceremony.tenant,
             account=begun.ceremony.account,
             sign_count=1 if self.counts else 0,
         )
         new = NewDeviceKey(key.tenant, key.account, invitation, key.credential_id, key.spki)
         vouched = tamper.endorsement or endorse(key_from_seed(unb64u(seed)), new)
-        credential = attestation(key, begun.ceremony.challenge, tamper)
-        self.sent = begun.ceremony.id, credential, b64u(vouched), name
+        credential = attestation(key, statement.digest(), tamper)
+        self.sent = begun.ceremony.id, statement.text(), credential, b64u(vouched), name
         self.key = key
 
     async def finish(self, deps: Dependencies | None = None) -> Device:
@@ -293,10 +308,32 @@ class Phone:
         context = tamper.context or asked.with_code(code)
         await challenges.approve(self.deps, asked.id, context, self.answer(context, tamper=tamper))
 
+    def statement(self, begun: Ceremony, **other: Any) -> Statement:
+        """What a phone states for the nonce that it was given; `other`: fields in which it differs."""
+        fields: dict[str, Any] = {
+            "purpose": begun.purpose,
+            "origin": ORIGIN,
+            "rp_id": RP_ID,
+            "nonce": new_secret(self.approval.ids),
+            "server_nonce": begun.server_nonce,
+            "device": begun.device or None,
+        }
+        return Statement(**{**fields, **other})
+
+    def stated(self, begun: Ceremony, *, tamper: Tamper = HONEST, **other: Any) -> tuple[str, dict[str, Any]]:
+        """A statement for that nonce, and the assertion over it."""
+        statement = self.statement(begun, **other)
+        self.key = self.key.used()
+        return statement.text(), assertion(self.key, statement.digest(), tamper)
+
     async def sign_in(self) -> tuple[str, SignedIn]:
         begun = await sessions.begin_session(self.deps)
-        self.key = self.key.used()
-        return await sessions.open_session(self.deps, begun.id, assertion(self.key, begun.challenge))
+        return await sessions.open_session(self.deps, begun.id, *self.stated(begun))
+
+    async def remove(self, who: SignedIn, target: str, **other: Any) -> None:
+        """Take one of the account's phones out of use, as the page does. `other`: lies of its statement."""
+        begun = await sessions.begin_removal(self.deps, who, target)
+        await sessions.remove_device(self.deps, who, target, begun.id, *self.stated(begun, **other))
 
     async def who(self) -> SignedIn:
         return (await self.sign_in())[1]
@@ -364,7 +401,7 @@ def replica(world: InMemorySystem, database: Database | None = None) -> Dependen
         fresh=lambda _: True,
         clock=world.clock,
         ids=world.ids,
-        rp=RelyingParty("id.localhost", (ORIGIN, "android:apk-key-hash:blokkey")),
+        rp=RelyingParty(RP_ID, (ORIGIN, APP_ORIGIN)),
         notify_sealer=load_sealer(world.platform.settings.keys, "notify"),
         push_key=load_vapid_public(world.platform.settings.keys),
         countries=GeoIp(world.platform.settings.places_file, world.clock),

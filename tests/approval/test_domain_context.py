@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from services.approval.domain.context import answer_digest, read_context
 from shared.errors import BadInput, Blok365Error, Conflict
 
-FIELDS: dict[str, Any] = {"v": 1, "tenant": "contoso", "application_name": "Müller & Søn", "nonce": "n" * 43}
+FIELDS: dict[str, Any] = {
+    "v": 2,
+    "purpose": "approve",
+    "tenant": "contoso",
+    "application_name": "Müller & Søn",
+    "nonce": "n" * 43,
+}
 CONTEXT = rfc8785.dumps(FIELDS).decode()
 
 
@@ -36,7 +42,7 @@ def test_rejects_a_code_that_is_no_short_row_of_digits(code: object) -> None:
     [
         with_code("482913", tenant="fabrikam"),
         with_code("482913", extra=1),
-        rfc8785.dumps({"v": 1, "code": "482913"}).decode(),
+        rfc8785.dumps({"v": 2, "code": "482913"}).decode(),
     ],
     ids=["another tenant", "a field more", "fields less"],
 )
@@ -50,7 +56,7 @@ def test_rejects_another_context(answer: str) -> None:
     "answer",
     [
         json.dumps({**FIELDS, "code": "482913"}, ensure_ascii=False),
-        with_code("482913")[:-1] + ',"v":1}',
+        with_code("482913")[:-1] + ',"v":2}',
         with_code("482913") + " ",
         with_code("482913").replace("ü", "\\u00fc"),
         "[]",
@@ -81,6 +87,12 @@ def test_a_context_is_canonical_and_has_no_code_yet(text: str) -> None:
     assert read_context(CONTEXT).text == CONTEXT
     with pytest.raises(ValueError):
         read_context(text)
+
+
+@pytest.mark.parametrize("purpose", ["sign-in", "session", "remove", "", None, ["approve"]])
+def test_a_context_for_another_purpose_is_never_given_to_a_phone(purpose: Any) -> None:
+    with pytest.raises(ValueError, match="not for a phone to approve"):
+        read_context(rfc8785.dumps({**FIELDS, "purpose": purpose}).decode())
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import pytest
 import rfc8785
 
 from deploy.standins.phone.authenticator import UP, Tamper, make_private_key
-from services.approval.handlers import challenges, sessions
+from services.approval.handlers import challenges
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import ChallengeAccepted
 from shared.crypto.assertion import verify_assertion
 from shared.errors import Blok365Error, Conflict, Forbidden, Gone, NotFound
 from shared.ids import SeededIds, unb64u
-from tests.approval.support import BROWSER_ADDRESS, ORIGIN, Approval, replica
+from tests.approval.support import BROWSER_ADDRESS, ORIGIN, RP_ID, Approval, replica
 
 
 def codes(results: Sequence[object]) -> list[str]:
@@ -45,7 +45,7 @@ async def test_right_code_is_accepted_and_told_with_a_proof_that_verifies(approv
         public_key=unb64u(device.public_key),
         expected_challenge=unb64u(asked.command.expected_digest),
         expected_origins=frozenset({ORIGIN}),
-        expected_rp_id="id.localhost",
+        expected_rp_id=RP_ID,
     )
 
 
@@ -303,7 +303,7 @@ async def test_rejects_removed_device(approval: Approval) -> None:
     phone = await approval.phone()
     asked = await approval.ask()
     who = await phone.who()
-    await sessions.remove_device(approval.deps, who, who.session.device)
+    await phone.remove(who, who.session.device)
     with pytest.raises(Forbidden) as refused:
         await phone.approve(asked)
     assert refused.value.code == "device_removed"

@@ -7,12 +7,14 @@ from unittest.mock import AsyncMock, patch
 
 import pytest
 
-from deploy.standins.phone.authenticator import UP, Tamper, attestation
+from deploy.standins.phone.authenticator import UP, Key, Tamper, attestation
 from services.approval.handlers import enrolment, sessions
 from services.approval.handlers.enrolment import tidy_name
+from services.approval.ports import Ceremony
 from shared.contracts.admin import AccountStatus
 from shared.crypto.enrolment import NewDeviceKey, endorse, is_endorsed
 from shared.crypto.keys import key_from_seed, raw_public
+from shared.crypto.statement import Purpose
 from shared.errors import Conflict, Forbidden, Gone, Unavailable
 from shared.ids import b64u, unb64u
 from tests.approval.support import Approval, Phone, replica
@@ -21,6 +23,12 @@ from tests.approval.support import Approval, Phone, replica
 async def invited(approval: Approval, account: str = "ada", hours: float = 24) -> str:
     await approval.account(account, status=AccountStatus.INVITED)
     return await approval.invitation(account, hours=hours)
+
+
+def attested(phone: Phone, begun: Ceremony, key: Key) -> tuple[str, dict[str, Any]]:
+    """A true statement, and a registration of that key over it."""
+    statement = phone.statement(begun)
+    return statement.text(), attestation(key, statement.digest())
 
 
 async def test_new_device_is_told_with_its_chain(approval: Approval) -> None:
@@ -81,13 +89,13 @@ async def test_ceremony_answered_with_a_key_that_is_known_makes_no_device(approv
     begun = await enrolment.begin_enrolment(approval.deps, invitation)
     other = await approval.phone("grace")
     key = other.key
-    credential = attestation(key, begun.ceremony.challenge)
+    made = attested(phone, begun.ceremony, key)
     vouched = endorse(
         key_from_seed(unb64u(seed)), NewDeviceKey("contoso", "ada", invitation, key.credential_id, key.spki)
     )
     results = await asyncio.gather(
         *(
-            enrolment.finish_enrolment(phone.deps, begun.ceremony.id, credential, b64u(vouched), "")
+            enrolment.finish_enrolment(phone.deps, begun.ceremony.id, *made, b64u(vouched), "")
             for _ in range(5)
         ),
         return_exceptions=True,
@@ -137,26 +145,26 @@ async def test_request_killed_before_its_write_is_made_good_by_its_repetition(ap
 async def test_rejects_another_key_in_a_ceremony_that_made_a_device(approval: Approval) -> None:
     phone = Phone(approval)
     await phone.enrol(await invited(approval))
-    ceremony_id, _, endorsement, name = phone.sent
+    ceremony_id, _, _, endorsement, name = phone.sent
     begun = await approval.deps.ceremonies.find(ceremony_id)
     assert begun is not None
     thief = replace((await approval.phone("grace")).key, credential_id="bmV3")
+    made = attested(phone, begun, thief)
     with pytest.raises(Gone) as refused:
-        await enrolment.finish_enrolment(
-            approval.deps, ceremony_id, attestation(thief, begun.challenge), endorsement, name
-        )
+        await enrolment.finish_enrolment(approval.deps, ceremony_id, *made, endorsement, name)
     assert refused.value.code == "invitation"
-    forged = attestation(replace(thief, credential_id=phone.key.credential_id), begun.challenge)
+    forged = attested(phone, begun, replace(thief, credential_id=phone.key.credential_id))
     with pytest.raises(Conflict):
-        await enrolment.finish_enrolment(approval.deps, ceremony_id, forged, endorsement, name)
+        await enrolment.finish_enrolment(approval.deps, ceremony_id, *forged, endorsement, name)
 
 
 async def test_rejects_repetition_with_a_forged_endorsement(approval: Approval) -> None:
     phone = Phone(approval)
     await phone.enrol(await invited(approval))
-    ceremony_id, credential, _, name = phone.sent
+    ceremony_id, statement, credential, _, name = phone.sent
+    forged = b64u(bytes(64))
     with pytest.raises(Conflict):
-        await enrolment.finish_enrolment(approval.deps, ceremony_id, credential, b64u(bytes(64)), name)
+        await enrolment.finish_enrolment(approval.deps, ceremony_id, statement, credential, forged, name)
 
 
 @pytest.mark.parametrize("why", ["device removed", "suspended", "withdrawn"])
@@ -166,7 +174,7 @@ async def test_rejects_repetition_when_the_device_is_not_to_be_used(approval: Ap
     await phone.enrol(fragment)
     if why == "device removed":
         who = await phone.who()
-        await sessions.remove_device(approval.deps, who, who.session.device)
+        await phone.remove(who, who.session.device)
     elif why == "suspended":
         await approval.account(version=2, status=AccountStatus.SUSPENDED)
     else:
@@ -205,11 +213,10 @@ async def test_rejects_endorsement_by_another_invitation(approval: Approval) -> 
 async def test_rejects_malformed_endorsement(approval: Approval, text: str) -> None:
     fragment = await invited(approval)
     begun = await enrolment.begin_enrolment(approval.deps, fragment.partition(".")[0])
-    key = replace((await approval.phone("grace")).key, credential_id="bmV3")
+    grace = await approval.phone("grace")
+    made = attested(grace, begun.ceremony, replace(grace.key, credential_id="bmV3"))
     with pytest.raises(Forbidden) as refused:
-        await enrolment.finish_enrolment(
-            approval.deps, begun.ceremony.id, attestation(key, begun.ceremony.challenge), text, ""
-        )
+        await enrolment.finish_enrolment(approval.deps, begun.ceremony.id, *made, text, "")
     assert refused.value.code == "endorsement"
 
 
@@ -252,11 +259,10 @@ async def test_invitation_withdrawn_during_the_ceremony_is_dead(approval: Approv
     invitation = fragment.partition(".")[0]
     begun = await enrolment.begin_enrolment(approval.deps, invitation)
     await approval.invitation(invitation=invitation, version=2, status="withdrawn")
-    key = replace((await approval.phone("grace")).key, credential_id="bmV3")
+    grace = await approval.phone("grace")
+    made = attested(grace, begun.ceremony, replace(grace.key, credential_id="bmV3"))
     with pytest.raises(Gone) as refused:
-        await enrolment.finish_enrolment(
-            approval.deps, begun.ceremony.id, attestation(key, begun.ceremony.challenge), "AAAA", ""
-        )
+        await enrolment.finish_enrolment(approval.deps, begun.ceremony.id, *made, "AAAA", "")
     assert refused.value.code == "invitation"
 
 
@@ -273,11 +279,10 @@ async def test_ceremony_is_over_after_five_minutes(approval: Approval) -> None:
     fragment = await invited(approval)
     begun = await enrolment.begin_enrolment(approval.deps, fragment.partition(".")[0])
     approval.world.clock.advance(300)
-    key = replace((await approval.phone("grace")).key, credential_id="bmV3")
+    grace = await approval.phone("grace")
+    made = attested(grace, begun.ceremony, replace(grace.key, credential_id="bmV3"))
     with pytest.raises(Gone) as refused:
-        await enrolment.finish_enrolment(
-            approval.deps, begun.ceremony.id, attestation(key, begun.ceremony.challenge), "", ""
-        )
+        await enrolment.finish_enrolment(approval.deps, begun.ceremony.id, *made, "", "")
     assert refused.value.code == "ceremony"
 
 
@@ -304,7 +309,7 @@ async def test_one_credential_id_enrolled_by_two_accounts_at_once_is_one_devices
 async def test_removed_phones_credential_is_never_taken_again(approval: Approval) -> None:
     phone = await approval.phone()
     who = await phone.who()
-    await sessions.remove_device(approval.deps, who, who.session.device)
+    await phone.remove(who, who.session.device)
     with pytest.raises(Conflict):
         await Phone(approval).enrol(
             await approval.invitation(), tamper=Tamper(credential_id=phone.key.credential_id)
@@ -324,9 +329,17 @@ async def test_rejects_a_session_challenge_as_enrolment(approval: Approval) -> N
     phone = await approval.phone("grace")
     begun = await sessions.begin_session(approval.deps)
     with pytest.raises(Gone):
-        await enrolment.finish_enrolment(
-            approval.deps, begun.id, attestation(phone.key, begun.challenge), "", ""
-        )
+        await enrolment.finish_enrolment(approval.deps, begun.id, *attested(phone, begun, phone.key), "", "")
+
+
+async def test_rejects_a_statement_for_another_purpose(approval: Approval) -> None:
+    """A phone that unlocks BlokKey makes no key by that."""
+    fragment = await invited(approval)
+    phone = Phone(approval)
+    await phone.make(fragment, purpose=Purpose.SESSION)
+    with pytest.raises(Forbidden) as refused:
+        await phone.finish()
+    assert refused.value.code == "statement"
 
 
 @pytest.mark.parametrize(

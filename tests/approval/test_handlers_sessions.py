@@ -1,16 +1,19 @@
 """A phone's session, its end, and the person's own phones."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from deploy.standins.phone.authenticator import UP, Tamper, assertion
+from deploy.standins.phone.authenticator import UP, Tamper
 from services.approval.domain.lifecycle import ChallengeAction
 from services.approval.handlers import challenges, sessions
 from services.approval.handlers.sessions import signed_in
 from shared.contracts.admin import AccountStatus
+from shared.crypto.statement import Purpose
 from shared.errors import Forbidden, Gone, NotAuthenticated, NotFound
-from tests.approval.support import Approval, Phone
+from shared.ids import b64u
+from tests.approval.support import APP_ORIGIN, SIGN_IN_ORIGIN, Approval, Phone
 
 
 async def test_assertion_makes_a_session(approval: Approval) -> None:
@@ -46,18 +49,16 @@ async def test_rejects_assertion(approval: Approval, tamper: Tamper) -> None:
     phone = await approval.phone()
     begun = await sessions.begin_session(approval.deps)
     with pytest.raises(Forbidden):
-        await sessions.open_session(
-            approval.deps, begun.id, assertion(phone.key.used(), begun.challenge, tamper)
-        )
+        await sessions.open_session(approval.deps, begun.id, *phone.stated(begun, tamper=tamper))
     assert approval.world.documents("approval", "sessions") == []
 
 
 async def test_rejects_replayed_session_assertion(approval: Approval) -> None:
     phone = await approval.phone(counts=False)
     begun = await sessions.begin_session(approval.deps)
-    credential = assertion(phone.key, begun.challenge)
+    stated = phone.stated(begun)
     results = await asyncio.gather(
-        *(sessions.open_session(approval.deps, begun.id, credential) for _ in range(5)),
+        *(sessions.open_session(approval.deps, begun.id, *stated) for _ in range(5)),
         return_exceptions=True,
     )
     assert sum(isinstance(result, Gone) for result in results) == 4
@@ -66,9 +67,11 @@ async def test_rejects_replayed_session_assertion(approval: Approval) -> None:
 async def test_rejects_an_approval_as_a_sign_in(approval: Approval) -> None:
     phone = await approval.phone()
     asked = await approval.ask()
+    context = asked.with_code()
     begun = await sessions.begin_session(approval.deps)
-    with pytest.raises(Forbidden):
-        await sessions.open_session(approval.deps, begun.id, phone.answer(asked.with_code()))
+    with pytest.raises(Forbidden) as refused:
+        await sessions.open_session(approval.deps, begun.id, context, phone.answer(context))
+    assert refused.value.code == "statement"
 
 
 async def test_rejects_late_answer(approval: Approval) -> None:
@@ -76,7 +79,7 @@ async def test_rejects_late_answer(approval: Approval) -> None:
     begun = await sessions.begin_session(approval.deps)
     approval.world.clock.advance(300)
     with pytest.raises(Gone):
-        await sessions.open_session(approval.deps, begun.id, assertion(phone.key.used(), begun.challenge))
+        await sessions.open_session(approval.deps, begun.id, *phone.stated(begun))
 
 
 async def test_session_ends_after_twelve_hours_of_use(approval: Approval) -> None:
@@ -122,7 +125,7 @@ async def test_suspended_account_has_no_session(approval: Approval, status: Acco
 async def test_removal_ends_the_phones_sessions_at_once_and_is_told(approval: Approval) -> None:
     phone = await approval.phone()
     token, who = await phone.sign_in()
-    await sessions.remove_device(approval.deps, who, who.session.device)
+    await phone.remove(who, who.session.device)
     with pytest.raises(Forbidden) as refused:
         await signed_in(approval.deps, token)
     assert refused.value.code == "device_removed"
@@ -140,7 +143,7 @@ async def test_other_phones_of_the_account_go_on(approval: Approval) -> None:
     who = await kept.who()
     (first, second) = sessions.devices(who)
     assert second.id == who.session.device
-    await sessions.remove_device(approval.deps, who, first.id)
+    await kept.remove(who, first.id)
     asked = await approval.ask()
     with pytest.raises(Forbidden):
         await lost.approve(asked)
@@ -152,7 +155,93 @@ async def test_cannot_remove_another_accounts_phone(approval: Approval) -> None:
     grace = await approval.phone("grace")
     target = (await ada.who()).session.device
     with pytest.raises(NotFound):
-        await sessions.remove_device(approval.deps, await grace.who(), target)
+        await grace.remove(await grace.who(), target)
+
+
+NOT_ASKED_FOR = {
+    "for another purpose": {"purpose": Purpose.ENROL},
+    "for an approval": {"purpose": Purpose.APPROVE},
+    "at the sign-in page": {"origin": SIGN_IN_ORIGIN},
+    "at another site": {"origin": "https://evil.example"},
+    "for another RP ID": {"rp_id": "evil.example"},
+    "with a short nonce": {"nonce": b64u(bytes(31))},
+    "without a nonce": {"nonce": ""},
+    "with another nonce of ours": {"server_nonce": b64u(bytes(32))},
+    "about another device": {"device": "another"},
+}
+"""Statements that a device signs truly, each wrong in one field."""
+
+
+@pytest.mark.parametrize("other", NOT_ASKED_FOR.values(), ids=NOT_ASKED_FOR)
+async def test_rejects_a_statement_that_was_not_asked_for(approval: Approval, other: dict[str, Any]) -> None:
+    phone = await approval.phone()
+    begun = await sessions.begin_session(approval.deps)
+    with pytest.raises(Forbidden) as refused:
+        await sessions.open_session(approval.deps, begun.id, *phone.stated(begun, **other))
+    assert refused.value.code == "statement"
+    who = await phone.who()
+    with pytest.raises(Forbidden) as refused:
+        await phone.remove(who, who.session.device, **other)
+    assert refused.value.code == "statement"
+    assert {each.status for each in await approval.devices_told()} == {"active"}
+
+
+async def test_rejects_a_signature_over_another_statement(approval: Approval) -> None:
+    phone = await approval.phone()
+    begun = await sessions.begin_session(approval.deps)
+    statement, _ = phone.stated(begun)
+    _, credential = phone.stated(begun)
+    with pytest.raises(Forbidden) as refused:
+        await sessions.open_session(approval.deps, begun.id, statement, credential)
+    assert refused.value.code == "assertion"
+
+
+async def test_rejects_a_page_that_states_an_apps_origin(approval: Approval) -> None:
+    """Both origins may sign; the statement's must be the one that the browser wrote beside it."""
+    phone = await approval.phone()
+    begun = await sessions.begin_session(approval.deps)
+    stated = phone.stated(begun, origin=APP_ORIGIN)
+    with pytest.raises(Forbidden) as refused:
+        await sessions.open_session(approval.deps, begun.id, *stated)
+    assert refused.value.code == "assertion"
+    again = await sessions.begin_session(approval.deps)
+    app = phone.stated(again, tamper=Tamper(origin=APP_ORIGIN), origin=APP_ORIGIN)
+    await sessions.open_session(approval.deps, again.id, *app)
+
+
+async def test_removal_needs_a_signature_for_that_phone(approval: Approval) -> None:
+    """Neither what opened a session, nor what removes one phone, removes another."""
+    phone, other = await approval.phone(), Phone(approval)
+    await other.enrol(await approval.invitation())
+    who, target = await phone.who(), (await other.who()).session.device
+    session = await sessions.begin_session(approval.deps)
+    with pytest.raises(Gone):
+        await sessions.remove_device(approval.deps, who, target, session.id, *phone.stated(session))
+    own = await sessions.begin_removal(approval.deps, who, who.session.device)
+    with pytest.raises(Gone):
+        await sessions.remove_device(approval.deps, who, target, own.id, *phone.stated(own))
+    assert {each.status for each in await approval.devices_told()} == {"active"}
+
+
+async def test_removal_is_signed_by_the_phone_that_has_the_session(approval: Approval) -> None:
+    """A stolen token, together with another phone of the same person, is not enough."""
+    phone, other = await approval.phone(), Phone(approval)
+    await other.enrol(await approval.invitation())
+    who = await phone.who()
+    with pytest.raises(Forbidden) as refused:
+        await other.remove(who, who.session.device)
+    assert refused.value.code == "assertion"
+
+
+async def test_removal_counts_once(approval: Approval) -> None:
+    phone, other = await approval.phone(counts=False), Phone(approval)
+    await other.enrol(await approval.invitation())
+    who, target = await phone.who(), (await other.who()).session.device
+    begun = await sessions.begin_removal(approval.deps, who, target)
+    stated = phone.stated(begun)
+    await sessions.remove_device(approval.deps, who, target, begun.id, *stated)
+    with pytest.raises(Gone):
+        await sessions.remove_device(approval.deps, who, target, begun.id, *stated)
 
 
 async def test_sessions_of_two_tenants_never_meet(approval: Approval) -> None:

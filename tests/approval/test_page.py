@@ -1,109 +1,21 @@
 """The phone's page in Chromium with a virtual authenticator: its JavaScript against the real routes."""
 
 import re
-import socket
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, Route, expect
+from playwright.async_api import Route, expect
 
 from shared.contracts.approval import ChallengeAccepted
-from shared.web.server import serve
-from tests.approval.support import Approval, Asked, Phone, make_approval
-from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS, write_places
+from tests.approval.handset import Handset, passed_on
+from tests.approval.support import Phone
+from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.xdist_group("chromium"),
     pytest.mark.asyncio(loop_scope="session"),
 ]
-
-
-@dataclass
-class Handset:
-    """A page in a phone-sized Chromium, and the service behind it."""
-
-    approval: Approval
-    page: Page
-    origin: str
-    authenticator: str
-    devtools: Any
-
-    async def open(self, fragment: str = "") -> None:
-        await self.page.goto("about:blank")
-        await self.page.goto(f"{self.origin}/{fragment}")
-
-    async def heading(self, text: str) -> None:
-        await expect(self.page.locator("section:not([hidden]) h1")).to_contain_text(text)
-
-    async def press(self, name: str) -> None:
-        await self.page.get_by_role("button", name=name, exact=True).click()
-
-    async def enrol(self) -> None:
-        await self.approval.account()
-        await self.open(f"#i={await self.approval.invitation()}")
-        await self.heading("Set up this phone")
-        await self.page.get_by_label("Name of this phone").fill("Ada's phone")
-        await self.press("Set up")
-        await self.heading("This phone is ready")
-
-    async def unlock(self) -> None:
-        await self.press("Back to requests")
-        await self.heading("Unlock BlokKey")
-        await self.press("Unlock")
-        # A reload before the session's answer would come without it.
-        await expect(self.page.get_by_role("heading", name="Unlock BlokKey")).to_be_hidden()
-
-    async def ask(self, **more: Any) -> Asked:
-        return await self.approval.ask(**more)
-
-    async def code(self, code: str) -> None:
-        await self.page.get_by_label("Code from your sign-in page").fill(code)
-        await self.press("Approve")
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def handset(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chromium: Browser
-) -> AsyncIterator[Handset]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    origin = f"http://key.id.localhost:{port}"
-    monkeypatch.setenv("BLOK365_ORIGIN", f"http://id.localhost:{port}")
-    monkeypatch.setenv("BLOK365_TRUSTED_PROXIES", '["127.0.0.1/32"]')
-    monkeypatch.setenv("BLOK365_PLACES_FILE", str(write_places(tmp_path / "places.mmdb")))
-    approval = await make_approval(tmp_path)
-    application = approval.world.services["approval"].web
-    assert application is not None
-    runner, _ = await serve(application, "127.0.0.1", port)
-    context = await chromium.new_context(viewport={"width": 390, "height": 844}, locale="en-GB")
-    page = await context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on(
-        "console",
-        lambda message: faults.append(message.text) if "Content Security" in message.text else None,
-    )
-    devtools = await context.new_cdp_session(page)
-    await devtools.send("WebAuthn.enable")
-    options = {
-        "protocol": "ctap2",
-        "transport": "internal",
-        "hasResidentKey": True,
-        "hasUserVerification": True,
-        "isUserVerified": True,
-    }
-    made = await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
-    yield Handset(approval, page, origin, made["authenticatorId"], devtools)
-    await context.close()
-    await runner.cleanup()
-    assert faults == []
 
 
 async def test_enrols_unlocks_and_approves(handset: Handset) -> None:
@@ -129,14 +41,7 @@ async def test_lost_answer_to_an_enrolment_is_asked_for_again(handset: Handset, 
     async def lose(route: Route) -> None:
         nonlocal asked
         asked += 1
-        parts = urlsplit(route.request.url)
-        headers = {
-            **route.request.headers,
-            "host": parts.netloc,
-        }  # Playwright's own client knows no *.localhost
-        answer = await route.fetch(
-            url=parts._replace(netloc=f"127.0.0.1:{parts.port}").geturl(), headers=headers
-        )
+        answer = await passed_on(route)
         await (route.abort() if asked <= lost else route.fulfill(response=answer))
 
     await handset.page.route("**/api/enrolments/*", lose)
@@ -217,6 +122,15 @@ async def test_rejects_a_scanned_code_for_another_account(handset: Handset) -> N
     await handset.open(f"#q={asked.handle}")
     await handset.press("Unlock")
     await handset.heading("This code is for another account")
+
+
+async def test_a_code_that_is_over_is_said_once_and_is_no_dead_end(handset: Handset) -> None:
+    await handset.enrol()
+    await handset.open("#q=unknown")
+    await handset.press("Unlock")
+    await handset.heading("This request expired")
+    await handset.press("Back to requests")
+    await handset.heading("No requests")
 
 
 async def test_several_requests_are_chosen_from(handset: Handset) -> None:

@@ -44,7 +44,7 @@ async def test_axe_finds_nothing_in_any_state(chromium: Browser, theme: str) -> 
 
 async def test_axe_finds_nothing_before_the_script_has_come(chromium: Browser) -> None:
     async with phone_page(chromium, bypass_csp=True) as (_, page, origin):
-        await page.route("**/key.js", lambda route: route.abort())
+        await page.route("**/phone.js", lambda route: route.abort())
         await page.goto(f"{origin}/")
         await page.evaluate(axe_script())
         assert await page.evaluate(RUN) == []

@@ -1,4 +1,4 @@
-"""The phone's API over HTTP: cookies, origins, malformed input."""
+"""The phone's API over HTTP: sessions, origins, malformed input."""
 
 import json
 from collections.abc import AsyncIterator
@@ -7,10 +7,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from deploy.standins.phone.authenticator import assertion
+from services.approval.ports import Ceremony
+from shared.crypto.statement import Purpose
 from shared.ids import unb64u
 from shared.web.server import serve
-from tests.approval.support import ORIGIN, Approval, Phone
+from tests.approval.support import ORIGIN, SIGN_IN_ORIGIN, Approval, Phone
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +19,7 @@ API = "/api"
 
 
 class Client:
-    """A browser on the phone, as far as headers and cookies go."""
+    """A browser on the phone, as far as headers go."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
@@ -37,12 +38,20 @@ class Client:
             return response.status, text
 
     async def sign_in(self, phone: Phone) -> None:
-        _, begun = await self.send("POST", f"{API}/sessions/options", {})
-        phone.key = phone.key.used()
-        credential = assertion(phone.key, unb64u(begun["options"]["challenge"]))
-        status, _ = await self.send("POST", f"{API}/sessions", {"id": begun["id"], "credential": credential})
+        _, begun = await self.send("POST", f"{API}/sessions/nonce", {})
+        body = self.stated(phone, begun, Purpose.SESSION)
+        status, opened = await self.send("POST", f"{API}/sessions", body)
         assert status == 201
-        self.headers["Cookie"] = self.last.headers["Set-Cookie"].partition(";")[0]
+        self.headers["Authorization"] = f"Bearer {opened['token']}"
+
+    def stated(
+        self, phone: Phone, begun: dict[str, str], purpose: Purpose, device: str = ""
+    ) -> dict[str, Any]:
+        """What answers a nonce."""
+        now = phone.approval.world.clock.now()
+        given = Ceremony(begun["id"], purpose, begun["server_nonce"], now, device=device)
+        statement, credential = phone.stated(given)
+        return {"id": begun["id"], "statement": statement, "credential": credential}
 
 
 @pytest.fixture
@@ -55,45 +64,56 @@ async def client(approval: Approval) -> AsyncIterator[Client]:
     await runner.cleanup()
 
 
-async def test_page_says_what_to_do_and_changes_nothing(approval: Approval, client: Client) -> None:
-    before = len(approval.world.databases["approval"].operations)
-    status, text = await client.send("GET", "/", headers={"Accept-Language": "en"})
-    assert status == 200
-    assert "Scan the code on your sign-in page" in text
-    assert "default-src 'none'" in client.last.headers["Content-Security-Policy"]
-    assert "camera=(self)" in client.last.headers["Permissions-Policy"]
-    assert len(approval.world.databases["approval"].operations) == before
-
-
-async def test_page_in_french(client: Client) -> None:
-    _, text = await client.send("GET", "/", headers={"Accept-Language": "fr"})
-    assert 'lang="fr"' in text
-
-
-async def test_session_cookie_cannot_be_read_sent_abroad_or_set_by_a_sibling(
-    approval: Approval, client: Client
-) -> None:
+async def test_session_is_a_token_in_the_answer_and_no_cookie(approval: Approval, client: Client) -> None:
+    """The proxy passes only status and body; a cookie could besides be planted by a sibling host."""
     await client.sign_in(await approval.phone())
-    cookie = client.last.headers["Set-Cookie"]
-    assert cookie.startswith("__Host-blok365-key=")
-    for attribute in ("HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=43200"):
-        assert attribute in cookie
-    assert "Domain" not in cookie
+    assert len(unb64u(client.headers["Authorization"].removeprefix("Bearer "))) == 32
+    assert "Set-Cookie" not in client.last.headers
     assert client.last.headers["Cache-Control"] == "no-store"
 
 
-async def test_creation_options_ask_for_what_we_can_verify(approval: Approval, client: Client) -> None:
+async def test_a_cookie_is_no_session(approval: Approval, client: Client) -> None:
+    await client.sign_in(await approval.phone())
+    token = client.headers.pop("Authorization").removeprefix("Bearer ")
+    for name in ("blok365-key", "__Host-blok365-key", "token"):
+        status, _ = await client.send("GET", f"{API}/challenges", headers={"Cookie": f"{name}={token}"})
+        assert status == 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Bearer ", "Bearer  {}", "Basic {}", "{}", "Bearer {} ", "Bearer {}, {}", "Bearer {}="],
+)
+async def test_rejects_another_shape_of_the_header(approval: Approval, client: Client, header: str) -> None:
+    await client.sign_in(await approval.phone())
+    token = client.headers["Authorization"].removeprefix("Bearer ")
+    wrong = header.replace("{}", token)
+    if (
+        wrong.strip() == f"Bearer {token}"
+    ):  # white space around a value is not part of it (RFC 9110, section 5.5)
+        wrong = "Bearer " + token[:-1]
+    status, problem = await client.send("GET", f"{API}/challenges", headers={"Authorization": wrong})
+    assert (status, problem["code"]) == (401, "not_authenticated")
+
+
+async def test_there_is_no_page(client: Client) -> None:
+    """The phone's page is files that no service can change; this one answers JSON whatever is asked."""
+    for path in (f"{API}/", f"{API}/nothing"):
+        status, problem = await client.send("GET", path, headers={"Accept": "text/html"})
+        assert (status, problem["code"]) == (404, "not_found"), path
+    for path in ("/", "/key/"):
+        assert (await client.send("GET", path))[0] == 404, path
+
+
+async def test_enrolment_is_given_no_options_to_sign(approval: Approval, client: Client) -> None:
+    """Which key is made, how its user is verified and what is signed is the page's own business."""
     await approval.account()
     invitation = (await approval.invitation()).partition(".")[0]
     status, begun = await client.send("POST", f"{API}/enrolments", {"invitation": invitation})
     assert status == 201
-    options = begun["options"]
-    assert [each["alg"] for each in options["pubKeyCredParams"]] == [-7, -8, -257]
-    assert options["authenticatorSelection"]["userVerification"] == "required"
-    assert options["attestation"] == "none"
-    assert options["rp"]["id"] == "id.localhost"
     assert (begun["tenant"], begun["account"], begun["organisation"]) == ("contoso", "ada", "Contoso")
-    assert len(unb64u(options["challenge"])) == len(unb64u(options["user"]["id"])) == 32
+    assert len(unb64u(begun["server_nonce"])) == len(unb64u(begun["user_handle"])) == 32
+    assert begun.keys().isdisjoint({"options", "challenge", "rpId", "rp"})
 
 
 async def test_signing_in_again_ends_the_older_session(approval: Approval, client: Client) -> None:
@@ -114,16 +134,21 @@ async def test_sign_out(approval: Approval, client: Client) -> None:
 
 async def test_fixed_session_is_no_session(approval: Approval, client: Client) -> None:
     await approval.phone()
-    client.headers["Cookie"] = "__Host-blok365-key=chosen-by-the-attacker"
+    client.headers["Authorization"] = f"Bearer {'a' * 43}"
     assert (await client.send("GET", f"{API}/challenges"))[0] == 401
 
 
 async def test_device_list_and_removal(approval: Approval, client: Client) -> None:
-    await client.sign_in(await approval.phone())
+    phone = await approval.phone()
+    await client.sign_in(phone)
     _, answer = await client.send("GET", f"{API}/devices")
     (device,) = answer["devices"]
     assert (device["name"], device["this"]) == ("Ada's phone", True)
-    assert (await client.send("DELETE", f"{API}/devices/{device['id']}"))[0] == 204
+    path = f"{API}/devices/{device['id']}/remove"
+    status, begun = await client.send("POST", f"{path}/nonce", {})
+    assert status == 201
+    status, _ = await client.send("POST", path, client.stated(phone, begun, Purpose.REMOVE, device["id"]))
+    assert status == 204
     status, problem = await client.send("GET", f"{API}/devices")
     assert (status, problem["code"]) == (403, "device_removed")
 
@@ -131,22 +156,31 @@ async def test_device_list_and_removal(approval: Approval, client: Client) -> No
 CHANGES = [
     ("POST", "/enrolments"),
     ("POST", "/enrolments/x"),
-    ("POST", "/sessions/options"),
+    ("POST", "/sessions/nonce"),
     ("POST", "/sessions"),
     ("DELETE", "/sessions"),
     ("POST", "/challenges/by-handle"),
     ("POST", "/challenges/x/approve"),
     ("POST", "/challenges/x/deny"),
     ("POST", "/challenges/x/not-me"),
-    ("DELETE", "/devices/x"),
+    ("POST", "/devices/x/remove/nonce"),
+    ("POST", "/devices/x/remove"),
+    ("POST", "/push-subscription"),
+    ("DELETE", "/push-subscription"),
 ]
 
 
 @pytest.mark.parametrize(("method", "path"), CHANGES)
 @pytest.mark.parametrize(
     "headers",
-    [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
-    ids=["origin", "cross-site", "sibling host"],
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": SIGN_IN_ORIGIN},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=["origin", "sign-in page", "null", "cross-site", "sibling host"],
 )
 async def test_rejects_another_sites_request(
     client: Client, method: str, path: str, headers: dict[str, str]
@@ -187,12 +221,17 @@ async def test_malformed_body_is_refused_cleanly(
     [
         ("/enrolments", "invitation"),
         ("/enrolments/x", "endorsement"),
+        ("/enrolments/x", "statement"),
         ("/enrolments/x", "credential"),
         ("/sessions", "id"),
+        ("/sessions", "statement"),
         ("/sessions", "credential"),
         ("/challenges/by-handle", "handle"),
         ("/challenges/x/approve", "context"),
         ("/challenges/x/approve", "credential"),
+        ("/devices/x/remove", "id"),
+        ("/devices/x/remove", "statement"),
+        ("/devices/x/remove", "credential"),
     ],
 )
 async def test_malformed_field_is_a_clean_4xx(
@@ -206,6 +245,7 @@ async def test_malformed_field_is_a_clean_4xx(
         "id": "x",
         "handle": "x",
         "context": "{}",
+        "statement": "{}",
         "credential": phone.answer("{}"),
     }
     status, problem = await client.send("POST", API + path, {**body, field: value})
@@ -239,7 +279,7 @@ async def test_every_session_route_refuses_another_tenants_ids(approval: Approva
         ("POST", f"/challenges/{asked.id}/deny", {}, 404),
         ("POST", f"/challenges/{asked.id}/not-me", {}, 404),
         ("POST", "/challenges/by-handle", {"handle": scanned.handle}, 403),
-        ("DELETE", f"/devices/{device}", None, 404),
+        ("POST", f"/devices/{device}/remove/nonce", {}, 404),
         ("GET", "/devices", None, 200),
     ]:
         got, answer = await client.send(method, API + path, body)
@@ -259,7 +299,8 @@ async def test_nobody_without_a_session_gets_anything(approval: Approval, client
         ("POST", f"/challenges/{asked.id}/not-me", {}),
         ("POST", "/challenges/by-handle", {"handle": "x"}),
         ("GET", "/devices", None),
-        ("DELETE", "/devices/x", None),
+        ("POST", "/devices/x/remove/nonce", {}),
+        ("POST", "/devices/x/remove", {}),
     ]:
         status, _ = await client.send(method, API + path, body)
         assert status == 401, path

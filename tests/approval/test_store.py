@@ -15,6 +15,7 @@ from shared.clock import ManualClock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.envelope import MessageSigner
 from shared.crypto.keys import key_from_seed
+from shared.crypto.statement import Purpose
 from shared.ids import SeededIds
 from shared.store.aggregate import NotUnique, Stored
 from shared.store.memory import MemoryDatabase
@@ -160,7 +161,7 @@ async def test_accounts_without_devices_do_not_collide(accounts: AccountReposito
 
 async def test_ceremony_is_taken_once(database: Database) -> None:
     ceremonies = CeremonyRepository(database)
-    made = Ceremony("x", "enrolment", bytes(32), NOW, "contoso", "ada", "i1")
+    made = Ceremony("x", Purpose.ENROL, "nonce", NOW, "contoso", "ada", "i1")
     await ceremonies.add(made)
     assert await ceremonies.take("x") == made
     assert await ceremonies.take("x") is None

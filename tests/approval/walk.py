@@ -16,6 +16,7 @@ from unittest import mock
 from playwright.async_api import Browser, Page
 
 from shared.web.server import serve
+from tests.approval.phone_host import phone_host
 from tests.approval.support import Approval, Asked, Phone, make_approval
 from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS, write_places
 
@@ -118,7 +119,7 @@ async def phone_page(browser: Browser, **options: Any) -> AsyncIterator[tuple[Ap
             approval = await make_approval(Path(folder))
         application = approval.world.services["approval"].web
         assert application is not None
-        runner, _ = await serve(application, "127.0.0.1", port)
+        runner, _ = await serve(phone_host(application, origin), "127.0.0.1", port)
         context = await browser.new_context(
             **{
                 "viewport": {"width": 390, "height": 844},

@@ -26,6 +26,7 @@ from aiohttp import web
 from deploy import wiring
 from deploy.local.browser import Browser, Form, Page
 from deploy.local.tenant import signing_certificate
+from deploy.pages import built
 from deploy.standins.entra.requests import (
     PendingRequest,
     RequestOptions,
@@ -450,7 +451,7 @@ _made_once = cache(create_signing_key)
 async def start_flow(folder: Path, **world_options: Any) -> AsyncIterator[Flow]:
     """contoso with one domain, one application and the invited person Ada."""
     world = make_system(folder, **world_options)
-    reached = [row.name for row in SERVICES.values() if row.mounts]
+    reached = [name for name, row in SERVICES.items() if row.mounts or name == "admin"]
     wired = {}
     for each in wiring.build(world.platform, reached):
         wired[each.service.name] = each
@@ -458,7 +459,7 @@ async def start_flow(folder: Path, **world_options: Any) -> AsyncIterator[Flow]:
     await world.current()
     settings = world.platform.settings
     apps = {name: service.web for name, service in world.services.items() if service.web is not None}
-    root = combine(apps, settings.origins, clock=world.clock, ids=world.ids)
+    root = combine(apps, settings.origins, tree=built(), clock=world.clock, ids=world.ids)
     async with AsyncExitStack() as stack:
         stack.enter_context(mock.patch.object(keys, "create_signing_key", _made_once))
         # a short path: the address of a UNIX socket has 108 octets at most

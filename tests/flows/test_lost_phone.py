@@ -75,6 +75,15 @@ async def test_nothing_to_remove_is_said(flow: Flow) -> None:
         await admin.remove_device(flow.admin, TENANT, ADA, None)
 
 
+async def test_person_removes_a_phone_and_admin_has_verified_that_it_was_the_person(flow: Flow) -> None:
+    lost, kept = await flow.phone(), await flow.phone()
+    await kept.remove_device(lost.key.device)
+    assert await flow.decision(lost.key.device) == ("revoked", "person")
+    assert await in_use(flow) == [kept.key.device]
+    assert not await flow.counts(lost.key)
+    assert flow.reasons("admin") == []
+
+
 async def test_suspension_keeps_phones_for_the_day_it_ends(flow: Flow) -> None:
     phone = await flow.phone()
     await admin.suspend(flow.admin, TENANT, ADA)

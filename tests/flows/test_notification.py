@@ -336,8 +336,7 @@ async def test_step_2_needs_a_session_of_that_phone(post: Post) -> None:
 async def test_step_2_refuses_another_sites_request(post: Post) -> None:
     phone = await post.flow.phone()
     await phone.sign_in()
-    cookie = "; ".join(f"__Host-blok365-key={token}" for token in phone._cookies.values())
-    headers = {"Origin": "https://evil.example", "Cookie": cookie}
+    headers = {"Origin": "https://evil.example", "Authorization": f"Bearer {phone.token}"}
     async with post.flow.http() as http:
         for method in ("POST", "DELETE"):
             answer = await http.request(

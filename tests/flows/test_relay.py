@@ -7,18 +7,22 @@ passkey has vouched for. `TABLE` is the truth, also where it is unpleasant; docs
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest import mock
 
 import pytest
+import rfc8785
 
 from deploy.local.browser import Page
 from deploy.standins.phone.authenticator import Tamper, assertion
-from deploy.standins.phone.phone import PhoneError, Request
+from deploy.standins.phone.phone import NotShown, PhoneError, Request
 from services.approval.handlers import sessions
 from services.approval.ports import Ceremony, Dependencies
+from services.wsfed.domain.context import digest
+from services.wsfed.store import TransactionRepository
 from shared.contracts.approval import Proof
-from shared.ids import new_id
+from shared.crypto.statement import Purpose
+from shared.ids import b64u, new_id
 from tests.flows.support import ADA, BrowserWindow, Flow, Phone, SignIn, accepted, peers, token_form
 
 ATTACKER, VICTIM, VICTIMS_PHONE = "203.0.113.9", "198.51.100.7", "198.51.100.20"
@@ -42,8 +46,10 @@ class Scene:
     phone: Phone
     victims_browser: BrowserWindow
     """Vouched for by her passkey."""
+    before: int = 0
+    """Tokens before the attack."""
     on_the_way: int = 0
-    """Tokens of an attack's steps before its last."""
+    """Tokens of an attack's steps before its last, or that the attacker does not get."""
 
     async def attackers_sign_in(self, browser: BrowserWindow | None = None) -> SignIn:
         """As Ada, in the attacker's browser, or in what he makes of it."""
@@ -211,12 +217,14 @@ async def stolen_cookies_used_before_the_victims_next_sign_ins(scene: Scene) -> 
     return await push(scene, told=True, browser=browser)
 
 
-async def she_unlocks_blokkey(scene: Scene, challenge: bytes) -> Mapping[str, str]:
-    """She opens BlokKey, for whatever reason. The taken-over approval service chose what her phone signs then."""
+async def she_unlocks_blokkey(scene: Scene, nonce: str) -> Mapping[str, str]:
+    """She opens BlokKey, for whatever reason. The taken-over approval service chooses the nonce that it gives then."""
 
     async def begin_session(deps: Dependencies) -> Ceremony:
         expires_at = deps.clock.now() + deps.limits.ceremony
-        made = Ceremony(id=new_id(deps.ids), kind="session", challenge=challenge, expires_at=expires_at)
+        made = Ceremony(
+            id=new_id(deps.ids), purpose=Purpose.SESSION, server_nonce=nonce, expires_at=expires_at
+        )
         await deps.ceremonies.add(made)
         return made
 
@@ -227,43 +235,114 @@ async def she_unlocks_blokkey(scene: Scene, challenge: bytes) -> Mapping[str, st
     return made
 
 
-async def taken_over_approval_gives_a_sign_ins_challenge_as_its_own(scene: Scene) -> str:
-    """An assertion does not say what it is for, but where it was made: BlokKey is no origin of the sign-in page."""
+def signed_by(made: Mapping[str, str], context: str) -> Proof:
+    """What her phone signed, beside a context that it is to have signed."""
+    return Proof(
+        context=context,
+        authenticator_data=made["authenticatorData"],
+        client_data_json=made["clientDataJSON"],
+        signature=made["signature"],
+    )
+
+
+async def taken_over_approval_gives_a_sign_ins_challenge_as_its_nonce(scene: Scene) -> str:
+    """Her phone signs a text of its own in which that is one value. Besides, it signs at an origin of its own."""
     sign_in = await scene.attackers_sign_in()
-    await she_unlocks_blokkey(scene, await sign_in.passkey_challenge())
+    await she_unlocks_blokkey(scene, b64u(await sign_in.passkey_challenge()))
     answer = await sign_in.passkey(scene.phone, Tamper(replay=scene.phone.last_credential), challenge=b"-")
     assert answer.status == 403
     assert await scene.collected(sign_in) == "no token"
-    return "origin"
+    return "purpose"
 
 
-async def taken_over_approval_gives_a_pushs_challenge_as_its_own(scene: Scene) -> str:
-    """The same with a push: the attacker reads the code in his own browser, so nobody has to be told it."""
+async def _unlocks_for_a_push(scene: Scene, nonce: Callable[[str], str]) -> str:
+    """A push of the attacker's waits; the nonce is made of its context with the code, which he reads in his browser."""
     sign_in = await scene.attackers_sign_in()
     page = await sign_in.post("push")
     if refused(page):
         return "passkey needed"
     (request,) = await scene.phone.list()
     context = request.with_code(page.code())
-    made = await she_unlocks_blokkey(scene, hashlib.sha256(context.encode()).digest())
-    proof = Proof(
-        context=context,
-        authenticator_data=made["authenticatorData"],
-        client_data_json=made["clientDataJSON"],
-        signature=made["signature"],
+    made = await she_unlocks_blokkey(scene, nonce(context))
+    await scene.flow.say("approval", accepted(sign_in, request, scene.phone.key, signed_by(made, context)))
+    assert await scene.collected(sign_in) == "no token"
+    (reason,) = scene.flow.reasons()
+    assert reason == "rejected: proof refused: challenge differs"
+    return "purpose"
+
+
+async def taken_over_approval_gives_a_pushs_digest_as_its_nonce(scene: Scene) -> str:
+    """Once it was enough that she unlocked BlokKey: the digest was signed as it came."""
+    return await _unlocks_for_a_push(scene, lambda context: b64u(hashlib.sha256(context.encode()).digest()))
+
+
+async def taken_over_approval_gives_a_whole_context_as_its_nonce(scene: Scene) -> str:
+    """Quotation marks and braces in the nonce stay inside its own value."""
+    return await _unlocks_for_a_push(scene, lambda context: f'x","purpose":"approve",{context[1:]}')
+
+
+async def taken_over_approval_shows_a_passkeys_context_as_a_request(scene: Scene) -> str:
+    """He has the context of his own sign-in's passkey, which only wsfed's database has, and lists it as a request."""
+    sign_in = await scene.attackers_sign_in()
+    await sign_in.passkey_challenge()
+    world = scene.flow.world
+    transaction = await TransactionRepository(world.databases["wsfed"], world.clock).get(sign_in.id)
+    assert transaction is not None
+    passkey = transaction.passkey
+    assert passkey is not None
+    request = Request("r", "push", passkey.without_code(), tries_left=3, network_differs=False)
+    with pytest.raises(NotShown, match="for sign-in"):
+        await scene.phone.approve("", request)
+    # And if she had signed it all the same, at the phone's origin:
+    made = assertion(scene.phone.used_key(), digest(passkey.without_code()))
+    answer = await sign_in.passkey(scene.phone, Tamper(replay=made), challenge=b"-")
+    assert answer.status == 403
+    assert await scene.collected(sign_in) == "no token"
+    return "not shown"
+
+
+async def taken_over_approval_shows_the_push_as_something_else(scene: Scene) -> str:
+    """Another application's name, another purpose, a field more that the page would not show: none is signed."""
+    sign_in = await scene.attackers_sign_in()
+    page = await sign_in.post("push")
+    if refused(page):
+        return "passkey needed"
+    (request,) = await scene.phone.list()
+    for change in (
+        {"purpose": "session"},
+        {"purpose": "sign-in"},
+        {"note": "harmless"},
+        {"v": 1},
+        {"origin": LOOK_ALIKE},
+        {"origin": scene.flow.phone_origin},
+        {"code": page.code()},
+        {"known_browser": "true"},
+    ):
+        altered = replace(request, context=rfc8785.dumps({**request.facts, **change}).decode())
+        with pytest.raises(NotShown):
+            await scene.phone.approve(page.code(), altered)
+    harmless = replace(
+        request, context=rfc8785.dumps({**request.facts, "application_name": "Lunch menu"}).decode()
     )
+    with pytest.raises(PhoneError, match="another request"):  # what is shown is what is signed
+        await scene.phone.approve(page.code(), harmless)
+    made = scene.phone.last_credential
+    assert made is not None
+    proof = signed_by(made["response"], harmless.with_code(page.code()))
     await scene.flow.say("approval", accepted(sign_in, request, scene.phone.key, proof))
-    return await scene.collected(sign_in)
+    assert await scene.collected(sign_in) == "no token"
+    return "not shown"
 
 
-async def script_of_taken_over_approval_asks_with_the_victims_session(scene: Scene) -> str:
-    """BlokKey's page is open in her browser. Its script is of our origin: cookies go along, and it reads the answer."""
-    url, pending = scene.flow.entra.request(ADA)
-    fetched = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
-    answer = await scene.victims_browser.get(url, headers=fetched)
-    user = await scene.flow.entra.verify(token_form(answer), pending)
-    assert user.upn == ADA
-    return "token"
+async def script_in_the_phones_origin_asks_with_the_victims_session(scene: Scene) -> str:
+    """No answer of approval's becomes script there. If some did, another origin's answer could not be read by it."""
+    url, _ = scene.flow.entra.request(ADA)
+    fetched = {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+    answer = await scene.victims_browser.get(url, headers={**fetched, "Origin": scene.flow.phone_origin})
+    allowed = [name for name in answer.headers if name.lower().startswith("access-control-")]
+    assert allowed == []
+    scene.on_the_way = len(scene.flow.issuances()) - scene.before
+    return "unreadable"
 
 
 Attack = Callable[[Scene], Awaitable[str]]
@@ -292,14 +371,27 @@ TABLE: Mapping[Attack, tuple[str, str, str, str]] = {
         "token",
         "passkey needed",
     ),
-    taken_over_approval_gives_a_sign_ins_challenge_as_its_own: ("origin",) * 4,
-    taken_over_approval_gives_a_pushs_challenge_as_its_own: (
-        "token",
-        "token",  # whose network it came from is approval's word
+    taken_over_approval_gives_a_sign_ins_challenge_as_its_nonce: ("purpose",) * 4,
+    taken_over_approval_gives_a_pushs_digest_as_its_nonce: (
+        "purpose",
+        "purpose",
         "passkey needed",
         "passkey needed",
     ),
-    script_of_taken_over_approval_asks_with_the_victims_session: ("token",) * 4,
+    taken_over_approval_gives_a_whole_context_as_its_nonce: (
+        "purpose",
+        "purpose",
+        "passkey needed",
+        "passkey needed",
+    ),
+    taken_over_approval_shows_a_passkeys_context_as_a_request: ("not shown",) * 4,
+    taken_over_approval_shows_the_push_as_something_else: (
+        "not shown",
+        "not shown",
+        "passkey needed",
+        "passkey needed",
+    ),
+    script_in_the_phones_origin_asks_with_the_victims_session: ("unreadable",) * 4,
 }
 CASES = [
     (attack, policy, outcome)
@@ -330,9 +422,9 @@ async def scene(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> Scene:
 @pytest.mark.parametrize(("attack", "policy", "outcome"), CASES, ids=[named(*case) for case in CASES])
 async def test_attack(scene: Scene, attack: Attack, policy: str, outcome: str) -> None:
     await scene.flow.policy(**POLICIES[policy])
-    before = len(scene.flow.issuances())
+    scene.before = len(scene.flow.issuances())
     assert await attack(scene) == outcome
-    assert len(scene.flow.issuances()) - before - scene.on_the_way == (outcome == "token")
+    assert len(scene.flow.issuances()) - scene.before - scene.on_the_way == (outcome == "token")
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -168,7 +168,7 @@ async def test_taken_over_approval_with_junk_for_a_part(waiting: Waiting) -> Non
 FIELDS = [
     *(
         "v",
-        "typ",
+        "purpose",
         "tenant",
         "organisation",
         "application",
@@ -238,7 +238,7 @@ async def test_taken_over_approval_sends_the_right_context_with_a_signature_over
     waiting: Waiting,
 ) -> None:
     """The phone signed harmless words; the message puts wsfed's own beside the signature."""
-    harmless = proof_of(waiting.key, '{"typ":"harmless"}')
+    harmless = proof_of(waiting.key, '{"purpose":"harmless"}')
     await waiting.taken_over_approval_says(
         waiting.approved(harmless.model_copy(update={"context": waiting.context}))
     )

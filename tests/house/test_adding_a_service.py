@@ -17,6 +17,7 @@ from deploy import wiring
 from deploy.caddy.caddyfile import caddyfile
 from deploy.local.router import Router
 from deploy.local.system import running
+from deploy.pages import build
 from deploy.rabbitmq.definitions import definitions
 from deploy.setup import secrets
 from services.notify.config import NotifySettings
@@ -27,9 +28,9 @@ from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.keys import load_trusted_keys
 from shared.ids import SeededIds
 from shared.services import SERVICES, Host
-from shared.web.paths import FRONT, Origins, service_for
+from shared.web.paths import Own, destination
 from shared.web.server import Runner, combine
-from tests.house.test_caddyfile import destination, shown
+from tests.house.test_caddyfile import leads_to, shown
 from tests.house.toy import app
 from tests.house.toy.config import ToySettings
 from tests.house.toy.messages import CoinTossed, TossCoin
@@ -38,6 +39,7 @@ from tests.world import InMemorySystem, make_system
 
 DOCS = Path(__file__).parents[2] / "docs"
 KIOSK = "kiosk.localhost:8365"
+TREE = build({"toy": Path(__file__).parent / "toy"})
 
 
 @pytest.fixture(autouse=True)
@@ -74,9 +76,10 @@ async def get(socket: Path | int, target: str, host: str = KIOSK) -> tuple[int, 
 async def routed(world: InMemorySystem) -> AsyncIterator[Path]:
     """The socket of a one-process router before the services of that world."""
     settings = world.platform.settings
-    origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
     apps = {name: service.web for name, service in world.services.items() if service.web is not None}
-    runner = Runner(combine(apps, origins, clock=world.clock, ids=world.ids, table=WITH_TOY))
+    runner = Runner(
+        combine(apps, settings.origins, tree=TREE, clock=world.clock, ids=world.ids, table=WITH_TOY)
+    )
     await runner.setup()
     socket = Path(world.platform.settings.keys.parent / "http")
     await web.UnixSite(runner, str(socket)).start()
@@ -129,34 +132,33 @@ async def test_the_clusters_router_passes_its_requests_on(world: InMemorySystem)
     (wired,) = wiring.build(world.platform, ["toy"])
     assert wired.service.web is not None
     settings = world.platform.settings
-    origins = Origins(settings.origin, settings.console_origin, settings.kiosk_origin)
     runner = web.AppRunner(wired.service.web)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     port = int(runner.addresses[0][1])
-    router = Router(origins, {"toy": [port]}, WITH_TOY)
+    router = Router(settings.origins, {"toy": [port]}, WITH_TOY)
     await router.start(0)
-    assert router._runner is not None
-    at = int(router._runner.addresses[0][1])
+    at = router.port
     assert (await get(at, "/"))[0] == 200
-    assert (await get(at, "/", host=urlsplit(settings.origin).netloc))[0] == 503  # nobody is there
+    assert (await get(at, "/signin/x", host=urlsplit(settings.origin).netloc))[0] == 503  # nobody is there
     await router.stop()
     await runner.cleanup()
 
 
 def test_its_row_decides_which_paths_are_its_own() -> None:
-    assert service_for(Host.KIOSK, "/coins", WITH_TOY) == "toy"
-    assert service_for(Host.SIGNIN, "/static/toy/0/x.css", WITH_TOY) == "toy"
-    assert service_for(Host.SIGNIN, "/coins", WITH_TOY) == FRONT
-    assert service_for(Host.KIOSK, "/coins") == FRONT
+    assert destination(Host.KIOSK, "/coins", WITH_TOY) == "toy"
+    assert destination(Host.KIOSK, "/", WITH_TOY) == "toy"
+    assert destination(Host.KIOSK, "/") == Own.PAGE
+    assert destination(Host.SIGNIN, "/coins", WITH_TOY) == Own.NOTHING
+    assert destination(Host.KIOSK, "/coins") == Own.NOTHING
 
 
 def test_caddy_leads_to_it_and_shows_its_cookie_to_nobody_else() -> None:
     text = caddyfile(WITH_TOY)
     assert "{$BLOK365_UPSTREAM_TOY:toy-1:8000 toy-2:8000}" in text
-    assert destination(text, Host.KIOSK, "/coins") == "toy"
-    assert destination(text, Host.SIGNIN, "/coins") == FRONT
-    assert destination(text, Host.CONSOLE, "/static/toy/0/x.css") == "toy"
+    assert leads_to(text, Host.KIOSK, "/coins") == "toy"
+    assert leads_to(text, Host.KIOSK, "/") == "toy"
+    assert leads_to(text, Host.SIGNIN, "/coins") == Own.NOTHING
     assert "__Host-blok365-toy" in shown(text, "toy", "__Host-blok365-toy=1")
     assert "__Host-blok365-toy" not in shown(text, "wsfed", "__Host-blok365-toy=1")
 

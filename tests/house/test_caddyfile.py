@@ -7,7 +7,7 @@ import pytest
 from deploy.caddy.__main__ import FILE
 from deploy.caddy.caddyfile import SITES, caddyfile
 from shared.services import SERVICES, Host, Mount, ServiceRow, table
-from shared.web.paths import FRONT, service_for
+from shared.web.paths import HEALTH, LEADS, Own, destination
 
 TEXT = caddyfile(SERVICES)
 SAMPLES = (
@@ -34,15 +34,25 @@ def block(text: str, opening: str) -> str:
     return text[start : text.index("\n}\n", start)]
 
 
-def destination(text: str, host: Host, path: str) -> str:
-    """The service that Caddy hands a path to, or FRONT: the first matcher that holds, the bare handle otherwise."""
-    site = SITES[host]
-    inside = block(text, "(around)") + block(text, f"{{${site.variable}:{site.default}}}")
+DOES = {
+    "redir": Own.LEAD,
+    "root": Own.PAGE,
+    "error": Own.NOTHING,
+    "static": Own.STATIC,
+}
+"""What the first word of a `handle` block says, or the name that it imports."""
+
+
+def leads_to(text: str, host: Host, path: str) -> str:
+    """Whom Caddy hands a path to: the first matcher that holds, the bare handle otherwise."""
+    site = block(text, re.search(rf"^{re.escape(SITES[host].origin)}.*(?= \{{$)", text, re.MULTILINE)[0])  # type: ignore[index]
+    inside = block(text, "(around)") + site
     matchers = dict(re.findall(r"^\t@(\S+) path (.+)$", inside, re.MULTILINE))
     for pattern, does in re.findall(r"^\thandle (?:(\S+) )?\{\n\t\t(.+)$", inside, re.MULTILINE):
         patterns = matchers[pattern[1:]].split() if pattern.startswith("@") else [pattern or "/*"]
         if any(path.startswith(p[:-1]) if p.endswith("*") else path == p for p in patterns):
-            return does.removeprefix("import ").removesuffix("-static") if "import" in does else FRONT
+            word = does.removeprefix("import ").split()[0]
+            return Own.HEALTH if path in HEALTH else DOES.get(word, word)
     raise AssertionError(f"nobody answers {path}")
 
 
@@ -58,9 +68,9 @@ def test_the_committed_file_is_what_the_table_makes() -> None:
 
 
 @pytest.mark.parametrize("host", Host)
-@pytest.mark.parametrize("path", SAMPLES)
+@pytest.mark.parametrize("path", [*SAMPLES, *LEADS])
 def test_every_path_goes_where_the_table_says(host: Host, path: str) -> None:
-    assert destination(TEXT, host, path) == service_for(host, path)
+    assert leads_to(TEXT, host, path) == destination(host, path)
 
 
 def test_a_whole_host_is_asked_after_the_paths_on_it() -> None:
@@ -69,28 +79,29 @@ def test_a_whole_host_is_asked_after_the_paths_on_it() -> None:
         ServiceRow(name="wsfed", mounts=(Mount(Host.CONSOLE, "/hook/"),)),
     )
     text = caddyfile(rows)
-    assert destination(text, Host.CONSOLE, "/hook/x") == "wsfed"
-    assert destination(text, Host.CONSOLE, "/hooks") == "admin"
-    assert destination(text, Host.CONSOLE, "/static/approval/x") == FRONT
+    assert leads_to(text, Host.CONSOLE, "/hook/x") == "wsfed"
+    assert leads_to(text, Host.CONSOLE, "/hooks") == "admin"
+    assert leads_to(text, Host.CONSOLE, "/") == "admin"
+    assert leads_to(text, Host.CONSOLE, "/static/approval/x") == Own.STATIC
 
 
 def test_a_service_that_is_not_there_leads_nowhere() -> None:
     text = caddyfile({"wsfed": SERVICES["wsfed"]})
-    assert destination(text, Host.PHONE, "/") == FRONT
+    assert leads_to(text, Host.PHONE, "/api/x") == Own.NOTHING
     assert "approval" not in text
 
 
 def test_whether_a_service_is_ready_is_not_for_the_public() -> None:
+    assert "handle /readyz {\n\t\terror 404\n" in block(TEXT, "(around)")
     for host in Host:
-        assert destination(TEXT, host, "/readyz") == FRONT
+        assert leads_to(TEXT, host, "/readyz") == Own.HEALTH
 
 
 def test_no_service_sees_the_cookies_of_another() -> None:
     cookies = {
         "wsfed": ("__Host-blok365-browser=b", "__Host-blok365-a-0123=s"),
-        "approval": ("__Host-blok365-key=k",),
     }
-    sent = "; ".join(["theme=dark", *cookies["wsfed"], *cookies["approval"], cookies["approval"][0]])
+    sent = "; ".join(["theme=dark", *cookies["wsfed"], cookies["wsfed"][0]])
     for service in (row.name for row in SERVICES.values() if row.mounts):
         reaches = shown(TEXT, service, sent)
         assert reaches.startswith("theme=dark; ")

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -11,9 +12,9 @@ from string import Formatter
 
 import pytest
 
-from services.approval.routes.page import KeyPage
 from shared.errors import Blok365Error
 from shared.errors.catalogue import entries
+from shared.web.frame import Pages
 
 ROOT = Path(__file__).parents[2]
 CATALOGUES = {file.parents[1].name: file.parent for file in ROOT.glob("*/**/errors/en.json")}
@@ -137,19 +138,22 @@ GENERAL = {
     "endorsement": "a link that was changed on its way",
     "registration": "a browser that lies",
     "sign_count": "a copied key",
+    "statement": "a browser that lies",
     "subscription": "a browser that lies",
     "too_large": "our own page never sends that",
 }
 """Codes for which the phone's page has only its general words, and why that is enough."""
+PHONE = ROOT / "shared/web/phone"
 AS_OVER = {"superseded", "limited", "denied", "not_me", "not_found", "other_context"}
-"""Codes that key.js shows as `over`."""
+"""Codes that the phone's page shows as `over`."""
 LOCKED = {"not_authenticated"}
 """Shown as the page that unlocks."""
 
 
 def test_the_phones_page_has_words_of_its_own_for_every_code() -> None:
     """The API's sentences stay English: they are for programs. The page knows the codes."""
-    outcomes = set(KeyPage().outcomes)
+    words = json.loads((PHONE / "pages/en.json").read_text("utf-8"))
+    outcomes = {key.split(".")[2] for key in words if key.startswith("key.said.")}
     places_met = ("services/approval", "shared/web", "shared/store/mongo")
     met = {each.code for each in made() if each.where.startswith(places_met)} - {"challenge.state.value"}
     assert len(met) > 15
@@ -158,6 +162,16 @@ def test_the_phones_page_has_words_of_its_own_for_every_code() -> None:
 
 
 def test_the_phones_page_shows_those_codes_as_the_list_says() -> None:
-    script = (ROOT / "services/approval/static/key.js").read_text("utf-8")
+    script = (PHONE / "static/phone.js").read_text("utf-8")
     line = next(line for line in script.splitlines() if line.startswith("const OVER = "))
     assert set(json.loads(line.removeprefix("const OVER = ").rstrip(";"))) == AS_OVER
+
+
+def test_the_phones_page_has_all_its_words_in_it() -> None:
+    """The script finds them by code; one that the template leaves out would be shown as the general words."""
+    words = json.loads((PHONE / "pages/en.json").read_text("utf-8"))
+    said = {key.split(".")[2] for key in words if key.startswith("key.said.")}
+    single = {key.split(".")[2] for key in words if key.startswith("key.word.")}
+    page = Pages("phone", PHONE).text("phone.html", lang="en", nonce="")
+    assert set(re.findall(r'data-code="(\w+)"', page)) == said
+    assert set(re.findall(r'data-word="(\w+)"', page)) == single

@@ -10,7 +10,12 @@ import pytest
 from shared.services import SERVICES
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = ("deploy.cli.commands", "deploy.setup.secrets", *(f"services.{name}.app" for name in SERVICES))
+PROGRAMS = (
+    "deploy.cli.commands",
+    "deploy.pages.builder",
+    "deploy.setup.secrets",
+    *(f"services.{name}.app" for name in SERVICES),
+)
 
 
 @pytest.fixture(scope="module")

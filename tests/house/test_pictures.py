@@ -51,7 +51,7 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ("services/approval/pages/en.json", {"request.png", "enrolment.png"}),
+        ("shared/web/phone/pages/en.json", {"request.png", "enrolment.png"}),
         ("services/wsfed/static/page.js", set(PICTURES) - {"request.png", "enrolment.png"}),
         ("shared/web/static/blok365.css", set(PICTURES)),
     ],
@@ -68,7 +68,7 @@ def test_a_changed_template_string_or_style_names_the_pictures_that_show_it(
 def test_a_missing_picture_and_a_new_file_are_noticed(tree: Path) -> None:
     (tree / SHOWN / "push.png").unlink()
     assert stale(tree) == ["push.png"]
-    (tree / "services/approval/static/more.js").write_text("")
+    (tree / "shared/web/phone/static/more.js").write_text("")
     assert set(stale(tree)) == {"push.png", "request.png", "enrolment.png"}
 
 

@@ -9,12 +9,12 @@ import pytest
 
 import services
 from deploy import wiring
-from deploy.caddy.caddyfile import cookie_starts
 from shared.bus.memory import MemoryBus
 from shared.contracts import contracts
 from shared.services import SERVICES, Host, Mount, ServiceRow, table
 from shared.web.cookies import HostCookie
 from shared.web.problems import API_PREFIXES
+from shared.web.proxy import cookie_starts
 from tests.world import make_system
 
 ROOT = Path(__file__).parents[2]

@@ -21,6 +21,7 @@ from shared.web.inputs import form
 from shared.web.server import WebSettings, make_app, serve
 from shared.web.sse import Event, stream
 from tests.pages.samples import DEVICES_ADDED, TOKEN, in_state
+from tests.static_route import static_route
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -60,6 +61,8 @@ class Shown:
         self.passkey = 403
         """What the server answers to a passkey."""
         self.origin = ""
+        self.elsewhere = ""
+        """The same server's origin as the Entra stand-in's is: the one name that a token may go to over http."""
         self._changed: list[asyncio.Event] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -161,9 +164,10 @@ def sample_server() -> Iterator[Shown]:
     async def main() -> None:
         settings = WebSettings(origin="http://id.localhost:8365", coop="unsafe-none")
         app = make_app(pages.pages, settings, clock=SystemClock(), ids=SeededIds("pages"))
-        app.add_routes(shown.routes(pages))
+        app.add_routes([*shown.routes(pages), static_route()])
         runner, port = await serve(app, "127.0.0.1", 0)
         shown.origin = f"http://id.localhost:{port}"
+        shown.elsewhere = f"http://localhost:{port}"
         ready.set()
         await stop.wait()
         await runner.cleanup()

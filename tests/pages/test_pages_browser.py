@@ -380,7 +380,7 @@ def test_qr_is_at_least_240_px_with_five_a_module(open_page: Open, shown: Shown)
 def test_proved_goes_on_once_and_back_lands_on_finished(open_page: Open, shown: Shown) -> None:
     shown.view = VIEWS["push-waiting"]
     shown.token = TokenForm(
-        action=f"{shown.origin}/login.srf",
+        action=f"{shown.elsewhere}/login.srf",
         fields=(("wa", "wsignin1.0"), ("wctx", "a=1&b=<2>\"'")),
         back_url=f"/signin/{TXN}",
         organisation="Contoso Ltd",
@@ -428,7 +428,7 @@ def test_whole_way_without_script(open_page: Open, shown: Shown) -> None:
             shown.view = VIEWS[f"{action}-waiting"]
 
     shown.view, shown.on_post = VIEWS["account"], step
-    shown.token = dataclasses.replace(TOKEN, action=f"{shown.origin}/login.srf")
+    shown.token = dataclasses.replace(TOKEN, action=f"{shown.elsewhere}/login.srf")
     page = open_page(java_script_enabled=False)
     page.get_by_label("User name").fill("grace@contoso.example")
     page.get_by_role("button", name="Next").click()

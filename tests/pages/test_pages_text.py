@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from bs4 import BeautifulSoup
 
@@ -15,7 +16,7 @@ from services.wsfed.domain.options import PageState
 from services.wsfed.pages import PACKAGE, SIGN_IN_CSP, SignInPages
 from services.wsfed.pages.views import SignIn, TokenForm
 from shared.web.frame import NONCE, REQUEST_ID
-from shared.web.headers import CSP
+from shared.web.headers import CSP, Csp
 from tests.pages.samples import TOKEN, TXN, VIEWS, view
 
 PAGES = SignInPages()
@@ -130,15 +131,21 @@ def test_token_goes_out_over_https_only(action: str) -> None:
         dataclasses.replace(TOKEN, action=action)
 
 
+def policy_of(response: web.Response) -> Csp:
+    policy = response[CSP]
+    assert isinstance(policy, Csp)
+    return policy
+
+
 def test_only_the_token_page_may_post_elsewhere_and_over_https_only() -> None:
     request = make_mocked_request("GET", "/")
     request[NONCE], request[REQUEST_ID] = "N0nce", "id"
-    assert PAGES.token(request, TOKEN)[CSP].form_action == (
+    assert policy_of(PAGES.token(request, TOKEN)).form_action == (
         "https://login.microsoftonline.com",
         "https:",  # where Microsoft redirects to after the post: docs/divergences.md
     )
     for shown in VIEWS.values():
-        assert PAGES.sign_in(request, shown)[CSP].form_action == ("'self'",)
+        assert policy_of(PAGES.sign_in(request, shown)).form_action == ("'self'",)
 
 
 def test_every_form_carries_the_token_against_forged_posts() -> None:

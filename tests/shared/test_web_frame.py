@@ -7,7 +7,7 @@ import pytest
 from shared.services import Host
 from shared.web import i18n
 from shared.web.headers import Csp, HeaderPolicy
-from shared.web.paths import FRONT, Origins, service_for
+from shared.web.paths import Origins, Own, destination
 from shared.web.static import StaticFiles
 
 LOCAL = Origins(
@@ -18,37 +18,59 @@ LOCAL = Origins(
 
 
 @pytest.mark.parametrize(
-    ("host", "path", "service"),
+    ("host", "path", "answers"),
     [
         (Host.SIGNIN, "/t/contoso/FederationMetadata/2007-06/FederationMetadata.xml", "wsfed"),
         (Host.SIGNIN, "/signin/abc/events", "wsfed"),
-        (Host.PHONE, "/", "approval"),
+        (Host.SIGNIN, "/key", Own.LEAD),
+        (Host.SIGNIN, "/key/", Own.LEAD),
+        (Host.SIGNIN, "/key/api/requests", Own.LEAD),
+        (Host.SIGNIN, "/keys", Own.NOTHING),
+        (Host.SIGNIN, "/me/", Own.NOTHING),
+        (Host.SIGNIN, "/push/key", Own.NOTHING),
+        (Host.SIGNIN, "/", Own.NOTHING),
+        (Host.SIGNIN, "/go/phone", Own.NOTHING),
+        (Host.SIGNIN, "/api/challenges", Own.NOTHING),  # the phone's API is on its own host
+        (Host.SIGNIN, "/static/wsfed/0/x.js", Own.STATIC),
+        (Host.PHONE, "/", Own.PAGE),
+        (Host.PHONE, "/sw.js", Own.PAGE),
         (Host.PHONE, "/api/requests", "approval"),
-        (Host.PHONE, "/t/contoso/wsfed", "approval"),
-        (Host.SIGNIN, "/key/", FRONT),
-        (Host.SIGNIN, "/me/", FRONT),
-        (Host.SIGNIN, "/push/key", FRONT),
-        (Host.SIGNIN, "/keys", FRONT),
-        (Host.SIGNIN, "/", FRONT),
-        (Host.SIGNIN, "/api/v1/accounts", FRONT),  # the console's API is not on the phone's host
-        (Host.CONSOLE, "/api/v1/accounts", "admin"),
-        (Host.CONSOLE, "/t/", "admin"),
-        (Host.KIOSK, "/", FRONT),  # no service there yet
-        (Host.KIOSK, "/static/approval/0/x.js", "approval"),
-        (Host.KIOSK, "/static/notify/0/x.js", FRONT),  # nobody reaches notify
-        (Host.CONSOLE, "/static/nobody/0/x.js", FRONT),
-        (Host.CONSOLE, "/healthz", FRONT),
+        (Host.PHONE, "/api", Own.NOTHING),
+        (Host.PHONE, "/t/contoso/wsfed", Own.NOTHING),
+        (Host.PHONE, "/key/", Own.NOTHING),
+        (Host.CONSOLE, "/", Own.PAGE),
+        (Host.CONSOLE, "/api/v1/accounts", Own.NOTHING),  # no service there yet
+        (Host.CONSOLE, "/t/", Own.NOTHING),
+        (Host.CONSOLE, "/go/front", Own.LEAD),
+        (Host.CONSOLE, "/healthz", Own.HEALTH),
+        (Host.KIOSK, "/", Own.PAGE),
+        (Host.KIOSK, "/static/approval/0/x.js", Own.STATIC),
+        (Host.FRONT, "/", Own.PAGE),
+        (Host.FRONT, "/readyz", Own.HEALTH),
+        (Host.FRONT, "/go/microsoft-365", Own.LEAD),
+        (Host.FRONT, "/api/requests", Own.NOTHING),
     ],
 )
-def test_table_of_hosts_and_paths(host: Host, path: str, service: str) -> None:
-    assert service_for(host, path) == service
+def test_table_of_hosts_and_paths(host: Host, path: str, answers: str) -> None:
+    assert destination(host, path) == answers
 
 
 def test_host_header_decides_the_kind_of_host() -> None:
     assert LOCAL.host_of("id.localhost:8365") is Host.SIGNIN
     assert LOCAL.host_of("Console.LOCALHOST:8365") is Host.CONSOLE
     assert LOCAL.host_of("id.localhost:8365.evil.example") is None
-    assert LOCAL.host_of("localhost") is None
+    for this_machine in ("localhost", "localhost:8365", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:8365"):
+        assert LOCAL.host_of(this_machine) is Host.FRONT
+    for other in (
+        "localhost.",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "localhost:x",
+        "localhost:",
+        "127.0.0.2",
+        "",
+    ):
+        assert LOCAL.host_of(other) is None
     public = Origins(signin="https://id.example", console="https://c.example", kiosk="https://k.example")
     assert public.host_of("id.example:443") is Host.SIGNIN
     assert public.host_of("key.id.example") is Host.PHONE

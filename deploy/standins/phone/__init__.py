@@ -10,6 +10,6 @@ request it signs is the one whose context it was given.
 """
 
 from deploy.standins.phone.authenticator import Key, Tamper
-from deploy.standins.phone.phone import PhoneError, Request, SoftPhone
+from deploy.standins.phone.phone import NotShown, PhoneError, Request, SoftPhone
 
-__all__ = ["Key", "PhoneError", "Request", "SoftPhone", "Tamper"]
+__all__ = ["Key", "NotShown", "PhoneError", "Request", "SoftPhone", "Tamper"]

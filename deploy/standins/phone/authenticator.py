@@ -5,6 +5,7 @@ Web Authentication Level 3: authenticatorData section 6.1, attestation object 6.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -46,6 +47,8 @@ class Tamper:
     credential_id: str | None = None
     context: str | None = None
     """Sign and send this context instead."""
+    statement: Mapping[str, Any] | None = None
+    """Fields of `Statement` in which the phone's own statement differs from an honest one."""
     endorsement: bytes | None = None
     """Send this instead of the invitation key's signature."""
     replay: dict[str, Any] | None = field(default=None)

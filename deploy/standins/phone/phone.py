@@ -5,7 +5,6 @@ import json
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -25,11 +24,47 @@ from deploy.standins.phone.authenticator import (
 )
 from shared.crypto.enrolment import NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed
+from shared.crypto.statement import Purpose, Statement
 from shared.files import replace_file
-from shared.ids import Ids, SystemIds, b64u, unb64u
+from shared.ids import Ids, SystemIds, b64u, new_secret, unb64u
 
-_COOKIE = "__Host-blok365-key"
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
+
+CONTEXT_VERSION = 2
+CONTEXT_FIELDS: Mapping[str, type] = {
+    "account": str,
+    "address": str,
+    "agent": str,
+    "application": str,
+    "application_name": str,
+    "challenge": str,
+    "code_required": bool,
+    "expires_at": str,
+    "issued_at": str,
+    "known_browser": bool,
+    "method": str,
+    "nonce": str,
+    "organisation": str,
+    "origin": str,
+    "place": str,
+    "purpose": str,
+    "realm": str,
+    "tenant": str,
+    "transaction": str,
+    "upn": str,
+    "v": int,
+}
+"""The fields of a context that a phone can show. One with any other is not signed: it might mean something else."""
+
+
+class NotShown(ValueError):
+    """What the server gave as a request is none that a phone shows, so nothing is signed."""
+
+
+def origin_of_sign_in(phone_origin: str) -> str:
+    """The sign-in page's origin, which every context must name: the phone's page is at `key.` before that host."""
+    scheme, _, host = phone_origin.partition("://")
+    return f"{scheme}://{host.removeprefix('key.')}"
 
 
 class PhoneError(Exception):
@@ -49,7 +84,6 @@ class Request:
     id: str
     method: str
     context: str
-    browser_known: bool
     tries_left: int
     network_differs: bool
     """As the page says it loudly: phone and browser are not known to be on one network."""
@@ -66,6 +100,17 @@ class Request:
     def code_required(self) -> bool:
         """False for a known browser's QR code: then the code is empty."""
         return self.facts.get("code_required") is not False
+
+    def check(self, phone_origin: str) -> None:
+        """Raises NotShown unless the page would show it (`readContext` in `shared/web/phone/static/request.js`)."""
+        facts = self.facts
+        known = facts.keys() == CONTEXT_FIELDS.keys()
+        if not known or any(type(facts[name]) is not kind for name, kind in CONTEXT_FIELDS.items()):
+            raise NotShown("a context with other fields")
+        if facts["v"] != CONTEXT_VERSION or facts["purpose"] != Purpose.APPROVE:
+            raise NotShown(f"a context of version {facts['v']} for {facts['purpose']}")
+        if facts["origin"] != origin_of_sign_in(phone_origin):
+            raise NotShown(f"a sign-in at {facts['origin']}")
 
     def with_code(self, code: str) -> str:
         """The context as it is signed (RFC 8785)."""
@@ -97,8 +142,8 @@ class SoftPhone:
         self._algorithm = algorithm
         self._counts = counts
         self._http: aiohttp.ClientSession | None = None
-        self._cookies: dict[str, str] = {}
-        """Session token by credential id. Kept by hand: a cookie jar refuses Secure cookies over plain http."""
+        self._tokens: dict[str, str] = {}
+        """Session token by credential id."""
         self.keys: list[Key] = list(self._load())
         self._current = len(self.keys) - 1
         self._unfinished: tuple[Key, str, dict[str, Any]] | None = None
@@ -142,6 +187,11 @@ class SoftPhone:
             raise ValueError(f"this phone's key is for {key.origin}, which {origin} is not")
         self.keys[self._current] = replace(key, origin=origin)
 
+    @property
+    def token(self) -> str:
+        """The token of the open session of the key in use. Raises LookupError when there is none."""
+        return self._tokens[self.key.credential_id]
+
     # enrolment
 
     async def enrol(self, link: str, *, name: str = "Software phone", tamper: Tamper = HONEST) -> Key:
@@ -158,12 +208,11 @@ class SoftPhone:
         if kind != "i" or not invitation or not seed:
             raise ValueError("not an invitation link")
         begun = await self._call(origin, "POST", "/enrolments", {"invitation": invitation})
-        options = begun["options"]
         key = Key(
             credential_id=tamper.credential_id or b64u(self._ids.random_bytes(32)),
             private_key=make_private_key(self._algorithm, self._ids),
             origin=origin,
-            rp_id=options["rp"]["id"],
+            rp_id=urlsplit(origin_of_sign_in(origin)).hostname or "",
             tenant=begun["tenant"],
             account=begun["account"],
             upn=begun["upn"],
@@ -171,8 +220,14 @@ class SoftPhone:
         )
         new = NewDeviceKey(key.tenant, key.account, invitation, key.credential_id, key.spki)
         vouched = tamper.endorsement or endorse(key_from_seed(unb64u(seed)), new)
-        credential = attestation(key, unb64u(options["challenge"]), tamper)
-        body = {"credential": credential, "endorsement": b64u(vouched), "name": name}
+        statement = self._statement(key, Purpose.ENROL, begun, tamper)
+        credential = attestation(key, statement.digest(), tamper)
+        body = {
+            "statement": statement.text(),
+            "credential": credential,
+            "endorsement": b64u(vouched),
+            "name": name,
+        }
         self._unfinished = key, f"/enrolments/{begun['id']}", body
         return await self.enrol_again()
 
@@ -203,18 +258,45 @@ class SoftPhone:
 
     async def sign_in(self, *, tamper: Tamper = HONEST) -> None:
         """Make a session by an assertion. `list` and the others do it when they need one."""
-        key = self._use_key()
-        begun = await self._call(key.origin, "POST", "/sessions/options", {})
-        made = tamper.replay or assertion(key, unb64u(begun["options"]["challenge"]), tamper)
-        self.last_credential = made
-        body = {"id": begun["id"], "credential": made}
-        await self._call(key.origin, "POST", "/sessions", body, session=key.credential_id)
+        key = self.key
+        begun = await self._call(key.origin, "POST", "/sessions/nonce", {})
+        body = self._stated(Purpose.SESSION, begun, tamper)
+        opened = await self._call(key.origin, "POST", "/sessions", body, session=key.credential_id)
+        self._tokens[key.credential_id] = opened["token"]
 
     async def sign_out(self) -> None:
         """End the phone's session."""
         key = self.key
         await self._call(key.origin, "DELETE", "/sessions", session=key.credential_id)
-        self._cookies.pop(key.credential_id, None)
+        self._tokens.pop(key.credential_id, None)
+
+    def _stated(
+        self, purpose: Purpose, begun: Mapping[str, Any], tamper: Tamper, device: str | None = None
+    ) -> dict[str, Any]:
+        """The answer to a nonce: a statement of the phone's own, and the assertion over it."""
+        key = self._use_key()
+        statement = self._statement(key, purpose, begun, tamper, device)
+        made = tamper.replay or assertion(key, statement.digest(), tamper)
+        self.last_credential = made
+        return {"id": begun["id"], "statement": statement.text(), "credential": made}
+
+    def _statement(
+        self,
+        key: Key,
+        purpose: Purpose,
+        begun: Mapping[str, Any],
+        tamper: Tamper,
+        device: str | None = None,
+    ) -> Statement:
+        honest = Statement(
+            purpose=purpose,
+            origin=key.origin,
+            rp_id=key.rp_id,
+            nonce=new_secret(self._ids),
+            server_nonce=begun["server_nonce"],
+            device=device,
+        )
+        return replace(honest, **(tamper.statement or {}))
 
     # requests
 
@@ -242,9 +324,10 @@ class SoftPhone:
         The page shows the code as two groups of digits, and people type the space between them: it is left out.
         `request`: one from `list` or `scan`, its id, or None for the first listed. The proof: `context`,
         `authenticator_data`, `client_data_json`, `signature`, `public_key` (DER), base64url without padding.
-        Raises LookupError (no such request), PhoneError.
+        Raises LookupError (no such request), NotShown, PhoneError.
         """
         chosen = await self._chosen(request)
+        chosen.check(self.key.origin)
         context = tamper.context or chosen.with_code("".join(code.split()))
         key = self._use_key()
         made = tamper.replay or assertion(key, hashlib.sha256(context.encode()).digest(), tamper)
@@ -285,9 +368,11 @@ class SoftPhone:
         devices: list[Mapping[str, Any]] = (await self._in_session("GET", "/devices"))["devices"]
         return devices
 
-    async def remove_device(self, device: str) -> None:
-        """Take one of the account's phones out of use."""
-        await self._in_session("DELETE", f"/devices/{device}")
+    async def remove_device(self, device: str, *, tamper: Tamper = HONEST) -> None:
+        """Take one of the account's phones out of use; this phone signs for it."""
+        begun = await self._in_session("POST", f"/devices/{device}/remove/nonce", {})
+        body = self._stated(Purpose.REMOVE, begun, tamper, device)
+        await self._in_session("POST", f"/devices/{device}/remove", body)
 
     # notifications
 
@@ -310,7 +395,7 @@ class SoftPhone:
     async def _in_session(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """A call that needs a session: made first when there is none, and once more when it was over."""
         origin, session = self.key.origin, self.key.credential_id
-        if session in self._cookies:
+        if session in self._tokens:
             try:
                 return await self._call(origin, method, path, body, session=session)
             except PhoneError as error:
@@ -331,8 +416,8 @@ class SoftPhone:
         parts = urlsplit(origin)
         base = self._connect or origin
         headers = {"Host": parts.netloc, "Origin": origin, "Accept": "application/json"}
-        if session in self._cookies:
-            headers["Cookie"] = f"{_COOKIE}={self._cookies[session]}"
+        if session in self._tokens:
+            headers["Authorization"] = f"Bearer {self._tokens[session]}"
         async with self._http.request(
             method,
             f"{base}/api{path}",
@@ -342,7 +427,6 @@ class SoftPhone:
             ssl=self._tls,
             server_hostname=parts.hostname,
         ) as response:
-            self._keep_cookie(session, response)
             text = await response.text()
             if response.status == 204:
                 return {}
@@ -353,12 +437,6 @@ class SoftPhone:
             if response.status >= 300:
                 raise PhoneError(response.status, answer)
             return dict(answer)
-
-    def _keep_cookie(self, session: str, response: aiohttp.ClientResponse) -> None:
-        for header in response.headers.getall("Set-Cookie", []):
-            cookie = SimpleCookie(header).get(_COOKIE)
-            if cookie is not None and cookie.value:
-                self._cookies[session] = cookie.value
 
     def used_key(self) -> Key:
         """The key as it is after one more use, for who signs with it elsewhere (`authenticator.assertion`)."""
@@ -388,7 +466,6 @@ def _request(raw: Mapping[str, Any]) -> Request:
         id=raw["id"],
         method=raw["method"],
         context=raw["context"],
-        browser_known=raw["browser_known"],
         tries_left=raw["tries_left"],
         network_differs=raw["network_differs"],
         country_differs=raw["country_differs"],

@@ -17,6 +17,7 @@ from webauthn.helpers.cose import COSEAlgorithmIdentifier
 from webauthn.helpers.structs import CredentialDeviceType
 
 from shared.contracts.approval import Proof
+from shared.crypto.statement import Purpose, Statement, read_statement
 from shared.errors import BadInput, Forbidden
 from shared.ids import b64u, unb64u
 
@@ -167,6 +168,38 @@ def verify_answer(
         ),
         sign_count=verified.new_sign_count,
         backed_up=verified.credential_backed_up,
+    )
+
+
+def stated(
+    text: str, *, purpose: Purpose, server_nonce: str, rp: RelyingParty, device: str | None = None
+) -> Statement:
+    """The phone's statement, if it is exactly what was asked for. Raises Forbidden (code `statement`).
+
+    Not verified: that a device signed it. Its `digest()` is the challenge to verify, and its origin the only one: a
+    native app cannot state the page's origin, nor the page an app's.
+    """
+    try:
+        return read_statement(
+            text,
+            purpose=purpose,
+            origins=rp.origins,
+            rp_id=rp.id,
+            server_nonce=server_nonce,
+            device=device,
+        )
+    except ValueError as error:
+        raise Forbidden("approval.statement.unexpected", code="statement") from error
+
+
+def verify_stated(credential: Credential, statement: Statement, *, cose_key: bytes) -> VerifiedAnswer:
+    """Check an assertion over the statement. Raises Forbidden (code `assertion`)."""
+    return verify_answer(
+        credential,
+        cose_key=cose_key,
+        challenge=statement.digest(),
+        context=statement.text(),
+        rp=RelyingParty(statement.rp_id, (statement.origin,)),
     )
 
 

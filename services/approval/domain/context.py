@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.canonical import canonical
+from shared.crypto.statement import Purpose
 from shared.errors import BadInput, Conflict
 
 MAX_CONTEXT = 8 * 1024
@@ -23,13 +24,18 @@ class Context:
 
 
 def read_context(text: str) -> Context:
-    """A context that a phone can answer: canonical JSON, an object, still without a code. Raises ValueError."""
+    """A context that a phone can answer: canonical JSON, an object, to approve, still without a code.
+
+    Raises ValueError.
+    """
     try:
         fields = _canonical(text.encode())
     except (BadInput, UnicodeEncodeError) as error:
         raise ValueError("not canonical JSON") from error
     if "code" in fields:
         raise ValueError("a context that has a code already")
+    if fields.get("purpose") != Purpose.APPROVE:
+        raise ValueError("a context that is not for a phone to approve")
     address = fields.get("address", "")
     return Context(text, address if isinstance(address, str) else "")
 

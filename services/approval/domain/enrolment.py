@@ -3,7 +3,7 @@
 Projections take only higher versions, because retries reorder; what ended stays as a tombstone.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.approval.domain.account import (
@@ -15,12 +15,14 @@ from services.approval.domain.account import (
 )
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
 from services.approval.domain.notifications import without
+from shared.contracts import version_of
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
     AuthenticatorChanged,
     AuthenticatorStatus,
     InvitationChanged,
+    RemoveAuthenticator,
 )
 from shared.contracts.envelope import OutgoingMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
@@ -187,11 +189,52 @@ def device_used(account: Account, device_id: str, answer: VerifiedAnswer) -> Cha
     return Change(account.with_device(replace(device, sign_count=answer.sign_count)))
 
 
-def remove_device(account: Account, device_id: str) -> Change:
-    """Take a phone's key out of use, at once. Raises NotFound."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedRemoval:
+    """A person's own request to remove a phone, signed for that purpose by the phone that `signed_by` names."""
+
+    device: str
+    signed_by: str
+    server_nonce: str
+    """Ours, in the statement."""
+    answer: VerifiedAnswer
+    """The assertion; the statement is `context` of its proof, so that it verifies again anywhere."""
+
+
+def remove_at_request(account: Account, removal: VerifiedRemoval) -> Change:
+    """Take one of the person's own phones out of use, and ask admin, which verifies the assertion too, to revoke it.
+
+    Raises NotFound, Forbidden (replay, signing phone removed).
+    """
+    used = device_used(account, removal.signed_by, removal.answer) or Change(account)
+    device = removable(account, removal.device)
+    asked = Change(used.value, () if device.decided == 0 else (_ask_admin(account, device, removal),))
+    return asked.then(remove_device(used.value, removal.device))
+
+
+def _ask_admin(account: Account, device: Device, removal: VerifiedRemoval) -> OutgoingMessage:
+    command = RemoveAuthenticator(
+        authenticator=device.id,
+        account=account.id,
+        version=version_of(device.decided),
+        signed_by=removal.signed_by,
+        server_nonce=removal.server_nonce,
+        proof=removal.answer.proof,
+    )
+    return OutgoingMessage(command, account.tenant)
+
+
+def removable(account: Account, device_id: str) -> Device:
+    """The account's active device of that id. Raises NotFound."""
     device = account.devices.get(device_id)
     if device is None or not device.active:
         raise NotFound("approval.device.unknown")
+    return device
+
+
+def remove_device(account: Account, device_id: str) -> Change:
+    """Take a phone's key out of use, at once. Raises NotFound."""
+    device = removable(account, device_id)
     removed = replace(device, active=False, version=device.version + 1)
     account = without(account.with_device(removed), device_id)
     return Change(account, (OutgoingMessage(removed.changed(account.id), account.tenant),))

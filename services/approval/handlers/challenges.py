@@ -43,7 +43,6 @@ class Request:
     id: str
     method: str
     context: str
-    browser_known: bool
     opened_at: datetime
     deadline: datetime
     tries_left: int
@@ -146,7 +145,6 @@ def _shown(deps: Dependencies, challenge: Challenge, address: str, language: str
         id=challenge.id,
         method=challenge.method,
         context=challenge.context,
-        browser_known=challenge.browser_known,
         opened_at=challenge.opened_at,
         deadline=challenge.deadline,
         network_differs=differs(challenge.network, address),

@@ -1,13 +1,14 @@
 """Enrolment of a phone (docs/flows/enrolment.md, steps 3 to 6)."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.approval.domain import ceremony, enrolment
 from services.approval.domain.account import Account, Device
 from services.approval.ports import Ceremony, Dependencies
+from shared.crypto.statement import Purpose
 from shared.errors import Conflict, Gone, Unavailable
-from shared.ids import new_id
+from shared.ids import new_id, new_secret
 from shared.store.aggregate import NotUnique
 from shared.text import clean_line
 
@@ -16,7 +17,7 @@ MAX_NAME = 60
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What the phone needs to make its key."""
+    """What the phone needs to make its key. The WebAuthn options it puts together itself."""
 
     ceremony: Ceremony
     upn: str
@@ -39,8 +40,8 @@ async def begin_enrolment(deps: Dependencies, invitation_id: str) -> Begun:
     enrolment.usable_invitation(account, invitation_id, now)
     made = Ceremony(
         id=new_id(deps.ids),
-        kind="enrolment",
-        challenge=deps.ids.random_bytes(32),
+        purpose=Purpose.ENROL,
+        server_nonce=new_secret(deps.ids),
         expires_at=now + deps.limits.ceremony,
         tenant=account.tenant,
         account=account.id,
@@ -58,7 +59,7 @@ async def begin_enrolment(deps: Dependencies, invitation_id: str) -> Begun:
 
 
 async def finish_enrolment(
-    deps: Dependencies, ceremony_id: str, raw_credential: object, endorsement: str, name: str
+    deps: Dependencies, ceremony_id: str, statement: str, raw_credential: object, endorsement: str, name: str
 ) -> Device:
     """Step 5: verify key, invitation and endorsement; one write spends the invitation and makes the device.
 
@@ -66,13 +67,17 @@ async def finish_enrolment(
     kept as long as its invitation, and the repetition is verified like the first time. Single use is the
     invitation's: whatever is answered to its ceremonies, they make one device.
 
-    Raises Gone (took too long, link dead), Forbidden (registration, endorsement), Conflict (key known already).
+    Raises Gone (took too long, link dead), Forbidden (statement, registration, endorsement), Conflict (key known
+    already).
     """
     credential = ceremony.registration(raw_credential)
     begun = await deps.ceremonies.find(ceremony_id)
-    if begun is None or begun.kind != "enrolment":
+    if begun is None or begun.purpose is not Purpose.ENROL:
         raise _too_late()
-    key = ceremony.verify_registration(credential, challenge=begun.challenge, rp=deps.rp)
+    said = ceremony.stated(statement, purpose=Purpose.ENROL, server_nonce=begun.server_nonce, rp=deps.rp)
+    key = ceremony.verify_registration(
+        credential, challenge=said.digest(), rp=replace(deps.rp, origins=(said.origin,))
+    )
     stored = await deps.accounts.load(begun.tenant, begun.account)
     if stored is None:
         raise enrolment.dead_link()

@@ -6,9 +6,11 @@ from datetime import timedelta
 
 from services.approval.domain import ceremony, enrolment
 from services.approval.domain.account import Account, Device, active_device
+from services.approval.domain.enrolment import VerifiedRemoval
 from services.approval.domain.notifications import telling
 from services.approval.ports import Ceremony, Dependencies, Session, StoredAccount
-from shared.errors import Gone, NotAuthenticated
+from shared.crypto.statement import Purpose
+from shared.errors import Forbidden, Gone, NotAuthenticated
 from shared.ids import b64u, new_id, new_secret
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -33,34 +35,41 @@ class SignedIn:
 
 
 async def begin_session(deps: Dependencies) -> Ceremony:
-    """A challenge for an assertion that will make a session."""
+    """A nonce for the statement that will make a session."""
     made = Ceremony(
         id=new_id(deps.ids),
-        kind="session",
-        challenge=deps.ids.random_bytes(32),
+        purpose=Purpose.SESSION,
+        server_nonce=new_secret(deps.ids),
         expires_at=deps.clock.now() + deps.limits.ceremony,
     )
     await deps.ceremonies.add(made)
     return made
 
 
-async def open_session(deps: Dependencies, ceremony_id: str, raw_credential: object) -> tuple[str, SignedIn]:
-    """Verify the assertion and make a session; its token is returned once and kept only as SHA-256.
+async def _take(deps: Dependencies, ceremony_id: str, purpose: Purpose) -> Ceremony:
+    """The nonce that was given out for that purpose; it is spent now. Raises Gone (used, unknown, too old)."""
+    begun = await deps.ceremonies.take(ceremony_id)
+    if begun is None or begun.purpose is not purpose or deps.clock.now() >= begun.expires_at:
+        raise Gone("approval.ceremony.expired", code="ceremony")
+    return begun
 
-    Raises Gone (challenge used or too old), NotAuthenticated (unknown phone), Forbidden (assertion, account).
+
+async def open_session(
+    deps: Dependencies, ceremony_id: str, statement: str, raw_credential: object
+) -> tuple[str, SignedIn]:
+    """Verify statement and assertion and make a session; its token is returned once and kept only as SHA-256.
+
+    Raises Gone (nonce used or too old), NotAuthenticated (unknown phone), Forbidden (statement, assertion, account).
     """
     credential = ceremony.assertion(raw_credential)
-    begun = await deps.ceremonies.take(ceremony_id)
+    begun = await _take(deps, ceremony_id, Purpose.SESSION)
     now = deps.clock.now()
-    if begun is None or begun.kind != "session" or now >= begun.expires_at:
-        raise Gone("approval.session.ceremony_expired", code="ceremony")
     stored = await deps.accounts.by_credential(credential.id)
     device = stored.value.device_of(credential.id) if stored is not None else None
     if stored is None or device is None:
         raise NotAuthenticated("approval.device.not_enrolled", code="unknown_device")
-    answer = ceremony.verify_answer(
-        credential, cose_key=device.cose_key, challenge=begun.challenge, context="", rp=deps.rp
-    )
+    said = ceremony.stated(statement, purpose=Purpose.SESSION, server_nonce=begun.server_nonce, rp=deps.rp)
+    answer = ceremony.verify_stated(credential, said, cose_key=device.cose_key)
     stored.value.check_usable()
     await deps.accounts.change(
         stored.value.tenant,
@@ -108,13 +117,65 @@ def devices(who: SignedIn) -> list[Device]:
     return sorted((d for d in who.account.devices.values() if d.active), key=lambda d: d.enrolled_at)
 
 
-async def remove_device(deps: Dependencies, who: SignedIn, device_id: str) -> None:
-    """Take one of the person's own phones out of use, at once, with its sessions."""
+async def begin_removal(deps: Dependencies, who: SignedIn, device_id: str) -> Ceremony:
+    """A nonce for the statement that will remove that phone of the person's own. Raises NotFound."""
+    device = enrolment.removable(who.account, device_id)
+    made = Ceremony(
+        id=new_id(deps.ids),
+        purpose=Purpose.REMOVE,
+        server_nonce=new_secret(deps.ids),
+        expires_at=deps.clock.now() + deps.limits.ceremony,
+        tenant=who.account.tenant,
+        account=who.account.id,
+        device=device.id,
+    )
+    await deps.ceremonies.add(made)
+    return made
+
+
+async def remove_device(
+    deps: Dependencies,
+    who: SignedIn,
+    device_id: str,
+    ceremony_id: str,
+    statement: str,
+    raw_credential: object,
+) -> None:
+    """Take one of the person's own phones out of use, at once, with its sessions.
+
+    The session alone is not enough, since a stolen token must not remove phones: the phone in hand signs for it.
+    Raises Gone (nonce used, too old, for another phone), Forbidden (statement, assertion), NotFound.
+    """
+    removal = await _verified_removal(deps, who, device_id, ceremony_id, statement, raw_credential)
     await deps.accounts.change(
         who.account.tenant,
         who.account.id,
-        lambda account: telling(account, enrolment.remove_device(account, device_id), deps.clock.now()),
+        lambda account: telling(account, enrolment.remove_at_request(account, removal), deps.clock.now()),
         first=who.stored,
+    )
+
+
+async def _verified_removal(
+    deps: Dependencies,
+    who: SignedIn,
+    device_id: str,
+    ceremony_id: str,
+    statement: str,
+    raw_credential: object,
+) -> VerifiedRemoval:
+    credential = ceremony.assertion(raw_credential)
+    begun = await _take(deps, ceremony_id, Purpose.REMOVE)
+    if (begun.tenant, begun.account, begun.device) != (who.account.tenant, who.account.id, device_id):
+        raise Gone("approval.ceremony.expired", code="ceremony")
+    phone = active_device(who.account, who.session.device)
+    if credential.id != phone.credential_id:
+        raise Forbidden("approval.assertion.unverified", code="assertion")
+    said = ceremony.stated(
+        statement, purpose=Purpose.REMOVE, server_nonce=begun.server_nonce, rp=deps.rp, device=device_id
+    )
+    answer = ceremony.verify_stated(credential, said, cose_key=phone.cose_key)
+    return VerifiedRemoval(
+        device=device_id, signed_by=phone.id, server_nonce=begun.server_nonce, answer=answer
     )
 
 

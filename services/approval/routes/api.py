@@ -1,9 +1,11 @@
 """The phone's API (JSON, problem+json). What is decided here is only HTTP.
 
-A request that changes something comes from our own page or from an app: JSON, and no foreign origin. The API
-never says more to a stranger than that something is not known here.
+The proxy passes only status and body of an answer, so everything is in the body, and there are no cookies: a session is
+a bearer token (RFC 6750), which no browser adds to a request by itself. The API never says more to a stranger than that
+something is not known here.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,28 +16,26 @@ from services.approval.handlers import challenges, enrolment, notifications, ses
 from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Dependencies
 from services.approval.routes.representations import (
-    creation_options,
+    ceremony_json,
     device_json,
+    enrolment_json,
     request_json,
-    request_options,
 )
 from shared.addresses import Network
-from shared.errors import BadInput
-from shared.services import PHONE_COOKIE_NAME
-from shared.web.cookies import HostCookie, check_same_origin
+from shared.errors import BadInput, Forbidden
 from shared.web.i18n import choose
 from shared.web.inputs import client_address, read_json
 
-SESSION_COOKIE = HostCookie(PHONE_COOKIE_NAME)
 MAX_TEXT = 16 * 1024
+_BEARER = re.compile(r"(?i:bearer) ([A-Za-z0-9_-]{43})")
+"""An Authorization header of the shape that a session's token gives (`shared.ids.new_secret`)."""
 
 
 class PhoneRoutes:
     """Each URL of the API and its handler."""
 
-    def __init__(self, deps: Dependencies, origin: str, proxies: Sequence[Network] = ()) -> None:
+    def __init__(self, deps: Dependencies, proxies: Sequence[Network] = ()) -> None:
         self._deps = deps
-        self._origin = origin
         self._proxies = proxies
 
     def routes(self) -> list[web.RouteDef]:
@@ -44,7 +44,7 @@ class PhoneRoutes:
         return [
             web.post(f"{api}/enrolments", self.begin_enrolment),
             web.post(f"{api}/enrolments/{{id}}", self.finish_enrolment),
-            web.post(f"{api}/sessions/options", self.begin_session),
+            web.post(f"{api}/sessions/nonce", self.begin_session),
             web.post(f"{api}/sessions", self.open_session),
             web.delete(f"{api}/sessions", self.close_session),
             web.get(f"{api}/challenges", self.list_requests),
@@ -53,7 +53,8 @@ class PhoneRoutes:
             web.post(f"{api}/challenges/{{id}}/deny", self.deny),
             web.post(f"{api}/challenges/{{id}}/not-me", self.not_me),
             web.get(f"{api}/devices", self.list_devices),
-            web.delete(f"{api}/devices/{{id}}", self.remove_device),
+            web.post(f"{api}/devices/{{id}}/remove/nonce", self.begin_removal),
+            web.post(f"{api}/devices/{{id}}/remove", self.remove_device),
             web.get(f"{api}/push-key", self.push_key),
             web.post(f"{api}/push-subscription", self.subscribe),
             web.delete(f"{api}/push-subscription", self.unsubscribe),
@@ -62,29 +63,18 @@ class PhoneRoutes:
     # enrolment
 
     async def begin_enrolment(self, request: web.Request) -> web.Response:
-        """`{invitation}` to WebAuthn creation options."""
+        """`{invitation}` to what the phone makes its key for, and a nonce."""
         body = await self._body(request)
         begun = await enrolment.begin_enrolment(self._deps, _text(body, "invitation"))
-        return web.json_response(
-            {
-                "id": begun.ceremony.id,
-                "tenant": begun.ceremony.tenant,
-                "account": begun.ceremony.account,
-                "upn": begun.upn,
-                "organisation": begun.organisation,
-                "options": creation_options(
-                    begun, rp_id=self._deps.rp.id, timeout=self._deps.limits.ceremony
-                ),
-            },
-            status=201,
-        )
+        return web.json_response(enrolment_json(begun), status=201)
 
     async def finish_enrolment(self, request: web.Request) -> web.Response:
-        """`{credential, endorsement, name}` to the new device."""
+        """`{statement, credential, endorsement, name}` to the new device."""
         body = await self._body(request)
         device = await enrolment.finish_enrolment(
             self._deps,
             request.match_info["id"],
+            _text(body, "statement"),
             body.get("credential"),
             _text(body, "endorsement"),
             _text(body, "name", default=""),
@@ -94,29 +84,30 @@ class PhoneRoutes:
     # sessions
 
     async def begin_session(self, request: web.Request) -> web.Response:
-        """Answer WebAuthn request options, for an assertion that opens a session."""
+        """Answer a nonce, for the statement that opens a session."""
         await self._body(request)
-        begun = await sessions.begin_session(self._deps)
-        options = request_options(begun, rp_id=self._deps.rp.id, timeout=self._deps.limits.ceremony)
-        return web.json_response({"id": begun.id, "options": options}, status=201)
+        return web.json_response(ceremony_json(await sessions.begin_session(self._deps)), status=201)
 
     async def open_session(self, request: web.Request) -> web.Response:
-        """`{id, credential}` to a session cookie. An older session of this phone's browser ends."""
+        """`{id, statement, credential}` to `{token, account, device}`. The session that asks, if any, ends."""
         body = await self._body(request)
-        token, who = await sessions.open_session(self._deps, _text(body, "id"), body.get("credential"))
-        await sessions.close_session(self._deps, SESSION_COOKIE.read(request))
-        answer = {"account": who.account.upn, "device": who.session.device, "waiting": who.waiting}
-        response = web.json_response(answer, status=201)
-        SESSION_COOKIE.set(response, token, max_age=int(self._deps.limits.session.total_seconds()))
-        return response
+        token, who = await sessions.open_session(
+            self._deps, _text(body, "id"), _text(body, "statement"), body.get("credential")
+        )
+        await sessions.close_session(self._deps, _token(request))
+        opened = {
+            "token": token,
+            "account": who.account.upn,
+            "device": who.session.device,
+            "waiting": who.waiting,
+        }
+        return web.json_response(opened, status=201)
 
     async def close_session(self, request: web.Request) -> web.Response:
-        """End the phone's session and remove its cookie."""
-        check_same_origin(request, self._origin)
-        await sessions.close_session(self._deps, SESSION_COOKIE.read(request))
-        response = web.Response(status=204)
-        SESSION_COOKIE.clear(response)
-        return response
+        """End the phone's session."""
+        self._check_sender(request)
+        await sessions.close_session(self._deps, _token(request))
+        return web.Response(status=204)
 
     # challenges
 
@@ -176,11 +167,25 @@ class PhoneRoutes:
             }
         )
 
-    async def remove_device(self, request: web.Request) -> web.Response:
-        """Remove one of the person's own phones."""
-        check_same_origin(request, self._origin)
+    async def begin_removal(self, request: web.Request) -> web.Response:
+        """Answer a nonce, for the statement that removes one of the person's own phones."""
+        await self._body(request)
         who = await self._who(request)
-        await sessions.remove_device(self._deps, who, request.match_info["id"])
+        begun = await sessions.begin_removal(self._deps, who, request.match_info["id"])
+        return web.json_response(ceremony_json(begun), status=201)
+
+    async def remove_device(self, request: web.Request) -> web.Response:
+        """`{id, statement, credential}`: remove one of the person's own phones."""
+        body = await self._body(request)
+        who = await self._who(request)
+        await sessions.remove_device(
+            self._deps,
+            who,
+            request.match_info["id"],
+            _text(body, "id"),
+            _text(body, "statement"),
+            body.get("credential"),
+        )
         return web.Response(status=204)
 
     # notifications
@@ -198,21 +203,37 @@ class PhoneRoutes:
 
     async def unsubscribe(self, request: web.Request) -> web.Response:
         """Forget this phone's push subscription, so that it gets no more notifications."""
-        check_same_origin(request, self._origin)
         await notifications.unsubscribe(self._deps, await self._who(request))
         return web.Response(status=204)
 
     # common to all
 
     async def _body(self, request: web.Request) -> dict[str, Any]:
-        check_same_origin(request, self._origin)
+        self._check_sender(request)
         return await read_json(request)
+
+    def _check_sender(self, request: web.Request) -> None:
+        """Refuse what a page of another origin asks for, the sign-in page included.
+
+        Apps send neither header. `null` is nobody's origin: our own page never sends it to its own host.
+        """
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        senders = request.headers.getall("Origin", [])
+        if site not in ("same-origin", "none") or not set(senders) <= set(self._deps.rp.origins):
+            raise Forbidden("shared.web.cross_site", code="cross_site")
 
     def _address(self, request: web.Request) -> str:
         return client_address(request, self._proxies)
 
     async def _who(self, request: web.Request) -> SignedIn:
-        return await sessions.signed_in(self._deps, SESSION_COOKIE.read(request))
+        self._check_sender(request)
+        return await sessions.signed_in(self._deps, _token(request))
+
+
+def _token(request: web.Request) -> str | None:
+    """The session's token; None when there is none, or nothing of its shape."""
+    found = _BEARER.fullmatch(request.headers.get("Authorization", ""))
+    return None if found is None else found[1]
 
 
 def _text(body: Mapping[str, Any], name: str, *, default: str | None = None) -> str:

@@ -1,12 +1,9 @@
 """The JSON forms that the API answers with."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import timedelta
 from typing import Any
 
 from services.approval.domain.account import Device
-from services.approval.domain.ceremony import ALGORITHMS
 from services.approval.handlers.challenges import Request
 from services.approval.handlers.enrolment import Begun
 from services.approval.ports import Ceremony
@@ -14,36 +11,22 @@ from shared.clock import iso_millis
 from shared.ids import b64u
 
 
-def creation_options(begun: Begun, *, rp_id: str, timeout: timedelta) -> Mapping[str, Any]:
-    """PublicKeyCredentialCreationOptionsJSON (Web Authentication Level 3, section 5.1.8)."""
-    return {
-        "rp": {"id": rp_id, "name": "Blok365"},
-        "user": {
-            "id": b64u(begun.user_handle),
-            "name": begun.upn,
-            "displayName": begun.display_name or begun.upn,
-        },
-        "challenge": b64u(begun.ceremony.challenge),
-        "pubKeyCredParams": [{"type": "public-key", "alg": int(alg)} for alg in ALGORITHMS],
-        "timeout": _milliseconds(timeout),
-        "excludeCredentials": [{"type": "public-key", "id": known} for known in begun.exclude],
-        "authenticatorSelection": {
-            "authenticatorAttachment": "platform",
-            "residentKey": "preferred",
-            "requireResidentKey": False,
-            "userVerification": "required",
-        },
-        "attestation": "none",
-    }
+def ceremony_json(begun: Ceremony) -> dict[str, Any]:
+    """A nonce to state, and the id under which the statement is to be sent."""
+    return {"id": begun.id, "server_nonce": begun.server_nonce}
 
 
-def request_options(begun: Ceremony, *, rp_id: str, timeout: timedelta) -> Mapping[str, Any]:
-    """PublicKeyCredentialRequestOptionsJSON (Web Authentication Level 3, section 5.1.9)."""
+def enrolment_json(begun: Begun) -> dict[str, Any]:
+    """What a phone makes a key for. Which kind of key, and how it asks its user, is the phone's own business."""
     return {
-        "challenge": b64u(begun.challenge),
-        "rpId": rp_id,
-        "timeout": _milliseconds(timeout),
-        "userVerification": "required",
+        **ceremony_json(begun.ceremony),
+        "tenant": begun.ceremony.tenant,
+        "account": begun.ceremony.account,
+        "upn": begun.upn,
+        "display_name": begun.display_name or begun.upn,
+        "organisation": begun.organisation,
+        "user_handle": b64u(begun.user_handle),
+        "exclude": list(begun.exclude),
     }
 
 
@@ -53,7 +36,6 @@ def request_json(request: Request) -> dict[str, Any]:
         "id": request.id,
         "method": request.method,
         "context": request.context,
-        "browser_known": request.browser_known,
         "opened_at": iso_millis(request.opened_at),
         "deadline": iso_millis(request.deadline),
         "tries_left": request.tries_left,
@@ -71,7 +53,3 @@ def device_json(device: Device) -> dict[str, Any]:
         "enrolled_at": iso_millis(device.enrolled_at),
         "backed_up": device.backed_up,
     }
-
-
-def _milliseconds(duration: timedelta) -> int:
-    return int(duration.total_seconds() * 1000)

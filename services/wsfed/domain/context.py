@@ -12,8 +12,12 @@ from typing import Literal
 
 from shared.canonical import canonical
 from shared.clock import iso_millis
+from shared.crypto.statement import Purpose
 
-PURPOSE = "blok365.sign-in"
+VERSION = 2
+"""Of the context. A phone shows only a context of a version and with fields that it knows
+(`shared/web/phone/static/request.js`), so another field is another version.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,11 @@ class SignInContext:
     nonce: str
     """256 random bits, base64url, against replay."""
 
+    @property
+    def purpose(self) -> Purpose:
+        """What it is signed for: a phone signs no context of the sign-in page, nor that page a phone's."""
+        return Purpose.SIGN_IN if self.method == "passkey" else Purpose.APPROVE
+
     def without_code(self) -> str:
         """Canonical JSON as approval and the phone receive it, and as a passkey on the sign-in page signs it."""
         return canonical(self._fields()).decode()
@@ -56,7 +65,12 @@ class SignInContext:
 
     def _fields(self) -> dict[str, str | bool | int]:
         times = {"issued_at": iso_millis(self.issued_at), "expires_at": iso_millis(self.expires_at)}
-        return {**{name: getattr(self, name) for name in _NAMES}, **times, "v": 1, "typ": PURPOSE}
+        return {
+            **{name: getattr(self, name) for name in _NAMES},
+            **times,
+            "v": VERSION,
+            "purpose": self.purpose.value,
+        }
 
 
 _NAMES = tuple(field.name for field in fields(SignInContext))

@@ -1,24 +1,26 @@
 // BlokKey in a browser: enrol, list, approve, say no. Words and layout are the page's; here is only what happens.
 //
-// What is shown of a request is read from the very text that is signed, and from nothing else.
+// What is shown of a request is read from the very text that is signed. Of what the API says besides, only warnings are
+// shown, and that there is none means nothing.
 
 import { Refused, call } from "./api.js";
 import { canEndorse, endorse, isSupported, make, sign } from "./authenticator.js";
 import { canonical } from "./canonical.js";
-import { fromBase64url, sha256, utf8 } from "./octets.js";
+import { sha256, utf8 } from "./octets.js";
+import { isReadable, readContext } from "./request.js";
+import { makeStatement } from "./statement.js";
+import { forget, keep, read } from "./storage.js";
 
-const RP_ID = location.hostname.replace(/^key\./, ""); // the keys belong to the sign-in host, above this one
 const POLL = 3_000;
 const MARGIN = 8; // px between the field and the keyboard, the facts and the top
 const ASK_AGAIN = [1_000, 3_000]; // after an answer that did not come
-const CREDENTIAL = "blokkey.credential"; // an id, not a secret: spares a choice between accounts
 
 const app = document.getElementById("app");
 const words = document.getElementById("words").content;
 const word = (key) => words.querySelector(`[data-word="${key}"]`).textContent;
 const within = (view, selector) => app.querySelector(`[data-view="${view}"] ${selector}`);
 
-let request = null; // the one that is shown
+let request = null; // the one that is shown: {id, facts}
 let leaving = null; // the phone that is about to be removed
 let handle = null; // of a scanned code
 let invitation = null; // {id, seed}
@@ -48,14 +50,22 @@ function say(code) {
 }
 
 const OVER = ["superseded", "limited", "denied", "not_me", "not_found", "other_context"];
+const NO_LONGER_HERE = ["device_removed", "refused", "unknown_device"];
 
-function fail(error) {
+async function fail(error) {
   if (error instanceof Refused) {
-    if (error.status === 401 && error.code !== "unknown_device") return show("locked");
+    if (NO_LONGER_HERE.includes(error.code)) await forgetPhone();
+    else if (error.status === 401) return show("locked");
     return say(OVER.includes(error.code) ? "over" : error.code);
   }
   if (error?.name === "NotAllowedError" || error?.name === "AbortError") return speak(word("not_finished"));
   return say("other");
+}
+
+/** The key is of no use any more: the next "Unlock" offers whatever other key this phone has. */
+async function forgetPhone() {
+  await forget("token");
+  await forget("credential");
 }
 
 /** One thing at a time: a second tap while the first is under way does nothing. */
@@ -69,7 +79,7 @@ async function once(action) {
     speak("");
   } catch (error) {
     speak("");
-    fail(error);
+    await fail(error);
   } finally {
     busy = false;
     for (const button of app.querySelectorAll("button")) button.removeAttribute("aria-disabled");
@@ -79,20 +89,30 @@ async function once(action) {
 // requests
 
 async function look() {
-  if (handle !== null) {
-    const scanned = handle;
-    const found = await call("POST", "/challenges/by-handle", { handle: scanned });
-    handle = null;
-    return open(found.challenge);
-  }
+  if ((await read("token")) === null) return show("locked");
+  if (handle !== null) return open(await scanned());
   present(await call("GET", "/challenges"));
+}
+
+/** The request behind the scanned code. A code that was answered, also by a refusal, is not asked for again. */
+async function scanned() {
+  try {
+    const { challenge } = await call("POST", "/challenges/by-handle", { handle });
+    handle = null;
+    return challenge;
+  } catch (error) {
+    if (error.status !== 401 && error.code !== "unavailable") handle = null;
+    throw error;
+  }
 }
 
 /** `waiting`: the organisation has not confirmed this phone yet. Until then requests are shown and nothing counts. */
 function present({ challenges, waiting }) {
   within("empty", "[data-waiting]").hidden = !waiting;
-  if (challenges.length === 1) open(challenges[0]);
-  else if (challenges.length > 1) choose(challenges);
+  const readable = challenges.filter(isReadable);
+  if (readable.length === 1) open(readable[0]);
+  else if (readable.length > 1) choose(readable);
+  else if (challenges.length > 0) say("not_shown");
   else if (shown !== "empty") show("empty");
 }
 
@@ -105,7 +125,8 @@ async function poll() {
     const news = await call("GET", "/challenges");
     if (idle()) present(news);
   } catch (error) {
-    if (idle() && error.status === 401) show("locked"); // anything else: the next poll
+    const over = error.status === 401 || NO_LONGER_HERE.includes(error.code);
+    if (idle() && over) await fail(error); // anything else: the next poll
   }
 }
 
@@ -115,12 +136,12 @@ function choose(challenges) {
   if (shown === "choose" && list.dataset.requests === ids) return; // nothing new: the focus stays where it is
   list.dataset.requests = ids;
   const rows = challenges.map((each) => {
-    const facts = JSON.parse(each.context);
+    const facts = readContext(each.context);
     const button = document.createElement("button");
     button.type = "button";
     button.className = "button secondary";
     for (const text of [facts.application_name, [facts.agent, facts.place || facts.address].filter(Boolean).join(" · ")]) {
-      button.append(Object.assign(document.createElement("span"), { textContent: text ?? "" }));
+      button.append(Object.assign(document.createElement("span"), { textContent: text }));
     }
     button.addEventListener("click", () => open(each));
     const row = document.createElement("li");
@@ -132,25 +153,28 @@ function choose(challenges) {
 }
 
 function open(challenge) {
-  const facts = JSON.parse(challenge.context);
-  request = challenge;
+  const facts = readContext(challenge.context);
+  request = { id: challenge.id, facts };
   for (const place of app.querySelectorAll('[data-view="request"] [data-fact]')) {
-    place.textContent = facts[place.dataset.fact] ?? "";
+    place.textContent = facts[place.dataset.fact];
   }
   within("request", "[data-approximate]").hidden = !facts.place;
-  within("request", "[data-unknown]").hidden = challenge.browser_known;
-  warnOfCountries(challenge.country_differs);
-  within("request", "[data-network]").hidden = !challenge.network_differs || challenge.country_differs !== null;
-  within("request", "[data-code-field]").hidden = facts.code_required === false;
+  within("request", "[data-unknown]").hidden = facts.known_browser;
+  const countries = challenge.country_differs ?? null;
+  warnOfCountries(countries);
+  within("request", "[data-network]").hidden = !challenge.network_differs || countries !== null;
+  within("request", "[data-code-field]").hidden = !facts.code_required;
   const time = within("request", "[data-time]");
-  time.dateTime = facts.issued_at ?? "";
-  time.textContent = facts.issued_at
-    ? new Date(facts.issued_at).toLocaleTimeString(document.documentElement.lang, { hour: "numeric", minute: "2-digit" })
-    : "";
+  time.dateTime = facts.issued_at;
+  time.textContent = clock(facts.issued_at);
   const form = within("request", "form");
   form.reset();
   complain("");
   show("request");
+}
+
+function clock(time) {
+  return new Date(time).toLocaleTimeString(document.documentElement.lang, { hour: "numeric", minute: "2-digit" });
 }
 
 /** Both countries in words; read with the heading, which has the focus. It says more than different networks do. */
@@ -195,15 +219,15 @@ function complain(text) {
 }
 
 async function approve(form) {
-  const facts = JSON.parse(request.context);
-  const asked = facts.code_required !== false;
+  const { id, facts } = request;
+  const asked = facts.code_required;
   const code = asked ? form.elements.code.value.replaceAll(/[\s-]/g, "") : "";
   if (asked && !/^[0-9]{4,12}$/.test(code)) return complain(word("code_needed"));
   complain("");
   const context = canonical({ ...facts, code });
-  const credential = await sign(await sha256(utf8(context)), RP_ID, localStorage.getItem(CREDENTIAL));
+  const credential = await sign(await sha256(utf8(context)), await read("credential"));
   try {
-    await call("POST", `/challenges/${request.id}/approve`, { context, credential });
+    await call("POST", `/challenges/${encodeURIComponent(id)}/approve`, { context, credential });
   } catch (error) {
     if (!(error instanceof Refused) || error.code !== "wrong_code" || error.status !== 403) throw error;
     form.reset();
@@ -213,7 +237,7 @@ async function approve(form) {
 }
 
 async function refuse(path, outcome) {
-  await call("POST", `/challenges/${request.id}/${path}`, {});
+  await call("POST", `/challenges/${encodeURIComponent(request.id)}/${path}`, {});
   say(outcome);
 }
 
@@ -249,20 +273,35 @@ function ask(device) {
   show("remove");
 }
 
+/** The phone in hand signs that the other one, or itself, is to go: the session alone removes none. */
 async function removeDevice() {
-  await call("DELETE", `/devices/${leaving.id}`);
-  say(leaving.this ? "device_removed" : "removed");
+  const { id: device, this: own } = leaving;
+  const path = `/devices/${encodeURIComponent(device)}/remove`;
+  const begun = await call("POST", `${path}/nonce`, {});
+  const { text, challenge } = await makeStatement("remove", begun.server_nonce, { device });
+  const credential = await sign(challenge, await read("credential"));
+  await call("POST", path, { id: begun.id, statement: text, credential });
+  if (own) await forgetPhone();
+  say(own ? "device_removed" : "removed");
 }
 
 // session
 
 async function unlock() {
-  const begun = await call("POST", "/sessions/options", {});
-  const known = localStorage.getItem(CREDENTIAL);
-  const credential = await sign(fromBase64url(begun.options.challenge), begun.options.rpId, known);
-  await call("POST", "/sessions", { id: begun.id, credential });
-  localStorage.setItem(CREDENTIAL, credential.id);
+  const begun = await call("POST", "/sessions/nonce", {});
+  const { text, challenge } = await makeStatement("session", begun.server_nonce);
+  const credential = await sign(challenge, await read("credential"));
+  const opened = await call("POST", "/sessions", { id: begun.id, statement: text, credential });
+  await keep("token", opened.token);
+  await keep("credential", credential.id);
   await look();
+}
+
+/** Without a network too: a token that nobody has any more opens nothing. */
+async function lock() {
+  await call("DELETE", "/sessions").catch(() => {});
+  await forget("token");
+  show("locked");
 }
 
 // enrolment
@@ -270,7 +309,8 @@ async function unlock() {
 async function enrol(form) {
   if (!(await canEndorse())) return show("unsupported");
   const begun = await call("POST", "/enrolments", { invitation: invitation.id });
-  const made = await make(begun.options);
+  const { text, challenge } = await makeStatement("enrol", begun.server_nonce);
+  const made = await make(begun, challenge);
   const endorsement = await endorse(invitation.seed, {
     tenant: begun.tenant,
     account: begun.account,
@@ -279,7 +319,8 @@ async function enrol(form) {
     publicKey: made.publicKey,
   });
   const name = form.elements.name.value;
-  unfinished = { path: `/enrolments/${begun.id}`, body: { credential: made.credential, endorsement, name } };
+  const body = { statement: text, credential: made.credential, endorsement, name };
+  unfinished = { path: `/enrolments/${encodeURIComponent(begun.id)}`, body };
   return finish();
 }
 
@@ -296,7 +337,7 @@ async function finish() {
       await new Promise((resume) => setTimeout(resume, wait));
     }
   }
-  localStorage.setItem(CREDENTIAL, body.credential.id);
+  await keep("credential", body.credential.id);
   unfinished = invitation = null;
   return say("enrolled");
 }
@@ -315,10 +356,7 @@ function readLink() {
 
 const actions = {
   unlock,
-  lock: async () => {
-    await call("DELETE", "/sessions");
-    show("locked");
-  },
+  lock,
   deny: () => refuse("deny", "denied"),
   "not-me": () => refuse("not-me", "not_me"),
   again: look,
@@ -355,5 +393,9 @@ async function begin() {
 setInterval(poll, POLL);
 document.addEventListener("visibilitychange", poll);
 window.addEventListener("hashchange", begin);
+
+// The one script address that this page ever makes from text (Trusted Types); the file is served beside the page.
+const worker = window.trustedTypes?.createPolicy("blok365", { createScriptURL: () => "/sw.js" }).createScriptURL("");
+navigator.serviceWorker?.register(worker ?? "/sw.js").catch(() => {}); // without it there is no page offline, that is all
 
 begin();

@@ -1,4 +1,9 @@
 // The phone's API. Every failure is a Refused with the server's code.
+//
+// The session is a bearer token, so no cookie goes along. What comes back is data: it is shown as text and nothing of it
+// is signed unless this page knows what it means (request.js, statement.js).
+
+import { forget, read } from "./storage.js";
 
 const TIMEOUT = 20_000;
 
@@ -14,13 +19,16 @@ export class Refused extends Error {
 export async function call(method, path, body = undefined) {
   const headers = { "Accept-Language": document.documentElement.lang }; // the page's, which may not be the browser's
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  const token = await read("token");
+  if (token !== null) headers.Authorization = `Bearer ${token}`;
   let response;
   try {
     response = await fetch(`/api${path}`, {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
-      credentials: "same-origin",
+      credentials: "omit",
+      redirect: "error",
       cache: "no-store",
       signal: AbortSignal.timeout(TIMEOUT),
     });
@@ -28,7 +36,10 @@ export async function call(method, path, body = undefined) {
     throw new Refused(0, "unavailable");
   }
   if (response.status === 204) return {};
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(response.status, answer.code ?? "other");
-  return answer;
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer !== null && typeof answer === "object") return answer;
+  const code = typeof answer?.code === "string" ? answer.code : "other";
+  // The session is over, unless another tab has opened a new one since.
+  if (response.status === 401 && token === (await read("token"))) await forget("token");
+  throw new Refused(response.status, code);
 }

@@ -1,7 +1,12 @@
-// The phone's key, through WebAuthn. The challenge of an approval is SHA-256 of the context with the code.
+// The phone's key, through WebAuthn. What is signed and for which RP ID is decided in this page, not by the API.
 
 import { canonical } from "./canonical.js";
 import { fromBase64url, sha256, toBase64url, utf8 } from "./octets.js";
+import { rpId } from "./site.js";
+
+const ES256 = -7;
+const EDDSA = -8;
+const RS256 = -257; // without it Chromium warns
 
 /** What a browser needs to hold and use a key; an app's built-in browser often lacks it. */
 export async function isSupported() {
@@ -9,13 +14,25 @@ export async function isSupported() {
   return PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable().catch(() => false);
 }
 
-/** Make a key. Returns the credential as JSON and its public key (DER SubjectPublicKeyInfo). */
-export async function make(options) {
+/**
+ * Make a key for the account that `begun` names, over a challenge of ours. Returns the credential as JSON and its public
+ * key (DER SubjectPublicKeyInfo).
+ */
+export async function make(begun, challenge) {
   const publicKey = {
-    ...options,
-    challenge: fromBase64url(options.challenge),
-    user: { ...options.user, id: fromBase64url(options.user.id) },
-    excludeCredentials: options.excludeCredentials.map((known) => ({ ...known, id: fromBase64url(known.id) })),
+    rp: { id: rpId, name: "Blok365" },
+    user: { id: fromBase64url(begun.user_handle), name: begun.upn, displayName: begun.display_name },
+    challenge,
+    pubKeyCredParams: [ES256, EDDSA, RS256].map((alg) => ({ type: "public-key", alg })),
+    excludeCredentials: begun.exclude.map((id) => ({ type: "public-key", id: fromBase64url(id) })),
+    authenticatorSelection: {
+      authenticatorAttachment: "platform",
+      residentKey: "preferred",
+      requireResidentKey: false,
+      userVerification: "required",
+    },
+    attestation: "none",
+    timeout: 300_000,
   };
   const made = await navigator.credentials.create({ publicKey });
   const response = {
@@ -25,8 +42,8 @@ export async function make(options) {
   return { credential: plain(made, response), publicKey: made.response.getPublicKey() };
 }
 
-/** Sign a challenge (octets) with user verification; `known` is the credential's id, where we remember it. */
-export async function sign(challenge, rpId, known) {
+/** Sign a challenge of ours with user verification; `known` is the credential's id, where we remember it. */
+export async function sign(challenge, known) {
   const allowCredentials = known ? [{ type: "public-key", id: fromBase64url(known), transports: ["internal"] }] : [];
   const used = await navigator.credentials.get({
     publicKey: { challenge, rpId, allowCredentials, userVerification: "required", timeout: 120_000 },

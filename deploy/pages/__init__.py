@@ -1,0 +1,9 @@
+"""The static tree: every file that the proxy answers by itself (`python -m deploy.pages FOLDER`).
+
+Style sheets and scripts of all services and of our own pages, and these pages in English and French. The proxy's image
+contains it; the one-process server and the cluster's router hold the same in memory.
+"""
+
+from deploy.pages.builder import build, built, write
+
+__all__ = ["build", "built", "write"]

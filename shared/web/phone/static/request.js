@@ -1,0 +1,61 @@
+// The text of a request, which is what this phone shows and signs (services/wsfed/domain/context.py).
+//
+// A taken-over API can answer anything. Only a text whose every field is known here is shown, and only if it says that it
+// is to approve a sign-in at our own sign-in page; whatever is signed was therefore seen. With the code put in it is
+// another text than any statement, and no passkey's on the sign-in page.
+
+import { Refused } from "./api.js";
+import { signInOrigin } from "./site.js";
+
+const VERSION = 2;
+const FIELDS = {
+  account: "string",
+  address: "string",
+  agent: "string",
+  application: "string",
+  application_name: "string",
+  challenge: "string",
+  code_required: "boolean",
+  expires_at: "string",
+  issued_at: "string",
+  known_browser: "boolean",
+  method: "string",
+  nonce: "string",
+  organisation: "string",
+  origin: "string",
+  place: "string",
+  purpose: "string",
+  realm: "string",
+  tenant: "string",
+  transaction: "string",
+  upn: "string",
+  v: "number",
+};
+
+/** The fields of a context. Throws Refused with the code `not_shown` for any other text. */
+export function readContext(text) {
+  const facts = parse(text);
+  const names = Object.keys(facts ?? {}).sort().join();
+  const known = names === Object.keys(FIELDS).join() && Object.keys(FIELDS).every((name) => typeof facts[name] === FIELDS[name]);
+  if (!known || facts.v !== VERSION || facts.purpose !== "approve" || facts.origin !== signInOrigin) {
+    throw new Refused(0, "not_shown");
+  }
+  return facts;
+}
+
+/** Whether the request's text can be shown. */
+export function isReadable(request) {
+  try {
+    return Boolean(readContext(request.context));
+  } catch {
+    return false;
+  }
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

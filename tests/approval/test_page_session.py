@@ -1,0 +1,182 @@
+"""The session on the phone's page: where it is kept, how it ends and what is shown then; and the service worker."""
+
+import pytest
+from playwright.async_api import Page, expect
+
+from services.approval.domain import enrolment
+from tests.approval.handset import Handset, virtual_authenticator
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.xdist_group("chromium"),
+    pytest.mark.asyncio(loop_scope="session"),
+]
+
+KEPT = """() => new Promise((resolve) => {
+  indexedDB.open("blokkey").onsuccess = ({ target }) => {
+    const all = target.result.transaction("kept").objectStore("kept").getAllKeys();
+    all.onsuccess = () => { target.result.close(); resolve(all.result); };
+  };
+})"""
+"""Names of what the page has in IndexedDB."""
+EVICT = """() => new Promise((resolve) => {
+  indexedDB.open("blokkey").onsuccess = ({ target }) => {
+    const clearing = target.result.transaction("kept", "readwrite");
+    clearing.objectStore("kept").clear();
+    clearing.oncomplete = () => { target.result.close(); resolve(); };
+  };
+})"""
+CACHED = """async () => {
+  await navigator.serviceWorker.ready;
+  const cache = await caches.open("blokkey");
+  return (await cache.keys()).map(({ url }) => new URL(url).pathname);
+}"""
+
+
+async def heading(page: Page, text: str) -> None:
+    await expect(page.locator("section:not([hidden]) h1")).to_contain_text(text)
+
+
+async def unlocked(handset: Handset) -> None:
+    await handset.enrol()
+    await handset.unlock()
+    await handset.heading("No requests")
+
+
+async def another_tab(handset: Handset) -> Page:
+    page = await handset.page.context.new_page()
+    await virtual_authenticator(page)  # Chromium's belong to one tab: this one has no key
+    await page.goto(handset.origin)
+    return page
+
+
+async def test_session_is_a_token_in_indexeddb_and_no_cookie(handset: Handset) -> None:
+    await unlocked(handset)
+    assert await handset.page.evaluate(KEPT) == ["credential", "token"]
+    assert await handset.page.context.cookies() == []
+    assert await handset.page.evaluate("localStorage.length + sessionStorage.length") == 0
+
+
+async def test_two_tabs_share_the_session(handset: Handset) -> None:
+    await unlocked(handset)
+    await handset.page.reload()
+    await handset.heading("No requests")
+    other = await another_tab(handset)
+    await heading(other, "No requests")
+    await handset.press("Lock")
+    await handset.heading("Unlock BlokKey")
+    await heading(other, "Unlock BlokKey")  # by its next look
+    assert handset.approval.world.documents("approval", "sessions") == []
+
+
+async def test_a_request_answered_in_one_tab_is_over_in_the_other(handset: Handset) -> None:
+    await unlocked(handset)
+    other = await another_tab(handset)
+    asked = await handset.ask()
+    await heading(other, "Are you signing in to")
+    await handset.heading("Are you signing in to")
+    await handset.code(asked.code)
+    await handset.heading("Approved")
+    await other.get_by_role("button", name="Cancel", exact=True).click()
+    await heading(other, "Already approved")
+    assert await handset.approval.outcomes() == [(asked.command.transaction, "accepted")]
+
+
+async def test_back_shows_what_is_true_now_and_sends_nothing_again(handset: Handset) -> None:
+    await unlocked(handset)
+    asked = await handset.ask()
+    await handset.heading("Are you signing in to")
+    await handset.code(asked.code)
+    await handset.heading("Approved")
+    await handset.page.goto("about:blank")
+    await handset.page.go_back()
+    await expect(handset.page.locator("section:not([hidden]) h1")).to_contain_text("No requests")
+    assert handset.page.url == f"{handset.origin}/"
+    assert await handset.approval.outcomes() == [(asked.command.transaction, "accepted")]
+
+
+async def test_an_expired_session_asks_to_unlock(handset: Handset) -> None:
+    await unlocked(handset)
+    handset.approval.world.clock.advance(13 * 3600)
+    await handset.heading("Unlock BlokKey")
+    assert await handset.page.evaluate(KEPT) == ["credential"]
+    await handset.press("Unlock")
+    await handset.heading("No requests")
+
+
+async def test_evicted_storage_asks_to_unlock_and_finds_the_key_again(handset: Handset) -> None:
+    await unlocked(handset)
+    await handset.page.evaluate(EVICT)
+    await handset.page.reload()
+    await handset.heading("Unlock BlokKey")
+    await handset.press("Unlock")
+    await handset.heading("No requests")
+    assert await handset.page.evaluate(KEPT) == ["credential", "token"]
+
+
+async def test_locking_without_a_network_forgets_the_session(handset: Handset) -> None:
+    await unlocked(handset)
+    await handset.page.route("**/api/sessions", lambda route: route.abort())
+    await handset.press("Lock")
+    await handset.heading("Unlock BlokKey")
+    assert await handset.page.evaluate(KEPT) == ["credential"]
+
+
+async def test_a_removed_phone_is_told_and_can_go_on(handset: Handset) -> None:
+    await unlocked(handset)
+    (device,) = await handset.approval.devices_told()
+    await handset.approval.deps.accounts.change(
+        "contoso", "ada", lambda account: enrolment.remove_device(account, device.device)
+    )
+    await handset.heading("This phone was removed")
+    assert await handset.page.evaluate(KEPT) == []
+    await handset.press("Back to requests")
+    await handset.heading("Unlock BlokKey")
+    await handset.open(f"#i={await handset.approval.invitation()}")
+    await handset.press("Set up")
+    await handset.heading("This phone is ready")
+    await handset.unlock()
+    await handset.heading("No requests")
+
+
+async def test_worker_keeps_the_page_and_its_files_and_nothing_of_the_api(handset: Handset) -> None:
+    await unlocked(handset)
+    cached = await handset.page.evaluate(CACHED)
+    assert "/" in cached
+    assert {path.rpartition("/")[2] for path in cached} >= {
+        "phone.js",
+        "storage.js",
+        "phone.css",
+        "blok365.css",
+    }
+    await handset.page.reload()
+    await handset.heading("No requests")
+    cached = await handset.page.evaluate(CACHED)
+    assert [path for path in cached if path != "/" and not path.startswith("/static/")] == []
+
+
+async def test_page_opens_without_a_network(handset: Handset) -> None:
+    await unlocked(handset)
+    await handset.page.evaluate(CACHED)
+    await handset.stop()
+    await handset.page.reload()
+    await handset.heading("We can't do that just now")
+    await handset.page.evaluate(EVICT)
+    await handset.page.reload()
+    await handset.heading("Unlock BlokKey")
+
+
+async def test_worker_forgets_files_of_an_earlier_version(handset: Handset) -> None:
+    await unlocked(handset)
+    names = await handset.page.evaluate(CACHED)
+    older = "/static/phone/0123456789abcdef/phone.js"
+    await handset.page.evaluate(
+        "async (path) => (await caches.open('blokkey')).put(path, new Response('older'))", older
+    )
+    fresh = next(name for name in names if name.endswith("/phone.js"))
+    await handset.page.evaluate("async (path) => (await caches.open('blokkey')).delete(path)", fresh)
+    await handset.page.reload()
+    await handset.heading("No requests")
+    kept = await handset.page.evaluate(CACHED)
+    assert fresh in kept
+    assert older not in kept
