@@ -129,7 +129,7 @@ async def test_it_is_told_once_though_it_is_said_again_weeks_later(notify: Notif
     assert told(notify) == [(ADA, ADDED)]
 
 
-@pytest.mark.parametrize("first", ["wsfed", "approval", "admin"])
+@pytest.mark.parametrize("first", ["wsfed", "approval"])
 async def test_the_word_of_one_is_enough_and_the_others_add_nothing(notify: Notify, first: str) -> None:
     words: dict[str, Message] = {
         "wsfed": accepted(notify),
@@ -141,6 +141,13 @@ async def test_the_word_of_one_is_enough_and_the_others_add_nothing(notify: Noti
     for service, word in words.items():
         await notify.say(service, word)
     assert told(notify) == [(ADA, ADDED)]
+
+
+async def test_a_phone_of_before_is_no_news_when_admin_decides_on_it_or_it_changes(notify: Notify) -> None:
+    """`blok365 migrate`, and an operator's resync, write to nobody."""
+    await notify.say("admin", decided(notify, "trusted"))
+    await notify.say("approval", changed(notify, version=2))
+    assert told(notify) == []
 
 
 async def test_admins_revocation_is_told_once_with_the_name_that_the_phone_had(notify: Notify) -> None:

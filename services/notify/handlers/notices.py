@@ -1,7 +1,6 @@
 """What becomes of people's phones, told to them (docs/flows/notification.md, steps 11 and 12)."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,18 +13,13 @@ from shared.bus.port import Reject, Retry
 from shared.contracts.admin import AuthenticatorChanged, AuthenticatorStatus
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Origin, VerifiedMessage
-from shared.contracts.notify import NoticeKind, mail_associated_data
+from shared.contracts.notify import mail_associated_data
 from shared.contracts.wsfed import AuthenticatorAccepted
 from shared.ids import b64u, unb64u
 
 News = AuthenticatorAccepted | AuthenticatorChanged | DeviceChanged
 log = structlog.get_logger(__name__)
 
-DECISIONS: Mapping[AuthenticatorStatus, NoticeKind] = {
-    AuthenticatorStatus.TRUSTED: "device_added",
-    AuthenticatorStatus.REFUSED: "device_refused",
-    AuthenticatorStatus.REVOKED: "device_removed",
-}
 PATIENCE = timedelta(hours=1)
 """How long a notice waits until admin has said where the person is written to."""
 DAY = timedelta(days=1)
@@ -49,19 +43,21 @@ async def authenticator_accepted(
 
 
 async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[AuthenticatorChanged]) -> None:
-    """`admin.authenticator.changed.v1`: admin has decided that a phone counts, that it does not, or does no longer.
+    """`admin.authenticator.changed.v1`: admin has decided that a phone does not count, or does no longer.
 
-    What a pull brings is not news: admin's database may be put back, or ours be new.
+    That one counts is told on wsfed's word, without which it does not. admin says `trusted` also of phones that were
+    enrolled before it decided on any (`blok365 migrate`), and those are no news. Nor is what a pull brings: admin's
+    database may be put back, or ours be new.
     """
     decision = received.message
-    if received.origin is not Origin.SENT:
+    if received.origin is not Origin.SENT or decision.status is AuthenticatorStatus.TRUSTED:
         return
     notice = Notice(
         tenant=received.tenant,
         account=decision.account,
         # A device that was revoked before admin knew its key has none.
         key_sha256=decision.key_sha256 or decision.authenticator,
-        kind=DECISIONS[decision.status],
+        kind="device_refused" if decision.status is AuthenticatorStatus.REFUSED else "device_removed",
         device="",
         said_by="admin",
         at=deps.clock.now(),
@@ -72,10 +68,11 @@ async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[Au
 async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
     """`approval.device.changed.v1`: a phone was added or removed. Only approval's word: nothing of it is verified.
 
-    What a pull brings is not news: approval's database may be put back, or ours be new.
+    What a pull brings is not news: approval's database may be put back, or ours be new. Nor is another state of a phone
+    that is in use.
     """
     device = received.message
-    if received.origin is not Origin.SENT:
+    if received.origin is not Origin.SENT or (device.status == "active" and device.version > 1):
         return
     try:
         key = unb64u(device.public_key)
