@@ -9,9 +9,11 @@ unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
 BUS ?=
 ARGS ?=
+# Python answers a Ctrl-C in its first moments with a traceback: it gets it when our first statement is done.
+CTRL_C_LATER = $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
 ON = $(if $(BUS),--bus $(BUS)) $(ARGS)
 
-.PHONY: help setup setup-run run demo dev test test-fast test-long test-compose lint bench pictures lock clean
+.PHONY: help setup setup-run run status demo dev test test-fast test-long test-compose lint bench pictures lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -23,13 +25,16 @@ setup-run: # Only what run, demo and test-fast need: Python packages and mongod
 	@deploy/setup/setup run
 
 run: setup-run ## The whole system in one process, with its own MongoDB; Ctrl-C stops it
-	@exec $(PY) -m deploy.local $(ON)
+	@exec $(CTRL_C_LATER) $(PY) -m deploy run $(ON)
+
+status: setup-run ## What runs, and what to do there
+	@exec $(PY) -m deploy status $(ARGS)
 
 demo: setup-run ## One sign-in, headless, into var/demo/signin (BUS=rabbit: over RabbitMQ)
 	@exec $(PY) -m deploy.local.demo $(ON)
 
 dev: setup-run ## As run, and starts again when a file changes
-	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy.local $(ON)" services shared deploy
+	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy run $(ON)" services shared deploy
 
 test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
 	@$(PY) -m pytest -n 3 --dist loadgroup -m "not soak" $(ARGS)

@@ -8,11 +8,9 @@ import. How services keep copies of each other's state is known here and nowhere
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from aiohttp.web import Application, RouteDef
-
-from shared.addresses import Network
+from shared.addresses import ClientNetworks, networks
 from shared.bus.port import Bus, Handlers
 from shared.clock import Clock
 from shared.contracts.envelope import MessageSigner
@@ -24,10 +22,16 @@ from shared.services import SERVICES, Host, ServiceRow, Services
 from shared.settings import Settings
 from shared.store.outbox import Relay
 from shared.store.port import Database
-from shared.web.frame import Pages
-from shared.web.headers import Coop
-from shared.web.problems import USUAL_WAY_ON, Link
-from shared.web.server import Ready, WebSettings, make_app, networks
+
+if TYPE_CHECKING:
+    # At run time only a service with pages imports these, in `Assembly.web`: a command of the command line would wait
+    # a third of its time for them.
+    from aiohttp.web import Application, RouteDef
+
+    from shared.web.frame import Pages
+    from shared.web.headers import Coop
+    from shared.web.problems import Link
+    from shared.web.server import Ready
 
 T = TypeVar("T")
 Background = Callable[[], Awaitable[None]]
@@ -69,9 +73,9 @@ class Service:
     database: Database
     relay: Relay
     handlers: Handlers
-    ready: Ready
+    ready: "Ready"
     """Says what must work before requests are useful, by name."""
-    web: Application | None = None
+    web: "Application | None" = None
     publisher: StatePublisher | None = None
     """Answers followers' pulls; None when the service owns no state."""
     subscriptions: Subscriptions | None = None
@@ -116,9 +120,10 @@ class Assembly:
         )
 
     @property
-    def proxies(self) -> tuple[Network, ...]:
-        """The networks of proxies whose X-Forwarded-For is believed."""
-        return networks(self._platform.settings.trusted_proxies)
+    def client_networks(self) -> ClientNetworks:
+        """What the operator has said about networks from which requests come."""
+        settings = self._platform.settings
+        return ClientNetworks(proxies=networks(settings.trusted_proxies), own=networks(settings.own_networks))
 
     @property
     def origin(self) -> str:
@@ -153,19 +158,28 @@ class Assembly:
 
     def web(
         self,
-        pages: Pages,
-        routes: Iterable[RouteDef] = (),
+        pages: "Pages",
+        routes: "Iterable[RouteDef]" = (),
         *,
-        coop: Coop = "same-origin",
+        coop: "Coop" = "same-origin",
         features: tuple[str, ...] = (),
-        way_on: Link | None = None,
-    ) -> Application:
+        way_on: "Link | None" = None,
+    ) -> "Application":
         """The service's application with those routes.
 
         `coop`, `features`: see `headers.HeaderPolicy`. `way_on`: the link on problem pages, unless a route has set
         another.
         """
-        facing = WebSettings(origin=self.origin, trusted_proxies=self.proxies, coop=coop, features=features)
+        from shared.web.problems import USUAL_WAY_ON
+        from shared.web.server import WebSettings, make_app
+
+        facing = WebSettings(
+            origin=self.origin,
+            client_networks=self.client_networks,
+            requests_per_minute=self._platform.settings.requests_per_minute,
+            coop=coop,
+            features=features,
+        )
         app = make_app(pages, facing, clock=self._platform.clock, ids=self._platform.ids, ready=self.ready)
         app.add_routes(routes)
         if way_on is not None:
@@ -178,7 +192,7 @@ class Assembly:
         *,
         state: Sequence[Source] = (),
         projections: Mapping[str, Sequence[Lapsing]] | None = None,
-        web: Application | None = None,
+        web: "Application | None" = None,
         background: Sequence[Background] = (),
         on_start: Sequence[Background] = (),
         on_stop: Sequence[Background] = (),

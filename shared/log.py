@@ -2,16 +2,21 @@
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 
 
-def configure(*, json: bool, quiet: bool = False) -> None:
-    """Once per process. JSON lines on standard error, or text for people; `quiet` leaves warnings and worse."""
+def configure(*, json: bool, quiet: bool = False, file: TextIO | None = None) -> None:
+    """Once per process. JSON lines, or text for people, on standard error or in a file.
+
+    `quiet` leaves warnings and worse.
+    """
+    out = file or sys.stderr
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())  # none in a file
+        else structlog.dev.ConsoleRenderer(colors=out.isatty())  # none in a file
     )
     structlog.configure(
         processors=[
@@ -22,6 +27,6 @@ def configure(*, json: bool, quiet: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=True,
     )

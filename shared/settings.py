@@ -7,12 +7,13 @@ that `BLOK365_SECRETS` names; the environment goes first.
 
 import os
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.web.paths import Origins
+from shared.web.paths import Origins, check_origin, check_signin_host
 
 
 class Settings(BaseSettings):
@@ -48,6 +49,11 @@ class Settings(BaseSettings):
     """Address and port of this process's HTTP server."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For entry is believed, and only the one they added."""
+    own_networks: tuple[str, ...] = ()
+    """Networks (CIDR) of your own in which browsers and phones are. No limit of requests holds for them, and private
+    addresses in them count as a client's; any other private address is \"unknown\", and on nobody's network."""
+    requests_per_minute: int = Field(default=1200, ge=0)
+    """Requests that each process takes in a minute from one network of clients (/24, or /48 of IPv6); 0: any number."""
     places_file: Path | None = None
     """City or Country database in MaxMind's format (.mmdb): where browsers and phones seem to be. Each process of
     wsfed and approval holds it in memory, and takes a newer one within a minute. Empty: addresses alone."""
@@ -72,16 +78,28 @@ class Settings(BaseSettings):
     @field_validator("origin", "console_origin", "kiosk_origin")
     @classmethod
     def _is_origin(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if (
-            parts.scheme not in ("http", "https")
-            or not parts.hostname
-            or value != f"{parts.scheme}://{parts.netloc}"
-        ):
-            raise ValueError("an origin is scheme://host[:port], nothing more")
-        if parts.scheme == "http" and parts.hostname.rpartition(".")[2] != "localhost":
-            raise ValueError("only localhost may go without https")
+        check_origin(value)
         return value
+
+    @field_validator("origin")
+    @classmethod
+    def _is_signin_origin(cls, value: str) -> str:
+        check_signin_host(check_origin(value))
+        return value
+
+    @field_validator("native_origins")
+    @classmethod
+    def _are_no_pages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if pages := [origin for origin in value if urlsplit(origin).scheme in ("http", "https", "")]:
+            raise ValueError(
+                f"an origin of a native app is such as android:apk-key-hash:..., and not {pages[0]!r}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _hosts_are_apart(self) -> Self:
+        Origins(self.origin, self.console_origin, self.kiosk_origin)
+        return self
 
     @property
     def origins(self) -> Origins:
@@ -105,6 +123,8 @@ def invalid_settings(error: ValidationError) -> str:
     """What is wrong with the settings that `error` is about, by the names of their variables, on one line."""
     service = error.title.removesuffix("Settings").upper()
     prefix = f"BLOK365_{service}_" if service else "BLOK365_"
-    return "; ".join(
-        f"{prefix}{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
-    )
+    named = [
+        (f"{prefix}{'_'.join(map(str, fault['loc'])).upper()}", fault["msg"]) for fault in error.errors()
+    ]
+    # What is wrong with several settings together has the name of none.
+    return "; ".join(f"{name.removesuffix('_')}: {message}" for name, message in named)

@@ -1,8 +1,8 @@
 """The command line `blok365` (`python -m deploy.cli`): an operator's way to the same handlers as the console.
 
-It works beside a running system. It writes to admin's database through admin's own handlers; the messages wait
-in the outbox of the documents it wrote, and the running admin process's sweeper sends them within seconds. So it
-needs MongoDB and admin's key, and no bus.
+It works beside a running system: it writes to admin's database through admin's own handlers, and the messages wait in
+the outbox of the documents it wrote. Over RabbitMQ it publishes them itself; beside `make run`, whose bus is in memory,
+it tells the running process to send them (`session.opened`).
 """
 
 from pathlib import Path

@@ -1,6 +1,10 @@
-"""`python -m deploy.cli`"""
+"""`python -m deploy.cli`: the program `blok365`."""
 
-from deploy.cli.commands import app
+import signal
 
 if __name__ == "__main__":
-    app(prog_name="blok365")
+    # Until the command listens for it, Ctrl-C ends it without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from deploy.cli.commands import main
+
+    main()

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from deploy.cli import output
+from deploy.cli.options import InTenant, Json, Yes, group
 from deploy.cli.session import with_admin
-from deploy.cli.tenants import InTenant, Json
 from services.admin import handlers
 from services.admin.domain.accounts import Account
 from services.admin.domain.authenticators import Reason
@@ -17,7 +17,7 @@ from services.admin.ports import Dependencies
 from shared.clock import iso_millis
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 
-accounts = typer.Typer(no_args_is_help=True, help="People of a tenant, and their invitations.")
+accounts = group("People of a tenant, their invitations and phones.")
 
 REASONS = {
     Reason.WITHDRAWN: "its invitation was withdrawn",
@@ -42,7 +42,7 @@ def add(
     tenant: InTenant,
     first: Annotated[str, typer.Option(help="First name.")],
     last: Annotated[str, typer.Option(help="Last name.")],
-    email: Annotated[str, typer.Option(help="Where the registration goes; may be a private address.")],
+    email: Annotated[str, typer.Option(help="Address the invitation is sent to; may be a private one.")],
     display: Annotated[str, typer.Option(help="Display name; first and last name unless given.")] = "",
     invite: Annotated[bool, typer.Option(help="Invite the person at once.")] = True,
     show_link: ShowLink = False,
@@ -97,9 +97,10 @@ def list_accounts(
     output.table(
         ("user name", "name", "status", "e-mail"),
         [(a.upn, a.display_name, a.status.value, a.email) for a in page.accounts],
+        empty=f"No such accounts in {tenant}. Add one: blok365 account add",
     )
     if page.cursor:
-        typer.echo(f"More: --cursor {page.cursor}", err=True)
+        typer.echo(f"More: blok365 account list -t {tenant} --cursor {page.cursor}", err=True)
 
 
 @accounts.command("show")
@@ -129,7 +130,7 @@ def remove(
     context: typer.Context,
     who: Who,
     tenant: InTenant,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Remove an account for good; its user name is free again."""
     if not yes:
@@ -150,6 +151,7 @@ def devices(context: typer.Context, who: Who, tenant: InTenant, json: Json = Fal
             (p.id, p.name, iso_millis(p.since), "yes" if p.backed_up else "no", _status(p), _reason(p))
             for p in found
         ],
+        empty=f"{who} has no phone. Invite: blok365 account invite",
     )
     if any(p.status is AuthenticatorStatus.REFUSED for p in found):
         typer.echo(f"A refused phone needs a new invitation: blok365 account invite {who}", err=True)
@@ -160,9 +162,9 @@ def remove_device(
     context: typer.Context,
     who: Who,
     tenant: InTenant,
-    device: Annotated[str | None, typer.Argument(help="Its id from `account devices`.")] = None,
+    device: Annotated[str | None, typer.Argument(help="Its id from `blok365 account devices`.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All phones of this person.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """Take a lost phone out of use: its requests, its approvals and the sessions that it opened end."""
     if (device is None) is not every:
@@ -171,7 +173,7 @@ def remove_device(
         typer.confirm(f"Remove {device or 'all phones'} of {who}?", abort=True)
     found = with_admin(context.obj, lambda admin: handlers.remove_device(admin, tenant, who, device))
     for phone in found:
-        output.line(f"{phone.name} ({phone.id}) goes out of use within seconds.")
+        output.line(f"{phone.name} ({phone.id}) is out of use.")
 
 
 @accounts.command("unfreeze")

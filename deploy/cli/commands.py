@@ -1,42 +1,85 @@
-"""The tree of the `blok365` command line's commands."""
+"""The tree of the `blok365` command line's commands. A command's module is imported when the command is called."""
 
-import os
+import importlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 
-from deploy.cli import accounts, operate, signing, tenants
-from deploy.cli.session import Options
+from deploy.cli.options import Options
+
+ROOT = Path(__file__).parents[2]
+
+
+class Entry(NamedTuple):
+    """A command or group: the module of `deploy.cli` and the name in it, and its line in the list of commands."""
+
+    module: str
+    name: str
+    help: str
+
+
+COMMANDS = {
+    "tenant": Entry("tenants", "tenants", "Organisations."),
+    "app": Entry("tenants", "applications", "Applications that people sign in to."),
+    "domain": Entry("domains", "domains", "Domains that Entra federates to us, and what to tell Entra."),
+    "account": Entry("accounts", "accounts", "People of a tenant, their invitations and phones."),
+    "signing": Entry("signing", "signing", "A tenant's token-signing key, and what Entra must be told."),
+    "migrate": Entry("operate", "operations", "Build the indexes that are missing."),
+    "resync": Entry("operate", "operations", "Let services ask for their whole state again."),
+    "restore": Entry("operate", "operations", "Tell that a database was put back to a backup."),
+    "dead": Entry("operate", "operations", "Messages that a service could not handle, and why."),
+    "keys": Entry("operate", "operations", "Make the services' key files that are missing."),
+    "seed": Entry("operate", "operations", "Make many accounts for a demo or a measurement."),
+}
+
+
+class LateGroup(TyperGroup):
+    """A group that imports the command that is called, and no other: each import takes its time."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load(str(name)), rest
+
+
+def load(name: str) -> Any:
+    """The command or group of that name as a click object. Raises KeyError."""
+    entry = COMMANDS[name]
+    found = typer.main.get_command(getattr(importlib.import_module(f"deploy.cli.{entry.module}"), entry.name))
+    return found.commands[name] if isinstance(found, TyperGroup) and name in found.commands else found
+
 
 app = typer.Typer(
+    cls=LateGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
     help=(
         "Blok365 from the command line.\n\n"
-        "Works beside a running system: it writes to admin's database, and the running admin process sends "
-        "the news to the other services within seconds. It needs MongoDB and admin's key, and no bus. "
-        "Settings are BLOK365_* as for the services (docs/settings.md)."
+        "It works beside a running system: the one that `make run` keeps in the folder --var, or the one that "
+        "BLOK365_* names as for the services (docs/settings.md). What it changes is in force at once."
     ),
 )
-app.add_typer(tenants.tenants, name="tenant")
-app.add_typer(tenants.applications, name="app")
-app.add_typer(tenants.domains, name="domain")
-app.add_typer(accounts.accounts, name="account")
-app.add_typer(signing.signing, name="signing")
-app.command("migrate")(operate.migrate)
-app.command("resync")(operate.resync)
-app.command("restore")(operate.restore)
-app.command("dead")(operate.dead)
-app.command("keys")(operate.keys)
-app.command("seed")(operate.seed)
+for name, entry in COMMANDS.items():
+    app.command(name, help=entry.help)(lambda: None)
 
 
 @app.callback()
 def options(
     context: typer.Context,
-    var: Annotated[Path, typer.Option(help="Folder of `make run`: its keys and its MongoDB.")] = Path("var"),
+    var: Annotated[
+        Path, typer.Option(help="Folder of `make run`.", show_default="var beside the program")
+    ] = ROOT / "var",
     debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected fault came from.")] = False,
 ) -> None:
     """The options that every command takes."""
-    context.obj = Options(var=Path(os.fspath(var)), debug=debug)
+    context.obj = Options(var=var, debug=debug)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program `blok365`."""
+    app(arguments, prog_name="blok365")

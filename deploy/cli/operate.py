@@ -9,14 +9,14 @@ import typer
 
 from deploy import wiring
 from deploy.cli import output
-from deploy.cli.session import open_platform, report_faults, with_admin
-from deploy.cli.tenants import InTenant
+from deploy.cli.options import InTenant, Yes, group
+from deploy.cli.session import completed, open_platform, report_faults, settings_of, with_admin
 from deploy.local.platform import make_keys
+from deploy.local.run_folder import RunningNow
 from services.admin import handlers
 from services.admin.handlers import NewAccount
 from services.admin.ports import Dependencies
 from shared.assembly import Wired
-from shared.bus import rabbit
 from shared.clock import iso_millis
 from shared.contracts.envelope import FUTURE_TOLERANCE
 from shared.errors import BadInput, Conflict
@@ -24,10 +24,13 @@ from shared.ids import SystemIds
 from shared.services import SERVICES
 from shared.store.port import Database
 
+operations = group("Operating the services.")
+
 FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia", "Donald", "Frances", "Tony")
 LAST_NAMES = ("Almeida", "Berg", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haas", "Ito", "Jansen")
 
 
+@operations.command("migrate")
 def migrate(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
@@ -39,7 +42,7 @@ def migrate(
     _known(only)
 
     async def run() -> tuple[list[str], bool]:
-        platform = open_platform(context.obj.settings())
+        platform = open_platform(settings_of(context.obj))
         built = await wiring.migrate(platform, only or ())
         async with wiring.closing_databases(platform) as closing:
             admins = wiring.build(closing, ["admin"]) if "admin" in (only or SERVICES) else ()
@@ -68,6 +71,7 @@ async def ask_for_undecided_phones(admin: Wired[Dependencies]) -> bool:
     return True
 
 
+@operations.command("resync")
 def resync(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
@@ -80,7 +84,7 @@ def resync(
 
     async def run() -> list[str]:
         asked: list[str] = []
-        async with wiring.closing_databases(open_platform(context.obj.settings())) as platform:
+        async with wiring.closing_databases(open_platform(settings_of(context.obj))) as platform:
             for wired in wiring.build(platform, only or ()):
                 if wired.service.subscriptions is not None:
                     await wired.service.subscriptions.want_all()
@@ -92,9 +96,11 @@ def resync(
     )
 
 
+@operations.command("restore")
 def restore(
     context: typer.Context,
     service: Annotated[str, typer.Argument(help="Whose database was put back to a backup.")],
+    yes: Yes = False,
 ) -> None:
     """Tell the other services that a service's database was put back to a backup (docs/flows/replication.md).
 
@@ -103,9 +109,13 @@ def restore(
     It only raises the database's generation: what the backup says then counts more than anything newer elsewhere.
     """
     _known([service])
+    if (running := context.obj.running) is not None:
+        report_faults(context.obj, lambda: _refuse_while_running(running))
+    if not yes:
+        typer.confirm(f"Is every process of {service} stopped, and its database put back?", abort=True)
 
     async def run() -> int:
-        async with wiring.closing_databases(open_platform(context.obj.settings())) as platform:
+        async with wiring.closing_databases(open_platform(settings_of(context.obj))) as platform:
             (wired,) = wiring.build(platform, [service])
             return await raise_generation(wired.service.database, platform.clock.now())
 
@@ -113,6 +123,10 @@ def restore(
     output.line(
         f"{service}'s database is generation {generation}. Its followers pull everything when it runs."
     )
+
+
+def _refuse_while_running(running: RunningNow) -> None:
+    raise Conflict("cli.restore.running", pid=running.pid)
 
 
 async def raise_generation(database: Database, now: datetime) -> int:
@@ -127,6 +141,7 @@ async def raise_generation(database: Database, now: datetime) -> int:
     return await database.raise_generation(int(now.timestamp()))
 
 
+@operations.command("dead")
 def dead(
     context: typer.Context,
     service: Annotated[str, typer.Argument(help="Whose dead letters.")],
@@ -140,7 +155,11 @@ def dead(
     _known([service])
 
     async def run() -> None:
-        url = context.obj.settings().bus_url
+        from shared.bus import (
+            rabbit,  # of the commands only this one needs it before there is something to say
+        )
+
+        url = settings_of(context.obj).bus_url
         if not url.startswith("amqp"):
             raise BadInput("cli.dead_letters.no_bus")
         if replay:
@@ -159,6 +178,7 @@ def _known(services: list[str] | None) -> None:
         raise typer.BadParameter(f"no service {', '.join(sorted(unknown))}; there are {', '.join(SERVICES)}")
 
 
+@operations.command("keys")
 def keys(context: typer.Context) -> None:
     """Make the services' signing keys and sealing keys that are missing. Existing ones are kept.
 
@@ -166,13 +186,14 @@ def keys(context: typer.Context) -> None:
     """
 
     def make() -> None:
-        settings = context.obj.settings()
+        settings = completed(context.obj, {})
         make_keys(settings, SystemIds())
         output.line(f"Keys of {', '.join(SERVICES)} in {settings.keys}.")
 
     report_faults(context.obj, make)
 
 
+@operations.command("seed")
 def seed(
     context: typer.Context,
     tenant: InTenant,

@@ -1,15 +1,11 @@
-"""What commands print: tables for people at a terminal, tabs in a pipe, JSON when asked."""
+"""What commands print: tables in columns, with tabs in a pipe, and JSON when asked."""
 
 import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-import segno
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 
 def is_terminal() -> bool:
@@ -27,28 +23,35 @@ def as_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows under headers; in a pipe tab-separated and without headers."""
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """Rows under headers, in columns at a terminal and with tabs in a pipe; `empty` says when there are none."""
+    if not rows:
+        typer.echo(empty, err=True)
+        return
     if not is_terminal():
-        for row in rows:
+        for row in (headers, *rows):
             typer.echo("\t".join(row))
         return
-    made = Table(*headers, box=None, header_style="bold", pad_edge=False)
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    typer.echo(typer.style(_columns([name.upper() for name in headers], widths), bold=True))
     for row in rows:
-        made.add_row(*(escape(cell) for cell in row))
-    Console().print(made)
+        typer.echo(_columns(row, widths))
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:
     """Print names and values, one pair on each line."""
-    if is_terminal():
-        table(("", ""), pairs)
-    else:
-        for name, value in pairs:
-            typer.echo(f"{name}: {value}")
+    width = max(len(name) for name, _ in pairs) if is_terminal() else 0
+    for name, value in pairs:
+        typer.echo(f"{name + ':':{width + 1}} {value}")
 
 
 def qr(text: str) -> None:
     """A QR code, only on a terminal."""
     if is_terminal():
+        import segno  # only the few commands that show a link need it
+
         segno.make(text, error="l").terminal(compact=True)
+
+
+def _columns(row: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -6,42 +6,42 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli.session import Options, open_platform, report_faults
+from deploy.cli.options import InTenant, Options, Yes, group
+from deploy.cli.session import opened, report_faults
 from services.wsfed.app import build
 from services.wsfed.domain.keys import certificate_base64, certificate_validity, thumbprint
 from services.wsfed.handlers import key_rollover
 from services.wsfed.ports import Dependencies, KeyRing
+from shared.errors import NotFound
 
-signing = typer.Typer(no_args_is_help=True, help="A tenant's token-signing key, and what Entra must be told.")
+signing = group("A tenant's token-signing key, and what Entra must be told.")
 
-Tenant = Annotated[str, typer.Argument(help="The tenant's slug.")]
 AtOnce = Annotated[bool, typer.Option("--at-once", help="Entra has the next certificate already.")]
-Sure = Annotated[
-    bool, typer.Option("--yes", help="I know that nobody signs in until Entra has the new keys.")
-]
 
 
 @signing.command()
-def show(context: typer.Context, tenant: Tenant) -> None:
+def show(context: typer.Context, tenant: InTenant) -> None:
     """The certificates: which signs, which will, which did."""
-    _run(context, lambda deps: key_rollover.show_keys(deps, tenant), "")
+    _run(context, tenant, lambda deps: key_rollover.show_keys(deps, tenant), "")
 
 
 @signing.command("next")
-def next_(context: typer.Context, tenant: Tenant) -> None:
+def next_(context: typer.Context, tenant: InTenant) -> None:
     """Step 1: make the next key and publish its certificate."""
     _run(
         context,
+        tenant,
         lambda deps: key_rollover.next_key(deps, tenant),
         "Now set nextSigningCertificate in Entra to the next one, and wait 24 hours.",
     )
 
 
 @signing.command()
-def switch(context: typer.Context, tenant: Tenant, at_once: AtOnce = False) -> None:
+def switch(context: typer.Context, tenant: InTenant, at_once: AtOnce = False) -> None:
     """Step 2: sign with the next key."""
     _run(
         context,
+        tenant,
         lambda deps: key_rollover.switch_key(deps, tenant, at_once=at_once),
         "Every replica signs with it within 10 seconds. Now set signingCertificate in Entra to the current one "
         "and nextSigningCertificate to nothing; then promote.",
@@ -49,34 +49,36 @@ def switch(context: typer.Context, tenant: Tenant, at_once: AtOnce = False) -> N
 
 
 @signing.command()
-def promote(context: typer.Context, tenant: Tenant) -> None:
+def promote(context: typer.Context, tenant: InTenant) -> None:
     """Step 3: destroy the previous key."""
-    _run(context, lambda deps: key_rollover.promote_key(deps, tenant), "The roll-over is finished.")
+    _run(context, tenant, lambda deps: key_rollover.promote_key(deps, tenant), "The roll-over is finished.")
 
 
 @signing.command()
-def emergency(context: typer.Context, tenant: Tenant, yes: Sure = False) -> None:
+def emergency(context: typer.Context, tenant: InTenant, yes: Yes = False) -> None:
     """After a compromise: destroy all keys and make two."""
     if not yes and not typer.confirm(f"Nobody of {tenant} can sign in until Entra has two new keys. Go on?"):
         raise typer.Exit(1)
     _run(
         context,
+        tenant,
         lambda deps: key_rollover.emergency_keys(deps, tenant),
         "At once: set signingCertificate (current) and nextSigningCertificate (next) in Entra. Entra remembers the "
         "stolen key as the one before: so afterwards switch --at-once, set signingCertificate, promote.",
     )
 
 
-def _run(context: typer.Context, step: Callable[[Dependencies], Awaitable[KeyRing]], then: str) -> None:
+def _run(
+    context: typer.Context, tenant: str, step: Callable[[Dependencies], Awaitable[KeyRing]], then: str
+) -> None:
     options: Options = context.obj
 
     async def run() -> KeyRing:
-        wired = build(open_platform(options.settings()))
-        try:
-            await wired.service.database.check()
-            return await step(wired.dependencies)
-        finally:
-            await wired.service.database.close()
+        async with opened(options, build) as wired:
+            try:
+                return await step(wired.dependencies)
+            except NotFound as error:
+                raise NotFound("cli.tenant.unknown", tenant=tenant) from error
 
     ring = report_faults(options, lambda: asyncio.run(run()))
     for name, certificate in (("current", ring.current), ("next", ring.next), ("previous", ring.previous)):

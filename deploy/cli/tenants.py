@@ -1,4 +1,4 @@
-"""The commands `blok365 tenant ...`, `blok365 app ...` and `blok365 domain ...`."""
+"""The commands `blok365 tenant ...` and `blok365 app ...`."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -6,18 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from deploy.cli import output
+from deploy.cli.options import InTenant, Json, group
 from deploy.cli.session import with_admin
 from services.admin import handlers
 from services.admin.domain.tenants import Tenant
 from services.admin.ports import Dependencies
 
-tenants = typer.Typer(no_args_is_help=True, help="Organisations.")
-applications = typer.Typer(no_args_is_help=True, help="Applications that people sign in to.")
-domains = typer.Typer(no_args_is_help=True, help="Domains that Entra federates to us.")
-
-InTenant = Annotated[
-    str, typer.Option("--tenant", "-t", envvar="BLOK365_TENANT", help="Slug of the tenant.", show_envvar=True)
-]
+tenants = group("Organisations.")
+applications = group("Applications that people sign in to.")
 
 
 class SignIn(StrEnum):
@@ -28,7 +24,12 @@ class SignIn(StrEnum):
     PASSKEYS_ONLY = "passkeys_only"
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+class CloudChoice(StrEnum):
+    """`shared.clouds.CloudName`, as the command line lists it."""
+
+    WORLDWIDE = "worldwide"
+    USGOV = "usgov"
+    CHINA = "china"
 
 
 @tenants.command("add")
@@ -36,33 +37,48 @@ def add_tenant(
     context: typer.Context,
     slug: Annotated[str, typer.Argument(help="1 to 40 of a-z, 0-9 and hyphen; stands in its URLs for ever.")],
     name: Annotated[str, typer.Option(help="What people read on the sign-in page.")],
+    cloud: Annotated[
+        CloudChoice, typer.Option(help="Which of Microsoft's clouds its directory is in (usgov: GCC High).")
+    ] = CloudChoice.WORLDWIDE,
 ) -> None:
     """Make a tenant."""
-    tenant = with_admin(context.obj, lambda admin: handlers.create_tenant(admin, slug, name))
-    output.line(f"Tenant {tenant.slug} ({tenant.name}). Next: blok365 domain add, blok365 app add.")
+    tenant = with_admin(
+        context.obj, lambda admin: handlers.create_tenant(admin, slug, name, cloud=cloud.value)
+    )
+    output.line(
+        f"Tenant {tenant.slug} ({tenant.name}). "
+        f"Next: blok365 domain add DOMAIN -t {tenant.slug}, and blok365 app add -t {tenant.slug}."
+    )
 
 
 @tenants.command("show")
-def show_tenant(context: typer.Context, slug: str, json: Json = False) -> None:
+def show_tenant(context: typer.Context, tenant: InTenant, json: Json = False) -> None:
     """Show a tenant with its applications and domains."""
-    tenant = with_admin(context.obj, lambda admin: handlers.show_tenant(admin, slug))
+    found = with_admin(context.obj, lambda admin: handlers.show_tenant(admin, tenant))
     if json:
-        output.as_json(_plain(tenant))
+        output.as_json(_plain(found))
         return
-    output.fields([("tenant", tenant.slug), ("name", tenant.name), ("version", str(tenant.version))])
-    for application in tenant.applications:
+    output.fields(
+        [
+            ("tenant", found.slug),
+            ("name", found.name),
+            ("cloud", found.cloud),
+            ("version", str(found.version)),
+        ]
+    )
+    for application in found.applications:
         output.line(
             f"application {application.name}: session {application.session_hours} h, "
             f"first method {application.first_method}"
         )
-    for domain in tenant.domains:
+    for domain in found.domains:
         output.line(f"domain {domain.name}: issuer {domain.issuer}")
 
 
 @tenants.command("policy")
 def set_policy(
     context: typer.Context,
-    slug: str,
+    tenant: InTenant,
     sign_in: Annotated[
         SignIn | None,
         typer.Option(
@@ -88,11 +104,11 @@ def set_policy(
     changes = {name: value for name, value in wanted.items() if value is not None}
 
     async def change(admin: Dependencies) -> Tenant:
-        tenant = await handlers.show_tenant(admin, slug)
+        found = await handlers.show_tenant(admin, tenant)
         if not changes:
-            return tenant
-        policy = tenant.policy.model_copy(update=changes)
-        return await handlers.configure_tenant(admin, slug, policy=policy, expected_version=tenant.version)
+            return found
+        policy = found.policy.model_copy(update=changes)
+        return await handlers.configure_tenant(admin, tenant, policy=policy, expected_version=found.version)
 
     policy = with_admin(context.obj, change).policy
     if json:
@@ -109,7 +125,7 @@ def set_policy(
             "Recommended: --sign-in known_browsers. It stops look-alike pages on browsers that are known."
         )
     elif changes:
-        output.line("In force within seconds. Phones enrolled before this release: run blok365 resync once.")
+        output.line("In force. Phones enrolled before this release: run blok365 resync once.")
 
 
 @tenants.command("list")
@@ -125,6 +141,7 @@ def list_tenants(context: typer.Context, json: Json = False) -> None:
             (t.slug, t.name, " ".join(d.name for d in t.domains), ", ".join(a.name for a in t.applications))
             for t in found
         ],
+        empty="No tenants. Make one: blok365 tenant add",
     )
 
 
@@ -146,18 +163,18 @@ def add_application(
     output.line(f"Application {made.name}: session {made.session_hours} h, first method {made.first_method}.")
 
 
-@domains.command("add")
-def add_domain(
-    context: typer.Context,
-    name: Annotated[str, typer.Argument(help="The domain as it is verified in Entra.")],
-    tenant: InTenant,
-    issuer: Annotated[
-        str | None, typer.Option(help="issuerUri; without it one that is unique in all of Entra.")
-    ] = None,
-) -> None:
-    """Add a domain."""
-    made = with_admin(context.obj, lambda admin: handlers.add_domain(admin, tenant, name, issuer=issuer))
-    output.line(f"Domain {made.name}, issuer {made.issuer}")
+@applications.command("list")
+def list_applications(context: typer.Context, tenant: InTenant, json: Json = False) -> None:
+    """List a tenant's applications."""
+    found = with_admin(context.obj, lambda admin: handlers.show_tenant(admin, tenant)).applications
+    if json:
+        output.as_json([application.model_dump(mode="json") for application in found])
+        return
+    output.table(
+        ("application", "session", "first method"),
+        [(each.name, f"{each.session_hours} h", each.first_method) for each in found],
+        empty=f"{tenant} has no applications. Add one: blok365 app add -t {tenant}",
+    )
 
 
 def _plain(tenant: Tenant) -> dict[str, Any]:

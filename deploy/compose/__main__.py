@@ -77,7 +77,7 @@ class Walk:
 
     async def tell_entra(self, path: Path) -> None:
         """The federation as an administrator would set it up: from what the command line and metadata say."""
-        tenant = json.loads(await self.containers.blok365("tenant", "show", TENANT, "--json"))
+        tenant = json.loads(await self.containers.blok365("tenant", "show", "--tenant", TENANT, "--json"))
         person = json.loads(
             await self.containers.blok365("account", "show", PERSON, "--tenant", TENANT, "--json")
         )

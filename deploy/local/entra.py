@@ -3,11 +3,17 @@
 import asyncio
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import structlog
+from aiohttp import web
+
+from deploy.local.settings import ENTRA_PORT_OFFSET, other_port
 from shared.errors import Unavailable
+
+log = structlog.get_logger(__name__)
 
 START_WITHIN = 10.0
 STOP_WITHIN = 2.0
@@ -16,8 +22,11 @@ LISTENS = b"Running on"
 
 
 @asynccontextmanager
-async def entra_standin(port: int, settings: Path) -> AsyncIterator[str]:
-    """Started and listening; gives its address. Raises Unavailable, which names the port, when it ends at once."""
+async def entra_standin(port: int, settings: Path | str) -> AsyncIterator[str]:
+    """Started and listening; gives its address. Raises Unavailable, which names the port, when it ends at once.
+
+    `settings`: a file, or an address that it asks each time.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.standins.entra"),
         *("--port", str(port), "--settings", str(settings), "--until-stdin-ends"),
@@ -48,13 +57,38 @@ async def _until_it_listens(output: asyncio.StreamReader, port: int) -> None:
                 said.append(line.decode(errors="replace").strip())
     except TimeoutError:
         said.append(f"it does not listen after {START_WITHIN:.0f} s")
-    raise Unavailable("local.entra.not_started", port=port, reason=said[-1])
+    raise Unavailable(
+        "local.entra.not_started", port=port, reason=said[-1], other=other_port(port - ENTRA_PORT_OFFSET)
+    )
 
 
 async def _pass_on(output: asyncio.StreamReader) -> None:
-    """Pass on to our own output what the stand-in prints."""
+    """Pass on to our own log what the stand-in prints."""
     async for line in output:
-        sys.stderr.write(line.decode(errors="replace"))
+        log.info("entra.said", line=line.decode(errors="replace").rstrip())
+
+
+@asynccontextmanager
+async def answering(federation: Callable[[], Awaitable[Mapping[str, object]]]) -> AsyncIterator[str]:
+    """An address on this machine that answers with the federation settings as they are when it is asked."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if (
+            request.host != f"127.0.0.1:{port}"
+        ):  # a page of another site whose name leads here (DNS rebinding)
+            raise web.HTTPMisdirectedRequest
+        return web.json_response(await federation())
+
+    app = web.Application()
+    app.add_routes([web.get("/federation.json", answer)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port: int = runner.addresses[0][1]
+        yield f"http://127.0.0.1:{port}/federation.json"
+    finally:
+        await runner.cleanup()
 
 
 async def _end(process: Process) -> None:

@@ -1,7 +1,5 @@
 """Key files for one machine. In production each service holds its own key, and nobody holds them all."""
 
-from pathlib import Path
-
 from shared.crypto.key_file import make_key
 from shared.crypto.keys import make_service_keys
 from shared.crypto.sealed_box import make_box_keys
@@ -20,8 +18,3 @@ def make_keys(settings: Settings, ids: Ids, table: Services = SERVICES) -> None:
         make_key(settings.keys / f"{service}.seal", ids)
         if row.cookies:  # its forms carry tokens that are bound to a cookie
             make_key(settings.keys / f"{service}.csrf", ids)
-
-
-def origin_file(var: Path) -> Path:
-    """Where `make run` writes its origin, for the links that the command line makes beside it."""
-    return var / "run" / "origin"

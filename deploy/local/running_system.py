@@ -1,10 +1,12 @@
 """A system to walk through, in one process or in many, with admin's handlers at hand: for demo, tests, benchmark."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from aiohttp.web import RouteDef
 
 from deploy import wiring
 from deploy.local.cluster import DEFAULT_REPLICAS, Cluster, OfReplica, cluster
@@ -32,12 +34,22 @@ class RunningSystem:
 
 
 @asynccontextmanager
-async def one_process(settings: Settings, *, port: int, entra_port: int) -> AsyncIterator[RunningSystem]:
-    """A running system of all services in this process, on the memory bus."""
-    platform = open_platform(settings)
+async def one_process(
+    settings: Settings, *, port: int, entra_port: int, front_routes: Iterable[RouteDef] = ()
+) -> AsyncIterator[RunningSystem]:
+    """A running system of all services in this process, on the bus that the settings name."""
     own = service_settings(settings, entra_port)
     start_url = wsfed_settings(entra_port).start_url
-    async with running(platform, port=port, settings=own, start_url=start_url) as system:
+    async with AsyncExitStack() as stack:
+        bus = None
+        if settings.bus_url != "memory:":
+            trusted = load_trusted_keys(settings.keys / "trusted.json")
+            bus = await connect(settings.bus_url, trusted, SystemClock())
+            stack.push_async_callback(bus.close)
+        platform = open_platform(settings, bus=bus)
+        system = await stack.enter_async_context(
+            running(platform, port=port, settings=own, start_url=start_url, front_routes=front_routes)
+        )
         relay = system.wired["admin"].service.relay
         yield RunningSystem(settings, platform.clock, system.admin, relay.flush, system=system)
 

@@ -1,10 +1,11 @@
 """All services in one process, on one port, told apart by host and path (shared/services.py)."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from aiohttp.web import RouteDef
 from pydantic_settings import BaseSettings
 
 from deploy import wiring
@@ -39,11 +40,12 @@ async def running(
     port: int,
     settings: Mapping[str, BaseSettings] | None = None,
     start_url: str = "",
+    front_routes: Iterable[RouteDef] = (),
 ) -> AsyncIterator[System]:
     """Indexes built, services started, port open; all stopped in order at the end, also when a start failed.
 
     Every database is closed. `settings`: by service, where they do not come from the environment. `start_url`: where
-    sign-ins begin, for the front page.
+    sign-ins begin, for the front page. `front_routes`: see `combine`.
     """
     async with stopping() as stack:
         platform = await stack.enter_async_context(wiring.closing_databases(platform))
@@ -68,6 +70,7 @@ async def running(
             ready={name: service.readiness for name, service in services.items()},
             table=platform.table,
             start_url=start_url,
+            front_routes=front_routes,
         )
         runner, bound = await serve(root, "127.0.0.1", port)
         stack.push_async_callback(runner.cleanup)

@@ -3,7 +3,6 @@
 Its issuers follow the port of `make run`. Elsewhere an issuer stays, because Entra knows the domain by it.
 """
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable
@@ -12,20 +11,20 @@ from urllib.parse import urlsplit
 
 from lxml import etree
 
-from deploy.local.browser import Browser, Page
+from deploy.local.browser import Browser
 from deploy.local.running_system import RunningSystem
 from services.admin import handlers as admin
 from services.admin.domain.tenants import default_issuer
 from services.admin.handlers import NewAccount
-from shared.errors import Blok365Error, Conflict, NotFound
+from shared.errors import Conflict, NotFound
 from shared.files import replace_file
 from shared.testing.waiting import eventually
 
 TENANT = "contoso"
 DOMAIN = "contoso.example"
 PERSON = "ada@contoso.example"
-LOOKS_EVERY = 2.0
-"""Seconds between two looks for new people."""
+MOST_USERS = 2000
+"""People of one tenant of whom the Entra stand-in is told."""
 
 
 async def seed(running_system: RunningSystem) -> None:
@@ -57,61 +56,89 @@ async def _unless_there(step: Awaitable[object]) -> None:
         await step
 
 
-async def tell_entra(running_system: RunningSystem, path: Path) -> None:
-    """Write what the Entra stand-in must know: the federation of each domain, read from its metadata; its users."""
-    configured = await admin.show_tenant(running_system.admin, TENANT)
+async def federation(running_system: RunningSystem) -> dict[str, list[dict[str, str]]]:
+    """What the Entra stand-in must know now: of all tenants the domains that wsfed serves, and the people.
+
+    A domain is what its published metadata say, as in Entra; one without them yet is left out.
+    """
+    domains, users = [], []
     origin = running_system.settings.origin
-    domains = []
     async with Browser() as browser:
-        for domain in configured.domains:
-            url = f"{origin}/t/{TENANT}/{domain.name}/FederationMetadata/2007-06/FederationMetadata.xml"
+        for each in await admin.list_tenants(running_system.admin):
+            for domain in each.domains:
+                page = await browser.get(
+                    f"{origin}/t/{each.slug}/{domain.name}/FederationMetadata/2007-06/FederationMetadata.xml"
+                )
+                if page.status == 200:
+                    domains.append(_federated(origin, each.slug, domain.name, page.text))
+            users += await _users(running_system, each.slug)
+    return {"domains": domains, "users": users}
 
-            async def fetch(url: str = url) -> Page | None:
-                page = await browser.get(url)
-                return page if page.status == 200 else None
 
-            metadata = await eventually(fetch, f"metadata of {domain.name}")
-            domains.append(
-                {
-                    "domain": domain.name,
-                    "tenant": TENANT,
-                    "issuerUri": domain.issuer,
-                    "passiveSignInUri": f"{origin}/t/{TENANT}/wsfed",
-                    "signOutUri": f"{origin}/t/{TENANT}/wsfed",
-                    "signingCertificate": signing_certificate(metadata.text),
-                    "federatedIdpMfaBehavior": "acceptIfMfaDoneByFederatedIdp",
-                }
-            )
-    users = await _users(running_system)
+async def settled_federation(running_system: RunningSystem) -> dict[str, list[dict[str, str]]]:
+    """As `federation`, once wsfed serves every domain of the demo tenant under its present issuer."""
+    configured = await admin.show_tenant(running_system.admin, TENANT)
+    wanted = {domain.issuer for domain in configured.domains}
+
+    async def served() -> dict[str, list[dict[str, str]]] | None:
+        now = await federation(running_system)
+        return now if wanted <= {domain["issuerUri"] for domain in now["domains"]} else None
+
+    return await eventually(served, f"metadata of {TENANT}'s domains")
+
+
+async def tell_entra(running_system: RunningSystem, path: Path) -> None:
+    """Write what the Entra stand-in must know into a file, once the demo tenant's part of it is settled."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, json.dumps({"domains": domains, "users": users}, indent=2), mode=0o644)
+    told = await settled_federation(running_system)
+    replace_file(path, json.dumps(told, indent=2), mode=0o644)
 
 
-async def keep_entra_told(running_system: RunningSystem, path: Path) -> None:
-    """Until cancelled: people whom somebody adds on the command line can sign in without another start."""
-    known = await _users(running_system)
-    while True:
-        await asyncio.sleep(LOOKS_EVERY)
-        with contextlib.suppress(Blok365Error, TimeoutError):  # such as a database that is away for a moment
-            if (now := await _users(running_system)) != known:
-                await tell_entra(running_system, path)
-                known = now
+def _federated(origin: str, tenant: str, domain: str, metadata: str) -> dict[str, str]:
+    """A domain in the form of the Entra stand-in's settings."""
+    current, *upcoming = signing_certificates(metadata)
+    return {
+        "domain": domain,
+        "tenant": tenant,
+        "issuerUri": _parsed(metadata).get("entityID", ""),
+        "passiveSignInUri": f"{origin}/t/{tenant}/wsfed",
+        "signOutUri": f"{origin}/t/{tenant}/wsfed",
+        "signingCertificate": current,
+        **({"nextSigningCertificate": upcoming[0]} if upcoming else {}),
+        "federatedIdpMfaBehavior": "acceptIfMfaDoneByFederatedIdp",
+    }
 
 
-async def _users(running_system: RunningSystem) -> list[dict[str, str]]:
-    """The first two hundred people, in the form of the Entra stand-in's settings."""
-    listed = await admin.list_accounts(running_system.admin, TENANT, limit=200)
-    return [
-        {"immutable_id": each.immutable_id, "upn": each.upn, "tenant": TENANT} for each in listed.accounts
-    ]
+async def _users(running_system: RunningSystem, tenant: str) -> list[dict[str, str]]:
+    """People in the form of the Entra stand-in's settings."""
+    users: list[dict[str, str]] = []
+    cursor: str | None = None
+    while len(users) < MOST_USERS:
+        page = await admin.list_accounts(running_system.admin, tenant, cursor=cursor, limit=200)
+        users += [
+            {"immutable_id": each.immutable_id, "upn": each.upn, "tenant": tenant} for each in page.accounts
+        ]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return users
+
+
+def signing_certificates(metadata: str) -> list[str]:
+    """The certificates of the token service in federation metadata, base64 on one line: current one first."""
+    found = _parsed(metadata).iterfind(
+        ".//{*}RoleDescriptor/{*}KeyDescriptor/{*}KeyInfo/{*}X509Data/{*}X509Certificate"
+    )
+    certificates = dict.fromkeys("".join((element.text or "").split()) for element in found)
+    if not certificates:
+        raise ValueError("metadata without a signing certificate")
+    return list(certificates)
 
 
 def signing_certificate(metadata: str) -> str:
-    """The first certificate of the token service in federation metadata, base64 on one line."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
-    found = etree.fromstring(metadata.encode(), parser).findtext(
-        ".//{*}RoleDescriptor/{*}KeyDescriptor/{*}KeyInfo/{*}X509Data/{*}X509Certificate"
-    )
-    if found is None:
-        raise ValueError("metadata without a signing certificate")
-    return "".join(found.split())
+    """The one of them that signs now."""
+    return signing_certificates(metadata)[0]
+
+
+def _parsed(metadata: str) -> etree._Element:
+    return etree.fromstring(metadata.encode(), etree.XMLParser(resolve_entities=False, no_network=True))

@@ -5,11 +5,18 @@ full  also the programs that tests use (as root on Debian) and Node if there is 
 
 Nothing names a package index: pip and apt use the machine's own settings.
 """
+# ruff: noqa: E402 - the first statements must stand before the imports
+
+import signal
+
+# Ctrl-C ends it without a traceback, also one that `deploy/setup/setup` has held back; the next run goes on.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 import fcntl
 import hashlib
 import importlib.util
-import signal
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +29,19 @@ PYTHON = VENV / "bin" / "python"
 BUILD_LOCK = "requirements/build.txt"
 LOCKS = ("requirements/runtime.txt", "requirements/dev.txt")
 NODE_LOCKS = ("requirements/node.txt",)
+PIP_LOG = ROOT / "var" / "pip.log"
+NO_INDEX = re.compile(
+    "NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|Network is unreachable"
+)
+"""What pip says of a package index that it cannot reach."""
+COMMAND = """\
+#!/bin/sh
+exec "{root}/blok365" "$@"
+"""
+
+
+class SetupError(Exception):
+    """The set-up cannot go on. The text is one line that says why, and the way out."""
 
 
 def say(line: str) -> None:
@@ -35,26 +55,99 @@ def make_venv() -> None:
         check = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
         if subprocess.run([PYTHON, "-c", check], capture_output=True, check=False).returncode == 0:
             return
-    say("creating .venv")
+    say("creating .venv (the first time takes a minute or two)")
     subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
 
 
 def install(locks: tuple[str, ...], stamp_name: str) -> None:
-    """Pip install exactly what the locks say, unless the stamp says that it was done."""
+    """Pip install exactly what the locks say, unless the stamp says that it was done. Raises SetupError."""
     contents = b"".join((ROOT / lock).read_bytes() for lock in (BUILD_LOCK, *locks))
     digest = hashlib.sha256(contents).hexdigest()
     stamp = VENV / stamp_name
     if PYTHON.exists() and stamp.exists() and stamp.read_text() == digest:
         return
     make_venv()
-    say(f"installing {', '.join(locks)}")
     # --no-deps, --no-build-isolation: the locks are complete, and nothing that they do not name may come in.
-    pip: list[str | Path] = [PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
-    subprocess.run([*pip, "-r", ROOT / BUILD_LOCK], check=True, stdin=subprocess.DEVNULL)
-    for lock in locks:
-        pip += ["-r", ROOT / lock]
-    subprocess.run([*pip, "--no-build-isolation"], check=True, stdin=subprocess.DEVNULL)
+    _pip((BUILD_LOCK,))
+    _pip(locks, "--no-build-isolation")
     stamp.write_text(digest)
+
+
+def _pip(locks: tuple[str, ...], *options: str) -> None:
+    """Install what these locks say, and tell how far it is."""
+    command: list[str | Path] = [PYTHON, "-m", "pip", "install", "--require-hashes", "--no-deps"]
+    command += ["--progress-bar", "off", "--disable-pip-version-check", *options]
+    for lock in locks:
+        command += ["-r", ROOT / lock]
+    text = "".join((ROOT / lock).read_text() for lock in locks)
+    progress = Progress(len(re.findall(r"^[\w.-]+(?:\[[\w,-]+\])?==", text, flags=re.MULTILINE)))
+    with (
+        PIP_LOG.open("w") as log,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as pip,
+    ):
+        assert pip.stdout is not None
+        for line in pip.stdout:
+            log.write(line)
+            progress.see(line)
+    progress.end()
+    if pip.returncode:
+        raise SetupError(_why(PIP_LOG.read_text()))
+
+
+def _why(said: str) -> str:
+    """Why pip failed, by what it said, and the way out."""
+    if NO_INDEX.search(said):
+        return (
+            "the Python packages cannot be fetched: no package index answers. Check the network, or name your "
+            "proxy or index (HTTPS_PROXY, PIP_INDEX_URL), and run the same again: it goes on where it stopped."
+        )
+    errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
+    return (
+        f"pip failed: {errors[0] if errors else 'it gave no reason'} ({PIP_LOG.relative_to(ROOT)} has it all)"
+    )
+
+
+class Progress:
+    """How many packages are fetched: at a terminal one line that changes, otherwise a line now and then."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._open = False
+        self._retrying = False
+
+    def see(self, line: str) -> None:
+        """Take in a line that pip has printed."""
+        if line.startswith(("Collecting ", "Requirement already satisfied")):
+            self._done += 1
+            self._show(f"setup: Python packages, {self._done} of {self._total}", self._done % 25 == 0)
+        elif line.startswith("Installing collected packages"):
+            self._show(f"setup: installing {self._total} Python packages", True)
+        elif NO_INDEX.search(line) and not self._retrying:
+            self._retrying = True
+            self._show("setup: no package index answers; trying again", True)
+
+    def _show(self, text: str, milestone: bool) -> None:
+        if sys.stdout.isatty():
+            print(f"\r{text:<60}", end="", flush=True)
+            self._open = True
+        elif milestone:
+            print(text, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._open:
+            print(flush=True)
+
+
+def put_command() -> None:
+    """`blok365` on the path of the virtual environment."""
+    command, text = VENV / "bin" / "blok365", COMMAND.format(root=ROOT)
+    if not command.exists() or command.read_text() != text:
+        command.write_text(text)
+        command.chmod(0o755)
 
 
 def main(mode: str) -> int:
@@ -69,11 +162,16 @@ def main(mode: str) -> int:
         if problem:
             say(problem)
         if "python3-venv" in needs and problem:
+            say("or put a Python that has venv first on the PATH.")
             return 1
         try:
             install(LOCKS, "locks.sha256")
             if mode == "full" and node.on_path() is None:
                 install(NODE_LOCKS, "node.sha256")
+            put_command()
+        except SetupError as error:
+            say(str(error))
+            return 1
         except subprocess.CalledProcessError as error:
             say(f"failed: {' '.join(map(str, error.cmd))}")
             return 1
@@ -81,7 +179,6 @@ def main(mode: str) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback; the next run goes on
     try:
         sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "full"))
     except OSError as error:  # a folder that may not be written to, a full disk

@@ -63,9 +63,9 @@ def provide(packages: list[str], log: Path) -> str:
         return ""
     command = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(packages)}"
     if shutil.which("apt-get") is None:
-        return f"this machine lacks what Debian calls {', '.join(packages)}; some tests will fail without"
+        return f"this machine lacks what Debian calls {', '.join(packages)}; what needs it says so"
     if os.geteuid() != 0:
-        return f"missing: {', '.join(packages)}; as root run: {command}"
+        return f"missing: {', '.join(packages)}; what needs it says so; as root run: {command}"
     print(f"setup: apt-get install {' '.join(packages)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300"]

@@ -56,14 +56,14 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         settings=settings,
         pages=pages,
         csrf=Csrf.from_file(shared.keys / "wsfed.csrf", shared.origin),
-        proxies=assembly.proxies,
+        client_networks=assembly.client_networks,
         geoip=geoip,
     )
     routes = all_routes(context, waker.watching)
     # COOP is off: applications that sign in through a popup keep a handle on it across our pages, and without the
     # handle they take the sign-in for cancelled. Framing stays forbidden.
     web = assembly.web(
-        pages.pages, routes, coop="unsafe-none", way_on=Link(settings.start_url, "Microsoft 365")
+        pages.pages, routes, coop="unsafe-none", way_on=Link(settings.cloud().start_url, "Microsoft 365")
     )
     rp_id_is_kept = partial(pin_rp_id, pinned_settings(database), shared.rp_id)
     service = assembly.service(

@@ -85,7 +85,7 @@ class Transactions(Protocol):
         ...
 
     async def name_account(self, transaction: str, username: str) -> Transaction | None:
-        """Take a typed user name, before any request was sent."""
+        """Take a typed user name, and go back to `started`: what was asked under another name is over."""
         ...
 
     async def open_challenge(
@@ -132,7 +132,10 @@ class Transactions(Protocol):
     async def ask_passkey(
         self, transaction: str, username: str, context: SignInContext
     ) -> Transaction | None:
-        """Keep what a passkey is to sign, if that user name is still the one; an open request stays as it is."""
+        """Keep what a passkey is to sign, if that user name is still the one and there is nothing kept yet.
+
+        An open request stays as it is.
+        """
         ...
 
     async def prove_by_passkey(
@@ -280,7 +283,7 @@ class Sessions(Protocol):
     async def add(self, session: Session) -> None: ...
 
     async def use(self, session: Session, now: datetime, idle_ends_at: datetime) -> Session | None:
-        """Note another token, if the session is still live; None when it is not."""
+        """Keep what `session` has noted of its tokens, if it is still live; None when it is not."""
         ...
 
     async def end(self, session: str, now: datetime) -> None:

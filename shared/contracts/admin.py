@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.clouds import CloudName
 from shared.contracts import Command, StateEvent
 from shared.contracts.approval import MAX_ID, Proof
 from shared.contracts.notify import MAX_SEALED
@@ -78,6 +79,8 @@ class TenantConfigured(StateEvent):
     domains: tuple[Domain, ...]
     policy: Policy = Policy()
     removed: bool = False
+    cloud: CloudName = "worldwide"
+    """Which of Microsoft's clouds its Entra directory is in (`shared/clouds.py`)."""
 
 
 class AccountChanged(StateEvent):

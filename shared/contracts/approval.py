@@ -41,6 +41,9 @@ class OpenChallenge(Command):
     """The tenant's rule: approve only from the network of the browser (`address` in the context)."""
     renews: str | None = None
     """The challenge whose QR code the page took away for this one; a phone that has scanned it goes on with it."""
+    decoy: bool = False
+    """Nobody is asked: there is no such account, or it may not sign in, and `account` is an id of nobody. approval does
+    the same work as for any other, so that nobody can measure the difference."""
 
 
 class Proof(BaseModel):

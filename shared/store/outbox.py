@@ -97,9 +97,11 @@ class Relay:
                     if not isinstance(error, Unavailable):
                         raise
 
-    async def sweep(self) -> int:
+    async def sweep(self, older_than: timedelta = STALE_AFTER) -> int:
         """Send again what has waited too long; how many messages. Does not wait for the bus: a handler in the
         memory bus may take minutes over one message, and the others must not wait for it.
+
+        `older_than` zero sends what another program has just left here, and perhaps something a second time.
 
         Each sweep takes up where the last one stopped, and begins again at the end: what can never be sent (a
         command without a queue) is tried each time round and keeps nothing else from its turn.
@@ -107,7 +109,7 @@ class Relay:
         found = 0
         for name, collection in self._by_name.items():
             stale = await collection.stale_outbox(
-                self._clock.now() - STALE_AFTER, SWEEP_BATCH, skip=self._passed[name]
+                self._clock.now() - older_than, SWEEP_BATCH, skip=self._passed[name]
             )
             self._passed[name] = self._passed[name] + SWEEP_BATCH if len(stale) == SWEEP_BATCH else 0
             pending = self._confirmed.get(name, {})

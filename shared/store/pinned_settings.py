@@ -17,7 +17,8 @@ async def pin_rp_id(collection: Collection, rp_id: str) -> None:
     """Remember the host of BLOK365_ORIGIN at the first start, and refuse to start with another one later.
 
     Browsers bind every key to the host as the WebAuthn RP ID; scheme and port are no part of it and may change
-    (Web Authentication Level 3, section 5.1.2). Raises Unavailable.
+    (Web Authentication Level 3, section 5.1.2). Data made for `localhost`, when the phone had no host of its own,
+    cannot be taken along. Raises Unavailable.
     """
     if await collection.insert({"_id": _ORIGIN, "value": rp_id}):
         return
@@ -25,5 +26,7 @@ async def pin_rp_id(collection: Collection, rp_id: str) -> None:
     if found is None:
         return
     held = urlsplit(found["value"]).hostname or found["value"]  # at first the whole origin was kept
+    if held != rp_id and "." not in held:
+        raise Unavailable("shared.store.host_without_phone", first=held, now=rp_id, code="fixed_setting")
     if held != rp_id:
         raise Unavailable("shared.store.fixed_host", first=held, now=rp_id, code="fixed_setting")

@@ -23,6 +23,46 @@ LEADING = (Host.FRONT, Host.CONSOLE, Host.KIOSK)
 """Hosts whose pages have such links."""
 THIS_MACHINE = ("localhost", "127.0.0.1")
 _PORT = re.compile(r"(:[0-9]{1,5})?")
+_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"({_LABEL}\.)*(?![0-9]+$){_LABEL}")
+"""A host name (RFC 1123, section 2.1). Its last label is no number: that would be an address."""
+_LONGEST_NAME = 253
+
+
+def check_origin(origin: str) -> str:
+    """The host of an origin, as a browser writes it. Raises ValueError with what is wrong and the way out."""
+    parts = urlsplit(origin)
+    if (
+        parts.scheme not in ("http", "https")
+        or origin != f"{parts.scheme}://{parts.netloc}"
+        or not parts.hostname
+    ):
+        raise ValueError(
+            f"an origin is scheme://host[:port] and nothing more, such as https://id.example: {origin!r}"
+        )
+    host, port = parts.hostname, parts.port  # raises ValueError for a port that is no number
+    if not _NAME.fullmatch(host) or parts.netloc != (host if port is None else f"{host}:{port}"):
+        raise ValueError(
+            f"{origin!r}: a host is a name in small ASCII letters (no address, no user, no dot at the end)"
+        )
+    if port == {"http": 80, "https": 443}[parts.scheme]:
+        raise ValueError(
+            f"{origin!r}: browsers leave the usual port of a scheme out, so leave it out here too"
+        )
+    if parts.scheme == "http" and host.rpartition(".")[2] != "localhost":
+        raise ValueError(f"{origin!r}: passkeys and our cookies need https everywhere but on localhost")
+    return host
+
+
+def check_signin_host(host: str) -> None:
+    """Whether the host can be the WebAuthn rp_id with the phone's host below it. Raises ValueError."""
+    if "." not in host:
+        raise ValueError(
+            f"{host} cannot be the sign-in host: browsers let key.{host} use the keys of no name without a dot in it "
+            f"(Web Authentication Level 3, section 5.1.2). Take a name below it, such as id.{host}"
+        )
+    if len(f"key.{host}") > _LONGEST_NAME:
+        raise ValueError(f"the sign-in host has {len(host)} characters, and key. must fit before it")
 
 
 @dataclass(frozen=True)
@@ -30,8 +70,9 @@ class Origins:
     """The public origins, e.g. `https://id.example`, without a path or a slash at the end.
 
     `phone` has no setting: it is `key.` before the sign-in host, since WebAuthn lets a page use the keys of a host
-    above its own (Web Authentication Level 3, section 5.1.2). Raises ValueError when one is not an http or https
-    origin, is plain http on anything but localhost, or when console or kiosk share the sign-in host.
+    above its own (Web Authentication Level 3, section 5.1.2). Raises ValueError when one is no origin that browsers
+    would let do this, or when console and kiosk do not have hosts of their own outside the sign-in host: a page there
+    could use its keys or, since cookies heed no port, disturb its cookies.
     """
 
     signin: str
@@ -39,15 +80,17 @@ class Origins:
     kiosk: str
 
     def __post_init__(self) -> None:
-        for origin in (self.signin, self.console, self.kiosk):
-            parts = urlsplit(origin)
-            name = parts.hostname or ""
-            if f"{parts.scheme}://{parts.netloc}" != origin or parts.scheme not in ("http", "https"):
-                raise ValueError(f"not an origin such as https://id.example: {origin!r}")
-            if parts.scheme == "http" and name != "localhost" and not name.endswith(".localhost"):
-                raise ValueError(f"{origin!r}: passkeys and our cookies need https except on localhost")
-        if self.authority(Host.SIGNIN) in (self.authority(Host.CONSOLE), self.authority(Host.KIOSK)):
-            raise ValueError("console and kiosk need hosts of their own, apart from the sign-in host")
+        signin, console, kiosk = (check_origin(origin) for origin in (self.signin, self.console, self.kiosk))
+        check_signin_host(signin)
+        for name, host in (("console", console), ("kiosk", kiosk)):
+            if host == signin or host.endswith(f".{signin}"):
+                raise ValueError(
+                    f"the {name} needs a host of its own, not {host}: it is in reach of the keys of {signin}"
+                )
+            if host in THIS_MACHINE:
+                raise ValueError(f"the {name} cannot be {host}: the front page is there")
+        if console == kiosk:
+            raise ValueError(f"console and kiosk need a host each, not {console} both")
 
     @property
     def phone(self) -> str:

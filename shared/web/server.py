@@ -1,7 +1,6 @@
 """Applications with everything of `shared.web` on them, and the server that listens."""
 
 import asyncio
-import ipaddress
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
 from multidict import CIMultiDict
 
-from shared.addresses import Network
+from shared.addresses import NO_NETWORKS, ClientNetworks
 from shared.clock import Clock
 from shared.errors import BadInput, Unavailable
 from shared.ids import Ids
@@ -22,6 +21,7 @@ from shared.web import problems, proxy
 from shared.web.frame import NONCE, REQUEST_ID, Pages
 from shared.web.headers import CSP, DEFAULT_CSP, Coop, HeaderPolicy
 from shared.web.inputs import MAX_LINE
+from shared.web.limits import RequestLimit
 from shared.web.middleware import around_every_request, begin, headers_signal
 from shared.web.paths import Origins, destination
 from shared.web.site import PROXY, Site, Tree
@@ -39,13 +39,14 @@ says what is wrong without being in the way of requests.
 class WebSettings:
     """How a service faces the web.
 
-    `origin`: its public origin. `max_body`: octets. `trusted_proxies`: whose X-Forwarded-For counts.
-    `coop`, `features`: see `headers.HeaderPolicy`.
+    `origin`: its public origin. `max_body`: octets. `client_networks`, `requests_per_minute`: see
+    `limits.RequestLimit`. `coop`, `features`: see `headers.HeaderPolicy`.
     """
 
     origin: str
     max_body: int = 64 * 1024
-    trusted_proxies: tuple[Network, ...] = ()
+    client_networks: ClientNetworks = NO_NETWORKS
+    requests_per_minute: int = 0
     coop: Coop = "same-origin"
     features: tuple[str, ...] = ()
 
@@ -69,11 +70,6 @@ WEB_SETTINGS = web.AppKey("web_settings", WebSettings)
 """Where `combine` finds the largest body that any of its applications takes."""
 
 
-def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Networks from settings, e.g. `10.0.0.0/8`. Raises ValueError."""
-    return tuple(ipaddress.ip_network(text) for text in texts)
-
-
 def make_app(
     pages: Pages, settings: WebSettings, *, clock: Clock, ids: Ids, ready: Ready | None = None
 ) -> web.Application:
@@ -86,10 +82,11 @@ def make_app(
 def _bare_app(
     pages: Pages, settings: WebSettings, *, clock: Clock, ids: Ids, ready: Ready | None = None
 ) -> web.Application:
+    limit = RequestLimit(settings.client_networks, clock, per_minute=settings.requests_per_minute)
     app = web.Application(
-        middlewares=[around_every_request(pages, clock, ids)], client_max_size=settings.max_body
+        middlewares=[around_every_request(pages, clock, ids, limit)], client_max_size=settings.max_body
     )
-    app.on_response_prepare.append(headers_signal(settings.headers))
+    app.on_response_prepare.append(headers_signal(settings.headers, ids))
     app[WEB_SETTINGS] = settings
     app[_SIDE] = _Side(pages=pages, settings=settings, ids=ids, ready=ready or _always)
     app[CLOSING] = asyncio.Event()
@@ -152,6 +149,7 @@ def combine(
     ready: Mapping[str, Ready] | None = None,
     table: Services = SERVICES,
     start_url: str = "",
+    front_routes: Iterable[web.RouteDef] = (),
 ) -> web.Application:
     """Several services on one port, told apart by Host and path (`paths.destination`); starts and stops them all.
 
@@ -159,7 +157,8 @@ def combine(
     `/readyz` is ready when each of them is; `ready` has the checks of all services of the process by name, also
     of those without an application, and without it the applications' own count. A path of no service, or of one that
     is not in `apps`, gets our page for "that doesn't exist"; a host that is not ours gets a refusal. `start_url`: where
-    sign-ins begin; the sign-in origin when empty.
+    sign-ins begin; the sign-in origin when empty. `front_routes`: what else is answered where no service is, on every
+    host of ours.
     """
     checks = {name: app[_SIDE].ready for name, app in apps.items()} if ready is None else ready
 
@@ -172,6 +171,7 @@ def combine(
 
     facing, common = WebSettings(origin=origins.signin), Pages(PROXY)
     front = make_app(common, facing, clock=clock, ids=ids, ready=all_ready)
+    front.add_routes(front_routes)
     front.router.add_route("*", "/{path:.*}", Site(tree, origins, table, start_url or origins.signin).handle)
     abroad = _bare_app(common, facing, clock=clock, ids=ids)
     abroad.router.add_route("*", "/{path:.*}", _refuse)

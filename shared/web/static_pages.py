@@ -66,7 +66,14 @@ PAGES = (
         file="pages/sw.js",
         csp="default-src 'none'; connect-src {origin}",
     ),
-    StaticPage(host=Host.FRONT, path="/", file="pages/front.{lang}.html", csp=_OURS),
+    StaticPage(
+        host=Host.FRONT,
+        path="/",
+        file="pages/front.{lang}.html",
+        csp=_OURS.replace(
+            "{origin}/readyz", "{origin}/readyz {origin}/walk/"
+        ),  # answered by `make run` alone
+    ),
     StaticPage(host=Host.CONSOLE, path="/", file="pages/console.{lang}.html", csp=_OURS),
     StaticPage(host=Host.KIOSK, path="/", file="pages/kiosk.{lang}.html", csp=_OURS),
 )

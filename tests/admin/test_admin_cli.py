@@ -1,27 +1,43 @@
 """`blok365`: an operator's walk on a real MongoDB, and faults told in one line."""
 
+import asyncio
 import json
+import os
+import re
+import resource
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import aio_pika
 import pytest
 import structlog
 from pymongo import MongoClient
 from typer.testing import CliRunner, Result
 
-from deploy.cli.commands import app
-from deploy.cli.session import Options
+from deploy.cli.commands import COMMANDS, app
+from deploy.cli.options import Options
+from deploy.cli.session import settings_of
+from deploy.federation import quoted
+from deploy.local import run_folder
+from shared.bus.topology import EXCHANGE
+from shared.errors import Unavailable
 from shared.ids import unb64u
 from shared.services import SERVICES
+from tests.conftest import Vhost
 
 Blok365 = Callable[..., Result]
+ORIGIN = "http://id.localhost:8365"
 
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Blok365]:
     """The program with a folder of its own and nothing in the environment."""
-    for name in ("KEYS", "MONGO_URL", "ORIGIN", "PORT", "TENANT", "DATABASE_PREFIX"):
+    for name in ("KEYS", "MONGO_URL", "ORIGIN", "BUS_URL", "TENANT", "DATABASE_PREFIX"):
         monkeypatch.delenv(f"BLOK365_{name}", raising=False)
     yield lambda *arguments: CliRunner().invoke(app, ["--var", str(tmp_path / "var"), *arguments])
     structlog.reset_defaults()
@@ -32,6 +48,7 @@ def blok365(
     alone: Blok365, mongo_url: str, mongo_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Blok365]:
     """The program on an empty MongoDB."""
+    monkeypatch.setenv("BLOK365_ORIGIN", ORIGIN)
     monkeypatch.setenv("BLOK365_MONGO_URL", mongo_url)
     monkeypatch.setenv("BLOK365_DATABASE_PREFIX", mongo_database)
     yield alone
@@ -68,15 +85,15 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     assert "already" in refused(blok365("tenant", "add", "contoso", "--name", "Contoso"))
     said(blok365("domain", "add", "Contoso.example", "-t", "contoso"))
     said(blok365("app", "add", "-t", "contoso", "--session-hours", "4", "--first-method", "qr"))
-    shown = json.loads(said(blok365("tenant", "show", "contoso", "--json")))
-    assert shown["domains"][0]["issuer"] == "http://id.localhost:8365/t/contoso/contoso.example"
+    shown = json.loads(said(blok365("tenant", "show", "-t", "contoso", "--json")))
+    assert shown["domains"][0]["issuer"] == f"{ORIGIN}/t/contoso/contoso.example"
     assert shown["applications"][0]["session_hours"] == 4
-    assert "--sign-in known_browsers" in said(blok365("tenant", "policy", "contoso"))
+    assert "--sign-in known_browsers" in said(blok365("tenant", "policy", "-t", "contoso"))
     strict = ("--sign-in", "known_browsers", "--same-network", "--json")
-    policy = json.loads(said(blok365("tenant", "policy", "contoso", *strict)))
+    policy = json.loads(said(blok365("tenant", "policy", "-t", "contoso", *strict)))
     assert (policy["sign_in"], policy["same_network_or_passkey"]) == ("known_browsers", True)
-    assert "known_browsers" in said(blok365("tenant", "policy", "contoso"))
-    assert blok365("tenant", "policy", "contoso", "--sign-in", "closed").exit_code == 2
+    assert "known_browsers" in said(blok365("tenant", "policy", "-t", "contoso"))
+    assert blok365("tenant", "policy", "-t", "contoso", "--sign-in", "closed").exit_code == 2
     ada = ("--first", "Ada", "--last", "Lovelace", "--email", "ada@home.example", "--json", "--show-link")
     added = json.loads(said(blok365("account", "add", "ada@contoso.example", "-t", "contoso", *ada)))
     assert added["status"] == "invited"
@@ -120,6 +137,7 @@ def test_a_mongodb_that_does_not_answer_is_one_line_without_its_password(
     alone: Blok365, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said(alone("keys"))
+    monkeypatch.setenv("BLOK365_ORIGIN", ORIGIN)
     monkeypatch.setenv("BLOK365_MONGO_URL", url + "?serverSelectionTimeoutMS=200" * url.endswith("/"))
     for command in (("tenant", "list"), ("migrate",)):
         line = refused(alone(*command))
@@ -131,18 +149,173 @@ def test_a_wrong_setting_is_named(alone: Blok365, monkeypatch: pytest.MonkeyPatc
     assert "BLOK365_ORIGIN" in refused(alone("keys"))
 
 
-def test_links_go_where_make_run_listens_unless_a_setting_says_otherwise(
+def test_without_a_running_system_nothing_is_guessed(alone: Blok365, monkeypatch: pytest.MonkeyPatch) -> None:
+    said(alone("keys"))
+    for command in (
+        ("tenant", "list"),
+        ("migrate",),
+        ("restore", "admin", "--yes"),
+        ("signing", "show", "-t", "a"),
+    ):
+        line = refused(alone(*command))
+        assert "BLOK365_ORIGIN and BLOK365_MONGO_URL" in line
+        assert "make run" in line
+    monkeypatch.setenv("BLOK365_MONGO_URL", "mongodb://127.0.0.1:1/")
+    line = refused(alone("tenant", "list"))
+    assert "BLOK365_ORIGIN" in line
+    assert "BLOK365_MONGO_URL" not in line
+
+
+def test_settings_are_those_of_the_running_system_unless_the_environment_says_otherwise(
     alone: Blok365, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = Options(var=tmp_path, debug=False)
-    assert here.settings().origin == "http://id.localhost:8365"
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "origin").write_text("http://id.localhost:8901")
-    assert here.settings().origin == "http://id.localhost:8901"
-    monkeypatch.setenv("BLOK365_PORT", "8902")
-    assert here.settings().origin == "http://id.localhost:8902"
-    monkeypatch.setenv("BLOK365_ORIGIN", "https://id.example")
-    assert here.settings().origin == "https://id.example"
+    known = {"origin": "http://id.localhost:8901", "mongo_url": "mongodb://127.0.0.1:8999/", "keys": "/keys"}
+    with run_folder.hold(tmp_path):
+        run_folder.announce(tmp_path, known)
+        found = settings_of(Options(tmp_path))
+        assert (found.origin, found.mongo_url, found.keys) == (*list(known.values())[:2], Path("/keys"))
+        monkeypatch.setenv("BLOK365_ORIGIN", "https://id.example")
+        assert settings_of(Options(tmp_path)).origin == "https://id.example"
+        assert settings_of(Options(tmp_path)).mongo_url == known["mongo_url"]
+    monkeypatch.delenv("BLOK365_ORIGIN")
+    with pytest.raises(Unavailable, match="No system runs"):
+        settings_of(Options(tmp_path))
+
+
+def test_what_a_killed_system_left_behind_is_not_taken_for_a_running_one(tmp_path: Path) -> None:
+    with run_folder.hold(tmp_path):
+        run_folder.announce(tmp_path, {"origin": "http://id.localhost:8901"})
+        left = (tmp_path / "run" / "system.json").read_text()
+        assert (tmp_path / "run" / "system.json").stat().st_mode & 0o077 == 0
+        found = run_folder.find(tmp_path)
+        assert found is not None
+        assert (found.pid, found.origin) == (os.getpid(), "http://id.localhost:8901")
+        with pytest.raises(run_folder.AlreadyRunning), run_folder.hold(tmp_path):
+            raise AssertionError("two systems in one folder")
+    (tmp_path / "run" / "system.json").write_text(left)
+    assert run_folder.find(tmp_path) is None
+
+
+def test_a_backup_is_not_announced_while_the_system_runs(alone: Blok365, tmp_path: Path) -> None:
+    with run_folder.hold(tmp_path / "var"):
+        assert f"process {os.getpid()}" in refused(alone("restore", "admin", "--yes"))
+
+
+@pytest.mark.integration
+def test_restore_asks_whether_the_service_is_stopped(blok365: Blok365) -> None:
+    said(blok365("keys"))
+    asked = blok365("restore", "admin")
+    assert asked.exit_code == 1
+    assert "stopped" in asked.output
+    assert "generation" in said(blok365("restore", "admin", "--yes"))
+
+
+@pytest.mark.integration
+def test_lists_have_headers_and_hints_that_name_commands(blok365: Blok365) -> None:
+    for step in (("keys",), ("migrate",), ("tenant", "add", "contoso", "--name", "Contoso")):
+        said(blok365(*step))
+    contoso = ("-t", "contoso")
+    empty = [blok365(group, "list", *contoso) for group in ("app", "domain", "account")]
+    assert ["blok365 app add" in empty[0].stderr, "blok365 domain add" in empty[1].stderr] == [True, True]
+    assert "blok365 account add" in empty[2].stderr
+    said(blok365("domain", "add", "contoso.example", *contoso))
+    said(blok365("app", "add", *contoso))
+    assert said(blok365("tenant", "list")).splitlines()[0] == "tenant\tname\tdomains\tapplications"
+    headers, row = said(blok365("domain", "list", *contoso)).splitlines()
+    assert headers == "domain\tissuer"
+    assert row == f"contoso.example\t{ORIGIN}/t/contoso/contoso.example"
+    assert said(blok365("app", "list", *contoso)).splitlines() == [
+        "application\tsession\tfirst method",
+        "Microsoft 365\t8 h\tpush",
+    ]
+    assert [each["name"] for each in json.loads(said(blok365("app", "list", *contoso, "--json")))] == [
+        "Microsoft 365"
+    ]
+    assert "blok365 tenant list" in refused(blok365("account", "list", "-t", "nosuch"))
+    assert "blok365 account list -t contoso" in refused(blok365("account", "show", "bob", *contoso))
+
+
+async def _somebody_reads(url: str) -> None:
+    """A queue that takes everything, as the running services have theirs."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+        await (await channel.declare_queue("everything", durable=True)).bind(exchange, "#")
+
+
+@pytest.mark.integration
+def test_over_rabbitmq_a_command_publishes_itself(
+    blok365: Blok365, rabbit: Vhost, mongo_url: str, mongo_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the bus has confirmed waits in no outbox for another process to send it."""
+    for step in (("keys",), ("migrate",)):
+        said(blok365(*step))
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
+    with closing(client):
+        tenants = client[f"{mongo_database}_admin"]["tenants"]
+
+        def waiting() -> list[str]:
+            return [each["type"] for tenant in tenants.find() for each in tenant.get("outbox", [])]
+
+        said(blok365("tenant", "add", "contoso", "--name", "Contoso"))
+        assert waiting() == ["admin.tenant.configured.v1"]
+        monkeypatch.setenv("BLOK365_BUS_URL", rabbit.url)
+        asyncio.run(_somebody_reads(rabbit.url))
+        said(blok365("domain", "add", "contoso.example", "-t", "contoso"))
+        assert len(waiting()) == 1, "the one before it"
+
+
+@pytest.mark.integration
+def test_without_the_broker_a_change_is_kept_and_said(
+    blok365: Blok365, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (("keys",), ("migrate",)):
+        said(blok365(*step))
+    monkeypatch.setenv("BLOK365_BUS_URL", "amqp://guest:hidden@127.0.0.1:1/")
+    result = blok365("tenant", "add", "contoso", "--name", "Contoso")
+    assert said(result).startswith("Tenant contoso")
+    assert "RabbitMQ does not answer" in result.stderr
+    assert "hidden" not in result.stderr
+
+
+@pytest.mark.integration
+def test_domain_entra_needs_a_domain_that_the_sign_in_service_knows(blok365: Blok365) -> None:
+    for step in (("keys",), ("migrate",), ("tenant", "add", "contoso", "--name", "Contoso")):
+        said(blok365(*step))
+    assert "blok365 tenant list" in refused(blok365("domain", "entra", "contoso.example", "-t", "contoso"))
+    assert "blok365 tenant list" in refused(blok365("signing", "show", "-t", "contoso"))
+
+
+@pytest.mark.parametrize("text", ["a'b", "a\u2019b", "$(x)", "`n", "'; Remove-MgDomain '"])
+def test_no_text_ends_a_powershell_string(text: str) -> None:
+    """PowerShell takes typographic quotation marks for plain ones, and doubled ones for one of the text."""
+    inside = quoted(text)[1:-1]
+    assert not re.search(
+        "['\u2018\u2019\u201a\u201b]", re.sub("(['\u2018\u2019\u201a\u201b])\\1", "", inside)
+    )
+    assert re.sub("(['\u2018\u2019\u201a\u201b])\\1", "\\1", inside) == text
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("command", [("tenant", "list"), ("account", "list", "-t", "contoso"), ("--help",)])
+def test_a_command_takes_less_than_seven_tenths_of_a_second_of_the_processor(
+    blok365: Blok365, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    for step in (("keys",), ("migrate",), ("tenant", "add", "contoso", "--name", "Contoso")):
+        said(blok365(*step))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    program = (sys.executable, "-m", "deploy.cli", "--var", str(tmp_path / "var"))
+    subprocess.run((*program, *command), check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.7
+
+
+def test_every_command_of_the_list_is_there_and_says_what_it_does(alone: Blok365) -> None:
+    listed = said(alone("--help"))
+    for name, entry in COMMANDS.items():
+        assert f"  {name} " in listed
+        assert entry.help in " ".join(listed.split())
+        assert f"blok365 {name}" in said(alone(name, "--help")).replace("root", "blok365")
 
 
 @pytest.mark.parametrize("command", ["migrate", "resync", "restore", "dead"])
@@ -162,5 +335,5 @@ def test_keys_are_made_once(alone: Blok365, tmp_path: Path) -> None:
 
 def test_help_says_that_it_works_beside_a_running_system() -> None:
     text = " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
-    assert "Works beside a running system" in text
-    assert "no bus" in text
+    assert "It works beside a running system" in text
+    assert "in force at once" in text

@@ -27,7 +27,13 @@ from services.approval.domain.ceremony import RelyingParty
 from services.approval.handlers import challenges, enrolment, sessions
 from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Ceremony, Dependencies
-from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository, TenantRepository
+from services.approval.store import (
+    AccountRepository,
+    CeremonyRepository,
+    DecoyRepository,
+    SessionRepository,
+    TenantRepository,
+)
 from shared.bus.port import Handlers
 from shared.clock import iso_millis
 from shared.contracts import Message
@@ -174,6 +180,7 @@ class Approval:
         same_network: bool = False,
         address: str = BROWSER_ADDRESS,
         code: str = CODE,
+        decoy: bool = False,
         deliver: bool = True,
     ) -> Asked:
         """wsfed opens a challenge. Without a code: a known browser's QR code, for which none is asked."""
@@ -213,6 +220,7 @@ class Approval:
             handle_lifetime=handle_lifetime if method == "qr" else None,
             renews=renews,
             same_network=same_network,
+            decoy=decoy,
         )
         if deliver:
             await self.world.say("wsfed", command, tenant)
@@ -395,6 +403,7 @@ def replica(world: InMemorySystem, database: Database | None = None) -> Dependen
     interleaved: Any = InterleavedDatabase(database or world.databases["approval"])
     return Dependencies(
         accounts=AccountRepository(interleaved, world.platform.signer("approval")),
+        decoys=DecoyRepository(interleaved, world.platform.signer("approval")),
         sessions=SessionRepository(interleaved),
         ceremonies=CeremonyRepository(interleaved),
         tenants=TenantRepository(interleaved),

@@ -7,14 +7,13 @@ a signal; no traceback, and parts that it started are stopped in order.
 import asyncio
 import fcntl
 import json
-import os
+import re
 import signal
-import socket
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,126 +21,33 @@ import pytest
 
 from deploy.local import backing
 from deploy.local.backing import BackingService
-from deploy.local.backing.port import free_port, is_free
-from deploy.local.browser import Browser
+from deploy.local.backing.port import is_free
+from deploy.local.browser import Browser, Page
 from deploy.local.entra import entra_standin
 from deploy.local.platform import make_keys
 from deploy.local.settings import local_settings, port_of
-from deploy.local.tenant import DOMAIN, PERSON
+from deploy.local.tenant import DOMAIN, PERSON, TENANT
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from shared.errors import BadInput, Unavailable
 from shared.ids import SystemIds
 from shared.testing.waiting import eventually
 from tests.conftest import Vhost
 from tests.faults.support import owned
+from tests.programs import (
+    ENDS,
+    LISTENS,
+    SIGNALLED,
+    Ended,
+    blok365,
+    ended,
+    make_run,
+    on,
+    started,
+    taken,
+    two_ports,
+)
 
 pytestmark = pytest.mark.integration
-
-SIGNALLED = 10.0
-"""Seconds from a signal to the end."""
-ENDS = 20.0
-"""Seconds from the start of a program that cannot start: ten of its own, and Python's start on a busy machine."""
-LISTENS = "Ctrl-C stops"
-"""In the last line that `make run` prints before it waits."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A program that is gone."""
-
-    code: int
-    out: str
-    err: str
-
-    def one_line(self) -> str:
-        """The line that says why it failed: the last one, and the only one that is no log line."""
-        assert self.code == 1, self
-        self.assert_no_traceback()
-        return self.err.splitlines()[-1]
-
-    def assert_no_traceback(self) -> None:
-        for text in (self.out, self.err):
-            assert "Traceback" not in text, text
-            assert "never retrieved" not in text, text
-
-
-class Program:
-    """A running one. `said` waits until a line of its output or log holds a text."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self._out: list[str] = []
-        self._err: list[str] = []
-        self._more = asyncio.Condition()
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._reading = [
-            asyncio.create_task(self._read(process.stdout, self._out)),
-            asyncio.create_task(self._read(process.stderr, self._err)),
-        ]
-
-    async def _read(self, stream: asyncio.StreamReader, lines: list[str]) -> None:
-        async for line in stream:
-            lines.append(line.decode(errors="replace"))
-            async with self._more:
-                self._more.notify_all()
-        async with self._more:
-            self._more.notify_all()
-
-    async def said(self, text: str, within: float = ENDS) -> str:
-        """The first line with that text."""
-
-        def found() -> str | None:
-            return next((line for line in [*self._out, *self._err] if text in line), None)
-
-        async with asyncio.timeout(within), self._more:
-            await self._more.wait_for(lambda: found() or all(task.done() for task in self._reading))
-        line = found()
-        assert line is not None, "".join([*self._out, *self._err])
-        return line
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    async def ends(self, within: float) -> Ended:
-        async with asyncio.timeout(within):
-            code = await self.process.wait()
-            await asyncio.gather(*self._reading)
-        return Ended(code, "".join(self._out), "".join(self._err))
-
-    async def stopped(self, number: signal.Signals = signal.SIGTERM) -> Ended:
-        """After a signal: exit code 0, in time."""
-        self.send(number)
-        ended = await self.ends(SIGNALLED)
-        ended.assert_no_traceback()
-        assert ended.code == 0, ended
-        return ended
-
-
-@asynccontextmanager
-async def started(*arguments: str, environment: Mapping[str, str]) -> AsyncIterator[Program]:
-    """Python with these arguments; killed at the end if it is still there."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BLOK365_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *arguments),
-        env={**kept, **environment},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    program = Program(process)
-    try:
-        yield program
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        await asyncio.gather(*program._reading)
-
-
-async def ended(*arguments: str, environment: Mapping[str, str], within: float = ENDS) -> Ended:
-    async with started(*arguments, environment=environment) as program:
-        return await program.ends(within)
 
 
 @pytest.fixture(scope="module")
@@ -151,38 +57,11 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackingService]
         yield part
 
 
-def two_ports() -> int:
-    """A free port behind which the next one is free as well."""
-    return next(port for port in iter(free_port, 0) if is_free(port + 1))
-
-
-@contextmanager
-def taken(port: int = 0) -> Iterator[int]:
-    """A port on which somebody listens who never says a word."""
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", port))
-        other.listen()
-        yield other.getsockname()[1]
-
-
-def make_run(var: Path, port: int, **environment: str) -> Any:
-    return started(
-        *("-m", "deploy.local", "--var", str(var)), environment={"BLOK365_PORT": str(port), **environment}
-    )
-
-
-def on(mongod: BackingService) -> dict[str, str]:
-    """Databases of its own on that server."""
-    prefix = "start_" + SystemIds().random_bytes(6).hex()
-    return {"BLOK365_MONGO_URL": mongod.url, "BLOK365_DATABASE_PREFIX": prefix}
-
-
 # --- make run ----------------------------------------------------------------------------------------------------
 
 
-async def enrolled(program: Program, phone: SoftPhone) -> None:
-    link = (await program.said(" enrol '")).split("'")[1]
+async def enrolled(var: Path, phone: SoftPhone) -> None:
+    link = (await blok365(var, "account", "invite", PERSON, "-t", TENANT, "--show-link")).strip()
 
     async def attempt() -> bool | None:
         try:
@@ -238,21 +117,21 @@ async def test_make_run_on_another_port_goes_on_with_the_same_data(tmp_path: Pat
     first, second = two_ports(), two_ports()
     async with SoftPhone(ids=SystemIds()) as phone:
         async with make_run(tmp_path, first) as program:
-            await enrolled(program, phone)
             await program.said(LISTENS)
+            await enrolled(tmp_path, phone)
             await signed_in(phone, first)
             await program.stopped()
         async with make_run(tmp_path, second) as program:
             await program.said(LISTENS)
-            (domain,) = json.loads((tmp_path / "run" / "entra.json").read_text())["domains"]
             origin, phones = f"http://id.localhost:{second}", f"http://key.id.localhost:{second}"
-            assert domain["issuerUri"] == f"{origin}/t/contoso/contoso.example"
-            assert domain["passiveSignInUri"] == f"{origin}/t/contoso/wsfed"
-            assert f"--origin {phones} approve" in await program.said("approve")
+            values = json.loads(await blok365(tmp_path, "domain", "entra", DOMAIN, "-t", TENANT, "--json"))
+            assert values["issuerUri"] == f"{origin}/t/contoso/contoso.example"
+            assert values["passiveSignInUri"] == f"{origin}/t/contoso/wsfed"
+            assert "Ada has one: Software phone" in await program.said("Give Ada a phone")
+            assert f"{phones}/ in the browser where it was set up" in await program.said("Approve")
             phone.move(phones)
             await signed_in(phone, second)
             await signed_out(second)
-            assert (tmp_path / "run" / "origin").read_text() == origin
             await program.stopped(signal.SIGINT)
     assert '"exitCode":0' in (tmp_path / "mongo" / "mongod.log").read_text()
 
@@ -277,7 +156,7 @@ def test_what_is_no_port_is_refused(text: str) -> None:
 
 async def test_make_run_with_what_is_no_port_says_so(tmp_path: Path) -> None:
     async with started(
-        "-m", "deploy.local", "--var", str(tmp_path), environment={"BLOK365_PORT": "abc"}
+        "-m", "deploy", "run", "--var", str(tmp_path), environment={"BLOK365_PORT": "abc"}
     ) as program:
         refused = await program.ends(ENDS)
     assert refused.one_line().startswith("'abc' is no port")
@@ -326,8 +205,8 @@ BROKEN = """
         wired = build(*given)
         return replace(wired, service=replace(wired.service, {where}=[{what}]))
     app.build = broken
-    sys.argv = ["make run", "--var", {var!r}]
-    runpy.run_module("deploy.local", run_name="__main__")
+    sys.argv = ["deploy", "run", "--verbose", "--var", {var!r}]
+    runpy.run_module("deploy", run_name="__main__")
 """
 """`make run` with a notify, the last one to start and the first to stop, that has a fault."""
 
@@ -373,7 +252,7 @@ async def test_make_run_told_to_stop_while_it_starts(
     tmp_path: Path, mongod: BackingService, number: signal.Signals
 ) -> None:
     """What has begun is stopped in order, also when somebody is impatient and presses Ctrl-C again and again."""
-    async with make_run(tmp_path, two_ports(), **on(mongod)) as program:
+    async with make_run(tmp_path, two_ports(), "--verbose", **on(mongod)) as program:
         await program.said("service.started")
         for _ in range(3):
             program.send(number)
@@ -408,38 +287,83 @@ async def test_make_run_told_to_stop_before_it_has_begun_leaves_no_mongod(tmp_pa
     await eventually(unlocked, "the supervisor is gone, and everything that it kept")
 
 
-async def test_make_run_tells_entra_of_people_who_are_added_while_it_runs(
+async def test_what_the_command_line_changes_is_known_at_once(tmp_path: Path, mongod: BackingService) -> None:
+    """To the services within 300 ms, and to the Entra stand-in when it is next asked: people, tenants, and keys."""
+    port = two_ports()
+    fabrikam = ("-t", "fabrikam")
+    async with make_run(tmp_path, port, **on(mongod)) as program, Browser() as browser:
+        await program.said(LISTENS)
+        await blok365(tmp_path, "tenant", "add", "fabrikam", "--name", "Fabrikam")
+        await blok365(tmp_path, "app", "add", *fabrikam)
+        await blok365(tmp_path, "domain", "add", "fabrikam.example", *fabrikam)
+        began = time.monotonic()
+
+        async def served() -> Page | None:
+            address = f"http://id.localhost:{port}/t/fabrikam/fabrikam.example/mex"
+            page = await browser.get(address)
+            return page if page.status == 200 else None
+
+        await eventually(served, "wsfed knows the domain")
+        assert time.monotonic() - began < 0.3
+        bob = ("bob@fabrikam.example", "--first", "Bob", "--last", "Berg", "--email", "bob@private.example")
+        await blok365(tmp_path, "account", "add", *bob, *fabrikam)
+        assert "bob@fabrikam.example" in (await browser.get(f"http://localhost:{port + 1}/")).text
+        start = f"http://localhost:{port + 1}/start?username=bob@fabrikam.example"
+        page = await browser.get(start)
+        assert page.url.startswith(f"http://id.localhost:{port}/")
+        assert page.status == 200
+        await program.stopped()
+
+
+async def test_make_run_a_second_time_says_where_the_first_one_runs(
     tmp_path: Path, mongod: BackingService
 ) -> None:
-    environment = on(mongod)
-    federation = tmp_path / "run" / "entra.json"
-    bob = ("bob@contoso.example", "--first", "Bob", "--last", "Berg", "--email", "bob@private.example")
-    async with make_run(tmp_path, two_ports(), **environment) as program:
+    port = two_ports()
+    status = ("-m", "deploy", "status", "--var", str(tmp_path))
+    nothing = await ended(*status, environment={})
+    assert nothing.one_line().startswith("No system runs in")
+    async with make_run(tmp_path, port, **on(mongod)) as program:
         await program.said(LISTENS)
-        added = await ended(
-            *(
-                "-m",
-                "deploy.cli",
-                "--var",
-                str(tmp_path),
-                "account",
-                "add",
-                *bob,
-                "-t",
-                "contoso",
-                "--show-link",
-            ),
-            environment=environment,
-        )
-        assert added.code == 0, added
-        assert f"{(tmp_path / 'run' / 'origin').read_text().replace('//', '//key.')}/#i=" in added.out
+        async with make_run(tmp_path, two_ports()) as second:
+            line = (await second.ends(ENDS)).one_line()
+        assert line.startswith(f"Blok365 is already running at http://localhost:{port} (process ")
+        assert f"(process {program.process.pid})" in line
+        again = await ended(*status, environment={})
+        assert again.code == 0, again
+        stopped = await program.stopped()
+    assert again.out.strip() in stopped.out
+    assert "\x1b" not in stopped.out
+    assert stopped.err == ""
+    lines = (tmp_path / "run" / "log.json").read_text().splitlines()
+    assert {json.loads(line)["event"] for line in lines} >= {"service.started", "service.stopped"}
+    assert not (tmp_path / "run" / "system.json").exists()
 
-        async def known() -> bool | None:
-            users = json.loads(federation.read_text())["users"]
-            return "bob@contoso.example" in [user["upn"] for user in users] or None
 
-        await eventually(known, "the stand-in is told of Bob")
-        await program.stopped()
+async def test_make_run_beside_another_as_the_message_says(tmp_path: Path, mongod: BackingService) -> None:
+    port = two_ports()
+    async with make_run(tmp_path / "first", port, **on(mongod)) as first:
+        await first.said(LISTENS)
+        async with make_run(tmp_path / "second", port) as refused:
+            line = (await refused.ends(ENDS)).one_line()
+        other = int(re.findall(r"BLOK365_PORT=(\d+) make run", line)[0])
+        async with make_run(tmp_path / "second", other, **on(mongod)) as second:
+            await second.said(LISTENS)
+            await second.stopped()
+        await first.stopped()
+
+
+async def test_ctrl_c_from_the_very_start_prints_nothing(tmp_path: Path) -> None:
+    """As `make run` starts it: the signal is held back until our first statement. It is not lost."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy", "run", "--var", str(tmp_path), "--port", str(two_ports())),
+        preexec_fn=partial(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT}),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+    assert (process.returncode, out, err) == (-signal.SIGINT, b"", b"")
 
 
 async def test_make_run_killed_leaves_no_entra_standin(tmp_path: Path, mongod: BackingService) -> None:

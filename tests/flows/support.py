@@ -183,15 +183,19 @@ class SignIn:
         return (await self.post("qr")).code()
 
     async def passkey_challenge(self) -> bytes:
-        """Passkey, steps 2 and 3: what is to be signed."""
-        answer = await self.script("passkey/challenge")
-        assert answer.status == 200, answer.text
-        return unb64u(json.loads(answer.text)["challenge"])
+        """Passkey, step 1: what is to be signed, as the page brings it."""
+        return unb64u((await self.page_passkey())["challenge"])
+
+    async def page_passkey(self) -> dict[str, str]:
+        """Passkey, step 1: what the page tells its script; empty where it offers no passkey."""
+        page = await self.page()
+        assert page.status in (200, 403), page.text
+        return dict(re.findall(r'data-(challenge|rp-id|timeout)="([^"]*)"', page.text))
 
     async def passkey(
         self, phone: SoftPhone, tamper: Tamper = HONEST, *, challenge: bytes | None = None
     ) -> Page:
-        """Passkey, steps 2 to 7, with that phone's key."""
+        """Passkey, steps 1 to 6, with that phone's key."""
         if challenge is None:
             challenge = await self.passkey_challenge()
         made = tamper.replay or assertion(on_sign_in_page(phone.used_key()), challenge, tamper)
@@ -430,6 +434,15 @@ def accepted(sign_in: SignIn, request: Request, key: Key, proof: Proof) -> Chall
         device=key.device,
         proof=proof,
     )
+
+
+async def known_browser(flow: Flow, phone: Phone) -> SignIn:
+    """A new sign-in in a browser from which Ada has signed in before, and whose session has ended since."""
+    first = await flow.begin()
+    await phone.approve(await first.push())
+    await first.take()
+    flow.world.clock.advance(13 * 3600)
+    return await flow.begin(browser=first.browser)
 
 
 async def assert_no_token(sign_in: SignIn, state: str | None = None) -> None:

@@ -153,7 +153,7 @@ async def test_enrolment_push_with_code_and_back(pair: Pair) -> None:
 
 async def test_qr_code_opens_the_request_on_the_phone(pair: Pair) -> None:
     await pair.enrol()
-    code = await pair.start("Scan a code")
+    code = await pair.start("Scan a QR code instead")
     await pair.phone.goto("about:blank")
     await pair.phone.goto(await pair.scanned())
     await pair.approve(code)

@@ -107,7 +107,8 @@ async def test_approval_of_a_denied_request(flow: Flow) -> None:
     code, request = await asked(sign_in, phone)
     await phone.deny(request)
     assert (await refused(phone, code, request, Tamper())).code == "denied"
-    await assert_no_token(sign_in, "denied")
+    assert sign_in.stored["state"] == "denied"
+    await assert_no_token(sign_in, "push_waiting")  # this browser is not known: it is told nothing
 
 
 async def test_wrong_code_three_times(flow: Flow) -> None:

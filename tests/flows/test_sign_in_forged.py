@@ -348,7 +348,8 @@ async def test_taken_over_approval_is_late(waiting: Waiting) -> None:
 async def test_taken_over_approval_revives_a_denied_request(waiting: Waiting) -> None:
     await waiting.phone.deny()
     await waiting.taken_over_approval_says(waiting.approved(proof_of(waiting.key, waiting.context)))
-    await assert_no_token(waiting.sign_in, "denied")
+    await assert_no_token(waiting.sign_in, "push_waiting")
+    assert waiting.sign_in.stored["state"] == "denied"
 
 
 async def test_taken_over_approval_approves_a_sign_in_that_asked_nothing(

@@ -10,12 +10,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer.main
 
-from deploy.cli.commands import app
+from deploy.cli.commands import app, load
 from shared.contracts import contracts
 from shared.services import SERVICES
 
@@ -210,15 +209,15 @@ def problem(command: str) -> str | None:
         there = f"\n{target}:" in (ROOT / "Makefile").read_text()
         return None if there else f"no target: {command}"
     if command.startswith("blok365 "):
-        at: Any = typer.main.get_command(app)
+        program = at = typer.main.get_command(app)
         for word in command.split()[1:]:
-            if word.startswith("--"):
+            if word.startswith("-"):
                 if not any(word in option.opts + option.secondary_opts for option in at.params):
                     return f"no option {word}: {command}"
             elif hasattr(at, "commands"):
                 if word not in at.commands:
                     return f"no command {word}: {command}"
-                at = at.commands[word]
+                at = load(word) if at is program else at.commands[word]
     return None
 
 

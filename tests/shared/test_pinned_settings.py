@@ -25,3 +25,11 @@ async def test_the_whole_origin_that_was_kept_at_first_still_holds_its_host() ->
     await pin_rp_id(collection, "id.localhost")
     with pytest.raises(Unavailable, match=r"was id\.localhost when"):
         await pin_rp_id(collection, "login.localhost")
+
+
+async def test_data_made_when_the_phone_had_no_host_of_its_own_is_named_with_the_way_out() -> None:
+    collection = pinned_settings(MemoryDatabase(clock=ManualClock(START)))
+    await pin_rp_id(collection, "localhost")
+    with pytest.raises(Unavailable, match=r"was set up for localhost, .* is id\.localhost now") as refused:
+        await pin_rp_id(collection, "id.localhost")
+    assert "make clean" in refused.value.remedy

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from shared.services import Host
+from shared.settings import Settings, invalid_settings
 from shared.web import i18n
 from shared.web.headers import Csp, HeaderPolicy
 from shared.web.paths import Origins, Own, destination
@@ -79,12 +81,74 @@ def test_host_header_decides_the_kind_of_host() -> None:
 
 
 @pytest.mark.parametrize(
-    "signin",
-    ["id.example", "https://id.example/", "http://id.example", "ftp://localhost", "https://c.example"],
+    ("signin", "says"),
+    [
+        ("id.example", "scheme://host"),
+        ("https://id.example/", "nothing more"),
+        ("https://id.example?x", "nothing more"),
+        ("ftp://id.localhost", "scheme://host"),
+        ("https://", "scheme://host"),
+        ("https://ada@id.example", "no user"),
+        ("https://Id.Example", "small"),
+        ("https://id.example.", "no dot at the end"),
+        ("https://bücher.example", "ASCII"),
+        ("https://id.example:443", "leave it out"),
+        ("http://id.localhost:80", "leave it out"),
+        ("https://id.example:99999", "[Pp]ort"),
+        ("http://id.example", "https everywhere but on localhost"),
+        ("http://localhost:8365", r"such as id\.localhost"),
+        ("https://intranet", r"such as id\.intranet"),
+        ("https://192.0.2.1", "no address"),
+        ("https://[2001:db8::1]", "no address"),
+        ("http://127.0.0.1:8365", "no address"),
+        (f"https://{'.'.join(['a' * 61] * 4)}.example", "must fit"),
+        ("https://c.example", "host of its own"),
+        ("https://example", "such as"),
+    ],
 )
-def test_refuses_origins_that_cannot_work(signin: str) -> None:
-    with pytest.raises(ValueError, match=r"origin|https|host"):
+def test_refuses_a_sign_in_origin_that_cannot_work(signin: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
         Origins(signin=signin, console="https://c.example", kiosk="https://k.example")
+    with pytest.raises(ValidationError, match=says):
+        Settings(origin=signin, console_origin="https://c.example", kiosk_origin="https://k.example")
+
+
+@pytest.mark.parametrize(
+    ("console", "kiosk"),
+    [
+        ("https://id.example", "https://k.example"),
+        ("https://id.example:8443", "https://k.example"),  # cookies and the rp_id heed no port
+        ("https://console.id.example", "https://k.example"),
+        ("https://c.example", "https://key.id.example"),
+        ("https://c.example", "https://c.example:8443"),
+        ("https://c.example", "http://localhost:8365"),
+        ("https://c.example", "http://k.example"),
+    ],
+)
+def test_console_and_kiosk_have_hosts_of_their_own_outside_the_sign_in_host(console: str, kiosk: str) -> None:
+    with pytest.raises(ValueError, match=r"host|https"):
+        Origins(signin="https://id.example", console=console, kiosk=kiosk)
+
+
+def test_hosts_above_and_beside_the_sign_in_host_are_outside_it() -> None:
+    beside = Origins("https://id.bank.example", "https://bank.example", "https://xid.bank.example")
+    assert beside.phone == "https://key.id.bank.example"
+
+
+@pytest.mark.parametrize("origin", ["https://id.example", "http://id.localhost:8365", "id.example"])
+def test_a_native_app_is_no_page(origin: str) -> None:
+    with pytest.raises(ValidationError, match="native app"):
+        Settings(native_origins=(origin,))
+    app = "android:apk-key-hash:AAAA"
+    assert Settings(native_origins=(app,)).approval_origins == ("http://key.id.localhost:8365", app)
+
+
+def test_what_is_wrong_with_hosts_together_is_one_line() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(origin="https://id.example", console_origin="https://c.id.example")
+    assert invalid_settings(refused.value).startswith(
+        "BLOK365: Value error, the console needs a host of its own"
+    )
 
 
 def test_csp_has_a_nonce_and_nothing_inline() -> None:

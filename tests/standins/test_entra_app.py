@@ -1,5 +1,6 @@
 """The stand-in as a browser meets it: start, come back, sign out. Needs a socket on 127.0.0.1."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,6 +14,7 @@ from aiohttp.web import Application, Request
 from lxml import html
 
 from deploy.standins.entra.app import MAX_BODY, REQUEST_LIFE, build_app
+from deploy.standins.entra.errors import WORDS, Code
 from deploy.standins.entra.requests import MULTIPLEAUTHN, VARIANTS, WAUTH_PASSWORD
 from deploy.standins.entra.settings import Directory, Federations, SettingsError
 from shared.clock import ManualClock
@@ -36,7 +38,7 @@ class Source:
     directory: Directory = USERS
     broken: bool = False
 
-    def current(self) -> tuple[Federations, Directory]:
+    async def current(self) -> tuple[Federations, Directory]:
         if self.broken:
             raise SettingsError("entra.json: not <JSON>")
         return self.federations, self.directory
@@ -207,9 +209,12 @@ async def test_pages_have_no_scripts_and_say_what_they_are(entra: Entra) -> None
     for path in ("/", "/signedout", "/nowhere", "/start"):
         response = await entra.get(path)
         text = await response.text()
+        assert "style=" not in text
         assert CONTENT_OF_STAND_IN in text, path
         assert "<script" not in text
-        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'; frame-ancestors")
+        assert response.headers["Content-Security-Policy"].startswith(
+            "default-src 'none'; style-src 'self'; frame-ancestors"
+        )
         assert response.headers["Cache-Control"] == "no-store"
 
 
@@ -262,6 +267,53 @@ async def test_broken_settings_are_said_plainly(entra: Entra) -> None:
     answer = await entra.answer("x", headers=JSON)
     assert answer.status == 503
     assert "entra.json" in (await answer.json())["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "mkt", "heading"),
+    [
+        ("", "en-US", "Sign in"),
+        ("fr", "fr", "Connexion"),
+        ("fr-ca,en;q=0.5", "fr-CA", "Connexion"),
+        ("de-DE,fr;q=0.9", "de-DE", "Sign in"),
+        ("'><script>", "en-US", "Sign in"),
+    ],
+)
+async def test_pages_and_requests_take_the_browsers_language(
+    entra: Entra, accept: str, mkt: str, heading: str
+) -> None:
+    headers = {"Accept-Language": accept} if accept else {}
+    page = html.fromstring(await (await entra.client.get("/", headers=headers)).text())
+    assert [each.text for each in page.xpath("//h1")] == [heading]
+    assert page.get("lang") == ("fr" if heading == "Connexion" else "en")
+    start = await entra.client.get(
+        "/start", params={"username": "ada@contoso.example"}, headers=headers, allow_redirects=False
+    )
+    assert dict(parse_qsl(urlsplit(start.headers["Location"]).query))["mkt"] == mkt
+
+
+def test_both_languages_say_the_same_things() -> None:
+    english, french = WORDS["en"], WORDS["fr"]
+    assert english.keys() == french.keys()
+    assert english["meaning"].keys() == french["meaning"].keys() == {str(code.value) for code in Code}
+    for name, text in english.items():
+        if isinstance(text, str):
+            assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", french[name]))
+
+
+async def test_an_account_is_chosen_with_one_press(entra: Entra) -> None:
+    page = html.fromstring(await (await entra.get("/")).text())
+    link = page.xpath("//a[contains(., 'ada@contoso.example')]/@href")[0]
+    response = await entra.client.get(link, allow_redirects=False)
+    assert response.headers["Location"].startswith(CONTOSO.passive_sign_in_uri)
+
+
+async def test_the_signed_in_page_signs_out(entra: Entra) -> None:
+    fields = await entra.start()
+    page = html.fromstring(await (await entra.answer(fields["wctx"])).text())
+    link = page.xpath("//a[normalize-space()='Sign out']/@href")[0]
+    response = await entra.client.get(link, allow_redirects=False)
+    assert "wa=wsignout1.0" in response.headers["Location"]
 
 
 async def test_public_url_is_where_answers_come_back() -> None:

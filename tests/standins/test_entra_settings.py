@@ -5,12 +5,15 @@ import os
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from pydantic import ValidationError
 
 from deploy.standins.entra.settings import (
     Directory,
     Federations,
     Settings,
+    SettingsAddress,
     SettingsError,
     SettingsFile,
     User,
@@ -119,18 +122,41 @@ def test_domain_of(upn: str, domain: str) -> None:
     assert domain_of(upn) == domain
 
 
-def test_the_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
+async def test_the_file_is_read_again_when_it_changes(tmp_path: Path) -> None:
     path = tmp_path / "entra.json"
     file = SettingsFile(path)
     with pytest.raises(SettingsError, match=r"entra\.json"):
-        file.current()
+        (await file.current())
     write(path, [DOMAIN], [], 1)
-    assert file.current()[1].find("", "q83vEjRWeJA=") is None
+    assert (await file.current())[1].find("", "q83vEjRWeJA=") is None
     write(path, [DOMAIN | {"nextSigningCertificate": certificate_text("next")}], [USER], 2)
-    federations, directory = file.current()
+    federations, directory = await file.current()
     assert len(federations.by_domain["contoso.example"].registered_keys()) == 2
     assert directory.find("", "q83vEjRWeJA=") is not None
     path.write_text("{")
     for _ in range(2):
         with pytest.raises(SettingsError):
-            file.current()
+            (await file.current())
+
+
+@pytest.mark.integration
+async def test_an_address_is_asked_each_time() -> None:
+    told: dict[str, object] = {"domains": [DOMAIN], "users": []}
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(told)
+
+    app = web.Application()
+    app.add_routes([web.get("/federation.json", answer)])
+    async with TestServer(app, host="127.0.0.1") as server:
+        source = SettingsAddress(str(server.make_url("/federation.json")))
+        assert (await source.current())[1].find("", "q83vEjRWeJA=") is None
+        told["users"] = [USER]
+        assert (await source.current())[1].find("", "q83vEjRWeJA=") is not None
+        told["domains"] = [DOMAIN | {"surprise": "x"}]
+        with pytest.raises(SettingsError, match="surprise"):
+            await source.current()
+        with pytest.raises(SettingsError, match="404"):
+            await SettingsAddress(str(server.make_url("/nowhere"))).current()
+    with pytest.raises(SettingsError):
+        await source.current()

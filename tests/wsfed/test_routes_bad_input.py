@@ -321,3 +321,10 @@ async def test_sign_out_passes_over_a_cookie_that_is_none_of_ours(flow: Flow, wa
     answer = await ask(flow, request(wa=wa), lines=(cookie,))
     assert answer.status == 200, answer.text
     assert_safe(answer)
+
+
+async def test_an_expectation_that_nobody_knows_is_refused(flow: Flow) -> None:
+    """aiohttp refuses it before any code of ours is asked; its answer has our headers all the same."""
+    answer = await ask(flow, request(), lines=("Expect: nonsense",))
+    assert answer.status == 417
+    assert_safe(answer)

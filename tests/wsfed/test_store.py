@@ -69,6 +69,7 @@ def a_transaction(name: str = "transaction-1", **changes: Any) -> Transaction:
         application="app",
         request=SignInRequest(
             wreply="https://login.microsoftonline.com/login.srf",
+            wtrealm="urn:federation:MicrosoftOnline",
             wctx="\"'<>&\u2028é",
             wfresh=0,
             mfa_wanted=True,
@@ -721,13 +722,34 @@ async def test_a_browser_and_a_name_that_another_replica_took_are_seen_at_once(d
     assert named.username == USERNAME
 
 
-async def test_a_transaction_in_which_nobody_did_anything_goes_soon() -> None:
+async def test_a_transaction_goes_soon_whatever_strangers_do_until_a_device_answers() -> None:
     clock = ManualClock(START)
     memory = MemoryDatabase(clock=clock)
     store = TransactionRepository(memory, clock)
+    collection = memory.collection("transactions")
+
+    async def kept(transaction: str) -> timedelta:
+        found = await collection.find_one({"_id": transaction})
+        assert found is not None
+        remove_at: datetime = found["remove_at"]
+        return remove_at - START
+
+    soon, a_day = timedelta(minutes=20), timedelta(minutes=1, days=1)
     await store.add(a_transaction("untouched"))
-    await store.add(a_transaction("touched"))
-    await store.open_challenge("touched", USERNAME, "ada", a_challenge(), [])
-    found = await memory.collection("transactions").find({})
-    kept = {document["_id"]: document["remove_at"] - START for document in found}
-    assert kept == {"untouched": LIFETIME + timedelta(minutes=5), "touched": timedelta(days=1)}
+    assert await kept("untouched") == soon
+    clock.advance(60)
+    for name in ("approved", "denied", "by-passkey"):
+        await store.add(a_transaction(name, browser="", username=""))
+        await store.bind(name, "b" * 64)
+        await store.name_account(name, USERNAME)
+        await store.open_challenge(name, USERNAME, "ada", a_challenge(), [])
+        await store.end_challenge(name, a_challenge().id, TransactionState.SUPERSEDED)
+        await store.open_challenge(name, USERNAME, "ada", a_challenge(), [])
+        await store.ask_passkey(name, USERNAME, a_context("passkey-1"))
+        await store.spend_passkey(name, "passkey-1")
+        assert await kept(name) == soon
+    await store.prove("approved", a_challenge().id, AUTHENTICATION, PROOF)
+    await store.end_challenge("denied", a_challenge().id, TransactionState.DENIED)
+    await store.ask_passkey("by-passkey", USERNAME, a_context("passkey-2"))
+    await store.prove_by_passkey("by-passkey", "passkey-2", AUTHENTICATION, PROOF)
+    assert {await kept(name) for name in ("approved", "denied", "by-passkey")} == {a_day}

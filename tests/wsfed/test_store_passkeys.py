@@ -76,10 +76,13 @@ async def test_a_passkeys_challenge_that_is_late_spent_or_for_another_name_prove
 async def test_no_more_passkey_challenges_than_allowed_however_many_at_once(database: Database) -> None:
     store = TransactionRepository(database, CLOCK)
     await store.add(a_transaction())
-    asked = [
-        store.ask_passkey("transaction-1", USERNAME, a_context(f"p{n}")) for n in range(MAX_PASSKEYS + 10)
-    ]
-    assert sum(each is not None for each in await asyncio.gather(*asked)) == MAX_PASSKEYS
+    for n in range(MAX_PASSKEYS + 10):
+        asked = [store.ask_passkey("transaction-1", USERNAME, a_context(f"p{n}-{i}")) for i in range(3)]
+        taken = [each for each in await asyncio.gather(*asked) if each is not None]
+        assert len(taken) == (1 if n < MAX_PASSKEYS else 0)  # the others find that one
+        for each in taken:
+            assert each.passkey is not None
+            await store.spend_passkey("transaction-1", each.passkey.challenge)
 
 
 async def test_a_device_is_found_by_credential_within_its_tenant_and_account_only(database: Database) -> None:

@@ -48,7 +48,8 @@ async def in_state(state: TransactionState, step: Step) -> TransactionRepository
     clock = ManualClock(START)
     store = TransactionRepository(MemoryDatabase(clock=clock), clock)
     browser = domain.UNBOUND if step is Step.BIND else "b" * 64
-    await store.add(a_transaction(state=state, browser=browser, challenge=OPEN, passkey=a_context("passkey")))
+    passkey = None if step is Step.ASK_PASSKEY else a_context("passkey")
+    await store.add(a_transaction(state=state, browser=browser, challenge=OPEN, passkey=passkey))
     return store
 
 

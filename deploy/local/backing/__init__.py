@@ -14,6 +14,7 @@ here blocks; from a coroutine use `asyncio.to_thread`.
 """
 
 import os
+import shutil
 from pathlib import Path
 
 from deploy.local.backing import containers, mongo, rabbit
@@ -41,9 +42,14 @@ def mongod(folder: Path, port: int = 0, *, keep_alive: Path | None = None) -> Ba
     elif containers.available(containers.MONGO_IMAGE):
         service = containers.ContainedMongo(port, keep_alive=keep_alive)
     else:
+        reason = mongo.why_none()
+        way = "put mongod 6 or newer on the PATH"
+        if "libcurl" in reason:
+            may_install = os.geteuid() == 0 and shutil.which("apt-get") is not None
+            way = "run `make setup`" if may_install else "have an administrator install libcurl4"
         raise BackingServiceMissing(
-            "No MongoDB: run `make setup` (x86-64 Linux with glibc 2.35: it brings mongod; as root it installs "
-            "libcurl4), or put mongod on the PATH, set BLOK365_MONGO_URL, or start Docker with mongo:6."
+            f"No MongoDB: {reason}. Either {way}, or name a replica set in BLOK365_MONGO_URL, "
+            "or start Docker with mongo:6."
         )
     service.start()
     return service

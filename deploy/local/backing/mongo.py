@@ -39,25 +39,41 @@ OPTIONS = (
 
 def program() -> str | None:
     """Mongod on the PATH, or of the wheel in the development lock, if it runs here; otherwise None."""
+    return next((str(candidate) for candidate in _candidates() if not _why_not(candidate)), None)
+
+
+def why_none() -> str:
+    """Why no mongod of this machine runs, in words that end no sentence."""
+    reasons = [reason for candidate in _candidates() if (reason := _why_not(candidate))]
+    return (
+        reasons[-1]
+        if reasons
+        else "there is none, and set-up brings one for x86-64 Linux with glibc 2.35 only"
+    )
+
+
+def _candidates() -> list[Path]:
     candidates = [Path(found)] if (found := shutil.which("mongod")) else []
     spec = importlib.util.find_spec("fiftyone")
     for place in spec.submodule_search_locations or () if spec else ():
         candidates.append(Path(place) / "db" / "bin" / "mongod")
-    for candidate in candidates:
-        if candidate.is_file():
-            if not os.access(candidate, os.X_OK):  # the wheel carries it without its run bit
-                candidate.chmod(candidate.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
-            if _runs(candidate):
-                return str(candidate)
-    return None
+    there = [candidate for candidate in candidates if candidate.is_file()]
+    for candidate in there:
+        if not os.access(candidate, os.X_OK):  # the wheel carries it without its run bit
+            candidate.chmod(candidate.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    return there
 
 
-def _runs(candidate: Path) -> bool:
-    """False where glibc, OpenSSL 3 or libcurl is missing or another kind of machine is meant."""
+def _why_not(candidate: Path) -> str:
+    """Empty when it runs; otherwise that glibc, OpenSSL 3 or libcurl is missing or another machine is meant."""
     try:
-        return subprocess.run([candidate, "--version"], capture_output=True, timeout=20).returncode == 0
-    except OSError:
-        return False
+        done = subprocess.run([candidate, "--version"], capture_output=True, timeout=20, text=True)
+    except OSError as error:
+        return str(error.strerror)
+    said = done.stderr.strip().splitlines()
+    return (
+        "" if done.returncode == 0 else said[0].removeprefix(f"{candidate}: ") if said else "it ends at once"
+    )
 
 
 class LocalMongod(Stoppable):

@@ -9,7 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from deploy.standins.entra.app import build_app
-from deploy.standins.entra.settings import SettingsFile
+from deploy.standins.entra.settings import SettingsAddress, SettingsFile
 from shared.clock import SystemClock
 from shared.ids import SystemIds
 
@@ -18,7 +18,9 @@ def main() -> int:
     """Serve on 127.0.0.1 until interrupted. Exit code 1 and one line when the port cannot be listened on."""
     parser = argparse.ArgumentParser(prog="deploy.standins.entra", description="Entra ID stand-in for tests")
     parser.add_argument("--port", type=int, default=8366)
-    parser.add_argument("--settings", type=Path, required=True, help="JSON, read again when it changes")
+    parser.add_argument(
+        "--settings", required=True, help="JSON: a file, or an http address that is asked each time"
+    )
     parser.add_argument("--public-url", help="where browsers reach it, when not http://127.0.0.1:PORT")
     parser.add_argument(
         "--until-stdin-ends",
@@ -26,9 +28,9 @@ def main() -> int:
         help="end when whoever holds the other end of stdin is gone",
     )
     options = parser.parse_args()
-    app = build_app(
-        SettingsFile(options.settings), clock=SystemClock(), ids=SystemIds(), public_url=options.public_url
-    )
+    given: str = options.settings
+    source = SettingsAddress(given) if given.startswith("http://") else SettingsFile(Path(given))
+    app = build_app(source, clock=SystemClock(), ids=SystemIds(), public_url=options.public_url)
     if options.until_stdin_ends:
         app.on_startup.append(_end_with_stdin)
     try:

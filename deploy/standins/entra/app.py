@@ -1,6 +1,6 @@
 """The stand-in as a web application.
 
-    GET  /                      a user name field
+    GET  /                      accounts to choose from, and a user name field
     GET  /start?username=       302 to the domain's passiveSignInUri with a new request that returns here
          &variant=  the request's shape, a name in `requests.VARIANTS` (default desktop_browser)
          &prompt=login  as an application asks for it; becomes what promptLoginBehavior says
@@ -8,6 +8,10 @@
     POST /login.srf             verifies the answer: 200 who is signed in, 400 Entra's error page
     GET  /signout?domain=       302 to the domain's signOutUri (&cleanup=1: wsignoutcleanup1.0)
     GET  /signedout             where sign-out comes back to
+    GET  /style.css             the style sheet of all pages
+
+Settings are read when they are needed. Pages speak the browser's language, English or French, and requests of the
+shape `desktop_browser` ask for it (mkt).
 
 With `Accept: application/json`, /login.srf answers `{"signed_in": {...}}` or
 `{"error": {"code": "AADSTS50107", "message": ..., "detail": ..., "correlation_id": ...}}`, and the other
@@ -52,13 +56,14 @@ MAX_BODY = 1024 * 1024  # octets
 MAX_FORM_FIELDS = 20
 REQUEST_LIFE = timedelta(minutes=30)
 MAX_PENDING = 100_000
+SHOWN_USERS = 5
 
 
 class SettingsSource(Protocol):
-    """Where the settings come from: a `SettingsFile`, or a test's own."""
+    """Where the settings come from: a `SettingsFile`, a `SettingsAddress`, or a test's own."""
 
-    def current(self) -> tuple[Federations, Directory]:
-        """The settings as the file has them now. Raises SettingsError."""
+    async def current(self) -> tuple[Federations, Directory]:
+        """The settings as they are now. Raises SettingsError."""
         ...
 
 
@@ -93,25 +98,28 @@ class Entra:
         self._pending = PendingRequests()
         self._replays = ReplayMemory()
 
-    async def home(self, _: web.Request) -> web.Response:
-        federations = self._settings.current()[0]
+    async def home(self, request: web.Request) -> web.Response:
+        federations, directory = await self._settings.current()
         sign_outs = [each.domain for each in federations.by_domain.values() if each.sign_out_uri is not None]
-        return _html(pages.start_page(VARIANTS, sign_outs))
+        users = [user for user in directory.by_id.values() if user.enabled][:SHOWN_USERS]
+        return _html(_pages(request).start_page(users, VARIANTS, sign_outs))
 
     async def start(self, request: web.Request) -> web.Response:
         username = request.query.get("username", "").strip()
-        federation = self._federation(domain_of(username))
+        federation = await self._federation(request, domain_of(username))
         variant = request.query.get("variant", "desktop_browser")
         if variant not in VARIANTS:
-            raise web.HTTPBadRequest(text=f"variant must be one of {', '.join(VARIANTS)}")
+            raise web.HTTPBadRequest(text=_pages(request).word("no_variant", known=", ".join(VARIANTS)))
         fields: Fields = VARIANTS[variant](username, self._ids)
+        if variant == "desktop_browser":
+            fields = with_field(fields, "mkt", pages.market(request.headers.get("Accept-Language", "")))
         if request.query.get("prompt") == "login":
             for name, value in prompt_fields(federation):
                 fields = with_field(fields, name, value)
         fields = with_field(fields, "wreply", f"{self._origin(request)}/login.srf")
         self._pending.add(remember(domain_of(username), fields, self._clock.now()))
         if request.query.get("method") == "post":
-            return _html(pages.post_page(federation.passive_sign_in_uri, fields), posts_itself=True)
+            return _html(_pages(request).post_page(federation.passive_sign_in_uri, fields), posts_itself=True)
         return _redirect(to_url(federation.passive_sign_in_uri, fields))
 
     async def login(self, request: web.Request) -> web.Response:
@@ -121,7 +129,7 @@ class Entra:
         try:
             form = await _read_form(request)
             pending = self._pending.find(dict(form).get("wctx", ""), now)
-            federations, directory = self._settings.current()
+            federations, directory = await self._settings.current()
             user = verify_response(
                 form,
                 federations=federations,
@@ -140,27 +148,31 @@ class Entra:
                     "correlation_id": correlation_id,
                 }
                 return web.json_response({"error": problem}, status=400)
-            return _html(pages.error_page(error, correlation_id, iso_millis(now)), status=400)
+            return _html(_pages(request).error_page(error, correlation_id, iso_millis(now)), status=400)
         if _wants_json(request):
             return web.json_response({"signed_in": describe(user)})
-        return _html(pages.signed_in_page(user))
+        return _html(_pages(request).signed_in_page(user))
 
     async def sign_out(self, request: web.Request) -> web.Response:
-        federation = self._federation(request.query.get("domain", ""))
+        federation = await self._federation(request, request.query.get("domain", ""))
         if federation.sign_out_uri is None:
-            raise web.HTTPBadRequest(text="this domain has no signOutUri")
+            raise web.HTTPBadRequest(text=_pages(request).word("no_sign_out"))
         cleanup = request.query.get("cleanup") == "1"
         back = f"{self._origin(request)}/signedout"
         return _redirect(sign_out_request(federation, wreply=back, cleanup=cleanup))
 
-    async def signed_out(self, _: web.Request) -> web.Response:
-        return _html(pages.plain_page("You are signed out", "Close the browser to be sure."))
+    async def signed_out(self, request: web.Request) -> web.Response:
+        said = _pages(request)
+        return _html(said.plain_page("signed_out", said.word("signed_out_text"), failed=False))
 
-    def _federation(self, domain: str) -> FederationSettings:
-        federations, _ = self._settings.current()
+    async def style(self, _: web.Request) -> web.Response:
+        return web.Response(text=pages.STYLE, content_type="text/css", charset="utf-8")
+
+    async def _federation(self, request: web.Request, domain: str) -> FederationSettings:
+        federations, _ = await self._settings.current()
         found = federations.for_domain(domain) if domain else None
         if found is None:
-            raise web.HTTPNotFound(text="that user name's domain is not federated")
+            raise web.HTTPNotFound(text=_pages(request).word("not_federated"))
         return found
 
     def _origin(self, request: web.Request) -> str:
@@ -200,6 +212,10 @@ async def _read_form(request: web.Request) -> list[tuple[str, str]]:
         raise EntraError(Code.BAD_MESSAGE, "the form is not well-formed") from error
 
 
+def _pages(request: web.Request) -> pages.Pages:
+    return pages.Pages(request.headers.get("Accept-Language", ""))
+
+
 def _wants_json(request: web.Request) -> bool:
     return "application/json" in request.headers.get("Accept", "")
 
@@ -222,19 +238,24 @@ async def _finish(
     try:
         response = await handler(request)
     except SettingsError as error:
-        response = _problem(request, 503, f"the settings can't be used: {error}")
+        response = _problem(request, 503, _pages(request).word("no_settings", reason=str(error)))
     except web.HTTPException as error:
-        response = _problem(request, error.status, error.text or error.reason)
+        unknown = error.status == 404 and request.match_info.http_exception is not None
+        response = _problem(
+            request, error.status, _pages(request).word("no_page") if unknown else error.text or error.reason
+        )
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Referrer-Policy"] = (
+        "strict-origin-when-cross-origin"  # as Entra: it says where people come from
+    )
     return response
 
 
 def _problem(request: web.Request, status: int, text: str) -> web.Response:
     if _wants_json(request):
         return web.json_response({"error": {"code": str(status), "message": text}}, status=status)
-    return _html(pages.plain_page("That doesn't work", text), status=status)
+    return _html(_pages(request).plain_page("problem", text, failed=True), status=status)
 
 
 def build_app(
@@ -250,6 +271,7 @@ def build_app(
             web.post("/login.srf", entra.login),
             web.get("/signout", entra.sign_out),
             web.get("/signedout", entra.signed_out),
+            web.get("/style.css", entra.style),
         ]
     )
     return app

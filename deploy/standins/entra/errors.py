@@ -1,6 +1,9 @@
 """What Entra's error page would say: an AADSTS code, its meaning, and (ours, for the developer) the detail."""
 
+import json
 from enum import IntEnum
+from pathlib import Path
+from typing import Any
 
 
 class Code(IntEnum):
@@ -20,21 +23,13 @@ class Code(IntEnum):
     UPN_DOMAIN = 5000820
 
 
-MEANING: dict[Code, str] = {
-    Code.BAD_MESSAGE: "The WS-Federation message is not valid.",
-    Code.BAD_SIGNATURE: "The signature of the token is not valid.",
-    Code.BAD_ASSERTION: "The SAML assertion is missing or wrong.",
-    Code.USER_DISABLED: "The user's account is disabled.",
-    Code.MFA_REQUIRED: "Multifactor authentication is wanted, and the token doesn't say that it was done.",
-    Code.MFA_REQUIRED_HERE: "This domain's MFA is done by Entra itself; the stand-in stops here.",
-    Code.MFA_TOO_OLD: "The multifactor authentication is older than was asked for.",
-    Code.ISSUER_UNKNOWN: "No federated domain has this issuer.",
-    Code.USER_NOT_FOUND: "The directory has no such user.",
-    Code.AUTHENTICATION_TOO_OLD: "The authentication is older than was asked for.",
-    Code.KEY_NOT_REGISTERED: "The key that signed the token is not registered for this domain.",
-    Code.UPN_DOMAIN: "Blocked by the federated token validation policy: "
-    "the user's domain is not the federated domain.",
+WORDS: dict[str, dict[str, Any]] = {
+    language: json.loads((Path(__file__).parent / "words" / f"{language}.json").read_text("utf-8"))
+    for language in ("en", "fr")
 }
+"""The texts of the pages by language and name."""
+
+MEANING: dict[Code, str] = {code: WORDS["en"]["meaning"][str(code.value)] for code in Code}
 
 
 class EntraError(Exception):

@@ -1,6 +1,6 @@
 """What Entra has been told: the federated domains' settings and the directory's users.
 
-The settings file is JSON in this form (all texts; a domain is Graph's `internalDomainFederation` plus
+The settings are JSON in this form (all texts; a domain is Graph's `internalDomainFederation` plus
 `domain`, `tenant` and `previousSigningCertificate`; unknown fields are refused):
 
     {
@@ -35,6 +35,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
 
+import aiohttp
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
@@ -42,10 +43,12 @@ from pydantic.alias_generators import to_camel
 
 MIN_RSA_BITS = 2048
 MAX_IMMUTABLE_ID = 64
+ANSWER_WITHIN = 5.0
+"""Seconds that an address of settings gets for its answer."""
 
 
 class SettingsError(Exception):
-    """The settings file can't be read or says something impossible."""
+    """The settings can't be read or say something impossible."""
 
 
 def parse_certificate(text: str) -> tuple[bytes, RSAPublicKey]:
@@ -187,7 +190,7 @@ class Directory:
 
 
 class Settings(BaseModel):
-    """The whole settings file."""
+    """All settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -209,16 +212,38 @@ class SettingsFile:
         self._seen: tuple[int, int, int] | None = None
         self._current = (Federations(), Directory())
 
-    def current(self) -> tuple[Federations, Directory]:
+    async def current(self) -> tuple[Federations, Directory]:
         """What the file says now. Raises SettingsError (and goes on refusing until the file is right)."""
         try:
             stat = self._path.stat()
             seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
             if seen != self._seen:
-                settings = Settings.model_validate(json.loads(self._path.read_bytes()))
-                self._current = (Federations.of(*settings.domains), Directory.of(*settings.users))
+                self._current = parsed(self._path.read_bytes())
                 self._seen = seen
         except (OSError, ValidationError, ValueError) as error:
             self._seen = None
             raise SettingsError(f"{self._path.name}: {error}") from error
         return self._current
+
+
+class SettingsAddress:
+    """Asks an address for the settings each time that they are needed: nobody has to tell it of a change."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def current(self) -> tuple[Federations, Directory]:
+        """What the address answers now. Raises SettingsError."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
+            async with aiohttp.ClientSession(timeout=timeout) as client, client.get(self._url) as answer:
+                answer.raise_for_status()
+                return parsed(await answer.read())
+        except (aiohttp.ClientError, TimeoutError, ValidationError, ValueError) as error:
+            raise SettingsError(f"{self._url}: {error or type(error).__name__}") from error
+
+
+def parsed(octets: bytes) -> tuple[Federations, Directory]:
+    """The settings in that JSON. Raises ValueError, ValidationError."""
+    settings = Settings.model_validate(json.loads(octets))
+    return Federations.of(*settings.domains), Directory.of(*settings.users)

@@ -101,14 +101,17 @@ def immutable_id(account: AccountId) -> str:
 
 
 def check_upn(text: str, tenant: Tenant) -> str:
-    """A userPrincipalName in one of the tenant's domains, lower case. Raises BadInput."""
+    """A userPrincipalName in one of the tenant's domains or under one, lower case. Raises BadInput.
+
+    Entra lets a sub-domain follow its federated root; once it is promoted, it is a domain of its own here, too.
+    """
     local, at, domain = text.strip().rpartition("@")
     allowed = local.isascii() and UPN_LOCAL.fullmatch(local.lower())  # lower() turns the Kelvin sign into a k
     local = local.lower()
     if not at or not allowed or local[0] == "." or local[-1] == "." or ".." in local:
         raise BadInput("admin.upn.malformed", upn=shown(text))
     name = check_host(domain)
-    if name not in {d.name for d in tenant.domains}:
+    if not any(name == d.name or name.endswith(f".{d.name}") for d in tenant.domains):
         known = ", ".join(d.name for d in tenant.domains) or "none yet"
         raise BadInput("admin.upn.other_domain", domain=name, tenant=tenant.slug, known=known)
     upn = f"{local}@{name}"

@@ -6,7 +6,7 @@ something is not known here.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -21,7 +21,7 @@ from services.approval.routes.representations import (
     enrolment_json,
     request_json,
 )
-from shared.addresses import Network
+from shared.addresses import ClientNetworks
 from shared.errors import BadInput, Forbidden
 from shared.web.i18n import choose
 from shared.web.inputs import client_address, read_json
@@ -34,9 +34,9 @@ _BEARER = re.compile(r"(?i:bearer) ([A-Za-z0-9_-]{43})")
 class PhoneRoutes:
     """Each URL of the API and its handler."""
 
-    def __init__(self, deps: Dependencies, proxies: Sequence[Network] = ()) -> None:
+    def __init__(self, deps: Dependencies, networks: ClientNetworks) -> None:
         self._deps = deps
-        self._proxies = proxies
+        self._networks = networks
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of `/api/`."""
@@ -223,7 +223,7 @@ class PhoneRoutes:
             raise Forbidden("shared.web.cross_site", code="cross_site")
 
     def _address(self, request: web.Request) -> str:
-        return client_address(request, self._proxies)
+        return client_address(request, self._networks)
 
     async def _who(self, request: web.Request) -> SignedIn:
         self._check_sender(request)

@@ -123,6 +123,8 @@ class SignInOptions:
     """Whether the account has signed in from this browser before."""
     added: tuple[AddedDevice, ...] = ()
     """Devices that were added to the account since it last signed in from this browser; none for a stranger's."""
+    from_entra: bool = False
+    """Whether a page of Entra's or our own led the browser here."""
     renews: str = ""
     """The challenge whose QR code the page may replace by itself; empty when there is none."""
     renewals_left: int = 0
@@ -172,9 +174,13 @@ class SignInOptions:
 
     @property
     def autostart(self) -> bool:
-        """Whether the page may start its first method by itself: a push, in a browser that the account has used."""
-        first = self.methods[:1] == (DeviceMethod.PUSH,)
-        return self.state is PageState.START and self.named and self.known and first
+        """Whether the page may start its first method by itself: a push, in a browser that the account has used.
+
+        Not where any other page has led here: that page could have the person's phone ring whenever it likes. Nor while
+        the page tells of devices that were added: it would be gone before anybody has read it.
+        """
+        first = self.methods[:1] == (DeviceMethod.PUSH,) and not self.added
+        return self.state is PageState.START and self.named and self.known and self.from_entra and first
 
 
 def page_options(
@@ -192,6 +198,7 @@ def page_options(
         methods=methods,
         known=known,
         added=added,
+        from_entra=transaction.from_entra,
     )
     challenge = transaction.challenge
     if not options.live or challenge is None or not transaction.renewable(challenge.id):

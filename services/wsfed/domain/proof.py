@@ -1,5 +1,5 @@
 """wsfed's own check of a phone's approval (docs/flows/sign-in.md, step 8) and of a passkey on the sign-in page
-(docs/flows/passkey.md, step 6). It believes no other service.
+(docs/flows/passkey.md, step 5). It believes no other service.
 
 What it compares with is its own transaction and its own projection; the message brings only the assertion.
 """

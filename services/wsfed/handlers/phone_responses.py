@@ -3,7 +3,7 @@
 import structlog
 
 from services.wsfed.domain.proof import InvalidProof, verify_approval
-from services.wsfed.domain.transaction import Transaction, TransactionState
+from services.wsfed.domain.transaction import ENDED_BY_DEVICE, Transaction, TransactionState
 from services.wsfed.domain.trust import Standing
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Reject, Retry
@@ -12,9 +12,6 @@ from shared.contracts.envelope import VerifiedMessage
 from shared.ids import unb64u
 
 log = structlog.get_logger(__name__)
-
-_ENDED_BY_DEVICE = (TransactionState.DENIED, TransactionState.NOT_ME, TransactionState.WRONG_CODE)
-"""Ends that come from a device, and so with a QR code only after its scan."""
 
 
 async def challenge_claimed(deps: Dependencies, received: VerifiedMessage[ChallengeClaimed]) -> None:
@@ -92,17 +89,22 @@ async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[Chall
 
 
 async def challenge_ended(deps: Dependencies, received: VerifiedMessage[ChallengeEnded]) -> None:
-    """Step 7, when the request was not approved: the page offers another try."""
+    """Step 7, when the request was not approved: the page offers another try.
+
+    What a browser that is not known sees of it: `Transaction.effective_state`.
+    """
     message = received.message
     transaction = await _transaction(deps, received.tenant, message.transaction)
     state = TransactionState(message.outcome)
     if state is TransactionState.EXPIRED:
         return  # our own clock says so, at the same moment for accounts that do not exist
-    if state in _ENDED_BY_DEVICE:
+    if state in ENDED_BY_DEVICE:
+        # With a QR code a device can answer only after its scan.
         transaction = await _answered(deps, transaction, message.challenge)
     known = transaction.challenge is not None and transaction.challenge.context.known_browser
     if state in (TransactionState.LIMITED, TransactionState.SUPERSEDED) and not known:
-        # Only accounts that exist have such ends: in an unknown browser it must look as if nobody answered.
+        # Only accounts that exist have such ends: in an unknown browser it must look as if nobody answered, and its
+        # QR code must go on being renewed.
         log.info("signin.silent_end", transaction=message.transaction, outcome=message.outcome)
         return
     if await deps.transactions.end_challenge(message.transaction, message.challenge, state) is not None:

@@ -76,10 +76,11 @@ async def answer_from_session(
     if missing is not None:
         log.info("session.not_enough", tenant=tenant.slug, account=account.id, missing=missing.value)
         return None
-    if session.looping(now):
+    if session.looping(now, asked.request.wants):
         raise RedirectLoop(tenant, asked.request)
     prepared = await prepare(deps, tenant, account)
-    used = await deps.sessions.use(session, now, now + idle_time(tenant))
+    noted = session.answered(now, asked.request.wants)
+    used = await deps.sessions.use(noted, now, now + idle_time(tenant))
     if used is None:
         return None
     assertion_id = new_assertion_id(deps.ids)
@@ -124,6 +125,9 @@ def _within_limits(session: Session, tenant: Tenant, now: datetime) -> bool:
 
 
 async def sign_out(deps: Dependencies, session_secrets: list[str]) -> None:
-    """End this browser's sessions. It stays known for its accounts."""
+    """End this browser's sessions, every one of them. It stays known for its accounts.
+
+    Raises Unavailable: then some of them may go on, and nobody may be told that they have ended.
+    """
     for secret in session_secrets:
         await deps.sessions.end(session_id(secret), deps.clock.now())

@@ -55,7 +55,7 @@ class Issued:
 
 
 class RedirectLoop(Conflict):
-    """Entra sends the browser back for a fourth token within a minute: a page must say so instead."""
+    """Entra sends the browser back for what a token has just answered, again and again: a page must say so instead."""
 
     id = "wsfed.session.redirect_loop"
     code = "redirect_loop"
@@ -111,8 +111,9 @@ async def take_token(
 
     Account, device and policy are read now: an account that was suspended or removed since the approval gets none,
     nor does one whose method the tenant no longer takes in this browser. `session_secret`: of the browser's cookie
-    for the account. `told`: the person has seen which devices were added. Raises AlreadyIssued, DevicesAdded (not told
-    yet), NotFound, Gone, Forbidden, RedirectLoop, Unavailable.
+    for the account. It is never taken for a loop, whatever came before: a person has just approved. `told`: the person
+    has seen which devices were added. Raises AlreadyIssued, DevicesAdded (not told yet), NotFound, Gone, Forbidden,
+    Unavailable.
     """
     transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
     require_fresh(deps)
@@ -135,8 +136,6 @@ async def take_token(
     earlier = await _earlier_session(deps, session_secret, account)
     if not await method_allowed(deps, tenant, authentication.method, earlier):
         raise PasskeyNeeded
-    if earlier is not None and earlier.looping(now):
-        raise RedirectLoop(tenant, transaction.request)
     if not told and await added_besides(deps, account, proof.device, earlier, now):
         raise DevicesAdded
     assertion_id = new_assertion_id(deps.ids)
@@ -151,8 +150,7 @@ async def take_token(
         idle_ends_at=now + idle_time(tenant),
         enrolled_by=_enrolled_by(authentication, proof, earlier),
         proved_by=transaction.id,
-        issued=(*(earlier.issued if earlier else ()), now),
-    )
+    ).answered(now, transaction.request.wants)
     issuing = issue(
         deps,
         prepared,
@@ -186,7 +184,7 @@ async def devices_added(
 async def _earlier_session(deps: Dependencies, secret: str | None, account: Account) -> Session | None:
     """What this browser remembers of the account from before, live or not, whatever became of its device.
 
-    It is replaced, and its count of tokens goes on. Whether it vouches for the browser, `method_allowed` asks.
+    It is replaced. Whether it vouches for the browser, `method_allowed` asks.
     """
     session = None if secret is None else await deps.sessions.get(session_id(secret))
     return session if session is not None and session.belongs_to(account.tenant, account.id) else None
@@ -294,6 +292,7 @@ async def issue(
         prepared.subject,
         prepared.key,
         policy=_policy(prepared.tenant),
+        audience=request.wtrealm,
         now=now,
         assertion_id=assertion_id,
         lifetime=TOKEN_LIFETIME,

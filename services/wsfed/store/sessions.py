@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from services.wsfed.domain.session import KNOWN_FOR, LOOP_TOKENS, Session
+from services.wsfed.domain.session import KNOWN_FOR, Session
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index
 
@@ -30,13 +30,10 @@ class SessionRepository:
             "ends_at": {"$gt": now},
             "idle_ends_at": {"$gt": now},
         }
-        after = await self._collection.update(
-            where,
-            {
-                "$set": {"idle_ends_at": idle_ends_at},
-                "$push": {"issued": {"$each": [now], "$slice": -(LOOP_TOKENS + 1)}},
-            },
-        )
+        told = to_document(session, key="id")
+        # Of tabs that are restored at once some overwrite what another has noted: fewer tokens are counted, not more.
+        noted = {name: told[name] for name in ("issued", "answers")}
+        after = await self._collection.update(where, {"$set": {"idle_ends_at": idle_ends_at, **noted}})
         return None if after is None else _session(after)
 
     async def end(self, session: str, now: datetime) -> None:

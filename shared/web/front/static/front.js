@@ -1,6 +1,8 @@
-// The front page's state: what /readyz says, asked again every five seconds while somebody looks.
+// The front page: the first sign-in where `make run` leads to it, and the state that /readyz says. Both are asked again
+// while somebody looks.
 
 const EVERY = 5_000;
+const WALK_EVERY = 1_000;
 
 const summary = document.getElementById("summary");
 const checks = document.getElementById("checks");
@@ -39,3 +41,51 @@ async function look() {
 }
 
 look();
+
+// The first sign-in. Only `make run` answers; elsewhere its section stays hidden.
+
+const walk = document.getElementById("walk");
+const part = (id) => document.getElementById(`walk-${id}`);
+
+async function askWalk() {
+  try {
+    const answer = await fetch("/walk/state", { headers: { Accept: "application/json" } });
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null;
+  }
+}
+
+function showWalk(now) {
+  walk.hidden = false;
+  part("phone").dataset.state = now.phones.length ? "done" : "todo";
+  part("sign-in").dataset.state = now.signed_in ? "done" : "todo";
+  part("phones").textContent = now.phones.join(", ");
+  part("open").href = now.phone;
+  part("start").href = now.sign_in;
+  part("enrol").textContent = now.enrol;
+  part("approve").textContent = now.approve ?? "";
+  part("software").hidden = now.approve === null;
+}
+
+async function lookWalk() {
+  if (document.visibilityState === "visible") {
+    const now = await askWalk();
+    if (now) showWalk(now);
+    else if (walk.hidden) return; // nobody leads here
+  }
+  setTimeout(lookWalk, WALK_EVERY);
+}
+
+part("give").addEventListener("click", async () => {
+  part("failed").hidden = true;
+  try {
+    const answer = await fetch("/walk/phone", { method: "POST", headers: { Accept: "application/json" } });
+    if (!answer.ok) throw new Error(answer.statusText);
+    window.open((await answer.json()).link, "_blank", "noopener");
+  } catch {
+    part("failed").hidden = false;
+  }
+});
+
+lookWalk();

@@ -1,0 +1,130 @@
+"""`make run`: the whole system in one process, with its own mongod and the demo tenant."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from deploy.local import run_folder, tenant
+from deploy.local.backing import mongod, rabbitmq
+from deploy.local.entra import answering, entra_standin
+from deploy.local.platform import make_keys
+from deploy.local.running_system import one_process
+from deploy.local.settings import ENTRA_PORT_OFFSET, check_ports, local_settings, port_of
+from deploy.local.status import summary
+from deploy.local.system import System
+from deploy.local.walk import Walk
+from shared.errors import Unavailable
+from shared.ids import SystemIds
+from shared.log import configure
+from shared.program import explained, run_program, stopping
+from shared.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+def serve(var: Path, port: str, *, bus: str | None, verbose: bool) -> int:
+    """Find MongoDB, run until a signal; the exit code. The caller holds the folder `var/run`."""
+    # The default action of the signal would end the process when somebody pokes it too early or too late.
+    signal.signal(run_folder.POKE, signal.SIG_IGN)
+    try:
+        chosen = port_of(port)
+        check_ports(chosen)
+        if bus == "memory":
+            os.environ.pop("BLOK365_BUS_URL", None)
+        with ExitStack() as stack:
+            log_file = stack.enter_context(run_folder.log_file(var).open("w", buffering=1))
+            configure(json=not verbose, file=None if verbose else log_file)
+            _take_in_other_logs()
+            _progress("Starting MongoDB")
+            mongo = stack.enter_context(mongod(var / "mongo"))
+            bus_url = "memory:"
+            if bus == "rabbit" or "BLOK365_BUS_URL" in os.environ:
+                _progress("Starting RabbitMQ")
+                bus_url = stack.enter_context(rabbitmq(var / "rabbit")).url
+            code = run_program(partial(_run, var, chosen, mongo.url, bus_url), _failed)
+            signal.signal(run_folder.POKE, signal.SIG_IGN)
+            return code
+    except Exception as error:
+        _failed(*explained(error))
+        return 1
+
+
+async def _run(var: Path, port: int, mongo_url: str, bus_url: str) -> None:
+    """Run the whole system until cancelled."""
+    settings = local_settings(var, port, mongo_url, bus_url=bus_url)
+    entra_port = port + ENTRA_PORT_OFFSET
+    make_keys(settings, SystemIds())
+    async with stopping() as stack:
+        _progress("Starting the services")
+        walk = Walk(var)
+        running_system = await stack.enter_async_context(
+            one_process(settings, port=port, entra_port=entra_port, front_routes=walk.routes())
+        )
+        await tenant.seed(running_system)
+        await tenant.settled_federation(running_system)
+        _progress("Starting the Entra stand-in")
+        address = await stack.enter_async_context(answering(partial(tenant.federation, running_system)))
+        entra = await stack.enter_async_context(entra_standin(entra_port, address))
+        stack.callback(print, "\nStopping.", flush=True)
+        walk.begin(running_system, entra)
+        assert running_system.system is not None
+        relaying = asyncio.create_task(_send_when_poked(running_system.system))
+        stack.callback(relaying.cancel)
+        run_folder.announce(var, _told(settings), front=settings.origins.front, entra=entra)
+        stack.callback(run_folder.withdraw, var)
+        found = run_folder.find(var)
+        assert found is not None, "this process holds the folder"
+        print(await summary(running_system.admin, var, found), flush=True)
+        await asyncio.Event().wait()
+
+
+def _told(settings: Settings) -> dict[str, str]:
+    """What the command line must know to work on the same system."""
+    return {
+        "origin": settings.origin,
+        "console_origin": settings.console_origin,
+        "kiosk_origin": settings.kiosk_origin,
+        "mongo_url": settings.mongo_url,
+        "bus_url": settings.bus_url,
+        "database_prefix": settings.database_prefix,
+        "keys": str(settings.keys.resolve()),
+    }
+
+
+async def _send_when_poked(system: System) -> None:
+    """Until cancelled: send at once what the command line has left in the outboxes."""
+    poked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(run_folder.POKE, poked.set)
+    while True:
+        await poked.wait()
+        poked.clear()
+        for each in system.wired.values():
+            with suppress(Unavailable):  # the regular sweep finds it when the database is back
+                await each.service.relay.sweep(timedelta(0))
+
+
+class _ToOurLog(logging.Handler):
+    """What libraries log goes where our own lines go, in the same form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log.warning("library.log", logger=record.name, text=record.getMessage(), exc_info=record.exc_info)
+
+
+def _take_in_other_logs() -> None:
+    logging.basicConfig(handlers=[_ToOurLog()], level=logging.WARNING, force=True)
+
+
+_progress: Callable[[str], None] = partial(print, flush=True)
+
+
+def _failed(reason: str, remedy: str) -> None:
+    print(f"{reason} {remedy}", file=sys.stderr, flush=True)

@@ -1,0 +1,110 @@
+"""What runs, and what to do there: the text that `make run` prints and `make status` prints again."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from deploy.cli.options import Options
+from deploy.cli.session import opened, report_faults
+from deploy.local import run_folder, tenant
+from deploy.local.run_folder import RunningNow
+from services.admin import app as admin_app
+from services.admin import handlers as admin
+from services.admin.domain.devices import ListedDevice
+from services.admin.ports import Dependencies
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PHONE_STORE = Path("var/phone.json")
+"""Where the software phone keeps its keys, unless told otherwise."""
+
+
+def show(var: Path, found: RunningNow) -> int:
+    """Print it for the system that runs. Returns the exit code."""
+    options = Options(var)
+
+    async def work() -> str:
+        async with opened(options, admin_app.build) as wired:
+            return await summary(wired.dependencies, var, found)
+
+    print(report_faults(options, lambda: asyncio.run(work())))
+    return 0
+
+
+async def summary(deps: Dependencies, var: Path, found: RunningNow) -> str:
+    """The text, with what Ada has by now. Raises Unavailable."""
+    devices = await admin.list_devices(deps, tenant.TENANT, tenant.PERSON)
+    return _text([device for device in devices if device.may_count], var, found)
+
+
+def _text(devices: Sequence[ListedDevice], var: Path, found: RunningNow) -> str:
+    origin = Settings(origin=found.origin).origins.phone
+    if not devices:
+        first = ["in a browser: the page above leads you; or in software, here:", enrol_command(var)]
+        last = ["on the phone; in software:", approve_command(origin)]
+    else:
+        first = [f"Ada has one: {', '.join(device.name for device in devices)}"]
+        last = (
+            ["with the software phone:", approve_command(origin)]
+            if software_phone() & {device.id for device in devices}
+            else [f"on the phone: {origin}/ in the browser where it was set up"]
+        )
+    return "\n".join(
+        [
+            "",
+            f"Blok365 runs. Open {found.front}/ and it leads you to your first sign-in.",
+            "",
+            *_step("1  Give Ada a phone", first),
+            *_step("2  Sign in", [f"{found.entra}/ (a stand-in for Microsoft 365), as {tenant.PERSON}"]),
+            *_step("3  Approve", last),
+            "",
+            f"  Command line   {command_line(var)} --help",
+            "  This again     make status",
+            f"  Log            {shortest(run_folder.log_file(var))}",
+            "  Stop           Ctrl-C stops; the next start goes on with the same data",
+            "",
+        ]
+    )
+
+
+def command_line(var: Path) -> str:
+    """How to call the command line from here for the system in that folder."""
+    program = shortest(ROOT / "blok365")
+    return program if var.resolve() == ROOT / "var" else f"{program} --var {shortest(var)}"
+
+
+def enrol_command(var: Path) -> str:
+    """What gives Ada a phone in software."""
+    invite = f"account invite {tenant.PERSON} -t {tenant.TENANT} --show-link"
+    return f'{_PHONE} enrol "$({command_line(var)} {invite})"'
+
+
+def approve_command(origin: str) -> str:
+    """What approves in software. `origin`: the phone's, which follows the port."""
+    return f"{_PHONE} --origin {origin} approve"
+
+
+def shortest(path: Path) -> str:
+    """The path as one would type it here."""
+    relative = os.path.relpath(path)
+    if relative.startswith(".."):
+        return str(path.absolute())
+    return relative if os.sep in relative else f".{os.sep}{relative}"
+
+
+def _step(name: str, lines: Sequence[str]) -> list[str]:
+    return [f"  {name:<22}{lines[0]}", *(f"{'':>7}{line}" for line in lines[1:])]
+
+
+def software_phone() -> set[str]:
+    """The devices that the software phone is, if it has keys."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return {str(key["device"]) for key in json.loads(PHONE_STORE.read_text())["keys"]}
+    return set()
+
+
+_PHONE = f"{shortest(Path(sys.executable))} -m deploy.standins.phone"
