@@ -11,6 +11,7 @@ from deploy.cli.session import with_admin
 from services.admin import handlers
 from services.admin.domain.accounts import Account
 from services.admin.domain.authenticators import Reason
+from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import ListedDevice
 from services.admin.handlers import InvitationLink, NewAccount
 from services.admin.ports import Dependencies
@@ -115,7 +116,7 @@ def show(context: typer.Context, who: Who, tenant: InTenant, json: Json = False)
 
 @accounts.command("suspend")
 def suspend(context: typer.Context, who: Who, tenant: InTenant) -> None:
-    """Suspend a person: no sign-in until resumed."""
+    """Suspend a person: no sign-in until resumed, and what was begun is over for good; phones stay enrolled."""
     _print_status(with_admin(context.obj, lambda admin: handlers.suspend(admin, tenant, who)))
 
 
@@ -123,6 +124,33 @@ def suspend(context: typer.Context, who: Who, tenant: InTenant) -> None:
 def resume(context: typer.Context, who: Who, tenant: InTenant) -> None:
     """End a person's suspension."""
     _print_status(with_admin(context.obj, lambda admin: handlers.resume(admin, tenant, who)))
+
+
+@accounts.command("sign-out-everywhere")
+def sign_out_everywhere(
+    context: typer.Context,
+    who: Who,
+    tenant: InTenant,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """End a person's sessions, known browsers, open invitation and sign-ins under way; phones stay enrolled."""
+    if not yes:
+        typer.confirm(f"Sign {who} out everywhere?", abort=True)
+    account = with_admin(context.obj, lambda admin: handlers.sign_out_everywhere(admin, tenant, who))
+    output.line(f"{account.upn} is signed out of Blok365 everywhere within seconds.")
+    output.line("Microsoft's own sessions go on until they are revoked in Entra.")
+
+
+@accounts.command("rename")
+def rename(
+    context: typer.Context,
+    who: Who,
+    upn: Annotated[str, typer.Argument(help="The new Microsoft 365 user name.")],
+    tenant: InTenant,
+) -> None:
+    """Give a person another user name; phones and ImmutableID stay. Rename the user in Entra too."""
+    account = with_admin(context.obj, lambda admin: handlers.rename(admin, tenant, who, upn))
+    output.line(f"The user name is {account.upn}; the ImmutableID is still {account.immutable_id}.")
 
 
 @accounts.command("remove")
@@ -176,6 +204,38 @@ def remove_device(
         output.line(f"{phone.name} ({phone.id}) is out of use.")
 
 
+@accounts.command("browsers")
+def browsers(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
+    """List the browsers in which a person is known, and since when and by what. Times are days."""
+    found = with_admin(context.obj, lambda admin: handlers.list_browsers(admin, tenant, who))
+    if json:
+        output.as_json({"browsers": [_plain_browser(browser) for browser in found]})
+        return
+    output.table(
+        ("browser", "what", "known by", "since", "first seen", "last seen"),
+        [
+            (b.id, b.agent, b.method, *(f"{d:%Y-%m-%d}" for d in (b.known_since, b.first_seen, b.last_seen)))
+            for b in found
+        ],
+        empty=f"{who} is known in no browser.",
+    )
+
+
+@accounts.command("remove-browser")
+def remove_browser(
+    context: typer.Context,
+    who: Who,
+    browser: Annotated[str, typer.Argument(help="Its id from `account browsers`.")],
+    tenant: InTenant,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """End a person's session in one browser, which is a stranger from then on."""
+    if not yes:
+        typer.confirm(f"Remove {browser} of {who}?", abort=True)
+    found = with_admin(context.obj, lambda admin: handlers.remove_browser(admin, tenant, who, browser))
+    output.line(f"{found.agent} ({found.id}) is a stranger within seconds.")
+
+
 @accounts.command("unfreeze")
 def unfreeze(context: typer.Context, who: Who, tenant: InTenant) -> None:
     """Let unknown browsers ask for notifications again after somebody's "Not me"."""
@@ -214,6 +274,18 @@ def _plain_phone(phone: ListedDevice) -> dict[str, Any]:
         "backed_up": phone.backed_up,
         "status": _status(phone),
         "reason": phone.reason,
+    }
+
+
+def _plain_browser(browser: Browser) -> dict[str, Any]:
+    return {
+        "browser": browser.id,
+        "agent": browser.agent,
+        "known_by": browser.method,
+        "device": browser.device,
+        "known_since": f"{browser.known_since:%Y-%m-%d}",
+        "first_seen": f"{browser.first_seen:%Y-%m-%d}",
+        "last_seen": f"{browser.last_seen:%Y-%m-%d}",
     }
 
 

@@ -21,6 +21,9 @@ An account's status follows one table, `domain.accounts.TRANSITIONS`:
            +----------------- suspend -------------------+ +-> invited
         any of them -- remove --> removed (a tombstone; its user name is free again)
 
+`suspend`, `remove` and `sign out everywhere`, which leaves the status as it is, raise the account's session epoch:
+whatever was begun for the person before counts no longer (docs/flows/sign-out-everywhere.md).
+
 An invitation is an Ed25519 key pair. The seed is drawn here, goes into the fragment of the link that `invite`
 returns once, and is not stored; the public half is stored and published. The database holds at most one open
 invitation for an account (a unique index), so a new one withdraws the one before.

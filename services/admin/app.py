@@ -11,6 +11,7 @@ from services.admin.store import (
     AccountRepository,
     AdminCommandRepository,
     AuthenticatorRepository,
+    BrowserRepository,
     DeviceRepository,
     FreezeRepository,
     InvitationRepository,
@@ -32,6 +33,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     invitations = InvitationRepository(database, signer)
     authenticators = AuthenticatorRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
+    browsers = BrowserRepository(database, platform.clock)
     shared = platform.settings
     deps = Dependencies(
         tenants=tenants,
@@ -40,6 +42,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         authenticators=authenticators,
         devices=devices,
         freezes=freezes,
+        browsers=browsers,
         admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
@@ -59,7 +62,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
             invitations.source,
             authenticators.source,
         ],
-        projections={"approval": [devices.projection, freezes.projection]},
+        projections={"approval": [devices.projection, freezes.projection], "wsfed": [browsers]},
         background=[partial(sweep, deps)],
     )
     return Wired(service, deps)

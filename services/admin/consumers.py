@@ -4,10 +4,11 @@ from functools import partial
 
 from services.admin.handlers import remove_authenticator
 from services.admin.ports import Dependencies
-from services.admin.projections import device_enrolled, freeze_changed
+from services.admin.projections import browser_changed, device_enrolled, freeze_changed
 from shared.bus.port import Handlers
 from shared.contracts.admin import RemoveAuthenticator
 from shared.contracts.approval import DeviceChanged, FreezeChanged
+from shared.contracts.wsfed import BrowserChanged
 
 
 def consumers(deps: Dependencies) -> Handlers:
@@ -15,5 +16,6 @@ def consumers(deps: Dependencies) -> Handlers:
     return {
         DeviceChanged: partial(device_enrolled, deps),
         FreezeChanged: partial(freeze_changed, deps),
+        BrowserChanged: partial(browser_changed, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
     }

@@ -8,6 +8,7 @@ from typing import Protocol
 from services.admin.config import AdminSettings
 from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.authenticators import Authenticator
+from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
@@ -16,6 +17,7 @@ from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import InvitationMail, SendMail, mail_associated_data
+from shared.contracts.wsfed import BrowserChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -175,6 +177,16 @@ class Freezes(Protocol):
     async def keep(self, received: VerifiedMessage[FreezeChanged]) -> None: ...
 
 
+class Browsers(Protocol):
+    """Browsers as wsfed announces them: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[BrowserChanged]) -> None: ...
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Browser]:
+        """All browsers of that account, removed and forgotten ones too, the one that was used last first."""
+        ...
+
+
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
@@ -193,6 +205,7 @@ class Dependencies:
     authenticators: Authenticators
     devices: Devices
     freezes: Freezes
+    browsers: Browsers
     admin_commands: AdminCommands
     clock: Clock
     ids: Ids

@@ -1,4 +1,6 @@
-"""What admin does when another service's state changes (docs/flows/enrolment.md, step 7, and "Lost phone")."""
+"""What admin does when another service's state changes: docs/flows/enrolment.md, step 7, and "Lost phone";
+docs/flows/sign-out-everywhere.md, step 5.
+"""
 
 import hashlib
 
@@ -21,6 +23,7 @@ from shared.bus.port import Reject
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import VerifiedMessage
+from shared.contracts.wsfed import BrowserChanged
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import b64u, unb64u
 
@@ -74,6 +77,11 @@ async def freeze_changed(deps: Dependencies, received: VerifiedMessage[FreezeCha
     await deps.freezes.keep(received)
 
 
+async def browser_changed(deps: Dependencies, received: VerifiedMessage[BrowserChanged]) -> None:
+    """`wsfed.browser.changed.v1`: keep the list of browsers. It is for people, and decides nothing."""
+    await deps.browsers.keep(received)
+
+
 async def _decide(
     deps: Dependencies, invitation: Invitation, key: EndorsedKey, received: VerifiedMessage[DeviceChanged]
 ) -> Authenticator:
@@ -83,11 +91,13 @@ async def _decide(
     Unavailable.
     """
     tenant, cause, now = received.tenant, received.envelope, deps.clock.now()
+    account = await deps.accounts.get(tenant, invitation.account)
+    epoch = None if account is None else account.session_epoch
     status, reason = AuthenticatorStatus.TRUSTED, ""
     try:
         check_claim(key, invitation, await deps.authenticators.of(tenant, invitation.account))
         await deps.invitations.change(
-            tenant, invitation.id, lambda before: spend(before, key, now), cause=cause
+            tenant, invitation.id, lambda before: spend(before, key, epoch, now), cause=cause
         )
     except Refusal as refusal:
         status, reason = AuthenticatorStatus.REFUSED, refusal.reason.value

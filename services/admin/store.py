@@ -10,10 +10,12 @@ from typing import Any
 
 from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.authenticators import Authenticator
+from services.admin.domain.browsers import Browser
 from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
+from shared.clock import Clock
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
@@ -24,12 +26,13 @@ from shared.contracts.admin import (
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
+from shared.contracts.wsfed import BrowserChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
 from shared.store.aggregate import Aggregate, Changed
 from shared.store.codec import from_document, to_document
-from shared.store.port import Database, Document, Filter, Index
+from shared.store.port import Database, Document, Filter, Index, Position
 
 VERSION = "version"
 """The field that guards each write. It belongs to the aggregates, whose announcements carry it."""
@@ -308,6 +311,42 @@ class FreezeRepository:
         frozen = received.message
         fields = {"freeze": frozen.freeze, "since": frozen.since}
         await self.projection.keep(f"{received.tenant}/{frozen.account}", received, fields)
+
+
+class BrowserRepository:
+    """Implements `ports.Browsers`, and `shared.replication.Lapsing`: wsfed removes the documents of browsers that are
+    known no longer, so rows that a full pull did not bring are removed here too.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._clock = clock
+        self._projection = Projection(
+            database.collection(
+                "browsers", indexes=[Index((("tenant", 1), ("account", 1), ("last_seen", -1)))]
+            )
+        )
+
+    async def keep(self, received: VerifiedMessage[BrowserChanged]) -> None:
+        fields = {
+            "tenant": received.tenant,
+            **received.message.model_dump(exclude={"version", "generation", "browser"}),
+            "seen_version": received.message.version,
+        }
+        await self._projection.keep(f"{received.tenant}/{received.message.browser}", received, fields)
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Browser]:
+        where = {"tenant": tenant, "account": account}
+        found = await self._projection.collection.find(where, sort=[("last_seen", -1), ("_id", 1)])
+        return [from_document(Browser, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
+
+    async def lapse(self, before: Position) -> int:
+        """Remove them. Counted are those that should still be there: wsfed has lost them."""
+        collection, now, count = self._projection.collection, self._clock.now(), 0
+        while found := await collection.unconfirmed(before, {}, BATCH):
+            for row in found:
+                gone = await collection.delete({"_id": row["_id"], "version": row["version"]})
+                count += gone * (not row["removed"] and now < row["known_until"])
+        return count
 
 
 class AdminCommandRepository:

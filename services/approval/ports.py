@@ -80,6 +80,8 @@ class Session:
     device: str
     seen_at: datetime
     expires_at: datetime
+    session_epoch: int = 0
+    """The account's when the session was made. Under another one it is over."""
 
 
 class Sessions(Protocol):

@@ -22,14 +22,15 @@ async def tenant_configured(deps: Dependencies, received: VerifiedMessage[Tenant
 
 
 async def account_changed(deps: Dependencies, received: VerifiedMessage[AccountChanged]) -> None:
-    """Keep the account's status; it counts from the next request on."""
+    """Keep the account's status and session epoch; they count from the next request on."""
     news = received.message
     check_ids(received.tenant, news.account)
+    now = deps.clock.now()
     returned, whole = received.origin is not Origin.SENT, received.origin is Origin.FULL_PULL
     change = await deps.accounts.change(
         received.tenant,
         news.account,
-        lambda account: enrolment.account_changed(account, news, returned=returned, whole=whole),
+        lambda account: enrolment.account_changed(account, news, now, returned=returned, whole=whole),
         confirm=True,
     )
     if change is None and whole:

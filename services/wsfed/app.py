@@ -9,6 +9,7 @@ from services.wsfed.pages import SignInPages
 from services.wsfed.ports import Dependencies
 from services.wsfed.routes import RouteContext, all_routes
 from services.wsfed.store import (
+    BrowserRepository,
     DirectoryRepository,
     IssuanceRepository,
     SessionRepository,
@@ -33,10 +34,12 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     transactions = TransactionRepository(database, platform.clock)
     waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
     directory = DirectoryRepository(database, platform.clock, trust_without_word=settings.trust_without_word)
+    browsers = BrowserRepository(database, assembly.signer, platform.clock)
     geoip = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
         transactions=transactions,
         sessions=SessionRepository(database),
+        browsers=browsers,
         directory=directory,
         keys=SigningKeyRepository(database, sealing, platform.clock),
         issuances=issuances,
@@ -68,6 +71,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     rp_id_is_kept = partial(pin_rp_id, pinned_settings(database), shared.rp_id)
     service = assembly.service(
         consumers(deps),
+        state=[browsers.source],
         projections={
             "admin": [
                 directory.tenants,
@@ -78,8 +82,8 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
             "approval": [directory.devices, directory.claims_waiting],
         },
         web=web,
-        background=[geoip.watch],
+        background=[geoip.watch, browsers.write_days],
         on_start=[rp_id_is_kept, waker.start],
-        on_stop=[issuances.flush],
+        on_stop=[issuances.flush, browsers.flush],
     )
     return Wired(service, deps)

@@ -1,13 +1,14 @@
 """What wsfed's handlers need from the world: narrow protocols, and `Dependencies`, which holds one of each."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
+from services.wsfed.domain.browser import KnownBrowser
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.session import Session
@@ -23,7 +24,7 @@ from shared.contracts.admin import (
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage
+from shared.contracts.envelope import Envelope, MessageSigner, SignedMessage, VerifiedMessage
 from shared.errors import Gone
 from shared.ids import Ids
 
@@ -37,6 +38,8 @@ class Account:
     upn: str
     immutable_id: str
     status: AccountStatus
+    session_epoch: int = 0
+    """`CarriesSessionEpoch.epoch`: what was begun for the person counts only under the same one."""
     added: tuple[tuple[str, datetime], ...] = ()
     """The devices that were added last, ten at most, and when each first counted here; removed ones too."""
 
@@ -130,9 +133,10 @@ class Transactions(Protocol):
         ...
 
     async def ask_passkey(
-        self, transaction: str, username: str, context: SignInContext
+        self, transaction: str, username: str, context: SignInContext, session_epoch: int
     ) -> Transaction | None:
-        """Keep what a passkey is to sign, if that user name is still the one and there is nothing kept yet.
+        """Keep what a passkey is to sign, and the account's session epoch, if that user name is still the one and
+        nothing is kept yet.
 
         An open request stays as it is.
         """
@@ -290,8 +294,38 @@ class Sessions(Protocol):
         """End the session: it answers no request from now on, and the browser stays known for the account."""
         ...
 
-    async def forget(self, session: str) -> None:
-        """Remove it, because a newer session of the same account in the same browser has taken its place."""
+    async def forget(self, session: str) -> bool:
+        """Remove it, because a newer session of the same account in the same browser has taken its place. False when
+        it was not there any more.
+        """
+        ...
+
+    async def forget_browser(self, browser: str) -> None:
+        """Remove all sessions in the browser with that public id: it is known no longer."""
+        ...
+
+
+class Browsers(Protocol):
+    """The browsers in which people are known, by their public ids. Each write announces the browser's new state."""
+
+    async def add(self, browser: KnownBrowser) -> None: ...
+
+    async def get(self, browser: str) -> KnownBrowser | None: ...
+
+    async def change(
+        self,
+        browser: str,
+        step: Callable[[KnownBrowser], KnownBrowser | None],
+        *,
+        cause: Envelope | None = None,
+    ) -> KnownBrowser | None:
+        """The browser after `step`. None: there is no such browser, or `step` returned None; nothing was written."""
+        ...
+
+    def note_seen(self, browser: str, now: datetime) -> None:
+        """Have the day written down within a minute, by no write of the sign-in itself. A process that is killed
+        forgets it.
+        """
         ...
 
 
@@ -352,6 +386,7 @@ class Dependencies:
 
     transactions: Transactions
     sessions: Sessions
+    browsers: Browsers
     directory: Directory
     keys: SigningKeys
     issuances: IssuanceLog

@@ -28,7 +28,7 @@ async def tenant_configured(deps: Dependencies, received: VerifiedMessage[Tenant
 
 
 async def account_changed(deps: Dependencies, received: VerifiedMessage[AccountChanged]) -> None:
-    """Keep the account's user name, ImmutableID and status, unless a newer version is there."""
+    """Keep the account's user name, ImmutableID, status and session epoch, unless a newer version is there."""
     await deps.directory.keep_account(received)
 
 

@@ -83,7 +83,31 @@ class TenantConfigured(StateEvent):
     """Which of Microsoft's clouds its Entra directory is in (`shared/clouds.py`)."""
 
 
-class AccountChanged(StateEvent):
+EPOCHS_IN_A_GENERATION = 2**31
+"""How many session epochs an account can have before its numbers would meet those of the next generation."""
+
+
+class CarriesSessionEpoch(StateEvent):
+    """State that names the session epoch of an account.
+
+    Whatever is begun for a person (a session, a known browser, a sign-in) keeps the `epoch` of the account as it is
+    known then, and counts only while the account still has the same one. No clock takes part.
+    """
+
+    session_epoch: int = Field(default=0, ge=0, le=EPOCHS_IN_A_GENERATION - 1)
+    """Of an account: raised by a suspension, a removal, and by signing the person out everywhere. Of an invitation:
+    that of its account when it was made. 0 in messages from before there were any.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """What readers keep and compare. With the generation, because a backup of admin's database that was put back
+        has forgotten who was signed out since: everything that was begun before counts no longer.
+        """
+        return self.generation * EPOCHS_IN_A_GENERATION + self.session_epoch
+
+
+class AccountChanged(CarriesSessionEpoch):
     """The whole state of an account."""
 
     TYPE: ClassVar[str] = "admin.account.changed.v1"
@@ -109,7 +133,7 @@ class ContactChanged(StateEvent):
 InvitationStatus = Literal["open", "used", "withdrawn", "expired"]
 
 
-class InvitationChanged(StateEvent):
+class InvitationChanged(CarriesSessionEpoch):
     """An invitation, whole. Its secret is only in the link's fragment; this is the public half.
 
     Whoever holds the secret can sign a new device's key; nobody on the bus can (docs/flows/enrolment.md).

@@ -4,14 +4,14 @@ A row holds `version`, the `order` of the event that it was made from. `lapsed` 
 has: a full pull of everything did not bring it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any, Protocol
 
 import structlog
 
 from shared.contracts import StateEvent
-from shared.contracts.envelope import Origin, SignedMessage, VerifiedMessage
+from shared.contracts.envelope import Origin, VerifiedMessage
 from shared.store.port import Collection, Document, Filter, Position
 from shared.store.query import kept, same
 
@@ -74,12 +74,10 @@ class Projection:
         *,
         only: Filter | None = None,
         at_first: Mapping[str, Any] | None = None,
-        outbox: Sequence[SignedMessage] = (),
     ) -> bool:
         """Keep what an event says, if nothing newer is here. Whether the row was written.
 
-        `at_first`: fields of the service's own that a new row gets and no event says. `outbox`: messages of its own
-        that tell of the write.
+        `at_first`: fields of the service's own that a new row gets and that stay as they are.
 
         `only`: fields that a row which exists must have; a new row gets them. Another content under the same order
         counts only in a full pull, which is the owner's own database, and is worth a look then.
@@ -106,8 +104,12 @@ class Projection:
         upsert = comparison is _Comparison.NEWS
         if upsert and at_first:
             change["$setOnInsert"] = at_first
-        after = await self.collection.update(where, change, outbox=outbox, upsert=upsert, confirm=True)
-        return after is not None
+        written = await self.collection.update(where, change, upsert=upsert, confirm=True)
+        if written is None and upsert:
+            # Two events of a new row met at the database, and the other one inserted it. If that was the older one,
+            # this one still counts.
+            written = await self.collection.update(where, change, confirm=True)
+        return written is not None
 
     async def _settled(
         self, document_id: str, received: VerifiedMessage[StateEvent], comparison: _Comparison

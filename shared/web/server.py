@@ -212,9 +212,11 @@ def _under_the_rule(name_of: Callable[[web.Request], str], table: Services) -> M
         name = name_of(request)
         if name not in table:
             return await handler(request)
-        seen = CIMultiDict(proxy.filter_request(request.headers.items(), name, table))
-        if len(seen) != len(request.headers) or seen.get("Cookie") != request.headers.get("Cookie"):
-            request = request.clone(headers=seen)
+        given = list(request.headers.items())
+        seen = list(proxy.filter_request(given, name, table))
+        if seen != given:
+            # The copy has to be UTF-8, and a header that is not means nothing to our services.
+            request = request.clone(headers=CIMultiDict(each for each in seen if _is_utf8(each[1])))
         try:
             response = await handler(request)
         except web.HTTPException as answer:
@@ -224,6 +226,11 @@ def _under_the_rule(name_of: Callable[[web.Request], str], table: Services) -> M
         return proxy.bad_answer()
 
     return middleware
+
+
+def _is_utf8(value: str) -> bool:
+    """Whether aiohttp could decode the value that was sent."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _last_word(

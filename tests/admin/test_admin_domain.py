@@ -1,5 +1,6 @@
 """What may be written, and what may become of an account."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 
@@ -15,6 +16,7 @@ from services.admin.domain.accounts import (
     check_email,
     check_upn,
     immutable_id,
+    rename,
 )
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.names import check_name, check_slug
@@ -31,15 +33,19 @@ ALLOWED = {
     (INVITED, False, AccountAction.ENROL): (ACTIVE, True),
     (INVITED, False, AccountAction.SUSPEND): (SUSPENDED, False),
     (INVITED, False, AccountAction.REMOVE): (REMOVED, False),
+    (INVITED, False, AccountAction.SIGN_OUT_EVERYWHERE): (INVITED, False),
     (ACTIVE, True, AccountAction.ENROL): (ACTIVE, True),
     (ACTIVE, True, AccountAction.SUSPEND): (SUSPENDED, True),
     (ACTIVE, True, AccountAction.REMOVE): (REMOVED, True),
+    (ACTIVE, True, AccountAction.SIGN_OUT_EVERYWHERE): (ACTIVE, True),
     (SUSPENDED, False, AccountAction.ENROL): (SUSPENDED, True),
     (SUSPENDED, True, AccountAction.ENROL): (SUSPENDED, True),
     (SUSPENDED, False, AccountAction.RESUME): (INVITED, False),
     (SUSPENDED, True, AccountAction.RESUME): (ACTIVE, True),
     (SUSPENDED, False, AccountAction.REMOVE): (REMOVED, False),
     (SUSPENDED, True, AccountAction.REMOVE): (REMOVED, True),
+    (SUSPENDED, False, AccountAction.SIGN_OUT_EVERYWHERE): (SUSPENDED, False),
+    (SUSPENDED, True, AccountAction.SIGN_OUT_EVERYWHERE): (SUSPENDED, True),
 }
 REACHABLE = [(INVITED, False), (ACTIVE, True), (SUSPENDED, False), (SUSPENDED, True)] + [
     (REMOVED, enrolled) for enrolled in (False, True)
@@ -80,6 +86,16 @@ def test_account_actions_are_exactly_the_allowed_ones(
         assert (after.status, after.enrolled) == expected
         assert after.version == before.version + 1
         assert after.immutable_id == before.immutable_id
+        ends = action in (AccountAction.SUSPEND, AccountAction.REMOVE, AccountAction.SIGN_OUT_EVERYWHERE)
+        assert after.session_epoch == before.session_epoch + ends
+
+
+def test_a_rename_keeps_everything_but_the_user_name() -> None:
+    before = account(ACTIVE, enrolled=True)
+    after = rename(before, "ada.king@contoso.example")
+    assert after == replace(before, upn="ada.king@contoso.example", version=before.version + 1)
+    with pytest.raises(Conflict):
+        rename(account(REMOVED), "ada.king@contoso.example")
 
 
 def test_every_path_of_actions_stays_within_the_known_states() -> None:

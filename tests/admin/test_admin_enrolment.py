@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from services.admin import handlers
 from services.admin.domain.accounts import Account
 from services.admin.domain.authenticators import MAX_REFUSED
-from services.admin.handlers import InvitationLink
-from shared.contracts.admin import AccountStatus, InvitationChanged
+from services.admin.handlers import InvitationLink, invitations
+from services.admin.handlers.common import withdraw_open
+from services.admin.ports import Dependencies
+from shared.contracts.admin import AccountStatus, AuthenticatorStatus, InvitationChanged
 from shared.contracts.approval import DeviceChanged, Endorsement
 from shared.crypto.enrolment import NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed
@@ -290,14 +292,52 @@ async def test_a_writer_on_the_bus_without_approvals_key_is_refused(system: Admi
     assert await state(system, ada, link) == (AccountStatus.INVITED, "open")
 
 
-async def test_a_device_enrolled_while_suspended_counts_after_resuming_and_not_before(
+async def test_a_device_enrolled_before_a_suspension_counts_after_resuming_and_not_before(
     system: AdminSystem,
 ) -> None:
     ada, link = await invited(system)
-    await handlers.suspend(system.deps, CONTOSO, ada.id)
     await deliver(system, device(system, ada.id, link))
+    await handlers.suspend(system.deps, CONTOSO, ada.id)
     assert await state(system, ada, link) == (AccountStatus.SUSPENDED, "used")
     assert (await handlers.resume(system.deps, CONTOSO, ada.id)).status is AccountStatus.ACTIVE
+
+
+async def reasons(system: AdminSystem, ada: Account) -> list[str]:
+    """Why admin refused the account's devices."""
+    found = await handlers.list_devices(system.deps, CONTOSO, ada.id)
+    return [each.reason for each in found if each.status is AuthenticatorStatus.REFUSED]
+
+
+@pytest.mark.parametrize("end", [handlers.suspend, handlers.sign_out_everywhere], ids=lambda f: f.__name__)
+async def test_a_suspension_or_a_sign_out_everywhere_ends_the_open_invitation_for_good(
+    system: AdminSystem, end: Callable[..., Awaitable[Account]]
+) -> None:
+    ada, link = await invited(system)
+    after = await end(system.deps, CONTOSO, ada.id)
+    await deliver(system, device(system, ada.id, link))
+    if after.status is AccountStatus.SUSPENDED:
+        await handlers.resume(system.deps, CONTOSO, ada.id)
+    await deliver(system, device(system, ada.id, link))
+    assert await reasons(system, ada) == ["withdrawn"]
+    assert await state(system, ada, link) == (AccountStatus.INVITED, "withdrawn")
+
+
+async def test_an_invitation_that_was_made_while_the_person_was_signed_out_everywhere_activates_nobody(
+    system: AdminSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was written after the open ones were withdrawn, and is of the session epoch before: only that tells."""
+    ada = await system.account()
+    withdraw = withdraw_open
+
+    async def signed_out_first(deps: Dependencies, account: Account) -> None:
+        await handlers.sign_out_everywhere(deps, CONTOSO, account.id)
+        await withdraw(deps, account)
+
+    monkeypatch.setattr(invitations, "withdraw_open", signed_out_first)
+    link = await handlers.invite(system.deps, CONTOSO, ada.id)
+    await deliver(system, device(system, ada.id, link))
+    assert await reasons(system, ada) == ["withdrawn"]
+    assert await state(system, ada, link) == (AccountStatus.INVITED, "open")
 
 
 async def test_a_removed_account_is_not_brought_back_by_a_device(system: AdminSystem) -> None:
@@ -323,6 +363,10 @@ async def test_the_order_of_enrolment_removal_of_the_phone_and_suspension_does_n
     ]
     for index in order:
         await steps[index]()
-    assert await state(system, ada, link) == (AccountStatus.SUSPENDED, "used")
-    assert (await handlers.resume(system.deps, CONTOSO, ada.id)).status is AccountStatus.ACTIVE
+    resumed = await handlers.resume(system.deps, CONTOSO, ada.id)
+    if order[0] == 3:  # suspended before any news of the phone: its invitation is over
+        assert await state(system, ada, link) == (AccountStatus.INVITED, "withdrawn")
+        assert await reasons(system, ada) == ["withdrawn"]
+        return
+    assert (resumed.status, (await state(system, ada, link))[1]) == (AccountStatus.ACTIVE, "used")
     assert system.world.bus.dead_letters == []

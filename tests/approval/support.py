@@ -111,6 +111,7 @@ class Approval:
         tenant: str = "contoso",
         version: int = 1,
         status: AccountStatus = AccountStatus.ACTIVE,
+        session_epoch: int = 0,
     ) -> None:
         news = AccountChanged(
             version=version,
@@ -119,6 +120,7 @@ class Approval:
             display_name=account.title(),
             immutable_id=account,
             status=status,
+            session_epoch=session_epoch,
         )
         await self.world.say("admin", news, tenant)
 
@@ -131,6 +133,7 @@ class Approval:
         version: int = 1,
         status: Any = "open",
         hours: float = 24,
+        session_epoch: int = 0,
     ) -> str:
         """The link's fragment: `<id>.<seed>`."""
         if invitation is None:
@@ -147,6 +150,7 @@ class Approval:
             issued_at=now,
             expires_at=now + timedelta(hours=hours),
             status=status,
+            session_epoch=session_epoch,
         )
         await self.world.say("admin", news, tenant)
         return f"{invitation}.{seed_text}"

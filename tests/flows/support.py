@@ -37,7 +37,8 @@ from deploy.standins.entra.requests import (
 from deploy.standins.entra.settings import Directory, Federations, FederationSettings, User
 from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_response
 from deploy.standins.phone.authenticator import HONEST, Key, Tamper, assertion
-from deploy.standins.phone.phone import Request, SoftPhone
+from deploy.standins.phone.phone import SoftPhone
+from deploy.standins.phone.request import Request
 from services.admin import handlers as admin
 from services.admin.domain.accounts import Account
 from services.admin.handlers import NewAccount

@@ -1,7 +1,7 @@
 """The front page and the pages that say what is planned, in a real Chromium before the whole system in one process."""
 
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +17,9 @@ pytestmark = [
     pytest.mark.xdist_group("chromium"),
     pytest.mark.asyncio(loop_scope="session"),
 ]
+
+
+Theme = Literal["light", "dark"]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -84,9 +87,9 @@ async def test_its_links_lead_to_the_sign_in_the_phone_and_what_is_planned(
     await page.wait_for_url(f"{settings.origins.front}/")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", get_args(Theme))
 async def test_they_fit_a_narrow_screen_and_the_checker_finds_nothing(
-    chromium: Browser, local_system: LocalSystem, theme: Literal["light", "dark"]
+    chromium: Browser, local_system: LocalSystem, theme: Theme
 ) -> None:
     context = await chromium.new_context(
         locale="fr-FR", viewport={"width": 320, "height": 640}, bypass_csp=True, color_scheme=theme

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from deploy.standins.phone.phone import PhoneError, Request
+from deploy.standins.phone.phone import PhoneError
+from deploy.standins.phone.request import Request
 from services.approval.handlers.challenges import end_overdue
 from services.wsfed.domain.context import digest
 from shared.contracts.approval import ChallengeClaimed, ChallengeEnded

@@ -12,7 +12,7 @@ import pytest
 import rfc8785
 
 from deploy.standins.phone.authenticator import UP, UV, Key, Tamper, make_private_key
-from deploy.standins.phone.phone import Request
+from deploy.standins.phone.request import Request
 from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, Proof
 from shared.contracts.envelope import SignedMessage
 from shared.ids import SeededIds, b64u

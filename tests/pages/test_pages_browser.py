@@ -251,7 +251,8 @@ def test_focus_order(open_page: Open, shown: Shown) -> None:
     ]
     shown.view = VIEWS["push-waiting"]
     page = open_page()
-    assert tab_order(page, 5)[1:] == [
+    assert tab_order(page, 6)[1:] == [
+        "Use another name",
         "Send again",
         "Scan a QR code instead",
         "Use a passkey",

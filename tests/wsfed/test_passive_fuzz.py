@@ -147,13 +147,13 @@ def test_no_request_of_anybodys_is_a_fault_of_ours(tmp_path: Path, examples: int
 
         async def send(sent: Sent) -> None:
             in_body = sent.method not in ("GET", "HEAD")
-            target = sent.path.encode() + (b"" if in_body else b"?" + sent.parameters)
+            # Over our limits, but no more than a socket holds: a refusal before all was read resets the connection.
+            octets = sent.parameters[: 70_000 if in_body else 24_000]
+            target = sent.path.encode() + (b"" if in_body else b"?" + octets)
             lines = sent.lines
             if in_body:
-                lines += (f"Content-Type: {sent.content_type}", f"Content-Length: {len(sent.parameters)}")
-            answer = await ask(
-                flow, target, method=sent.method, body=sent.parameters if in_body else b"", lines=lines
-            )
+                lines += (f"Content-Type: {sent.content_type}", f"Content-Length: {len(octets)}")
+            answer = await ask(flow, target, method=sent.method, body=octets if in_body else b"", lines=lines)
             assert_answer(answer)
             seen[answer.status] += 1
             event(f"{sent.method} {answer.status}")

@@ -328,3 +328,9 @@ async def test_an_expectation_that_nobody_knows_is_refused(flow: Flow) -> None:
     answer = await ask(flow, request(), lines=("Expect: nonsense",))
     assert answer.status == 417
     assert_safe(answer)
+
+
+async def test_a_cookie_that_is_not_utf8_beside_one_that_is_filtered(flow: Flow) -> None:
+    """The proxy's rule copies the request when it takes a header away; what it copies may be anything."""
+    lines = ("Cookie: a=b; ;;=", "Cookie: =\x80\xff", "Upgrade: websocket")
+    await taken(flow, request(), lines=lines)

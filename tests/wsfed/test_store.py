@@ -203,6 +203,7 @@ async def keep_account(directory: DirectoryRepository, account: Account, version
         display_name="Ada",
         immutable_id=account.immutable_id,
         status=account.status,
+        session_epoch=account.session_epoch,
     )
     await directory.keep_account(received(news, tenant=account.tenant))
 
@@ -216,6 +217,35 @@ async def test_older_news_of_an_account_change_nothing(database: Database) -> No
     assert await directory.account("contoso", "ada") == suspended
     await keep_account(directory, an_account(), 4)
     assert await directory.account_by_upn("contoso", "ada@contoso.example") == an_account()
+
+
+async def test_an_account_keeps_its_session_epoch_with_the_generation(database: Database) -> None:
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_account(directory, an_account(session_epoch=3), 1)
+    assert await directory.account("contoso", "ada") == an_account(session_epoch=3)
+    news = AccountChanged(
+        version=1,
+        generation=2,
+        session_epoch=3,
+        account="ada",
+        upn="ada@contoso.example",
+        display_name="Ada",
+        immutable_id="immutable",
+        status=AccountStatus.ACTIVE,
+    )
+    await directory.keep_account(received(news, tenant="contoso"))
+    assert await directory.account("contoso", "ada") == an_account(session_epoch=2 * 2**31 + 3)
+
+
+async def test_a_row_from_before_session_epochs_is_what_its_owner_says_now(database: Database) -> None:
+    """A full pull after the update contradicts no row, and writes none anew."""
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_account(directory, an_account(), 1)
+    (row,) = await directory.accounts.collection.find({})
+    assert "session_epoch" not in row
+    with structlog.testing.capture_logs() as logs:
+        await keep_account(directory, an_account(), 1)
+    assert logs == []
 
 
 async def test_fifty_versions_in_any_order_end_in_the_newest(database: Database) -> None:
@@ -745,11 +775,11 @@ async def test_a_transaction_goes_soon_whatever_strangers_do_until_a_device_answ
         await store.open_challenge(name, USERNAME, "ada", a_challenge(), [])
         await store.end_challenge(name, a_challenge().id, TransactionState.SUPERSEDED)
         await store.open_challenge(name, USERNAME, "ada", a_challenge(), [])
-        await store.ask_passkey(name, USERNAME, a_context("passkey-1"))
+        await store.ask_passkey(name, USERNAME, a_context("passkey-1"), 0)
         await store.spend_passkey(name, "passkey-1")
         assert await kept(name) == soon
     await store.prove("approved", a_challenge().id, AUTHENTICATION, PROOF)
     await store.end_challenge("denied", a_challenge().id, TransactionState.DENIED)
-    await store.ask_passkey("by-passkey", USERNAME, a_context("passkey-2"))
+    await store.ask_passkey("by-passkey", USERNAME, a_context("passkey-2"), 0)
     await store.prove_by_passkey("by-passkey", "passkey-2", AUTHENTICATION, PROOF)
     assert {await kept(name) for name in ("approved", "denied", "by-passkey")} == {a_day}

@@ -33,7 +33,7 @@ async def test_a_passkeys_challenge_stands_beside_an_open_request_and_comes_back
     store = TransactionRepository(database, CLOCK)
     await store.add(a_transaction())
     await store.open_challenge("transaction-1", USERNAME, "ada", a_challenge(), [])
-    asked = await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-1"))
+    asked = await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-1"), 0)
     assert asked is not None
     assert await store.get("transaction-1") == asked
     assert (asked.state, asked.challenge, asked.passkey) == (
@@ -50,7 +50,7 @@ async def test_a_passkeys_challenge_stands_beside_an_open_request_and_comes_back
 async def test_fifty_answers_to_one_passkey_challenge_count_once(database: Database) -> None:
     store = TransactionRepository(database, CLOCK)
     await store.add(a_transaction())
-    await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-1"))
+    await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-1"), 0)
     tries = [store.prove_by_passkey("transaction-1", "passkey-1", AUTHENTICATION, PROOF) for _ in range(50)]
     assert sum(each is not None for each in await asyncio.gather(*tries)) == 1
 
@@ -61,14 +61,14 @@ async def test_a_passkeys_challenge_that_is_late_spent_or_for_another_name_prove
     clock = ManualClock(START)
     store = TransactionRepository(database, clock)
     await store.add(a_transaction())
-    assert await store.ask_passkey("transaction-1", "bob@contoso.example", a_context("passkey-1")) is None
-    await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-1"))
+    assert await store.ask_passkey("transaction-1", "bob@contoso.example", a_context("passkey-1"), 0) is None
+    await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-1"), 0)
     await store.spend_passkey("transaction-1", "passkey-1")
     assert await store.prove_by_passkey("transaction-1", "passkey-1", AUTHENTICATION, PROOF) is None
-    await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-2"))
+    await store.ask_passkey("transaction-1", USERNAME, a_context("passkey-2"), 0)
     await store.name_account("transaction-1", "bob@contoso.example")
     assert await store.prove_by_passkey("transaction-1", "passkey-2", AUTHENTICATION, PROOF) is None
-    await store.ask_passkey("transaction-1", "bob@contoso.example", a_context("passkey-3"))
+    await store.ask_passkey("transaction-1", "bob@contoso.example", a_context("passkey-3"), 0)
     clock.advance(120)
     assert await store.prove_by_passkey("transaction-1", "passkey-3", AUTHENTICATION, PROOF) is None
 
@@ -77,7 +77,7 @@ async def test_no_more_passkey_challenges_than_allowed_however_many_at_once(data
     store = TransactionRepository(database, CLOCK)
     await store.add(a_transaction())
     for n in range(MAX_PASSKEYS + 10):
-        asked = [store.ask_passkey("transaction-1", USERNAME, a_context(f"p{n}-{i}")) for i in range(3)]
+        asked = [store.ask_passkey("transaction-1", USERNAME, a_context(f"p{n}-{i}"), 0) for i in range(3)]
         taken = [each for each in await asyncio.gather(*asked) if each is not None]
         assert len(taken) == (1 if n < MAX_PASSKEYS else 0)  # the others find that one
         for each in taken:

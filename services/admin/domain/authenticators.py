@@ -28,7 +28,9 @@ class Reason(StrEnum):
     """Why an authenticator does not count: the codes in `AuthenticatorChanged.reason`."""
 
     WITHDRAWN = "withdrawn"
-    """A newer invitation had withdrawn the one that endorsed it, or its account was removed."""
+    """A newer invitation had withdrawn the one that endorsed it, or the person was suspended, removed or signed out
+    everywhere since it was made.
+    """
     EXPIRED = "expired"
     USED = "used"
     """The invitation has vouched for another device: it is good for the first only."""
@@ -160,9 +162,13 @@ def check_claim(key: EndorsedKey, invitation: Invitation, others: Sequence[Authe
         raise TooManyRefused(f"{refused} devices were refused under that invitation already")
 
 
-def spend(invitation: Invitation, key: EndorsedKey, now: datetime) -> Invitation | None:
+def spend(
+    invitation: Invitation, key: EndorsedKey, session_epoch: int | None, now: datetime
+) -> Invitation | None:
     """The invitation, used for that key; None when it was used for it before. Raises Refusal.
 
+    `session_epoch`: the account's now, None when there is no such account. An invitation of another one was made before
+    the person was suspended or signed out everywhere; it may have been written after the open ones were withdrawn.
     `now` is admin's own time: when the device was made, only the party that this limits could say.
     """
     if invitation.status == "used":
@@ -173,7 +179,7 @@ def spend(invitation: Invitation, key: EndorsedKey, now: datetime) -> Invitation
         if (invitation.credential_id, invitation.key_sha256) != (key.credential_id, key.key_sha256):
             raise Refusal(Reason.USED)
         return None
-    if invitation.status == "withdrawn":
+    if invitation.status == "withdrawn" or invitation.session_epoch != session_epoch:
         raise Refusal(Reason.WITHDRAWN)
     if invitation.status == "expired" or is_over(invitation, now):
         raise Refusal(Reason.EXPIRED)

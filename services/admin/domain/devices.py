@@ -71,7 +71,9 @@ class AdminCommand:
     id: str
     tenant: str
     account: AccountId
-    what: Literal["unfreeze"]
+    what: Literal["unfreeze", "remove_browser"]
     asked_at: datetime
     freeze: str | None = None
     """The freeze that it names; None in commands from before they named one."""
+    browser: str | None = None
+    """The browser that the command names."""

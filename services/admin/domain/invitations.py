@@ -27,6 +27,8 @@ class Invitation:
     credential_id: str | None = None
     key_sha256: str | None = None
     """Of that device's public key, base64url. None in an invitation that was used before this field was."""
+    session_epoch: int = 0
+    """That of its account when it was made. While it is open it counts only as long as the account has the same."""
     version: int = 1
 
     def event(self) -> InvitationChanged:
@@ -42,6 +44,7 @@ class Invitation:
             device=None if self.key_sha256 is None else self.device,
             credential_id=self.credential_id,
             key_sha256=self.key_sha256,
+            session_epoch=self.session_epoch,
         )
 
     def announced(self, cause: Envelope | None = None) -> OutgoingMessage:

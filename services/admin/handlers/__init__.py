@@ -12,7 +12,12 @@ Notification (docs/flows/notification.md)
     8       invite                   invitations.py
 Administration
             tenants.py               tenants, applications, domains, issuers
-            accounts.py              create, list, suspend, resume, remove
+            accounts.py              create, list, rename, suspend, resume, remove
+Sign out everywhere (docs/flows/sign-out-everywhere.md)
+    1       sign_out_everywhere      accounts.py; suspend and remove do the same
+    5       browser_changed          ../projections.py
+    6       list_browsers            browsers.py
+            remove_browser           browsers.py
 """
 
 from services.admin.handlers.accounts import (
@@ -22,10 +27,13 @@ from services.admin.handlers.accounts import (
     create_accounts,
     list_accounts,
     remove,
+    rename,
     resume,
     show_account,
+    sign_out_everywhere,
     suspend,
 )
+from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
 from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite
 from services.admin.handlers.tenants import (
@@ -52,14 +60,18 @@ __all__ = [
     "expire_invitations",
     "invite",
     "list_accounts",
+    "list_browsers",
     "list_devices",
     "list_tenants",
     "remove",
     "remove_authenticator",
+    "remove_browser",
     "remove_device",
+    "rename",
     "resume",
     "show_account",
     "show_tenant",
+    "sign_out_everywhere",
     "suspend",
     "unfreeze",
 ]

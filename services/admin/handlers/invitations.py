@@ -57,6 +57,7 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
         public_key=b64u(raw_public(key_from_seed(seed))),
         issued_at=now,
         expires_at=now + lifetime,
+        session_epoch=account.session_epoch,
     )
     url = f"{deps.phone_origin}/#i={invitation.id}.{b64u(seed)}"
     mail = invitation_mail(tenant, account, invitation, url, deps.settings.mail_language)

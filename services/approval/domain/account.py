@@ -144,6 +144,8 @@ class Invitation:
     status: InvitationStatus
     spent_by: str | None = None
     """The device that was made with it. Ours alone: admin learns it from `DeviceChanged`."""
+    session_epoch: int = 0
+    """That of its account when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,8 @@ class Account:
     """Counts the beginnings and ends of freezes, for `FreezeChanged`."""
     forgotten: tuple[Forgotten, ...] = ()
     """In the place of ended challenges for which there was no room any more."""
+    session_epoch: int = 0
+    """`CarriesSessionEpoch.epoch`: a session or an invitation from under another one counts no longer."""
 
     def with_challenge(self, *challenges: Challenge) -> "Account":
         return replace(self, challenges={**self.challenges, **{c.id: c for c in challenges}})

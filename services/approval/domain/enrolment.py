@@ -6,6 +6,7 @@ Projections take only higher versions, because retries reorder; what ended stays
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from services.approval.domain import challenges
 from services.approval.domain.account import (
     Account,
     Change,
@@ -26,16 +27,17 @@ from shared.contracts.admin import (
 )
 from shared.contracts.envelope import OutgoingMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
-from shared.errors import Forbidden, Gone, NotFound
+from shared.errors import Forbidden, Gone, NotFound, Unavailable
 from shared.ids import unb64u
 
 MAX_DEVICES = 10
 
 
 def account_changed(
-    account: Account, news: AccountChanged, *, returned: bool = False, whole: bool = False
+    account: Account, news: AccountChanged, now: datetime, *, returned: bool = False, whole: bool = False
 ) -> Change | None:
-    """The account as admin says it is now; None when we know that or better.
+    """The account as admin says it is now; None when we know that or better. With another session epoch, the requests
+    that wait on its phones are over.
 
     `returned`: admin's own database says it, so what had lapsed here is back. `whole`: it says all that it has, so
     another content under the same version is wrong here.
@@ -44,20 +46,27 @@ def account_changed(
         return None
     if news.order == account.version:
         lapsed = account.version > 0 and account.status is None
-        here = (account.status, account.upn, account.display_name)
-        contradicted = not lapsed and here != (news.status, news.upn, news.display_name)
+        here = (account.status, account.upn, account.display_name, account.session_epoch)
+        said = (news.status, news.upn, news.display_name, news.epoch)
+        contradicted = not lapsed and here != said
         if not (lapsed and returned) and not (contradicted and whole):
             return None
-    return Change(
+    ended = Change(account)
+    if account.session_epoch != news.epoch:
+        ended = challenges.end_open(account, now)
+        account = ended.value
+    changed = Change(
         replace(
             account,
             version=news.order,
             status=news.status,
+            session_epoch=news.epoch,
             upn=news.upn,
             display_name=news.display_name,
             subscriptions={} if news.status is AccountStatus.REMOVED else account.subscriptions,
         )
     )
+    return ended.then(changed)
 
 
 def invitation_changed(account: Account, news: InvitationChanged) -> Change | None:
@@ -76,6 +85,7 @@ def invitation_changed(account: Account, news: InvitationChanged) -> Change | No
         public_key=public_key,
         expires_at=news.expires_at,
         status=news.status,
+        session_epoch=news.epoch,
         spent_by=known.spent_by if known is not None else None,
     )
     return Change(replace(account, invitations={**account.invitations, invitation.id: invitation}))
@@ -93,8 +103,11 @@ def usable_invitation(account: Account, invitation_id: str, now: datetime) -> In
         or invitation.status != "open"
         or invitation.spent_by is not None
         or now >= invitation.expires_at
+        or invitation.session_epoch < account.session_epoch
     ):
         raise dead_link()
+    if invitation.session_epoch > account.session_epoch:
+        raise Unavailable("approval.account.pending")
     try:
         account.check_usable()
     except Forbidden as error:

@@ -85,13 +85,17 @@ async def open_session(
         device=device.id,
         seen_at=now,
         expires_at=now + deps.limits.session,
+        session_epoch=stored.value.session_epoch,
     )
     await deps.sessions.add(session)
     return token, SignedIn(session, stored)
 
 
 async def signed_in(deps: Dependencies, token: str | None) -> SignedIn:
-    """The token's session and account. Raises NotAuthenticated, Forbidden (account suspended, phone removed)."""
+    """The token's session and account.
+
+    Raises NotAuthenticated (none, too old, signed out everywhere), Forbidden (account suspended, phone removed).
+    """
     session = await deps.sessions.find(digest_of(token)) if token else None
     now = deps.clock.now()
     if session is None or now >= session.expires_at or now - session.seen_at >= deps.limits.session_idle:
@@ -101,6 +105,8 @@ async def signed_in(deps: Dependencies, token: str | None) -> SignedIn:
         raise NotAuthenticated
     active_device(stored.value, session.device)
     stored.value.check_usable()
+    if session.session_epoch != stored.value.session_epoch:
+        raise NotAuthenticated("approval.session.over")
     if now - session.seen_at >= SEEN_EVERY:
         await deps.sessions.seen(session.token_digest, now)
     return SignedIn(session, stored)

@@ -46,7 +46,8 @@ class VerifiedAuthentication:
 
     `user_verified`: the device checked face, finger or PIN (the UV flag of WebAuthn); for a badge, the PIN
     took part in the signature. `registered_kiosk`: an enrolled kiosk's own key took part. `authenticated_at`:
-    the moment wsfed accepted the proof, aware UTC; a session keeps it, so it may lie hours back.
+    the moment wsfed accepted the proof, aware UTC; a session keeps it, so it may lie hours back. `session_epoch`:
+    that of the account when the proof was asked for; it counts only while the account still has the same one.
     """
 
     tenant: str
@@ -55,6 +56,7 @@ class VerifiedAuthentication:
     user_verified: bool
     registered_kiosk: bool
     authenticated_at: datetime
+    session_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,8 @@ def verify_approval(
 ) -> tuple[VerifiedAuthentication, DeviceProof]:
     """Verify an approval for `transaction`. `now`: aware UTC, becomes the moment of authentication.
 
-    Raises InvalidProof. Not verified: that the account may sign in now (its status is read at step 10).
+    Raises InvalidProof. Not verified: that the account may sign in now (its status and its session epoch are compared
+    at step 10).
     """
     expected = transaction.challenge
     if expected is None or not transaction.waits_for(challenge):
@@ -91,6 +92,7 @@ def verify_approval(
         user_verified=True,
         registered_kiosk=False,
         authenticated_at=now,
+        session_epoch=expected.session_epoch,
     )
     proof = DeviceProof(
         context=signed,
@@ -116,7 +118,8 @@ def verify_passkey(
 
     `device`: what the projection has under the assertion's credential id, or NOBODYS_DEVICE. `own_origin` alone is
     accepted: the browser put it there, and that is what stops a page in between. Raises InvalidProof. Not verified:
-    the counter, that the challenge was not used meanwhile (both in conditional updates), that the account may sign in.
+    the counter, that the challenge was not used meanwhile (both in conditional updates), that the account may sign in
+    and has the same session epoch still.
     """
     context = transaction.passkey
     if context is None or not transaction.allows(Step.PROVE_BY_PASSKEY):
@@ -146,6 +149,7 @@ def verify_passkey(
         user_verified=True,
         registered_kiosk=False,
         authenticated_at=now,
+        session_epoch=transaction.passkey_epoch,
     )
     proof = DeviceProof(
         context=signed,

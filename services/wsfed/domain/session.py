@@ -36,6 +36,8 @@ class Session:
     authentication: VerifiedAuthentication
     device: str
     """The phone that proved it; once it is removed the session is over."""
+    browser: str = ""
+    """The public id of the browser in which it is (`domain.browser`). Empty in sessions from before there were any."""
     ends_at: datetime
     """Authentication plus the application's session length."""
     idle_ends_at: datetime
@@ -61,6 +63,12 @@ class Session:
     def belongs_to(self, tenant: str, account: str) -> bool:
         """Whether it is that account's: the cookie alone does not say so."""
         return (self.tenant, self.account) == (tenant, account)
+
+    def begun_under(self, session_epoch: int) -> bool:
+        """Whether the account still has the session epoch under which the person signed in here. If it has another,
+        the session is over and the browser is a stranger's, for good.
+        """
+        return self.authentication.session_epoch == session_epoch
 
     def live(self, now: datetime) -> bool:
         """Whether it may answer for the person now."""

@@ -150,6 +150,8 @@ class Challenge:
     """For a QR code: the one-time handle that it shows."""
     claimed: bool = False
     """approval says that a phone has scanned the QR code."""
+    session_epoch: int = 0
+    """That of the account when the request was made. After another one an approval comes too late."""
 
     @property
     def id(self) -> str:
@@ -203,6 +205,8 @@ class Transaction:
     """The one whose QR code the page has renewed: a phone may have scanned it a moment before."""
     passkey: SignInContext | None = None
     """What a passkey on the page is to sign; beside an open request, which it leaves alone."""
+    passkey_epoch: int = 0
+    """The account's session epoch when that was asked for."""
     passkeys: int = 0
     account: str | None = None
     proof: DeviceProof | None = None

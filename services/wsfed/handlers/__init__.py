@@ -14,6 +14,9 @@
 | | 5, 6 | `passkeys.use_passkey`; it decides by `domain.proof.verify_passkey` |
 | | 7 | as sign-in 10 and 11 |
 | notification | 13 | `added_devices.added_since`, `added_besides` |
+| sign out everywhere | 3 | `common.known_session`, `sessions.answer_from_session` |
+| | 4 | `token_issuance.take_token`, `passkeys.use_passkey` |
+| | 5, 7 | `browsers.keep_browser`, `browsers.remove_browser` |
 | key roll-over | 1, 2, 3 | `key_rollover.next_key`, `switch_key`, `promote_key`; `show_keys`, `emergency_keys` |
 | enrolment | 2, 7 | `projections.invitation_changed`, `device_changed`; it decides by `domain.trust.trust_device` |
 """

@@ -46,7 +46,8 @@ async def ask_passkey(deps: Dependencies, transaction: Transaction, browser: Bro
         known=known,
         expires_at=transaction.expires_at,
     )
-    asked = await deps.transactions.ask_passkey(transaction.id, transaction.username, context)
+    epoch = 0 if account is None else account.session_epoch
+    asked = await deps.transactions.ask_passkey(transaction.id, transaction.username, context, epoch)
     if asked is None:  # another drawing of the page was first, or the sign-in has gone on
         asked = await deps.transactions.get(transaction.id)
     return None if asked is None else asked.passkey
@@ -93,6 +94,8 @@ async def _prove(deps: Dependencies, transaction: Transaction, assertion: Assert
     )
     if account is None or not account.status.can_sign_in or device is None:
         raise InvalidProof("the account can't sign in")
+    if authentication.session_epoch != account.session_epoch:
+        raise InvalidProof("the person was signed out everywhere since the passkey was asked for")
     if not counter_rises(device.sign_count, sign_count):
         raise InvalidProof("the signature counter did not rise")
     if sign_count and not await deps.directory.device_used(device, sign_count):

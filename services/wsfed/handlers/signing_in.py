@@ -158,7 +158,7 @@ async def open_challenge(
         known=known,
         expires_at=deps.clock.now() + CHALLENGE_LIFETIME,
     )
-    challenge = _challenge(deps, context)
+    challenge = _challenge(deps, context, 0 if account is None else account.session_epoch)
     same_network = tenant.configured.policy.same_network_or_passkey
     command = _open_challenge(
         challenge, transaction, renews, same_network=same_network, decoy=asked_of is None
@@ -221,10 +221,10 @@ def nobodys_id(tenant: str, username: str) -> str:
     return b64u(hashlib.sha256(f"nobody\0{tenant}\0{username}".encode()).digest()[:16])
 
 
-def _challenge(deps: Dependencies, context: SignInContext) -> Challenge:
+def _challenge(deps: Dependencies, context: SignInContext, session_epoch: int) -> Challenge:
     handle = new_id(deps.ids) if context.method == "qr" else None
     code = new_code(deps.ids) if context.code_required else ""
-    return Challenge(context=context, code=code, handle=handle)
+    return Challenge(context=context, code=code, handle=handle, session_epoch=session_epoch)
 
 
 def _open_challenge(

@@ -165,8 +165,8 @@ class SignInRoutes:
             proved = await require_proved(self.context.deps, transaction)
             # By the name that was proved: what is held of a transaction before its proof may have another one.
             cookie = account_cookie(proved.transaction.tenant, proved.transaction.username)
-            secret = cookie.read(request)
-            issued = await take_token(self.context.deps, proved, secret, told="told" in form)
+            agent, secret = self.context.browser(request, proved.transaction).agent, cookie.read(request)
+            issued = await take_token(self.context.deps, proved, secret, agent, told="told" in form)
         except DevicesAdded:
             # A page of its own, so that Back leads to nothing that would have to be posted again.
             return web.Response(status=303, headers={"Location": f"/signin/{transaction.id}/added"})

@@ -239,6 +239,7 @@ class DirectoryRepository:
             "upn": account.upn,
             "immutable_id": account.immutable_id,
             "status": account.status.value,
+            **_epoch(account),
         }
         await self.accounts.keep(f"{received.tenant}/{account.account}", received, fields)
 
@@ -348,6 +349,17 @@ class DirectoryRepository:
         await self._claims.delete({"_id": _device_key(claim), "order": claim.message.order})
 
 
+def _epoch(account: AccountChanged) -> Document:
+    """The field that keeps a session epoch. There is none for 0, so that rows from before there were any are the same
+    as what their owner says of them now.
+    """
+    return {"session_epoch": account.epoch} if account.epoch else {}
+
+
+def _epoch_in(row: Document) -> int:
+    return int(row.get("session_epoch", 0))  # BSON gives large ones as a type of its own
+
+
 def _device_key(received: VerifiedMessage[DeviceChanged]) -> str:
     return f"{received.tenant}/{received.message.device}"
 
@@ -384,6 +396,7 @@ def _account(found: Document | None) -> Account | None:
         found["upn"],
         found["immutable_id"],
         AccountStatus(found["status"]),
+        _epoch_in(found),
         tuple((each["device"], each["at"]) for each in found.get("added", ())),
     )
 

@@ -13,7 +13,11 @@ class SessionRepository:
 
     def __init__(self, database: Database) -> None:
         self._collection = database.collection(
-            "sessions", indexes=[Index((("known_until", 1),), expire_after=0)]
+            "sessions",
+            indexes=[
+                Index((("known_until", 1),), expire_after=0),
+                Index((("browser", 1),), partial={"browser": {"$exists": True}}),
+            ],
         )
 
     async def get(self, session: str) -> Session | None:
@@ -39,8 +43,12 @@ class SessionRepository:
     async def end(self, session: str, now: datetime) -> None:
         await self._collection.update({"_id": session}, {"$set": {"ends_at": now}})
 
-    async def forget(self, session: str) -> None:
-        await self._collection.delete({"_id": session})
+    async def forget(self, session: str) -> bool:
+        return await self._collection.delete({"_id": session}) == 1
+
+    async def forget_browser(self, browser: str) -> None:
+        if browser:  # sessions from before browsers had ids all have the same, an empty one
+            await self._collection.delete({"browser": browser})
 
 
 def _session(found: Document) -> Session:

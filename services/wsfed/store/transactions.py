@@ -178,7 +178,7 @@ class TransactionRepository:
         return await self._take(Step.PROVE, transaction, where, _proved(authentication, proof))
 
     async def ask_passkey(
-        self, transaction: str, username: str, context: SignInContext
+        self, transaction: str, username: str, context: SignInContext, session_epoch: int
     ) -> Transaction | None:
         return await self._take(
             Step.ASK_PASSKEY,
@@ -189,7 +189,7 @@ class TransactionRepository:
                 "$or": [{"passkeys": None}, {"passkeys": {"$lt": MAX_PASSKEYS}}],
                 "expires_at": {"$gt": self._clock.now()},
             },
-            {"passkey": to_document(context)},
+            {"passkey": to_document(context), "passkey_epoch": session_epoch},
             counts="passkeys",
         )
 

@@ -290,7 +290,10 @@ async function removeDevice() {
 async function unlock() {
   const begun = await call("POST", "/sessions/nonce", {});
   const { text, challenge } = await makeStatement("session", begun.server_nonce);
-  const credential = await sign(challenge, await read("credential"));
+  const credential = await sign(challenge, await read("credential")).catch(async (error) => {
+    await forget("credential"); // the phone may not have that key any more: the next try offers what it has
+    throw error;
+  });
   const opened = await call("POST", "/sessions", { id: begun.id, statement: text, credential });
   await keep("token", opened.token);
   await keep("credential", credential.id);
