@@ -144,6 +144,7 @@ SERVICES = table(
     ),
     ServiceRow(
         name="notify",
+        follows=("admin", "approval"),
         opens_sealed=True,
         outside=True,
     ),

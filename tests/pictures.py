@@ -52,6 +52,7 @@ PICTURES: Mapping[str, Shown] = {
     "qr-code.png": Shown("signin/qr-waiting-desktop-dark.png", _SIGN_IN),
     "passkey.png": Shown("signin/passkey-asking-desktop-light.png", _SIGN_IN),
     "approved.png": Shown("signin/proved-phone-light.png", _SIGN_IN),
+    "phone-added.png": Shown("signin/added-desktop-light.png", _SIGN_IN),
     "error.png": Shown("signin/problem-phone-dark.png", _SIGN_IN),
     "signed-out.png": Shown("signin/signed-out-phone-light.png", _SIGN_IN),
     "request.png": Shown("key/request-unknown-phone-dark.png", _PHONE),

@@ -7,7 +7,8 @@ Four aggregates. Each is one document, and each step is one conditional update (
 filter) that stores the outgoing message in the document's outbox:
 
     tenant      its applications, domains and policy            -> admin.tenant.configured.v1
-    account     invited, active, suspended, removed             -> admin.account.changed.v1
+    account     invited, active, suspended, removed             -> admin.account.changed.v1,
+                                                                   admin.contact.changed.v1
     invitation  open, used, withdrawn, expired                  -> admin.invitation.changed.v1
     authenticator  trusted, refused, revoked                    -> admin.authenticator.changed.v1
 

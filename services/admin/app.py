@@ -4,6 +4,7 @@ from functools import partial
 
 from services.admin.config import AdminSettings
 from services.admin.consumers import consumers
+from services.admin.domain.contacts import contact_changed
 from services.admin.handlers.invitations import sweep
 from services.admin.ports import Dependencies
 from services.admin.store import (
@@ -12,6 +13,7 @@ from services.admin.store import (
     AuthenticatorRepository,
     BrowserRepository,
     DeviceRepository,
+    FreezeRepository,
     InvitationRepository,
     TenantRepository,
 )
@@ -22,12 +24,15 @@ from shared.crypto.sealed_box import load_sealer
 def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[Dependencies]:
     """The service, not yet running, with what its handlers work with."""
     assembly = platform.assemble("admin")
-    database, signer = assembly.database, assembly.signer
+    database, signer, admin_settings = assembly.database, assembly.signer, settings or AdminSettings()
     tenants = TenantRepository(database, signer)
-    accounts = AccountRepository(database, signer)
+    sealer, language = load_sealer(platform.settings.keys, "notify"), admin_settings.mail_language
+    accounts = AccountRepository(
+        database, signer, partial(contact_changed, seal=sealer.seal, language=language)
+    )
     invitations = InvitationRepository(database, signer)
     authenticators = AuthenticatorRepository(database, signer)
-    devices = DeviceRepository(database)
+    devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
     shared = platform.settings
     deps = Dependencies(
@@ -36,21 +41,28 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         invitations=invitations,
         authenticators=authenticators,
         devices=devices,
+        freezes=freezes,
         browsers=browsers,
         admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
-        settings=settings or AdminSettings(),
+        settings=admin_settings,
         origin=shared.origin,
         phone_origin=shared.origins.phone,
         rp_id=shared.rp_id,
         expected_origins=frozenset(shared.approval_origins),
-        notify_sealer=load_sealer(shared.keys, "notify"),
+        notify_sealer=sealer,
     )
     service = assembly.service(
         consumers(deps),
-        state=[tenants.source, accounts.source, invitations.source, authenticators.source],
-        projections={"approval": [devices.projection], "wsfed": [browsers]},
+        state=[
+            tenants.source,
+            accounts.source,
+            accounts.contacts,
+            invitations.source,
+            authenticators.source,
+        ],
+        projections={"approval": [devices.projection, freezes.projection], "wsfed": [browsers]},
         background=[partial(sweep, deps)],
     )
     return Wired(service, deps)

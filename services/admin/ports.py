@@ -14,9 +14,9 @@ from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
-from shared.contracts.approval import DeviceChanged
+from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
-from shared.contracts.notify import DeviceAddedMail, InvitationMail, SendMail, mail_associated_data
+from shared.contracts.notify import InvitationMail, SendMail, mail_associated_data
 from shared.contracts.wsfed import BrowserChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
@@ -167,6 +167,16 @@ class Devices(Protocol):
         ...
 
 
+class Freezes(Protocol):
+    """What "Not me" froze, as approval announces it: a projection, which accepts only higher versions."""
+
+    async def of(self, tenant: str, account: AccountId) -> str:
+        """The name of the freeze that is in force; empty when there is none."""
+        ...
+
+    async def keep(self, received: VerifiedMessage[FreezeChanged]) -> None: ...
+
+
 class Browsers(Protocol):
     """Browsers as wsfed announces them: a projection, which accepts only higher versions."""
 
@@ -194,6 +204,7 @@ class Dependencies:
     invitations: Invitations
     authenticators: Authenticators
     devices: Devices
+    freezes: Freezes
     browsers: Browsers
     admin_commands: AdminCommands
     clock: Clock
@@ -209,20 +220,14 @@ class Dependencies:
     notify_sealer: Sealer
     """Seals mails for notify, which alone can open them."""
 
-    def mail_message(
-        self,
-        mail: InvitationMail | DeviceAddedMail,
-        invitation: Invitation,
-        expires_at: datetime,
-        cause: Envelope | None = None,
-    ) -> OutgoingMessage:
-        """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one mail of each kind."""
+    def mail_message(self, mail: InvitationMail, invitation: Invitation) -> OutgoingMessage:
+        """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one."""
         delivery = f"{invitation.id}.{mail.kind}"
         associated_data = mail_associated_data(invitation.tenant, delivery)
         command = SendMail(
             delivery=delivery,
             kind=mail.kind,
-            expires_at=expires_at,
+            expires_at=invitation.expires_at,
             sealed=self.notify_sealer.seal(mail.model_dump_json().encode(), associated_data),
         )
-        return OutgoingMessage(command, invitation.tenant, cause)
+        return OutgoingMessage(command, invitation.tenant)

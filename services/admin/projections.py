@@ -3,8 +3,6 @@ docs/flows/sign-out-everywhere.md, step 5.
 """
 
 import hashlib
-from collections.abc import Sequence
-from datetime import timedelta
 
 import structlog
 
@@ -19,20 +17,17 @@ from services.admin.domain.authenticators import (
     spend,
     with_missing_key,
 )
-from services.admin.domain.invitations import Invitation, device_added_mail
+from services.admin.domain.invitations import Invitation
 from services.admin.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
-from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
+from shared.contracts.approval import DeviceChanged, FreezeChanged
+from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.wsfed import BrowserChanged
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import b64u, unb64u
 
 log = structlog.get_logger(__name__)
-
-NOTICE_LIFETIME = timedelta(days=1)
-"""For how long notify tries to deliver the mail about a new phone."""
 
 
 async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
@@ -77,6 +72,11 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
     await deps.devices.keep(received)
 
 
+async def freeze_changed(deps: Dependencies, received: VerifiedMessage[FreezeChanged]) -> None:
+    """`approval.freeze.changed.v1`: keep what is frozen, so that whoever ends a freeze can name it."""
+    await deps.freezes.keep(received)
+
+
 async def browser_changed(deps: Dependencies, received: VerifiedMessage[BrowserChanged]) -> None:
     """`wsfed.browser.changed.v1`: keep the list of browsers. It is for people, and decides nothing."""
     await deps.browsers.keep(received)
@@ -96,12 +96,8 @@ async def _decide(
     status, reason = AuthenticatorStatus.TRUSTED, ""
     try:
         check_claim(key, invitation, await deps.authenticators.of(tenant, invitation.account))
-        # One that was used before it kept its key is not news to the person.
-        notice = (
-            () if invitation.status == "used" else await _notice(deps, invitation, received.message, cause)
-        )
         await deps.invitations.change(
-            tenant, invitation.id, lambda before: spend(before, key, epoch, now), *notice, cause=cause
+            tenant, invitation.id, lambda before: spend(before, key, epoch, now), cause=cause
         )
     except Refusal as refusal:
         status, reason = AuthenticatorStatus.REFUSED, refusal.reason.value
@@ -129,18 +125,6 @@ async def _decide(
     # Another replica was faster, with the same announcement or with another one under this id.
     there = await deps.authenticators.get(tenant, key.device)
     return there or decided
-
-
-async def _notice(
-    deps: Dependencies, invitation: Invitation, device: DeviceChanged, cause: Envelope
-) -> Sequence[OutgoingMessage]:
-    """The mail that tells the person, by another channel than the phone, that a phone was added."""
-    account = await deps.accounts.get(invitation.tenant, invitation.account)
-    tenant = await deps.tenants.get(invitation.tenant)
-    if account is None or tenant is None or account.status is AccountStatus.REMOVED:
-        return ()
-    mail = device_added_mail(tenant, account, device.name, device.enrolled_at, deps.settings.mail_language)
-    return (deps.mail_message(mail, invitation, deps.clock.now() + NOTICE_LIFETIME, cause),)
 
 
 def _enrolled(account: Account) -> Account | None:

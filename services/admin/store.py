@@ -11,6 +11,7 @@ from typing import Any
 from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
+from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
@@ -19,10 +20,11 @@ from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
     AuthenticatorChanged,
+    ContactChanged,
     InvitationChanged,
     TenantConfigured,
 )
-from shared.contracts.approval import DeviceChanged
+from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
 from shared.contracts.wsfed import BrowserChanged
 from shared.errors import Conflict
@@ -83,7 +85,10 @@ class TenantRepository:
 class AccountRepository:
     """Implements `ports.Accounts`."""
 
-    def __init__(self, database: Database, signer: MessageSigner) -> None:
+    def __init__(
+        self, database: Database, signer: MessageSigner, contact: Callable[[Account], ContactChanged]
+    ) -> None:
+        self._contact = contact
         collection = database.collection(
             "accounts",
             indexes=[
@@ -96,9 +101,23 @@ class AccountRepository:
         self._accounts = Aggregate(collection, _account_document, _account, signer=signer, revision=VERSION)
         self.source = Source(collection, [AccountChanged], _account_row)
         """All accounts of all tenants, removed ones too, for the services that follow admin."""
+        self.contacts = Source(collection, [ContactChanged], self._contact_row)
+        """How to reach the persons behind them, for notify. A source of its own, because each contact is sealed."""
+
+    def _contact_row(self, document: Document) -> Row:
+        account = _account(document)
+        return Row(account.tenant, [self._contact(account)])
+
+    def _news(
+        self, account: Account, before: Account | None = None, cause: Envelope | None = None
+    ) -> Sequence[OutgoingMessage]:
+        told = [account.announced(cause)]
+        if before is None or not same_contact(before, account):
+            told.append(OutgoingMessage(self._contact(account), account.tenant, cause))
+        return told
 
     async def add(self, account: Account) -> bool:
-        return await self._accounts.insert(account, [account.announced()])
+        return await self._accounts.insert(account, self._news(account))
 
     async def add_many(self, accounts: Sequence[Account]) -> None:
         await self._accounts.collection.insert_many([_account_document(account) for account in accounts])
@@ -128,7 +147,7 @@ class AccountRepository:
 
         def announce(before: Account) -> Changed[Account] | None:
             after = step(before)
-            return None if after is None else Changed(after, [after.announced(cause)])
+            return None if after is None else Changed(after, self._news(after, before, cause))
 
         changed = await self._accounts.change(account, announce, first=first, busy=busy)
         return None if changed is None else changed.value
@@ -276,6 +295,22 @@ class DeviceRepository:
         where = {"tenant": tenant, "account": account, LAPSED: {"$ne": True}}
         found = await self.projection.collection.find(where, sort=[("enrolled_at", 1), ("_id", 1)])
         return [from_document(KnownDevice, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
+
+
+class FreezeRepository:
+    """Implements `ports.Freezes`."""
+
+    def __init__(self, database: Database) -> None:
+        self.projection = Projection(database.collection("freezes"))
+
+    async def of(self, tenant: str, account: AccountId) -> str:
+        found = await self.projection.find(f"{tenant}/{account}")
+        return "" if found is None else str(found["freeze"])
+
+    async def keep(self, received: VerifiedMessage[FreezeChanged]) -> None:
+        frozen = received.message
+        fields = {"freeze": frozen.freeze, "since": frozen.since}
+        await self.projection.keep(f"{received.tenant}/{frozen.account}", received, fields)
 
 
 class BrowserRepository:

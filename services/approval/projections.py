@@ -4,6 +4,7 @@
 
 from services.approval.domain import enrolment
 from services.approval.domain.ids import check_ids
+from services.approval.domain.notifications import telling
 from services.approval.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.admin import (
@@ -56,5 +57,7 @@ async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[Au
     news = received.message
     check_ids(received.tenant, news.account, news.authenticator)
     await deps.accounts.change(
-        received.tenant, news.account, lambda account: enrolment.decided(account, news)
+        received.tenant,
+        news.account,
+        lambda account: telling(account, enrolment.decided(account, news), deps.clock.now()),
     )

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
+from services.approval.domain import freezing
 from services.approval.domain.account import Account, Challenge, Change, Device, Invitation, Subscription
 from services.approval.domain.challenges import REMEMBER, next_deadline
 from services.approval.domain.lifecycle import ChallengeState
 from services.approval.ports import C, Ceremony, Session, StoredAccount
 from shared.contracts.admin import AccountStatus, TenantConfigured
-from shared.contracts.approval import DeviceChanged
+from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import MessageSigner, VerifiedMessage
 from shared.crypto.statement import Purpose
 from shared.errors import Unavailable
@@ -97,8 +98,8 @@ class AccountRepository(RequestRepository):
             state=True,
         )
         super().__init__(Aggregate(collection, _document, _account, signer=signer))
-        self.source = Source(collection, [DeviceChanged], _devices_row)
-        """All devices of all accounts, removed ones too, for followers."""
+        self.source = Source(collection, [DeviceChanged, FreezeChanged], _row)
+        """All devices of all accounts, removed ones too, and what is frozen, for followers."""
 
     async def load(self, tenant: str, account: str) -> StoredAccount | None:
         return await self._accounts.load(_key(tenant, account))
@@ -170,9 +171,11 @@ def _account(document: Document) -> Account:
     return from_document(Account, {**document, **entries})
 
 
-def _devices_row(document: Document) -> Row:
+def _row(document: Document) -> Row:
     account = _account(document)
-    return Row(account.tenant, [device.changed(account.id) for device in account.devices.values()])
+    devices = [device.changed(account.id) for device in account.devices.values()]
+    freeze = freezing.state(account)
+    return Row(account.tenant, devices if freeze is None else [*devices, freeze])
 
 
 class SessionRepository:

@@ -11,10 +11,16 @@ from services.notify.gateways.push import WebPush
 from services.notify.handlers.attempts import attempt
 from services.notify.handlers.delivery_loop import DUE_EVERY, STOP_WITHIN, DeliveryLoop
 from services.notify.ports import Dependencies, Mailer, Pusher
-from services.notify.store import DeliveryRepository
+from services.notify.store import (
+    ContactRepository,
+    DeliveryRepository,
+    NoticeRepository,
+    TenantRepository,
+)
 from shared.assembly import Platform, Wired
-from shared.crypto.sealed_box import load_opener
+from shared.crypto.sealed_box import load_opener, load_sealer
 from shared.crypto.vapid import load_vapid_key
+from shared.store.sealing import SealingKey
 
 
 def build(
@@ -36,7 +42,9 @@ def build(
         ids=platform.ids,
     )
     mail = SmtpMailer(settings) if settings.smtp_host else FolderMailer(settings.mail_folder, platform.clock)
-    deliveries = DeliveryRepository(assembly.database)
+    database, sealing = assembly.database, SealingKey.from_file(keys / "notify.seal", platform.ids)
+    deliveries, tenants = DeliveryRepository(database), TenantRepository(database)
+    contacts = ContactRepository(database, sealing, platform.clock)
 
     # The loops are part of what handlers work with, so this can only look `deps` up when it runs.
     async def make_attempt(delivery: Delivery) -> None:
@@ -50,9 +58,13 @@ def build(
     )
     deps = Dependencies(
         deliveries=deliveries,
+        contacts=contacts,
+        tenants=tenants,
+        notices=NoticeRepository(database),
         mails=mails,
         pushes=pushes,
         opener=load_opener(keys, "notify"),
+        sealer=load_sealer(keys, "notify"),
         composer=TemplateComposer(sender=settings.sender, reply_to=settings.reply_to),
         mailer=mailer or mail,
         pusher=pusher or push,
@@ -63,6 +75,8 @@ def build(
     )
     service = assembly.service(
         consumers(deps),
+        # Of approval nothing is kept: its news is told once.
+        projections={"admin": [tenants.projection, contacts.projection], "approval": []},
         background=[partial(mails.run, DUE_EVERY), partial(pushes.run, DUE_EVERY)],
         on_stop=[partial(mails.stop, STOP_WITHIN), partial(pushes.stop, STOP_WITHIN), push.close],
     )

@@ -7,9 +7,13 @@ from email.message import EmailMessage
 from typing import Protocol
 
 from services.notify.domain.delivery import Channel, Delivery, Outcome
+from services.notify.domain.notices import Addressee, Notice
+from services.notify.domain.webpush import REQUEST
 from shared.clock import Clock
-from shared.contracts.envelope import MessageSigner, SignedMessage
-from shared.contracts.notify import DeviceAddedMail, InvitationMail, PushSubscription
+from shared.contracts.admin import ContactChanged, TenantConfigured
+from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage
+from shared.contracts.notify import Contact, InvitationMail, NoticeMail, PushSubscription
+from shared.crypto.sealed_box import Sealer
 from shared.ids import Ids
 
 
@@ -31,6 +35,46 @@ class Deliveries(Protocol):
         ...
 
 
+class Contacts(Protocol):
+    """Where people are written to, as admin says. Addresses are stored sealed."""
+
+    async def of(self, tenant: str, account: str, now: datetime) -> Sequence[Addressee]:
+        """The person at the address of now, then at each that was replaced lately; empty when none is known."""
+        ...
+
+    async def keep(self, received: VerifiedMessage[ContactChanged], contact: Contact | None) -> None:
+        """Keep it, unless a newer version is there. None: the account was removed."""
+        ...
+
+
+class Tenants(Protocol):
+    """The projection of tenants' names, which admin owns."""
+
+    async def name(self, tenant: str) -> str | None: ...
+
+    async def keep(self, received: VerifiedMessage[TenantConfigured]) -> None:
+        """Keep the tenant's name, unless a newer version is there."""
+        ...
+
+
+class Notices(Protocol):
+    """What people were told of their phones. It is kept for good, so that nobody is told the same again."""
+
+    async def is_told(self, notice: Notice) -> bool:
+        """Whether the same was told before, whoever said it."""
+        ...
+
+    async def name_of(self, notice: Notice) -> str:
+        """What the device called itself when its person was told that it was added; empty when that is not known."""
+        ...
+
+    async def said(self, notice: Notice, since: datetime) -> int:
+        """How many notices of that kind the same service has brought about for the account since then."""
+        ...
+
+    async def add(self, notice: Notice) -> None: ...
+
+
 class DeliveryQueue(Protocol):
     """Makes the attempts of one channel, mail or push, in the background."""
 
@@ -50,12 +94,12 @@ class Opener(Protocol):
 class Composer(Protocol):
     """Writes the texts of mails and pushes."""
 
-    def compose(self, mail: InvitationMail | DeviceAddedMail, delivery: str, now: datetime) -> EmailMessage:
+    def compose(self, mail: InvitationMail | NoticeMail, delivery: str, now: datetime) -> EmailMessage:
         """The mail as text and HTML. `delivery` makes its Message-ID, the same at every attempt."""
         ...
 
-    def push_text(self, language: str) -> bytes:
-        """The payload of a push, JSON. It says that a request waits, and nothing about whose or what."""
+    def push_text(self, kind: str, language: str) -> bytes:
+        """The payload of a push, JSON. It says of what kind it is, and nothing about whose or what."""
         ...
 
 
@@ -70,7 +114,9 @@ class Mailer(Protocol):
 class Pusher(Protocol):
     """Sends to push services."""
 
-    async def send(self, to: PushSubscription, payload: bytes, lifetime: timedelta) -> Outcome:
+    async def send(
+        self, to: PushSubscription, payload: bytes, lifetime: timedelta, topic: str = REQUEST
+    ) -> Outcome:
         """One attempt, shorter than the lease. Whatever the service does is an outcome, never an exception."""
         ...
 
@@ -84,9 +130,14 @@ class Dependencies:
     """Everything that notify's handlers work with."""
 
     deliveries: Deliveries
+    contacts: Contacts
+    tenants: Tenants
+    notices: Notices
     mails: DeliveryQueue
     pushes: DeliveryQueue
     opener: Opener
+    sealer: Sealer
+    """Seals what notify keeps for itself until it is sent, in the form in which commands bring it."""
     composer: Composer
     mailer: Mailer
     pusher: Pusher

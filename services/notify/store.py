@@ -1,4 +1,4 @@
-"""Deliveries in MongoDB: one document each, one conditional update for each step, no transaction.
+"""notify's collections. A delivery is one document, and each of its steps one conditional update, no transaction.
 
 `attempts` and `state` guard each write. There is no loop that computes a step again (shared/store/aggregate.py): when
 another process has changed a delivery, that process makes the attempt, and this one is to leave it alone.
@@ -8,13 +8,24 @@ command finds its id taken and sends nothing. What was sealed is removed when th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
+import structlog
+
 from services.notify.domain.delivery import Channel, Delivery, State
-from shared.contracts.envelope import SignedMessage
+from services.notify.domain.notices import ALONE_A_DAY, FORMER_FOR, MAX_FORMER, Addressee, Notice
+from shared.clock import Clock
+from shared.contracts.admin import ContactChanged, TenantConfigured
+from shared.contracts.envelope import SignedMessage, VerifiedMessage
+from shared.contracts.notify import Contact
+from shared.replication import Projection
 from shared.store.aggregate import difference
 from shared.store.codec import from_document, to_document
 from shared.store.port import Collection, Database, Document, Index
+from shared.store.sealing import CannotUnseal, SealingKey
+
+log = structlog.get_logger(__name__)
 
 REMEMBER = 7 * 24 * 3600
 """Seconds that an ended delivery is kept."""
@@ -49,6 +60,125 @@ class DeliveryRepository:
         where = {"_id": before.id, "state": before.state.value, "attempts": before.attempts}
         change = difference(_document(before), _document(after))
         return await self._deliveries.update(where, change, outbox=outbox) is not None
+
+
+class ContactRepository:
+    """Implements `ports.Contacts`: a projection. Addresses are sealed by notify's own key, bound to their account.
+
+    A replaced address is a document of its own in `former_addresses`, which the database removes at its time. Not
+    lapsed: when admin's database no longer has an account, its address is written to all the same, because a person
+    who loses an account that way is to hear of a phone that is added to it.
+    """
+
+    def __init__(self, database: Database, sealing: SealingKey, clock: Clock) -> None:
+        self._clock = clock
+        self._sealing = sealing
+        self.projection = Projection(database.collection("contacts"))
+        self._former = database.collection(
+            "former_addresses",
+            indexes=(Index((("account", 1),)), Index((("until", 1),), expire_after=0)),
+        )
+
+    async def of(self, tenant: str, account: str, now: datetime) -> Sequence[Addressee]:
+        key = f"{tenant}/{account}"
+        row = await self.projection.collection.find_one({"_id": key})
+        # The oldest first: whoever replaces the address again and again pushes out only addresses of their own.
+        where = {"account": key, "until": {"$gt": now}}
+        former = await self._former.find(where, sort=(("until", 1),), limit=MAX_FORMER)
+        current = self._contact(key, row)
+        found = [] if current is None else [Addressee(current)]
+        known = {each.contact.address.lower() for each in found}
+        for document in former:
+            contact = self._contact(key, document)
+            if contact is not None and contact.address.lower() not in known:
+                known.add(contact.address.lower())
+                found.append(Addressee(contact, former=True))
+        return found
+
+    async def keep(self, received: VerifiedMessage[ContactChanged], contact: Contact | None) -> None:
+        key = f"{received.tenant}/{received.message.account}"
+        row = await self.projection.collection.find_one({"_id": key})
+        before = self._contact(key, row)
+        if row is not None and before is not None and row["version"] < received.message.order:
+            await self._remember(key, row, before, contact)
+        # The same contact is sealed anew each time it is said. As it is kept it compares.
+        same = row is not None and before == contact
+        sealed = row["sealed"] if row is not None and same else self._seal(key, contact)
+        await self.projection.keep(key, received, {"sealed": sealed})
+
+    async def _remember(self, key: str, row: Document, before: Contact, now: Contact | None) -> None:
+        """Keep an address that is replaced. First, and under an id of its own: done again it is the same."""
+        if now is None or now.address.lower() != before.address.lower():
+            until = self._clock.now() + FORMER_FOR
+            former = {
+                "_id": f"{key}/{row['version']}",
+                "account": key,
+                "sealed": row["sealed"],
+                "until": until,
+            }
+            await self._former.insert(former)
+
+    def _seal(self, key: str, contact: Contact | None) -> bytes:
+        return (
+            b""
+            if contact is None
+            else self._sealing.seal(contact.model_dump_json().encode(), f"contacts/{key}")
+        )
+
+    def _contact(self, key: str, document: Document | None) -> Contact | None:
+        if document is None or not document["sealed"]:
+            return None
+        try:
+            opened = self._sealing.unseal(bytes(document["sealed"]), f"contacts/{key}")
+        except CannotUnseal:  # the key file was replaced; admin's next full pull brings the contact again
+            log.error("contact.sealed_by_another_key", contact=document["_id"])  # noqa: TRY400
+            return None
+        return Contact.model_validate_json(opened)
+
+
+class TenantRepository:
+    """Implements `ports.Tenants`: a projection, only higher versions."""
+
+    def __init__(self, database: Database) -> None:
+        self.projection = Projection(database.collection("tenants"))
+
+    async def name(self, tenant: str) -> str | None:
+        found = await self.projection.find(tenant)
+        return None if found is None else str(found["name"])
+
+    async def keep(self, received: VerifiedMessage[TenantConfigured]) -> None:
+        await self.projection.keep(received.tenant, received, {"name": received.message.name})
+
+
+class NoticeRepository:
+    """Implements `ports.Notices`."""
+
+    def __init__(self, database: Database) -> None:
+        self._notices = database.collection(
+            "notices", indexes=(Index((("account", 1), ("kind", 1), ("said_by", 1), ("at", 1))),)
+        )
+
+    async def is_told(self, notice: Notice) -> bool:
+        return await self._notices.find_one({"_id": notice.id}) is not None
+
+    async def name_of(self, notice: Notice) -> str:
+        found = await self._notices.find_one({"_id": replace(notice, kind="device_added").id})
+        return "" if found is None else str(found["device"])
+
+    async def said(self, notice: Notice, since: datetime) -> int:
+        where = {
+            "account": f"{notice.tenant}/{notice.account}",
+            "kind": notice.kind,
+            "said_by": notice.said_by,
+            "at": {"$gt": since},
+        }
+        return len(await self._notices.find(where, limit=ALONE_A_DAY))
+
+    async def add(self, notice: Notice) -> None:
+        document = to_document(notice)
+        await self._notices.insert(
+            {"_id": notice.id, **document, "account": f"{notice.tenant}/{notice.account}"}
+        )
 
 
 def _document(delivery: Delivery) -> Document:

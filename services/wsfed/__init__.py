@@ -18,6 +18,7 @@ to Microsoft through the browser. The states are in `domain/transaction.py`, wha
 | POST /signin/{transaction}/passkey | docs/flows/passkey.md, 4; JSON | passkeys |
 | GET /signin/{transaction}/events, state | 9: live stream; the same as JSON, for polling | live |
 | POST /signin/{transaction}/token | 10: once, from state `proved` | sign_in |
+| GET /signin/{transaction}/added | before it: phones that were added lately | sign_in |
 | GET /signin/finished | where Back leads after a token from a session | sign_in |
 
 Queue `wsfed`: the table in `consumers.py`. Signals on `wsfed.transaction` wake pages on every replica (`gateways.py`).

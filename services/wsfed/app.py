@@ -29,7 +29,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     """The service, not yet running, with what its handlers work with."""
     assembly = platform.assemble("wsfed")
     settings, shared, database = settings or WsFedSettings(), platform.settings, assembly.database
-    key_file = shared.keys / "wsfed.seal"
+    sealing = SealingKey.from_file(shared.keys / "wsfed.seal", platform.ids)
     issuances = IssuanceRepository(database, new_id(platform.ids))
     transactions = TransactionRepository(database, platform.clock)
     waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
@@ -41,7 +41,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         sessions=SessionRepository(database),
         browsers=browsers,
         directory=directory,
-        keys=SigningKeyRepository(database, SealingKey.from_file(key_file, platform.ids), platform.clock),
+        keys=SigningKeyRepository(database, sealing, platform.clock),
         issuances=issuances,
         wake=waker,
         fresh=assembly.fresh,
@@ -58,7 +58,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         deps=deps,
         settings=settings,
         pages=pages,
-        csrf=Csrf.derived(key_file.read_bytes(), "blok365 wsfed csrf", shared.origin),
+        csrf=Csrf.from_file(shared.keys / "wsfed.csrf", shared.origin),
         client_networks=assembly.client_networks,
         geoip=geoip,
     )

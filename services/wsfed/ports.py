@@ -13,7 +13,7 @@ from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
-from services.wsfed.domain.trust import Invitation, Standing, TrustedDevice
+from services.wsfed.domain.trust import AddedDevice, EndorsedDevice, Invitation, Standing, TrustedDevice
 from shared.clock import Clock
 from shared.contracts.admin import (
     AccountChanged,
@@ -40,6 +40,8 @@ class Account:
     status: AccountStatus
     session_epoch: int = 0
     """`CarriesSessionEpoch.epoch`: what was begun for the person counts only under the same one."""
+    added: tuple[tuple[str, datetime], ...] = ()
+    """The devices that were added last, ten at most, and when each first counted here; removed ones too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,10 @@ class Directory(Protocol):
         """The account's device with that WebAuthn credential id, if it counts now."""
         ...
 
+    async def devices_since(self, tenant: str, account: str, since: datetime) -> Sequence[AddedDevice]:
+        """The account's devices that count now and first did after that time, oldest first, ten at most."""
+        ...
+
     async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
         """Raise the signature counter; False when it does not rise or the device was removed."""
         ...
@@ -206,6 +212,14 @@ class Directory(Protocol):
         """Keep a device whose chain was verified, or its removal. False when it has another key or owner than the
         one that is kept: those never change, and a removed device never comes back.
         """
+        ...
+
+    async def acceptable(self, tenant: str, device: str) -> EndorsedDevice | None:
+        """The device, if its chain and admin's decision hold and only its acceptance is missing; otherwise None."""
+        ...
+
+    async def accept(self, device: EndorsedDevice, accepted: SignedMessage) -> bool:
+        """Let the device count from now on, and send the message that says so, in one write. False: it did before."""
         ...
 
     async def keep_claim(self, received: VerifiedMessage[DeviceChanged]) -> None:
@@ -319,7 +333,8 @@ class Browsers(Protocol):
 class Issuance:
     """What is on record of a token before it is signed.
 
-    It stands on a transaction and its proof, or on the session that such a transaction opened.
+    It stands on a transaction and its proof, or on the session that such a transaction opened. Either way `proved_by`
+    names the transaction whose own record holds the proof.
     """
 
     account: Account
@@ -330,6 +345,7 @@ class Issuance:
     key_id: str
     client_request_id: str | None
     transaction: str | None
+    proved_by: str | None
     proof: DeviceProof | None
     session: str | None
 

@@ -2,12 +2,13 @@
 
 import structlog
 
-from services.wsfed.domain.trust import Invitation, Untrusted, verify_chain
+from services.wsfed.domain.trust import Invitation, Untrusted, key_hash, verify_chain
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import VerifiedMessage
+from shared.contracts.envelope import Envelope, VerifiedMessage
+from shared.contracts.wsfed import AuthenticatorAccepted
 from shared.crypto.enrolment import NewDeviceKey
 from shared.ids import unb64u
 
@@ -49,6 +50,7 @@ async def invitation_changed(deps: Dependencies, received: VerifiedMessage[Invit
 async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[AuthenticatorChanged]) -> None:
     """Enrolment step 7: keep admin's decision on a key. It may come before the key itself."""
     await deps.directory.keep_decision(received)
+    await _accept(deps, received.tenant, received.message.authenticator, received.envelope)
 
 
 async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
@@ -60,6 +62,7 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
     directory, tenant = deps.directory, received.tenant
     try:
         if await directory.knows_device(received):
+            await _accept(deps, tenant, received.message.device, received.envelope)
             return
     except ValueError as error:
         raise Reject(f"not base64url: {error}") from error
@@ -103,3 +106,23 @@ async def _keep(deps: Dependencies, received: VerifiedMessage[DeviceChanged], in
     if not await deps.directory.keep_device(received):
         raise Reject("the device has another key")
     log.info("device.endorsed", tenant=tenant, account=message.account, device=device.id)
+    await _accept(deps, tenant, device.id, received.envelope)
+
+
+async def _accept(deps: Dependencies, tenant: str, device_id: str, cause: Envelope) -> None:
+    """Let a device count whose chain and decision are both here, whichever came first, and say so in the same write.
+
+    Nothing that the device proves counts before (docs/flows/notification.md, step 11).
+    """
+    device = await deps.directory.acceptable(tenant, device_id)
+    if device is None:
+        return
+    message = AuthenticatorAccepted(
+        authenticator=device.id,
+        account=device.account,
+        key_sha256=key_hash(device.public_key),
+        name=device.name,
+        accepted_at=deps.clock.now(),
+    )
+    if await deps.directory.accept(device, deps.signer.sign(message, tenant=tenant, cause=cause)):
+        log.info("device.trusted", tenant=tenant, account=device.account, device=device.id)

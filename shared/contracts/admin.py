@@ -1,4 +1,4 @@
-"""Messages that admin owns: tenants, accounts, invitations and authenticators, each as its whole state."""
+"""Messages that admin owns: tenants, accounts, contacts, invitations and authenticators, each as its whole state."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.clouds import CloudName
 from shared.contracts import Command, StateEvent
 from shared.contracts.approval import MAX_ID, Proof
+from shared.contracts.notify import MAX_SEALED
 from shared.contracts.state import PullState, StatePulled
 
 
@@ -72,7 +73,7 @@ class TenantConfigured(StateEvent):
     """The whole state of a tenant: its applications, domains and policy."""
 
     TYPE: ClassVar[str] = "admin.tenant.configured.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
     name: str
     applications: tuple[Application, ...]
     domains: tuple[Domain, ...]
@@ -117,6 +118,16 @@ class AccountChanged(CarriesSessionEpoch):
     display_name: str
     immutable_id: str = Field(max_length=64)
     status: AccountStatus
+
+
+class ContactChanged(StateEvent):
+    """Where the person behind an account is written to. notify alone can read it."""
+
+    TYPE: ClassVar[str] = "admin.contact.changed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"notify"})
+    account: str = Field(max_length=64)
+    sealed: str = Field(max_length=MAX_SEALED)
+    """`Contact` as JSON, sealed for notify with `contact_associated_data`; empty when the account was removed."""
 
 
 InvitationStatus = Literal["open", "used", "withdrawn", "expired"]
@@ -171,7 +182,7 @@ class AuthenticatorChanged(StateEvent):
     """
 
     TYPE: ClassVar[str] = "admin.authenticator.changed.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
     authenticator: str = Field(max_length=MAX_ID)
     """A phone's is the device id that approval announced."""
     kind: Literal["phone", "passkey", "badge", "kiosk"]
@@ -208,14 +219,14 @@ class RemoveAuthenticator(Command):
 
 
 class AdminPullState(PullState):
-    """A follower asks admin for the tenants, accounts, invitations and authenticators that have changed."""
+    """A follower asks admin for the tenants, accounts, contacts, invitations and authenticators that have changed."""
 
     TYPE: ClassVar[str] = "admin.state.pull.v1"
-    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
 
 
 class AdminStatePulled(StatePulled):
-    """A page of tenants, accounts, invitations and authenticators, those that ended included."""
+    """A page of tenants, accounts, contacts, invitations and authenticators, those that ended included."""
 
     TYPE: ClassVar[str] = "admin.state.pulled.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})

@@ -1,4 +1,4 @@
-"""Messages that approval owns: challenges to a phone, and devices."""
+"""Messages that approval owns: challenges to a phone, devices, and what "Not me" froze."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
@@ -112,7 +112,7 @@ class DeviceChanged(StateEvent):
     """A phone's key, whole. `public_key` is DER SubjectPublicKeyInfo, base64url."""
 
     TYPE: ClassVar[str] = "approval.device.changed.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin", "notify"})
     device: str = Field(max_length=MAX_ID)
     account: str = Field(max_length=MAX_ID)
     credential_id: str = Field(max_length=1400)
@@ -126,23 +126,37 @@ class DeviceChanged(StateEvent):
     backed_up: bool = False
 
 
+class FreezeChanged(StateEvent):
+    """Whether notifications asked for by unknown browsers are frozen, because somebody answered "Not me"."""
+
+    TYPE: ClassVar[str] = "approval.freeze.changed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    account: str = Field(max_length=MAX_ID)
+    freeze: str = Field(max_length=MAX_ID)
+    """Names the freeze: each "Not me" begins another. Empty when nothing is frozen."""
+    since: datetime | None
+    """When it began; null when nothing is frozen."""
+
+
 class UnfreezePush(Command):
     """An administrator ends the freeze that "Not me" began. Quotas stay as they are: they refill by themselves."""
 
     TYPE: ClassVar[str] = "approval.push.unfreeze.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
     account: str
+    freeze: str = Field(default="", max_length=MAX_ID)
+    """The freeze that the administrator saw. Another one, begun since, goes on; no name ends none."""
 
 
 class ApprovalPullState(PullState):
-    """A follower asks approval for the devices that have changed."""
+    """A follower asks approval for the devices and freezes that have changed."""
 
     TYPE: ClassVar[str] = "approval.state.pull.v1"
-    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin", "notify"})
 
 
 class ApprovalStatePulled(StatePulled):
-    """A page of devices, those that were removed or used included."""
+    """A page of devices, those that were removed included, and of freezes."""
 
     TYPE: ClassVar[str] = "approval.state.pulled.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "admin", "notify"})

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from shared.contracts import Command, Event
 from shared.ids import unb64u
@@ -48,23 +48,29 @@ class SendMail(Command):
     delivery: str = Field(pattern=DELIVERY_ID)
     """Chosen by the sender, one for each mail."""
     kind: Literal["invitation", "device_added"]
+    """An invitation. `device_added` is what admin of the release before sends."""
     expires_at: AwareDatetime
     """The time after which the mail must not be sent any more."""
     sealed: str = Field(max_length=MAX_SEALED)
-    """The mail (`InvitationMail`, `DeviceAddedMail`) as JSON, sealed for notify with `mail_associated_data`."""
+    """The mail (`InvitationMail`) as JSON, sealed for notify with `mail_associated_data`."""
+
+
+PushKind = Literal["request", "device_added", "device_removed"]
 
 
 class SendPush(Command):
-    """Tell one phone that a request is waiting. Nothing of the request is in it."""
+    """Tell one phone that something happened: `kind` says what, and nothing more is in it."""
 
     TYPE: ClassVar[str] = "notify.push.send.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"approval"})
     delivery: str = Field(pattern=DELIVERY_ID)
-    """Chosen by the sender, one for each request and phone."""
+    """Chosen by the sender, one for each phone and thing to be told."""
+    kind: PushKind = "request"
+    """A sign-in request waits; or another phone of the account was added, removed."""
     account: str
     subscription: str
     expires_at: AwareDatetime
-    """When the sign-in request ends; later than that the push must not be sent."""
+    """When a sign-in request ends, for one; later than that the push must not be sent."""
     sealed: str = Field(max_length=MAX_SEALED)
     """`PushSubscription` as JSON, sealed for notify with `push_associated_data`."""
 
@@ -102,22 +108,41 @@ class InvitationMail(_Sealed):
     """Whether the person has enrolled a phone before."""
 
 
-class DeviceAddedMail(_Sealed):
-    """The notice, by another channel, that a phone was added to the account."""
+NoticeKind = Literal["device_added", "device_removed", "device_refused"]
 
-    kind: Literal["device_added"] = "device_added"
+
+class NoticeMail(_Sealed):
+    """The notice, by another channel than the phone, that something became of a phone. notify writes it itself.
+
+    It is sealed all the same: a delivery that waits is stored like an invitation.
+    """
+
+    kind: NoticeKind
     to: MailAddress
+    former: bool = False
+    """Whether the address was replaced by another one lately."""
     name: OneLine
     language: Language
     organisation: OneLine
     upn: OneLine
     device: OneLine
     """The phone's name, as it called itself."""
-    added_at: AwareDatetime
+    at: AwareDatetime = Field(validation_alias=AliasChoices("at", "added_at"))
+    """When. `added_at`: in what admin of the release before sealed."""
 
 
-Mail = Annotated[InvitationMail | DeviceAddedMail, Field(discriminator="kind")]
-MAIL: TypeAdapter[InvitationMail | DeviceAddedMail] = TypeAdapter(Mail)
+Mail = Annotated[InvitationMail | NoticeMail, Field(discriminator="kind")]
+MAIL: TypeAdapter[InvitationMail | NoticeMail] = TypeAdapter(Mail)
+
+
+class Contact(_Sealed):
+    """Where a person is written to, and how: what is sealed in `admin.contact.changed.v1`."""
+
+    address: MailAddress
+    name: OneLine
+    """The person's display name."""
+    language: Language
+    upn: OneLine
 
 
 def _point(text: str) -> str:
@@ -151,6 +176,11 @@ class PushSubscription(_Sealed):
 def mail_associated_data(tenant: str, delivery: str) -> str:
     """The associated data that a sealed mail is bound to."""
     return f"{SendMail.TYPE}/{tenant}/{delivery}"
+
+
+def contact_associated_data(tenant: str, account: str) -> str:
+    """The associated data that a sealed contact is bound to."""
+    return f"admin.contact.changed.v1/{tenant}/{account}"
 
 
 def push_associated_data(tenant: str, account: str, subscription: str) -> str:

@@ -73,8 +73,11 @@ class Projection:
         fields: Mapping[str, Any],
         *,
         only: Filter | None = None,
+        at_first: Mapping[str, Any] | None = None,
     ) -> bool:
         """Keep what an event says, if nothing newer is here. Whether the row was written.
+
+        `at_first`: fields of the service's own that a new row gets and that stay as they are.
 
         `only`: fields that a row which exists must have; a new row gets them. Another content under the same order
         counts only in a full pull, which is the owner's own database, and is worth a look then.
@@ -94,8 +97,13 @@ class Projection:
                 log.warning("projection.contradicted", collection=self.collection.name, row=document_id)
                 return False
             log.error("projection.overwritten", collection=self.collection.name, row=document_id)
-        change = {"$set": {**fields, "version": received.message.order}, "$unset": {LAPSED: ""}}
+        change: dict[str, Mapping[str, Any]] = {
+            "$set": {**fields, "version": received.message.order},
+            "$unset": {LAPSED: ""},
+        }
         upsert = comparison is _Comparison.NEWS
+        if upsert and at_first:
+            change["$setOnInsert"] = at_first
         written = await self.collection.update(where, change, upsert=upsert, confirm=True)
         if written is None and upsert:
             # Two events of a new row met at the database, and the other one inserted it. If that was the older one,

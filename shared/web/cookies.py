@@ -4,12 +4,13 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
 from aiohttp import web
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from shared.crypto.key_file import load_keys
 from shared.errors import Forbidden
 
 _VALUE = re.compile(r"[A-Za-z0-9_.~-]{1,1024}")
@@ -47,34 +48,41 @@ class Csrf:
     """Tokens for forms, bound to a cookie's value and to what the form is for.
 
     A token made for one browser or one transaction is worth nothing in another. `key` is 32 octets that no
-    browser sees; `origin` is our own public origin.
+    browser sees; `old` are keys whose tokens are still taken, so that pages which are open while the key is replaced
+    go on; `origin` is our own public origin.
     """
 
     FIELD = "csrf"
 
-    def __init__(self, key: bytes, origin: str) -> None:
-        if len(key) < 32:
+    def __init__(self, key: bytes, origin: str, *, old: Sequence[bytes] = ()) -> None:
+        if any(len(each) < 32 for each in (key, *old)):
             raise ValueError("a CSRF key has at least 32 octets")
-        self._key = key
+        self._keys = (key, *old)
         self._origin = origin
 
     @classmethod
-    def derived(cls, secret: bytes, purpose: str, origin: str) -> Self:
-        """CSRF protection with a key that HKDF (RFC 5869) makes of the secret for that purpose alone."""
-        return cls(HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(secret), origin)
+    def from_file(cls, path: Path, origin: str) -> Self:
+        """CSRF protection with the key of that file, and of `<path>.old` while there is one."""
+        key, *old = load_keys(path)
+        return cls(key, origin, old=old)
 
     def token(self, cookie: str, purpose: str) -> str:
         """The token for forms of that purpose in the browser that holds that cookie value; 43 characters."""
-        message = f"csrf\0{len(cookie)}\0{cookie}\0{purpose}".encode()
-        digest = hmac.digest(self._key, message, hashlib.sha256)
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return _csrf_token(self._keys[0], cookie, purpose)
 
     def check(self, request: web.BaseRequest, given: str | None, cookie: str | None, purpose: str) -> None:
         """Raise Forbidden unless the post comes from our own page in the browser that holds the cookie."""
         check_same_origin(request, self._origin)
-        expected = self.token(cookie or "", purpose)
-        if not cookie or not given or not hmac.compare_digest(given.encode(), expected.encode()):
+        expected = (_csrf_token(key, cookie or "", purpose).encode() for key in self._keys)
+        is_ours = any(hmac.compare_digest((given or "").encode(), each) for each in expected)
+        if not cookie or not is_ours:
             raise Forbidden("shared.web.csrf", code="csrf")
+
+
+def _csrf_token(key: bytes, cookie: str, purpose: str) -> str:
+    message = f"csrf\0{len(cookie)}\0{cookie}\0{purpose}".encode()
+    digest = hmac.digest(key, message, hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def check_same_origin(request: web.BaseRequest, origin: str) -> None:

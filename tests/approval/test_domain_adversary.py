@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.approval.domain import challenges
+from services.approval.domain import challenges, freezing
 from services.approval.domain.account import Account, Challenge, Change, Device, Subscription
 from services.approval.domain.ceremony import VerifiedAnswer
 from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
@@ -82,6 +82,7 @@ class Adversary(RuleBasedStateMachine):
 
     def ask(self, browser: str, *, known: bool, method: Method, network: str) -> str:
         self.count += 1
+        self.now += timedelta(milliseconds=1)  # commands are as exact as that
         name = f"q{self.count}"
         made = Challenge(
             id=name,
@@ -198,7 +199,7 @@ class Adversary(RuleBasedStateMachine):
 
     @rule()
     def administrator_unfreezes(self) -> None:
-        self.take(challenges.unfreeze(self.account))
+        self.take(freezing.end(self.account))
         assert self.account.frozen_at is None
 
     # always

@@ -204,6 +204,47 @@ def test_flood_does_not_make_the_phones_answer_forgotten(answer: ChallengeAction
     assert challenges.open_challenge(account, refused, NOW + timedelta(minutes=5)) is None
 
 
+def flooded(account: Account, networks: int, *, count: int = 2 * challenges.MAX_REMEMBERED) -> Account:
+    """One stranger's browser for each network; each request supersedes the one before from there."""
+    for i in range(count * networks):
+        at = NOW + timedelta(seconds=1, milliseconds=i)
+        made = challenge(f"s{i}", at=at, browser=f"stranger {i % networks}")
+        account = opened(account, replace(made, network=f"bad {i % networks}"))
+    return account
+
+
+@pytest.mark.parametrize("networks", [1, 3, challenges.MAX_NETWORKS + 5])
+def test_no_copy_opens_what_a_flood_made_forgotten(networks: int) -> None:
+    first = replace(challenge("first", browser="stranger 0"), network="bad 0")
+    account = flooded(opened(ADA, first), networks)
+    assert "first" not in account.challenges
+    with pytest.raises(challenges.TooLate):
+        challenges.open_challenge(account, first, NOW + timedelta(minutes=5))
+    assert len(account.forgotten) <= challenges.MAX_NETWORKS + 2
+
+
+@pytest.mark.parametrize(
+    ("known", "network"),
+    [(True, "home"), (True, "bad 0"), (False, "home")],
+    ids=["known", "known there", "unknown"],
+)
+def test_a_flood_from_few_networks_refuses_nobody_else_whose_command_was_held_up(
+    known: bool, network: str
+) -> None:
+    late = replace(challenge("late", known=known), network=network)
+    account = flooded(ADA, 3)
+    assert opened(account, replace(late, opened_at=NOW + timedelta(minutes=1), sent_at=NOW)).challenges[
+        "late"
+    ]
+
+
+def test_what_was_forgotten_is_forgotten_itself_when_no_copy_is_believed_any_more() -> None:
+    account = flooded(ADA, 1)
+    assert account.forgotten
+    account = opened(account, challenge("next", at=NOW + timedelta(minutes=31)))
+    assert opened(account, challenge("last", at=NOW + timedelta(minutes=62))).forgotten == ()
+
+
 def test_ended_requests_are_forgotten_later() -> None:
     account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     account = opened(account, challenge("b", at=NOW + timedelta(hours=1)))

@@ -134,8 +134,9 @@ async def test_administrator_ends_a_freeze_and_quotas_stay(approval: Approval) -
     await challenges.refuse(approval.deps, await phone.who(), asked.id, ChallengeAction.REPORT)
     assert approval.document()["frozen_at"] is not None
     spent = approval.document()["pushes_unknown"]
-    for _ in range(2):
-        await approval.world.say("admin", UnfreezePush(account="ada"))
+    for freeze in ("", "another", asked.id):
+        assert approval.document()["frozen_at"] is not None
+        await approval.world.say("admin", UnfreezePush(account="ada", freeze=freeze))
     assert approval.document()["frozen_at"] is None
     assert approval.document()["pushes_unknown"] == spent
     again = await approval.ask(browser="other")
@@ -143,6 +144,6 @@ async def test_administrator_ends_a_freeze_and_quotas_stay(approval: Approval) -
 
 
 async def test_unfreezing_an_account_that_is_not_known_makes_none(approval: Approval) -> None:
-    await approval.world.say("admin", UnfreezePush(account="nobody"))
+    await approval.world.say("admin", UnfreezePush(account="nobody", freeze="x"))
     assert approval.world.documents("approval", "accounts") == []
     assert approval.world.bus.dead_letters == []

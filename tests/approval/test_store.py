@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.approval.domain.account import Account, Challenge, Change, Device, Invitation
+from services.approval.domain.account import Account, Challenge, Change, Device, Forgotten, Invitation
 from services.approval.domain.lifecycle import ChallengeState
 from services.approval.ports import Ceremony, Session, StoredAccount
 from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository
@@ -63,6 +63,9 @@ ADA = Account(
     challenges={"q1": CHALLENGE},
     pushes_known=(NOW,),
     frozen_at=NOW,
+    freeze="c1",
+    freeze_version=1,
+    forgotten=(Forgotten(True, None, NOW), Forgotten(False, "192.0.2.0/24", NOW)),
 )
 
 

@@ -215,8 +215,11 @@ class SignIn:
         )
 
     async def token(self) -> Page:
-        """Step 10: what the browser gets when it asks for the token."""
-        return await self.post("token")
+        """Step 10: what the browser gets when it asks for the token, past the page about phones that were added."""
+        page = await self.post("token")
+        if any("told" in form.fields for form in page.forms()):
+            return await self.post("token", told="1")
+        return page
 
     async def take(self) -> Form:
         """Steps 10 and 11: the form that goes to Microsoft."""

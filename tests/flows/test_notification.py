@@ -1,10 +1,13 @@
 """docs/flows/notification.md, step by step: from subscription to notification, from `invite` to the mailbox."""
 
+import hashlib
+import json
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,15 @@ from aiohttp import web
 from deploy.standins.phone.phone import PhoneError
 from deploy.standins.push.app import PushService
 from services.admin import handlers as admin
+from services.admin.domain.accounts import Account
 from services.notify import app as notify_app
 from services.notify.config import NotifySettings
 from services.notify.ports import Dependencies
+from services.wsfed import app as wsfed_app
+from shared.contracts.approval import DeviceChanged
 from shared.contracts.notify import SubscriptionGone
 from shared.crypto.vapid import load_vapid_public
-from shared.ids import SystemIds
+from shared.ids import SystemIds, b64u
 from tests.flows.support import ADA, BOB, TENANT, Flow, Phone
 from tests.notify.support import delivery_loops, everything, said
 
@@ -55,6 +61,10 @@ class Post:
             for f in sorted(self.folder.glob(f"*.{kind}.eml"))
         ]
         return [each for each in found if isinstance(each, EmailMessage)]
+
+    def told(self, name: str) -> list[str]:
+        """The kinds of what was pushed to that subscription."""
+        return [said(got.plaintext)["kind"] for got in self.service.messages[name]]
 
     def deliveries(self) -> list[dict[str, Any]]:
         return self.flow.world.documents("notify", "deliveries")
@@ -137,7 +147,7 @@ async def test_step_3_every_phone_of_the_account_is_told_and_nobody_elses(real_p
     others = await real_post.subscribed(await flow.phone(BOB))
     await (await flow.begin()).push()
     await real_post.settle()
-    assert [len(real_post.service.messages[name]) for name in mine] == [1, 1]
+    assert [real_post.told(name).count("request") for name in mine] == [1, 1]
     assert others not in real_post.service.messages
 
 
@@ -221,6 +231,52 @@ async def test_step_5_a_push_service_that_is_busy_is_asked_again_within_the_requ
 
 
 @pytest.mark.integration
+async def test_step_12_the_other_phones_are_told_of_one_that_is_added_or_removed(real_post: Post) -> None:
+    flow = real_post.flow
+    await flow.person(BOB)
+    kept, lost, bobs = await flow.phone(), await flow.phone(), await flow.phone(BOB)
+    name, lost_name, bobs_name = [await real_post.subscribed(p) for p in (kept, lost, bobs)]
+    await flow.phone()
+    await kept.remove_device(lost.key.device)
+    await real_post.settle()
+    assert real_post.told(name) == ["device_added", "device_removed"]
+    assert real_post.told(lost_name) == ["device_added"]
+    assert real_post.told(bobs_name) == []
+    last = real_post.service.messages[name][-1]
+    assert said(last.plaintext)["body"].startswith("A phone was removed from your account.")
+
+
+async def test_step_12_an_administrators_removal_tells_the_phones_that_are_left_in_the_same_write(
+    post: Post,
+) -> None:
+    kept, lost = await post.flow.phone(), await post.flow.phone()
+    for phone in (kept, lost):
+        await post.subscribed(phone)
+    before = len(post.flow.world.bus.sent)
+    await admin.remove_device(post.flow.admin, TENANT, ADA, lost.key.device)
+    await post.settle()
+    pushes = [
+        json.loads(p.body)["body"]
+        for p in post.flow.world.bus.sent[before:]
+        if p.type == "notify.push.send.v1"
+    ]
+    assert [(p["kind"], p["delivery"].partition(".")[0]) for p in pushes] == [
+        ("device_removed", lost.key.device)
+    ]
+
+
+async def test_step_12_a_removed_phone_is_told_by_mail_once(post: Post) -> None:
+    lost, kept = await post.flow.phone(), await post.flow.phone()
+    await kept.remove_device(lost.key.device)
+    await post.settle()
+    (told,) = [p for p in post.flow.world.bus.sent if p.type == "approval.device.changed.v1"][2:]
+    await post.flow.publish(told)
+    await post.settle()
+    (notice,) = post.mails("device_removed")
+    assert notice["Subject"] == "Contoso: a phone was removed from your account"
+
+
+@pytest.mark.integration
 async def test_a_phone_taken_out_of_use_or_unsubscribed_is_told_nothing(real_post: Post) -> None:
     flow = real_post.flow
     removed, quiet, kept = [await flow.phone() for _ in range(3)]
@@ -229,7 +285,7 @@ async def test_a_phone_taken_out_of_use_or_unsubscribed_is_told_nothing(real_pos
     await quiet.unsubscribe()
     await (await flow.begin()).push()
     await real_post.settle()
-    assert [len(real_post.service.messages[name]) for name in names] == [0, 0, 1]
+    assert [real_post.told(name).count("request") for name in names] == [0, 0, 1]
     assert len(real_post.account()["subscriptions"]) == 1
 
 
@@ -363,6 +419,83 @@ async def test_step_11_a_notice_is_mailed_once_although_the_event_comes_again(po
     await post.settle()
     assert sorted(d["kind"] for d in post.deliveries()) == ["device_added", "invitation"]
     assert len(post.mails()) == 2
+
+
+async def test_step_11_wsfed_says_that_a_key_counts_in_the_write_that_makes_it_count(post: Post) -> None:
+    """Two writes: the chain is kept, then the key counts. Whichever of chain and decision comes first."""
+    before = len(post.flow.world.databases["wsfed"].operations)
+    phone = await post.flow.phone()
+    (said,) = (p for p in post.flow.world.bus.sent if p.type == "wsfed.authenticator.accepted.v1")
+    body = json.loads(said.body)["body"]
+    assert body["key_sha256"] == b64u(hashlib.sha256(phone.key.spki).digest())
+    operations = post.flow.world.databases["wsfed"].operations[before:]
+    assert operations.count(("devices", "update")) == 2
+
+
+async def test_step_11_a_key_that_does_not_count_is_not_said_to(post: Post) -> None:
+    """Nothing follows from a device whose chain does not hold, but approval's own word."""
+    phone = await post.flow.phone()
+    await post.settle()
+    (told,) = (p for p in post.flow.world.bus.sent if p.type == "approval.device.changed.v1")
+    forged = DeviceChanged.model_validate(
+        json.loads(told.body)["body"] | {"device": "forged", "public_key": b64u(b"another key"), "version": 1}
+    )
+    await post.flow.say("approval", forged)
+    said = [p for p in post.flow.world.bus.sent if p.type == "wsfed.authenticator.accepted.v1"]
+    assert [json.loads(p.body)["body"]["authenticator"] for p in said] == [phone.key.device]
+
+
+async def test_step_11_a_phone_that_admin_and_approval_keep_quiet_about_is_told_by_wsfed_alone(
+    post: Post,
+) -> None:
+    """Both are taken over, and say it in pages to wsfed only."""
+    for dispatcher in post.flow.world.bus._replicas["notify"]:
+        dispatcher._table.pop("approval.device.changed.v1")
+        dispatcher._table.pop("admin.authenticator.changed.v1")
+    await post.flow.phone()
+    await post.settle()
+    (notice,) = post.mails("device_added")
+    assert notice["To"].addresses[0].addr_spec == "Ada@private.example"
+
+
+async def test_step_11_the_address_before_hears_of_a_phone_that_was_enrolled_after_the_change(
+    post: Post,
+) -> None:
+    """A taken-over admin changes the address first."""
+    ada = await post.flow.account()
+    stolen = partial(replace_email, email="eve@evil.example")
+    await post.flow.admin.accounts.change(TENANT, ada.id, stolen)
+    await post.flow.phone()
+    await post.settle()
+    assert sorted(m["To"].addresses[0].addr_spec for m in post.mails("device_added")) == [
+        "Ada@private.example",
+        "eve@evil.example",
+    ]
+
+
+def replace_email(account: Account, email: str) -> Account:
+    return replace(account, email=email, version=account.version + 1)
+
+
+async def test_step_11_nobody_is_told_again_when_wsfed_is_rebuilt_on_an_empty_database(post: Post) -> None:
+    await post.flow.phone()
+    await post.settle()
+    await post.flow.world.restart(wsfed_app.build, "wsfed", empty=True)
+    await post.flow.world.live(20)
+    await post.settle()
+    assert [p.type for p in post.flow.world.bus.sent].count("wsfed.authenticator.accepted.v1") == 2
+    assert len(post.mails("device_added")) == 1
+
+
+async def test_step_11_contacts_reach_notify_by_pull_when_it_starts_late(flow: Flow, tmp_path: Path) -> None:
+    """Its database is empty, and no event speaks of accounts that were made before."""
+    await flow.person(BOB)
+    service = PushService(flow.world.clock, SystemIds(), "http://127.0.0.1:9")
+    async for post in with_notify(flow, tmp_path, service):
+        await flow.phone(BOB)
+        await post.settle()
+        (notice,) = post.mails("device_added")
+        assert notice["To"].addresses[0].addr_spec == "Bob@private.example"
 
 
 async def test_step_11_a_phones_name_cannot_write_the_mail(post: Post) -> None:

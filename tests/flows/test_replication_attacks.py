@@ -14,8 +14,8 @@ from services.wsfed.projections import CLAIMS_AT_ONCE
 from shared.contracts.admin import InvitationChanged
 from shared.contracts.approval import ApprovalStatePulled, DeviceChanged, Endorsement
 from shared.contracts.envelope import SignedMessage
-from shared.contracts.notify import SendMail
 from shared.contracts.state import StateItem
+from shared.contracts.wsfed import AuthenticatorAccepted
 from shared.ids import b64u
 from tests.flows.support import TENANT, Flow, said_active_again, start_flow
 from tests.flows.test_enrolment_attacks import Link, Thief
@@ -162,5 +162,5 @@ async def test_a_phone_that_is_hidden_from_admin_counts_for_nothing(flow: Flow, 
     sent = len(flow.world.bus.sent)
     await flow.say("approval", enrolled)
     assert await flow.decision(thief.key.device) == ("trusted", "")
-    assert SendMail.TYPE in [signed.type for signed in flow.world.bus.sent[sent:]]
+    assert AuthenticatorAccepted.TYPE in [signed.type for signed in flow.world.bus.sent[sent:]]
     assert await flow.counts(thief.key)

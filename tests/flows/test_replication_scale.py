@@ -7,6 +7,7 @@ printed.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 
 from deploy.local.backing import Broker
 from services.admin.domain.accounts import Account, immutable_id
+from services.admin.domain.contacts import contact_changed
 from services.admin.store import AccountRepository
 from shared.contracts.admin import AccountStatus
+from shared.crypto.sealed_box import load_sealer
 from shared.ids import SystemIds, new_id
 from shared.platform import open_platform
 from shared.store.mongo import MongoDatabase
@@ -145,7 +148,10 @@ async def at_scale(on: FaultSystem, count: int, within: float) -> None:
         url = on.running_system.settings.mongo_url
         name = f"{on.running_system.settings.database_prefix}_admin"
         database = MongoDatabase(url, name, clock=on.running_system.clock)
-        accounts = AccountRepository(database, open_platform(on.running_system.settings).signer("admin"))
+        settings = on.running_system.settings
+        seal = load_sealer(settings.keys, "notify").seal
+        contact = partial(contact_changed, seal=seal, language="en")
+        accounts = AccountRepository(database, open_platform(settings).signer("admin"), contact)
         for first in range(0, count, BATCH):
             await accounts.add_many([an_account(n, on) for n in range(first, min(first + BATCH, count))])
         await database.close()

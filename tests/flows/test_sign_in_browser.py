@@ -107,6 +107,23 @@ async def test_session_answers_and_a_known_browser_starts_by_itself(walk: Walk) 
     assert "AADSTS" not in await forced.locator("body").inner_text()
 
 
+async def test_a_phone_that_was_added_stops_the_page_until_the_person_has_read_it(
+    walk: Walk, local_system: LocalSystem
+) -> None:
+    async with SoftPhone() as another:
+        await enrol(local_system.running_system, another, walk.person)
+    page = await walk.start()
+    await page.get_by_role("button", name="Send request to my phone").click()
+    await walk.approve(await walk.code(page))
+    await expect(page.get_by_role("heading", level=1)).to_have_text("A phone was added to your account")
+    await page.get_by_role("button", name="I know about this. Continue").click()
+    await page.wait_for_url(f"{walk.entra}/login.srf")
+    await expect(page.locator("body")).to_contain_text(walk.person)
+    await page.go_back()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("This sign-in is finished")
+    assert walk.faults == []
+
+
 async def test_no_page_but_entras_has_a_known_browser_start_by_itself(walk: Walk) -> None:
     """A page of anybody's could have the person's phone ring; the person presses the button."""
     page = await walk.start()

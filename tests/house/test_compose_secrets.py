@@ -33,6 +33,7 @@ def test_a_service_gets_its_own_keys_and_nobody_elses(handout: Path, service: st
     private = files - set(PUBLIC) - {"blok365_mongo_url", "blok365_bus_url"}
     assert {f"{service}.key", f"{service}.seal"} <= private
     assert all(name.startswith(f"{service}.") for name in private)
+    assert (f"{service}.csrf" in private) is bool(SERVICES[service].cookies)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -86,5 +87,6 @@ def test_a_service_that_lost_its_folder_gets_new_keys_and_the_others_keep_theirs
     changed = {name for name in before if before[name] != after[name]}
     assert "approval/approval.key" in changed
     assert "wsfed/trusted.json" in changed
-    kept = {"wsfed/wsfed.key", "wsfed/wsfed.seal", "wsfed/blok365_mongo_url", "admin/admin.key", "mongo/root"}
+    kept = {"wsfed/wsfed.key", "wsfed/wsfed.seal", "wsfed/wsfed.csrf", "wsfed/blok365_mongo_url"}
+    kept |= {"admin/admin.key", "mongo/root"}
     assert not kept & changed

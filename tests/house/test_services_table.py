@@ -107,4 +107,4 @@ def test_an_assembly_refuses_state_that_the_table_does_not_know_of(tmp_path: Pat
     with pytest.raises(ValueError, match=r"owns_state in shared/services\.py is True"):
         platform.assemble("admin").service({})
     with pytest.raises(KeyError):
-        platform.assemble("notify").fresh("admin")
+        platform.assemble("notify").fresh("wsfed")

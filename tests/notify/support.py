@@ -108,7 +108,10 @@ class FakePusher:
         host = to.endpoint.split("/")[2]
         return host if host.endswith("mozilla.com") else None
 
-    async def send(self, to: PushSubscription, payload: bytes, lifetime: timedelta) -> Outcome:
+    async def send(
+        self, to: PushSubscription, payload: bytes, lifetime: timedelta, topic: str = "request"
+    ) -> Outcome:
+        assert json.loads(payload)["kind"] == topic
         outcome = await self._outside.answer(to.endpoint)
         if isinstance(outcome, Sent):
             self._outside.pushes.append((to.endpoint, payload, lifetime))

@@ -7,7 +7,7 @@ import structlog
 
 from services.notify.domain.delivery import Failed, Later
 from shared.contracts.envelope import SignedMessage
-from shared.contracts.notify import DeviceAddedMail, mail_associated_data, push_associated_data
+from shared.contracts.notify import NoticeMail, mail_associated_data, push_associated_data
 from tests.notify.support import LINK, SECRET, Notify, everything, invitation, subscription
 
 # Who may ask for what
@@ -74,9 +74,8 @@ async def test_header_injection_is_refused(notify: Notify, field: str, value: st
 
 
 async def test_refuses_a_mail_of_another_kind_than_was_said(notify: Notify) -> None:
-    added = DeviceAddedMail.model_validate(
-        invitation().model_dump()
-        | {"kind": "device_added", "device": "Phone", "added_at": "2026-03-02T08:00:00Z"}
+    added = NoticeMail.model_validate(
+        invitation().model_dump() | {"kind": "device_added", "device": "Phone", "at": "2026-03-02T08:00:00Z"}
     )
     await notify.say("admin", notify.mail(added))
     assert notify.reasons() == ["rejected: the mail is of another kind"]

@@ -20,7 +20,7 @@ from shared.ids import SeededIds
 from shared.web.inputs import form
 from shared.web.server import WebSettings, make_app, serve
 from shared.web.sse import Event, stream
-from tests.pages.samples import TOKEN, in_state
+from tests.pages.samples import DEVICES_ADDED, TOKEN, in_state
 from tests.static_route import static_route
 
 CHROMIUM = "/usr/bin/chromium"
@@ -135,7 +135,11 @@ class Shown:
             left = SignedOut(start_url="https://m365.cloud.microsoft/")
             return pages.pages.render(request, "signedout.html", view=left, lang=self.lang)
 
+        async def added(request: web.Request) -> web.StreamResponse:
+            return pages.added(request, DEVICES_ADDED, lang=self.lang)
+
         return [
+            web.get("/added", added),
             web.get("/token", token),
             web.get("/signed-out", signed_out),
             web.get("/signin/{txn}", page),

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 from tests.pages.browser import AUTHENTICATOR, Shown, chromium, sample_server
 from tests.pages.samples import TXN, VIEWS
 
-EXTRA = {"problem": "/problem", "token": "/token", "signed-out": "/signed-out"}
+EXTRA = {"added": "/added", "problem": "/problem", "token": "/token", "signed-out": "/signed-out"}
 PASSKEY = ("passkey-asking", "passkey-stopped", "passkey-refused")
 """The start page after a press on "Use a passkey"."""
 STILL = ("proved", "token", "passkey-missing")

@@ -2,12 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import segno
 
 from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.options import PageState, SignInOptions
-from services.wsfed.pages.views import FieldProblem, LoopCause, PasskeyRequest, Qr, SignIn, TokenForm
+from services.wsfed.domain.trust import AddedDevice
+from services.wsfed.pages.views import (
+    DevicesAdded,
+    FieldProblem,
+    LoopCause,
+    PasskeyRequest,
+    Qr,
+    SignIn,
+    TokenForm,
+)
 
 TXN = "tKq3ZVbW0m5rH1xJ8uYc2A"
 
@@ -49,6 +59,17 @@ def in_state(shown: SignIn, state: PageState, **more: object) -> SignIn:
     return replace(shown, options=replace(shown.options, state=state), **more)  # type: ignore[arg-type]
 
 
+ADDED = (
+    AddedDevice("d1", "Ada's new phone", datetime(2026, 3, 2, 8, 5, tzinfo=UTC)),
+    AddedDevice("d2", "Pixel 9", datetime(2026, 3, 2, 9, 41, tzinfo=UTC)),
+)
+
+
+def with_added(shown: SignIn) -> SignIn:
+    """The same view in a browser that has not seen these phones yet."""
+    return replace(shown, options=replace(shown.options, known=True, added=ADDED[:1]))
+
+
 VIEWS: Mapping[str, SignIn] = {
     "start": view(PageState.START),
     "start-qr": view(PageState.START, methods=(DeviceMethod.QR, DeviceMethod.PUSH)),
@@ -69,7 +90,10 @@ VIEWS: Mapping[str, SignIn] = {
     "neutral": view(PageState.NEUTRAL),
     "loop": view(PageState.LOOP, loop_cause=LoopCause.MFA),
     "passkey-only": view(PageState.START, methods=()),
+    "start-added": with_added(view(PageState.START)),
 }
+
+DEVICES_ADDED = DevicesAdded(txn=TXN, csrf="c" * 43, devices=ADDED, organisation="Contoso Ltd")
 
 TOKEN = TokenForm(
     action="https://login.microsoftonline.com/login.srf",

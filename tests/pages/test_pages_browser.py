@@ -84,7 +84,7 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, shown: Shown, axe: str
         violations = page.evaluate(RUN)
         if violations:
             found[name] = violations
-    for path in ("/signed-out", "/problem"):
+    for path in ("/signed-out", "/problem", "/added"):
         page.goto(shown.origin + path)
         page.evaluate(axe)
         violations = page.evaluate(RUN)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.crypto.key_file import make_key
 from shared.ids import SeededIds, SystemIds
-from shared.store.sealing import CannotUnseal, SealingKey, make_sealing_key
+from shared.store.sealing import CannotUnseal, SealingKey
 
 PLACE = "signing_keys/contoso/2026a/private"
 
@@ -65,11 +66,27 @@ def test_refuses_keys_of_another_length(size: int) -> None:
 
 def test_a_key_file_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     path = tmp_path / "keys" / "wsfed.seal"
-    make_sealing_key(path, SystemIds())
+    make_key(path, SystemIds())
     first = path.read_bytes()
-    make_sealing_key(path, SystemIds())
+    make_key(path, SystemIds())
     assert path.read_bytes() == first
     assert len(first) == 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     sealed = SealingKey.from_file(path, SystemIds()).seal(b"secret", PLACE)
     assert SealingKey.from_file(path, SystemIds()).unseal(sealed, PLACE) == b"secret"
+
+
+def test_what_the_replaced_key_sealed_opens_while_its_file_is_there(tmp_path: Path) -> None:
+    path, old = tmp_path / "wsfed.seal", tmp_path / "wsfed.seal.old"
+    make_key(path, SystemIds())
+    before = SealingKey.from_file(path, SystemIds()).seal(b"secret", PLACE)
+    path.rename(old)
+    make_key(path, SystemIds())
+    replaced = SealingKey.from_file(path, SystemIds())
+    assert replaced.unseal(before, PLACE) == b"secret"
+    after = replaced.seal(b"another", PLACE)
+    old.unlink()
+    alone = SealingKey.from_file(path, SystemIds())
+    assert alone.unseal(after, PLACE) == b"another"
+    with pytest.raises(CannotUnseal):
+        alone.unseal(before, PLACE)

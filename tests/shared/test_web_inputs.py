@@ -1,6 +1,7 @@
 """What clients send: parameters, JSON, addresses, cookies, CSRF, languages."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -174,8 +175,23 @@ def test_csrf_cookie_and_purpose_cannot_be_shifted_into_each_other() -> None:
 
 
 def test_csrf_key_must_be_long() -> None:
-    with pytest.raises(ValueError, match="32 octets"):
-        Csrf(b"short", ORIGIN)
+    for key, old in ((b"short", ()), (KEY, (b"short",))):
+        with pytest.raises(ValueError, match="32 octets"):
+            Csrf(key, ORIGIN, old=old)
+
+
+def test_a_page_that_is_open_while_the_csrf_key_is_replaced_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "csrf").write_bytes(KEY)
+    before = Csrf.from_file(tmp_path / "csrf", ORIGIN).token("browser", "txn")
+    (tmp_path / "csrf").rename(tmp_path / "csrf.old")
+    (tmp_path / "csrf").write_bytes(b"n" * 32)
+    replaced = Csrf.from_file(tmp_path / "csrf", ORIGIN)
+    assert replaced.token("browser", "txn") != before
+    for token in (before, replaced.token("browser", "txn")):
+        replaced.check(request(), token, "browser", "txn")
+    (tmp_path / "csrf.old").unlink()
+    with pytest.raises(Forbidden):
+        Csrf.from_file(tmp_path / "csrf", ORIGIN).check(request(), before, "browser", "txn")
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,13 @@ from shared.contracts.admin import (
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged, Endorsement
-from shared.contracts.envelope import Origin
+from shared.contracts.envelope import Origin, SignedMessage
+from shared.crypto.key_file import make_key
 from shared.ids import SeededIds, b64u
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.port import Database
-from shared.store.sealing import SealingKey, make_sealing_key
+from shared.store.sealing import SealingKey
 from tests.received import received
 from tests.world import START
 
@@ -304,7 +305,9 @@ async def test_what_lapsed_is_found_by_nobody_until_its_owner_says_it_again(data
     await keep_account(directory, an_account(), 1)
     assert await directory.account("contoso", "ada") is None
     await keep_account(directory, an_account(), 2)
-    assert await directory.account("contoso", "ada") == an_account()
+    found = await directory.account("contoso", "ada")
+    assert found is not None
+    assert replace(found, added=()) == an_account()
 
 
 def an_invitation(**changes: Any) -> Invitation:
@@ -359,7 +362,18 @@ async def keep_device(
         enrolled_at=START,
         status="removed" if removed else "active",
     )
-    return await directory.keep_device(received(news, tenant=device.tenant, origin=origin))
+    done = await directory.keep_device(received(news, tenant=device.tenant, origin=origin))
+    await accept(directory, device.tenant, device.id)
+    return done
+
+
+ACCEPTED = SignedMessage("m", "wsfed.authenticator.accepted.v1", b"{}", bytes(64))
+
+
+async def accept(directory: DirectoryRepository, tenant: str, device: str) -> bool:
+    """What wsfed does as soon as chain and decision are both here; whether it did now."""
+    found = await directory.acceptable(tenant, device)
+    return found is not None and await directory.accept(found, ACCEPTED)
 
 
 async def decide(
@@ -385,6 +399,84 @@ async def decide(
         not_after=not_after,
     )
     await directory.keep_decision(received(news, tenant=device.tenant, origin=origin))
+    await accept(directory, device.tenant, under or device.id)
+
+
+async def raw_keep(directory: DirectoryRepository, device: TrustedDevice) -> None:
+    """Chain and decision, without what wsfed does then."""
+    news = DeviceChanged(
+        version=1,
+        device=device.id,
+        account=device.account,
+        credential_id=device.credential_id,
+        public_key=b64u(device.public_key),
+        endorsement=Endorsement(kind="invitation", by="invitation-1", signature=""),
+        enrolled_at=START,
+        status="active",
+    )
+    assert await directory.keep_device(received(news))
+    decision = AuthenticatorChanged(
+        version=1,
+        authenticator=device.id,
+        kind="phone",
+        account=device.account,
+        credential_id=device.credential_id,
+        key_sha256=key_hash(device.public_key),
+        endorsed_by=EndorsedBy(kind="invitation", id="invitation-1"),
+        status=AuthenticatorStatus.TRUSTED,
+    )
+    await directory.keep_decision(received(decision))
+
+
+async def test_a_device_counts_only_from_the_write_that_says_so_and_it_is_said_once(
+    database: Database,
+) -> None:
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_account(directory, an_account(), 1)
+    await raw_keep(directory, a_device())
+    assert await standing_of(directory, a_device()) is Standing.WAITING
+    found = await directory.acceptable("contoso", "device-1")
+    assert found is not None
+    said = await asyncio.gather(*(directory.accept(found, ACCEPTED) for _ in range(5)))
+    assert sorted(said) == [False] * 4 + [True]
+    assert await standing_of(directory, a_device()) is Standing.TRUSTED
+    assert await directory.acceptable("contoso", "device-1") is None
+    row = await directory.devices.collection.find_one({"_id": "contoso/device-1"})
+    assert row is not None
+    assert [each["id"] for each in row["outbox"]] == ["m"]
+    (added,) = await directory.devices_since("contoso", "ada", START - timedelta(seconds=1))
+    assert (added.id, added.accepted_at) == ("device-1", START)
+    assert await directory.devices_since("contoso", "ada", START) == []
+
+
+async def test_what_is_revoked_is_no_news(database: Database) -> None:
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_device(directory, a_device(), 1)
+    await decide(directory, a_device(), 1)
+    await decide(directory, a_device(), 2, "revoked")
+    assert await directory.devices_since("contoso", "ada", START - timedelta(days=1)) == []
+
+
+async def test_a_device_from_before_acceptance_counts_and_nobody_is_told_of_it(database: Database) -> None:
+    """The release before kept no hash of the key. What that one trusted is no news, also when it changes."""
+    directory = DirectoryRepository(database, CLOCK)
+    await directory.devices.collection.insert(
+        {
+            "_id": "contoso/device-1",
+            "tenant": "contoso",
+            "account": "ada",
+            "public_key": a_device().public_key,
+            "credential_id": a_device().credential_id,
+            "removed": False,
+            "version": 1,
+        }
+    )
+    await decide(directory, a_device(), 1)
+    assert await standing_of(directory, a_device()) is Standing.TRUSTED
+    assert await directory.acceptable("contoso", "device-1") is None
+    await keep_device(directory, a_device(), 2)
+    assert await standing_of(directory, a_device()) is Standing.TRUSTED
+    assert await directory.devices_since("contoso", "ada", START - timedelta(days=365)) == []
 
 
 async def standing_of(directory: DirectoryRepository, device: TrustedDevice) -> Standing:
@@ -538,7 +630,7 @@ async def test_a_removal_gives_a_known_device_no_other_key_or_owner(database: Da
 
 
 async def test_two_replicas_that_need_a_first_key_agree_on_one(database: Database, tmp_path: Path) -> None:
-    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    make_key(tmp_path / "seal", SeededIds("seal"))
     stores = [
         SigningKeyRepository(database, SealingKey.from_file(tmp_path / "seal", SeededIds(str(n))), CLOCK)
         for n in range(4)
@@ -556,7 +648,7 @@ async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_
     monkeypatch.setattr(keys_module, "MAX_HELD", 2)
     log = structlog.testing.CapturingLogger()
     monkeypatch.setattr(keys_module, "log", log)
-    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    make_key(tmp_path / "seal", SeededIds("seal"))
     sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
     store = SigningKeyRepository(MemoryDatabase(clock=CLOCK), sealing, CLOCK)
     contoso = await store.current("contoso")
@@ -571,7 +663,7 @@ async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_
 
 async def test_no_private_key_is_readable_in_the_database(tmp_path: Path) -> None:
     database = MemoryDatabase(clock=CLOCK)
-    make_sealing_key(tmp_path / "seal", SeededIds("seal"))
+    make_key(tmp_path / "seal", SeededIds("seal"))
     sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
     key = await SigningKeyRepository(database, sealing, CLOCK).current("contoso")
     assert isinstance(key, RsaSigningKey)

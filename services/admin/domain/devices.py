@@ -73,5 +73,7 @@ class AdminCommand:
     account: AccountId
     what: Literal["unfreeze", "remove_browser"]
     asked_at: datetime
+    freeze: str | None = None
+    """The freeze that it names; None in commands from before they named one."""
     browser: str | None = None
     """The browser that the command names."""

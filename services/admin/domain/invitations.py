@@ -4,12 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.admin.domain.accounts import Account, AccountId
-from services.admin.domain.names import MAX_NAME
 from services.admin.domain.tenants import Tenant
 from shared.contracts.admin import InvitationChanged, InvitationStatus
 from shared.contracts.envelope import Envelope, OutgoingMessage
-from shared.contracts.notify import DeviceAddedMail, InvitationMail, Language
-from shared.text import clean_line
+from shared.contracts.notify import InvitationMail, Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +86,4 @@ def invitation_mail(
         link=link,
         expires_at=invitation.expires_at,
         another_phone=account.enrolled,
-    )
-
-
-def device_added_mail(
-    tenant: Tenant, account: Account, device: str, added_at: datetime, language: Language
-) -> DeviceAddedMail:
-    """What is mailed when a phone was added. `device`: its name, as approval tells it, so anything at all."""
-    return DeviceAddedMail(
-        to=account.email,
-        name=account.display_name,
-        language=language,
-        organisation=tenant.name,
-        upn=account.upn,
-        device=clean_line(device, MAX_NAME) or "?",
-        added_at=added_at,
     )

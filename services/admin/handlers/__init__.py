@@ -10,7 +10,6 @@ Lost phone (the same page, below)
             unfreeze                 devices.py
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
-    11      device_enrolled          ../projections.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove

@@ -123,14 +123,21 @@ def _check_removal(deps: Dependencies, command: RemoveAuthenticator, signer: Aut
 
 
 async def unfreeze(deps: Dependencies, slug: str, name: str) -> None:
-    """End the freeze that somebody's "Not me" began, whether there is one or not. Raises NotFound."""
+    """End the freeze that somebody's "Not me" began: the one that is known here, and none that begins later.
+
+    Raises NotFound, Conflict (nothing is frozen).
+    """
     account = await show_account(deps, slug, name)
+    freeze = await deps.freezes.of(slug, account.id)
+    if not freeze:
+        raise Conflict("admin.push.not_frozen", upn=account.upn)
     record = AdminCommand(
         id=new_id(deps.ids),
         tenant=slug,
         account=account.id,
         what="unfreeze",
         asked_at=deps.clock.now(),
+        freeze=freeze,
     )
-    command = UnfreezePush(account=account.id)
+    command = UnfreezePush(account=account.id, freeze=freeze)
     await deps.admin_commands.add(record, OutgoingMessage(command, slug))

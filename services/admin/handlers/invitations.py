@@ -61,7 +61,7 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
     )
     url = f"{deps.phone_origin}/#i={invitation.id}.{b64u(seed)}"
     mail = invitation_mail(tenant, account, invitation, url, deps.settings.mail_language)
-    messages = [deps.mail_message(mail, invitation, invitation.expires_at)] if send_mail else []
+    messages = [deps.mail_message(mail, invitation)] if send_mail else []
     await withdraw_open(deps, account)
     if not await deps.invitations.add(invitation, *messages):
         # Somebody else has invited the person since. Only one invitation of an account is open at a time.

@@ -32,6 +32,8 @@ class Challenge:
     """SHA-256 of the handle of a QR code that nobody has scanned yet; the first phone that presents it spends it."""
     opened_at: datetime
     deadline: datetime
+    sent_at: datetime | None = None
+    """When wsfed sent the command, by its own clock. None in challenges from before this was kept."""
     handle_deadline: datetime | None = None
     """Until when the QR code can be scanned. None means as long as the request lives."""
     claimed_by: str | None = None
@@ -49,6 +51,11 @@ class Challenge:
     """No notification may be sent for it: a quota is spent, or push is frozen. It is listed all the same."""
     ended_at: datetime | None = None
 
+    @property
+    def asked_at(self) -> datetime:
+        """By which commands are ordered: see `Forgotten`."""
+        return self.sent_at or self.opened_at
+
     def is_open(self, now: datetime) -> bool:
         """Whether it can still be answered."""
         return self.state is ChallengeState.OPEN and now < self.ends_at
@@ -59,6 +66,25 @@ class Challenge:
         if self.claimed_by is None and self.handle_deadline is not None:
             return min(self.handle_deadline, self.deadline)
         return self.deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Challenges that have ended and of which nothing else is kept. A command of the same kind that is not newer may be
+    a copy of one of theirs.
+    """
+
+    known: bool
+    """Those of known browsers; otherwise those that unknown browsers asked for from `network`."""
+    network: str | None
+    """None for known browsers, and for unknown ones from anywhere."""
+    until: datetime
+    """They were asked for until then, by wsfed's clock."""
+
+    def may_name(self, challenge: Challenge) -> bool:
+        """Whether the challenge may be one of them."""
+        same = self.known is challenge.browser_known and self.network in (None, challenge.network)
+        return same and challenge.asked_at <= self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +183,12 @@ class Account:
     pushes_unknown: tuple[datetime, ...] = ()
     frozen_at: datetime | None = None
     """Since when "not me" stops notifications for unknown browsers."""
+    freeze: str = ""
+    """Names that freeze: the challenge that was reported last. Empty without one, and in one from before names."""
+    freeze_version: int = 0
+    """Counts the beginnings and ends of freezes, for `FreezeChanged`."""
+    forgotten: tuple[Forgotten, ...] = ()
+    """In the place of ended challenges for which there was no room any more."""
     session_epoch: int = 0
     """`CarriesSessionEpoch.epoch`: a session or an invitation from under another one counts no longer."""
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.approval.domain.account import Account, Challenge, Change, active_device
+from services.approval.domain import freezing
+from services.approval.domain.account import Account, Challenge, Change, Forgotten, active_device
 from services.approval.domain.ceremony import VerifiedAnswer, check_sign_count
 from services.approval.domain.lifecycle import (
     BY_DEVICE,
@@ -38,7 +39,15 @@ QUOTA = ((timedelta(minutes=10), 3), (timedelta(days=1), 10))
 REMEMBER = timedelta(minutes=30)
 """Ended challenges stay that long: longer than a late copy of their command is believed."""
 MAX_REMEMBERED = 50
-"""Ended ones kept at most: an account is one document, and a flood would make each of its writes slow."""
+"""Ended ones kept at most: an account is one document, and a flood would make each of its writes slow. Until when the
+others were asked for is kept in their place (`Account.forgotten`).
+"""
+MAX_NETWORKS = 20
+"""Networks of unknown browsers for which that is kept apart; beyond them it is kept for all together."""
+
+
+class TooLate(Exception):
+    """The command is as old as ones of which nothing is kept any more: it may be a copy of one that has ended."""
 
 
 def advance(challenge: Challenge, action: ChallengeAction, now: datetime) -> Challenge:
@@ -62,9 +71,12 @@ def open_challenge(
 
     `renews`: the page took that one's QR code away because its time was over. If a phone had scanned it a moment
     earlier, the phone goes on with it, and nothing is said: wsfed hears of the scan and takes the older one back.
+    Raises TooLate.
     """
     if challenge.id in account.challenges:
         return None
+    if any(forgotten.may_name(challenge) for forgotten in account.forgotten):
+        raise TooLate
     change = _expire(_forget(account, now), now)
     renewed = change.value.challenges.get(renews) if renews is not None else None
     if renewed is not None and renewed.claimed_by is not None and renewed.browser == challenge.browser:
@@ -138,14 +150,16 @@ def approve(
         device=device.id,
         proof=answer.proof,
     )
+    thawed = None
     if challenge.method == "qr":  # another method than push: the person is there, the freeze is over
-        account = replace(account, frozen_at=None)
+        thawed = freezing.end(account)
     elif challenge.browser_known:
         account = replace(account, pushes_known=())
     else:
         account = replace(account, pushes_unknown=())
-    account = account.with_challenge(advance(challenge, ChallengeAction.APPROVE, now))
-    return Change(account, (_outgoing(accepted, account, challenge),))
+    before = thawed or Change(account)
+    account = before.value.with_challenge(advance(challenge, ChallengeAction.APPROVE, now))
+    return before.then(Change(account, (_outgoing(accepted, account, challenge),)))
 
 
 def _wrong_code(account: Account, challenge: Challenge, now: datetime) -> Change:
@@ -169,7 +183,8 @@ def refuse(account: Account, challenge_id: str, action: ChallengeAction, now: da
         raise ValueError(action)
     challenge = answerable(account, challenge_id, now)
     if action is ChallengeAction.REPORT:
-        account = replace(account, frozen_at=account.frozen_at or now)
+        frozen = freezing.begin(account, challenge.id, now)
+        return frozen.then(_end(frozen.value, [challenge], action, now))
     return _end(account, [challenge], action, now)
 
 
@@ -230,11 +245,6 @@ def _handle_over() -> Gone:
     return Gone("approval.handle.expired", code="expired")
 
 
-def unfreeze(account: Account) -> Change | None:
-    """End the freeze of "not me"; None when there is none."""
-    return None if account.frozen_at is None else Change(replace(account, frozen_at=None))
-
-
 def next_deadline(account: Account) -> datetime | None:
     """The earliest time at which one of the account's challenges ends by itself; None when none is open."""
     return min(
@@ -284,12 +294,49 @@ def _outgoing(message: Message, account: Account, challenge: Challenge) -> Outgo
 def _forget(account: Account, now: datetime) -> Account:
     """Without ended challenges that no late message can name any more. What is open stays, however many there are.
 
-    The phone's answers are kept before anything else: whoever makes a flood cannot have them forgotten.
+    Whoever makes a flood pushes out only what was asked for from the same place: the phone's answers and the requests
+    of known browsers are kept first, and of the others the most crowded network gives way. Of what has gone it is kept
+    until when it was asked for, so that no copy opens it again.
     """
     ended = [c for c in account.challenges.values() if c.ended_at is not None]
-    kept = [c for c in ended if c.ended_at is not None and now - c.ended_at < REMEMBER]
-    kept.sort(key=lambda c: (c.state in ENDED_BY_DEVICE, c.opened_at))
-    gone = {c.id for c in ended} - {c.id for c in kept[-MAX_REMEMBERED:]}
+    recent = [c for c in ended if c.ended_at is not None and now - c.ended_at < REMEMBER]
+    crowds = Counter(c.network for c in recent if not c.browser_known)
+    recent.sort(
+        key=lambda c: (
+            c.state in ENDED_BY_DEVICE,
+            c.browser_known,
+            0 if c.browser_known else -crowds[c.network],
+            c.asked_at,
+        )
+    )
+    pushed_out = recent[:-MAX_REMEMBERED]
+    gone = {c.id for c in ended} - {c.id for c in recent[-MAX_REMEMBERED:]}
     if not gone:
         return account
-    return replace(account, challenges={k: c for k, c in account.challenges.items() if k not in gone})
+    return replace(
+        account,
+        challenges={k: c for k, c in account.challenges.items() if k not in gone},
+        forgotten=_forgotten(account.forgotten, pushed_out, now),
+    )
+
+
+def _forgotten(
+    before: Sequence[Forgotten], challenges: Sequence[Challenge], now: datetime
+) -> tuple[Forgotten, ...]:
+    """What was forgotten before and is now: at most two entries, and one for each of `MAX_NETWORKS` networks."""
+    until: dict[tuple[bool, str | None], datetime] = {}
+
+    def add(known: bool, network: str | None, moment: datetime) -> None:
+        key = (known, network)
+        until[key] = max(until.get(key, moment), moment)
+
+    for each in before:
+        if now - each.until < REMEMBER:
+            add(each.known, each.network, each.until)
+    for challenge in challenges:
+        network = None if challenge.browser_known else challenge.network
+        add(challenge.browser_known, network, challenge.asked_at)
+    networks = sorted((key for key in until if key[1] is not None), key=lambda key: until[key])
+    for key in networks[: max(0, len(networks) - MAX_NETWORKS)]:
+        add(False, None, until.pop(key))
+    return tuple(Forgotten(*key, moment) for key, moment in until.items())

@@ -1,6 +1,6 @@
 """Commands that administrators give by way of admin (docs/flows/enrolment.md, "Lost phone")."""
 
-from services.approval.domain import challenges
+from services.approval.domain import freezing
 from services.approval.domain.ids import check_ids
 from services.approval.ports import Dependencies
 from shared.contracts.approval import UnfreezePush
@@ -8,6 +8,12 @@ from shared.contracts.envelope import VerifiedMessage
 
 
 async def unfreeze(deps: Dependencies, received: VerifiedMessage[UnfreezePush]) -> None:
-    """Unknown browsers may ask for notifications again, as far as their quota goes."""
-    check_ids(received.tenant, received.message.account)
-    await deps.accounts.change(received.tenant, received.message.account, challenges.unfreeze)
+    """Unknown browsers may ask for notifications again, as far as their quota goes.
+
+    Only the freeze that the administrator saw ends: a late or repeated command leaves a newer one alone.
+    """
+    command = received.message
+    check_ids(received.tenant, command.account)
+    await deps.accounts.change(
+        received.tenant, command.account, lambda account: freezing.end(account, command.freeze)
+    )

@@ -17,6 +17,7 @@ from shared.addresses import network_of
 from shared.bus.port import Reject, Retry
 from shared.contracts.approval import OpenChallenge, Proof
 from shared.contracts.envelope import VerifiedMessage
+from shared.contracts.state import CLOCK_TOLERANCE
 from shared.errors import Forbidden, Gone, NotFound
 from shared.ids import b64u, unb64u
 
@@ -55,7 +56,8 @@ class Request:
 async def open_challenge(deps: Dependencies, received: VerifiedMessage[OpenChallenge]) -> None:
     """Step 4: keep the challenge. Raises Retry while the account's own news are under way.
 
-    A decoy is kept with its like, where no phone looks, and costs what any other costs.
+    A decoy is kept with its like, where no phone looks, and costs what any other costs. Raises Reject for a command
+    that comes after its own time, or that may be a copy of one of which nothing is kept.
     """
     command, now = received.message, deps.clock.now()
     check_ids(received.tenant, command.account, command.challenge)
@@ -65,6 +67,9 @@ async def open_challenge(deps: Dependencies, received: VerifiedMessage[OpenChall
         raise Reject("expected_digest is not base64url") from error
     if len(expected) != 32:
         raise Reject("expected_digest is not a SHA-256")
+    lifetime, sent_at = timedelta(seconds=command.lifetime), received.envelope.occurred_at
+    if now >= sent_at + lifetime + CLOCK_TOLERANCE:
+        raise Reject("the request was over before it came")
     try:
         context = read_context(command.context)
     except ValueError as error:
@@ -82,7 +87,8 @@ async def open_challenge(deps: Dependencies, received: VerifiedMessage[OpenChall
         browser_known=command.browser_known,
         handle_digest=command.handle_digest,
         opened_at=now,
-        deadline=now + timedelta(seconds=command.lifetime),  # from receipt: clocks may differ
+        deadline=now + lifetime,  # from receipt: clocks may differ
+        sent_at=sent_at,
         handle_deadline=_after(now, command.handle_lifetime) if command.method == "qr" else None,
         same_network=command.same_network,
         browser_address=context.browser_address,
@@ -92,7 +98,10 @@ async def open_challenge(deps: Dependencies, received: VerifiedMessage[OpenChall
     def opened(account: Account) -> Change | None:
         if account.status is None and not command.decoy:
             raise Retry(f"account {command.account} is not known here yet")
-        return challenges.open_challenge(account, challenge, now, command.renews)
+        try:
+            return challenges.open_challenge(account, challenge, now, command.renews)
+        except challenges.TooLate as error:
+            raise Reject("as old as requests that are forgotten") from error
 
     accounts = deps.decoys if command.decoy else deps.accounts
     await accounts.change(received.tenant, command.account, opened)

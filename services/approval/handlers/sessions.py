@@ -7,6 +7,7 @@ from datetime import timedelta
 from services.approval.domain import ceremony, enrolment
 from services.approval.domain.account import Account, Device, active_device
 from services.approval.domain.enrolment import VerifiedRemoval
+from services.approval.domain.notifications import telling
 from services.approval.ports import Ceremony, Dependencies, Session, StoredAccount
 from shared.crypto.statement import Purpose
 from shared.errors import Forbidden, Gone, NotAuthenticated
@@ -155,7 +156,7 @@ async def remove_device(
     await deps.accounts.change(
         who.account.tenant,
         who.account.id,
-        lambda account: enrolment.remove_at_request(account, removal),
+        lambda account: telling(account, enrolment.remove_at_request(account, removal), deps.clock.now()),
         first=who.stored,
     )
 

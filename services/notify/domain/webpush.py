@@ -22,8 +22,10 @@ MAX_PLAINTEXT = 3993
 """Octets. Every push service accepts 4096 (RFC 8291 section 4): 86 are the header, 16 the tag, 1 the delimiter."""
 TOKEN_LIFETIME = timedelta(hours=2)
 """At most 24 h (RFC 8292 section 2)."""
-TOPIC = "request"
-"""A newer push with this topic replaces one that is not delivered yet (RFC 8030 section 5.4)."""
+REQUEST = "request"
+"""The topic of a push about a sign-in request. A newer push of a topic replaces one that is not delivered yet (RFC 8030
+section 5.4); each kind of push is a topic, at most 32 characters of the base64url alphabet.
+"""
 
 
 def encrypt(

@@ -21,7 +21,7 @@ from typing import Any
 import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from shared.contracts.notify import DeviceAddedMail, InvitationMail
+from shared.contracts.notify import InvitationMail, NoticeMail
 from shared.web.i18n import DEFAULT, load
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -47,7 +47,7 @@ class TemplateComposer:
             keep_trailing_newline=True,
         )
 
-    def compose(self, mail: InvitationMail | DeviceAddedMail, delivery: str, now: datetime) -> EmailMessage:
+    def compose(self, mail: InvitationMail | NoticeMail, delivery: str, now: datetime) -> EmailMessage:
         words = self._catalogues[mail.language]
         values: dict[str, Any] = {"t": words, "mail": mail, "language": mail.language}
         if isinstance(mail, InvitationMail):
@@ -55,7 +55,7 @@ class TemplateComposer:
             values["until"] = _moment(mail.expires_at, words("moment"))
             values |= {"qr": qr_rows(mail.link), "module": MODULE}
         else:
-            values["added"] = _moment(mail.added_at, words("moment"))
+            values["at"] = _moment(mail.at, words("moment"))
         local, _, domain = mail.to.rpartition("@")
         message = EmailMessage(policy=SMTP if local.isascii() else SMTPUTF8)  # RFC 6532
         message["From"] = self._sender
@@ -67,20 +67,21 @@ class TemplateComposer:
         message["Message-ID"] = f"<{delivery}@{self._sender.domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
         message["Content-Language"] = mail.language
-        message.set_content(self._render(f"{mail.kind}.txt", values))
-        message.add_alternative(self._render(f"{mail.kind}.html", values), subtype="html")
+        template = "invitation" if isinstance(mail, InvitationMail) else "notice"
+        message.set_content(self._render(f"{template}.txt", values))
+        message.add_alternative(self._render(f"{template}.html", values), subtype="html")
         return message
 
     def _render(self, template: str, values: dict[str, Any]) -> str:
         return self._environment.get_template(template).render(values)
 
-    def push_text(self, language: str) -> bytes:
+    def push_text(self, kind: str, language: str) -> bytes:
         words = self._catalogues.get(language, self._catalogues[DEFAULT])
         text = {
             "v": 1,
-            "kind": "request",
+            "kind": kind,
             "title": "Blok365",
-            "body": words("push_body"),
+            "body": words(f"push_{kind}"),
             "lang": words.language,
         }
         return json.dumps(text, ensure_ascii=False).encode()

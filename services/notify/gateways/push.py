@@ -13,7 +13,7 @@ from yarl import URL
 
 from services.notify.domain.delivery import Failed, Gone, Later, Outcome, Sent
 from services.notify.domain.endpoint import AllowedEndpoint, NotAllowed, check_endpoint, is_public
-from services.notify.domain.webpush import TOPIC, authorization, encrypt
+from services.notify.domain.webpush import REQUEST, authorization, encrypt
 from shared.clock import Clock
 from shared.contracts.notify import PushSubscription
 from shared.ids import Ids
@@ -85,7 +85,9 @@ class WebPush:
         except NotAllowed:
             return None
 
-    async def send(self, to: PushSubscription, payload: bytes, lifetime: timedelta) -> Outcome:
+    async def send(
+        self, to: PushSubscription, payload: bytes, lifetime: timedelta, topic: str = REQUEST
+    ) -> Outcome:
         allowed = self._allowed(to)
         if allowed is None:
             return Gone("not a push service that we speak to")
@@ -104,7 +106,7 @@ class WebPush:
             "Content-Type": "application/octet-stream",
             "TTL": str(max(0, int(lifetime.total_seconds()))),
             "Urgency": "high",
-            "Topic": TOPIC,
+            "Topic": topic,
         }
         try:
             async with self._open().post(

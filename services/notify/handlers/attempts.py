@@ -87,8 +87,9 @@ async def _send(deps: Dependencies, delivery: Delivery) -> Outcome:
         return Failed(str(error))
     if deps.pusher.destination(subscription) is None:
         return Gone("not a push service that we speak to")
-    payload = deps.composer.push_text(subscription.language)
-    return await deps.pusher.send(subscription, payload, delivery.expires_at - deps.clock.now())
+    payload = deps.composer.push_text(delivery.kind, subscription.language)
+    lifetime = delivery.expires_at - deps.clock.now()
+    return await deps.pusher.send(subscription, payload, lifetime, delivery.kind)
 
 
 def _log(delivery: Delivery) -> None:

@@ -1,14 +1,12 @@
 """Commands: checked, kept as deliveries, and offered for an attempt (docs/flows/notification.md, steps 4 and 9)."""
 
-import hashlib
-
 from services.notify.domain.delivery import Delivery
+from services.notify.domain.notices import mail_destination
 from services.notify.handlers.sealed import open_mail, open_subscription
 from services.notify.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.notify import SendMail, SendPush, mail_associated_data, push_associated_data
-from shared.ids import b64u
 
 
 async def accept_mail(deps: Dependencies, received: VerifiedMessage[SendMail]) -> None:
@@ -22,13 +20,12 @@ async def accept_mail(deps: Dependencies, received: VerifiedMessage[SendMail]) -
     mail = open_mail(deps, command.sealed, associated_data)
     if mail.kind != command.kind:
         raise Reject("the mail is of another kind")
-    domain = mail.to.rpartition("@")[2].lower()
     delivery = Delivery(
         id=f"{envelope.sender}/{received.tenant}/{command.delivery}",
         tenant=received.tenant,
         channel="mail",
         kind=command.kind,
-        destination=b64u(hashlib.sha256(domain.encode()).digest()[:9]),
+        destination=mail_destination(mail.to),
         associated_data=associated_data,
         sealed=command.sealed,
         correlation=envelope.correlation_id,
@@ -53,7 +50,7 @@ async def accept_push(deps: Dependencies, received: VerifiedMessage[SendPush]) -
         id=f"{envelope.sender}/{received.tenant}/{command.delivery}",
         tenant=received.tenant,
         channel="push",
-        kind="request",
+        kind=command.kind,
         destination=deps.pusher.destination(subscription) or "nowhere",
         associated_data=associated_data,
         sealed=command.sealed,

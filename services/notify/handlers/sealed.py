@@ -4,11 +4,11 @@ from pydantic import ValidationError
 
 from services.notify.ports import Dependencies
 from shared.bus.port import Reject
-from shared.contracts.notify import MAIL, DeviceAddedMail, InvitationMail, PushSubscription
+from shared.contracts.notify import MAIL, InvitationMail, NoticeMail, PushSubscription
 from shared.crypto.sealed_box import CannotOpen
 
 
-def open_mail(deps: Dependencies, sealed: str, associated_data: str) -> InvitationMail | DeviceAddedMail:
+def open_mail(deps: Dependencies, sealed: str, associated_data: str) -> InvitationMail | NoticeMail:
     """A mail to be sent. Raises Reject, without what the mail says."""
     # `from None`: pydantic's exceptions quote the values that they refuse, and those would reach the log.
     try:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from services.wsfed.domain.authentication import DeviceMethod, Method
 from services.wsfed.domain.transaction import MAX_RENEWALS, Transaction, TransactionState
+from services.wsfed.domain.trust import AddedDevice
 from shared.contracts.admin import SignInPolicy
 
 
@@ -120,6 +121,8 @@ class SignInOptions:
     """What the tenant takes in this browser beside a passkey, the application's first method first."""
     known: bool = False
     """Whether the account has signed in from this browser before."""
+    added: tuple[AddedDevice, ...] = ()
+    """Devices that were added to the account since it last signed in from this browser; none for a stranger's."""
     from_entra: bool = False
     """Whether a page of Entra's or our own led the browser here."""
     renews: str = ""
@@ -173,21 +176,28 @@ class SignInOptions:
     def autostart(self) -> bool:
         """Whether the page may start its first method by itself: a push, in a browser that the account has used.
 
-        Not where any other page has led here: that page could have the person's phone ring whenever it likes.
+        Not where any other page has led here: that page could have the person's phone ring whenever it likes. Nor while
+        the page tells of devices that were added: it would be gone before anybody has read it.
         """
-        first = self.methods[:1] == (DeviceMethod.PUSH,)
+        first = self.methods[:1] == (DeviceMethod.PUSH,) and not self.added
         return self.state is PageState.START and self.named and self.known and self.from_entra and first
 
 
 def page_options(
-    transaction: Transaction, now: datetime, *, methods: tuple[DeviceMethod, ...], known: bool
+    transaction: Transaction,
+    now: datetime,
+    *,
+    methods: tuple[DeviceMethod, ...],
+    known: bool,
+    added: tuple[AddedDevice, ...] = (),
 ) -> SignInOptions:
-    """The options of a transaction's page at that moment. `methods`, `known`: of its browser."""
+    """The options of a transaction's page at that moment. `methods`, `known`, `added`: of its browser."""
     options = SignInOptions(
         state=page_state(transaction, now),
         named=bool(transaction.username),
         methods=methods,
         known=known,
+        added=added,
         from_entra=transaction.from_entra,
     )
     challenge = transaction.challenge

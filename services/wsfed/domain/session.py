@@ -43,6 +43,10 @@ class Session:
     idle_ends_at: datetime
     enrolled_by: str | None = None
     """The device whose passkey was used in this browser for this account, carried on from session to session."""
+    proved_by: str | None = None
+    """The transaction whose proof opened it: the issuance record of that transaction holds the proof. None in sessions
+    from before this was kept.
+    """
     issued: tuple[datetime, ...] = ()
     """When the latest token was issued, in a tuple: earlier releases kept several."""
     answers: tuple[Answer, ...] = ()

@@ -48,11 +48,13 @@ class EndorsedDevice:
     """The highest signature counter that wsfed saw, from passkeys on the sign-in page. 0 means that it saw none yet,
     or that the key has no counter.
     """
+    name: str = ""
+    """What it calls itself. Not verified."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedDevice(EndorsedDevice):
-    """A phone key that counts: its chain holds and admin's decision is `trusted`."""
+    """A phone key that counts: its chain holds, admin's decision is `trusted`, and wsfed has said that it counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,17 @@ class Standing(Enum):
     """Its chain or admin's decision is not here yet."""
     ENDED = auto()
     """It never will: refused, revoked, over, or the decision is about another key."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddedDevice:
+    """A device as its person is told of it."""
+
+    id: str
+    name: str
+    """What it calls itself. Not verified."""
+    accepted_at: datetime
+    """When it first counted here, by wsfed's clock: approval's word could date it back."""
 
 
 class Untrusted(Exception):

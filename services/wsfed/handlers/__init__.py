@@ -13,6 +13,7 @@
 | passkey | 1 | `passkeys.ask_passkey` |
 | | 5, 6 | `passkeys.use_passkey`; it decides by `domain.proof.verify_passkey` |
 | | 7 | as sign-in 10 and 11 |
+| notification | 13 | `added_devices.added_since`, `added_besides` |
 | sign out everywhere | 3 | `common.known_session`, `sessions.answer_from_session` |
 | | 4 | `token_issuance.take_token`, `passkeys.use_passkey` |
 | | 5, 7 | `browsers.keep_browser`, `browsers.remove_browser` |

@@ -98,7 +98,7 @@ async def answer_from_session(
         requested_at=asked.requested_at,
         now=now,
         assertion_id=assertion_id,
-        evidence=Evidence(session=used.id, transaction=asked.transaction),
+        evidence=Evidence(session=used.id, proved_by=used.proved_by, transaction=asked.transaction),
     )
     return Issued(form, tenant, account, session_secret)
 

@@ -22,6 +22,8 @@ from services.wsfed.domain.transaction import (
     TransactionState,
     browser_digest,
 )
+from services.wsfed.domain.trust import AddedDevice
+from services.wsfed.handlers.added_devices import added_since
 from services.wsfed.handlers.common import (
     Browser,
     PasskeyNeeded,
@@ -98,17 +100,20 @@ async def sign_in_options(
     deps: Dependencies, tenant: Tenant, application: Application, browser: Browser, transaction: Transaction
 ) -> SignInOptions:
     """Step 2: what the page may offer in this browser. The same for every browser without the account's cookie."""
-    session = None
+    session, added = None, tuple[AddedDevice, ...]()
     # Who is known matters for a push that starts by itself, and to a policy that asks for it: else nothing is read.
     matters = transaction.state is TransactionState.STARTED or tenant.configured.policy.sign_in != "open"
     if browser.session_secret is not None and matters:
         account = await deps.directory.account_by_upn(transaction.tenant, transaction.username)
         session = await known_session(deps, browser.session_secret, account)
+        if account is not None and session is not None:
+            added = tuple(await added_since(deps, account, session))
     first = DeviceMethod(application.first_method)
     in_order = (first, *(method for method in DeviceMethod if method is not first))
     policy, enrolled = tenant.configured.policy.sign_in, await is_enrolled(deps, session)
     methods = tuple(each for each in in_order if policy_allows(policy, each.proves, enrolled=enrolled))
-    return page_options(transaction, deps.clock.now(), methods=methods, known=session is not None)
+    known = session is not None
+    return page_options(transaction, deps.clock.now(), methods=methods, known=known, added=added)
 
 
 async def open_challenge(

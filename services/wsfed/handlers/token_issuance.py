@@ -6,6 +6,7 @@ the session is used up in one conditional update, the issuance record is made du
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -32,6 +33,8 @@ from services.wsfed.domain.token import (
     reply_form,
 )
 from services.wsfed.domain.transaction import DeviceProof, Step, Transaction, TransactionState
+from services.wsfed.domain.trust import AddedDevice
+from services.wsfed.handlers.added_devices import DevicesAdded, added_besides
 from services.wsfed.handlers.browsers import keep_browser, replace_session
 from services.wsfed.handlers.common import PasskeyNeeded, find_tenant, method_allowed, require_fresh
 from services.wsfed.ports import Account, Dependencies, Issuance, Tenant
@@ -104,15 +107,21 @@ async def require_proved(deps: Dependencies, transaction: Transaction) -> Proved
 
 
 async def take_token(
-    deps: Dependencies, proved: Proved, session_secret: str | None, agent: str = UNKNOWN
+    deps: Dependencies,
+    proved: Proved,
+    session_secret: str | None,
+    agent: str = UNKNOWN,
+    *,
+    told: bool = False,
 ) -> Issued:
     """Step 10: exactly one token for a proved transaction, and the session that it opens.
 
     Account, device and policy are read now: an account that was suspended, removed or signed out everywhere since the
     question to the person gets none, nor does one whose method the tenant no longer takes in this browser.
     `session_secret`: of the browser's cookie for the account; `agent`: the browser in words, for the list of known
-    browsers. It is never taken for a loop, whatever came before: a person has just approved. Raises AlreadyIssued,
-    NotFound, Gone, Forbidden, Unavailable.
+    browsers. It is never taken for a loop, whatever came before: a person has just approved. `told`: the person has
+    seen which devices were added. Raises AlreadyIssued, DevicesAdded (not told yet), NotFound, Gone, Forbidden,
+    Unavailable.
     """
     transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
     require_fresh(deps)
@@ -138,6 +147,8 @@ async def take_token(
     known = earlier if earlier is not None and earlier.begun_under(account.session_epoch) else None
     if not await method_allowed(deps, tenant, authentication.method, known):
         raise PasskeyNeeded
+    if not told and await added_besides(deps, account, proof.device, earlier, now):
+        raise DevicesAdded
     assertion_id = new_assertion_id(deps.ids)
     if await deps.transactions.issue(transaction.id, assertion_id, now) is None:
         raise AlreadyIssued
@@ -150,6 +161,7 @@ async def take_token(
         ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
         idle_ends_at=now + idle_time(tenant),
         enrolled_by=_enrolled_by(authentication, proof, known),
+        proved_by=transaction.id,
     ).answered(now, transaction.request.wants)
     issuing = issue(
         deps,
@@ -159,7 +171,7 @@ async def take_token(
         requested_at=transaction.created_at,
         now=now,
         assertion_id=assertion_id,
-        evidence=Evidence(transaction=transaction.id, proof=proof),
+        evidence=Evidence(transaction=transaction.id, proved_by=transaction.id, proof=proof),
     )
     # Both at once: if the token fails, nobody ever gets the secret of that session.
     form, *_ = await asyncio.gather(
@@ -169,6 +181,18 @@ async def take_token(
         await replace_session(deps, earlier, session)
     log.info("signin.issued", tenant=tenant.slug, transaction=transaction.id)
     return Issued(form, tenant, account, secret)
+
+
+async def devices_added(
+    deps: Dependencies, proved: Proved, session_secret: str | None
+) -> Sequence[AddedDevice]:
+    """The devices of which the person is to be told before this token (docs/flows/notification.md, step 13)."""
+    authentication = proved.authentication
+    account = await deps.directory.account(authentication.tenant, authentication.account)
+    if account is None:
+        return ()
+    earlier = await _earlier_session(deps, session_secret, account)
+    return await added_besides(deps, account, proved.proof.device, earlier, deps.clock.now())
 
 
 async def _earlier_session(deps: Dependencies, secret: str | None, account: Account) -> Session | None:
@@ -225,8 +249,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What a token stands on: a transaction with its proof, or a session that such a one opened."""
+    """What a token stands on: a transaction with its proof, or a session that such a one opened.
 
+    `transaction`: the one that is answered, if the request became one. `proved_by`: the one with the proof.
+    """
+
+    proved_by: str | None
     transaction: str | None = None
     proof: DeviceProof | None = None
     session: str | None = None
@@ -268,6 +296,7 @@ async def issue(
             key_id=prepared.key.key_id,
             client_request_id=request.correlation,
             transaction=evidence.transaction,
+            proved_by=evidence.proved_by,
             proof=evidence.proof,
             session=evidence.session,
         )

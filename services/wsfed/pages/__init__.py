@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from services.wsfed.domain.options import PageState
-from services.wsfed.pages.views import SignIn, TokenForm
+from services.wsfed.pages.views import DevicesAdded, SignIn, TokenForm
 from shared.web.frame import Pages
 from shared.web.headers import Csp
 
@@ -43,6 +43,10 @@ class SignInPages:
             status=status or _STATUS.get(view.state, 200),
             csp=SIGN_IN_CSP,
         )
+
+    def added(self, request: web.BaseRequest, view: DevicesAdded, *, lang: str | None = None) -> web.Response:
+        """The page that tells of phones before it goes on to the token."""
+        return self.pages.render(request, "added.html", view=view, lang=lang)
 
     def token(self, request: web.BaseRequest, view: TokenForm, *, lang: str | None = None) -> web.Response:
         """The form that posts itself to `view.action`.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.wsfed.domain.options import PageState, SignInOptions
+from services.wsfed.domain.trust import AddedDevice
 
 
 class FieldProblem(StrEnum):
@@ -93,6 +94,20 @@ class SignIn:
         """The code in groups of three or two, e.g. 482 and 913."""
         size = 3 if len(self.code) % 3 == 0 else 2
         return tuple(self.code[i : i + size] for i in range(0, len(self.code), size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevicesAdded:
+    """The page between a proof and its token that tells the person of phones which were added lately.
+
+    `txn`, `csrf`: of the form that goes on, `POST /signin/{txn}/token` with `told`.
+    """
+
+    txn: str
+    csrf: str
+    devices: tuple[AddedDevice, ...]
+    organisation: str
+    application: str = "Microsoft 365"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from services.wsfed.domain.options import PageState, SignInOptions
 from services.wsfed.domain.request import is_user_name
 from services.wsfed.domain.session import KNOWN_FOR
 from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Step, Transaction
+from services.wsfed.handlers.added_devices import DevicesAdded
 from services.wsfed.handlers.common import PasskeyNeeded, find_tenant
 from services.wsfed.handlers.passkeys import ask_passkey
 from services.wsfed.handlers.sessions import sso_request
@@ -18,6 +19,7 @@ from services.wsfed.handlers.signing_in import name_account, open_challenge, ope
 from services.wsfed.handlers.token_issuance import (
     AlreadyIssued,
     NotApproved,
+    devices_added,
     require_proved,
     take_token,
 )
@@ -46,6 +48,7 @@ class SignInRoutes:
             web.post("/signin/{transaction}/account", self.account),
             web.post("/signin/{transaction}/{method:push|qr}", self.challenge),
             web.post("/signin/{transaction}/token", self.token),
+            web.get("/signin/{transaction}/added", self.added),
         ]
 
     # step 2
@@ -157,13 +160,16 @@ class SignInRoutes:
 
     async def token(self, request: web.Request) -> web.Response:
         """The token, once; a second post shows that it is finished."""
-        transaction, _ = await self.context.posted(request)
+        transaction, form = await self.context.posted(request)
         try:
             proved = await require_proved(self.context.deps, transaction)
             # By the name that was proved: what is held of a transaction before its proof may have another one.
             cookie = account_cookie(proved.transaction.tenant, proved.transaction.username)
-            agent = self.context.browser(request, proved.transaction).agent
-            issued = await take_token(self.context.deps, proved, cookie.read(request), agent)
+            agent, secret = self.context.browser(request, proved.transaction).agent, cookie.read(request)
+            issued = await take_token(self.context.deps, proved, secret, agent, told="told" in form)
+        except DevicesAdded:
+            # A page of its own, so that Back leads to nothing that would have to be posted again.
+            return web.Response(status=303, headers={"Location": f"/signin/{transaction.id}/added"})
         except (AlreadyIssued, NotApproved):
             return see(transaction.id)
         back = f"/signin/{transaction.id}"
@@ -172,3 +178,25 @@ class SignInRoutes:
             response, issued.session_secret, max_age=int(KNOWN_FOR.total_seconds())
         )
         return response
+
+    async def added(self, request: web.Request) -> web.Response:
+        """The page that tells of phones which were added, with the way on to the token."""
+        transaction = await self.context.load(request)
+        secret, _ = self.context.browser_secret(request)
+        try:
+            proved = await require_proved(self.context.deps, transaction)
+        except (AlreadyIssued, NotApproved):
+            return see(transaction.id)
+        cookie = account_cookie(transaction.tenant, transaction.username)
+        devices = await devices_added(self.context.deps, proved, cookie.read(request))
+        if not devices:
+            return see(transaction.id)
+        tenant = await find_tenant(self.context.deps, transaction.tenant)
+        view = views.DevicesAdded(
+            txn=transaction.id,
+            csrf=self.context.csrf.token(secret, transaction.id),
+            devices=tuple(devices),
+            organisation=tenant.configured.name,
+            application=tenant.application(transaction.application).name,
+        )
+        return self.context.pages.added(request, view, lang=language(transaction.request.locale))

@@ -5,9 +5,11 @@ tombstones: a message that arrives late must not bring them back.
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from services.wsfed.domain.trust import (
+    AddedDevice,
     Decision,
     EndorsedDevice,
     Invitation,
@@ -27,7 +29,7 @@ from shared.contracts.admin import (
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import Envelope, Origin, VerifiedMessage
+from shared.contracts.envelope import Envelope, Origin, SignedMessage, VerifiedMessage
 from shared.ids import unb64u
 from shared.replication import Projection
 from shared.replication.projection import BATCH, LAPSED
@@ -36,8 +38,12 @@ from shared.store.query import same
 
 CLAIM_KEPT = 8 * 24 * 3600
 """Seconds. Longer than any invitation lives: afterwards nobody can vouch for the device any more."""
+MAX_NEWS = 10
+"""Added devices that a person is told of on one page."""
 MAX_DECISIONS = 20
 """Decisions that are read for one device: its own, and tombstones of its key. Were there more, some are tombstones."""
+BEFORE_ACCEPTANCE = datetime(1970, 1, 1, tzinfo=UTC)
+"""`accepted_at` of a device that counted before acceptance was recorded: it is no news to anybody."""
 FRESH_FOR = 5.0
 """Seconds that a replica holds a tenant's configuration."""
 
@@ -76,7 +82,14 @@ class DirectoryRepository:
         )
         self.invitations = Projection(database.collection("invitations"))
         self.devices = Projection(
-            database.collection("devices", indexes=[Index((("tenant", 1), ("credential_id", 1)))])
+            database.collection(
+                "devices",
+                indexes=[
+                    Index((("tenant", 1), ("credential_id", 1))),
+                    Index((("tenant", 1), ("account", 1))),
+                ],
+                outbox=True,
+            )
         )
         self.authenticators = Projection(
             database.collection(
@@ -157,6 +170,11 @@ class DirectoryRepository:
             return Standing.WAITING
         if row["removed"]:
             return Standing.ENDED
+        found = await self._standing_of(row)
+        return Standing.WAITING if found is Standing.TRUSTED and not _is_accepted(row) else found
+
+    async def _standing_of(self, row: Document) -> Standing:
+        """By chain and decision alone, whether it was accepted or not."""
         device = EndorsedDevice(**_fields(row))
         # A row of the release before admin decided has no hash. It was trusted by that release's rules.
         before_decisions = "key_sha256" not in row
@@ -183,6 +201,21 @@ class DirectoryRepository:
         found = await self.authenticators.collection.find({"$or": which}, limit=MAX_DECISIONS)
         # What has lapsed is no decision any more; but a tombstone stays one, whatever backup admin was put back to.
         return [_decision(row) for row in found if not row.get(LAPSED) or row["status"] == revoked["status"]]
+
+    async def devices_since(self, tenant: str, account: str, since: datetime) -> Sequence[AddedDevice]:
+        where = {
+            "tenant": tenant,
+            "account": account,
+            "removed": False,
+            "accepted_at": {"$gt": since},
+            LAPSED: {"$ne": True},
+        }
+        found = await self.devices.collection.find(where, sort=[("accepted_at", 1)], limit=MAX_NEWS)
+        return [
+            AddedDevice(each["_id"].partition("/")[2], each.get("name", ""), each["accepted_at"])
+            for each in found
+            if await self._standing(each) is Standing.TRUSTED
+        ]
 
     async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
         lower = [{"sign_count": None}, {"sign_count": {"$lt": sign_count}}]
@@ -243,6 +276,27 @@ class DirectoryRepository:
         fields = {**_identity(received), **_condition(received)}
         return await self.devices.knows(_device_key(received), received, fields)
 
+    async def acceptable(self, tenant: str, device: str) -> EndorsedDevice | None:
+        row = await self.devices.find(f"{tenant}/{device}")
+        if row is None or row["removed"] or _is_accepted(row):
+            return None
+        held = await self._standing_of(row)
+        return EndorsedDevice(**_fields(row)) if held is Standing.TRUSTED else None
+
+    async def accept(self, device: EndorsedDevice, accepted: SignedMessage) -> bool:
+        # The account first, so that it never lacks a device that counts already.
+        now = self._clock.now()
+        added = {"$each": [{"device": device.id, "at": now}], "$slice": -MAX_NEWS}
+        await self.accounts.collection.update(
+            {"_id": f"{device.tenant}/{device.account}"}, {"$push": {"added": added}}
+        )
+        after = await self.devices.collection.update(
+            {"_id": f"{device.tenant}/{device.id}", "accepted_at": None, "removed": False},
+            {"$set": {"accepted_at": now}},
+            outbox=[accepted],
+        )
+        return after is not None
+
     async def keep_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         key, identity, condition = _device_key(received), _identity(received), _condition(received)
         known = await self.devices.collection.find_one({"_id": key})
@@ -255,7 +309,11 @@ class DirectoryRepository:
             return False
         only = {"account": identity["account"], "public_key": identity["public_key"], "removed": False}
         fields = {**identity, **condition, "key_sha256": key_hash(identity["public_key"])}
-        if await self.devices.keep(key, received, fields, only=only):
+        if known is not None and "key_sha256" not in known:
+            fields["accepted_at"] = BEFORE_ACCEPTANCE
+        if await self.devices.keep(
+            key, received, fields, only=only, at_first={"name": received.message.name}
+        ):
             return True
         kept = await self.devices.collection.find_one({"_id": key})
         return kept is not None and _is_same_device(kept, identity)
@@ -316,6 +374,11 @@ def _identity(received: VerifiedMessage[DeviceChanged]) -> Document:
     }
 
 
+def _is_accepted(row: Document) -> bool:
+    """Whether it was said that the key counts. Of a row from before hashes were kept nothing had to be said."""
+    return row.get("accepted_at") is not None or "key_sha256" not in row
+
+
 def _is_same_device(row: Document, identity: Document) -> bool:
     return all(same(row.get(name), value) for name, value in identity.items())
 
@@ -334,6 +397,7 @@ def _account(found: Document | None) -> Account | None:
         found["immutable_id"],
         AccountStatus(found["status"]),
         _epoch_in(found),
+        tuple((each["device"], each["at"]) for each in found.get("added", ())),
     )
 
 
@@ -347,6 +411,7 @@ def _fields(row: Document) -> dict[str, Any]:
         "public_key": bytes(row["public_key"]),
         "credential_id": row.get("credential_id", ""),
         "sign_count": row.get("sign_count", 0),
+        "name": row.get("name", ""),
     }
 
 

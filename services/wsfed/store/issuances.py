@@ -24,6 +24,7 @@ class IssuanceRepository:
                 "upn": account.upn,
                 "immutable_id": account.immutable_id,
                 "transaction": issuance.transaction,
+                "proved_by": issuance.proved_by,
                 "session": issuance.session,
                 "client_request_id": issuance.client_request_id,
                 "assertion_id": issuance.assertion_id,
