@@ -10,7 +10,7 @@ import typer
 from deploy import wiring
 from deploy.cli import output
 from deploy.cli.options import InTenant, Yes, group
-from deploy.cli.session import completed, open_platform, report_faults, settings_of, with_admin
+from deploy.cli.session import STORE, completed, open_platform, report_faults, settings_of, with_admin
 from deploy.local.platform import make_keys
 from deploy.local.run_folder import RunningNow
 from services.admin import handlers
@@ -38,7 +38,7 @@ def migrate(
     _known(only)
 
     async def run() -> list[str]:
-        return await wiring.migrate(open_platform(settings_of(context.obj)), only or ())
+        return await wiring.migrate(open_platform(settings_of(context.obj, STORE)), only or ())
 
     built = report_faults(context.obj, lambda: asyncio.run(run()))
     for name in built:
@@ -59,7 +59,7 @@ def resync(
 
     async def run() -> list[str]:
         asked: list[str] = []
-        async with wiring.closing_databases(open_platform(settings_of(context.obj))) as platform:
+        async with wiring.closing_databases(open_platform(settings_of(context.obj, STORE))) as platform:
             for wired in wiring.build(platform, only or ()):
                 if wired.service.subscriptions is not None:
                     await wired.service.subscriptions.want_all()
@@ -90,7 +90,7 @@ def restore(
         typer.confirm(f"Is every process of {service} stopped, and its database put back?", abort=True)
 
     async def run() -> int:
-        async with wiring.closing_databases(open_platform(settings_of(context.obj))) as platform:
+        async with wiring.closing_databases(open_platform(settings_of(context.obj, STORE))) as platform:
             (wired,) = wiring.build(platform, [service])
             return await raise_generation(wired.service.database, platform.clock.now())
 
@@ -134,7 +134,7 @@ def dead(
             rabbit,  # of the commands only this one needs it before there is something to say
         )
 
-        url = settings_of(context.obj).bus_url
+        url = settings_of(context.obj, ()).bus_url
         if not url.startswith("amqp"):
             raise BadInput("cli.dead_letters.no_bus")
         if replay:
