@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from shared.addresses import Network, networks
+from shared.addresses import ClientNetworks, networks
 from shared.bus.port import Bus, Handlers
 from shared.clock import Clock
 from shared.contracts.envelope import MessageSigner
@@ -120,9 +120,10 @@ class Assembly:
         )
 
     @property
-    def proxies(self) -> tuple[Network, ...]:
-        """The networks of proxies whose X-Forwarded-For is believed."""
-        return networks(self._platform.settings.trusted_proxies)
+    def client_networks(self) -> ClientNetworks:
+        """What the operator has said about networks from which requests come."""
+        settings = self._platform.settings
+        return ClientNetworks(proxies=networks(settings.trusted_proxies), own=networks(settings.own_networks))
 
     @property
     def origin(self) -> str:
@@ -172,7 +173,13 @@ class Assembly:
         from shared.web.problems import USUAL_WAY_ON
         from shared.web.server import WebSettings, make_app
 
-        facing = WebSettings(origin=self.origin, trusted_proxies=self.proxies, coop=coop, features=features)
+        facing = WebSettings(
+            origin=self.origin,
+            client_networks=self.client_networks,
+            requests_per_minute=self._platform.settings.requests_per_minute,
+            coop=coop,
+            features=features,
+        )
         app = make_app(pages, facing, clock=self._platform.clock, ids=self._platform.ids, ready=self.ready)
         app.add_routes(routes)
         if way_on is not None:

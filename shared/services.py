@@ -122,7 +122,8 @@ SERVICES = table(
         name="admin",
         owns_state=True,
         essential=True,
-        follows=("approval",),
+        follows=("approval", "wsfed"),
+        replicas=2,
     ),
     ServiceRow(
         name="approval",
@@ -137,6 +138,7 @@ SERVICES = table(
         name="wsfed",
         mounts=(Mount(Host.SIGNIN, "/t/"), Mount(Host.SIGNIN, "/signin/")),
         cookies=(BROWSER_COOKIE_NAME, f"{ACCOUNT_COOKIE_PREFIX}*"),
+        owns_state=True,
         follows=("admin", "approval"),
         replicas=2,
     ),

@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     """Address and port of this process's HTTP server."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (CIDR) of proxies whose X-Forwarded-For entry is believed, and only the one they added."""
+    own_networks: tuple[str, ...] = ()
+    """Networks (CIDR) of your own in which browsers and phones are. No limit of requests holds for them, and private
+    addresses in them count as a client's; any other private address is \"unknown\", and on nobody's network."""
+    requests_per_minute: int = Field(default=1200, ge=0)
+    """Requests that each process takes in a minute from one network of clients (/24, or /48 of IPv6); 0: any number."""
     places_file: Path | None = None
     """City or Country database in MaxMind's format (.mmdb): where browsers and phones seem to be. Each process of
     wsfed and approval holds it in memory, and takes a newer one within a minute. Empty: addresses alone."""

@@ -6,6 +6,7 @@ octet in BSON. Copied accounts share the keys of `PHONES` phones. Invitations ar
 a sign-in reads them.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,14 @@ from shared.ids import Ids, b64u, new_id, new_secret, unb64u
 TENANT, DOMAIN = "contoso", "contoso.example"
 PHONES = 200
 BATCH = 5000
-ACCOUNT_PLACES = ("admin.accounts", "wsfed.accounts", "wsfed.devices", "approval.accounts")
+ACCOUNT_PLACES = (
+    "admin.accounts",
+    "admin.authenticators",
+    "wsfed.accounts",
+    "wsfed.devices",
+    "wsfed.authenticators",
+    "approval.accounts",
+)
 
 Swaps = Mapping[bytes, bytes]
 
@@ -58,6 +66,8 @@ class Person:
             key.credential_id.encode(),
             key.upn.encode(),
             key.spki,
+            b64u(key.spki).encode(),
+            b64u(hashlib.sha256(key.spki).digest()).encode(),
             cose_key(key.private_key),
             digest_of(self.phone_session).encode(),
             session_id(self.browser_session).encode(),
@@ -99,7 +109,8 @@ class Copies:
         key = self.original.key
         self._read("admin.accounts", key.account)
         self._read("wsfed.accounts", f"{TENANT}/{key.account}")
-        self._read("wsfed.devices", f"{TENANT}/{key.device}")
+        for place in ("admin.authenticators", "wsfed.devices", "wsfed.authenticators"):
+            self._read(place, f"{TENANT}/{key.device}")
         # as it was before its first sign-in
         self._read("approval.accounts", f"{TENANT}/{key.account}", challenges={}, pushes_unknown=[])
         self._read("approval.sessions", digest_of(self.original.phone_session))

@@ -21,7 +21,7 @@ from deploy.bench.machine import cpu_seconds, pin
 from deploy.bench.measure import Rate
 from deploy.bench.peer import peer
 from deploy.bench.tokens import Tokens
-from services.wsfed.domain.session import LOOP_TOKENS
+from services.wsfed.domain.session import LOOP_SECONDS
 from shared.services import Host
 
 AT_ONCE = 16
@@ -77,8 +77,8 @@ async def run(
     on: BenchSystem, others: list[int], var: Path, *, rounds: int, seconds: float
 ) -> dict[str, object]:
     """Both sides. `others`: processes that must leave the measured core alone (broker, MongoDB)."""
-    # 1,500 a second is more than one core can sign; a browser may take LOOP_TOKENS - 1 of them at the very most
-    browsers_needed = int(1500 * seconds * (rounds + 1)) // (LOOP_TOKENS - 1)
+    # 1,500 a second is more than one core can sign; a browser may take LOOP_SECONDS - 1 of them at the very most
+    browsers_needed = int(1500 * seconds * (rounds + 1)) // (LOOP_SECONDS - 1)
     await on.seed(max(len(on.copies.people), browsers_needed))
     browsers = await asyncio.to_thread(on.copies.browsers, browsers_needed)
     host = on.site.origins.authority(Host.SIGNIN)
@@ -95,7 +95,7 @@ async def run(
             on.site.wsfed,
             ours_pid,
             lambda n: requests[n % len(requests)],
-            len(requests) * (LOOP_TOKENS - 1),
+            len(requests) * (LOOP_SECONDS - 1),
         )
         theirs = Side(Pool(peer_port), peer_pid, lambda n: requests[n % len(requests)], 10**9)
         pin(rest_pids, rest)

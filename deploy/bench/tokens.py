@@ -27,6 +27,7 @@ from deploy.bench.measure import Rate, in_turns
 from services.wsfed.domain.authentication import AuthenticationPolicy, Method, VerifiedAuthentication
 from services.wsfed.domain.keys import RsaSigningKey, create_signing_key
 from services.wsfed.domain.token import TokenSubject, issue_token, new_assertion_id
+from shared.clouds import CLOUDS
 from shared.ids import Ids, SystemIds
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -80,6 +81,7 @@ class Tokens:
             self._subject,
             self._key,
             policy=self._policy,
+            audience=CLOUDS["worldwide"].realm,
             now=NOW,
             assertion_id=new_assertion_id(self._ids),
             requested_at=NOW - timedelta(seconds=20),

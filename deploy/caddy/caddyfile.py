@@ -44,11 +44,13 @@ ANY = Site("BLOK365_ANY", "https://:8443")
 
 HEAD = """\
 # Made by `python -m deploy.caddy` from shared/services.py and shared/web/static_pages.py. Change these, then run it.
-# Names on localhost get certificates of Caddy's own authority, public names get them by ACME.
+# Names on localhost get certificates of Caddy's own authority, public names get them by ACME, unless
+# BLOK365_CERTIFICATES says otherwise (`deploy/caddy/start`).
 {
 	admin off
 	skip_install_trust
 	default_sni 127.0.0.1
+	{$BLOK365_CADDY_OPTION:}
 	servers {
 		protocols h1 h2
 		max_header_size 16KB

@@ -10,13 +10,25 @@ from deploy.cli.options import InTenant, Json, Yes, group
 from deploy.cli.session import with_admin
 from services.admin import handlers
 from services.admin.domain.accounts import Account
-from services.admin.domain.devices import KnownDevice
+from services.admin.domain.authenticators import Reason
+from services.admin.domain.browsers import Browser
+from services.admin.domain.devices import ListedDevice
 from services.admin.handlers import InvitationLink, NewAccount
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
-from shared.contracts.admin import AccountStatus
+from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 
 accounts = group("People of a tenant, their invitations and phones.")
+
+REASONS = {
+    Reason.WITHDRAWN: "its invitation was withdrawn",
+    Reason.EXPIRED: "its invitation had expired",
+    Reason.USED: "its invitation was used for another phone",
+    Reason.KNOWN_KEY: "its key is or was another phone's",
+    Reason.ADMINISTRATOR: "removed by an administrator",
+    Reason.PERSON: "removed by the person",
+    Reason.DEVICE_REMOVED: "removed on the phone",
+}
 
 ShowLink = Annotated[
     bool, typer.Option("--show-link", help="Print the link here, once, and mail nothing.", show_default=False)
@@ -104,7 +116,7 @@ def show(context: typer.Context, who: Who, tenant: InTenant, json: Json = False)
 
 @accounts.command("suspend")
 def suspend(context: typer.Context, who: Who, tenant: InTenant) -> None:
-    """Suspend a person: no sign-in until resumed."""
+    """Suspend a person: no sign-in until resumed, and what was begun is over for good; phones stay enrolled."""
     _print_status(with_admin(context.obj, lambda admin: handlers.suspend(admin, tenant, who)))
 
 
@@ -112,6 +124,33 @@ def suspend(context: typer.Context, who: Who, tenant: InTenant) -> None:
 def resume(context: typer.Context, who: Who, tenant: InTenant) -> None:
     """End a person's suspension."""
     _print_status(with_admin(context.obj, lambda admin: handlers.resume(admin, tenant, who)))
+
+
+@accounts.command("sign-out-everywhere")
+def sign_out_everywhere(
+    context: typer.Context,
+    who: Who,
+    tenant: InTenant,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """End a person's sessions, known browsers, open invitation and sign-ins under way; phones stay enrolled."""
+    if not yes:
+        typer.confirm(f"Sign {who} out everywhere?", abort=True)
+    account = with_admin(context.obj, lambda admin: handlers.sign_out_everywhere(admin, tenant, who))
+    output.line(f"{account.upn} is signed out of Blok365 everywhere within seconds.")
+    output.line("Microsoft's own sessions go on until they are revoked in Entra.")
+
+
+@accounts.command("rename")
+def rename(
+    context: typer.Context,
+    who: Who,
+    upn: Annotated[str, typer.Argument(help="The new Microsoft 365 user name.")],
+    tenant: InTenant,
+) -> None:
+    """Give a person another user name; phones and ImmutableID stay. Rename the user in Entra too."""
+    account = with_admin(context.obj, lambda admin: handlers.rename(admin, tenant, who, upn))
+    output.line(f"The user name is {account.upn}; the ImmutableID is still {account.immutable_id}.")
 
 
 @accounts.command("remove")
@@ -129,16 +168,21 @@ def remove(
 
 @accounts.command("devices")
 def devices(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
-    """List a person's phones."""
+    """List a person's phones, also those that were refused or removed, and why."""
     found = with_admin(context.obj, lambda admin: handlers.list_devices(admin, tenant, who))
     if json:
         output.as_json({"devices": [_plain_phone(phone) for phone in found]})
         return
     output.table(
-        ("device", "name", "enrolled", "backed up"),
-        [(p.id, p.name, iso_millis(p.enrolled_at), "yes" if p.backed_up else "no") for p in found],
+        ("device", "name", "enrolled", "backed up", "status", "reason"),
+        [
+            (p.id, p.name, iso_millis(p.since), "yes" if p.backed_up else "no", _status(p), _reason(p))
+            for p in found
+        ],
         empty=f"{who} has no phone. Invite: blok365 account invite",
     )
+    if any(p.status is AuthenticatorStatus.REFUSED for p in found):
+        typer.echo(f"A refused phone needs a new invitation: blok365 account invite {who}", err=True)
 
 
 @accounts.command("remove-device")
@@ -158,6 +202,38 @@ def remove_device(
     found = with_admin(context.obj, lambda admin: handlers.remove_device(admin, tenant, who, device))
     for phone in found:
         output.line(f"{phone.name} ({phone.id}) is out of use.")
+
+
+@accounts.command("browsers")
+def browsers(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
+    """List the browsers in which a person is known, and since when and by what. Times are days."""
+    found = with_admin(context.obj, lambda admin: handlers.list_browsers(admin, tenant, who))
+    if json:
+        output.as_json({"browsers": [_plain_browser(browser) for browser in found]})
+        return
+    output.table(
+        ("browser", "what", "known by", "since", "first seen", "last seen"),
+        [
+            (b.id, b.agent, b.method, *(f"{d:%Y-%m-%d}" for d in (b.known_since, b.first_seen, b.last_seen)))
+            for b in found
+        ],
+        empty=f"{who} is known in no browser.",
+    )
+
+
+@accounts.command("remove-browser")
+def remove_browser(
+    context: typer.Context,
+    who: Who,
+    browser: Annotated[str, typer.Argument(help="Its id from `account browsers`.")],
+    tenant: InTenant,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """End a person's session in one browser, which is a stranger from then on."""
+    if not yes:
+        typer.confirm(f"Remove {browser} of {who}?", abort=True)
+    found = with_admin(context.obj, lambda admin: handlers.remove_browser(admin, tenant, who, browser))
+    output.line(f"{found.agent} ({found.id}) is a stranger within seconds.")
 
 
 @accounts.command("unfreeze")
@@ -190,13 +266,37 @@ def _plain(account: Account) -> dict[str, Any]:
     }
 
 
-def _plain_phone(phone: KnownDevice) -> dict[str, Any]:
+def _plain_phone(phone: ListedDevice) -> dict[str, Any]:
     return {
         "device": phone.id,
         "name": phone.name,
-        "enrolled_at": iso_millis(phone.enrolled_at),
+        "enrolled_at": iso_millis(phone.since),
         "backed_up": phone.backed_up,
+        "status": _status(phone),
+        "reason": phone.reason,
     }
+
+
+def _plain_browser(browser: Browser) -> dict[str, Any]:
+    return {
+        "browser": browser.id,
+        "agent": browser.agent,
+        "known_by": browser.method,
+        "device": browser.device,
+        "known_since": f"{browser.known_since:%Y-%m-%d}",
+        "first_seen": f"{browser.first_seen:%Y-%m-%d}",
+        "last_seen": f"{browser.last_seen:%Y-%m-%d}",
+    }
+
+
+def _status(phone: ListedDevice) -> str:
+    return "undecided" if phone.status is None else phone.status.value
+
+
+def _reason(phone: ListedDevice) -> str:
+    if phone.status is None:
+        return "run `blok365 migrate`"
+    return REASONS[Reason(phone.reason)] if phone.reason else ""
 
 
 def _plain_link(link: InvitationLink, shown: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from deploy.local.run_folder import RunningNow
 from services.admin import handlers
 from services.admin.handlers import NewAccount
 from services.admin.ports import Dependencies
+from shared.assembly import Wired
 from shared.clock import iso_millis
 from shared.contracts.envelope import FUTURE_TOLERANCE
 from shared.errors import BadInput, Conflict
@@ -34,16 +35,40 @@ def migrate(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="Only these.")] = None,
 ) -> None:
-    """Build the indexes that are missing in the databases of all services. Safe to repeat and to interrupt."""
+    """Build the indexes that are missing in the databases of all services. Safe to repeat and to interrupt.
+
+    After an update from a release in which admin did not decide on phones: admin asks for all of them and decides.
+    """
     _known(only)
 
-    async def run() -> list[str]:
-        return await wiring.migrate(open_platform(settings_of(context.obj, STORE)), only or ())
+    async def run() -> tuple[list[str], bool]:
+        platform = open_platform(settings_of(context.obj, STORE))
+        built = await wiring.migrate(platform, only or ())
+        async with wiring.closing_databases(platform) as closing:
+            admins = wiring.build(closing, ["admin"]) if "admin" in (only or SERVICES) else ()
+            return built, any([await ask_for_undecided_phones(admin) for admin in admins])
 
-    built = report_faults(context.obj, lambda: asyncio.run(run()))
+    built, asked = report_faults(context.obj, lambda: asyncio.run(run()))
     for name in built:
         output.line(name)
     output.line(f"{len(built)} indexes built." if built else "Nothing to build.")
+    if asked:
+        output.line(
+            "admin decides on the phones that were enrolled before it did, as soon as admin and approval run."
+            " Run this again to see whether it is through."
+        )
+
+
+async def ask_for_undecided_phones(admin: Wired[Dependencies]) -> bool:
+    """Have admin pull all phones, when some were enrolled before it decided on each. Whether there are any.
+
+    To be told of a phone is all that admin needs (docs/flows/enrolment.md, "Phones of before"). Raises Unavailable.
+    """
+    if not await admin.dependencies.invitations.used_without_key():
+        return False
+    assert admin.service.subscriptions is not None
+    await admin.service.subscriptions.want_all(["approval"])
+    return True
 
 
 @operations.command("resync")

@@ -24,14 +24,27 @@ class SignIn(StrEnum):
     PASSKEYS_ONLY = "passkeys_only"
 
 
+class CloudChoice(StrEnum):
+    """`shared.clouds.CloudName`, as the command line lists it."""
+
+    WORLDWIDE = "worldwide"
+    USGOV = "usgov"
+    CHINA = "china"
+
+
 @tenants.command("add")
 def add_tenant(
     context: typer.Context,
     slug: Annotated[str, typer.Argument(help="1 to 40 of a-z, 0-9 and hyphen; stands in its URLs for ever.")],
     name: Annotated[str, typer.Option(help="What people read on the sign-in page.")],
+    cloud: Annotated[
+        CloudChoice, typer.Option(help="Which of Microsoft's clouds its directory is in (usgov: GCC High).")
+    ] = CloudChoice.WORLDWIDE,
 ) -> None:
     """Make a tenant."""
-    tenant = with_admin(context.obj, lambda admin: handlers.create_tenant(admin, slug, name))
+    tenant = with_admin(
+        context.obj, lambda admin: handlers.create_tenant(admin, slug, name, cloud=cloud.value)
+    )
     output.line(
         f"Tenant {tenant.slug} ({tenant.name}). "
         f"Next: blok365 domain add DOMAIN -t {tenant.slug}, and blok365 app add -t {tenant.slug}."
@@ -45,7 +58,14 @@ def show_tenant(context: typer.Context, tenant: InTenant, json: Json = False) ->
     if json:
         output.as_json(_plain(found))
         return
-    output.fields([("tenant", found.slug), ("name", found.name), ("version", str(found.version))])
+    output.fields(
+        [
+            ("tenant", found.slug),
+            ("name", found.name),
+            ("cloud", found.cloud),
+            ("version", str(found.version)),
+        ]
+    )
     for application in found.applications:
         output.line(
             f"application {application.name}: session {application.session_hours} h, "

@@ -51,7 +51,7 @@ class Containers:
 
     async def blok365(self, *arguments: str) -> str:
         """The command line in admin's container."""
-        return await self.inside("admin", "blok365", *arguments)
+        return await self.inside("admin-1", "blok365", *arguments)
 
     async def inside(self, service: str, *command: str) -> str:
         """A program in a running container."""

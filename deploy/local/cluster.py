@@ -174,5 +174,6 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "BLOK365_KEYS": str(settings.keys),
         "BLOK365_NOTIFY_MAIL_FOLDER": str(notify_settings(settings).mail_folder),
         "BLOK365_TRUSTED_PROXIES": json.dumps(["127.0.0.1/32"]),
+        "BLOK365_OWN_NETWORKS": json.dumps(settings.own_networks),
         "BLOK365_LOG_JSON": "true",
     }

@@ -7,13 +7,15 @@ from pydantic_settings import BaseSettings
 
 from deploy.local.backing.port import free_port, why_not_free
 from services.notify.config import NotifySettings
-from services.wsfed.config import MICROSOFT_REPLY_URLS, WsFedSettings
+from services.wsfed.config import WsFedSettings
+from shared.clouds import CLOUDS
 from shared.errors import BadInput, Unavailable
 from shared.settings import Settings
 
 LOWEST_PORT = 1024
 """Below it only root may listen."""
 HIGHEST_PORT = 65_535
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 ENTRA_PORT_OFFSET = 1
 """The Entra stand-in of `make run` listens on the port after Blok365's."""
 
@@ -54,6 +56,7 @@ def local_settings(
         "bus_url": bus_url,
         "keys": var / "keys",
         "log_json": False,
+        "own_networks": LOOPBACK,  # browser and phone are on this machine
         "database_prefix": database_prefix,
     }
     given = {name: value for name, value in values.items() if f"BLOK365_{name.upper()}" not in os.environ}
@@ -76,4 +79,5 @@ def service_settings(settings: Settings, entra_port: int) -> dict[str, BaseSetti
 def wsfed_settings(entra_port: int) -> WsFedSettings:
     """Microsoft's reply URLs and, here only, the Entra stand-in's."""
     home = f"http://localhost:{entra_port}"
-    return WsFedSettings(reply_urls=(*MICROSOFT_REPLY_URLS, f"{home}/login.srf"), start_url=f"{home}/")
+    replies = (*CLOUDS["worldwide"].reply_urls, f"{home}/login.srf")
+    return WsFedSettings(reply_urls=replies, start_url=f"{home}/")

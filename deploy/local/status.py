@@ -14,7 +14,7 @@ from deploy.local import run_folder, tenant
 from deploy.local.run_folder import RunningNow
 from services.admin import app as admin_app
 from services.admin import handlers as admin
-from services.admin.domain.devices import KnownDevice
+from services.admin.domain.devices import ListedDevice
 from services.admin.ports import Dependencies
 from shared.settings import Settings
 
@@ -37,10 +37,11 @@ def show(var: Path, found: RunningNow) -> int:
 
 async def summary(deps: Dependencies, var: Path, found: RunningNow) -> str:
     """The text, with what Ada has by now. Raises Unavailable."""
-    return _text(await admin.list_devices(deps, tenant.TENANT, tenant.PERSON), var, found)
+    devices = await admin.list_devices(deps, tenant.TENANT, tenant.PERSON)
+    return _text([device for device in devices if device.may_count], var, found)
 
 
-def _text(devices: Sequence[KnownDevice], var: Path, found: RunningNow) -> str:
+def _text(devices: Sequence[ListedDevice], var: Path, found: RunningNow) -> str:
     origin = Settings(origin=found.origin).origins.phone
     if not devices:
         first = ["in a browser: the page above leads you; or in software, here:", enrol_command(var)]

@@ -2,14 +2,19 @@
 
 from functools import partial
 
+from services.admin.handlers import remove_authenticator
 from services.admin.ports import Dependencies
-from services.admin.projections import device_enrolled
+from services.admin.projections import browser_changed, device_enrolled
 from shared.bus.port import Handlers
+from shared.contracts.admin import RemoveAuthenticator
 from shared.contracts.approval import DeviceChanged
+from shared.contracts.wsfed import BrowserChanged
 
 
 def consumers(deps: Dependencies) -> Handlers:
     """The table, with the dependencies bound to each handler."""
     return {
         DeviceChanged: partial(device_enrolled, deps),
+        BrowserChanged: partial(browser_changed, deps),
+        RemoveAuthenticator: partial(remove_authenticator, deps),
     }

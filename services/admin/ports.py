@@ -7,6 +7,8 @@ from typing import Protocol
 
 from services.admin.config import AdminSettings
 from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.authenticators import Authenticator
+from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
@@ -15,6 +17,7 @@ from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import DeviceAddedMail, InvitationMail, SendMail, mail_associated_data
+from shared.contracts.wsfed import BrowserChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -93,6 +96,14 @@ class Invitations(Protocol):
 
     async def get(self, tenant: str, invitation: str) -> Invitation | None: ...
 
+    async def over(self, expired_before: datetime, limit: int) -> Sequence[Invitation]:
+        """At most `limit` invitations of all tenants that are still `open` and ended before that moment."""
+        ...
+
+    async def used_without_key(self) -> bool:
+        """Whether an invitation was used before invitations kept the key of the device that they vouched for."""
+        ...
+
     async def open_of(self, tenant: str, account: AccountId) -> Invitation | None:
         """The account's invitation in state `open`, whether its time is over or not; None when it has none."""
         ...
@@ -113,6 +124,35 @@ class Invitations(Protocol):
         ...
 
 
+class Authenticators(Protocol):
+    """Admin's decisions on devices' keys. Each write stores the announcement of the decision with it."""
+
+    async def add(self, authenticator: Authenticator, *, cause: Envelope | None = None) -> bool:
+        """Keep a decision. False when there is one on that id already, which stays as it is."""
+        ...
+
+    async def get(self, tenant: str, authenticator: str) -> Authenticator | None: ...
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Authenticator]:
+        """All of that account, those that ended too."""
+        ...
+
+    async def change(
+        self,
+        tenant: str,
+        authenticator: str,
+        step: Callable[[Authenticator], Authenticator | None],
+        *,
+        cause: Envelope | None = None,
+    ) -> Authenticator | None:
+        """The authenticator after `step`. None: `step` returned None, or there is no such authenticator.
+
+        `step` is called again when somebody else wrote first. Raises what `step` raises; Unavailable when others
+        were first each time.
+        """
+        ...
+
+
 class Devices(Protocol):
     """Devices as approval announces them: a projection, which accepts only higher versions."""
 
@@ -124,6 +164,16 @@ class Devices(Protocol):
 
     async def of(self, tenant: str, account: AccountId) -> Sequence[KnownDevice]:
         """All devices of that account, removed ones too, oldest first."""
+        ...
+
+
+class Browsers(Protocol):
+    """Browsers as wsfed announces them: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[BrowserChanged]) -> None: ...
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Browser]:
+        """All browsers of that account, removed and forgotten ones too, the one that was used last first."""
         ...
 
 
@@ -142,7 +192,9 @@ class Dependencies:
     tenants: Tenants
     accounts: Accounts
     invitations: Invitations
+    authenticators: Authenticators
     devices: Devices
+    browsers: Browsers
     admin_commands: AdminCommands
     clock: Clock
     ids: Ids
@@ -151,6 +203,9 @@ class Dependencies:
     """Origin of the sign-in host, without a slash at the end."""
     phone_origin: str
     """Origin of the phone's page, in the same form."""
+    rp_id: str
+    expected_origins: frozenset[str]
+    """Origins that a person's phone signs on."""
     notify_sealer: Sealer
     """Seals mails for notify, which alone can open them."""
 

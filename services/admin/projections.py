@@ -1,53 +1,134 @@
-"""What admin does when another service's state changes (docs/flows/enrolment.md, step 8, and "Lost phone", step 1)."""
+"""What admin does when another service's state changes: docs/flows/enrolment.md, step 7, and "Lost phone";
+docs/flows/sign-out-everywhere.md, step 5.
+"""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 
+import structlog
+
 from services.admin.domain.accounts import Account, AccountAction, apply_action
+from services.admin.domain.authenticators import (
+    Authenticator,
+    EndorsedKey,
+    Reason,
+    Refusal,
+    TooManyRefused,
+    check_claim,
+    spend,
+    with_missing_key,
+)
 from services.admin.domain.invitations import Invitation, device_added_mail
 from services.admin.ports import Dependencies
 from shared.bus.port import Reject
-from shared.contracts.admin import AccountStatus
+from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
+from shared.contracts.wsfed import BrowserChanged
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
-from shared.ids import unb64u
+from shared.ids import b64u, unb64u
+
+log = structlog.get_logger(__name__)
 
 NOTICE_LIFETIME = timedelta(days=1)
 """For how long notify tries to deliver the mail about a new phone."""
 
 
 async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
-    """`approval.device.changed.v1`: spend the invitation, make the account active. Repeats change nothing.
+    """`approval.device.changed.v1`: decide whether the device's key counts. Repeats change nothing.
 
-    approval is not believed: the endorsement must verify against the invitation that this service made, for
-    this account and this key. Not verified: `enrolled_at`, which only approval knows.
-    A removed device still spends its invitation, so that the order of the two events does not matter.
-    Raises Reject when the endorsement does not hold, Unavailable while others change the same documents.
+    approval is not believed: the endorsement must verify against the invitation that this service made, for this
+    account and this key, and the invitation must hold by this service's own clock. One that verifies and comes too
+    late or second is kept as refused, so that an administrator sees it. A device that approval has removed spends its
+    invitation all the same, so that the order of the two events does not matter. Raises Reject when the endorsement
+    does not verify, Unavailable while others change the same documents.
     """
     device, cause = received.message, received.envelope
-    if await deps.devices.knows(received):
+    decided = await deps.authenticators.get(received.tenant, device.device)
+    if decided is not None and decided.key_sha256 and await deps.devices.knows(received):
         return
     invitation = await deps.invitations.get(received.tenant, device.endorsement.by)
     if invitation is None or invitation.account != device.account:
         raise Reject("no such invitation for that account")
-    _check_endorsement(invitation, device)
-
-    def spend(before: Invitation) -> Invitation | None:
-        if before.status == "used" and before.device == device.device:
-            return None
-        if before.status != "open":
-            raise Reject(f"the invitation is {before.status}: it vouches for one device, the first")
-        return before.used_by(device.device)
-
-    notice = await _notice(deps, invitation, device, cause)
-    await deps.invitations.change(received.tenant, invitation.id, spend, *notice, cause=cause)
-    if device.status == "active":
+    key = _endorsed_key(invitation, device)
+    decided = decided or await _decide(deps, invitation, key, received)
+    if decided.account != device.account or not decided.may_have(key):
+        # An id is approval's choice: it must not touch somebody else's device.
+        raise Reject("another device has that id")
+    if not decided.key_sha256:
+        await deps.authenticators.change(
+            received.tenant, decided.id, lambda before: before.with_key(key, invitation.id), cause=cause
+        )
+        await deps.invitations.change(
+            received.tenant, invitation.id, lambda before: with_missing_key(before, key), cause=cause
+        )
+    if device.status == "removed":
+        await deps.authenticators.change(
+            received.tenant,
+            decided.id,
+            lambda before: before.revoked(Reason.DEVICE_REMOVED, deps.clock.now()),
+            cause=cause,
+        )
+    elif decided.status is not AuthenticatorStatus.REFUSED:
         await deps.accounts.change(received.tenant, device.account, _enrolled, cause=cause)
     # The device is kept last, because an announcement that is kept already is not looked at again: a crash before
-    # this line repeats the steps above. For this list approval's word is enough: what a device may do, wsfed decides
-    # by its chain of endorsements.
+    # this line repeats the steps above. What else approval says of a device is only shown.
     await deps.devices.keep(received)
+
+
+async def browser_changed(deps: Dependencies, received: VerifiedMessage[BrowserChanged]) -> None:
+    """`wsfed.browser.changed.v1`: keep the list of browsers. It is for people, and decides nothing."""
+    await deps.browsers.keep(received)
+
+
+async def _decide(
+    deps: Dependencies, invitation: Invitation, key: EndorsedKey, received: VerifiedMessage[DeviceChanged]
+) -> Authenticator:
+    """Admin's decision on a device that it has not decided on yet: the one place where trust begins.
+
+    The invitation is spent first, by one conditional update, so that of two devices at once one gets it. Raises Reject,
+    Unavailable.
+    """
+    tenant, cause, now = received.tenant, received.envelope, deps.clock.now()
+    account = await deps.accounts.get(tenant, invitation.account)
+    epoch = None if account is None else account.session_epoch
+    status, reason = AuthenticatorStatus.TRUSTED, ""
+    try:
+        check_claim(key, invitation, await deps.authenticators.of(tenant, invitation.account))
+        # One that was used before it kept its key is not news to the person.
+        notice = (
+            () if invitation.status == "used" else await _notice(deps, invitation, received.message, cause)
+        )
+        await deps.invitations.change(
+            tenant, invitation.id, lambda before: spend(before, key, epoch, now), *notice, cause=cause
+        )
+    except Refusal as refusal:
+        status, reason = AuthenticatorStatus.REFUSED, refusal.reason.value
+        log.warning(
+            "device.refused", tenant=tenant, account=invitation.account, device=key.device, reason=reason
+        )
+    except TooManyRefused as error:
+        raise Reject(str(error)) from error
+    if status is AuthenticatorStatus.TRUSTED and received.message.status == "removed":
+        status, reason = AuthenticatorStatus.REVOKED, Reason.DEVICE_REMOVED.value
+    decided = Authenticator(
+        id=key.device,
+        tenant=tenant,
+        account=invitation.account,
+        invitation=invitation.id,
+        status=status,
+        reason=reason,
+        decided_at=now,
+        credential_id=key.credential_id,
+        public_key=key.public_key,
+        key_sha256=key.key_sha256,
+    )
+    if await deps.authenticators.add(decided, cause=cause):
+        return decided
+    # Another replica was faster, with the same announcement or with another one under this id.
+    there = await deps.authenticators.get(tenant, key.device)
+    return there or decided
 
 
 async def _notice(
@@ -68,8 +149,8 @@ def _enrolled(account: Account) -> Account | None:
     return apply_action(account, AccountAction.ENROL)
 
 
-def _check_endorsement(invitation: Invitation, device: DeviceChanged) -> None:
-    """Raises Reject unless the invitation's secret signed this key, before the invitation expired."""
+def _endorsed_key(invitation: Invitation, device: DeviceChanged) -> EndorsedKey:
+    """The device's key, which the invitation's secret has signed. Raises Reject when it has not."""
     try:
         public_key, signature = unb64u(device.public_key), unb64u(device.endorsement.signature)
     except ValueError as error:
@@ -83,5 +164,9 @@ def _check_endorsement(invitation: Invitation, device: DeviceChanged) -> None:
     )
     if not is_endorsed(unb64u(invitation.public_key), claimed, signature):
         raise Reject("the endorsement is not the invitation's")
-    if device.enrolled_at > invitation.expires_at:
-        raise Reject("enrolled after the invitation had expired")
+    return EndorsedKey(
+        device=device.device,
+        credential_id=device.credential_id,
+        public_key=device.public_key,
+        key_sha256=b64u(hashlib.sha256(public_key).digest()),
+    )

@@ -5,29 +5,37 @@ collection would need a migration. In code they are devices and admin commands.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.authenticators import Authenticator
+from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
+from shared.clock import Clock
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
+    AuthenticatorChanged,
     InvitationChanged,
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
+from shared.contracts.wsfed import BrowserChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
 from shared.store.aggregate import Aggregate, Changed
 from shared.store.codec import from_document, to_document
-from shared.store.port import Database, Document, Filter, Index
+from shared.store.port import Database, Document, Filter, Index, Position
 
 VERSION = "version"
 """The field that guards each write. It belongs to the aggregates, whose announcements carry it."""
+BATCH = 200
+"""Documents that are read at once."""
 LIVE = "live"
 """True on an account that holds its user name; absent on a removed one, so that the unique index frees it."""
 
@@ -144,7 +152,10 @@ class InvitationRepository:
     def __init__(self, database: Database, signer: MessageSigner) -> None:
         collection = database.collection(
             "invitations",
-            indexes=[Index((("tenant", 1), ("account", 1)), unique=True, partial={"status": "open"})],
+            indexes=[
+                Index((("tenant", 1), ("account", 1)), unique=True, partial={"status": "open"}),
+                Index((("status", 1), ("expires_at", 1))),
+            ],
             outbox=True,
             state=True,
         )
@@ -159,6 +170,14 @@ class InvitationRepository:
 
     async def get(self, tenant: str, invitation: str) -> Invitation | None:
         return await self._find_one({"_id": invitation, "tenant": tenant})
+
+    async def over(self, expired_before: datetime, limit: int) -> Sequence[Invitation]:
+        where = {"status": "open", "expires_at": {"$lt": expired_before}}
+        found = await self._invitations.find(where, sort=[("expires_at", 1)], limit=limit)
+        return [stored.value for stored in found]
+
+    async def used_without_key(self) -> bool:
+        return await self._find_one({"status": "used", "key_sha256": None}) is not None
 
     async def open_of(self, tenant: str, account: AccountId) -> Invitation | None:
         return await self._find_one({"tenant": tenant, "account": account, "status": "open"})
@@ -187,6 +206,56 @@ class InvitationRepository:
         return None if changed is None else changed.value
 
 
+class AuthenticatorRepository:
+    """Implements `ports.Authenticators`. Ids are the announcing service's choice, so `_id` carries the tenant."""
+
+    def __init__(self, database: Database, signer: MessageSigner) -> None:
+        collection = database.collection(
+            "authenticators",
+            indexes=[Index((("tenant", 1), ("account", 1), ("_id", 1)))],
+            outbox=True,
+            state=True,
+        )
+        self._authenticators = Aggregate(
+            collection, _authenticator_document, _authenticator, signer=signer, revision=VERSION
+        )
+        self.source = Source(collection, [AuthenticatorChanged], _authenticator_row)
+        """All decisions of all tenants, for the services that follow admin. Those that ended are the tombstones."""
+
+    async def add(self, authenticator: Authenticator, *, cause: Envelope | None = None) -> bool:
+        return await self._authenticators.insert(authenticator, [authenticator.announced(cause)])
+
+    async def get(self, tenant: str, authenticator: str) -> Authenticator | None:
+        found = await self._authenticators.load(f"{tenant}/{authenticator}")
+        return None if found is None else found.value
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Authenticator]:
+        found: list[Authenticator] = []
+        after = ""
+        while True:  # whole: what is missing here could not be removed
+            where = {"tenant": tenant, "account": account, "_id": {"$gt": after}}
+            page = await self._authenticators.find(where, sort=[("_id", 1)], limit=BATCH)
+            found += [stored.value for stored in page]
+            if len(page) < BATCH:
+                return found
+            after = f"{tenant}/{found[-1].id}"
+
+    async def change(
+        self,
+        tenant: str,
+        authenticator: str,
+        step: Callable[[Authenticator], Authenticator | None],
+        *,
+        cause: Envelope | None = None,
+    ) -> Authenticator | None:
+        def announce(before: Authenticator) -> Changed[Authenticator] | None:
+            after = step(before)
+            return None if after is None else Changed(after, [after.announced(cause)])
+
+        changed = await self._authenticators.change(f"{tenant}/{authenticator}", announce)
+        return None if changed is None else changed.value
+
+
 class DeviceRepository:
     """Implements `ports.Devices`."""
 
@@ -207,6 +276,42 @@ class DeviceRepository:
         where = {"tenant": tenant, "account": account, LAPSED: {"$ne": True}}
         found = await self.projection.collection.find(where, sort=[("enrolled_at", 1), ("_id", 1)])
         return [from_document(KnownDevice, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
+
+
+class BrowserRepository:
+    """Implements `ports.Browsers`, and `shared.replication.Lapsing`: wsfed removes the documents of browsers that are
+    known no longer, so rows that a full pull did not bring are removed here too.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._clock = clock
+        self._projection = Projection(
+            database.collection(
+                "browsers", indexes=[Index((("tenant", 1), ("account", 1), ("last_seen", -1)))]
+            )
+        )
+
+    async def keep(self, received: VerifiedMessage[BrowserChanged]) -> None:
+        fields = {
+            "tenant": received.tenant,
+            **received.message.model_dump(exclude={"version", "generation", "browser"}),
+            "seen_version": received.message.version,
+        }
+        await self._projection.keep(f"{received.tenant}/{received.message.browser}", received, fields)
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[Browser]:
+        where = {"tenant": tenant, "account": account}
+        found = await self._projection.collection.find(where, sort=[("last_seen", -1), ("_id", 1)])
+        return [from_document(Browser, {**each, "id": each["_id"].partition("/")[2]}) for each in found]
+
+    async def lapse(self, before: Position) -> int:
+        """Remove them. Counted are those that should still be there: wsfed has lost them."""
+        collection, now, count = self._projection.collection, self._clock.now(), 0
+        while found := await collection.unconfirmed(before, {}, BATCH):
+            for row in found:
+                gone = await collection.delete({"_id": row["_id"], "version": row["version"]})
+                count += gone * (not row["removed"] and now < row["known_until"])
+        return count
 
 
 class AdminCommandRepository:
@@ -247,6 +352,15 @@ def _invitation(document: Document) -> Invitation:
     return from_document(Invitation, document, key="id")
 
 
+def _authenticator_document(authenticator: Authenticator) -> Document:
+    document = to_document(authenticator)
+    return {"_id": f"{authenticator.tenant}/{authenticator.id}", **document}
+
+
+def _authenticator(document: Document) -> Authenticator:
+    return from_document(Authenticator, document)
+
+
 def _tenant_row(document: Document) -> Row:
     tenant = _tenant(document)
     return Row(tenant.slug, [tenant.event()])
@@ -260,6 +374,11 @@ def _account_row(document: Document) -> Row:
 def _invitation_row(document: Document) -> Row:
     invitation = _invitation(document)
     return Row(invitation.tenant, [invitation.event()])
+
+
+def _authenticator_row(document: Document) -> Row:
+    authenticator = _authenticator(document)
+    return Row(authenticator.tenant, [authenticator.event()])
 
 
 def _device_key(received: VerifiedMessage[DeviceChanged]) -> str:

@@ -9,7 +9,13 @@ from services.approval.domain.ceremony import RelyingParty
 from services.approval.handlers.challenges import sweep
 from services.approval.ports import Dependencies, Limits
 from services.approval.routes.api import PhoneRoutes
-from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository, TenantRepository
+from services.approval.store import (
+    AccountRepository,
+    CeremonyRepository,
+    DecoyRepository,
+    SessionRepository,
+    TenantRepository,
+)
 from shared.assembly import Platform, Wired
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.vapid import load_vapid_public
@@ -25,9 +31,11 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired
     countries = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
         accounts=accounts,
+        decoys=DecoyRepository(database, assembly.signer),
         sessions=SessionRepository(database),
         ceremonies=CeremonyRepository(database),
         tenants=tenants,
+        fresh=assembly.fresh,
         clock=platform.clock,
         ids=platform.ids,
         rp=RelyingParty(shared.rp_id, shared.approval_origins),
@@ -43,7 +51,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired
         consumers(deps),
         state=[accounts.source],
         projections={"admin": [tenants.projection, accounts]},
-        web=assembly.web(Pages("approval"), PhoneRoutes(deps, assembly.proxies).routes()),
+        web=assembly.web(Pages("approval"), PhoneRoutes(deps, assembly.client_networks).routes()),
         background=[partial(sweep, deps), countries.watch],
     )
     return Wired(service, deps)

@@ -6,8 +6,8 @@ from services.approval import projections
 from services.approval.handlers import administration, challenges, notifications
 from services.approval.ports import Dependencies
 from shared.bus.port import Handlers
-from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
-from shared.contracts.approval import OpenChallenge, RemoveDevice, UnfreezePush
+from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
+from shared.contracts.approval import OpenChallenge, UnfreezePush
 from shared.contracts.notify import SubscriptionGone
 
 
@@ -17,8 +17,8 @@ def consumers(deps: Dependencies) -> Handlers:
         TenantConfigured: partial(projections.tenant_configured, deps),
         AccountChanged: partial(projections.account_changed, deps),
         InvitationChanged: partial(projections.invitation_changed, deps),
+        AuthenticatorChanged: partial(projections.authenticator_changed, deps),
         OpenChallenge: partial(challenges.open_challenge, deps),
-        RemoveDevice: partial(administration.remove_device, deps),
         UnfreezePush: partial(administration.unfreeze, deps),
         SubscriptionGone: partial(notifications.subscription_gone, deps),
     }

@@ -21,14 +21,10 @@ StoredAccount = Stored[Account]
 """An account as it was read, with the revision that guards its next write."""
 
 
-class Accounts(Protocol):
-    """The store of accounts, each with its devices, invitations, challenges and quotas as one document."""
-
-    async def load(self, tenant: str, account: str) -> StoredAccount | None: ...
-
-    async def by_credential(self, credential_id: str) -> StoredAccount | None: ...
-
-    async def by_invitation(self, invitation: str) -> StoredAccount | None: ...
+class Requests(Protocol):
+    """The store of requests to accounts, or of those to nobody: each account, with its challenges and quotas, is one
+    document.
+    """
 
     async def by_handle(self, handle_digest: str) -> StoredAccount | None:
         """The account whose QR challenge has that handle (SHA-256, base64url) and is open; None when there is none."""
@@ -59,6 +55,16 @@ class Accounts(Protocol):
         """
         ...
 
+
+class Accounts(Requests, Protocol):
+    """The store of accounts, each with its devices, invitations, challenges and quotas as one document."""
+
+    async def load(self, tenant: str, account: str) -> StoredAccount | None: ...
+
+    async def by_credential(self, credential_id: str) -> StoredAccount | None: ...
+
+    async def by_invitation(self, invitation: str) -> StoredAccount | None: ...
+
     async def confirm(self, tenant: str, account: str) -> None:
         """Note that admin still has the account, when a full pull brings nothing new of it."""
         ...
@@ -74,6 +80,8 @@ class Session:
     device: str
     seen_at: datetime
     expires_at: datetime
+    session_epoch: int = 0
+    """The account's when the session was made. Under another one it is over."""
 
 
 class Sessions(Protocol):
@@ -134,6 +142,12 @@ class Countries(Protocol):
     def country(self, address: str, language: str) -> Country | None: ...
 
 
+class Freshness(Protocol):
+    """Whether what we know of what a service owns is recent and whole (docs/flows/replication.md). Costs nothing."""
+
+    def __call__(self, owner: str) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How long sessions and ceremonies live."""
@@ -148,9 +162,12 @@ class Dependencies:
     """Everything that approval's handlers work with."""
 
     accounts: Accounts
+    decoys: Requests
+    """Requests to accounts that do not exist or may not sign in."""
     sessions: Sessions
     ceremonies: Ceremonies
     tenants: Tenants
+    fresh: Freshness
     clock: Clock
     ids: Ids
     rp: RelyingParty

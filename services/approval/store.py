@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from services.approval.domain.account import Account, Challenge, Change, Device, Invitation, Subscription
-from services.approval.domain.challenges import next_deadline
+from services.approval.domain.challenges import REMEMBER, next_deadline
 from services.approval.domain.lifecycle import ChallengeState
 from services.approval.ports import C, Ceremony, Session, StoredAccount
 from shared.contracts.admin import AccountStatus, TenantConfigured
@@ -30,34 +30,17 @@ _ENROLMENT_KEPT = timedelta(days=2)
 """Longer than any invitation lives."""
 
 
-class AccountRepository:
-    """Implements `ports.Accounts`."""
+_BY_CHALLENGES = (
+    Index((("handles", 1),), partial={"handles": {"$exists": True}}),
+    Index((("due", 1),), partial={"due": {"$exists": True}}),
+)
 
-    def __init__(self, database: Database, signer: MessageSigner) -> None:
-        collection = database.collection(
-            "accounts",
-            indexes=(
-                # a credential id exists once: an attacker's copy of it must not shadow its owner's
-                Index((("credentials", 1),), unique=True, partial={"credentials": {"$exists": True}}),
-                Index((("invitation_ids", 1),), partial={"invitation_ids": {"$exists": True}}),
-                Index((("handles", 1),), partial={"handles": {"$exists": True}}),
-                Index((("due", 1),), partial={"due": {"$exists": True}}),
-            ),
-            outbox=True,
-            state=True,
-        )
-        self._accounts = Aggregate(collection, _document, _account, signer=signer)
-        self.source = Source(collection, [DeviceChanged], _devices_row)
-        """All devices of all accounts, removed ones too, for followers."""
 
-    async def load(self, tenant: str, account: str) -> StoredAccount | None:
-        return await self._accounts.load(_key(tenant, account))
+class RequestRepository:
+    """Implements `ports.Requests`, on accounts in any collection."""
 
-    async def by_credential(self, credential_id: str) -> StoredAccount | None:
-        return await self._accounts.find_one({"credentials": credential_id})
-
-    async def by_invitation(self, invitation: str) -> StoredAccount | None:
-        return await self._accounts.find_one({"invitation_ids": invitation})
+    def __init__(self, accounts: Aggregate[Account]) -> None:
+        self._accounts = accounts
 
     async def by_handle(self, handle_digest: str) -> StoredAccount | None:
         return await self._accounts.find_one({"handles": handle_digest})
@@ -84,6 +67,47 @@ class AccountRepository:
             busy=Unavailable("approval.account.busy"),
         )
         return cast(C, change)  # None only if `compute` returned it: a missing account is given to it empty
+
+
+class DecoyRepository(RequestRepository):
+    """Requests to nobody, kept as those to accounts are, in a collection of their own. No phone's request leads here.
+
+    A name's document goes when the last request is as old as the tombstones that real ones leave.
+    """
+
+    def __init__(self, database: Database, signer: MessageSigner) -> None:
+        gone = Index((("asked_at", 1),), expire_after=int(REMEMBER.total_seconds()))
+        collection = database.collection("decoys", indexes=(*_BY_CHALLENGES, gone), outbox=True)
+        super().__init__(Aggregate(collection, _decoy, _account, signer=signer))
+
+
+class AccountRepository(RequestRepository):
+    """Implements `ports.Accounts`."""
+
+    def __init__(self, database: Database, signer: MessageSigner) -> None:
+        collection = database.collection(
+            "accounts",
+            indexes=(
+                # a credential id exists once: an attacker's copy of it must not shadow its owner's
+                Index((("credentials", 1),), unique=True, partial={"credentials": {"$exists": True}}),
+                Index((("invitation_ids", 1),), partial={"invitation_ids": {"$exists": True}}),
+                *_BY_CHALLENGES,
+            ),
+            outbox=True,
+            state=True,
+        )
+        super().__init__(Aggregate(collection, _document, _account, signer=signer))
+        self.source = Source(collection, [DeviceChanged], _devices_row)
+        """All devices of all accounts, removed ones too, for followers."""
+
+    async def load(self, tenant: str, account: str) -> StoredAccount | None:
+        return await self._accounts.load(_key(tenant, account))
+
+    async def by_credential(self, credential_id: str) -> StoredAccount | None:
+        return await self._accounts.find_one({"credentials": credential_id})
+
+    async def by_invitation(self, invitation: str) -> StoredAccount | None:
+        return await self._accounts.find_one({"invitation_ids": invitation})
 
     async def confirm(self, tenant: str, account: str) -> None:
         await self._accounts.collection.update({"_id": _key(tenant, account)}, {}, confirm=True)
@@ -121,6 +145,11 @@ def _document(account: Account) -> Document:
         **maps,
         **{name: value for name, value in derived.items() if value},
     }
+
+
+def _decoy(account: Account) -> Document:
+    asked_at = max((c.opened_at for c in account.challenges.values()), default=None)
+    return {**_document(account), "asked_at": asked_at}
 
 
 def _account(document: Document) -> Account:

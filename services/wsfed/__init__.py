@@ -12,9 +12,10 @@ to Microsoft through the browser. The states are in `domain/transaction.py`, wha
 | GET, POST /t/{tenant}/wsfed | 1: Entra's request; sign-out | passive |
 | GET /t/{tenant}/{domain}/mex, .../FederationMetadata/2007-06/FederationMetadata.xml | for Entra | metadata |
 | GET /signin/{transaction} | 2: the page | sign_in |
+| GET /signin/{transaction}/name | 2: the field for another user name | sign_in |
 | POST /signin/{transaction}/account | 2: field `username`; 303 back | sign_in |
 | POST /signin/{transaction}/push, qr | 3: starts or repeats that method; 303 back | sign_in |
-| POST /signin/{transaction}/passkey/challenge, passkey | docs/flows/passkey.md, 2 and 5; JSON | passkeys |
+| POST /signin/{transaction}/passkey | docs/flows/passkey.md, 4; JSON | passkeys |
 | GET /signin/{transaction}/events, state | 9: live stream; the same as JSON, for polling | live |
 | POST /signin/{transaction}/token | 10: once, from state `proved` | sign_in |
 | GET /signin/finished | where Back leads after a token from a session | sign_in |

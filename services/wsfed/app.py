@@ -9,6 +9,7 @@ from services.wsfed.pages import SignInPages
 from services.wsfed.ports import Dependencies
 from services.wsfed.routes import RouteContext, all_routes
 from services.wsfed.store import (
+    BrowserRepository,
     DirectoryRepository,
     IssuanceRepository,
     SessionRepository,
@@ -32,11 +33,13 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     issuances = IssuanceRepository(database, new_id(platform.ids))
     transactions = TransactionRepository(database, platform.clock)
     waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
-    directory = DirectoryRepository(database, platform.clock)
+    directory = DirectoryRepository(database, platform.clock, trust_without_word=settings.trust_without_word)
+    browsers = BrowserRepository(database, assembly.signer, platform.clock)
     geoip = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
         transactions=transactions,
         sessions=SessionRepository(database),
+        browsers=browsers,
         directory=directory,
         keys=SigningKeyRepository(database, SealingKey.from_file(key_file, platform.ids), platform.clock),
         issuances=issuances,
@@ -56,25 +59,31 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         settings=settings,
         pages=pages,
         csrf=Csrf.derived(key_file.read_bytes(), "blok365 wsfed csrf", shared.origin),
-        proxies=assembly.proxies,
+        client_networks=assembly.client_networks,
         geoip=geoip,
     )
     routes = all_routes(context, waker.watching)
     # COOP is off: applications that sign in through a popup keep a handle on it across our pages, and without the
     # handle they take the sign-in for cancelled. Framing stays forbidden.
     web = assembly.web(
-        pages.pages, routes, coop="unsafe-none", way_on=Link(settings.start_url, "Microsoft 365")
+        pages.pages, routes, coop="unsafe-none", way_on=Link(settings.cloud().start_url, "Microsoft 365")
     )
     rp_id_is_kept = partial(pin_rp_id, pinned_settings(database), shared.rp_id)
     service = assembly.service(
         consumers(deps),
+        state=[browsers.source],
         projections={
-            "admin": [directory.tenants, directory.accounts, directory.invitations],
+            "admin": [
+                directory.tenants,
+                directory.accounts,
+                directory.invitations,
+                directory.authenticators,
+            ],
             "approval": [directory.devices, directory.claims_waiting],
         },
         web=web,
-        background=[geoip.watch],
+        background=[geoip.watch, browsers.write_days],
         on_start=[rp_id_is_kept, waker.start],
-        on_stop=[issuances.flush],
+        on_stop=[issuances.flush, browsers.flush],
     )
     return Wired(service, deps)

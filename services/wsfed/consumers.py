@@ -3,11 +3,12 @@
 from functools import partial
 
 from services.wsfed import projections
-from services.wsfed.handlers import phone_responses
+from services.wsfed.handlers import browsers, phone_responses
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Handlers
-from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
+from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded, DeviceChanged
+from shared.contracts.wsfed import RemoveBrowser
 
 
 def consumers(deps: Dependencies) -> Handlers:
@@ -16,7 +17,9 @@ def consumers(deps: Dependencies) -> Handlers:
         TenantConfigured: partial(projections.tenant_configured, deps),
         AccountChanged: partial(projections.account_changed, deps),
         InvitationChanged: partial(projections.invitation_changed, deps),
+        AuthenticatorChanged: partial(projections.authenticator_changed, deps),
         DeviceChanged: partial(projections.device_changed, deps),
+        RemoveBrowser: partial(browsers.remove_browser, deps),
         ChallengeClaimed: partial(phone_responses.challenge_claimed, deps),
         ChallengeAccepted: partial(phone_responses.challenge_accepted, deps),
         ChallengeEnded: partial(phone_responses.challenge_ended, deps),

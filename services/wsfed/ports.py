@@ -1,28 +1,30 @@
 """What wsfed's handlers need from the world: narrow protocols, and `Dependencies`, which holds one of each."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
+from services.wsfed.domain.browser import KnownBrowser
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
-from services.wsfed.domain.trust import Invitation, TrustedDevice
+from services.wsfed.domain.trust import Invitation, Standing, TrustedDevice
 from shared.clock import Clock
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
     Application,
+    AuthenticatorChanged,
     InvitationChanged,
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage
+from shared.contracts.envelope import Envelope, MessageSigner, SignedMessage, VerifiedMessage
 from shared.errors import Gone
 from shared.ids import Ids
 
@@ -36,6 +38,8 @@ class Account:
     upn: str
     immutable_id: str
     status: AccountStatus
+    session_epoch: int = 0
+    """`CarriesSessionEpoch.epoch`: what was begun for the person counts only under the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Transactions(Protocol):
         ...
 
     async def name_account(self, transaction: str, username: str) -> Transaction | None:
-        """Take a typed user name, before any request was sent."""
+        """Take a typed user name, and go back to `started`: what was asked under another name is over."""
         ...
 
     async def open_challenge(
@@ -127,9 +131,13 @@ class Transactions(Protocol):
         ...
 
     async def ask_passkey(
-        self, transaction: str, username: str, context: SignInContext
+        self, transaction: str, username: str, context: SignInContext, session_epoch: int
     ) -> Transaction | None:
-        """Keep what a passkey is to sign, if that user name is still the one; an open request stays as it is."""
+        """Keep what a passkey is to sign, and the account's session epoch, if that user name is still the one and
+        nothing is kept yet.
+
+        An open request stays as it is.
+        """
         ...
 
     async def prove_by_passkey(
@@ -162,18 +170,18 @@ class Directory(Protocol):
 
     async def invitation(self, tenant: str, invitation: str) -> Invitation | None: ...
 
-    async def device(self, tenant: str, device: str) -> TrustedDevice | None:
-        """The device, removed or not, whoever's it is: for a check that says which of these is wrong."""
+    async def standing(self, tenant: str, account: str, device: str) -> Standing:
+        """Whether the device counts for that account: for whoever must know why it does not."""
         ...
 
     async def trusted_device(self, tenant: str, account: str, device: str) -> TrustedDevice | None:
-        """The device, if it counts now: it is known and neither removed nor lapsed, and it is that account's."""
+        """The device, if it counts now for that account: its chain holds and admin's decision is `trusted`."""
         ...
 
     async def device_of_credential(
         self, tenant: str, account: str, credential_id: str
     ) -> TrustedDevice | None:
-        """The account's device with that WebAuthn credential id, removed or not; None when there is none."""
+        """The account's device with that WebAuthn credential id, if it counts now."""
         ...
 
     async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
@@ -186,12 +194,8 @@ class Directory(Protocol):
 
     async def keep_invitation(self, received: VerifiedMessage[InvitationChanged]) -> None: ...
 
-    async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
-        """Record that the invitation vouches for this device; False when it vouched for another or was withdrawn."""
-        ...
-
-    async def distrust(self, invitation: Invitation) -> bool:
-        """Put the device out of use for good that the invitation has vouched for. Whether there was one in use."""
+    async def keep_decision(self, received: VerifiedMessage[AuthenticatorChanged]) -> None:
+        """Keep admin's decision on an authenticator. A revocation is never taken back."""
         ...
 
     async def knows_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
@@ -269,15 +273,45 @@ class Sessions(Protocol):
     async def add(self, session: Session) -> None: ...
 
     async def use(self, session: Session, now: datetime, idle_ends_at: datetime) -> Session | None:
-        """Note another token, if the session is still live; None when it is not."""
+        """Keep what `session` has noted of its tokens, if it is still live; None when it is not."""
         ...
 
     async def end(self, session: str, now: datetime) -> None:
         """End the session: it answers no request from now on, and the browser stays known for the account."""
         ...
 
-    async def forget(self, session: str) -> None:
-        """Remove it, because a newer session of the same account in the same browser has taken its place."""
+    async def forget(self, session: str) -> bool:
+        """Remove it, because a newer session of the same account in the same browser has taken its place. False when
+        it was not there any more.
+        """
+        ...
+
+    async def forget_browser(self, browser: str) -> None:
+        """Remove all sessions in the browser with that public id: it is known no longer."""
+        ...
+
+
+class Browsers(Protocol):
+    """The browsers in which people are known, by their public ids. Each write announces the browser's new state."""
+
+    async def add(self, browser: KnownBrowser) -> None: ...
+
+    async def get(self, browser: str) -> KnownBrowser | None: ...
+
+    async def change(
+        self,
+        browser: str,
+        step: Callable[[KnownBrowser], KnownBrowser | None],
+        *,
+        cause: Envelope | None = None,
+    ) -> KnownBrowser | None:
+        """The browser after `step`. None: there is no such browser, or `step` returned None; nothing was written."""
+        ...
+
+    def note_seen(self, browser: str, now: datetime) -> None:
+        """Have the day written down within a minute, by no write of the sign-in itself. A process that is killed
+        forgets it.
+        """
         ...
 
 
@@ -336,6 +370,7 @@ class Dependencies:
 
     transactions: Transactions
     sessions: Sessions
+    browsers: Browsers
     directory: Directory
     keys: SigningKeys
     issuances: IssuanceLog

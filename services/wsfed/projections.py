@@ -1,11 +1,11 @@
-"""What admin and approval say, kept as projections (docs/flows/enrolment.md, steps 2 and 7)."""
+"""What admin and approval say, kept as projections (docs/flows/enrolment.md, steps 2, 6 and 7)."""
 
 import structlog
 
-from services.wsfed.domain.trust import Invitation, Untrusted, trust_device
+from services.wsfed.domain.trust import Invitation, Untrusted, verify_chain
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Reject
-from shared.contracts.admin import AccountChanged, InvitationChanged, TenantConfigured
+from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.enrolment import NewDeviceKey
@@ -27,7 +27,7 @@ async def tenant_configured(deps: Dependencies, received: VerifiedMessage[Tenant
 
 
 async def account_changed(deps: Dependencies, received: VerifiedMessage[AccountChanged]) -> None:
-    """Keep the account's user name, ImmutableID and status, unless a newer version is there."""
+    """Keep the account's user name, ImmutableID, status and session epoch, unless a newer version is there."""
     await deps.directory.keep_account(received)
 
 
@@ -39,7 +39,6 @@ async def invitation_changed(deps: Dependencies, received: VerifiedMessage[Invit
         raise Reject(f"not base64url: {error}") from error
     invitation = await deps.directory.invitation(received.tenant, received.message.invitation)
     if invitation is not None:
-        await _distrust_if_withdrawn(deps, invitation)
         claims = await deps.directory.claims(received.tenant, invitation.id, CLAIMS_AT_ONCE)
         for claim in claims:
             await _decide(deps, claim, invitation)
@@ -47,11 +46,16 @@ async def invitation_changed(deps: Dependencies, received: VerifiedMessage[Invit
             log.warning("device.claims_left", tenant=received.tenant, invitation=invitation.id)
 
 
-async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
-    """Enrolment step 7: trust a device key only by its chain. A removal needs no chain.
+async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[AuthenticatorChanged]) -> None:
+    """Enrolment step 7: keep admin's decision on a key. It may come before the key itself."""
+    await deps.directory.keep_decision(received)
 
-    A device whose invitation is not here yet is kept as a claim and decided when the invitation comes. Raises Reject
-    when the chain does not hold.
+
+async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
+    """Enrolment step 6: keep a device key only by its chain. A removal needs no chain.
+
+    By its chain alone it does not count yet (`services/wsfed/domain/trust.py`). A device whose invitation is not here
+    yet is kept as a claim and decided when the invitation comes. Raises Reject when the chain does not hold.
     """
     directory, tenant = deps.directory, received.tenant
     try:
@@ -67,24 +71,13 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
         await directory.keep_claim(received)
         invitation = await directory.invitation(tenant, received.message.endorsement.by)  # it came meanwhile?
     if invitation is not None:
-        await _trust(deps, received, invitation)
+        await _keep(deps, received, invitation)
         await directory.drop_claim(received)
-
-
-async def _distrust_if_withdrawn(deps: Dependencies, invitation: Invitation) -> bool:
-    """Admin withdraws only what it has seen no device of. One that we heard of earlier is in no list of admin's, so
-    nobody could remove it.
-    """
-    if invitation.status != "withdrawn" or invitation.vouched_for is None:
-        return False
-    if await deps.directory.distrust(invitation):
-        log.error("device.invitation_withdrawn", tenant=invitation.tenant, device=invitation.vouched_for)
-    return True
 
 
 async def _decide(deps: Dependencies, claim: VerifiedMessage[DeviceChanged], invitation: Invitation) -> None:
     try:
-        await _trust(deps, claim, invitation)
+        await _keep(deps, claim, invitation)
     except Reject as error:
         log.warning(
             "device.claim_refused", tenant=claim.tenant, device=claim.message.device, reason=str(error)
@@ -92,9 +85,7 @@ async def _decide(deps: Dependencies, claim: VerifiedMessage[DeviceChanged], inv
     await deps.directory.drop_claim(claim)
 
 
-async def _trust(
-    deps: Dependencies, received: VerifiedMessage[DeviceChanged], invitation: Invitation
-) -> None:
+async def _keep(deps: Dependencies, received: VerifiedMessage[DeviceChanged], invitation: Invitation) -> None:
     """Verify the chain and keep the device. Raises Reject."""
     message, tenant = received.message, received.tenant
     try:
@@ -105,21 +96,10 @@ async def _trust(
             credential_id=message.credential_id,
             public_key=unb64u(message.public_key),
         )
-        device = trust_device(
-            device=message.device,
-            key=key,
-            endorsement=unb64u(message.endorsement.signature),
-            enrolled_at=message.enrolled_at,
-            invitation=invitation,
-            now=deps.clock.now(),
-        )
+        endorsement = unb64u(message.endorsement.signature)
+        device = verify_chain(device=message.device, key=key, endorsement=endorsement, invitation=invitation)
     except (Untrusted, ValueError) as error:
-        raise Reject(f"device not trusted: {error}") from error
-    if not await deps.directory.vouch(tenant, invitation.id, device.id):
-        raise Reject("the invitation was withdrawn or has vouched for another device")
+        raise Reject(f"device not endorsed: {error}") from error
     if not await deps.directory.keep_device(received):
         raise Reject("the device has another key")
-    now = await deps.directory.invitation(tenant, invitation.id)
-    if now is not None and await _distrust_if_withdrawn(deps, now):
-        raise Reject("the invitation was withdrawn meanwhile")
-    log.info("device.trusted", tenant=tenant, account=message.account, device=message.device)
+    log.info("device.endorsed", tenant=tenant, account=message.account, device=device.id)

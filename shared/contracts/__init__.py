@@ -103,6 +103,11 @@ class StateEvent(Event):
         return self.generation * 2**31 + self.version
 
 
+def version_of(order: int) -> int:
+    """The version in a state event's `order`."""
+    return order % 2**31
+
+
 class Command(Message):
     """Something to be done. One handler: its owner."""
 

@@ -1,4 +1,4 @@
-"""Messages that admin owns: tenants, accounts and invitations, each as its whole state."""
+"""Messages that admin owns: tenants, accounts, invitations and authenticators, each as its whole state."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -6,7 +6,9 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.contracts import StateEvent
+from shared.clouds import CloudName
+from shared.contracts import Command, StateEvent
+from shared.contracts.approval import MAX_ID, Proof
 from shared.contracts.state import PullState, StatePulled
 
 
@@ -76,9 +78,35 @@ class TenantConfigured(StateEvent):
     domains: tuple[Domain, ...]
     policy: Policy = Policy()
     removed: bool = False
+    cloud: CloudName = "worldwide"
+    """Which of Microsoft's clouds its Entra directory is in (`shared/clouds.py`)."""
 
 
-class AccountChanged(StateEvent):
+EPOCHS_IN_A_GENERATION = 2**31
+"""How many session epochs an account can have before its numbers would meet those of the next generation."""
+
+
+class CarriesSessionEpoch(StateEvent):
+    """State that names the session epoch of an account.
+
+    Whatever is begun for a person (a session, a known browser, a sign-in) keeps the `epoch` of the account as it is
+    known then, and counts only while the account still has the same one. No clock takes part.
+    """
+
+    session_epoch: int = Field(default=0, ge=0, le=EPOCHS_IN_A_GENERATION - 1)
+    """Of an account: raised by a suspension, a removal, and by signing the person out everywhere. Of an invitation:
+    that of its account when it was made. 0 in messages from before there were any.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """What readers keep and compare. With the generation, because a backup of admin's database that was put back
+        has forgotten who was signed out since: everything that was begun before counts no longer.
+        """
+        return self.generation * EPOCHS_IN_A_GENERATION + self.session_epoch
+
+
+class AccountChanged(CarriesSessionEpoch):
     """The whole state of an account."""
 
     TYPE: ClassVar[str] = "admin.account.changed.v1"
@@ -91,7 +119,10 @@ class AccountChanged(StateEvent):
     status: AccountStatus
 
 
-class InvitationChanged(StateEvent):
+InvitationStatus = Literal["open", "used", "withdrawn", "expired"]
+
+
+class InvitationChanged(CarriesSessionEpoch):
     """An invitation, whole. Its secret is only in the link's fragment; this is the public half.
 
     Whoever holds the secret can sign a new device's key; nobody on the bus can (docs/flows/enrolment.md).
@@ -105,18 +136,86 @@ class InvitationChanged(StateEvent):
     """Ed25519 public key, 32 octets, base64url."""
     issued_at: datetime
     expires_at: datetime
-    status: Literal["open", "used", "withdrawn"]
+    status: InvitationStatus
+    """`expired`: its time was over before a device came with it. Readers compare `expires_at` besides."""
+    device: str | None = None
+    """The one device that it vouched for, once it is used. In invitations used before this field was, None."""
+    credential_id: str | None = None
+    """That device's WebAuthn credential id, base64url."""
+    key_sha256: str | None = None
+    """SHA-256 of that device's public key (DER SubjectPublicKeyInfo), base64url."""
+
+
+class AuthenticatorStatus(StrEnum):
+    """Admin's decision on an authenticator. `refused` and `revoked` are final."""
+
+    TRUSTED = "trusted"
+    REFUSED = "refused"
+    """It was endorsed by an invitation that did not hold any more, for one."""
+    REVOKED = "revoked"
+    """It was trusted and is not any more; the tombstone of its key."""
+
+
+class EndorsedBy(BaseModel):
+    """What vouched for a new authenticator's key."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    kind: Literal["invitation", "authenticator", "activation"]
+    id: str = Field(max_length=MAX_ID)
+
+
+class AuthenticatorChanged(StateEvent):
+    """Admin's decision on anything that has a key and may prove who somebody is: whether it counts, and until when.
+
+    Nobody else decides that. Readers require it besides the chain of endorsements, which they verify themselves.
+    """
+
+    TYPE: ClassVar[str] = "admin.authenticator.changed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
+    authenticator: str = Field(max_length=MAX_ID)
+    """A phone's is the device id that approval announced."""
+    kind: Literal["phone", "passkey", "badge", "kiosk"]
+    account: str
+    credential_id: str = Field(max_length=1400)
+    """WebAuthn credential id, base64url. Empty in a phone's that was revoked before admin had kept its key."""
+    key_sha256: str = Field(max_length=64)
+    """SHA-256 of the public key (DER SubjectPublicKeyInfo), base64url; empty where the credential id is."""
+    endorsed_by: EndorsedBy
+    status: AuthenticatorStatus
+    reason: str = Field(default="", max_length=40)
+    """Why it is refused or revoked, as a short code for programs; empty for one that is trusted."""
+    not_after: datetime | None = None
+    """From then on it does not count, whatever else is said. None: it has no end of its own."""
+
+
+class RemoveAuthenticator(Command):
+    """A person takes one of their own authenticators out of use. admin verifies the assertion itself."""
+
+    TYPE: ClassVar[str] = "admin.authenticator.remove.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"approval"})
+    authenticator: str = Field(max_length=MAX_ID)
+    account: str = Field(max_length=MAX_ID)
+    version: int = Field(ge=1)
+    """The version of `admin.authenticator.changed.v1` that the sender knew: the command is about that state only, so
+    a copy of it that arrives later changes nothing.
+    """
+    signed_by: str = Field(max_length=MAX_ID)
+    """The authenticator, trusted and of the same account, whose assertion it is."""
+    server_nonce: str = Field(max_length=64)
+    """The sender's nonce in the signed text, base64url."""
+    proof: Proof
+    """`context` is the statement with the purpose `remove` (`shared/crypto/statement.py`), naming the authenticator."""
 
 
 class AdminPullState(PullState):
-    """A follower asks admin for the tenants, accounts and invitations that have changed."""
+    """A follower asks admin for the tenants, accounts, invitations and authenticators that have changed."""
 
     TYPE: ClassVar[str] = "admin.state.pull.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
 
 
 class AdminStatePulled(StatePulled):
-    """A page of tenants, accounts and invitations, those that were removed or used included."""
+    """A page of tenants, accounts, invitations and authenticators, those that ended included."""
 
     TYPE: ClassVar[str] = "admin.state.pulled.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})

@@ -41,6 +41,9 @@ class OpenChallenge(Command):
     """The tenant's rule: approve only from the network of the browser (`address` in the context)."""
     renews: str | None = None
     """The challenge whose QR code the page took away for this one; a phone that has scanned it goes on with it."""
+    decoy: bool = False
+    """Nobody is asked: there is no such account, or it may not sign in, and `account` is an id of nobody. approval does
+    the same work as for any other, so that nobody can measure the difference."""
 
 
 class Proof(BaseModel):
@@ -121,18 +124,6 @@ class DeviceChanged(StateEvent):
     name: str = Field(default="", max_length=200)
     backup_eligible: bool = False
     backed_up: bool = False
-
-
-class RemoveDevice(Command):
-    """An administrator takes a lost phone out of use; a phone that is gone already stays so."""
-
-    TYPE: ClassVar[str] = "approval.device.remove.v1"
-    SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
-    MAX_AGE: ClassVar[timedelta | None] = timedelta(days=7)
-    """Long, because a lost phone must go also when something was down for hours. A repetition changes nothing."""
-    account: str
-    device: str | None
-    """The device to remove; None means all that the account has when this arrives."""
 
 
 class UnfreezePush(Command):

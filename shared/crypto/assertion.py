@@ -54,7 +54,8 @@ def verify_assertion(
     if len(client_data_json) > MAX_CLIENT_DATA or len(authenticator_data) > MAX_CLIENT_DATA:
         raise InvalidAssertion("too large")
     try:
-        client_data = json.loads(client_data_json.decode("utf-8"))  # steps 9, 10
+        # Steps 9 and 10. "UTF-8 decode" takes a byte order mark off; the signature below is over the octets with it.
+        client_data = json.loads(client_data_json.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise InvalidAssertion("clientDataJSON is not JSON") from error
     if not isinstance(client_data, dict):

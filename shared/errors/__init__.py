@@ -22,6 +22,7 @@ __all__ = [
     "NotFound",
     "Sentence",
     "TooLarge",
+    "TooMany",
     "Unavailable",
     "add_catalogue",
 ]
@@ -122,6 +123,18 @@ class TooLarge(Blok365Error):
 
     status = 413
     kind = code = "too_large"
+
+
+class TooMany(Blok365Error):
+    """More than is taken at once. It is raised with the value `seconds`, after which trying again is right."""
+
+    status = 429
+    kind = code = "too_many"
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds, for the header Retry-After (RFC 9110 section 10.2.3)."""
+        return int(str(self.values["seconds"]))
 
 
 class Unavailable(Blok365Error):

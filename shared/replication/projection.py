@@ -96,7 +96,12 @@ class Projection:
             log.error("projection.overwritten", collection=self.collection.name, row=document_id)
         change = {"$set": {**fields, "version": received.message.order}, "$unset": {LAPSED: ""}}
         upsert = comparison is _Comparison.NEWS
-        return await self.collection.update(where, change, upsert=upsert, confirm=True) is not None
+        written = await self.collection.update(where, change, upsert=upsert, confirm=True)
+        if written is None and upsert:
+            # Two events of a new row met at the database, and the other one inserted it. If that was the older one,
+            # this one still counts.
+            written = await self.collection.update(where, change, confirm=True)
+        return written is not None
 
     async def _settled(
         self, document_id: str, received: VerifiedMessage[StateEvent], comparison: _Comparison

@@ -80,6 +80,7 @@ class Pages:
         response[CSP] = csp
         return response
 
-    def _script(self, nonce: str, name: str) -> Markup:
+    def _script(self, nonce: str, name: str, module: bool = True) -> Markup:
+        kind = Markup(' type="module"') if module else ""
         allowed = Markup(' nonce="{}"').format(nonce) if nonce else ""
-        return Markup('<script type="module"{} src="{}"></script>').format(allowed, self.static.url(name))
+        return Markup('<script{}{} src="{}"></script>').format(kind, allowed, self.static.url(name))

@@ -19,18 +19,18 @@ _FEATURES_DENIED = (
 class Csp:
     """A page's content security policy. Each field may only narrow or name what that page really needs.
 
-    `form_action` is `'self'`, except on the page that posts a token to Microsoft. `trusted_types` names the
-    policies that may make markup from text; naming one also forbids every other way (DOM XSS).
+    `form_action` is `'self'`; None sets no limit, on the page that posts a token to Microsoft. `trusted_types` names
+    the policies that may make markup from text; naming one also forbids every other way (DOM XSS).
     `script` may add `'wasm-unsafe-eval'`; never `'unsafe-inline'`, which is refused.
     """
 
-    form_action: tuple[str, ...] = ("'self'",)
+    form_action: tuple[str, ...] | None = ("'self'",)
     script: tuple[str, ...] = ()
     image: tuple[str, ...] = ("'self'",)
     trusted_types: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for source in (*self.form_action, *self.script, *self.image, *self.trusted_types):
+        for source in (*(self.form_action or ()), *self.script, *self.image, *self.trusted_types):
             if "unsafe-inline" in source or any(c in source for c in " ;,\r\n\t"):
                 raise ValueError(f"not allowed in a content security policy: {source!r}")
 
@@ -45,10 +45,11 @@ class Csp:
             "connect-src 'self'",
             "manifest-src 'self'",
             "worker-src 'self'",
-            " ".join(("form-action", *self.form_action)),
             "frame-ancestors 'none'",
             "base-uri 'none'",
         ]
+        if self.form_action is not None:
+            parts.append(" ".join(("form-action", *self.form_action)))
         if self.trusted_types:
             parts += [" ".join(("trusted-types", *self.trusted_types)), "require-trusted-types-for 'script'"]
         return "; ".join(parts)

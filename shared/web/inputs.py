@@ -4,23 +4,35 @@ Two programs that read `a=1&a=2` differently disagree about what was asked; so n
 """
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aiohttp import web
 
-from shared.addresses import Address, Network, parse_address
+from shared.addresses import Address, ClientNetworks, is_private, parse_address, within
 from shared.errors import BadInput, TooLarge
 
 MAX_LINE = 16384
 """Longest request line and header line in octets; aiohttp refuses longer ones before a handler runs."""
 MAX_PARAMETERS = 64
+UNKNOWN = "unknown"
+"""What stands for an address that is not known. It is on nobody's network."""
+_READS_RAW_QUERY = "reads_raw_query"
+
+Wrapped = TypeVar("Wrapped", bound=Callable[..., Awaitable[web.StreamResponse]])
+
+
+def reads_raw_query(handler: Wrapped) -> Wrapped:
+    """Mark a handler that reads the octets of its query itself and has a use for some that are not UTF-8."""
+    handler.__dict__[_READS_RAW_QUERY] = True
+    return handler
 
 
 def check_request(request: web.Request) -> None:
     """Refuse what no handler should see: a body announced over the limit (TooLarge), and a path or query that
-    is not percent-encoded UTF-8 without control characters (BadInput).
+    is not percent-encoded UTF-8 without control characters (BadInput). The query is left alone where the handler is
+    marked by `reads_raw_query`.
     """
     if (request.content_length or 0) > request.client_max_size:
         raise TooLarge
@@ -31,7 +43,8 @@ def check_request(request: web.Request) -> None:
     text = _utf8(unquote_to_bytes(path), "The address")
     if any(c < " " or c == "\x7f" for c in text):
         raise BadInput("shared.address.control_characters")
-    _utf8(unquote_to_bytes(query.replace("+", " ")), "The address")
+    if getattr(request.match_info.handler, _READS_RAW_QUERY, False) is not True:
+        _utf8(unquote_to_bytes(query.replace("+", " ")), "The address")
 
 
 def parse_parameters(raw: str, *, max_parameters: int = MAX_PARAMETERS) -> dict[str, str]:
@@ -86,24 +99,24 @@ async def read_body(request: web.Request) -> bytes:
         raise TooLarge from None
 
 
-def client_address(request: web.BaseRequest, trusted_proxies: Sequence[Network]) -> str:
-    """The address of who asks: the last hop added by a trusted proxy, otherwise the peer itself.
+def client_address(request: web.BaseRequest, networks: ClientNetworks) -> str:
+    """The address of who asks: the last hop added by a trusted proxy, otherwise the peer itself; or `UNKNOWN`.
 
     X-Forwarded-For is read from the right, and only as long as the hop that wrote an entry is trusted; what a
-    client writes into it itself is never reached. An entry that is no address ends the reading.
+    client writes into it itself is never reached.
+
+    It is not known where reading ends at an entry that is no address (`192.0.2.1:4711` is none), at a proxy, or at a
+    private address: that is what everybody looks like who comes through a proxy that the operator has not named, and
+    would put them all on one network. An address in one of the operator's own networks is known all the same.
     """
     address = _address(request.remote or "")
-    hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
-    while address is not None and hops and _trusted(address, trusted_proxies):
-        before = _address(hops.pop().strip())
-        if before is None:
-            break
-        address = before
-    return str(address) if address is not None else "unknown"
-
-
-def _trusted(address: Address, proxies: Sequence[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in proxies)
+    hops = [hop for hop in ",".join(request.headers.getall("X-Forwarded-For", [])).split(",") if hop.strip()]
+    while address is not None and hops and within(address, networks.proxies):
+        address = _address(hops.pop().strip())
+    if address is None:
+        return UNKNOWN
+    nobodys = is_private(address) or within(address, networks.proxies)
+    return UNKNOWN if nobodys and not within(address, networks.own) else str(address)
 
 
 def _address(text: str) -> Address | None:

@@ -12,6 +12,7 @@ from shared.ids import Ids, new_id
 from shared.web import inputs, problems
 from shared.web.frame import NONCE, REQUEST_ID, Pages
 from shared.web.headers import CSP, DEFAULT_CSP, HEADER_POLICY, HeaderPolicy
+from shared.web.limits import RequestLimit
 from shared.web.paths import HEALTH
 
 log = structlog.get_logger(__name__)
@@ -19,7 +20,7 @@ log = structlog.get_logger(__name__)
 _STARTED = web.RequestKey("started", bool)
 
 
-def around_every_request(pages: Pages, clock: Clock, ids: Ids) -> Middleware:
+def around_every_request(pages: Pages, clock: Clock, ids: Ids, limit: RequestLimit) -> Middleware:
     """The middleware of every application.
 
     Nothing a handler raises reaches aiohttp: our errors become their page, anything else is logged with the
@@ -35,7 +36,7 @@ def around_every_request(pages: Pages, clock: Clock, ids: Ids) -> Middleware:
         status = 0  # the client left, or the process is stopping
         with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID], service=pages.service):
             try:
-                response = await _answer(request, handler, pages)
+                response = await _answer(request, handler, pages, limit)
                 status = response.status
                 return response  # noqa: TRY300 - what is raised below is an answer too
             except web.HTTPException as redirect:
@@ -60,8 +61,12 @@ def begin(request: web.BaseRequest, ids: Ids) -> None:
     request[NONCE] = new_id(ids)
 
 
-async def _answer(request: web.Request, handler: Handler, pages: Pages) -> web.StreamResponse:
+async def _answer(
+    request: web.Request, handler: Handler, pages: Pages, limit: RequestLimit
+) -> web.StreamResponse:
     try:
+        if request.path not in HEALTH:
+            limit.count(request)
         inputs.check_request(request)
         return await handler(request)
     except Blok365Error as error:
@@ -85,12 +90,14 @@ async def _answer(request: web.Request, handler: Handler, pages: Pages) -> web.S
 
 
 def headers_signal(
-    policy: HeaderPolicy,
+    policy: HeaderPolicy, ids: Ids
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """The signal that puts the headers on: it runs for streams and refusals too, a middleware would not."""
 
     async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
         request[_STARTED] = True
+        if NONCE not in request:  # refused before any middleware: an expectation that aiohttp does not know
+            begin(request, ids)
         csp = response.get(CSP, DEFAULT_CSP)
         response.get(HEADER_POLICY, policy).apply(response.headers, csp.header(request[NONCE]))
         response.headers["X-Request-Id"] = request[REQUEST_ID]

@@ -13,6 +13,7 @@ from shared.errors import (
     NotFound,
     Sentence,
     TooLarge,
+    TooMany,
     Unavailable,
 )
 from shared.services import SERVICES
@@ -67,6 +68,8 @@ def respond(request: web.BaseRequest, error: Blok365Error, pages: Pages) -> web.
     """The answer for that error. A status of 500 is never sent: what is our fault is 503, try again."""
     status = error.status if error.status != 500 else Unavailable.status
     retry_after = RETRY_AFTER if status == Unavailable.status else None
+    if isinstance(error, TooMany):
+        retry_after = error.retry_after
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     if wants_json(request):
         return _json(request, error, status, retry_after, headers)

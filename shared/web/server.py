@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from aiohttp.web_urldispatcher import AbstractRuleMatching, MatchedSubAppResource
 from multidict import CIMultiDict
 
-from shared.addresses import Network
+from shared.addresses import NO_NETWORKS, ClientNetworks
 from shared.clock import Clock
 from shared.errors import BadInput, Unavailable
 from shared.ids import Ids
@@ -21,6 +21,7 @@ from shared.web import problems, proxy
 from shared.web.frame import NONCE, REQUEST_ID, Pages
 from shared.web.headers import CSP, DEFAULT_CSP, Coop, HeaderPolicy
 from shared.web.inputs import MAX_LINE
+from shared.web.limits import RequestLimit
 from shared.web.middleware import around_every_request, begin, headers_signal
 from shared.web.paths import Origins, destination
 from shared.web.site import PROXY, Site, Tree
@@ -38,13 +39,14 @@ says what is wrong without being in the way of requests.
 class WebSettings:
     """How a service faces the web.
 
-    `origin`: its public origin. `max_body`: octets. `trusted_proxies`: whose X-Forwarded-For counts.
-    `coop`, `features`: see `headers.HeaderPolicy`.
+    `origin`: its public origin. `max_body`: octets. `client_networks`, `requests_per_minute`: see
+    `limits.RequestLimit`. `coop`, `features`: see `headers.HeaderPolicy`.
     """
 
     origin: str
     max_body: int = 64 * 1024
-    trusted_proxies: tuple[Network, ...] = ()
+    client_networks: ClientNetworks = NO_NETWORKS
+    requests_per_minute: int = 0
     coop: Coop = "same-origin"
     features: tuple[str, ...] = ()
 
@@ -80,10 +82,11 @@ def make_app(
 def _bare_app(
     pages: Pages, settings: WebSettings, *, clock: Clock, ids: Ids, ready: Ready | None = None
 ) -> web.Application:
+    limit = RequestLimit(settings.client_networks, clock, per_minute=settings.requests_per_minute)
     app = web.Application(
-        middlewares=[around_every_request(pages, clock, ids)], client_max_size=settings.max_body
+        middlewares=[around_every_request(pages, clock, ids, limit)], client_max_size=settings.max_body
     )
-    app.on_response_prepare.append(headers_signal(settings.headers))
+    app.on_response_prepare.append(headers_signal(settings.headers, ids))
     app[WEB_SETTINGS] = settings
     app[_SIDE] = _Side(pages=pages, settings=settings, ids=ids, ready=ready or _always)
     app[CLOSING] = asyncio.Event()
@@ -209,9 +212,11 @@ def _under_the_rule(name_of: Callable[[web.Request], str], table: Services) -> M
         name = name_of(request)
         if name not in table:
             return await handler(request)
-        seen = CIMultiDict(proxy.filter_request(request.headers.items(), name, table))
-        if len(seen) != len(request.headers) or seen.get("Cookie") != request.headers.get("Cookie"):
-            request = request.clone(headers=seen)
+        given = list(request.headers.items())
+        seen = list(proxy.filter_request(given, name, table))
+        if seen != given:
+            # The copy has to be UTF-8, and a header that is not means nothing to our services.
+            request = request.clone(headers=CIMultiDict(each for each in seen if _is_utf8(each[1])))
         try:
             response = await handler(request)
         except web.HTTPException as answer:
@@ -221,6 +226,11 @@ def _under_the_rule(name_of: Callable[[web.Request], str], table: Services) -> M
         return proxy.bad_answer()
 
     return middleware
+
+
+def _is_utf8(value: str) -> bool:
+    """Whether aiohttp could decode the value that was sent."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _last_word(

@@ -13,6 +13,11 @@ from shared.clock import Clock
 CLOSING = web.AppKey("closing", asyncio.Event)
 """Set when the process stops taking requests; every stream then ends and tells the browser when to come back."""
 
+LOOK_EVERY = 5.0
+"""Seconds after which a stream looks whether its client has left. aiohttp tells it only when it writes; until then it
+would be one of those that may be open.
+"""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -53,19 +58,22 @@ async def stream(
     ]
     following = asyncio.create_task(_following(events))
     beat = asyncio.create_task(clock.sleep(heartbeat))
+    look = asyncio.create_task(clock.sleep(LOOK_EVERY))
     try:
-        while not any(task.done() for task in over):
-            await asyncio.wait([following, beat, *over], return_when=asyncio.FIRST_COMPLETED)
+        while request.transport is not None and not any(task.done() for task in over):
+            await asyncio.wait([following, beat, look, *over], return_when=asyncio.FIRST_COMPLETED)
             if following.done():
                 await response.write(following.result().encode())
                 following = asyncio.create_task(_following(events))
             if beat.done():
                 await response.write(b":\n\n")
                 beat = asyncio.create_task(clock.sleep(heartbeat))
+            if look.done():
+                look = asyncio.create_task(clock.sleep(LOOK_EVERY))
     except (StopAsyncIteration, ConnectionResetError):
         pass  # there is nothing more to send, or the browser has left
     finally:
-        tasks: list[asyncio.Task[Any]] = [following, beat, *over]
+        tasks: list[asyncio.Task[Any]] = [following, beat, look, *over]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

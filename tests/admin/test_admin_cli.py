@@ -101,6 +101,22 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     again = said(blok365("account", "invite", "ada@contoso.example", "-t", "contoso", "--show-link")).strip()
     assert again.startswith("http://key.id.localhost:8365/#i=")
     assert again != added["link"]
+    king = said(
+        blok365("account", "rename", "ada@contoso.example", "ada.king@contoso.example", "-t", "contoso")
+    )
+    assert "ada.king@contoso.example" in king
+    assert added["immutable_id"] in king
+    assert "no account" in refused(blok365("account", "show", "ada@contoso.example", "-t", "contoso"))
+    said(blok365("account", "rename", "ada.king@contoso.example", "ada@contoso.example", "-t", "contoso"))
+    out = ("account", "sign-out-everywhere", "ada@contoso.example", "-t", "contoso")
+    assert blok365(*out).exit_code == 1  # asked, and nobody said yes
+    assert "everywhere" in said(blok365(*out, "--yes"))
+    shown = json.loads(said(blok365("account", "show", "ada@contoso.example", "-t", "contoso", "--json")))
+    assert shown["session_epoch"] == 1
+    browsers = said(blok365("account", "browsers", "ada@contoso.example", "-t", "contoso", "--json"))
+    assert json.loads(browsers) == {"browsers": []}
+    gone = ("account", "remove-browser", "ada@contoso.example", "nothing", "-t", "contoso", "--yes")
+    assert "no such browser" in refused(blok365(*gone))
     said(blok365("account", "suspend", "ada@contoso.example", "-t", "contoso"))
     assert "nothing to suspend" in refused(
         blok365("account", "suspend", "ada@contoso.example", "-t", "contoso")

@@ -27,7 +27,13 @@ from services.approval.domain.ceremony import RelyingParty
 from services.approval.handlers import challenges, enrolment, sessions
 from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Ceremony, Dependencies
-from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository, TenantRepository
+from services.approval.store import (
+    AccountRepository,
+    CeremonyRepository,
+    DecoyRepository,
+    SessionRepository,
+    TenantRepository,
+)
 from shared.bus.port import Handlers
 from shared.clock import iso_millis
 from shared.contracts import Message
@@ -105,6 +111,7 @@ class Approval:
         tenant: str = "contoso",
         version: int = 1,
         status: AccountStatus = AccountStatus.ACTIVE,
+        session_epoch: int = 0,
     ) -> None:
         news = AccountChanged(
             version=version,
@@ -113,6 +120,7 @@ class Approval:
             display_name=account.title(),
             immutable_id=account,
             status=status,
+            session_epoch=session_epoch,
         )
         await self.world.say("admin", news, tenant)
 
@@ -125,6 +133,7 @@ class Approval:
         version: int = 1,
         status: Any = "open",
         hours: float = 24,
+        session_epoch: int = 0,
     ) -> str:
         """The link's fragment: `<id>.<seed>`."""
         if invitation is None:
@@ -141,6 +150,7 @@ class Approval:
             issued_at=now,
             expires_at=now + timedelta(hours=hours),
             status=status,
+            session_epoch=session_epoch,
         )
         await self.world.say("admin", news, tenant)
         return f"{invitation}.{seed_text}"
@@ -174,6 +184,7 @@ class Approval:
         same_network: bool = False,
         address: str = BROWSER_ADDRESS,
         code: str = CODE,
+        decoy: bool = False,
         deliver: bool = True,
     ) -> Asked:
         """wsfed opens a challenge. Without a code: a known browser's QR code, for which none is asked."""
@@ -213,6 +224,7 @@ class Approval:
             handle_lifetime=handle_lifetime if method == "qr" else None,
             renews=renews,
             same_network=same_network,
+            decoy=decoy,
         )
         if deliver:
             await self.world.say("wsfed", command, tenant)
@@ -395,9 +407,11 @@ def replica(world: InMemorySystem, database: Database | None = None) -> Dependen
     interleaved: Any = InterleavedDatabase(database or world.databases["approval"])
     return Dependencies(
         accounts=AccountRepository(interleaved, world.platform.signer("approval")),
+        decoys=DecoyRepository(interleaved, world.platform.signer("approval")),
         sessions=SessionRepository(interleaved),
         ceremonies=CeremonyRepository(interleaved),
         tenants=TenantRepository(interleaved),
+        fresh=lambda _: True,
         clock=world.clock,
         ids=world.ids,
         rp=RelyingParty(RP_ID, (ORIGIN, APP_ORIGIN)),

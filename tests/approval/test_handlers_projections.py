@@ -6,8 +6,9 @@ import pytest
 
 from services.approval.ports import Dependencies
 from shared.contracts.admin import AccountStatus, InvitationChanged
+from shared.errors import Gone, Unavailable
 from shared.ids import b64u
-from tests.approval.support import Approval
+from tests.approval.support import Approval, Phone
 
 
 @pytest.mark.parametrize("order", list(permutations([1, 2, 3])))
@@ -39,6 +40,39 @@ async def test_news_of_a_spent_invitation_do_not_open_it(approval: Approval) -> 
     (invitation,) = approval.document()["invitations"]
     await approval.invitation(invitation=invitation, version=2, status="open")
     assert approval.document()["invitations"][invitation]["spent_by"] is not None
+
+
+async def test_invitation_of_an_earlier_session_epoch_is_dead_and_of_a_later_one_waits(
+    approval: Approval,
+) -> None:
+    await approval.account(version=2, session_epoch=1)
+    for session_epoch, refusal in ((0, Gone), (1, None), (2, Unavailable)):
+        fragment = await approval.invitation(session_epoch=session_epoch)
+        phone = Phone(approval)
+        if refusal is None:
+            await phone.enrol(fragment)
+        else:
+            with pytest.raises(refusal):
+                await phone.enrol(fragment)
+    await approval.account(version=3, session_epoch=2)  # the news that the last one waited for
+    await phone.enrol(fragment)
+    assert len(approval.document()["devices"]) == 2
+
+
+async def test_another_session_epoch_ends_the_requests_that_wait_and_nothing_else_does(
+    approval: Approval,
+) -> None:
+    phone = await approval.phone()
+    asked = await approval.ask()
+    await approval.account(version=2)
+    assert await phone.listed() == [asked.id]
+    await approval.account(version=3, session_epoch=1)
+    assert await phone.listed() == []
+    assert approval.document()["challenges"][asked.id]["state"] == "expired"
+    with pytest.raises(Gone):
+        await phone.approve(asked)
+    new = await approval.ask()
+    await phone.approve(new)
 
 
 async def test_rejects_an_invitation_whose_key_changes(approval: Approval) -> None:

@@ -122,6 +122,37 @@ async def test_suspended_account_has_no_session(approval: Approval, status: Acco
         await phone.sign_in()
 
 
+async def test_session_from_under_another_session_epoch_is_over_and_a_new_one_is_not(
+    approval: Approval,
+) -> None:
+    phone = await approval.phone()
+    token, _ = await phone.sign_in()
+    await approval.account(version=2, session_epoch=1)
+    with pytest.raises(NotAuthenticated):
+        await signed_in(approval.deps, token)
+    again, _ = await phone.sign_in()
+    assert await signed_in(approval.deps, again)
+    await approval.account(version=1)  # old news, late
+    assert await signed_in(approval.deps, again)
+    with pytest.raises(NotAuthenticated):
+        await signed_in(approval.deps, token)
+
+
+async def test_session_that_was_kept_before_there_were_epochs_counts_until_the_first_is_raised(
+    approval: Approval,
+) -> None:
+    phone = await approval.phone()
+    token, _ = await phone.sign_in()
+    sessions_kept = approval.world.databases["approval"].collection("sessions")
+    await sessions_kept.update({}, {"$unset": {"session_epoch": ""}})
+    accounts = approval.world.databases["approval"].collection("accounts")
+    await accounts.update({}, {"$unset": {"session_epoch": ""}})
+    assert await signed_in(approval.deps, token)
+    await approval.account(version=2, session_epoch=1)
+    with pytest.raises(NotAuthenticated):
+        await signed_in(approval.deps, token)
+
+
 async def test_removal_ends_the_phones_sessions_at_once_and_is_told(approval: Approval) -> None:
     phone = await approval.phone()
     token, who = await phone.sign_in()

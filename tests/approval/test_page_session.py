@@ -26,6 +26,13 @@ EVICT = """() => new Promise((resolve) => {
     clearing.oncomplete = () => { target.result.close(); resolve(); };
   };
 })"""
+REMEMBER_ANOTHER = """() => new Promise((resolve) => {
+  indexedDB.open("blokkey").onsuccess = ({ target }) => {
+    const writing = target.result.transaction("kept", "readwrite");
+    writing.objectStore("kept").put("YW5vdGhlcg", "credential");
+    writing.oncomplete = () => { target.result.close(); resolve(); };
+  };
+})"""
 CACHED = """async () => {
   await navigator.serviceWorker.ready;
   const cache = await caches.open("blokkey");
@@ -112,6 +119,17 @@ async def test_evicted_storage_asks_to_unlock_and_finds_the_key_again(handset: H
     await handset.press("Unlock")
     await handset.heading("No requests")
     assert await handset.page.evaluate(KEPT) == ["credential", "token"]
+
+
+async def test_a_key_that_the_phone_lost_is_no_dead_end(handset: Handset) -> None:
+    """The page remembers a key that is not there any more; browsers do not say why nothing was signed."""
+    await unlocked(handset)
+    await handset.press("Lock")
+    await handset.page.evaluate(REMEMBER_ANOTHER)
+    await handset.press("Unlock")
+    await expect(handset.page.locator("#status")).to_have_text("That didn't finish.")
+    await handset.press("Unlock")
+    await handset.heading("No requests")
 
 
 async def test_locking_without_a_network_forgets_the_session(handset: Handset) -> None:

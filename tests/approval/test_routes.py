@@ -12,6 +12,7 @@ from shared.crypto.statement import Purpose
 from shared.ids import unb64u
 from shared.web.server import serve
 from tests.approval.support import ORIGIN, SIGN_IN_ORIGIN, Approval, Phone
+from tests.approval.test_handlers_admin import decide
 
 pytestmark = pytest.mark.integration
 
@@ -123,6 +124,23 @@ async def test_signing_in_again_ends_the_older_session(approval: Approval, clien
     await client.sign_in(phone)
     assert (await client.send("GET", f"{API}/challenges"))[0] == 200
     assert (await client.send("GET", f"{API}/challenges", headers=old))[0] == 401
+
+
+async def test_phone_is_told_while_its_organisation_has_not_confirmed_it_and_when_it_was_refused(
+    approval: Approval, client: Client
+) -> None:
+    phone = await approval.phone()
+    await client.sign_in(phone)
+    status, answer = await client.send("GET", f"{API}/challenges")
+    assert (status, answer["waiting"]) == (200, True)
+    device = (await phone.who()).session.device
+    await decide(approval, device, "trusted", version=1)
+    assert (await client.send("GET", f"{API}/challenges"))[1]["waiting"] is False
+    other = await approval.phone("grace")
+    await client.sign_in(other)
+    await decide(approval, (await other.who()).session.device, "refused", account="grace")
+    status, problem = await client.send("GET", f"{API}/challenges")
+    assert (status, problem["code"]) == (403, "refused")
 
 
 async def test_sign_out(approval: Approval, client: Client) -> None:

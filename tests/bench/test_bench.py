@@ -28,8 +28,8 @@ from deploy.bench.load_client import passive_path
 from deploy.bench.measure import Latencies, Rate, in_turns, percentile
 from deploy.bench.peer import HERE
 from deploy.bench.signins import gap
-from services.wsfed.config import MICROSOFT_REPLY_URLS
-from services.wsfed.domain.request import SignInRequest, parse_passive_request
+from services.wsfed.domain.request import parse_sign_in
+from shared.clouds import CLOUDS
 from shared.ids import SeededIds
 
 # --- arithmetic
@@ -175,8 +175,7 @@ def test_every_account_signs_in_once_before_any_does_again(total: int) -> None:
 def test_the_request_is_one_that_wsfed_takes() -> None:
     path = passive_path("contoso", "ada@contoso.example")
     assert 2000 < len(path) < 4000
-    parsed = parse_passive_request(parse_qsl(path.partition("?")[2]), reply_urls=MICROSOFT_REPLY_URLS)
-    assert isinstance(parsed, SignInRequest)
+    parsed = parse_sign_in(parse_qsl(path.partition("?")[2]), cloud=CLOUDS["worldwide"])
     assert parsed.username == "ada@contoso.example"
 
 

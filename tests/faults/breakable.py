@@ -67,8 +67,10 @@ DEVICE = Write("approval", "5-device", "accounts", "findAndModify", lambda c: "c
 ENROLMENT = [
     Write("approval", "3-ceremony", "ceremonies", "insert"),
     DEVICE,
-    Write("wsfed", "7-vouched", "invitations", "findAndModify", lambda c: "vouched_for" in c.sets),
-    Write("wsfed", "7-device", "devices", "findAndModify", lambda c: "public_key" in c.sets),
+    Write("wsfed", "6-device", "devices", "findAndModify", lambda c: "public_key" in c.sets),
+    Write("admin", "7-used", "invitations", "findAndModify", _sets("status", "used")),
+    Write("admin", "7-decided", "authenticators", "insert"),
+    Write("wsfed", "7-decision", "authenticators", "findAndModify", _sets("status", "trusted")),
     Write("admin", "8-active", "accounts", "findAndModify", _sets("status", "active")),
 ]
 

@@ -171,10 +171,11 @@ class FaultSystem:
         return stored
 
     async def trusted(self, phone: SoftPhone) -> Document | None:
-        """wsfed's own record of that phone."""
-        found: Document | None = await self.database("wsfed").devices.find_one(
-            {"_id": f"{TENANT}/{phone.key.device}"}
-        )
+        """wsfed's own record of that phone, once admin's decision that it counts is there too."""
+        wsfed, phone_id = self.database("wsfed"), {"_id": f"{TENANT}/{phone.key.device}"}
+        if await wsfed.authenticators.find_one({**phone_id, "status": "trusted"}) is None:
+            return None
+        found: Document | None = await wsfed.devices.find_one(phone_id)
         return found
 
     async def browser(self) -> Browser:

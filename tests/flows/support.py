@@ -37,13 +37,14 @@ from deploy.standins.entra.requests import (
 from deploy.standins.entra.settings import Directory, Federations, FederationSettings, User
 from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_response
 from deploy.standins.phone.authenticator import HONEST, Key, Tamper, assertion
-from deploy.standins.phone.phone import Request, SoftPhone
+from deploy.standins.phone.phone import SoftPhone
+from deploy.standins.phone.request import Request
 from services.admin import handlers as admin
 from services.admin.domain.accounts import Account
 from services.admin.handlers import NewAccount
 from services.admin.ports import Dependencies
 from services.wsfed.domain.keys import create_signing_key
-from services.wsfed.store import keys
+from services.wsfed.store import DirectoryRepository, keys
 from shared.clock import iso_millis
 from shared.contracts import Message
 from shared.contracts.approval import ChallengeAccepted, DeviceChanged, Endorsement, Proof
@@ -183,15 +184,19 @@ class SignIn:
         return (await self.post("qr")).code()
 
     async def passkey_challenge(self) -> bytes:
-        """Passkey, steps 2 and 3: what is to be signed."""
-        answer = await self.script("passkey/challenge")
-        assert answer.status == 200, answer.text
-        return unb64u(json.loads(answer.text)["challenge"])
+        """Passkey, step 1: what is to be signed, as the page brings it."""
+        return unb64u((await self.page_passkey())["challenge"])
+
+    async def page_passkey(self) -> dict[str, str]:
+        """Passkey, step 1: what the page tells its script; empty where it offers no passkey."""
+        page = await self.page()
+        assert page.status in (200, 403), page.text
+        return dict(re.findall(r'data-(challenge|rp-id|timeout)="([^"]*)"', page.text))
 
     async def passkey(
         self, phone: SoftPhone, tamper: Tamper = HONEST, *, challenge: bytes | None = None
     ) -> Page:
-        """Passkey, steps 2 to 7, with that phone's key."""
+        """Passkey, steps 1 to 6, with that phone's key."""
         if challenge is None:
             challenge = await self.passkey_challenge()
         made = tamper.replay or assertion(on_sign_in_page(phone.used_key()), challenge, tamper)
@@ -344,6 +349,19 @@ class Flow:
         """Why messages ended as that service's dead letters."""
         return [letter.reason for letter in self.world.bus.dead_letters if letter.service == service]
 
+    async def counts(self, key: Key) -> bool:
+        """Whether wsfed takes proofs by that key, under its device id, for its account now."""
+        directory = DirectoryRepository(self.world.databases["wsfed"], self.world.clock)
+        trusted = await directory.trusted_device(key.tenant, key.account, key.device)
+        return trusted is not None and trusted.public_key == key.spki
+
+    async def decision(self, device: str, upn: str = ADA, tenant: str = TENANT) -> tuple[str, str] | None:
+        """Status and reason of admin's decision on a device of that person, as the console and command line show it."""
+        for each in await admin.list_devices(self.admin, tenant, upn):
+            if each.id == device and each.status is not None:
+                return each.status.value, each.reason
+        return None
+
     # attackers
 
     async def say(self, service: str, message: Message, tenant: str = TENANT) -> None:
@@ -414,6 +432,15 @@ def accepted(sign_in: SignIn, request: Request, key: Key, proof: Proof) -> Chall
         device=key.device,
         proof=proof,
     )
+
+
+async def known_browser(flow: Flow, phone: Phone) -> SignIn:
+    """A new sign-in in a browser from which Ada has signed in before, and whose session has ended since."""
+    first = await flow.begin()
+    await phone.approve(await first.push())
+    await first.take()
+    flow.world.clock.advance(13 * 3600)
+    return await flow.begin(browser=first.browser)
 
 
 async def assert_no_token(sign_in: SignIn, state: str | None = None) -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 from lxml import etree
 
-from services.wsfed.domain.request import WTREALM
+from deploy.standins.entra.requests import WTREALM
 from tests.flows.support import ADA, TENANT
 from tests.wsfed.test_token_checkers import (
     METADATA_ID,

@@ -32,14 +32,20 @@ async def test_steps_1_to_8(flow: Flow) -> None:
     phone = await flow.bare_phone()
     key = await phone.enrol(link)
     assert (key.tenant, key.account, key.upn) == (TENANT, account.id, ADA)
-    # 6 and 7: wsfed verified the chain itself and trusts this very key
+    # 6: wsfed verified the chain itself and keeps this very key
     (device,) = flow.world.documents("wsfed", "devices")
     assert device["public_key"] == key.spki
     assert device["account"] == account.id
     assert not device["removed"]
-    (kept,) = flow.world.documents("wsfed", "invitations")
-    assert kept["vouched_for"] == key.device
+    # 7: admin verified it too and says that it counts; wsfed and approval have heard it
+    assert await flow.decision(key.device) == ("trusted", "")
+    (decision,) = flow.world.documents("wsfed", "authenticators")
+    assert (decision["status"], decision["credential_id"]) == ("trusted", key.credential_id)
+    assert await flow.counts(key)
+    (stored,) = flow.world.documents("approval", "accounts")
+    assert stored["devices"][key.device]["decision"] == "trusted"
     # 8: admin closed the invitation and the account is active, everywhere
+    (kept,) = flow.world.documents("wsfed", "invitations")
     assert kept["status"] == "used"
     assert (await flow.account()).status == "active"
     (known,) = flow.world.documents("wsfed", "accounts")

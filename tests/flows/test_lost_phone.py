@@ -13,11 +13,15 @@ async def removed(flow: Flow, phone: str | None, upn: str = ADA) -> None:
     await flow.world.settle()
 
 
+async def in_use(flow: Flow) -> list[str]:
+    return [phone.id for phone in await admin.list_devices(flow.admin, TENANT, ADA) if phone.may_count]
+
+
 async def test_administrator_sees_phones_by_name(flow: Flow) -> None:
     phone = await flow.bare_phone()
     await phone.enrol(await flow.invite(), name="Ada's phone")
     (seen,) = await admin.list_devices(flow.admin, TENANT, ADA)
-    assert (seen.name, seen.id, seen.active) == ("Ada's phone", phone.key.device, True)
+    assert (seen.name, seen.id, seen.status) == ("Ada's phone", phone.key.device, "trusted")
 
 
 async def test_removed_phone_is_told_off_and_its_sessions_answer_no_more(flow: Flow) -> None:
@@ -30,7 +34,9 @@ async def test_removed_phone_is_told_off_and_its_sessions_answer_no_more(flow: F
         "wresult" in (await sign_in.browser.get(url)).text
     )  # the session answers, as long as the phone is there
     await removed(flow, phone.key.device)
-    assert await admin.list_devices(flow.admin, TENANT, ADA) == []
+    assert await in_use(flow) == []
+    (seen,) = await admin.list_devices(flow.admin, TENANT, ADA)
+    assert (seen.status, seen.reason) == ("revoked", "administrator")
     again = await flow.begin(browser=sign_in.browser)
     assert "wresult" not in (await again.page()).text
     code = await again.push()
@@ -48,7 +54,7 @@ async def test_person_enrols_again_after_a_removal(flow: Flow) -> None:
     await new.approve(await sign_in.push())
     user = await flow.entra.verify(await sign_in.take(), sign_in.pending)
     assert user.upn == ADA
-    assert [p.id for p in await admin.list_devices(flow.admin, TENANT, ADA)] == [new.key.device]
+    assert await in_use(flow) == [new.key.device]
     assert lost.key.device != new.key.device
 
 
@@ -67,6 +73,15 @@ async def test_administrator_cannot_remove_another_persons_phone(flow: Flow) -> 
 async def test_nothing_to_remove_is_said(flow: Flow) -> None:
     with pytest.raises(Conflict):
         await admin.remove_device(flow.admin, TENANT, ADA, None)
+
+
+async def test_person_removes_a_phone_and_admin_has_verified_that_it_was_the_person(flow: Flow) -> None:
+    lost, kept = await flow.phone(), await flow.phone()
+    await kept.remove_device(lost.key.device)
+    assert await flow.decision(lost.key.device) == ("revoked", "person")
+    assert await in_use(flow) == [kept.key.device]
+    assert not await flow.counts(lost.key)
+    assert flow.reasons("admin") == []
 
 
 async def test_suspension_keeps_phones_for_the_day_it_ends(flow: Flow) -> None:

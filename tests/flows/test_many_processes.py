@@ -15,10 +15,11 @@ import pytest_asyncio
 from deploy.local.backing import Broker
 from deploy.local.backing.port import free_port
 from deploy.local.cluster import DEFAULT_REPLICAS, Replica, environment_of
+from services.admin import handlers as admin
 from shared.ids import SystemIds
 from shared.services import SERVICES
 from shared.testing.waiting import eventually
-from tests.faults.support import FaultSystem, Person, fault_system, stream, until_state
+from tests.faults.support import TENANT, FaultSystem, Person, fault_system, stream, until_state
 
 pytestmark = [
     pytest.mark.integration,
@@ -154,6 +155,25 @@ async def test_stops_in_good_order_in_the_middle_of_a_sign_in(
     await sign_in.finish()
     await sign_in.assert_signed_once()
     await on.whole()
+
+
+async def test_one_of_two_admins_is_enough(on: FaultSystem) -> None:
+    """With the other one killed an invitation is spent, the phone is listed, and its sign-in is in the list too."""
+    await on.replica("admin").kill()
+    try:
+        person = await on.person()
+        sign_in = await on.begin(person)
+        await sign_in.finish()
+        await sign_in.assert_signed_once()
+        deps, upn = on.running_system.admin, person.account.upn
+        assert [d.id for d in await admin.list_devices(deps, TENANT, upn)] == [person.phone.key.device]
+
+        async def listed() -> bool:
+            return len(await admin.list_browsers(deps, TENANT, upn)) == 1
+
+        await eventually(listed, "wsfed's news of the browser reaches admin")
+    finally:
+        await on.whole()
 
 
 async def test_live_stream_says_when_to_come_back(on: FaultSystem, ada: Person) -> None:

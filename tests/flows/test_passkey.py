@@ -1,5 +1,6 @@
 """docs/flows/passkey.md: a passkey on the sign-in page. The numbers are the page's."""
 
+import asyncio
 import hashlib
 import json
 from dataclasses import replace
@@ -12,7 +13,7 @@ from deploy.standins.phone.authenticator import UP, Tamper, assertion
 from services.admin import handlers as admin
 from services.wsfed.domain.authentication import MULTIPLE_AUTHN
 from shared.crypto.assertion import verify_assertion
-from shared.ids import b64u
+from shared.ids import b64u, unb64u
 from tests.flows.support import (
     ADA,
     BOB,
@@ -35,27 +36,25 @@ def assert_refused(answer: Page) -> None:
     assert problem["remedy"] == "Try another way, or ask your administrator."
 
 
-async def test_steps_1_to_8(flow: Flow) -> None:
+async def test_steps_1_to_7(flow: Flow) -> None:
     phone = await flow.phone()
     sign_in = await flow.begin(wauth=MULTIPLE_AUTHN)
-    # 1: the page has it, for its own script to offer
-    assert (await sign_in.page()).form("/passkey").fields["csrf"] == sign_in.csrf
-    # 2: a context beside whatever else is open
+    # 1: the page has it, for its own script to offer: the digest of a context, and nothing that tells of devices
     sent = len(flow.world.bus.sent)
-    answer = await sign_in.script("passkey/challenge")
+    assert (await sign_in.page()).form("/passkey").fields["csrf"] == sign_in.csrf
     context = sign_in.stored["passkey"]
     assert context["method"] == "passkey"
     assert sign_in.stored["state"] == "started"
-    # 3: its digest, and nothing that tells of devices
-    told = json.loads(answer.text)
-    assert told.keys() == {"challenge", "rpId", "timeout"}
-    assert told["rpId"] == "id.localhost"
-    # 4, 5: signed and posted; 6: verified; 7: proved
-    assert (await sign_in.passkey(phone)).status == 200
+    told = await sign_in.page_passkey()
+    assert told.keys() == {"challenge", "rp-id", "timeout"}
+    assert told["rp-id"] == "id.localhost"
+    # 2: the press; 3, 4: signed and posted, without another request before; 5: verified; 6: proved
+    challenge = unb64u(told["challenge"])
+    assert (await sign_in.passkey(phone, challenge=challenge)).status == 200
     assert await sign_in.state() == "proved"
     assert sign_in.stored["passkey"] is None
     assert len(flow.world.bus.sent) == sent  # approval and the bus take no part
-    # 8: the token
+    # 7: the token
     user = await flow.entra.verify(await sign_in.take(), sign_in.pending)
     assert user.upn == ADA
     assert user.mfa
@@ -95,11 +94,11 @@ async def test_session_of_a_passkey_answers_the_next_request(flow: Flow) -> None
     assert user.mfa
 
 
-# --- step 2: beside an open request ----------------------------------------------------------------------------
+# --- step 1: in the page, beside an open request ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["push", "qr"])
-async def test_step_2_an_open_request_survives_a_cancelled_dialog(flow: Flow, method: str) -> None:
+async def test_step_1_an_open_request_survives_a_cancelled_dialog(flow: Flow, method: str) -> None:
     phone = await flow.phone()
     sign_in = await flow.begin()
     code = (await sign_in.post(method)).code()
@@ -113,7 +112,7 @@ async def test_step_2_an_open_request_survives_a_cancelled_dialog(flow: Flow, me
 
 
 @pytest.mark.parametrize("end", ["deny", "not_me", None])
-async def test_step_6_a_passkey_proves_from_every_state_that_is_not_over(flow: Flow, end: str | None) -> None:
+async def test_step_5_a_passkey_proves_from_every_state_that_is_not_over(flow: Flow, end: str | None) -> None:
     phone = await flow.phone()
     sign_in = await flow.begin()
     await sign_in.push()
@@ -123,7 +122,7 @@ async def test_step_6_a_passkey_proves_from_every_state_that_is_not_over(flow: F
     assert (await flow.entra.verify(await sign_in.take(), sign_in.pending)).upn == ADA
 
 
-async def test_step_6_a_passkey_proves_after_the_request_expired(flow: Flow) -> None:
+async def test_step_5_a_passkey_proves_after_the_request_expired(flow: Flow) -> None:
     phone = await flow.phone()
     sign_in = await flow.begin()
     await sign_in.push()
@@ -145,36 +144,61 @@ async def test_an_approval_after_the_passkey_changes_nothing(flow: Flow) -> None
     assert len(flow.issuances()) == 1
 
 
-async def test_step_2_needs_a_user_name_and_a_sign_in_that_is_not_proved(flow: Flow) -> None:
+async def test_step_1_needs_a_user_name_and_a_sign_in_that_is_not_proved(flow: Flow) -> None:
     phone = await flow.phone()
     nameless = await flow.begin("")
-    assert (await nameless.script("passkey/challenge")).status == 409
+    assert await nameless.page_passkey() == {}
     proved = await flow.begin()
     await proved.passkey(phone)
-    assert (await proved.script("passkey/challenge")).status == 409
+    assert await proved.page_passkey() == {}
+    assert proved.stored["passkey"] is None
 
 
-async def test_step_2_thirty_times_and_no_more(flow: Flow) -> None:
+async def test_step_1_every_drawing_of_the_page_brings_the_same_challenge_until_it_is_spent(
+    flow: Flow,
+) -> None:
+    """A second tab, or a page drawn anew for a push, must not end the challenge that a device is just signing."""
+    phone = await flow.phone()
+    sign_in = await flow.begin()
+    first = await sign_in.passkey_challenge()
+    await sign_in.push()
+    flow.world.clock.advance(600)
+    pages = await asyncio.gather(*(sign_in.passkey_challenge() for _ in range(5)))
+    assert set(pages) == {first}
+    assert_refused(await sign_in.passkey(phone, Tamper(flags=UP), challenge=first))
+    assert await sign_in.passkey_challenge() != first
+
+
+async def test_step_1_of_pages_that_are_drawn_at_once_all_bring_the_same_challenge(flow: Flow) -> None:
+    phone = await flow.phone()
+    sign_in = await flow.begin()
+    assert_refused(await sign_in.passkey(phone, Tamper(flags=UP)))
+    pages = await asyncio.gather(*(sign_in.passkey_challenge() for _ in range(5)))
+    assert len(set(pages)) == 1
+    assert (await sign_in.passkey(phone, challenge=pages[0])).status == 200
+
+
+async def test_step_1_thirty_times_and_no_more(flow: Flow) -> None:
+    phone = await flow.phone()
     sign_in = await flow.begin()
     for _ in range(30):
-        await sign_in.passkey_challenge()
-    assert (await sign_in.script("passkey/challenge")).status == 410
+        assert_refused(await sign_in.passkey(phone, Tamper(flags=UP)))
+    assert await sign_in.page_passkey() == {}
 
 
-async def test_step_2_only_from_our_own_page_in_the_same_browser(flow: Flow) -> None:
+async def test_steps_1_and_4_only_on_our_own_page_in_the_same_browser(flow: Flow) -> None:
     phone = await flow.phone()
     sign_in = await flow.begin()
     challenge = await sign_in.passkey_challenge()
     stranger = SignIn(flow, await flow.browser(), sign_in.url, sign_in.csrf, sign_in.pending)
-    assert (await stranger.script("passkey/challenge")).status == 404
+    assert (await stranger.page()).status == 404
     assert (await stranger.passkey(phone, challenge=challenge)).status == 404
     forged = replace(sign_in, csrf="x" * 43)
-    assert (await forged.script("passkey/challenge")).status == 403
     assert json.loads((await forged.passkey(phone, challenge=challenge)).text)["code"] == "csrf"
     await assert_no_token(sign_in, "start")
 
 
-# --- step 6: the one refusal -----------------------------------------------------------------------------------
+# --- step 5: the one refusal -----------------------------------------------------------------------------------
 
 TAMPERED = {
     "user not verified": Tamper(flags=UP),
@@ -192,7 +216,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("name", TAMPERED)
-async def test_step_6_refuses(flow: Flow, name: str) -> None:
+async def test_step_5_refuses(flow: Flow, name: str) -> None:
     phone = await flow.phone()
     before = await flow.begin()
     await before.passkey(phone)  # the counter has risen once
@@ -204,7 +228,7 @@ async def test_step_6_refuses(flow: Flow, name: str) -> None:
     assert (await sign_in.passkey(phone)).status == 200  # and the person's next try works
 
 
-async def test_step_6_refuses_an_apps_origin_also_where_approvals_may_come_from_it(
+async def test_step_5_refuses_an_apps_origin_also_where_approvals_may_come_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app_origin = "android:apk-key-hash:AAAA"
@@ -217,7 +241,18 @@ async def test_step_6_refuses_an_apps_origin_also_where_approvals_may_come_from_
         assert await sign_in.state() == "proved"
 
 
-async def test_step_6_refuses_another_accounts_passkey_like_an_unknown_one(flow: Flow) -> None:
+async def test_step_5_takes_a_byte_order_mark_off(flow: Flow) -> None:
+    phone = await flow.phone()
+    marked = Tamper(byte_order_mark=True)
+    by_passkey = await flow.begin()
+    assert (await by_passkey.passkey(phone, marked)).status == 200
+    by_push = await flow.begin()
+    await phone.approve(await by_push.push(), tamper=marked)
+    for sign_in in (by_passkey, by_push):
+        assert (await flow.entra.verify(await sign_in.take(), sign_in.pending)).upn == ADA
+
+
+async def test_step_5_refuses_another_accounts_passkey_like_an_unknown_one(flow: Flow) -> None:
     await flow.phone()
     await flow.person(BOB)
     bobs = await flow.phone(BOB)
@@ -231,7 +266,7 @@ async def test_step_6_refuses_another_accounts_passkey_like_an_unknown_one(flow:
     await assert_no_token(nobody, "start")
 
 
-async def test_step_6_refuses_another_tenants_passkey(flow: Flow) -> None:
+async def test_step_5_refuses_another_tenants_passkey(flow: Flow) -> None:
     await flow.phone()
     await flow.tenant("fabrikam", "fabrikam.example")
     await flow.person("ada@fabrikam.example", "fabrikam")
@@ -239,7 +274,7 @@ async def test_step_6_refuses_another_tenants_passkey(flow: Flow) -> None:
     assert_refused(await (await flow.begin(ADA)).passkey(foreign))
 
 
-async def test_step_6_refuses_a_key_under_the_victims_credential_id(flow: Flow) -> None:
+async def test_step_5_refuses_a_key_under_the_victims_credential_id(flow: Flow) -> None:
     adas = await flow.phone()
     await flow.person(BOB)
     bobs = await flow.phone(BOB)
@@ -247,7 +282,7 @@ async def test_step_6_refuses_a_key_under_the_victims_credential_id(flow: Flow) 
     assert_refused(await sign_in.passkey(bobs, Tamper(credential_id=adas.key.credential_id)))
 
 
-async def test_step_6_refuses_a_removed_device_and_a_suspended_account(flow: Flow) -> None:
+async def test_step_5_refuses_a_removed_device_and_a_suspended_account(flow: Flow) -> None:
     phone = await flow.phone()
     other = await flow.phone()
     await other.remove_device(phone.key.device)
@@ -258,26 +293,29 @@ async def test_step_6_refuses_a_removed_device_and_a_suspended_account(flow: Flo
     assert_refused(await (await flow.begin()).passkey(other))
 
 
-async def test_step_6_refuses_a_challenge_that_is_over(flow: Flow) -> None:
+async def test_step_5_refuses_a_challenge_that_is_over(flow: Flow) -> None:
     phone = await flow.phone()
     sign_in = await flow.begin()
     challenge = await sign_in.passkey_challenge()
-    flow.world.clock.advance(120)
-    assert_refused(await sign_in.passkey(phone, challenge=challenge))
-    await assert_no_token(sign_in, "start")
+    flow.world.clock.advance(15 * 60)  # with the sign-in itself
+    assert (await sign_in.passkey(phone, challenge=challenge)).status == 410
+    assert (await sign_in.token()).status == 410
+    assert flow.issuances() == []
 
 
-async def test_step_6_a_challenge_is_valid_once_and_only_the_newest(flow: Flow) -> None:
+async def test_step_5_a_challenge_is_valid_once_and_only_the_newest(flow: Flow) -> None:
     phone = await flow.phone()
     sign_in = await flow.begin()
     older = await sign_in.passkey_challenge()
+    assert_refused(await sign_in.passkey(phone, Tamper(flags=UP), challenge=older))
     newer = await sign_in.passkey_challenge()
+    assert newer != older
     assert_refused(await sign_in.passkey(phone, challenge=older))
     assert_refused(await sign_in.passkey(phone, challenge=newer))  # spent by the refusal
     await assert_no_token(sign_in, "start")
 
 
-async def test_step_6_refuses_a_replayed_assertion(flow: Flow) -> None:
+async def test_step_5_refuses_a_replayed_assertion(flow: Flow) -> None:
     phone = await flow.phone()
     first = await flow.begin()
     made = assertion(on_sign_in_page(phone.used_key()), await first.passkey_challenge())
@@ -288,7 +326,7 @@ async def test_step_6_refuses_a_replayed_assertion(flow: Flow) -> None:
     await assert_no_token(again, "start")
 
 
-async def test_step_6_refuses_an_assertion_that_was_made_for_an_approval(flow: Flow) -> None:
+async def test_step_5_refuses_an_assertion_that_was_made_for_an_approval(flow: Flow) -> None:
     """A phone's approval of this very transaction is no passkey on its page: another context was signed."""
     phone = await flow.phone()
     sign_in = await flow.begin()
@@ -300,7 +338,7 @@ async def test_step_6_refuses_an_assertion_that_was_made_for_an_approval(flow: F
     assert_refused(await sign_in.passkey(phone, Tamper(replay=made), challenge=b""))
 
 
-async def test_step_6_an_assertion_for_the_page_approves_nothing_on_the_phones_api(flow: Flow) -> None:
+async def test_step_5_an_assertion_for_the_page_approves_nothing_on_the_phones_api(flow: Flow) -> None:
     phone = await flow.phone()
     sign_in = await flow.begin()
     code = await sign_in.push()
@@ -310,7 +348,7 @@ async def test_step_6_an_assertion_for_the_page_approves_nothing_on_the_phones_a
     await assert_no_token(sign_in, "push_waiting")
 
 
-async def test_step_2_a_name_typed_after_the_challenge_ends_it(flow: Flow) -> None:
+async def test_step_1_a_name_typed_after_the_challenge_ends_it(flow: Flow) -> None:
     phone = await flow.phone()
     await flow.person(BOB)
     sign_in = await flow.begin("")
@@ -323,7 +361,7 @@ async def test_step_2_a_name_typed_after_the_challenge_ends_it(flow: Flow) -> No
 
 @pytest.mark.parametrize("field", ["credential_id", "authenticator_data", "client_data_json", "signature"])
 @pytest.mark.parametrize("value", ["", "?", "A" * 6000])
-async def test_step_5_malformed_answers_are_bad_input(flow: Flow, field: str, value: str) -> None:
+async def test_step_4_malformed_answers_are_bad_input(flow: Flow, field: str, value: str) -> None:
     await flow.phone()
     sign_in = await flow.begin()
     await sign_in.passkey_challenge()
@@ -346,14 +384,15 @@ async def test_challenge_and_refusal_cost_the_same_for_every_name(flow: Flow) ->
     await flow.world.settle()
     seen = []
     operations = flow.world.databases["wsfed"].operations
+    await flow.begin()  # from now on the tenant is held in memory
     for upn in (ADA, "nobody@contoso.example", suspended.upn):
-        sign_in = await flow.begin(upn)
         before = len(operations)
-        challenge = await sign_in.script("passkey/challenge")
+        sign_in = await flow.begin(upn)
+        told = await sign_in.page_passkey()
         refusal = await sign_in.passkey(strange, challenge=b"x" * 32)
         problem = json.loads(refusal.text)
         del problem["request_id"]
-        shape = sorted(json.loads(challenge.text)), len(challenge.text)
+        shape = sorted(told), len(told["challenge"])
         seen.append((shape, refusal.status, problem, operations[before:]))
     assert seen[0] == seen[1] == seen[2]
 

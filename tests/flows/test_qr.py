@@ -4,13 +4,25 @@ import json
 
 import pytest
 
-from deploy.standins.phone.phone import PhoneError, Request
+from deploy.standins.phone.phone import PhoneError
+from deploy.standins.phone.request import Request
 from services.approval.handlers.challenges import end_overdue
 from services.wsfed.domain.context import digest
 from shared.contracts.approval import ChallengeClaimed, ChallengeEnded
 from shared.contracts.envelope import SignedMessage
 from tests.approval.support import replica
-from tests.flows.support import ADA, BOB, Flow, Phone, SignIn, accepted, assert_no_token, normal, proof_of
+from tests.flows.support import (
+    ADA,
+    BOB,
+    Flow,
+    Phone,
+    SignIn,
+    accepted,
+    assert_no_token,
+    known_browser,
+    normal,
+    proof_of,
+)
 
 
 def scanned_text(sign_in: SignIn) -> str:
@@ -27,15 +39,6 @@ async def renew(sign_in: SignIn) -> None:
     page = await sign_in.page()
     form = next(f for f in page.forms() if "renews" in f.fields)
     await sign_in.browser.submit(form)
-
-
-async def known_browser(flow: Flow, phone: Phone) -> SignIn:
-    """A new sign-in in a browser from which Ada has signed in before, and whose session has ended since."""
-    first = await flow.begin()
-    await phone.approve(await first.push())
-    await first.take()
-    flow.world.clock.advance(13 * 3600)
-    return await flow.begin(browser=first.browser)
 
 
 # --- a scan -------------------------------------------------------------------------------------------------

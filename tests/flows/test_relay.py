@@ -15,7 +15,8 @@ import rfc8785
 
 from deploy.local.browser import Page
 from deploy.standins.phone.authenticator import Tamper, assertion
-from deploy.standins.phone.phone import NotShown, PhoneError, Request
+from deploy.standins.phone.phone import PhoneError
+from deploy.standins.phone.request import NotShown, Request
 from services.approval.handlers import sessions
 from services.approval.ports import Ceremony, Dependencies
 from services.wsfed.domain.context import digest

@@ -15,8 +15,10 @@ import pytest_asyncio
 from deploy.standins.entra.requests import RequestOptions, passive_fields, remember, to_url
 from services.wsfed import app as wsfed_app
 from services.wsfed.domain.authentication import Method, VerifiedAuthentication
-from services.wsfed.domain.session import Session, cookie_name, session_id
+from services.wsfed.domain.request import parse_sign_in
+from services.wsfed.domain.session import Answer, Session, cookie_name, session_id
 from services.wsfed.ports import Dependencies
+from shared.clouds import CLOUDS
 from shared.ids import new_secret
 from tests.flows.support import ADA, BOB, LOGIN, TENANT, Flow, start_flow, token_form
 
@@ -36,7 +38,11 @@ class Has:
     length: float = 8 * 60
     idle: float = 1
     tokens: int = 0
-    """Issued within the last minute."""
+    """Issued just now for requests like the row's, one in each of the last seconds."""
+    apart: float = 1
+    """Seconds between them."""
+    other_wants: bool = False
+    """Those tokens were for requests that wanted something else."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,15 @@ ROWS = [
     row("upper-case user name", Has(), Token(), upn="ADA@CONTOSO.EXAMPLE"),
     row("unknown user name", None, Page(name="nobody@contoso.example"), upn="nobody@contoso.example"),
     row("user name of another domain", None, Page(name="eve@evil.example"), upn="eve@evil.example"),
+    row("bare domain as user name", Has(), Page(name=None), upn="contoso.example"),
+    row("down-level name as user name", Has(), Page(name=None), upn="CONTOSO\\ada"),
+    row("first name as user name", Has(), Page(name=None), upn="ada"),
+    row(
+        "old name as user name",
+        Has(),
+        Page(name="ada.lovelace@contoso.example"),
+        upn="ada.lovelace@contoso.example",
+    ),
     row("wctx of two kilobytes", Has(), Token(), wctx=BIG),
     row("wctx with quotes and markup", Has(), Token(), wctx="""a=1&b="x"'<script>alert(1)</script>&c=%26"""),
     row("wctx in many scripts", Has(), Token(), wctx="état=Ω&名=値"),
@@ -125,6 +140,8 @@ ROWS = [
     row("password wauth", Has(), Page(), wauth=PASSWORD),
     row("password wauth over https", Has(), Page(), wauth=PASSWORD_HTTPS),
     row("password wauth and wfresh=0", Has(), Page(), wauth=PASSWORD, wfresh="0"),
+    row("SAML 1.1 password wauth", Has(), Page(), wauth="urn:oasis:names:tc:SAML:1.0:am:password"),
+    row("SAML 2.0 password wauth", Has(), Page(), wauth="urn:oasis:names:tc:SAML:2.0:ac:classes:Password"),
     row("unknown wauth", Has(), Token(), wauth="urn:oasis:names:tc:SAML:1.0:am:X509-PKI"),
     # MFA
     row("MFA wanted, phone session", Has(), Token(), wauth=MFA),
@@ -169,9 +186,13 @@ ROWS = [
     row("French", None, Page(), mkt="fr-FR"),
     row("nonsense language", Has(), Token(), mkt="../../etc"),
     row("odd client-request-id", Has(), Token(), client_request_id="<script>"),
-    row("third token in a minute", Has(tokens=2), Token()),
-    row("fourth token in a minute: the loop is stopped", Has(tokens=3), Refused(status=409, says="Contoso")),
-    row("loop for MFA", Has(tokens=3), Refused(status=409), wauth=MFA),
+    row("sent back in four different seconds", Has(tokens=4), Token()),
+    row("sent back in a fifth: the loop is stopped", Has(tokens=5), Refused(status=409, says="Contoso")),
+    row("sent back every three seconds", Has(tokens=5, apart=3), Refused(status=409)),
+    row("sent back every six seconds", Has(tokens=9, apart=6), Token()),
+    row("twenty tabs in one second", Has(tokens=20, apart=0), Token()),
+    row("sent back for something else each time", Has(tokens=9, other_wants=True), Token()),
+    row("loop for MFA", Has(tokens=5), Refused(status=409), wauth=MFA),
 ]
 
 
@@ -194,7 +215,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         yield Stage(flow, wsfed_app.build(flow.world.platform).dependencies, devices)
 
 
-async def give(stage: Stage, has: Has) -> dict[str, str]:
+async def give(stage: Stage, has: Has, wants: str) -> dict[str, str]:
     """Put that session into the database; the browser's cookies."""
     flow = stage.flow
     account, now = await flow.account(has.upn), flow.world.clock.now()
@@ -214,14 +235,21 @@ async def give(stage: Stage, has: Has) -> dict[str, str]:
         device=stage.devices[has.upn],
         ends_at=made + timedelta(minutes=has.length),
         idle_ends_at=now - timedelta(minutes=has.idle) + timedelta(minutes=120),
-        issued=(
-            now - timedelta(minutes=has.idle),
-            *(now - timedelta(seconds=10 * (has.tokens - i)) for i in range(has.tokens)),
+        issued=(now - timedelta(minutes=has.idle),),
+        answers=tuple(
+            Answer(now - timedelta(seconds=has.apart * (has.tokens - i)), wants) for i in range(has.tokens)
         ),
     )
     await stage.wsfed.sessions.add(session)
     # planted under Ada's name, too: whose session it is must decide, not what the cookie is called
     return {f"__Host-{cookie_name(TENANT, upn)}": secret for upn in (has.upn, ADA)}
+
+
+def _wants(row: Row, fields: list[tuple[str, str]]) -> str:
+    """What the row's earlier requests wanted."""
+    if row.session is None or not row.session.tokens:
+        return ""
+    return "other" if row.session.other_wants else parse_sign_in(fields, cloud=CLOUDS["worldwide"]).wants
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -234,7 +262,7 @@ async def test_request(stage: Stage, row: Row) -> None:
     fields += row.extra
     browser = await flow.browser()
     if row.session is not None:
-        browser.cookies.update(await give(stage, row.session))
+        browser.cookies.update(await give(stage, row.session, _wants(row, fields)))
     before = len(flow.issuances())
     address = f"{flow.origin}/t/{TENANT}/wsfed"
     if row.post:

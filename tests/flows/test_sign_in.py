@@ -9,7 +9,7 @@ from deploy.local.browser import Page
 from deploy.standins.entra.verify import EntraError
 from services.wsfed.domain.authentication import MULTIPLE_AUTHN
 from shared.crypto.assertion import verify_assertion
-from tests.flows.support import ADA, LOGIN, REALM, Flow, SignIn, assert_no_token, token_form
+from tests.flows.support import ADA, LOGIN, REALM, Flow, SignIn, assert_no_token, known_browser, token_form
 
 
 async def test_steps_1_to_11_by_push(flow: Flow) -> None:
@@ -151,10 +151,12 @@ async def test_step_7_a_refusal_ends_the_request_and_offers_a_way_on(
     flow: Flow, answer: str, state: str
 ) -> None:
     phone = await flow.phone()
-    sign_in = await flow.begin()
+    sign_in = await known_browser(flow, phone)
     await sign_in.push()
     await getattr(phone, answer)()
-    await assert_no_token(sign_in, state)
+    assert await sign_in.state() == state
+    assert "wresult" not in (await sign_in.token()).text
+    assert sign_in.stored["state"] == state
     page = await sign_in.page()
     assert any(form.action.endswith("/push") for form in page.forms())
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from deploy.standins.phone.authenticator import UP, UV, Tamper, make_private_key
-from deploy.standins.phone.phone import PhoneError, Request
+from deploy.standins.phone.phone import PhoneError
+from deploy.standins.phone.request import Request
 from services.admin import handlers as admin
 from services.admin.ports import Dependencies
 from shared.ids import SeededIds
@@ -107,7 +108,8 @@ async def test_approval_of_a_denied_request(flow: Flow) -> None:
     code, request = await asked(sign_in, phone)
     await phone.deny(request)
     assert (await refused(phone, code, request, Tamper())).code == "denied"
-    await assert_no_token(sign_in, "denied")
+    assert sign_in.stored["state"] == "denied"
+    await assert_no_token(sign_in, "push_waiting")  # this browser is not known: it is told nothing
 
 
 async def test_wrong_code_three_times(flow: Flow) -> None:
@@ -230,7 +232,10 @@ async def test_approval_by_an_account_that_was_suspended_meanwhile(flow: Flow, g
     code, request = await asked(sign_in, phone)
     await gone(flow.admin, TENANT, ADA)
     await flow.world.settle()
-    assert (await refused(phone, code, request, Tamper())).status == 403
+    assert (await refused(phone, code, request, Tamper())).status == 410  # requests end with the account
+    assert (
+        await flow.world.databases["approval"].collection("accounts").find({"due": {"$exists": True}}) == []
+    )
     await assert_no_token(sign_in)
 
 

@@ -41,6 +41,15 @@ class Walk:
         await page.goto(f"{self.entra}/start?username={self.person}")
         return page
 
+    async def forced(self) -> Page:
+        """As `start`, but Entra wants the person to authenticate again, and its own page leads to ours."""
+        page = await self.context.new_page()
+        await page.goto(f"{self.entra}/")
+        await page.evaluate(
+            "path => { location.href = path }", f"/start?username={self.person}&variant=forced_prompt"
+        )
+        return page
+
     async def code(self, page: Page) -> str:
         """What the page shows, as a person would type it."""
         return "".join((await page.locator("[data-code]").inner_text()).split())
@@ -91,17 +100,33 @@ async def test_session_answers_and_a_known_browser_starts_by_itself(walk: Walk) 
     await again.wait_for_url(f"{walk.entra}/login.srf")
     assert "AADSTS" not in await again.locator("body").inner_text()
     # authenticate again: this browser is known now, so the request is already on its way
-    forced = await walk.context.new_page()
-    await forced.goto(f"{walk.entra}/start?username={walk.person}&variant=forced_prompt")
+    forced = await walk.forced()
     await expect(forced.locator("[data-code]")).to_be_visible()
     await walk.approve(await walk.code(forced))
     await forced.wait_for_url(f"{walk.entra}/login.srf")
     assert "AADSTS" not in await forced.locator("body").inner_text()
 
 
-async def test_denial_on_the_phone_is_shown_with_a_way_on(walk: Walk) -> None:
+async def test_no_page_but_entras_has_a_known_browser_start_by_itself(walk: Walk) -> None:
+    """A page of anybody's could have the person's phone ring; the person presses the button."""
     page = await walk.start()
     await page.get_by_role("button", name="Send request to my phone").click()
+    await walk.approve(await walk.code(page))
+    await page.wait_for_url(f"{walk.entra}/login.srf")
+    typed = await walk.context.new_page()
+    await typed.goto(f"{walk.entra}/start?username={walk.person}&variant=forced_prompt")
+    await expect(typed.get_by_role("button", name="Send request to my phone")).to_be_visible()
+    await typed.wait_for_load_state("networkidle")
+    assert await typed.locator("[data-code]").count() == 0
+    assert await walk.phone.list() == []
+
+
+async def test_denial_on_the_phone_is_shown_with_a_way_on(walk: Walk) -> None:
+    first = await walk.start()
+    await first.get_by_role("button", name="Send request to my phone").click()
+    await walk.approve(await walk.code(first))
+    await first.wait_for_url(f"{walk.entra}/login.srf")
+    page = await walk.forced()
     await expect(page.locator("[data-code]")).to_be_visible()
 
     async def deny() -> bool | None:

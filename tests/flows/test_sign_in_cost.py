@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from tests.flows.support import Flow
+from tests.flows.support import TENANT, Flow
 
 
 @dataclass
@@ -78,8 +78,29 @@ async def test_one_push_sign_in_costs_what_the_document_says(flow: Flow) -> None
     print(f"  {'':<26} {total.messages.total():>3} messages")
     print(f"  {'':<26} {browser.requests + 2:>3} HTTP requests: browser {browser.requests}, phone 2")
 
-    assert dict(total.messages) == {"approval.challenge.open.v1": 1, "approval.challenge.accepted.v1": 1}
+    assert dict(total.messages) == {
+        "approval.challenge.open.v1": 1,
+        "approval.challenge.accepted.v1": 1,
+        "wsfed.browser.changed.v1": 1,
+    }
     assert browser.requests == 5
-    assert kinds["write"] == 8  # every step of the flow that is kept, once
-    assert kinds["batched removal"] == 2  # shared by all sign-ins of 200 ms
-    assert kinds["read"] == 11
+    # Every step of the flow that is kept, once, and the passkey's challenge in the page; and the browser, which becomes
+    # known: here and in admin's list.
+    assert kinds["write"] == 9 + 2
+    assert kinds["batched removal"] == 2 + 1  # shared by all sign-ins of 200 ms
+    assert kinds["read"] == 14 + 2
+
+
+async def test_a_sign_in_in_a_known_browser_writes_nothing_of_the_browser(flow: Flow) -> None:
+    phone = await flow.phone()
+    first = await flow.begin()
+    await phone.approve(await first.push())
+    await first.take()
+    await first.browser.get(f"{flow.origin}/t/{TENANT}/wsfed?wa=wsignout1.0")
+    meter = Meter(flow)
+    sign_in = await flow.begin(browser=first.browser)
+    await phone.approve(await sign_in.push())
+    await sign_in.take()
+    total = meter.read()
+    assert dict(total.messages) == {"approval.challenge.open.v1": 1, "approval.challenge.accepted.v1": 1}
+    assert [name for name in total.store if "browsers" in name] == []

@@ -12,7 +12,7 @@ import pytest
 import rfc8785
 
 from deploy.standins.phone.authenticator import UP, UV, Key, Tamper, make_private_key
-from deploy.standins.phone.phone import Request
+from deploy.standins.phone.request import Request
 from shared.contracts.approval import ChallengeAccepted, ChallengeEnded, Proof
 from shared.contracts.envelope import SignedMessage
 from shared.ids import SeededIds, b64u
@@ -348,7 +348,8 @@ async def test_taken_over_approval_is_late(waiting: Waiting) -> None:
 async def test_taken_over_approval_revives_a_denied_request(waiting: Waiting) -> None:
     await waiting.phone.deny()
     await waiting.taken_over_approval_says(waiting.approved(proof_of(waiting.key, waiting.context)))
-    await assert_no_token(waiting.sign_in, "denied")
+    await assert_no_token(waiting.sign_in, "push_waiting")
+    assert waiting.sign_in.stored["state"] == "denied"
 
 
 async def test_taken_over_approval_approves_a_sign_in_that_asked_nothing(

@@ -300,3 +300,39 @@ async def test_same_network_is_not_asked_for_by_default(flow: Flow, monkeypatch:
     sign_in = await flow.begin(browser=await flow.browser(peer="198.51.100.7"))
     await phone.approve(await sign_in.push())
     assert await sign_in.state() == "proved"
+
+
+@pytest.mark.parametrize(
+    ("browser_peer", "phone_peer"),
+    [("10.0.0.7", "10.0.0.7"), ("10.0.0.7", "10.0.0.8"), ("127.0.0.1", "127.0.0.1"), ("", "")],
+)
+async def test_two_unknown_addresses_are_not_one_network(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, browser_peer: str, phone_peer: str
+) -> None:
+    """Behind a proxy that was not named everybody seems to be in one place. Nobody is approved for by that."""
+    peers(monkeypatch)
+    phone = await flow.phone(peer=phone_peer)
+    await flow.policy(same_network_or_passkey=True)
+    sign_in = await flow.begin(browser=await flow.browser(peer=browser_peer))
+    code = await sign_in.push()
+    (request,) = await phone.list()
+    assert request.facts["address"] == "unknown"
+    assert request.network_differs
+    with pytest.raises(PhoneError) as refusal:
+        await phone.approve(code, request)
+    assert refusal.value.code == "other_network"
+    assert await sign_in.state() == "push_waiting"
+
+
+async def test_browser_without_a_known_address_stays_known(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is known by its cookie, and its address takes no part in that."""
+    peers(monkeypatch)
+    phone = await flow.phone(peer="203.0.113.9")
+    browser = await by_push(flow, phone, await flow.browser(peer="10.0.0.7"))
+    flow.world.clock.advance(13 * 3600)
+    sign_in = await flow.begin(browser=browser)
+    await sign_in.push()
+    (request,) = await phone.list()
+    assert request.facts["known_browser"] is True

@@ -168,7 +168,7 @@ async def ask(port: int, host: str, path: str, headers: Headers = (), method: st
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers)]
     if "connection" not in {name.lower() for name, _ in headers}:
         lines.append("Connection: close")
-    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
+    writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n")
     try:
         early: Headers = ()
         while True:

@@ -141,6 +141,7 @@ GENERAL = {
     "statement": "a browser that lies",
     "subscription": "a browser that lies",
     "too_large": "our own page never sends that",
+    "too_many": "a network that floods us; the general words say to try again",
 }
 """Codes for which the phone's page has only its general words, and why that is enough."""
 PHONE = ROOT / "shared/web/phone"

@@ -93,6 +93,13 @@ async def test_no_service_sees_the_cookies_of_another(proxy: Proxy) -> None:
     assert all(each in proxy.taken["wsfed"].requests[-1][1]["cookie"] for each in wsfeds)
 
 
+async def test_cookies_of_another_are_hidden_in_every_line_and_beside_what_is_no_text(proxy: Proxy) -> None:
+    lines = (("Cookie", "theme=dark"), ("Cookie", "__Host-blok365-browser=b"), ("X-Odd", "\xff"))
+    answer = await proxy.get(Host.PHONE, "/api/x", *lines)
+    assert answer.status == 200
+    assert "__Host-blok365" not in str(proxy.taken["approval"].requests[-1][1])
+
+
 def kind(answer: Through, host: Host, path: str) -> str:
     """Who answered."""
     for name in SERVICES:

@@ -60,6 +60,8 @@ class Shown:
         self.streams = True
         self.passkey = 403
         """What the server answers to a passkey."""
+        self.onward = ""
+        """Where Entra redirects to after the token was posted; empty: it shows a page."""
         self.origin = ""
         self.elsewhere = ""
         """The same server's origin as the Entra stand-in's is: the one name that a token may go to over http."""
@@ -111,15 +113,14 @@ class Shown:
                 return pages.token(request, self.token, lang=self.lang)
             raise web.HTTPSeeOther(f"/signin/{request.match_info['txn']}")
 
-        async def challenge(request: web.Request) -> web.StreamResponse:
-            return web.json_response({"challenge": "AAAA", "rpId": "id.localhost", "timeout": 120_000})
-
         async def passkey(request: web.Request) -> web.StreamResponse:
             self.posts.append(("passkey", await form(request)))
             return web.json_response({"code": "passkey_refused"}, status=self.passkey)
 
         async def received(request: web.Request) -> web.StreamResponse:
             self.posts.append(("login.srf", await form(request)))
+            if self.onward:
+                return web.Response(status=302, headers={"Location": self.onward})
             return web.Response(
                 text="<!doctype html><title>Received</title><h1>Received</h1>", content_type="text/html"
             )
@@ -141,7 +142,6 @@ class Shown:
             web.get("/signin/{txn}/state", state),
             web.get("/signin/{txn}/events", events),
             web.post("/signin/{txn}/passkey", passkey),
-            web.post("/signin/{txn}/passkey/challenge", challenge),
             web.post("/signin/{txn}/{action}", posted),
             web.post("/login.srf", received),
             web.get("/problem", problem),

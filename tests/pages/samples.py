@@ -7,7 +7,7 @@ import segno
 
 from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.options import PageState, SignInOptions
-from services.wsfed.pages.views import FieldProblem, LoopCause, Qr, SignIn, TokenForm
+from services.wsfed.pages.views import FieldProblem, LoopCause, PasskeyRequest, Qr, SignIn, TokenForm
 
 TXN = "tKq3ZVbW0m5rH1xJ8uYc2A"
 
@@ -31,6 +31,7 @@ def view(state: PageState, methods: tuple[DeviceMethod, ...] = tuple(DeviceMetho
         "version": 3,
         "organisation": "Contoso Ltd",
         "account": "ada@contoso.example",
+        "passkey": PasskeyRequest(challenge="A" * 43, rp_id="id.localhost", timeout=120_000),
         "key_url": "https://key.id.example/",
     }
     if state is PageState.PUSH_WAITING:

@@ -3,6 +3,7 @@
 Where the two differ, ours is the stricter one, and the last tests say in what.
 """
 
+import codecs
 import hashlib
 import json
 from collections.abc import Callable
@@ -150,6 +151,14 @@ def test_both_accept_what_an_honest_phone_sends(name: str, count: int, backup: i
     assert (verified.backup_eligible, verified.backed_up) == (bool(backup & BE), bool(backup & BS))
 
 
+@pytest.mark.parametrize("name", PHONES)
+def test_both_take_a_byte_order_mark_off_what_is_signed_with_it(name: str) -> None:
+    assertion = asserted(PHONES[name], client=codecs.BOM_UTF8 + client_data())
+    assert py_webauthn_accepts(assertion)
+    assert we_accept(assertion)
+    assert not we_accept(replace(assertion, client_data_json=client_data()))  # the mark is signed, too
+
+
 HOSTILE: dict[str, Assertion] = {
     "registration replayed as sign-in": asserted(client=client_data(type="webauthn.create")),
     "payment confirmation replayed": asserted(client=client_data(type="payment.get")),
@@ -180,6 +189,7 @@ HOSTILE: dict[str, Assertion] = {
     "clientDataJSON is a number": asserted(client=b"7"),
     "clientDataJSON is empty": asserted(client=b""),
     "clientDataJSON is not UTF-8": asserted(client=b"\xff" + client_data()),
+    "two byte order marks": asserted(client=2 * codecs.BOM_UTF8 + client_data()),
     "clientDataJSON is deeply nested": asserted(client=b"[" * 4000),
     "signature of another key": replace(asserted(), phone=es256(0xBAD)),
     "signature empty": replace(asserted(), signature=b""),

@@ -309,7 +309,7 @@ async def test_an_owner_cannot_speak_for_another_one(stage: Stage) -> None:
 
 
 async def test_commands_and_pages_are_no_items(stage: Stage) -> None:
-    for kind in ("approval.device.remove.v1", "approval.state.pulled.v1"):
+    for kind in ("approval.push.unfreeze.v1", "approval.state.pulled.v1"):
         stage.clock.advance(60)
         await stage.look()
         request = await request_of(stage, "approval")

@@ -8,7 +8,7 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import networks
+from shared.addresses import ClientNetworks, networks
 from shared.errors import BadInput, Forbidden
 from shared.web import i18n
 from shared.web.cookies import Csrf, HostCookie, check_same_origin
@@ -31,8 +31,11 @@ class Peer:
             self.headers.add("X-Forwarded-For", value)
 
 
-def address(remote: str | None, *forwarded: str, trusted: Sequence[str] = ("10.0.0.0/8",)) -> str:
-    return client_address(Peer(remote, forwarded), networks(trusted))  # type: ignore[arg-type]
+def address(
+    remote: str | None, *forwarded: str, trusted: Sequence[str] = ("10.0.0.0/8",), own: Sequence[str] = ()
+) -> str:
+    known = ClientNetworks(proxies=networks(trusted), own=networks(own))
+    return client_address(Peer(remote, forwarded), known)  # type: ignore[arg-type]
 
 
 def test_address_is_the_peer_without_a_proxy() -> None:
@@ -59,8 +62,42 @@ def test_chain_of_trusted_proxies_is_followed() -> None:
     assert address("10.0.0.2", "1.1.1.1, 198.51.100.1, 10.0.0.3") == "198.51.100.1"
 
 
-def test_entry_that_is_no_address_ends_the_reading() -> None:
-    assert address("10.0.0.2", "198.51.100.1, <script>") == "10.0.0.2"
+@pytest.mark.parametrize("entry", ["<script>", "198.51.100.2:4711", "unknown", "_hidden", "198.51.100"])
+def test_entry_that_is_no_address_ends_the_reading_and_nobody_is_known(entry: str) -> None:
+    """Everybody would have the proxy's address, and be on one network with everybody else."""
+    assert address("10.0.0.2", f"198.51.100.1, {entry}") == "unknown"
+
+
+@pytest.mark.parametrize(
+    "peer",
+    ["10.1.2.3", "172.18.0.1", "192.168.1.1", "127.0.0.1", "169.254.0.1", "100.64.0.1", "fd00::1", "::1"],
+)
+def test_private_peer_is_a_proxy_that_was_not_named(peer: str) -> None:
+    assert address(peer, trusted=()) == "unknown"
+    assert address(peer, "198.51.100.1", trusted=()) == "unknown"
+
+
+def test_unnamed_proxy_before_a_named_one_is_nobodys_address() -> None:
+    assert address("10.0.0.2", "198.51.100.1, 192.168.7.7") == "unknown"
+    assert address("10.0.0.2", "192.168.7.7") == "unknown"
+
+
+def test_named_proxy_that_says_nothing_is_nobodys_address() -> None:
+    assert address("10.0.0.2") == "unknown"
+    assert address("203.0.113.2", trusted=["203.0.113.2/32"]) == "unknown"
+    assert address("10.0.0.2", "10.0.0.3") == "unknown"
+
+
+def test_private_address_in_an_own_network_is_a_clients() -> None:
+    own = ["192.168.0.0/16", "127.0.0.0/8"]
+    assert address("10.0.0.2", "192.168.7.7", own=own) == "192.168.7.7"
+    assert address("192.168.7.7", own=own) == "192.168.7.7"
+    assert address("127.0.0.1", "127.0.0.1", trusted=["127.0.0.1/32"], own=own) == "127.0.0.1"
+
+
+def test_client_cannot_put_itself_into_an_own_network() -> None:
+    assert address("203.0.113.9", "192.168.7.7", own=["192.168.0.0/16"]) == "203.0.113.9"
+    assert address("10.0.0.2", "192.168.7.7, 203.0.113.9", own=["192.168.0.0/16"]) == "203.0.113.9"
 
 
 def test_ipv6_and_mapped_addresses() -> None:

@@ -130,8 +130,10 @@ async def test_errors_become_pages_and_problem_json(start: Start, error: Blok365
     problem = await ask(port, "/raise", Accept="application/json")
     assert problem.headers["content-type"].startswith("application/problem+json")
     assert (problem.json["status"], problem.json["code"]) == (status, error.code)
-    if status == 503:
-        assert problem.headers["retry-after"] == "30"
+    assert problem.headers.get("retry-after") == ("30" if status == 503 else None)
+    assert problem.json.get("retry_after") == (
+        30 if status == 503 else None
+    )  # the proxy drops headers of an API
 
 
 async def test_french_problem_page(start: Start) -> None:

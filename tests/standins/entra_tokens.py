@@ -26,6 +26,11 @@ UPN = ("UPN", "http://schemas.xmlsoap.org/claims")
 IMMUTABLE_ID = ("ImmutableID", "http://schemas.microsoft.com/LiveID/Federation/2008/05")
 REFERENCES = ("authnmethodsreferences", "http://schemas.microsoft.com/claims")
 METHOD = ("authenticationmethod", "http://schemas.microsoft.com/ws/2008/06/identity/claims")
+AUTHENTICATED = ("authenticationinstant", "http://schemas.microsoft.com/ws/2008/06/identity/claims")
+MFA_DONE = (
+    "multifactorauthenticationinstant",
+    "http://schemas.microsoft.com/ws/2017/04/identity/claims",
+)
 INSIDE = ("insidecorporatenetwork", "http://schemas.microsoft.com/ws/2012/01")
 
 

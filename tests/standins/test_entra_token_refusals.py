@@ -17,10 +17,12 @@ from tests.standins.entra_attempts import (
     wanting,
 )
 from tests.standins.entra_tokens import (
+    AUTHENTICATED,
     IMMUTABLE_ID,
     INSIDE,
     METHOD,
     MFA,
+    MFA_DONE,
     NOW,
     REFERENCES,
     UPN,
@@ -194,6 +196,14 @@ BAD: dict[str, tuple[Code, Callable[[], Attempt]]] = {
     "authenticated after the issue": (
         Code.BAD_ASSERTION,
         lambda: signed(authenticated=NOW + timedelta(milliseconds=1)),
+    ),
+    "another instant in the claim": (
+        Code.BAD_ASSERTION,
+        lambda: signed(claims=((AUTHENTICATED, "2026-11-21T20:49:00.000Z"),)),
+    ),
+    "instant of MFA without MFA": (
+        Code.BAD_ASSERTION,
+        lambda: signed(claims=((MFA_DONE, "2026-11-21T20:48:55.000Z"),)),
     ),
     "time without Z": (Code.BAD_ASSERTION, lambda: before_signing('T20:49:00.000Z"', 'T20:49:00.000"')),
     "time with an offset": (

@@ -13,6 +13,7 @@ from lxml import etree
 from services.wsfed.domain.authentication import AuthenticationPolicy, Method, VerifiedAuthentication
 from services.wsfed.domain.keys import RsaSigningKey, create_signing_key
 from services.wsfed.domain.token import TokenSubject, issue_token
+from shared.clouds import CLOUDS
 
 SAML = "{urn:oasis:names:tc:SAML:1.0:assertion}"
 DS = "{http://www.w3.org/2000/09/xmldsig#}"
@@ -65,6 +66,7 @@ def a_token(**changes: Any) -> str:
         "subject": SUBJECT,
         "key": signing_key(),
         "policy": POLICY,
+        "audience": CLOUDS["worldwide"].realm,
         "now": NOW,
         "assertion_id": ASSERTION_ID,
     }

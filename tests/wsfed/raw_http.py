@@ -13,7 +13,6 @@ EVERY = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
 }
 """On every answer of wsfed, whatever it is."""
 
@@ -84,8 +83,12 @@ def request(**changed: str | None) -> str:
     return f"{WSFED}?{'&'.join(pairs)}"
 
 
-def assert_safe(answer: Answer) -> None:
-    """True of every answer whatever was sent: no fault of ours, no trace, and the security headers."""
+def assert_safe(answer: Answer, *, cache: str = "no-store") -> None:
+    """True of every answer whatever was sent: no fault of ours, no trace, and the security headers.
+
+    `cache`: how long it may be kept; nobody may keep anything but what is public and the same for all.
+    """
+    assert answer.header("cache-control") == cache
     assert answer.status not in (500, 501, 502, 504)
     assert "Traceback" not in answer.text
     assert "aiohttp" not in f"{answer.text}{answer.headers}"

@@ -19,6 +19,7 @@ from services.wsfed.domain.authentication import (
     made_within,
     shortfall,
 )
+from shared.clock import iso_millis
 from shared.errors import Forbidden
 from tests.wsfed.domain_samples import BADGE, BADGE_POLICY, NOW, PASSKEY, POLICY
 
@@ -88,18 +89,20 @@ def test_claims_say_mfa_exactly_when_it_was_and_is_young_enough(
     expected = counts_as_mfa(auth, policy) and young
     assert claims.mfa is expected
     assert claims.authentication_method == (MULTIPLE_AUTHN if expected else UNSPECIFIED)
-    assert [(a.namespace, a.name, a.value) for a in claims.attributes] == (
-        [
-            ("http://schemas.microsoft.com/claims", "authnmethodsreferences", MULTIPLE_AUTHN),
-            (
-                "http://schemas.microsoft.com/ws/2008/06/identity/claims",
-                "authenticationmethod",
-                MULTIPLE_AUTHN,
-            ),
-        ]
-        if expected
-        else []
+    instant = iso_millis(auth.authenticated_at)
+    identity = "http://schemas.microsoft.com/ws/2008/06/identity/claims"
+    mfa = [
+        ("http://schemas.microsoft.com/claims", "authnmethodsreferences", MULTIPLE_AUTHN),
+        (identity, "authenticationmethod", MULTIPLE_AUTHN),
+    ]
+    done = (
+        "http://schemas.microsoft.com/ws/2017/04/identity/claims",
+        "multifactorauthenticationinstant",
+        instant,
     )
+    when = (identity, "authenticationinstant", instant)
+    said = [(a.namespace, a.name, a.value) for a in claims.attributes]
+    assert said == ([*mfa, when, done] if expected else [when])
 
 
 @given(AUTHENTICATIONS, POLICIES, st.none() | AGES)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import pytest
 
-from deploy.standins.phone.phone import CONTEXT_FIELDS, CONTEXT_VERSION
+from deploy.standins.phone.request import CONTEXT_FIELDS, CONTEXT_VERSION
 from services.wsfed.domain.context import VERSION, SignInContext
 from shared.crypto.statement import Purpose
 

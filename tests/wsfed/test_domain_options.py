@@ -7,7 +7,12 @@ import pytest
 
 from services.wsfed.domain.authentication import DeviceMethod, Method
 from services.wsfed.domain.options import PageState, SignInOptions, page_options, policy_allows
-from services.wsfed.domain.transaction import HANDLE_LIFETIME, MAX_RENEWALS, TransactionState
+from services.wsfed.domain.transaction import (
+    ENDED_CHALLENGE,
+    HANDLE_LIFETIME,
+    MAX_RENEWALS,
+    TransactionState,
+)
 from shared.contracts.admin import SignInPolicy
 from tests.world import START
 from tests.wsfed.test_store import a_challenge, a_transaction
@@ -57,12 +62,14 @@ def test_each_state_offers_a_way_on_or_is_over(state: PageState) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("methods", [BOTH, BOTH[::-1], ()])
-def test_only_a_push_in_a_known_browser_starts_by_itself(
-    known: bool, methods: tuple[DeviceMethod, ...]
+@pytest.mark.parametrize("from_entra", [True, False])
+def test_only_a_push_in_a_known_browser_that_comes_from_entra_starts_by_itself(
+    known: bool, methods: tuple[DeviceMethod, ...], from_entra: bool
 ) -> None:
-    options = page_options(a_transaction(), START, methods=methods, known=known)
-    assert options.autostart is (known and methods == BOTH[::-1])
-    assert not page_options(a_transaction(username=""), START, methods=methods, known=known).autostart
+    transaction = a_transaction(from_entra=from_entra)
+    options = page_options(transaction, START, methods=methods, known=known)
+    assert options.autostart is (known and from_entra and methods == BOTH[::-1])
+    assert not page_options(replace(transaction, username=""), START, methods=methods, known=known).autostart
     assert not replace(options, state=PageState.DENIED).autostart
 
 
@@ -83,3 +90,22 @@ def test_a_qr_code_is_renewed_while_it_is_shown_and_not_scanned() -> None:
     scanned = replace(waiting, challenge=replace(challenge, claimed=True))
     options = page_options(scanned, START + timedelta(seconds=90), methods=BOTH, known=False)
     assert (options.state, options.renews, options.renewals_left) == (PageState.QR_SCANNED, "", 0)
+
+
+@pytest.mark.parametrize("end", sorted(ENDED_CHALLENGE))
+@pytest.mark.parametrize(
+    ("known", "claimed", "shown"), [(False, False, False), (True, False, True), (False, True, True)]
+)
+def test_an_end_is_shown_only_where_the_account_is_no_secret(
+    end: TransactionState, known: bool, claimed: bool, shown: bool
+) -> None:
+    """In a known browser, or one whose QR code was scanned; in any other the request waits until its time is over."""
+    challenge = a_challenge()
+    challenge = replace(challenge, context=replace(challenge.context, known_browser=known), claimed=claimed)
+    ended = a_transaction(state=end, challenge=challenge)
+    waiting = replace(ended, state=TransactionState.WAITING)
+    for seconds in (0, 119, 120, 600):
+        now = START + timedelta(seconds=seconds)
+        same = ended.effective_state(now) is waiting.effective_state(now)
+        assert same is (not shown or (end is TransactionState.EXPIRED and seconds >= 120))
+        assert shown is (ended.effective_state(now) is end) or end is TransactionState.EXPIRED

@@ -1,19 +1,20 @@
 """Passive requests: every row of what Entra ID sends, and what somebody else might send."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.wsfed.config import MICROSOFT_REPLY_URLS
 from services.wsfed.domain.request import (
-    PassiveRequest,
     SignInRequest,
     SignOutCleanupRequest,
     SignOutRequest,
-    parse_passive_request,
+    parse_sign_in,
+    parse_sign_out,
 )
+from shared.clouds import CLOUDS, Cloud
 from shared.errors import BadInput, Blok365Error, TooLarge
 
 REALM = "urn:federation:MicrosoftOnline"
@@ -22,8 +23,14 @@ MULTIPLE = "http://schemas.microsoft.com/claims/multipleauthn"
 DEFAULT = "https://login.microsoftonline.com/login.srf"
 
 
-def parse(*pairs: tuple[str, str]) -> PassiveRequest:
-    return parse_passive_request(pairs, reply_urls=MICROSOFT_REPLY_URLS)
+WORLDWIDE = CLOUDS["worldwide"]
+
+
+def parse(
+    *pairs: tuple[str, str], cloud: Cloud = WORLDWIDE
+) -> SignInRequest | SignOutRequest | SignOutCleanupRequest:
+    """As the route does it: a sign-out is looked for first, whatever else there is."""
+    return parse_sign_out(pairs, reply_urls=cloud.reply_urls) or parse_sign_in(pairs, cloud=cloud)
 
 
 def sign_in(*pairs: tuple[str, str]) -> SignInRequest:
@@ -46,7 +53,7 @@ def sign_in_refusal(*pairs: tuple[str, str]) -> Blok365Error:
 
 def test_smallest_sign_in_goes_to_the_default_and_asks_for_nothing_special() -> None:
     request = sign_in()
-    assert request == SignInRequest(wreply=DEFAULT)
+    assert request == SignInRequest(wreply=DEFAULT, wtrealm=REALM)
     assert not request.fresh_required
     assert not request.mfa_wanted
     assert request.max_age is None
@@ -85,7 +92,7 @@ def test_rejects_realm_confusion(realm: str) -> None:
     assert refusal(("wa", "wsignin1.0"), ("wtrealm", realm)).code == "wtrealm_unknown"
 
 
-@pytest.mark.parametrize("wreply", MICROSOFT_REPLY_URLS)
+@pytest.mark.parametrize("wreply", WORLDWIDE.reply_urls)
 def test_answers_every_allowed_reply_address(wreply: str) -> None:
     assert sign_in(("wreply", wreply)).wreply == wreply
 
@@ -114,13 +121,11 @@ def test_rejects_open_redirect_by_wreply(wreply: str) -> None:
 
 
 def test_allow_list_is_the_callers() -> None:
-    only = ("https://one.example/login",)
+    only = replace(WORLDWIDE, reply_urls=("https://one.example/login",))
     pairs = [("wa", "wsignin1.0"), ("wtrealm", REALM)]
-    request = parse_passive_request(pairs, reply_urls=only)
-    assert isinstance(request, SignInRequest)
-    assert request.wreply == only[0]
+    assert parse_sign_in(pairs, cloud=only).wreply == "https://one.example/login"
     with pytest.raises(BadInput):
-        parse_passive_request([*pairs, ("wreply", DEFAULT)], reply_urls=only)
+        parse_sign_in([*pairs, ("wreply", DEFAULT)], cloud=only)
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="\ufffd"), max_size=500))
@@ -280,6 +285,66 @@ def test_cleanup_never_redirects() -> None:
     assert request == SignOutCleanupRequest()
 
 
+UNREADABLE = {
+    "wreply of three kilobytes": [("wreply", "https://login.microsoftonline.com/" + "x" * 3000)],
+    "wreply twice": [("wreply", DEFAULT), ("wreply", DEFAULT)],
+    "wctx twice": [("wctx", "a"), ("wctx", "b")],
+    "wctx with a line feed": [("wctx", "a\nb")],
+    "wreply that is not UTF-8": [("wreply", "https://login.microsoftonline.com/\ufffd")],
+    "seventy parameters": [(f"x{i}", "1") for i in range(70)],
+    "login_hint of three kilobytes": [("login_hint", "x" * 3000)],
+    "wfresh no number": [("wfresh", "soon")],
+    "another realm": [("wtrealm", "urn:federation:Evil")],
+    "wa twice": [("wa", "wsignout1.0")],
+    "another wa": [("wa", "wsignin1.0")],
+    "client-request-id twice": [("client-request-id", "a"), ("client-request-id", "b")],
+}
+
+
+@pytest.mark.parametrize("wa", ["wsignout1.0", "wsignoutcleanup1.0"])
+@pytest.mark.parametrize("more", UNREADABLE.values(), ids=UNREADABLE)
+def test_sign_out_is_one_whatever_else_the_request_holds(more: list[tuple[str, str]], wa: str) -> None:
+    for pairs in ([("wa", wa), *more], [*more, ("wa", wa)]):
+        request = parse(*pairs)
+        assert isinstance(request, SignOutRequest | SignOutCleanupRequest)
+        assert getattr(request, "wreply", None) is None
+
+
+@pytest.mark.parametrize("name", CLOUDS)
+def test_each_cloud_has_its_own_realm_and_addresses(name: str) -> None:
+    cloud = next(each for key, each in CLOUDS.items() if key == name)
+    request = parse(("wa", "wsignin1.0"), ("wtrealm", cloud.realm), cloud=cloud)
+    assert isinstance(request, SignInRequest)
+    assert (request.wtrealm, request.wreply) == (cloud.realm, cloud.reply_urls[0])
+    assert parse(("wa", "wsignout1.0"), ("wreply", cloud.reply_urls[0]), cloud=cloud) == SignOutRequest(
+        wreply=cloud.reply_urls[0]
+    )
+    for other in CLOUDS.values():
+        if other is cloud:
+            continue
+        with pytest.raises(BadInput):
+            parse(
+                ("wa", "wsignin1.0"), ("wtrealm", cloud.realm), ("wreply", other.reply_urls[0]), cloud=cloud
+            )
+        left = parse(("wa", "wsignout1.0"), ("wreply", other.reply_urls[0]), cloud=cloud)
+        assert left == SignOutRequest(wreply=None)
+        if other.realm != cloud.realm:
+            with pytest.raises(BadInput):
+                parse(("wa", "wsignin1.0"), ("wtrealm", other.realm), cloud=cloud)
+
+
+@pytest.mark.parametrize(
+    "hint",
+    ["contoso.example", "CONTOSO\\ada", "ada", "ada@", "@contoso.example", "a@b@c", "ada @contoso.example"],
+)
+def test_hint_that_is_no_user_name_names_nobody(hint: str) -> None:
+    assert sign_in(("username", hint)).user_name == ""
+
+
+def test_hint_that_is_a_user_name_names_the_account_in_lower_case() -> None:
+    assert sign_in(("username", "Ada@Contoso.Example")).user_name == "ada@contoso.example"
+
+
 @given(
     st.lists(
         st.tuples(
@@ -297,6 +362,6 @@ def test_any_input_gives_a_request_or_an_error_of_ours(pairs: list[tuple[str, st
     except (BadInput, TooLarge):
         return
     if isinstance(request, SignInRequest):
-        assert request.wreply in MICROSOFT_REPLY_URLS
+        assert request.wreply in WORLDWIDE.reply_urls
     if isinstance(request, SignOutRequest):
-        assert request.wreply is None or request.wreply in MICROSOFT_REPLY_URLS
+        assert request.wreply is None or request.wreply in WORLDWIDE.reply_urls

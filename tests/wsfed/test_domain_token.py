@@ -15,6 +15,7 @@ from services.wsfed.domain.token import (
     new_assertion_id,
     reply_form,
 )
+from shared.clouds import CLOUDS, Cloud
 from shared.errors import BadInput, Forbidden
 from shared.ids import SeededIds
 from tests.wsfed.domain_samples import (
@@ -125,23 +126,54 @@ MFA_ATTRIBUTES = [
     ("http://schemas.microsoft.com/claims", "authnmethodsreferences", MULTIPLE_AUTHN),
     ("http://schemas.microsoft.com/ws/2008/06/identity/claims", "authenticationmethod", MULTIPLE_AUTHN),
 ]
+AUTHENTICATED = (
+    "http://schemas.microsoft.com/ws/2008/06/identity/claims",
+    "authenticationinstant",
+    "2026-11-21T20:49:00.123Z",
+)
+MFA_DONE = (
+    "http://schemas.microsoft.com/ws/2017/04/identity/claims",
+    "multifactorauthenticationinstant",
+    "2026-11-21T20:49:00.123Z",
+)
 
 
 def test_mfa_token_claims_it_in_both_attributes_and_the_method() -> None:
     token = a_token()
-    assert attributes(token) == IDENTITY_ATTRIBUTES + MFA_ATTRIBUTES
+    assert attributes(token) == [*IDENTITY_ATTRIBUTES, *MFA_ATTRIBUTES, AUTHENTICATED, MFA_DONE]
     assert f'AuthenticationMethod="{MULTIPLE_AUTHN}"' in token
 
 
 def test_one_factor_token_claims_no_mfa_anywhere() -> None:
     token = a_token(verified=BADGE)
-    assert attributes(token) == IDENTITY_ATTRIBUTES
+    assert attributes(token) == [*IDENTITY_ATTRIBUTES, AUTHENTICATED]
     assert f'AuthenticationMethod="{UNSPECIFIED}"' in token
     assert "multipleauthn" not in token
 
 
 def test_badge_token_claims_mfa_where_the_policy_says_so() -> None:
-    assert attributes(a_token(verified=BADGE, policy=BADGE_POLICY))[2:] == MFA_ATTRIBUTES
+    assert attributes(a_token(verified=BADGE, policy=BADGE_POLICY))[2:] == [
+        *MFA_ATTRIBUTES,
+        AUTHENTICATED,
+        MFA_DONE,
+    ]
+
+
+def test_instants_are_those_of_the_authentication_and_not_of_the_issue() -> None:
+    """Sign-in frequency of Conditional Access reads them: those of the issue would stretch it without end."""
+    hour_old = replace(PASSKEY, authenticated_at=NOW - timedelta(hours=1))
+    token = a_token(verified=hour_old)
+    said = {name: value for _, name, value in attributes(token)}
+    assert said["authenticationinstant"] == "2026-11-21T19:49:00.123Z"
+    assert said["multifactorauthenticationinstant"] == "2026-11-21T19:49:00.123Z"
+    assert 'AuthenticationInstant="2026-11-21T19:49:00.123Z"' in token
+
+
+@pytest.mark.parametrize("cloud", CLOUDS.values(), ids=CLOUDS)
+def test_token_is_for_the_realm_of_the_request(cloud: Cloud) -> None:
+    response = parse(a_token(audience=cloud.realm))
+    assert [e.text for e in response.iter(f"{SAML}Audience")] == [cloud.realm]
+    assert [e.text for e in response.iter("{http://www.w3.org/2005/08/addressing}Address")] == [cloud.realm]
 
 
 @pytest.mark.parametrize("method", list(Method))

@@ -321,3 +321,16 @@ async def test_sign_out_passes_over_a_cookie_that_is_none_of_ours(flow: Flow, wa
     answer = await ask(flow, request(wa=wa), lines=(cookie,))
     assert answer.status == 200, answer.text
     assert_safe(answer)
+
+
+async def test_an_expectation_that_nobody_knows_is_refused(flow: Flow) -> None:
+    """aiohttp refuses it before any code of ours is asked; its answer has our headers all the same."""
+    answer = await ask(flow, request(), lines=("Expect: nonsense",))
+    assert answer.status == 417
+    assert_safe(answer)
+
+
+async def test_a_cookie_that_is_not_utf8_beside_one_that_is_filtered(flow: Flow) -> None:
+    """The proxy's rule copies the request when it takes a header away; what it copies may be anything."""
+    lines = ("Cookie: a=b; ;;=", "Cookie: =\x80\xff", "Upgrade: websocket")
+    await taken(flow, request(), lines=lines)

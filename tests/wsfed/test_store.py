@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,21 @@ from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import RsaSigningKey
 from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.transaction import LIFETIME, Challenge, DeviceProof, Transaction, TransactionState
-from services.wsfed.domain.trust import Invitation, TrustedDevice
+from services.wsfed.domain.trust import Invitation, Standing, TrustedDevice, key_hash
 from services.wsfed.ports import Account
 from services.wsfed.store import DirectoryRepository, SigningKeyRepository, TransactionRepository
 from services.wsfed.store import keys as keys_module
 from services.wsfed.store.transactions import HELD_AT_MOST, HELD_FOR
 from shared.clock import ManualClock
-from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
+from shared.contracts.admin import (
+    AccountChanged,
+    AccountStatus,
+    AuthenticatorChanged,
+    AuthenticatorStatus,
+    EndorsedBy,
+    InvitationChanged,
+    TenantConfigured,
+)
 from shared.contracts.approval import DeviceChanged, Endorsement
 from shared.contracts.envelope import Origin
 from shared.ids import SeededIds, b64u
@@ -60,6 +68,7 @@ def a_transaction(name: str = "transaction-1", **changes: Any) -> Transaction:
         application="app",
         request=SignInRequest(
             wreply="https://login.microsoftonline.com/login.srf",
+            wtrealm="urn:federation:MicrosoftOnline",
             wctx="\"'<>&\u2028é",
             wfresh=0,
             mfa_wanted=True,
@@ -193,6 +202,7 @@ async def keep_account(directory: DirectoryRepository, account: Account, version
         display_name="Ada",
         immutable_id=account.immutable_id,
         status=account.status,
+        session_epoch=account.session_epoch,
     )
     await directory.keep_account(received(news, tenant=account.tenant))
 
@@ -206,6 +216,35 @@ async def test_older_news_of_an_account_change_nothing(database: Database) -> No
     assert await directory.account("contoso", "ada") == suspended
     await keep_account(directory, an_account(), 4)
     assert await directory.account_by_upn("contoso", "ada@contoso.example") == an_account()
+
+
+async def test_an_account_keeps_its_session_epoch_with_the_generation(database: Database) -> None:
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_account(directory, an_account(session_epoch=3), 1)
+    assert await directory.account("contoso", "ada") == an_account(session_epoch=3)
+    news = AccountChanged(
+        version=1,
+        generation=2,
+        session_epoch=3,
+        account="ada",
+        upn="ada@contoso.example",
+        display_name="Ada",
+        immutable_id="immutable",
+        status=AccountStatus.ACTIVE,
+    )
+    await directory.keep_account(received(news, tenant="contoso"))
+    assert await directory.account("contoso", "ada") == an_account(session_epoch=2 * 2**31 + 3)
+
+
+async def test_a_row_from_before_session_epochs_is_what_its_owner_says_now(database: Database) -> None:
+    """A full pull after the update contradicts no row, and writes none anew."""
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_account(directory, an_account(), 1)
+    (row,) = await directory.accounts.collection.find({})
+    assert "session_epoch" not in row
+    with structlog.testing.capture_logs() as logs:
+        await keep_account(directory, an_account(), 1)
+    assert logs == []
 
 
 async def test_fifty_versions_in_any_order_end_in_the_newest(database: Database) -> None:
@@ -228,12 +267,11 @@ async def test_nothing_is_found_under_another_tenant(database: Database) -> None
     await keep_invitation(directory, an_invitation(), 1)
     assert await directory.account("fabrikam", "ada") is None
     assert await directory.account_by_upn("fabrikam", "ada@contoso.example") is None
-    assert await directory.device("fabrikam", "device-1") is None
+    assert await directory.trusted_device("fabrikam", "ada", "device-1") is None
     assert await directory.invitation("fabrikam", "invitation-1") is None
-    assert not await directory.vouch("fabrikam", "invitation-1", "device-1")
     # nor does a name with the separator in it reach across
     assert await directory.account("contoso/ada", "") is None
-    assert await directory.device("", "contoso/device-1") is None
+    assert await directory.trusted_device("", "ada", "contoso/device-1") is None
 
 
 async def test_user_name_of_a_removed_account_belongs_to_the_new_one(database: Database) -> None:
@@ -250,15 +288,17 @@ async def test_what_lapsed_is_found_by_nobody_until_its_owner_says_it_again(data
     directory = DirectoryRepository(database, CLOCK)
     await keep_account(directory, an_account(), 1)
     await keep_device(directory, a_device(), 1)
+    await decide(directory, a_device(), 1)
     await keep_invitation(directory, an_invitation(), 1)
     fence = await database.fence()
+    assert await directory.trusted_device("contoso", "ada", "device-1") == a_device()
     for projection in (directory.accounts, directory.devices, directory.invitations):
         assert await projection.lapse(fence.position) == 1
         assert await projection.lapse(fence.position) == 0
     assert await directory.account("contoso", "ada") is None
     assert await directory.account_by_upn("contoso", "ada@contoso.example") is None
     assert await directory.invitation("contoso", "invitation-1") is None
-    assert await directory.device("contoso", "device-1") is None
+    assert await directory.trusted_device("contoso", "ada", "device-1") is None
     assert await directory.device_of_credential("contoso", "ada", "credential-1") is None
     # an old event that comes again is not the owner's word of today; a new version is
     await keep_account(directory, an_account(), 1)
@@ -273,9 +313,6 @@ def an_invitation(**changes: Any) -> Invitation:
         tenant="contoso",
         account="ada",
         public_key=bytes(32),
-        issued_at=START,
-        expires_at=START + timedelta(hours=24),
-        status="open",
     )
     return replace(made, **changes)
 
@@ -288,9 +325,9 @@ async def keep_invitation(directory: DirectoryRepository, invitation: Invitation
             "invitation": invitation.id,
             "account": invitation.account,
             "public_key": b64u(invitation.public_key),
-            "issued_at": invitation.issued_at,
-            "expires_at": invitation.expires_at,
-            "status": invitation.status,
+            "issued_at": START,
+            "expires_at": START + timedelta(hours=24),
+            "status": "open",
         }
     )
     await directory.keep_invitation(received(news, tenant=invitation.tenant))
@@ -304,7 +341,12 @@ def a_device(**changes: Any) -> TrustedDevice:
 
 
 async def keep_device(
-    directory: DirectoryRepository, device: TrustedDevice, version: int, origin: Origin = Origin.SENT
+    directory: DirectoryRepository,
+    device: TrustedDevice,
+    version: int,
+    origin: Origin = Origin.SENT,
+    *,
+    removed: bool = False,
 ) -> bool:
     """What approval says when a device is like that, after its chain was verified."""
     news = DeviceChanged(
@@ -315,46 +357,181 @@ async def keep_device(
         public_key=b64u(device.public_key),
         endorsement=Endorsement(kind="invitation", by="invitation-1", signature=""),
         enrolled_at=START,
-        status="removed" if device.removed else "active",
+        status="removed" if removed else "active",
     )
     return await directory.keep_device(received(news, tenant=device.tenant, origin=origin))
 
 
-async def test_an_invitation_vouches_for_one_of_many_devices(database: Database) -> None:
+async def decide(
+    directory: DirectoryRepository,
+    device: TrustedDevice,
+    version: int,
+    status: str = "trusted",
+    *,
+    under: str | None = None,
+    not_after: datetime | None = None,
+    origin: Origin = Origin.SENT,
+) -> None:
+    """What admin says when it has decided so on that device; `under`: on its key, under another id."""
+    news = AuthenticatorChanged(
+        version=version,
+        authenticator=under or device.id,
+        kind="phone",
+        account=device.account,
+        credential_id=device.credential_id,
+        key_sha256=key_hash(device.public_key),
+        endorsed_by=EndorsedBy(kind="invitation", id="invitation-1"),
+        status=AuthenticatorStatus(status),
+        not_after=not_after,
+    )
+    await directory.keep_decision(received(news, tenant=device.tenant, origin=origin))
+
+
+async def standing_of(directory: DirectoryRepository, device: TrustedDevice) -> Standing:
+    return await directory.standing(device.tenant, device.account, device.id)
+
+
+async def test_a_device_counts_by_chain_and_decision_together_whichever_comes_first(
+    database: Database,
+) -> None:
+    for number, order in enumerate((("chain", "decision"), ("decision", "chain"))):
+        directory = DirectoryRepository(database, CLOCK)
+        device = a_device(id=f"device-{number}", credential_id=f"c{number}", public_key=b"key %d" % number)
+        for step in order:
+            assert await standing_of(directory, device) is Standing.WAITING
+            assert await directory.trusted_device("contoso", "ada", device.id) is None
+            if step == "chain":
+                await keep_device(directory, device, 1)
+            else:
+                await decide(directory, device, 1)
+        assert await standing_of(directory, device) is Standing.TRUSTED
+        assert await directory.trusted_device("contoso", "ada", device.id) == device
+        assert await directory.device_of_credential("contoso", "ada", device.credential_id) == device
+
+
+async def test_a_decision_on_another_key_credential_or_account_is_none_on_this_device(
+    database: Database,
+) -> None:
     directory = DirectoryRepository(database, CLOCK)
-    await keep_invitation(directory, an_invitation(), 1)
-    assert await directory.invitation("contoso", "invitation-1") == an_invitation()
-    tries = await asyncio.gather(*(directory.vouch("contoso", "invitation-1", f"d{n}") for n in range(20)))
-    assert sum(tries) == 1
-    first = f"d{tries.index(True)}"
-    assert await directory.vouch("contoso", "invitation-1", first)  # delivered twice
-    await keep_invitation(directory, an_invitation(status="used"), 2)
-    kept = await directory.invitation("contoso", "invitation-1")
-    assert kept is not None
-    assert (kept.status, kept.vouched_for) == ("used", first)
+    others: list[dict[str, Any]] = [
+        {"public_key": b"other"},
+        {"credential_id": "other"},
+        {"account": "bob"},
+        {"tenant": "fabrikam"},
+    ]
+    for number, other in enumerate(others):
+        device = a_device(id=f"device-{number}", credential_id=f"c{number}", public_key=b"key %d" % number)
+        await keep_device(directory, device, 1)
+        await decide(directory, replace(device, **other), 1)
+        assert await directory.trusted_device("contoso", "ada", device.id) is None
+
+
+@pytest.mark.parametrize("status", ["refused", "revoked"])
+async def test_refused_and_revoked_devices_do_not_count_and_a_revocation_is_final(
+    database: Database, status: str
+) -> None:
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_device(directory, a_device(), 1)
+    await decide(directory, a_device(), 1)
+    await decide(directory, a_device(), 2, status)
+    assert await standing_of(directory, a_device()) is Standing.ENDED
+    if status == "revoked":  # whatever backup admin's database was put back to
+        for origin in Origin:
+            await decide(directory, a_device(), 2**31 - 1, origin=origin)
+        fence = await database.fence()
+        await directory.authenticators.lapse(fence.position)
+    assert await standing_of(directory, a_device()) is Standing.ENDED
+
+
+@pytest.mark.parametrize("same", ["key", "credential"])
+async def test_a_tombstone_holds_for_key_and_credential_under_any_id(database: Database, same: str) -> None:
+    """Also when only the tombstone was replicated, as after wsfed's database was rebuilt."""
+    directory = DirectoryRepository(database, CLOCK)
+    again = a_device(id="another-id")
+    lost = a_device(**({"credential_id": "old"} if same == "key" else {"public_key": b"old"}))
+    await decide(directory, lost, 2, "revoked")
+    await keep_device(directory, again, 1)
+    await decide(directory, again, 1)
+    assert await standing_of(directory, again) is Standing.ENDED
+    assert await directory.device_of_credential("contoso", "ada", again.credential_id) is None
+    # the same key elsewhere is another matter
+    elsewhere = a_device(id="elsewhere", tenant="fabrikam")
+    await keep_device(directory, elsewhere, 1)
+    await decide(directory, elsewhere, 1)
+    assert await standing_of(directory, elsewhere) is Standing.TRUSTED
+
+
+async def test_a_refusal_under_another_id_touches_no_trusted_key(database: Database) -> None:
+    """Whoever holds an old link could otherwise end a phone by having its key refused."""
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_device(directory, a_device(), 1)
+    await decide(directory, a_device(), 1)
+    for number in range(30):
+        await decide(directory, a_device(), 1, "refused", under=f"other-{number}")
+    assert await standing_of(directory, a_device()) is Standing.TRUSTED
+
+
+async def test_more_tombstones_than_are_read_at_once_end_a_device_all_the_same(database: Database) -> None:
+    directory = DirectoryRepository(database, CLOCK)
+    await keep_device(directory, a_device(), 1)
+    await decide(directory, a_device(), 1)
+    for number in range(30):
+        await decide(directory, a_device(), 1, "revoked", under=f"other-{number:02d}")
+    assert await standing_of(directory, a_device()) is Standing.ENDED
+
+
+async def test_a_device_counts_until_its_own_end(database: Database) -> None:
+    clock = ManualClock(START)
+    directory = DirectoryRepository(database, clock)
+    await keep_device(directory, a_device(), 1)
+    await decide(directory, a_device(), 1, not_after=START + timedelta(hours=1))
+    clock.advance(3599)
+    assert await standing_of(directory, a_device()) is Standing.TRUSTED
+    clock.advance(1)
+    assert await standing_of(directory, a_device()) is Standing.ENDED
+
+
+@pytest.mark.parametrize("setting", [False, True])
+async def test_a_device_of_before_admin_decided_waits_for_migrate_unless_the_operator_says_otherwise(
+    database: Database, setting: bool
+) -> None:
+    """And the setting is about those that counted then: a new one needs the decision all the same."""
+    directory = DirectoryRepository(database, CLOCK, trust_without_word=setting)
+    before, new = a_device(), a_device(id="new", credential_id="new", public_key=b"new")
+    await keep_device(directory, before, 1)
+    await directory.devices.collection.update({"_id": "contoso/device-1"}, {"$unset": {"key_sha256": ""}})
+    await keep_device(directory, before, 1)  # approval says it again: nothing changes by that
+    await keep_device(directory, new, 1)
+    assert await standing_of(directory, before) is (Standing.TRUSTED if setting else Standing.WAITING)
+    assert await standing_of(directory, new) is Standing.WAITING
+    await decide(directory, before, 1)
+    assert await standing_of(directory, before) is Standing.TRUSTED
+    await decide(directory, before, 2, "revoked")
+    assert await standing_of(directory, before) is Standing.ENDED
 
 
 async def test_removed_device_never_comes_back_and_keys_never_change(database: Database) -> None:
     directory = DirectoryRepository(database, CLOCK)
     assert await keep_device(directory, a_device(), 1)
+    await decide(directory, a_device(), 1)
     for origin in Origin:  # not even in a pull of everything that approval has
         assert not await keep_device(directory, a_device(public_key=b"other"), 9, origin)
         assert not await keep_device(directory, a_device(account="bob"), 9, origin)
         assert not await keep_device(directory, a_device(public_key=b"other"), 1, origin)
-    assert await directory.device("contoso", "device-1") == a_device()
-    assert await keep_device(directory, a_device(removed=True), 10)
+    assert await directory.trusted_device("contoso", "ada", "device-1") == a_device()
+    assert await keep_device(directory, a_device(), 10, removed=True)
     for version, origin in ((11, Origin.SENT), (11, Origin.FULL_PULL), (10, Origin.FULL_PULL)):
         await keep_device(directory, a_device(), version, origin)
-        kept = await directory.device("contoso", "device-1")
-        assert kept is not None
-        assert kept.removed
+        assert await standing_of(directory, a_device()) is Standing.ENDED
 
 
 async def test_a_removal_gives_a_known_device_no_other_key_or_owner(database: Database) -> None:
     directory = DirectoryRepository(database, CLOCK)
     await keep_device(directory, a_device(), 1)
-    await keep_device(directory, a_device(account="bob", public_key=b"other", removed=True), 2)
-    assert await directory.device("contoso", "device-1") == a_device(removed=True)
+    await keep_device(directory, a_device(account="bob", public_key=b"other"), 2, removed=True)
+    (row,) = await database.collection("devices").find({})
+    assert (row["account"], row["public_key"], row["removed"]) == ("ada", b"key", True)
+    assert await standing_of(directory, a_device()) is Standing.ENDED
 
 
 # --- keys ------------------------------------------------------------------------------------------------------
@@ -483,13 +660,34 @@ async def test_a_browser_and_a_name_that_another_replica_took_are_seen_at_once(d
     assert named.username == USERNAME
 
 
-async def test_a_transaction_in_which_nobody_did_anything_goes_soon() -> None:
+async def test_a_transaction_goes_soon_whatever_strangers_do_until_a_device_answers() -> None:
     clock = ManualClock(START)
     memory = MemoryDatabase(clock=clock)
     store = TransactionRepository(memory, clock)
+    collection = memory.collection("transactions")
+
+    async def kept(transaction: str) -> timedelta:
+        found = await collection.find_one({"_id": transaction})
+        assert found is not None
+        remove_at: datetime = found["remove_at"]
+        return remove_at - START
+
+    soon, a_day = timedelta(minutes=20), timedelta(minutes=1, days=1)
     await store.add(a_transaction("untouched"))
-    await store.add(a_transaction("touched"))
-    await store.open_challenge("touched", USERNAME, "ada", a_challenge(), [])
-    found = await memory.collection("transactions").find({})
-    kept = {document["_id"]: document["remove_at"] - START for document in found}
-    assert kept == {"untouched": LIFETIME + timedelta(minutes=5), "touched": timedelta(days=1)}
+    assert await kept("untouched") == soon
+    clock.advance(60)
+    for name in ("approved", "denied", "by-passkey"):
+        await store.add(a_transaction(name, browser="", username=""))
+        await store.bind(name, "b" * 64)
+        await store.name_account(name, USERNAME)
+        await store.open_challenge(name, USERNAME, "ada", a_challenge(), [])
+        await store.end_challenge(name, a_challenge().id, TransactionState.SUPERSEDED)
+        await store.open_challenge(name, USERNAME, "ada", a_challenge(), [])
+        await store.ask_passkey(name, USERNAME, a_context("passkey-1"), 0)
+        await store.spend_passkey(name, "passkey-1")
+        assert await kept(name) == soon
+    await store.prove("approved", a_challenge().id, AUTHENTICATION, PROOF)
+    await store.end_challenge("denied", a_challenge().id, TransactionState.DENIED)
+    await store.ask_passkey("by-passkey", USERNAME, a_context("passkey-2"), 0)
+    await store.prove_by_passkey("by-passkey", "passkey-2", AUTHENTICATION, PROOF)
+    assert {await kept(name) for name in ("approved", "denied", "by-passkey")} == {a_day}

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 import signxml
 
+from deploy.standins.entra.requests import WTREALM
 from services.wsfed.domain.authentication import MULTIPLE_AUTHN
 from services.wsfed.domain.keys import RsaSigningKey, certificate_base64, create_signing_key
 from services.wsfed.domain.metadata import federation_metadata
-from services.wsfed.domain.request import WTREALM
 from services.wsfed.domain.token import TokenSubject
 from shared.clock import SystemClock
 from tests.wsfed.domain_samples import PASSKEY, SUBJECT, a_token, assertion_of, pem

@@ -156,7 +156,7 @@ class TransactionMachine(RuleBasedStateMachine):
                     assert proved.challenge.id == challenge
                     self.proofs.append(proved)
             case (Step.ASK_PASSKEY, challenge, upn):
-                asked = await self.store.ask_passkey(NAME, upn, a_context(challenge))
+                asked = await self.store.ask_passkey(NAME, upn, a_context(challenge), 0)
                 assert asked is None or (asked.username == upn and asked.passkey == a_context(challenge))
             case (Step.PROVE_BY_PASSKEY, challenge):
                 proved = await self.store.prove_by_passkey(NAME, challenge, AUTHENTICATION, PROOF)

@@ -29,7 +29,7 @@ TAKE: dict[Step, Callable[[TransactionRepository], Awaitable[Transaction | None]
     Step.CLAIM_CHALLENGE: lambda store: store.claim_challenge(NAME, OPEN),
     Step.END_CHALLENGE: lambda store: store.end_challenge(NAME, OPEN.id, TransactionState.DENIED),
     Step.PROVE: lambda store: store.prove(NAME, OPEN.id, AUTHENTICATION, PROOF),
-    Step.ASK_PASSKEY: lambda store: store.ask_passkey(NAME, USERNAME, a_context("asked")),
+    Step.ASK_PASSKEY: lambda store: store.ask_passkey(NAME, USERNAME, a_context("asked"), 0),
     Step.PROVE_BY_PASSKEY: lambda store: store.prove_by_passkey(NAME, "passkey", AUTHENTICATION, PROOF),
     Step.SPEND_PASSKEY: lambda store: _spend(store),
     Step.ISSUE: lambda store: store.issue(NAME, "_a", START),
@@ -48,7 +48,8 @@ async def in_state(state: TransactionState, step: Step) -> TransactionRepository
     clock = ManualClock(START)
     store = TransactionRepository(MemoryDatabase(clock=clock), clock)
     browser = domain.UNBOUND if step is Step.BIND else "b" * 64
-    await store.add(a_transaction(state=state, browser=browser, challenge=OPEN, passkey=a_context("passkey")))
+    passkey = None if step is Step.ASK_PASSKEY else a_context("passkey")
+    await store.add(a_transaction(state=state, browser=browser, challenge=OPEN, passkey=passkey))
     return store
 
 

@@ -246,7 +246,9 @@ async def _finish(
         )
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Referrer-Policy"] = (
+        "strict-origin-when-cross-origin"  # as Entra: it says where people come from
+    )
     return response
 
 

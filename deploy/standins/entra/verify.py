@@ -61,7 +61,12 @@ IMMUTABLE_ID: Claim = ("http://schemas.microsoft.com/LiveID/Federation/2008/05",
 METHODS_REFERENCES: Claim = ("http://schemas.microsoft.com/claims", "authnmethodsreferences")
 METHOD: Claim = ("http://schemas.microsoft.com/ws/2008/06/identity/claims", "authenticationmethod")
 INSIDE_NETWORK: Claim = ("http://schemas.microsoft.com/ws/2012/01", "insidecorporatenetwork")
-KNOWN_CLAIMS = {UPN, IMMUTABLE_ID, METHODS_REFERENCES, METHOD, INSIDE_NETWORK}
+AUTHENTICATED: Claim = ("http://schemas.microsoft.com/ws/2008/06/identity/claims", "authenticationinstant")
+MFA_DONE: Claim = (
+    "http://schemas.microsoft.com/ws/2017/04/identity/claims",
+    "multifactorauthenticationinstant",
+)
+KNOWN_CLAIMS = {UPN, IMMUTABLE_ID, METHODS_REFERENCES, METHOD, INSIDE_NETWORK, AUTHENTICATED, MFA_DONE}
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _ASSERTION_ID = re.compile(r"_[A-Za-z0-9_.-]{22,128}", re.ASCII)  # `_` and 128 random bits or more
@@ -186,6 +191,10 @@ def _read(signed: Element, federation: FederationSettings, key: str) -> SignedIn
         _check_subject(signed, statement, immutable_id)
     authentication = _child(signed, "AuthenticationStatement")
     method = authentication.get("AuthenticationMethod", "")
+    if claims.get(AUTHENTICATED, authentication.get("AuthenticationInstant")) != authentication.get(
+        "AuthenticationInstant"
+    ):
+        raise EntraError(Code.BAD_ASSERTION, "authenticationinstant is not the AuthenticationInstant")
     return SignedInUser(
         upn=claims[UPN],
         immutable_id=immutable_id,
@@ -232,7 +241,7 @@ def _mfa_claimed(method: str, claims: dict[Claim, str]) -> bool:
     said = (method, claims.get(METHODS_REFERENCES), claims.get(METHOD))
     if said == (MULTIPLEAUTHN, MULTIPLEAUTHN, MULTIPLEAUTHN):
         return True
-    if said == (UNSPECIFIED_METHOD, None, None):
+    if said == (UNSPECIFIED_METHOD, None, None) and MFA_DONE not in claims:
         return False
     raise EntraError(Code.BAD_ASSERTION, f"authentication methods {said} are not allowed or do not agree")
 
@@ -287,7 +296,9 @@ def _check_demands(
         raise EntraError(Code.MFA_REQUIRED, federation.federated_idp_mfa_behavior)
     if pending.mfa_wanted and pending.mfa_max_age_seconds is not None:
         oldest = min(now - timedelta(seconds=pending.mfa_max_age_seconds), pending.created)
-        if user.authentication_instant < oldest:
+        said = user.claims.get(MFA_DONE)
+        done = user.authentication_instant if said is None else _instant(said, Code.BAD_ASSERTION)
+        if done < oldest:
             raise EntraError(Code.MFA_TOO_OLD, f"more than {pending.mfa_max_age_seconds} s")
     if pending.max_age_seconds is not None:
         oldest = pending.created - timedelta(seconds=pending.max_age_seconds)

@@ -5,11 +5,13 @@ is what a browser or a native app would send; it believes of the server's answer
 request it signs is the one whose context it was given.
 
 - `authenticator`: keys, authenticatorData, attestation object, assertions (Web Authentication Level 3)
+- `request`: what a phone makes sure of before it signs a request
 - `phone`: `SoftPhone`, the client of `/api`
 - `python -m deploy.standins.phone`: the same as a command line
 """
 
 from deploy.standins.phone.authenticator import Key, Tamper
-from deploy.standins.phone.phone import NotShown, PhoneError, Request, SoftPhone
+from deploy.standins.phone.phone import PhoneError, SoftPhone
+from deploy.standins.phone.request import NotShown, Request
 
 __all__ = ["Key", "NotShown", "PhoneError", "Request", "SoftPhone", "Tamper"]

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 
-from deploy.standins.phone.phone import PhoneError, Request, SoftPhone
+from deploy.standins.phone.phone import PhoneError, SoftPhone
+from deploy.standins.phone.request import Request
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A phone in software, for tests and demo.")
 

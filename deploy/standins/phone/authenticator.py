@@ -3,6 +3,7 @@
 Web Authentication Level 3: authenticatorData section 6.1, attestation object 6.5.4, clientDataJSON 5.8.1.
 """
 
+import codecs
 import hashlib
 import json
 from collections.abc import Mapping
@@ -43,6 +44,8 @@ class Tamper:
     """The value of `type` in clientDataJSON."""
     challenge: bytes | None = None
     cross_origin: bool | None = None
+    byte_order_mark: bool = False
+    """Before clientDataJSON: no lie, readers take it off (Web Authentication Level 3, section 7.2, step 9)."""
     sign_count: int | None = None
     credential_id: str | None = None
     context: str | None = None
@@ -188,4 +191,5 @@ def _client_data(kind: str, key: Key, challenge: bytes, tamper: Tamper) -> bytes
         "origin": tamper.origin or key.origin,
         "crossOrigin": bool(tamper.cross_origin),
     }
-    return json.dumps(fields, separators=(",", ":")).encode()
+    mark = codecs.BOM_UTF8 if tamper.byte_order_mark else b""
+    return mark + json.dumps(fields, separators=(",", ":")).encode()

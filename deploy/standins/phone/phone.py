@@ -4,13 +4,12 @@ import hashlib
 import json
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
-import rfc8785
 
 from deploy.loopback import LoopbackResolver
 from deploy.standins.phone.authenticator import (
@@ -22,6 +21,7 @@ from deploy.standins.phone.authenticator import (
     attestation,
     make_private_key,
 )
+from deploy.standins.phone.request import Request, origin_of_sign_in, read_request
 from shared.crypto.enrolment import NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed
 from shared.crypto.statement import Purpose, Statement
@@ -29,42 +29,6 @@ from shared.files import replace_file
 from shared.ids import Ids, SystemIds, b64u, new_secret, unb64u
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
-
-CONTEXT_VERSION = 2
-CONTEXT_FIELDS: Mapping[str, type] = {
-    "account": str,
-    "address": str,
-    "agent": str,
-    "application": str,
-    "application_name": str,
-    "challenge": str,
-    "code_required": bool,
-    "expires_at": str,
-    "issued_at": str,
-    "known_browser": bool,
-    "method": str,
-    "nonce": str,
-    "organisation": str,
-    "origin": str,
-    "place": str,
-    "purpose": str,
-    "realm": str,
-    "tenant": str,
-    "transaction": str,
-    "upn": str,
-    "v": int,
-}
-"""The fields of a context that a phone can show. One with any other is not signed: it might mean something else."""
-
-
-class NotShown(ValueError):
-    """What the server gave as a request is none that a phone shows, so nothing is signed."""
-
-
-def origin_of_sign_in(phone_origin: str) -> str:
-    """The sign-in page's origin, which every context must name: the phone's page is at `key.` before that host."""
-    scheme, _, host = phone_origin.partition("://")
-    return f"{scheme}://{host.removeprefix('key.')}"
 
 
 class PhoneError(Exception):
@@ -75,46 +39,6 @@ class PhoneError(Exception):
         self.code = str(problem.get("code", ""))
         self.problem = problem
         super().__init__(f"{status} {self.code}: {problem.get('title', '')}. {problem.get('detail', '')}")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request to approve. What it is about is in `context`, which is what will be signed."""
-
-    id: str
-    method: str
-    context: str
-    tries_left: int
-    network_differs: bool
-    """As the page says it loudly: phone and browser are not known to be on one network."""
-    country_differs: Mapping[str, str] | None = None
-    """Countries of `browser` and `phone` in words, when they are known and differ."""
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The fields of the signed context, decoded."""
-        fields: dict[str, Any] = json.loads(self.context)
-        return fields
-
-    @property
-    def code_required(self) -> bool:
-        """False for a known browser's QR code: then the code is empty."""
-        return self.facts.get("code_required") is not False
-
-    def check(self, phone_origin: str) -> None:
-        """Raises NotShown unless the page would show it (`readContext` in `shared/web/phone/static/request.js`)."""
-        facts = self.facts
-        known = facts.keys() == CONTEXT_FIELDS.keys()
-        if not known or any(type(facts[name]) is not kind for name, kind in CONTEXT_FIELDS.items()):
-            raise NotShown("a context with other fields")
-        if facts["v"] != CONTEXT_VERSION or facts["purpose"] != Purpose.APPROVE:
-            raise NotShown(f"a context of version {facts['v']} for {facts['purpose']}")
-        if facts["origin"] != origin_of_sign_in(phone_origin):
-            raise NotShown(f"a sign-in at {facts['origin']}")
-
-    def with_code(self, code: str) -> str:
-        """The context as it is signed (RFC 8785)."""
-        return rfc8785.dumps({**self.facts, "code": code}).decode()
 
 
 class SoftPhone:
@@ -303,7 +227,7 @@ class SoftPhone:
     async def list(self) -> Sequence[Request]:
         """The open requests that the server lists, at most three."""
         answer = await self._in_session("GET", "/challenges")
-        return [_request(each) for each in answer["challenges"]]
+        return [read_request(each) for each in answer["challenges"]]
 
     async def scan(self, text: str) -> Request:
         """The request behind the text of a QR code, `{origin}/#q=<handle>`. Raises ValueError, PhoneError."""
@@ -314,7 +238,7 @@ class SoftPhone:
         if f"{parts.scheme}://{parts.netloc}" != self.key.origin:
             raise ValueError(f"that code is of {parts.netloc}, this phone's key is for {self.key.origin}")
         answer = await self._in_session("POST", "/challenges/by-handle", {"handle": handle})
-        return _request(answer["challenge"])
+        return read_request(answer["challenge"])
 
     async def approve(
         self, code: str, request: Request | str | None = None, *, tamper: Tamper = HONEST
@@ -459,14 +383,3 @@ class SoftPhone:
         self._store.parent.mkdir(parents=True, exist_ok=True)
         keys = {"v": 1, "keys": [key.to_json() for key in self.keys]}
         replace_file(self._store, json.dumps(keys, indent=1))
-
-
-def _request(raw: Mapping[str, Any]) -> Request:
-    return Request(
-        id=raw["id"],
-        method=raw["method"],
-        context=raw["context"],
-        tries_left=raw["tries_left"],
-        network_differs=raw["network_differs"],
-        country_differs=raw["country_differs"],
-    )

@@ -40,6 +40,8 @@ class Account:
     enrolled: bool
     """Whether a phone was ever enrolled. It decides to which status `resume` leads."""
     created_at: datetime
+    session_epoch: int = 0
+    """Raised when everything that was begun for the person is to end. It never goes back."""
     version: int = 1
 
     def event(self) -> AccountChanged:
@@ -51,6 +53,7 @@ class Account:
             display_name=self.display_name,
             immutable_id=self.immutable_id,
             status=self.status,
+            session_epoch=self.session_epoch,
         )
 
     def announced(self, cause: Envelope | None = None) -> OutgoingMessage:
@@ -65,21 +68,32 @@ class AccountAction(Enum):
     SUSPEND = "suspend"
     RESUME = "resume"
     REMOVE = "remove"
+    SIGN_OUT_EVERYWHERE = "sign_out_everywhere"
 
 
 TRANSITIONS: Mapping[tuple[AccountStatus, AccountAction], AccountStatus] = {
     (AccountStatus.INVITED, AccountAction.ENROL): AccountStatus.ACTIVE,
     (AccountStatus.INVITED, AccountAction.SUSPEND): AccountStatus.SUSPENDED,
     (AccountStatus.INVITED, AccountAction.REMOVE): AccountStatus.REMOVED,
+    (AccountStatus.INVITED, AccountAction.SIGN_OUT_EVERYWHERE): AccountStatus.INVITED,
     (AccountStatus.ACTIVE, AccountAction.ENROL): AccountStatus.ACTIVE,
     (AccountStatus.ACTIVE, AccountAction.SUSPEND): AccountStatus.SUSPENDED,
     (AccountStatus.ACTIVE, AccountAction.REMOVE): AccountStatus.REMOVED,
+    (AccountStatus.ACTIVE, AccountAction.SIGN_OUT_EVERYWHERE): AccountStatus.ACTIVE,
     # A phone that is enrolled while the account is suspended opens nothing until an administrator resumes it.
     (AccountStatus.SUSPENDED, AccountAction.ENROL): AccountStatus.SUSPENDED,
     (AccountStatus.SUSPENDED, AccountAction.RESUME): AccountStatus.ACTIVE,
     (AccountStatus.SUSPENDED, AccountAction.REMOVE): AccountStatus.REMOVED,
+    (AccountStatus.SUSPENDED, AccountAction.SIGN_OUT_EVERYWHERE): AccountStatus.SUSPENDED,
 }
 """Every action that a status allows. `apply_action` refuses any other pair."""
+
+ENDS_WHAT_WAS_BEGUN = frozenset(
+    {AccountAction.SUSPEND, AccountAction.REMOVE, AccountAction.SIGN_OUT_EVERYWHERE}
+)
+"""Actions after which no session, known browser, open invitation or sign-in from before counts, for good. Without this
+a suspension that is resumed would bring them all back.
+"""
 
 
 def apply_action(account: Account, action: AccountAction) -> Account:
@@ -92,7 +106,23 @@ def apply_action(account: Account, action: AccountAction) -> Account:
     enrolled = account.enrolled or action is AccountAction.ENROL
     if action is AccountAction.RESUME and not enrolled:
         status = AccountStatus.INVITED
-    return replace(account, status=status, enrolled=enrolled, version=account.version + 1)
+    return replace(
+        account,
+        status=status,
+        enrolled=enrolled,
+        session_epoch=account.session_epoch + (action in ENDS_WHAT_WAS_BEGUN),
+        version=account.version + 1,
+    )
+
+
+def rename(account: Account, upn: str) -> Account:
+    """The account under another user name. Its ImmutableID and its devices stay, since they hang on the account's id.
+
+    `upn`: checked by `check_upn`. Raises Conflict for a removed account, whose name is free already.
+    """
+    if account.status is AccountStatus.REMOVED:
+        raise Conflict("admin.account.wrong_status", upn=account.upn, status="removed", step="rename")
+    return replace(account, upn=upn, version=account.version + 1)
 
 
 def immutable_id(account: AccountId) -> str:
@@ -101,14 +131,17 @@ def immutable_id(account: AccountId) -> str:
 
 
 def check_upn(text: str, tenant: Tenant) -> str:
-    """A userPrincipalName in one of the tenant's domains, lower case. Raises BadInput."""
+    """A userPrincipalName in one of the tenant's domains or under one, lower case. Raises BadInput.
+
+    Entra lets a sub-domain follow its federated root; once it is promoted, it is a domain of its own here, too.
+    """
     local, at, domain = text.strip().rpartition("@")
     allowed = local.isascii() and UPN_LOCAL.fullmatch(local.lower())  # lower() turns the Kelvin sign into a k
     local = local.lower()
     if not at or not allowed or local[0] == "." or local[-1] == "." or ".." in local:
         raise BadInput("admin.upn.malformed", upn=shown(text))
     name = check_host(domain)
-    if name not in {d.name for d in tenant.domains}:
+    if not any(name == d.name or name.endswith(f".{d.name}") for d in tenant.domains):
         known = ", ".join(d.name for d in tenant.domains) or "none yet"
         raise BadInput("admin.upn.other_domain", domain=name, tenant=tenant.slug, known=known)
     upn = f"{local}@{name}"

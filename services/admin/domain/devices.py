@@ -1,10 +1,13 @@
-"""People's devices as admin knows them, and what administrators ask of the service that owns them. Pure."""
+"""People's devices as administrators see them, and what they ask of the service that owns them. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from services.admin.domain.accounts import AccountId
+from services.admin.domain.authenticators import Authenticator, Reason
+from shared.contracts.admin import AuthenticatorStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,53 @@ class KnownDevice:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedDevice:
+    """A person's device as administrators see it: admin's decision, and what approval says of it for the eye."""
+
+    id: str
+    name: str
+    """Empty when approval no longer has the device."""
+    since: datetime
+    """When it was enrolled, by approval's clock; when admin decided, where approval no longer has the device."""
+    backed_up: bool
+    status: AuthenticatorStatus | None
+    """None: a device that was enrolled before admin decided, until `blok365 migrate`."""
+    reason: str
+
+    @property
+    def may_count(self) -> bool:
+        """Whether there is something to remove."""
+        return self.status in (None, AuthenticatorStatus.TRUSTED)
+
+
+def listed(
+    authenticators: Sequence[Authenticator], announced: Sequence[KnownDevice]
+) -> Sequence[ListedDevice]:
+    """Every device that admin has decided on or that approval has announced, oldest first."""
+    decisions = {each.id: each for each in authenticators}
+    known = {each.id: each for each in announced}
+    made = [_listed(each, decisions.get(each), known.get(each)) for each in decisions.keys() | known.keys()]
+    return sorted(made, key=lambda device: (device.since, device.id))
+
+
+def _listed(device: str, decision: Authenticator | None, known: KnownDevice | None) -> ListedDevice:
+    status, reason = (None, "") if decision is None else (decision.status, decision.reason)
+    if known is None:
+        assert decision is not None
+        return ListedDevice(device, "", decision.decided_at, False, status, reason)
+    if decision is None and not known.active:
+        status, reason = AuthenticatorStatus.REVOKED, Reason.DEVICE_REMOVED.value
+    return ListedDevice(device, known.name, known.enrolled_at, known.backed_up, status, reason)
+
+
+@dataclass(frozen=True, slots=True)
 class AdminCommand:
     """What an administrator asked another service to do."""
 
     id: str
     tenant: str
     account: AccountId
-    what: Literal["remove_device", "remove_all_devices", "unfreeze"]
+    what: Literal["unfreeze", "remove_browser"]
     asked_at: datetime
-    device: str | None = None
-    """The device that the command names; None for all devices of the account, and for `unfreeze`."""
+    browser: str | None = None
+    """The browser that the command names."""

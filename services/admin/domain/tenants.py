@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from services.admin.domain.names import check_host, shown
+from shared.clouds import CloudName
 from shared.contracts.admin import Application, Domain, Policy, TenantConfigured
 from shared.contracts.envelope import OutgoingMessage
 from shared.errors import BadInput
@@ -25,6 +26,8 @@ class Tenant:
     domains: tuple[Domain, ...] = ()
     policy: Policy = field(default_factory=Policy)
     version: int = 1
+    cloud: CloudName = "worldwide"
+    """Which of Microsoft's clouds its Entra directory is in."""
 
     def event(self) -> TenantConfigured:
         """The state event: everything about the tenant, which every service may know."""
@@ -34,6 +37,7 @@ class Tenant:
             applications=self.applications,
             domains=self.domains,
             policy=self.policy,
+            cloud=self.cloud,
         )
 
     def announced(self) -> OutgoingMessage:

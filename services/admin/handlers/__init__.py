@@ -2,17 +2,23 @@
 
 Enrolment (docs/flows/enrolment.md)
     1, 2    invite                   invitations.py
-    8       device_enrolled          ../projections.py
+    7, 8    device_enrolled          ../projections.py
+            expire_invitations       invitations.py
 Lost phone (the same page, below)
     1       list_devices             devices.py; device_enrolled keeps the list
-            remove_device            devices.py
+    2       remove_device            devices.py; by the person: remove_authenticator
             unfreeze                 devices.py
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
     11      device_enrolled          ../projections.py
 Administration
             tenants.py               tenants, applications, domains, issuers
-            accounts.py              create, list, suspend, resume, remove
+            accounts.py              create, list, rename, suspend, resume, remove
+Sign out everywhere (docs/flows/sign-out-everywhere.md)
+    1       sign_out_everywhere      accounts.py; suspend and remove do the same
+    5       browser_changed          ../projections.py
+    6       list_browsers            browsers.py
+            remove_browser           browsers.py
 """
 
 from services.admin.handlers.accounts import (
@@ -22,12 +28,15 @@ from services.admin.handlers.accounts import (
     create_accounts,
     list_accounts,
     remove,
+    rename,
     resume,
     show_account,
+    sign_out_everywhere,
     suspend,
 )
-from services.admin.handlers.devices import list_devices, remove_device, unfreeze
-from services.admin.handlers.invitations import InvitationLink, invite
+from services.admin.handlers.browsers import list_browsers, remove_browser
+from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
+from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -49,15 +58,21 @@ __all__ = [
     "create_account",
     "create_accounts",
     "create_tenant",
+    "expire_invitations",
     "invite",
     "list_accounts",
+    "list_browsers",
     "list_devices",
     "list_tenants",
     "remove",
+    "remove_authenticator",
+    "remove_browser",
     "remove_device",
+    "rename",
     "resume",
     "show_account",
     "show_tenant",
+    "sign_out_everywhere",
     "suspend",
     "unfreeze",
 ]

@@ -1,4 +1,4 @@
-"""Use cases of accounts: create, list, suspend, resume, remove."""
+"""Use cases of accounts: create, list, rename, suspend, resume, remove, sign out everywhere."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
 from shared.errors import BadInput, Conflict, NotFound
 from shared.ids import b64u, new_id, unb64u
+from shared.store.aggregate import NotUnique
 
 BATCH = 500
 """How many accounts `create_accounts` makes in one write."""
@@ -119,8 +120,10 @@ async def list_accounts(
 
 
 async def suspend(deps: Dependencies, slug: str, name: str) -> Account:
-    """Suspended: no sign-in until it is resumed. Raises NotFound, Conflict."""
-    return await _act(deps, slug, name, AccountAction.SUSPEND)
+    """Suspended: no sign-in until it is resumed. Its devices stay enrolled; everything else that was begun is over,
+    as after `sign_out_everywhere`. Raises NotFound, Conflict.
+    """
+    return await _end_what_was_begun(deps, slug, name, AccountAction.SUSPEND)
 
 
 async def resume(deps: Dependencies, slug: str, name: str) -> Account:
@@ -130,7 +133,40 @@ async def resume(deps: Dependencies, slug: str, name: str) -> Account:
 
 async def remove(deps: Dependencies, slug: str, name: str) -> Account:
     """Removed for good. The open invitation is withdrawn; the user name is free again. Raises NotFound, Conflict."""
-    account = await _act(deps, slug, name, AccountAction.REMOVE)
+    return await _end_what_was_begun(deps, slug, name, AccountAction.REMOVE)
+
+
+async def sign_out_everywhere(deps: Dependencies, slug: str, name: str) -> Account:
+    """End every session, known browser, session of a phone, open invitation and sign-in under way of the person.
+
+    The devices stay enrolled: the person signs in again with them. Microsoft's own sessions go on until they are
+    revoked there. Raises NotFound, Conflict (removed).
+    """
+    return await _end_what_was_begun(deps, slug, name, AccountAction.SIGN_OUT_EVERYWHERE)
+
+
+async def rename(deps: Dependencies, slug: str, name: str, upn: str) -> Account:
+    """The person under another user name, from now on. Raises NotFound, BadInput, Conflict (taken, removed)."""
+    tenant = await show_tenant(deps, slug)
+    account = await show_account(deps, slug, name)
+    checked = rules.check_upn(upn, tenant)
+    try:
+        changed = await deps.accounts.change(
+            slug,
+            account.id,
+            lambda before: rules.rename(before, checked),
+            busy=Conflict("admin.account.being_changed", account=name),
+        )
+    except NotUnique as error:
+        raise Conflict("admin.account.exists", upn=checked) from error
+    return _found(changed, slug, name)
+
+
+async def _end_what_was_begun(deps: Dependencies, slug: str, name: str, action: AccountAction) -> Account:
+    """The account after an action that raises its session epoch. That alone makes an open invitation worthless; it is
+    withdrawn besides, so that it does not look open for a day.
+    """
+    account = await _act(deps, slug, name, action)
     await withdraw_open(deps, account)
     return account
 

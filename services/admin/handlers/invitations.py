@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from services.admin.domain.authenticators import GRACE, is_over
 from services.admin.domain.invitations import Invitation, invitation_mail
 from services.admin.handlers.accounts import show_account
 from services.admin.handlers.common import withdraw_open
@@ -12,6 +13,9 @@ from shared.crypto.keys import key_from_seed, raw_public
 from shared.errors import Conflict
 from shared.ids import b64u, new_id
 
+SWEEP_EVERY = 5.0
+"""Seconds between two searches for invitations whose time is over."""
+SWEEP_BATCH = 100
 INVITABLE = (AccountStatus.INVITED, AccountStatus.ACTIVE)
 
 
@@ -53,6 +57,7 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
         public_key=b64u(raw_public(key_from_seed(seed))),
         issued_at=now,
         expires_at=now + lifetime,
+        session_epoch=account.session_epoch,
     )
     url = f"{deps.phone_origin}/#i={invitation.id}.{b64u(seed)}"
     mail = invitation_mail(tenant, account, invitation, url, deps.settings.mail_language)
@@ -62,3 +67,26 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
         # Somebody else has invited the person since. Only one invitation of an account is open at a time.
         raise Conflict("admin.account.being_invited", upn=account.upn)
     return InvitationLink(invitation, url)
+
+
+async def expire_invitations(deps: Dependencies) -> int:
+    """Say of every invitation whose time is over that it expired, at most `SWEEP_BATCH` at once; how many were found.
+
+    Not before its device could no longer be under way (`GRACE`). Any replica may do it. Raises Unavailable.
+    """
+    now = deps.clock.now()
+    found = await deps.invitations.over(now - GRACE, SWEEP_BATCH)
+
+    def expire(invitation: Invitation) -> Invitation | None:
+        return invitation.expired() if invitation.status == "open" and is_over(invitation, now) else None
+
+    for invitation in found:
+        await deps.invitations.change(invitation.tenant, invitation.id, expire)
+    return len(found)
+
+
+async def sweep(deps: Dependencies) -> None:
+    """`expire_invitations` for ever, at once again while there is more than it takes. Raises Unavailable."""
+    while True:
+        if await expire_invitations(deps) < SWEEP_BATCH:
+            await deps.clock.sleep(SWEEP_EVERY)

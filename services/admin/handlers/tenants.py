@@ -8,15 +8,20 @@ from services.admin.domain.names import check_name, check_slug
 from services.admin.domain.tenants import Tenant
 from services.admin.handlers.common import MAX_PAGE, checked_limit
 from services.admin.ports import Dependencies
+from shared.clouds import CLOUDS, CloudName
 from shared.contracts.admin import Application, Domain, Policy
 from shared.errors import BadInput, Conflict, NotFound
 from shared.ids import new_id
 from shared.store.aggregate import NotUnique
 
 
-async def create_tenant(deps: Dependencies, slug: str, name: str) -> Tenant:
+async def create_tenant(
+    deps: Dependencies, slug: str, name: str, *, cloud: CloudName = "worldwide"
+) -> Tenant:
     """A new tenant without applications and domains. Raises BadInput, Conflict."""
-    tenant = Tenant(slug=check_slug(slug), name=check_name(name, "tenant's name", longest=100))
+    tenant = Tenant(
+        slug=check_slug(slug), name=check_name(name, "tenant's name", longest=100), cloud=_cloud(cloud)
+    )
     if not await deps.tenants.add(tenant):
         raise Conflict("admin.tenant.exists", tenant=slug)
     return tenant
@@ -28,16 +33,23 @@ async def configure_tenant(
     *,
     name: str | None = None,
     policy: Policy | None = None,
+    cloud: CloudName | None = None,
     expected_version: int | None = None,
 ) -> Tenant:
-    """Change name or policy. `expected_version` is what the administrator had on the screen.
+    """Change name, policy or cloud. `expected_version` is what the administrator had on the screen.
 
     Raises NotFound, BadInput, Conflict (changed meanwhile).
     """
     checked = None if name is None else check_name(name, "tenant's name", longest=100)
+    moved = None if cloud is None else _cloud(cloud)
 
     def change(tenant: Tenant) -> Tenant:
-        return replace(tenant, name=checked or tenant.name, policy=policy or tenant.policy)
+        return replace(
+            tenant,
+            name=checked or tenant.name,
+            policy=policy or tenant.policy,
+            cloud=moved or tenant.cloud,
+        )
 
     return await _change_tenant(deps, slug, change, expected_version)
 
@@ -118,6 +130,13 @@ async def change_issuer(
 
     await _change_tenant(deps, slug, change, expected_version)
     return changed
+
+
+def _cloud(name: CloudName) -> CloudName:
+    """The name of one of Microsoft's clouds. Raises BadInput."""
+    if name not in CLOUDS:
+        raise BadInput("admin.cloud.unknown", cloud=repr(name[:20]), known=", ".join(CLOUDS))
+    return name
 
 
 def _domain(deps: Dependencies, slug: str, name: str, issuer: str | None) -> Domain:

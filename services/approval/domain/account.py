@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from services.approval.domain.lifecycle import ChallengeState
-from shared.contracts.admin import AccountStatus
+from shared.contracts.admin import AccountStatus, InvitationStatus
 from shared.contracts.approval import DeviceChanged, Endorsement
 from shared.errors import Forbidden, Unavailable
 from shared.ids import b64u
@@ -82,6 +82,12 @@ class Device:
     backup_eligible: bool
     backed_up: bool
     active: bool = True
+    decision: Literal["waiting", "trusted", "refused", "revoked"] = "trusted"
+    """What admin has decided: only what the phone is told depends on it, since wsfed asks admin itself. Devices that
+    were enrolled before admin decided have no decision; they are in use.
+    """
+    decided: int = 0
+    """The `order` of the event that told the decision; 0 while there is none."""
 
     def changed(self, account: str) -> DeviceChanged:
         """The event that tells this device's whole state."""
@@ -109,9 +115,11 @@ class Invitation:
     public_key: bytes
     """The invitation's Ed25519 public key, 32 octets."""
     expires_at: datetime
-    status: Literal["open", "used", "withdrawn"]
+    status: InvitationStatus
     spent_by: str | None = None
     """The device that was made with it. Ours alone: admin learns it from `DeviceChanged`."""
+    session_epoch: int = 0
+    """That of its account when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +157,8 @@ class Account:
     pushes_unknown: tuple[datetime, ...] = ()
     frozen_at: datetime | None = None
     """Since when "not me" stops notifications for unknown browsers."""
+    session_epoch: int = 0
+    """`CarriesSessionEpoch.epoch`: a session or an invitation from under another one counts no longer."""
 
     def with_challenge(self, *challenges: Challenge) -> "Account":
         return replace(self, challenges={**self.challenges, **{c.id: c for c in challenges}})
@@ -181,8 +191,10 @@ class Change(Changed[Account]):
 
 
 def active_device(account: Account, device_id: str) -> Device:
-    """The account's device. Raises Forbidden when it was removed."""
+    """The account's device. Raises Forbidden when it was removed, or refused by admin (code `refused`)."""
     device = account.devices.get(device_id)
+    if device is not None and device.decision == "refused":
+        raise Forbidden("approval.device.refused", code="refused")
     if device is None or not device.active:
         raise Forbidden("approval.device.removed", code="device_removed")
     return device

@@ -179,6 +179,14 @@ def expire(account: Account, now: datetime) -> Change | None:
     return change if change.messages else None
 
 
+def end_open(account: Account, now: datetime) -> Change:
+    """End every request that waits, as if its time were over: the person was signed out everywhere. wsfed follows its
+    own clock for that end, so a stranger's page does not show that there is such an account.
+    """
+    waiting = [c for c in account.challenges.values() if c.state is ChallengeState.OPEN]
+    return _end(account, waiting, ChallengeAction.EXPIRE, now)
+
+
 def _expire(account: Account, now: datetime) -> Change:
     late = [c for c in account.challenges.values() if c.state is ChallengeState.OPEN and now >= c.ends_at]
     return _end(account, late, ChallengeAction.EXPIRE, now)

@@ -6,6 +6,7 @@ Projections take only higher versions, because retries reorder; what ended stays
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from services.approval.domain import challenges
 from services.approval.domain.account import (
     Account,
     Change,
@@ -15,19 +16,28 @@ from services.approval.domain.account import (
 )
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
 from services.approval.domain.notifications import without
-from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged
+from shared.contracts import version_of
+from shared.contracts.admin import (
+    AccountChanged,
+    AccountStatus,
+    AuthenticatorChanged,
+    AuthenticatorStatus,
+    InvitationChanged,
+    RemoveAuthenticator,
+)
 from shared.contracts.envelope import OutgoingMessage
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
-from shared.errors import Forbidden, Gone, NotFound
+from shared.errors import Forbidden, Gone, NotFound, Unavailable
 from shared.ids import unb64u
 
 MAX_DEVICES = 10
 
 
 def account_changed(
-    account: Account, news: AccountChanged, *, returned: bool = False, whole: bool = False
+    account: Account, news: AccountChanged, now: datetime, *, returned: bool = False, whole: bool = False
 ) -> Change | None:
-    """The account as admin says it is now; None when we know that or better.
+    """The account as admin says it is now; None when we know that or better. With another session epoch, the requests
+    that wait on its phones are over.
 
     `returned`: admin's own database says it, so what had lapsed here is back. `whole`: it says all that it has, so
     another content under the same version is wrong here.
@@ -36,20 +46,27 @@ def account_changed(
         return None
     if news.order == account.version:
         lapsed = account.version > 0 and account.status is None
-        here = (account.status, account.upn, account.display_name)
-        contradicted = not lapsed and here != (news.status, news.upn, news.display_name)
+        here = (account.status, account.upn, account.display_name, account.session_epoch)
+        said = (news.status, news.upn, news.display_name, news.epoch)
+        contradicted = not lapsed and here != said
         if not (lapsed and returned) and not (contradicted and whole):
             return None
-    return Change(
+    ended = Change(account)
+    if account.session_epoch != news.epoch:
+        ended = challenges.end_open(account, now)
+        account = ended.value
+    changed = Change(
         replace(
             account,
             version=news.order,
             status=news.status,
+            session_epoch=news.epoch,
             upn=news.upn,
             display_name=news.display_name,
             subscriptions={} if news.status is AccountStatus.REMOVED else account.subscriptions,
         )
     )
+    return ended.then(changed)
 
 
 def invitation_changed(account: Account, news: InvitationChanged) -> Change | None:
@@ -68,6 +85,7 @@ def invitation_changed(account: Account, news: InvitationChanged) -> Change | No
         public_key=public_key,
         expires_at=news.expires_at,
         status=news.status,
+        session_epoch=news.epoch,
         spent_by=known.spent_by if known is not None else None,
     )
     return Change(replace(account, invitations={**account.invitations, invitation.id: invitation}))
@@ -85,8 +103,11 @@ def usable_invitation(account: Account, invitation_id: str, now: datetime) -> In
         or invitation.status != "open"
         or invitation.spent_by is not None
         or now >= invitation.expires_at
+        or invitation.session_epoch < account.session_epoch
     ):
         raise dead_link()
+    if invitation.session_epoch > account.session_epoch:
+        raise Unavailable("approval.account.pending")
     try:
         account.check_usable()
     except Forbidden as error:
@@ -133,6 +154,7 @@ def enrol(
         endorsement=endorsement,
         backup_eligible=key.backup_eligible,
         backed_up=key.backed_up,
+        decision="waiting",
     )
     spent = {**account.invitations, invitation_id: replace(invitation, spent_by=device_id)}
     account = replace(account.with_device(device), invitations=spent)
@@ -186,16 +208,33 @@ class VerifiedRemoval:
 
     device: str
     signed_by: str
+    server_nonce: str
+    """Ours, in the statement."""
     answer: VerifiedAnswer
     """The assertion; the statement is `context` of its proof, so that it verifies again anywhere."""
 
 
 def remove_at_request(account: Account, removal: VerifiedRemoval) -> Change:
-    """Take one of the person's own phones out of use. Raises NotFound, Forbidden (replay, signing phone removed)."""
-    used = device_used(account, removal.signed_by, removal.answer)
-    if used is None:
-        return remove_device(account, removal.device)
-    return used.then(remove_device(used.value, removal.device))
+    """Take one of the person's own phones out of use, and ask admin, which verifies the assertion too, to revoke it.
+
+    Raises NotFound, Forbidden (replay, signing phone removed).
+    """
+    used = device_used(account, removal.signed_by, removal.answer) or Change(account)
+    device = removable(account, removal.device)
+    asked = Change(used.value, () if device.decided == 0 else (_ask_admin(account, device, removal),))
+    return asked.then(remove_device(used.value, removal.device))
+
+
+def _ask_admin(account: Account, device: Device, removal: VerifiedRemoval) -> OutgoingMessage:
+    command = RemoveAuthenticator(
+        authenticator=device.id,
+        account=account.id,
+        version=version_of(device.decided),
+        signed_by=removal.signed_by,
+        server_nonce=removal.server_nonce,
+        proof=removal.answer.proof,
+    )
+    return OutgoingMessage(command, account.tenant)
 
 
 def removable(account: Account, device_id: str) -> Device:
@@ -214,13 +253,19 @@ def remove_device(account: Account, device_id: str) -> Change:
     return Change(account, (OutgoingMessage(removed.changed(account.id), account.tenant),))
 
 
-def remove_for_admin(account: Account, device_id: str | None) -> Change | None:
-    """Take a lost phone, or with None all phones of the account, out of use; None when nothing is left to do."""
-    device_ids = [d.id for d in account.devices.values() if d.active and device_id in (None, d.id)]
-    change = Change(account)
-    for each in device_ids:
-        change = change.then(remove_device(change.value, each))
-    return change if device_ids else None
+def decided(account: Account, news: AuthenticatorChanged) -> Change | None:
+    """The account after admin's decision on one of its devices; None when we know that or better.
+
+    A device that does not count goes out of use, with its notifications. It never comes back, whatever is said later.
+    """
+    device = account.devices.get(news.authenticator)
+    if device is None or news.order <= device.decided:
+        return None
+    told = replace(device, decision=news.status.value, decided=news.order)
+    account = account.with_device(told)
+    if news.status is AuthenticatorStatus.TRUSTED or not device.active:
+        return Change(account)
+    return remove_device(account, device.id)
 
 
 def _decoded(text: str) -> bytes:

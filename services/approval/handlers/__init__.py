@@ -9,7 +9,8 @@
 | enrolment 2, 8 | `tenant_configured`, `account_changed`, `invitation_changed` in `services/approval/projections.py` |
 | 3 | `enrolment.begin_enrolment` |
 | 5, 6 | `enrolment.finish_enrolment` |
-| lost phone 2 | `administration.remove_device`; by the person: `sessions.begin_removal`, `remove_device` |
+| 7; lost phone 4 | `authenticator_changed` in `services/approval/projections.py` |
+| lost phone 2, by the person | `sessions.begin_removal`, `remove_device` |
 | unfreeze | `administration.unfreeze` |
 | notification 1 | none: the key is a setting |
 | 2 | `notifications.subscribe`, `unsubscribe` |

@@ -1,21 +1,10 @@
-"""Commands that administrators give by way of admin (docs/flows/enrolment.md, "Lost phone", step 2)."""
+"""Commands that administrators give by way of admin (docs/flows/enrolment.md, "Lost phone")."""
 
-from services.approval.domain import challenges, enrolment
+from services.approval.domain import challenges
 from services.approval.domain.ids import check_ids
 from services.approval.ports import Dependencies
-from shared.contracts.approval import RemoveDevice, UnfreezePush
+from shared.contracts.approval import UnfreezePush
 from shared.contracts.envelope import VerifiedMessage
-
-
-async def remove_device(deps: Dependencies, received: VerifiedMessage[RemoveDevice]) -> None:
-    """Take a lost phone out of use, at once, with its sessions and notifications. Repeats change nothing."""
-    command = received.message
-    check_ids(received.tenant, command.account)
-    await deps.accounts.change(
-        received.tenant,
-        command.account,
-        lambda account: enrolment.remove_for_admin(account, command.device),
-    )
 
 
 async def unfreeze(deps: Dependencies, received: VerifiedMessage[UnfreezePush]) -> None:

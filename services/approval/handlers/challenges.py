@@ -10,9 +10,10 @@ from services.approval.domain.account import Account, Challenge, Change
 from services.approval.domain.context import answer_digest, read_context
 from services.approval.domain.ids import check_ids
 from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
-from services.approval.domain.networks import differs, network_of
+from services.approval.domain.networks import differs
 from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Countries, Dependencies
+from shared.addresses import network_of
 from shared.bus.port import Reject, Retry
 from shared.contracts.approval import OpenChallenge, Proof
 from shared.contracts.envelope import VerifiedMessage
@@ -52,7 +53,10 @@ class Request:
 
 
 async def open_challenge(deps: Dependencies, received: VerifiedMessage[OpenChallenge]) -> None:
-    """Step 4: keep the challenge. Raises Retry while the account's own news are under way."""
+    """Step 4: keep the challenge. Raises Retry while the account's own news are under way.
+
+    A decoy is kept with its like, where no phone looks, and costs what any other costs.
+    """
     command, now = received.message, deps.clock.now()
     check_ids(received.tenant, command.account, command.challenge)
     try:
@@ -86,11 +90,12 @@ async def open_challenge(deps: Dependencies, received: VerifiedMessage[OpenChall
     )
 
     def opened(account: Account) -> Change | None:
-        if account.status is None:
+        if account.status is None and not command.decoy:
             raise Retry(f"account {command.account} is not known here yet")
         return challenges.open_challenge(account, challenge, now, command.renews)
 
-    await deps.accounts.change(received.tenant, command.account, opened)
+    accounts = deps.decoys if command.decoy else deps.accounts
+    await accounts.change(received.tenant, command.account, opened)
 
 
 def _after(now: datetime, seconds: int | None) -> datetime | None:
@@ -111,10 +116,11 @@ async def request_by_handle(
     """Step 5, QR: the request behind a scanned code, for this phone alone: the handle is spent.
 
     Raises Gone (expired, unknown, scanned before), Forbidden with code `other_account`: an attacker's code shown
-    to somebody else must not be approved by that somebody, and is not spent by it either.
+    to somebody else must not be approved by that somebody, and is not spent by it either. The code of a decoy is
+    another account's, too: whoever has a phone must not learn either which accounts exist.
     """
     digest = b64u(hashlib.sha256(handle.encode()).digest())
-    stored = await deps.accounts.by_handle(digest)
+    stored = await deps.accounts.by_handle(digest) or await deps.decoys.by_handle(digest)
     if stored is None:
         raise Gone("approval.handle.expired", code="expired")
     challenge_id = challenges.scanned(stored.value, digest, deps.clock.now()).id
@@ -195,14 +201,16 @@ async def refuse(
 
 async def end_overdue(deps: Dependencies) -> int:
     """Record `expired` for what is past its deadline; how many accounts. Any replica may do it."""
-    now = deps.clock.now()
-    overdue = await deps.accounts.overdue(now, SWEEP_BATCH)
-    for stored in overdue:
-        account = stored.value
-        await deps.accounts.change(
-            account.tenant, account.id, lambda a: challenges.expire(a, now), first=stored
-        )
-    return len(overdue)
+    now, count = deps.clock.now(), 0
+    for accounts in (deps.accounts, deps.decoys):
+        overdue = await accounts.overdue(now, SWEEP_BATCH)
+        for stored in overdue:
+            account = stored.value
+            await accounts.change(
+                account.tenant, account.id, lambda a: challenges.expire(a, now), first=stored
+            )
+        count += len(overdue)
+    return count
 
 
 async def sweep(deps: Dependencies) -> None:

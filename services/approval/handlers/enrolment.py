@@ -7,7 +7,7 @@ from services.approval.domain import ceremony, enrolment
 from services.approval.domain.account import Account, Device
 from services.approval.ports import Ceremony, Dependencies
 from shared.crypto.statement import Purpose
-from shared.errors import Conflict, Gone
+from shared.errors import Conflict, Gone, Unavailable
 from shared.ids import new_id, new_secret
 from shared.store.aggregate import NotUnique
 from shared.text import clean_line
@@ -29,7 +29,9 @@ class Begun:
 
 
 async def begin_enrolment(deps: Dependencies, invitation_id: str) -> Begun:
-    """Step 3. Nothing is spent yet. Raises Gone, Unavailable."""
+    """Step 3. Nothing is spent yet. Raises Gone, Unavailable (also while admin is away: it could not decide)."""
+    if not deps.fresh("admin"):
+        raise Unavailable("approval.enrolment.admin_away")
     now = deps.clock.now()
     stored = await deps.accounts.by_invitation(invitation_id)
     if stored is None:

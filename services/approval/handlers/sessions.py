@@ -27,6 +27,11 @@ class SignedIn:
     def account(self) -> Account:
         return self.stored.value
 
+    @property
+    def waiting(self) -> bool:
+        """Whether admin has not decided yet that this phone counts."""
+        return self.account.devices[self.session.device].decision == "waiting"
+
 
 async def begin_session(deps: Dependencies) -> Ceremony:
     """A nonce for the statement that will make a session."""
@@ -79,13 +84,17 @@ async def open_session(
         device=device.id,
         seen_at=now,
         expires_at=now + deps.limits.session,
+        session_epoch=stored.value.session_epoch,
     )
     await deps.sessions.add(session)
     return token, SignedIn(session, stored)
 
 
 async def signed_in(deps: Dependencies, token: str | None) -> SignedIn:
-    """The token's session and account. Raises NotAuthenticated, Forbidden (account suspended, phone removed)."""
+    """The token's session and account.
+
+    Raises NotAuthenticated (none, too old, signed out everywhere), Forbidden (account suspended, phone removed).
+    """
     session = await deps.sessions.find(digest_of(token)) if token else None
     now = deps.clock.now()
     if session is None or now >= session.expires_at or now - session.seen_at >= deps.limits.session_idle:
@@ -95,6 +104,8 @@ async def signed_in(deps: Dependencies, token: str | None) -> SignedIn:
         raise NotAuthenticated
     active_device(stored.value, session.device)
     stored.value.check_usable()
+    if session.session_epoch != stored.value.session_epoch:
+        raise NotAuthenticated("approval.session.over")
     if now - session.seen_at >= SEEN_EVERY:
         await deps.sessions.seen(session.token_digest, now)
     return SignedIn(session, stored)
@@ -168,7 +179,9 @@ async def _verified_removal(
         statement, purpose=Purpose.REMOVE, server_nonce=begun.server_nonce, rp=deps.rp, device=device_id
     )
     answer = ceremony.verify_stated(credential, said, cose_key=phone.cose_key)
-    return VerifiedRemoval(device=device_id, signed_by=phone.id, answer=answer)
+    return VerifiedRemoval(
+        device=device_id, signed_by=phone.id, server_nonce=begun.server_nonce, answer=answer
+    )
 
 
 def digest_of(token: str) -> str:

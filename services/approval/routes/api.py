@@ -6,7 +6,7 @@ something is not known here.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -21,7 +21,7 @@ from services.approval.routes.representations import (
     enrolment_json,
     request_json,
 )
-from shared.addresses import Network
+from shared.addresses import ClientNetworks
 from shared.errors import BadInput, Forbidden
 from shared.web.i18n import choose
 from shared.web.inputs import client_address, read_json
@@ -34,9 +34,9 @@ _BEARER = re.compile(r"(?i:bearer) ([A-Za-z0-9_-]{43})")
 class PhoneRoutes:
     """Each URL of the API and its handler."""
 
-    def __init__(self, deps: Dependencies, proxies: Sequence[Network] = ()) -> None:
+    def __init__(self, deps: Dependencies, networks: ClientNetworks) -> None:
         self._deps = deps
-        self._proxies = proxies
+        self._networks = networks
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of `/api/`."""
@@ -95,7 +95,12 @@ class PhoneRoutes:
             self._deps, _text(body, "id"), _text(body, "statement"), body.get("credential")
         )
         await sessions.close_session(self._deps, _token(request))
-        opened = {"token": token, "account": who.account.upn, "device": who.session.device}
+        opened = {
+            "token": token,
+            "account": who.account.upn,
+            "device": who.session.device,
+            "waiting": who.waiting,
+        }
         return web.json_response(opened, status=201)
 
     async def close_session(self, request: web.Request) -> web.Response:
@@ -110,7 +115,8 @@ class PhoneRoutes:
         """Answer the open requests, at most three, and what this phone has scanned."""
         who = await self._who(request)
         found = await challenges.list_requests(self._deps, who, self._address(request), choose(request))
-        return web.json_response({"challenges": [request_json(each) for each in found]})
+        answer = {"challenges": [request_json(each) for each in found], "waiting": who.waiting}
+        return web.json_response(answer)
 
     async def request_by_handle(self, request: web.Request) -> web.Response:
         """`{handle}` from a scanned code to its request, which is this phone's from now on."""
@@ -217,7 +223,7 @@ class PhoneRoutes:
             raise Forbidden("shared.web.cross_site", code="cross_site")
 
     def _address(self, request: web.Request) -> str:
-        return client_address(request, self._proxies)
+        return client_address(request, self._networks)
 
     async def _who(self, request: web.Request) -> SignedIn:
         self._check_sender(request)

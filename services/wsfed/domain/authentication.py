@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from shared.clock import iso_millis
 from shared.errors import Forbidden
 
 MULTIPLE_AUTHN = "http://schemas.microsoft.com/claims/multipleauthn"
@@ -45,7 +46,8 @@ class VerifiedAuthentication:
 
     `user_verified`: the device checked face, finger or PIN (the UV flag of WebAuthn); for a badge, the PIN
     took part in the signature. `registered_kiosk`: an enrolled kiosk's own key took part. `authenticated_at`:
-    the moment wsfed accepted the proof, aware UTC; a session keeps it, so it may lie hours back.
+    the moment wsfed accepted the proof, aware UTC; a session keeps it, so it may lie hours back. `session_epoch`:
+    that of the account when the proof was asked for; it counts only while the account still has the same one.
     """
 
     tenant: str
@@ -54,6 +56,7 @@ class VerifiedAuthentication:
     user_verified: bool
     registered_kiosk: bool
     authenticated_at: datetime
+    session_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,16 +88,12 @@ class AuthenticationClaims:
         return self.authentication_method == MULTIPLE_AUTHN
 
 
-_MFA_CLAIMS = AuthenticationClaims(
-    MULTIPLE_AUTHN,
-    (
-        Attribute("authnmethodsreferences", "http://schemas.microsoft.com/claims", MULTIPLE_AUTHN),
-        Attribute(
-            "authenticationmethod", "http://schemas.microsoft.com/ws/2008/06/identity/claims", MULTIPLE_AUTHN
-        ),
-    ),
+_IDENTITY_2008 = "http://schemas.microsoft.com/ws/2008/06/identity/claims"
+_IDENTITY_2017 = "http://schemas.microsoft.com/ws/2017/04/identity/claims"
+_MFA = (
+    Attribute("authnmethodsreferences", "http://schemas.microsoft.com/claims", MULTIPLE_AUTHN),
+    Attribute("authenticationmethod", _IDENTITY_2008, MULTIPLE_AUTHN),
 )
-_SINGLE_FACTOR_CLAIMS = AuthenticationClaims(UNSPECIFIED, ())
 
 
 def counts_as_mfa(auth: VerifiedAuthentication, policy: AuthenticationPolicy) -> bool:
@@ -140,14 +139,21 @@ def authentication_claims(
     mfa_max_age: timedelta | None,
     requested_at: datetime | None = None,
 ) -> AuthenticationClaims:
-    """What may be said about `auth` at `now`: MFA when it really was, and is not older than `mfa_max_age`.
+    """What may be said about `auth` at `now`: when it was, and MFA when it really was, and is not older than
+    `mfa_max_age`.
 
-    Never a password method. Raises Forbidden `authenticated_in_future` when `authenticated_at` is more than
-    a minute ahead of `now`: such an authentication would stay fresh for as long as somebody liked.
+    All factors of a method are proved in one signature, so the instant of MFA ([MS-MWBF] section 2.2.3) is that of
+    the authentication. Never a password method. Raises Forbidden `authenticated_in_future` when `authenticated_at`
+    is more than a minute ahead of `now`: such an authentication would stay fresh for as long as somebody liked.
     """
     _refuse_future(auth, now)
     counts = _counts_as_mfa_now(auth, policy, now=now, mfa_max_age=mfa_max_age, requested_at=requested_at)
-    return _MFA_CLAIMS if counts else _SINGLE_FACTOR_CLAIMS
+    instant = iso_millis(auth.authenticated_at)
+    authenticated = Attribute("authenticationinstant", _IDENTITY_2008, instant)
+    if not counts:
+        return AuthenticationClaims(UNSPECIFIED, (authenticated,))
+    mfa_done = Attribute("multifactorauthenticationinstant", _IDENTITY_2017, instant)
+    return AuthenticationClaims(MULTIPLE_AUTHN, (*_MFA, authenticated, mfa_done))
 
 
 def _counts_as_mfa_now(

@@ -45,6 +45,14 @@ CLAIM_TYPES = (
     ClaimType("http://schemas.microsoft.com/LiveID/Federation/2008/05/ImmutableID", "ImmutableID"),
     ClaimType("http://schemas.microsoft.com/claims/authnmethodsreferences", "Authentication methods"),
     ClaimType("http://schemas.microsoft.com/ws/2008/06/identity/claims/authenticationmethod", "Method"),
+    ClaimType(
+        "http://schemas.microsoft.com/ws/2008/06/identity/claims/authenticationinstant",
+        "Time of authentication",
+    ),
+    ClaimType(
+        "http://schemas.microsoft.com/ws/2017/04/identity/claims/multifactorauthenticationinstant",
+        "Time of MFA",
+    ),
     ClaimType("http://schemas.microsoft.com/ws/2012/01/insidecorporatenetwork", "Inside the own network"),
 )
 

@@ -120,6 +120,8 @@ class SignInOptions:
     """What the tenant takes in this browser beside a passkey, the application's first method first."""
     known: bool = False
     """Whether the account has signed in from this browser before."""
+    from_entra: bool = False
+    """Whether a page of Entra's or our own led the browser here."""
     renews: str = ""
     """The challenge whose QR code the page may replace by itself; empty when there is none."""
     renewals_left: int = 0
@@ -169,9 +171,12 @@ class SignInOptions:
 
     @property
     def autostart(self) -> bool:
-        """Whether the page may start its first method by itself: a push, in a browser that the account has used."""
+        """Whether the page may start its first method by itself: a push, in a browser that the account has used.
+
+        Not where any other page has led here: that page could have the person's phone ring whenever it likes.
+        """
         first = self.methods[:1] == (DeviceMethod.PUSH,)
-        return self.state is PageState.START and self.named and self.known and first
+        return self.state is PageState.START and self.named and self.known and self.from_entra and first
 
 
 def page_options(
@@ -183,6 +188,7 @@ def page_options(
         named=bool(transaction.username),
         methods=methods,
         known=known,
+        from_entra=transaction.from_entra,
     )
     challenge = transaction.challenge
     if not options.live or challenge is None or not transaction.renewable(challenge.id):

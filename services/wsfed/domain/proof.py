@@ -1,5 +1,5 @@
 """wsfed's own check of a phone's approval (docs/flows/sign-in.md, step 8) and of a passkey on the sign-in page
-(docs/flows/passkey.md, step 6). It believes no other service.
+(docs/flows/passkey.md, step 5). It believes no other service.
 
 What it compares with is its own transaction and its own projection; the message brings only the assertion.
 """
@@ -38,10 +38,9 @@ NOBODYS_DEVICE = TrustedDevice(
     public_key=ec.derive_private_key(1, ec.SECP256R1())
     .public_key()
     .public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-    removed=True,
 )
-"""A device that stands in where none was found, so that the refusal costs the same work. It is marked as removed, so it
-never proves anything.
+"""A device that stands in where none was found, so that the refusal costs the same work. Everybody has its private key;
+it belongs to no tenant and no account, so it never proves anything.
 """
 
 
@@ -60,15 +59,14 @@ def verify_approval(
 ) -> tuple[VerifiedAuthentication, DeviceProof]:
     """Verify an approval for `transaction`. `now`: aware UTC, becomes the moment of authentication.
 
-    Raises InvalidProof. Not verified: that the account may sign in now (its status is read at step 10).
+    Raises InvalidProof. Not verified: that the account may sign in now (its status and its session epoch are compared
+    at step 10).
     """
     expected = transaction.challenge
     if expected is None or not transaction.waits_for(challenge):
         raise InvalidProof("no such request is waiting")
     if expected.expired(now):
         raise InvalidProof("too late")
-    if device.removed:
-        raise InvalidProof("the device was removed")
     if (device.tenant, device.account) != (transaction.tenant, transaction.account):
         raise InvalidProof("the device is somebody else's")
     # Made from our own transaction, code included: every field that the person saw is compared at once.
@@ -94,6 +92,7 @@ def verify_approval(
         user_verified=True,
         registered_kiosk=False,
         authenticated_at=now,
+        session_epoch=expected.session_epoch,
     )
     proof = DeviceProof(
         context=signed,
@@ -119,7 +118,8 @@ def verify_passkey(
 
     `device`: what the projection has under the assertion's credential id, or NOBODYS_DEVICE. `own_origin` alone is
     accepted: the browser put it there, and that is what stops a page in between. Raises InvalidProof. Not verified:
-    the counter, that the challenge was not used meanwhile (both in conditional updates), that the account may sign in.
+    the counter, that the challenge was not used meanwhile (both in conditional updates), that the account may sign in
+    and has the same session epoch still.
     """
     context = transaction.passkey
     if context is None or not transaction.allows(Step.PROVE_BY_PASSKEY):
@@ -140,10 +140,8 @@ def verify_passkey(
         )
     except InvalidAssertion as error:
         raise InvalidProof(str(error)) from error
-    if device.removed:
-        raise InvalidProof("no such device, or it was removed")
-    if (device.tenant, device.account) != (transaction.tenant, context.account):
-        raise InvalidProof("the device is somebody else's")
+    if device is NOBODYS_DEVICE or (device.tenant, device.account) != (transaction.tenant, context.account):
+        raise InvalidProof("no such device of that account, or it does not count")
     authentication = VerifiedAuthentication(
         tenant=device.tenant,
         account=device.account,
@@ -151,6 +149,7 @@ def verify_passkey(
         user_verified=True,
         registered_kiosk=False,
         authenticated_at=now,
+        session_epoch=transaction.passkey_epoch,
     )
     proof = DeviceProof(
         context=signed,

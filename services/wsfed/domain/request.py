@@ -11,13 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.clouds import Cloud
 from shared.errors import BadInput, TooLarge
 
-WTREALM = "urn:federation:MicrosoftOnline"
 WAUTH_MULTIPLE_AUTHN = "http://schemas.microsoft.com/claims/multipleauthn"
 WAUTH_PASSWORD = frozenset(
-    f"{scheme}://schemas.microsoft.com/ws/2008/06/identity/authenticationmethod/password"
-    for scheme in ("http", "https")
+    (
+        "http://schemas.microsoft.com/ws/2008/06/identity/authenticationmethod/password",
+        "https://schemas.microsoft.com/ws/2008/06/identity/authenticationmethod/password",
+        "urn:oasis:names:tc:SAML:1.0:am:password",  # SAML 1.1 core section 7.1.1
+        "urn:oasis:names:tc:SAML:2.0:ac:classes:Password",  # SAML 2.0 authentication context, Password
+    )
 )
 
 MAXIMUM_PARAMETERS = 64
@@ -35,6 +39,7 @@ _KNOWN = frozenset(
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 # A BCP 47 tag or an LCID ([MS-LCID]), which is what lc usually carries.
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}|[0-9]{4,5}", re.ASCII)
+_USER_NAME = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 _CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 # Cc breaks headers, logs and forms; Cs is what is left of octets that were not UTF-8, as is U+FFFD.
 _GARBLED = frozenset(("Cc", "Cs"))
@@ -46,14 +51,15 @@ _INVISIBLE = frozenset(("Cf", "Zl", "Zp", "Co", "Cn"))
 class SignInRequest:
     """A sign-in request (`wa=wsignin1.0`).
 
-    `wreply`: where the answer goes, always an entry of the allow-list. `wctx`: to be returned byte for byte;
+    `wreply`: where the answer goes, always an entry of the allow-list. `wtrealm`: the realm of the tenant's cloud,
+    which becomes the token's audience. `wctx`: to be returned byte for byte;
     None if it was not sent. `username`: a name to prefill, cleaned, never trusted. `max_age`: greatest age of an
     authentication (wfresh, minutes). `mfa_max_age`: the same for MFA (seconds). `locale`: a BCP 47 tag
     or an LCID, as sent. `correlation`: client-request-id, for the log.
     """
 
     wreply: str
-    wtrealm: str = WTREALM
+    wtrealm: str
     wctx: str | None = None
     wfresh: int | None = None
     prompt_login: bool = False
@@ -71,6 +77,21 @@ class SignInRequest:
         Entra ID asks for a password whenever it wants a new authentication; we have none, so we take it so.
         """
         return self.wfresh == 0 or self.prompt_login or self.password_wanted
+
+    @property
+    def user_name(self) -> str:
+        r"""The hint in lower case, if it has the form of a user name; empty otherwise, and the page asks for one.
+
+        Entra passes on what somebody typed elsewhere, such as a bare domain or `CONTOSO\ada`.
+        """
+        return self.username.lower() if self.username and is_user_name(self.username) else ""
+
+    @property
+    def wants(self) -> str:
+        """What a token must satisfy to answer the request, as one comparable text."""
+        age = "" if self.mfa_max_age is None else int(self.mfa_max_age.total_seconds())
+        again = "again" if self.fresh_required else "" if self.wfresh is None else self.wfresh
+        return f"{'mfa' if self.mfa_wanted else ''}/{age}/{again}"
 
     @property
     def max_age(self) -> timedelta | None:
@@ -93,49 +114,50 @@ class SignOutCleanupRequest:
     correlation: str | None = None
 
 
-PassiveRequest = SignInRequest | SignOutRequest | SignOutCleanupRequest
+def parse_sign_out(
+    parameters: Sequence[tuple[str, str]], *, reply_urls: Sequence[str]
+) -> SignOutRequest | SignOutCleanupRequest | None:
+    """The sign-out in these decoded parameters, whatever else they hold; None when they ask for none.
+
+    Nothing that is foreign, repeated, too long or unreadable may keep anybody signed in at a shared computer: it only
+    costs the way back. `reply_urls`: the allow-list for wreply.
+    """
+    actions = {value for name, value in parameters if name == "wa"}
+    correlations = [value for name, value in parameters if name == "client-request-id"]
+    correlation = _matching(_CORRELATION, correlations[0]) if len(correlations) == 1 else None
+    if "wsignout1.0" in actions:
+        replies = [value for name, value in parameters if name == "wreply"]
+        wreply = replies[0] if len(replies) == 1 and replies[0] in reply_urls else None
+        return SignOutRequest(wreply=wreply, correlation=correlation)
+    if "wsignoutcleanup1.0" in actions:
+        return SignOutCleanupRequest(correlation=correlation)
+    return None
 
 
-def parse_passive_request(
-    parameters: Sequence[tuple[str, str]], *, reply_urls: tuple[str, ...]
-) -> PassiveRequest:
-    """The request in these decoded query or form parameters.
-
-    `reply_urls`: the allow-list for wreply, its first entry the default; it must not be empty.
+def parse_sign_in(parameters: Sequence[tuple[str, str]], *, cloud: Cloud) -> SignInRequest:
+    """The sign-in request in these decoded query or form parameters. `cloud`: the tenant's.
 
     Raises BadInput (`parameter_repeated`, `parameter_garbled`, `parameter_invalid`, `wa_unknown`,
     `wtrealm_unknown`, `wctx_too_long`, `wreply_not_allowed`) and TooLarge (`too_many_parameters`,
     `parameters_too_long`). No message repeats what was sent.
     """
     known = _known_parameters(parameters)
-    correlation = _matching(_CORRELATION, known.get("client-request-id"))
-    match known.get("wa"):
-        case "wsignin1.0":
-            return _sign_in(known, reply_urls, correlation)
-        case "wsignout1.0":
-            # A foreign wreply must not keep anybody signed in; it is only not followed.
-            wreply = known.get("wreply")
-            return SignOutRequest(wreply=wreply if wreply in reply_urls else None, correlation=correlation)
-        case "wsignoutcleanup1.0":
-            return SignOutCleanupRequest(correlation=correlation)
-        case _:
-            raise BadInput("wsfed.request.other_action", code="wa_unknown")
-
-
-def _sign_in(known: dict[str, str], reply_urls: tuple[str, ...], correlation: str | None) -> SignInRequest:
-    if known.get("wtrealm") != WTREALM:
+    if known.get("wa") != "wsignin1.0":
+        raise BadInput("wsfed.request.other_action", code="wa_unknown")
+    if known.get("wtrealm") != cloud.realm:
         raise BadInput("wsfed.request.other_realm", code="wtrealm_unknown")
     wctx = known.get("wctx")
     if wctx is not None and len(wctx.encode()) > MAXIMUM_WCTX_OCTETS:
         raise BadInput("wsfed.request.wctx_too_long", code="wctx_too_long")
-    wreply = known.get("wreply") or reply_urls[0]
+    wreply = known.get("wreply") or cloud.reply_urls[0]
     # Equality with a whole entry: by prefix, https://login.microsoftonline.com.evil.example would pass.
-    if wreply not in reply_urls:
+    if wreply not in cloud.reply_urls:
         raise BadInput("wsfed.request.wreply", code="wreply_not_allowed")
     methods = known.get("wauth", "").replace(",", " ").split()
     mfa_max_age = _number(known, "mfa_max_age")
     return SignInRequest(
         wreply=wreply,
+        wtrealm=cloud.realm,
         wctx=wctx,
         wfresh=_number(known, "wfresh"),
         prompt_login="login" in known.get("prompt", "").split(),
@@ -144,8 +166,13 @@ def _sign_in(known: dict[str, str], reply_urls: tuple[str, ...], correlation: st
         mfa_max_age=None if mfa_max_age is None else timedelta(seconds=mfa_max_age),
         username=_clean_username(known.get("username")) or _clean_username(known.get("login_hint")),
         locale=_matching(_LOCALE, known.get("mkt")) or _matching(_LOCALE, known.get("lc")),
-        correlation=correlation,
+        correlation=_matching(_CORRELATION, known.get("client-request-id")),
     )
+
+
+def is_user_name(text: str) -> bool:
+    """Whether the text has the form of a userPrincipalName. Says nothing about whether there is such an account."""
+    return bool(_USER_NAME.fullmatch(text)) and text.isprintable()
 
 
 def _known_parameters(parameters: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -5,16 +5,27 @@ browser is known for the account. A new authentication always makes a new secret
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Self
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
 from shared.services import ACCOUNT_COOKIE_PREFIX
 
 KNOWN_FOR = timedelta(days=90)
-LOOP_WINDOW = timedelta(seconds=60)
-LOOP_TOKENS = 3
-"""Tokens for one account and browser within the window; the next one would be a loop."""
+LOOP_WINDOW = timedelta(seconds=20)
+LOOP_SECONDS = 5
+"""In so many different seconds of the window Entra may send the browser back for what a token has just answered."""
+MAX_ANSWERS = 60
+"""Tokens that a session remembers: twice the window, and some for requests that want different things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A token of the session: when, and what the request wanted (`SignInRequest.wants`)."""
+
+    at: datetime
+    wants: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +36,17 @@ class Session:
     authentication: VerifiedAuthentication
     device: str
     """The phone that proved it; once it is removed the session is over."""
+    browser: str = ""
+    """The public id of the browser in which it is (`domain.browser`). Empty in sessions from before there were any."""
     ends_at: datetime
     """Authentication plus the application's session length."""
     idle_ends_at: datetime
     enrolled_by: str | None = None
     """The device whose passkey was used in this browser for this account, carried on from session to session."""
     issued: tuple[datetime, ...] = ()
-    """When the latest tokens were issued, oldest first."""
+    """When the latest token was issued, in a tuple: earlier releases kept several."""
+    answers: tuple[Answer, ...] = ()
+    """The latest tokens since the person proved who they are, oldest first: one for each second and want."""
 
     @property
     def account(self) -> str:
@@ -45,6 +60,12 @@ class Session:
         """Whether it is that account's: the cookie alone does not say so."""
         return (self.tenant, self.account) == (tenant, account)
 
+    def begun_under(self, session_epoch: int) -> bool:
+        """Whether the account still has the session epoch under which the person signed in here. If it has another,
+        the session is over and the browser is a stranger's, for good.
+        """
+        return self.authentication.session_epoch == session_epoch
+
     def live(self, now: datetime) -> bool:
         """Whether it may answer for the person now."""
         return now < self.ends_at and now < self.idle_ends_at
@@ -54,9 +75,30 @@ class Session:
         begun = self.authentication.authenticated_at
         return now < begun + length and now < max((begun, *self.issued)) + idle
 
-    def looping(self, now: datetime) -> bool:
-        """Whether Entra has come back for too many tokens: it does not accept them, and asking again won't help."""
-        return sum(now - issued < LOOP_WINDOW for issued in self.issued) >= LOOP_TOKENS
+    def answered(self, now: datetime, wants: str) -> Self:
+        """The session with one token more."""
+        second = int(now.timestamp())
+        kept = tuple(a for a in self.answers if now - a.at < 2 * LOOP_WINDOW)
+        if not any(a.wants == wants and int(a.at.timestamp()) == second for a in kept):
+            kept = (*kept, Answer(now, wants))
+        return replace(self, issued=(now,), answers=kept[-MAX_ANSWERS:])
+
+    def looping(self, now: datetime, wants: str) -> bool:
+        """Whether Entra does not accept our tokens: a request now would be one of a loop.
+
+        A loop is Entra sending the browser back for what a token has just answered, over and over, with nothing done
+        by a person in between: whoever proves again who they are has a new session. Seconds are counted, not requests,
+        because a browser that restores six tabs asks six times at once.
+        """
+        window = int(LOOP_WINDOW.total_seconds())
+        present = int(now.timestamp())
+        tokens = {int(answer.at.timestamp()) for answer in self.answers if answer.wants == wants}
+        came_back = [
+            second
+            for second in tokens | {present}
+            if present - second < window and any(0 < second - token <= window for token in tokens)
+        ]
+        return len(came_back) >= LOOP_SECONDS
 
 
 def session_id(secret: str) -> str:

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from services.wsfed.domain.authentication import (
     CLOCK_SKEW,
@@ -24,7 +23,6 @@ from services.wsfed.domain.authentication import (
     authentication_claims,
 )
 from services.wsfed.domain.keys import SigningKey, certificate_base64
-from services.wsfed.domain.request import WTREALM
 from services.wsfed.domain.xmltext import attribute_text, element_text, require_xml_text
 from shared.clock import iso_millis
 from shared.errors import BadInput, Forbidden
@@ -123,6 +121,7 @@ def issue_token(
     key: SigningKey,
     *,
     policy: AuthenticationPolicy,
+    audience: str,
     now: datetime,
     assertion_id: str,
     lifetime: timedelta = DEFAULT_LIFETIME,
@@ -132,9 +131,9 @@ def issue_token(
 ) -> str:
     """A signed token for `subject`, who is the person of `verified`, as `wresult`. CPU for about a millisecond.
 
-    `now`: aware UTC. `assertion_id`: from `new_assertion_id`. `lifetime`: NotOnOrAfter minus NotBefore, more
-    than 1 and at most 60 minutes; NotBefore lies a minute back, for clocks that differ. `mfa_wanted`,
-    `mfa_max_age`, `requested_at`: from the request.
+    `audience`: the realm of the request. `now`: aware UTC. `assertion_id`: from `new_assertion_id`. `lifetime`:
+    NotOnOrAfter minus NotBefore, more than 1 and at most 60 minutes; NotBefore lies a minute back, for clocks that
+    differ. `mfa_wanted`, `mfa_max_age`, `requested_at`: from the request.
 
     Raises Forbidden `subject_not_authenticated` when tenant or account differ, `mfa_not_satisfied` when MFA
     is wanted and was not done (never a token without the claim, that loops, nor with a false one),
@@ -161,11 +160,12 @@ def issue_token(
         assertion_id,
         subject,
         claims,
+        audience=audience,
         issued=iso_millis(now),
         valid=valid,
         authenticated=iso_millis(verified.authenticated_at),
     )
-    return _response(_signed(assertion, assertion_id, key), valid)
+    return _response(_signed(assertion, assertion_id, key), audience, valid)
 
 
 def reply_form(wresult: str, *, wreply: str, wctx: str | None) -> ReplyForm:
@@ -185,6 +185,7 @@ def _assertion(
     subject: TokenSubject,
     claims: AuthenticationClaims,
     *,
+    audience: str,
     issued: str,
     valid: tuple[str, str],
     authenticated: str,
@@ -195,7 +196,7 @@ def _assertion(
         f'<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:1.0:assertion" AssertionID="{assertion_id}"'
         f' IssueInstant="{issued}" Issuer="{attribute_text(subject.issuer)}" MajorVersion="1" MinorVersion="1">'
         f'<saml:Conditions NotBefore="{valid[0]}" NotOnOrAfter="{valid[1]}">'
-        f"<saml:AudienceRestrictionCondition><saml:Audience>{WTREALM}</saml:Audience>"
+        f"<saml:AudienceRestrictionCondition><saml:Audience>{element_text(audience)}</saml:Audience>"
         "</saml:AudienceRestrictionCondition></saml:Conditions>"
         f"<saml:AttributeStatement>{about}{_identity(subject)}{_attributes(claims.attributes)}"
         "</saml:AttributeStatement>"
@@ -228,7 +229,6 @@ def _identity(subject: TokenSubject) -> str:
     return f"{who[0]}{who[1]}{inside}"
 
 
-@lru_cache(maxsize=16)  # of the few combinations that the claims' table knows
 def _attributes(attributes: tuple[Attribute, ...]) -> str:
     return "".join(_attribute(each.name, each.namespace, each.value) for each in attributes)
 
@@ -271,7 +271,7 @@ def _signed_info(assertion_id: str, digest: str) -> str:
     )
 
 
-def _response(assertion: str, valid: tuple[str, str]) -> str:
+def _response(assertion: str, audience: str, valid: tuple[str, str]) -> str:
     """RequestSecurityTokenResponse (WS-Trust February 2005 section 6.2)."""
     return (
         '<t:RequestSecurityTokenResponse xmlns:t="http://schemas.xmlsoap.org/ws/2005/02/trust">'
@@ -281,7 +281,7 @@ def _response(assertion: str, valid: tuple[str, str]) -> str:
         "</t:Lifetime>"
         '<wsp:AppliesTo xmlns:wsp="http://schemas.xmlsoap.org/ws/2004/09/policy">'
         '<wsa:EndpointReference xmlns:wsa="http://www.w3.org/2005/08/addressing">'
-        f"<wsa:Address>{WTREALM}</wsa:Address>"
+        f"<wsa:Address>{element_text(audience)}</wsa:Address>"
         "</wsa:EndpointReference>"
         "</wsp:AppliesTo>"
         f"<t:RequestedSecurityToken>{assertion}</t:RequestedSecurityToken>"

@@ -7,9 +7,10 @@
                     |   +--7--> denied | not_me | expired | superseded | wrong_code | limited
                     +--3-----------'   (a new request, with a new code and nonce), or a passkey to `proved`
 
-The numbers are the steps of docs/flows/sign-in.md; for a passkey see docs/flows/passkey.md. Nothing leads out of
-`issued`. `TRANSITIONS` is this picture as a table, and it is the enforcement: the store takes the condition and the
-new state of every update from it, and the handlers ask it through `Transaction.allows`.
+From every state before `proved` another user name leads back to `started`. The numbers are the steps of
+docs/flows/sign-in.md; for a passkey see docs/flows/passkey.md. Nothing leads out of `issued`. `TRANSITIONS` is this
+picture as a table, and it is the enforcement: the store takes the condition and the new state of every update from it,
+and the handlers ask it through `Transaction.allows`.
 """
 
 import hashlib
@@ -66,6 +67,10 @@ ENDED_CHALLENGE = frozenset(
 )
 
 
+ENDED_BY_DEVICE = frozenset({TransactionState.DENIED, TransactionState.NOT_ME, TransactionState.WRONG_CODE})
+"""Ends that only an unlocked device brings about."""
+
+
 class Step(StrEnum):
     """What can be done to a transaction; each is the method of the store that has its name."""
 
@@ -111,7 +116,7 @@ def _transition(
 
 TRANSITIONS: Mapping[Step, Transition] = {
     Step.BIND: _transition({TransactionState.STARTED}),
-    Step.NAME_ACCOUNT: _transition({TransactionState.STARTED}),
+    Step.NAME_ACCOUNT: _transition(_BEFORE_PROOF, {TransactionState.STARTED}),
     Step.OPEN_CHALLENGE: _transition(_BEFORE_PROOF, {TransactionState.WAITING}),
     Step.RENEW_CHALLENGE: _transition({TransactionState.WAITING}),
     Step.CLAIM_CHALLENGE: _transition({TransactionState.WAITING}),
@@ -125,6 +130,15 @@ TRANSITIONS: Mapping[Step, Transition] = {
 }
 
 
+ANSWERS = frozenset({Step.CLAIM_CHALLENGE, Step.PROVE, Step.PROVE_BY_PASSKEY, Step.ISSUE, Step.ANSWER})
+"""Steps that stand on what a device has answered, now or for the session. A stranger can take any other step."""
+
+
+def stands_on_answer(step: Step, to: TransactionState | None) -> bool:
+    """Whether a step, which leads to that state, stands on a device's answer."""
+    return step in ANSWERS or (step is Step.END_CHALLENGE and to in ENDED_BY_DEVICE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
     """One request to a phone: the context it signs, and the code that the page shows."""
@@ -136,6 +150,8 @@ class Challenge:
     """For a QR code: the one-time handle that it shows."""
     claimed: bool = False
     """approval says that a phone has scanned the QR code."""
+    session_epoch: int = 0
+    """That of the account when the request was made. After another one an approval comes too late."""
 
     @property
     def id(self) -> str:
@@ -179,6 +195,8 @@ class Transaction:
     browser: str
     created_at: datetime
     expires_at: datetime
+    from_entra: bool = False
+    """A page of Entra's or our own led the browser here. Only then may the sign-in page start a push by itself."""
     state: TransactionState = TransactionState.STARTED
     challenges: int = 0
     renewals: int = 0
@@ -187,6 +205,8 @@ class Transaction:
     """The one whose QR code the page has renewed: a phone may have scanned it a moment before."""
     passkey: SignInContext | None = None
     """What a passkey on the page is to sign; beside an open request, which it leaves alone."""
+    passkey_epoch: int = 0
+    """The account's session epoch when that was asked for."""
     passkeys: int = 0
     account: str | None = None
     proof: DeviceProof | None = None
@@ -208,12 +228,26 @@ class Transaction:
         return self.state is TransactionState.WAITING and current is not None and current.id == challenge
 
     def effective_state(self, now: datetime) -> TransactionState:
-        """The state as a reader must take it: a request past its time has expired, whoever noticed it."""
-        if self.state is TransactionState.WAITING and (
-            self.challenge is None or now >= self.challenge.shown_until
-        ):
-            return TransactionState.EXPIRED
+        """The state as its browser sees it.
+
+        A request past its time has expired, whoever noticed it. One that was refused waits on, in a browser that must
+        not learn of it: only accounts that exist can be refused, so to a stranger it looks as if nobody had answered.
+        """
+        if self.state is TransactionState.WAITING or self._hides_end:
+            over = self.challenge is None or now >= self.challenge.shown_until
+            return TransactionState.EXPIRED if over else TransactionState.WAITING
         return self.state
+
+    @property
+    def _hides_end(self) -> bool:
+        """Whether the request has ended in a way that its browser must not learn of.
+
+        A known browser may; so may one whose QR code was scanned, as it has seen by that that the account exists.
+        """
+        current = self.challenge
+        if current is None or self.state not in ENDED_CHALLENGE:
+            return False
+        return not (current.context.known_browser or current.claimed)
 
     def renewable(self, challenge: str) -> bool:
         """Whether the page may replace that QR code by itself: nobody has scanned or answered it."""

@@ -1,36 +1,39 @@
-"""Why wsfed trusts a phone's key: the chain from the invitation that admin signed (docs/flows/enrolment.md, step 7).
+"""Why wsfed takes a phone's key for one that counts (docs/flows/enrolment.md, steps 7 and 8). Two things together:
 
-approval says that a device was enrolled; that alone is worth nothing here. The invitation's key, which is on no
-server, must have signed this very device key.
+- the chain: the key of an invitation, which admin signed and whose secret is on no server, has signed this very key;
+- admin's decision that the authenticator with this id, account, credential and key is trusted.
+
+approval brings the first and cannot make it up; admin brings the second and cannot sign for the phone. Either may come
+first. No clock but admin's takes part, and nothing that approval says of itself.
 """
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import datetime
+from enum import Enum, auto
 
+from shared.contracts.admin import AuthenticatorStatus
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
-
-GRACE = timedelta(minutes=10)
-"""How late after an invitation's end its device may still arrive on the bus."""
+from shared.ids import b64u
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invitation:
-    """An invitation as admin's signed event describes it. `vouched_for`: the device that it made trusted, if any."""
+    """An invitation as admin's signed event describes it: the root of a new key's chain. Its key never changes.
+
+    Whether it was open when a device came with it, admin decides.
+    """
 
     id: str
     tenant: str
     account: str
     public_key: bytes
-    issued_at: datetime
-    expires_at: datetime
-    status: Literal["open", "used", "withdrawn"]
-    vouched_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrustedDevice:
-    """A phone key whose chain wsfed verified itself. `removed` devices are kept as tombstones."""
+class EndorsedDevice:
+    """A phone key whose chain wsfed verified itself. By that alone it does not count."""
 
     id: str
     tenant: str
@@ -45,43 +48,81 @@ class TrustedDevice:
     """The highest signature counter that wsfed saw, from passkeys on the sign-in page. 0 means that it saw none yet,
     or that the key has no counter.
     """
-    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedDevice(EndorsedDevice):
+    """A phone key that counts: its chain holds and admin's decision is `trusted`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Admin's decision on one authenticator."""
+
+    authenticator: str
+    account: str
+    credential_id: str
+    key_sha256: str
+    status: AuthenticatorStatus
+    not_after: datetime | None = None
+
+
+class Standing(Enum):
+    """Whether a device counts."""
+
+    TRUSTED = auto()
+    WAITING = auto()
+    """Its chain or admin's decision is not here yet."""
+    ENDED = auto()
+    """It never will: refused, revoked, over, or the decision is about another key."""
 
 
 class Untrusted(Exception):
     """The key's chain does not hold. The text is for the operator."""
 
 
-def trust_device(
-    *,
-    device: str,
-    key: NewDeviceKey,
-    endorsement: bytes,
-    enrolled_at: datetime,
-    invitation: Invitation,
-    now: datetime,
-) -> TrustedDevice:
-    """The device as trusted, or Untrusted with the first thing that is wrong.
-
-    `enrolled_at` is approval's word. After the invitation's end it is believed only if admin, too, says that
-    the invitation was used (it verifies the same chain when it happens), so an expired link cannot be dated back.
-    """
+def verify_chain(
+    *, device: str, key: NewDeviceKey, endorsement: bytes, invitation: Invitation
+) -> EndorsedDevice:
+    """The device as endorsed, or Untrusted with the first thing that is wrong."""
     if (invitation.tenant, invitation.account, invitation.id) != (key.tenant, key.account, key.invitation):
         raise Untrusted("the invitation is for somebody else")
-    if invitation.status == "withdrawn":
-        raise Untrusted("the invitation was withdrawn")
-    if invitation.vouched_for not in (None, device):
-        raise Untrusted("the invitation has vouched for another device")
-    if not invitation.issued_at - GRACE <= enrolled_at <= invitation.expires_at + GRACE:
-        raise Untrusted("enrolled outside the invitation's time")
-    if now > invitation.expires_at + GRACE and invitation.status != "used":
-        raise Untrusted("the invitation has expired unused")
     if not is_endorsed(invitation.public_key, key, endorsement):
         raise Untrusted("the invitation's key did not sign this device key")
-    return TrustedDevice(
+    return EndorsedDevice(
         id=device,
         tenant=key.tenant,
         account=key.account,
         public_key=key.public_key,
         credential_id=key.credential_id,
     )
+
+
+def key_hash(public_key: bytes) -> str:
+    """SHA-256 of a public key (DER SubjectPublicKeyInfo), base64url, as admin's decisions name it."""
+    return b64u(hashlib.sha256(public_key).digest())
+
+
+def standing(
+    device: EndorsedDevice, decisions: Sequence[Decision], *, now: datetime, without_decision: bool = False
+) -> Standing:
+    """Whether the device counts. `decisions`: of its tenant and account, on this id, and every `revoked` one on its
+    credential id or key. `without_decision`: it may count before admin has decided (see `trust_without_word`).
+
+    A revoked key is dead under every id, because the id is the choice of the service that announces it. A refused one
+    is refused under its own id only: otherwise whoever holds an old link could end the key of somebody who is trusted.
+    """
+    key = (device.account, device.credential_id, key_hash(device.public_key))
+    own = [each for each in decisions if each.authenticator == device.id]
+    if any(each.status is AuthenticatorStatus.REVOKED for each in decisions):
+        return Standing.ENDED
+    if not own:
+        return Standing.TRUSTED if without_decision else Standing.WAITING
+    for decision in own:
+        if (decision.account, decision.credential_id, decision.key_sha256) != key:
+            return Standing.ENDED
+        if decision.status is not AuthenticatorStatus.TRUSTED:
+            return Standing.ENDED
+        if decision.not_after is not None and now >= decision.not_after:
+            return Standing.ENDED
+    return Standing.TRUSTED

@@ -10,9 +10,12 @@
 | | 9 | none: the route reads the transaction again (`routes/live.py`) |
 | | 10, 11 | `token_issuance.require_proved`, `token_issuance.take_token` |
 | sign-out | | `sessions.sign_out` |
-| passkey | 2, 3 | `passkeys.ask_passkey` |
-| | 6, 7 | `passkeys.use_passkey`; it decides by `domain.proof.verify_passkey` |
-| | 8 | as sign-in 10 and 11 |
+| passkey | 1 | `passkeys.ask_passkey` |
+| | 5, 6 | `passkeys.use_passkey`; it decides by `domain.proof.verify_passkey` |
+| | 7 | as sign-in 10 and 11 |
+| sign out everywhere | 3 | `common.known_session`, `sessions.answer_from_session` |
+| | 4 | `token_issuance.take_token`, `passkeys.use_passkey` |
+| | 5, 7 | `browsers.keep_browser`, `browsers.remove_browser` |
 | key roll-over | 1, 2, 3 | `key_rollover.next_key`, `switch_key`, `promote_key`; `show_keys`, `emergency_keys` |
 | enrolment | 2, 7 | `projections.invitation_changed`, `device_changed`; it decides by `domain.trust.trust_device` |
 """

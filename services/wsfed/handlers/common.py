@@ -69,13 +69,16 @@ async def known_session(
 ) -> Session | None:
     """The session, live or not, by which this browser is known for the account: it has signed in from here before.
 
-    Only by a device that is still trusted: whoever signed in with one that was lost since is a stranger again.
+    Only by a device that is still trusted: whoever signed in with one that was lost since is a stranger again. So is
+    everybody after a suspension or a sign-out everywhere.
     """
     if session_secret is None:
         return None
     # Read also when there is no such account: with an invented cookie every name must cost the same.
     session = await deps.sessions.get(session_id(session_secret))
     if session is None or account is None or not session.belongs_to(account.tenant, account.id):
+        return None
+    if not session.begun_under(account.session_epoch):
         return None
     device = await deps.directory.trusted_device(account.tenant, account.id, session.device)
     return None if device is None else session

@@ -1,4 +1,4 @@
-"""Steps 2 to 7 of docs/flows/passkey.md: a passkey used on the sign-in page itself."""
+"""Steps 1 to 6 of docs/flows/passkey.md: a passkey used on the sign-in page itself."""
 
 import structlog
 
@@ -14,34 +14,47 @@ from services.wsfed.domain.transaction import MAX_PASSKEYS, Step, Transaction
 from services.wsfed.handlers.common import Browser, find_tenant, known_session, require_fresh
 from services.wsfed.handlers.signing_in import make_context
 from services.wsfed.ports import Dependencies
-from shared.errors import Conflict, Forbidden, Gone
+from shared.errors import Conflict, Forbidden
 
 log = structlog.get_logger(__name__)
 
 
-async def ask_passkey(deps: Dependencies, transaction: Transaction, browser: Browser) -> SignInContext:
-    """Steps 2 and 3: what a passkey is to sign. The same for every name, whether there is such an account or not.
+async def ask_passkey(deps: Dependencies, transaction: Transaction, browser: Browser) -> SignInContext | None:
+    """Step 1: what a passkey is to sign, for the page that is about to be drawn; None where it can offer none.
 
-    Raises Conflict (proved already, no user name), Gone (too many), Unavailable.
+    It is in the page beforehand, because Safari forgets the press on the button while a script waits for the network.
+    It lives as long as the sign-in and serves every drawing of the page until it is spent. The same for every name,
+    whether there is such an account or not; how recent what we know of accounts is matters when the answer comes.
+    Raises NotFound (tenant), Unavailable.
     """
-    if not transaction.allows(Step.ASK_PASSKEY):
-        raise Conflict("wsfed.transaction.approved", code="proved")
-    if not transaction.username:
-        raise Conflict("wsfed.transaction.no_user_name")
+    if not transaction.allows(Step.ASK_PASSKEY) or not transaction.username:
+        return None
+    if transaction.passkey is not None:
+        return transaction.passkey
     if transaction.passkeys >= MAX_PASSKEYS:
-        raise Gone("wsfed.passkey.too_many_tries")
-    require_fresh(deps)
+        return None
     tenant = await find_tenant(deps, transaction.tenant)
     account = await deps.directory.account_by_upn(transaction.tenant, transaction.username)
     known = await known_session(deps, browser.session_secret, account) is not None
-    context = make_context(deps, transaction, tenant, account, browser, method="passkey", known=known)
-    if await deps.transactions.ask_passkey(transaction.id, transaction.username, context) is None:
-        raise Conflict("wsfed.transaction.changed", code="changed")
-    return context
+    context = make_context(
+        deps,
+        transaction,
+        tenant,
+        account,
+        browser,
+        method="passkey",
+        known=known,
+        expires_at=transaction.expires_at,
+    )
+    epoch = 0 if account is None else account.session_epoch
+    asked = await deps.transactions.ask_passkey(transaction.id, transaction.username, context, epoch)
+    if asked is None:  # another drawing of the page was first, or the sign-in has gone on
+        asked = await deps.transactions.get(transaction.id)
+    return None if asked is None else asked.passkey
 
 
 async def use_passkey(deps: Dependencies, transaction: Transaction, assertion: Assertion) -> None:
-    """Steps 6 and 7: from the assertion to `proved`, or the one refusal.
+    """Steps 5 and 6: from the assertion to `proved`, or the one refusal.
 
     Raises Forbidden (code `passkey_refused`, the same words and the same work whatever was wrong), Conflict (proved
     already), Unavailable.
@@ -81,6 +94,8 @@ async def _prove(deps: Dependencies, transaction: Transaction, assertion: Assert
     )
     if account is None or not account.status.can_sign_in or device is None:
         raise InvalidProof("the account can't sign in")
+    if authentication.session_epoch != account.session_epoch:
+        raise InvalidProof("the person was signed out everywhere since the passkey was asked for")
     if not counter_rises(device.sign_count, sign_count):
         raise InvalidProof("the signature counter did not rise")
     if sign_count and not await deps.directory.device_used(device, sign_count):

@@ -3,7 +3,8 @@
 import structlog
 
 from services.wsfed.domain.proof import InvalidProof, verify_approval
-from services.wsfed.domain.transaction import Transaction, TransactionState
+from services.wsfed.domain.transaction import ENDED_BY_DEVICE, Transaction, TransactionState
+from services.wsfed.domain.trust import Standing
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Reject, Retry
 from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded
@@ -11,9 +12,6 @@ from shared.contracts.envelope import VerifiedMessage
 from shared.ids import unb64u
 
 log = structlog.get_logger(__name__)
-
-_ENDED_BY_DEVICE = (TransactionState.DENIED, TransactionState.NOT_ME, TransactionState.WRONG_CODE)
-"""Ends that come from a device, and so with a QR code only after its scan."""
 
 
 async def challenge_claimed(deps: Dependencies, received: VerifiedMessage[ChallengeClaimed]) -> None:
@@ -50,7 +48,7 @@ async def _transaction(deps: Dependencies, tenant: str, transaction_id: str) -> 
 
 
 async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[ChallengeAccepted]) -> None:
-    """Step 8: verify the proof again. Raises Retry while the device key is not here yet, Reject otherwise."""
+    """Step 8: verify the proof again. Raises Retry while nobody knows whether the device counts, Reject otherwise."""
     message = received.message
     transaction = await deps.transactions.recent(message.transaction)
     if transaction is None or not transaction.waits_for(message.challenge):
@@ -63,11 +61,13 @@ async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[Chall
     if challenge is None or not transaction.waits_for(message.challenge):
         log.info("signin.late_approval", transaction=transaction.id, state=transaction.state)
         return  # already proved, or superseded: a duplicate is not an attack
-    device = await deps.directory.device(received.tenant, message.device)
+    account = challenge.context.account
+    device = await deps.directory.trusted_device(received.tenant, account, message.device)
     if device is None:
-        if challenge.expired(deps.clock.now()):
-            raise Reject("no trusted device of that id")
-        raise Retry("device key not here yet")
+        standing = await deps.directory.standing(received.tenant, account, message.device)
+        if standing is Standing.WAITING and not challenge.expired(deps.clock.now()):
+            raise Retry("the device's key or admin's decision on it is not here yet")
+        raise Reject("no trusted device of that id")
     try:
         authentication, proof = verify_approval(
             transaction=transaction,
@@ -89,17 +89,22 @@ async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[Chall
 
 
 async def challenge_ended(deps: Dependencies, received: VerifiedMessage[ChallengeEnded]) -> None:
-    """Step 7, when the request was not approved: the page offers another try."""
+    """Step 7, when the request was not approved: the page offers another try.
+
+    What a browser that is not known sees of it: `Transaction.effective_state`.
+    """
     message = received.message
     transaction = await _transaction(deps, received.tenant, message.transaction)
     state = TransactionState(message.outcome)
     if state is TransactionState.EXPIRED:
         return  # our own clock says so, at the same moment for accounts that do not exist
-    if state in _ENDED_BY_DEVICE:
+    if state in ENDED_BY_DEVICE:
+        # With a QR code a device can answer only after its scan.
         transaction = await _answered(deps, transaction, message.challenge)
     known = transaction.challenge is not None and transaction.challenge.context.known_browser
     if state in (TransactionState.LIMITED, TransactionState.SUPERSEDED) and not known:
-        # Only accounts that exist have such ends: in an unknown browser it must look as if nobody answered.
+        # Only accounts that exist have such ends: in an unknown browser it must look as if nobody answered, and its
+        # QR code must go on being renewed.
         log.info("signin.silent_end", transaction=message.transaction, outcome=message.outcome)
         return
     if await deps.transactions.end_challenge(message.transaction, message.challenge, state) is not None:

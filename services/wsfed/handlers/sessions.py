@@ -9,6 +9,7 @@ from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.session import Session, session_id
 from services.wsfed.domain.token import new_assertion_id
 from services.wsfed.domain.transaction import Step, Transaction
+from services.wsfed.handlers.browsers import note_seen
 from services.wsfed.handlers.common import find_tenant, method_allowed, require_fresh
 from services.wsfed.handlers.token_issuance import (
     Evidence,
@@ -76,12 +77,14 @@ async def answer_from_session(
     if missing is not None:
         log.info("session.not_enough", tenant=tenant.slug, account=account.id, missing=missing.value)
         return None
-    if session.looping(now):
+    if session.looping(now, asked.request.wants):
         raise RedirectLoop(tenant, asked.request)
     prepared = await prepare(deps, tenant, account)
-    used = await deps.sessions.use(session, now, now + idle_time(tenant))
+    noted = session.answered(now, asked.request.wants)
+    used = await deps.sessions.use(noted, now, now + idle_time(tenant))
     if used is None:
         return None
+    note_seen(deps, session, now)
     assertion_id = new_assertion_id(deps.ids)
     if asked.transaction is not None and not await deps.transactions.answer(
         asked.transaction, assertion_id, now
@@ -101,11 +104,17 @@ async def answer_from_session(
 
 
 async def _account_of(deps: Dependencies, session: Session, asked: SsoRequest) -> Account | None:
-    """The session's account, if it is the one that was asked for, can sign in, and its device is still trusted."""
+    """The session's account, if it is the one that was asked for, can sign in and was not signed out everywhere since,
+    and its device is still trusted.
+
+    By the account's id: after a rename somebody else may have the name that the session was opened under.
+    """
     if session.tenant != asked.tenant:
         return None
     account = await deps.directory.account(session.tenant, session.account)
     if account is None or not account.status.can_sign_in or account.upn.lower() != asked.upn:
+        return None
+    if not session.begun_under(account.session_epoch):
         return None
     device = await deps.directory.trusted_device(account.tenant, account.id, session.device)
     return None if device is None else account
@@ -124,6 +133,9 @@ def _within_limits(session: Session, tenant: Tenant, now: datetime) -> bool:
 
 
 async def sign_out(deps: Dependencies, session_secrets: list[str]) -> None:
-    """End this browser's sessions. It stays known for its accounts."""
+    """End this browser's sessions, every one of them. It stays known for its accounts.
+
+    Raises Unavailable: then some of them may go on, and nobody may be told that they have ended.
+    """
     for secret in session_secrets:
         await deps.sessions.end(session_id(secret), deps.clock.now())

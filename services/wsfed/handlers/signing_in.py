@@ -1,5 +1,7 @@
 """Steps 1 to 4 of docs/flows/sign-in.md: from Entra's request to the question on the phone."""
 
+import hashlib
+from datetime import datetime
 from typing import Literal
 
 import structlog
@@ -41,11 +43,12 @@ log = structlog.get_logger(__name__)
 
 
 async def begin(
-    deps: Dependencies, slug: str, request: SignInRequest, browser_secret: str | None
+    deps: Dependencies, slug: str, request: SignInRequest, browser_secret: str | None, *, from_entra: bool
 ) -> Transaction:
     """Step 1: keep Entra's request as a transaction of this browser. Raises NotFound.
 
-    Without a secret (a POST from another site brings no cookies) it belongs to nobody until `open_page`.
+    Without a secret (a POST from another site brings no cookies) it belongs to nobody until `open_page`. `from_entra`:
+    a page of Entra's or our own led the browser here; that is known only now, before we redirect.
     """
     tenant = await find_tenant(deps, slug)
     if not tenant.configured.applications:
@@ -56,10 +59,11 @@ async def begin(
         tenant=slug,
         application=tenant.configured.applications[0].id,
         request=request,
-        username=(request.username or "").lower(),
+        username=request.user_name,
         browser=browser_digest(browser_secret) if browser_secret else UNBOUND,
         created_at=now,
         expires_at=now + LIFETIME,
+        from_entra=from_entra,
     )
     await deps.transactions.add(transaction)
     log.info("signin.begun", tenant=slug, transaction=transaction.id, client_request_id=request.correlation)
@@ -79,10 +83,14 @@ async def open_page(deps: Dependencies, transaction_id: str, browser_secret: str
 
 
 async def name_account(deps: Dependencies, transaction: Transaction, upn: str) -> Transaction:
-    """The person typed their user name, since Entra sent none (or another is wanted)."""
+    """The person typed their user name, since Entra sent none, or a wrong or an old one.
+
+    What was asked under another name is over: an approval of it that still comes changes nothing. Raises Conflict when
+    the sign-in is proved already.
+    """
     named = await deps.transactions.name_account(transaction.id, upn.strip().lower())
     if named is None:
-        raise Conflict("wsfed.challenge.under_way")
+        raise Conflict("wsfed.transaction.approved", code="proved")
     return named
 
 
@@ -112,7 +120,8 @@ async def open_challenge(
 ) -> Transaction:
     """Steps 3 and 4: draw code and nonce, and ask the account's devices, if there is such an account.
 
-    Unknown, suspended and removed accounts take the same path with the same work: only the message is not kept.
+    Unknown, suspended and removed accounts take the same path with the same work, here and in approval: what
+    is sent for them is a decoy, which reaches no phone.
     `renews`: the challenge whose QR code the page replaces by itself; nothing happens when it was scanned already.
     Raises PasskeyNeeded (the tenant takes no push and no QR in this browser, whoever it asks for), Conflict, Gone,
     Unavailable.
@@ -133,21 +142,31 @@ async def open_challenge(
     if not await method_allowed(deps, tenant, method.proves, session):
         raise PasskeyNeeded
     known = session is not None
-    context = make_context(deps, transaction, tenant, account, browser, method=method.value, known=known)
-    challenge = _challenge(deps, context)
+    asked_of = account if account is not None and account.status.can_sign_in else None
+    context = make_context(
+        deps,
+        transaction,
+        tenant,
+        asked_of,
+        browser,
+        method=method.value,
+        known=known,
+        expires_at=deps.clock.now() + CHALLENGE_LIFETIME,
+    )
+    challenge = _challenge(deps, context, 0 if account is None else account.session_epoch)
     same_network = tenant.configured.policy.same_network_or_passkey
-    command = _open_challenge(challenge, transaction, renews, same_network=same_network)
-    message = deps.signer.sign(command, tenant=transaction.tenant)
-    reachable = account is not None and account.status.can_sign_in
-    asked_of = account.id if account is not None and reachable else None
-    messages = [message] if reachable else []
+    command = _open_challenge(
+        challenge, transaction, renews, same_network=same_network, decoy=asked_of is None
+    )
+    messages = [deps.signer.sign(command, tenant=transaction.tenant)]
+    account_id = None if asked_of is None else asked_of.id
     if renews is None or transaction.challenge is None:
         asked = await deps.transactions.open_challenge(
-            transaction.id, transaction.username, asked_of, challenge, messages
+            transaction.id, transaction.username, account_id, challenge, messages
         )
     else:
         asked = await deps.transactions.renew_challenge(
-            transaction.id, asked_of, transaction.challenge, challenge, messages
+            transaction.id, account_id, transaction.challenge, challenge, messages
         )
     return asked or await load_for_browser(deps, transaction.id, browser.secret)
 
@@ -161,9 +180,9 @@ def make_context(
     *,
     method: Literal["push", "qr", "passkey"],
     known: bool,
+    expires_at: datetime,
 ) -> SignInContext:
-    """What is to be signed. Without an account it is made all the same, for somebody who does not exist."""
-    now = deps.clock.now()
+    """What is to be signed, until then. Without an account it is made all the same, for somebody who does not exist."""
     application = tenant.application(transaction.application)
     return SignInContext(
         tenant=tenant.slug,
@@ -174,7 +193,7 @@ def make_context(
         origin=deps.origin,
         transaction=transaction.id,
         challenge=new_id(deps.ids),
-        account=account.id if account else new_id(deps.ids),
+        account=account.id if account else nobodys_id(tenant.slug, transaction.username),
         upn=account.upn if account else transaction.username,
         method=method,
         address=browser.address,
@@ -182,20 +201,29 @@ def make_context(
         agent=browser.agent,
         known_browser=known,
         code_required=method == "push" or (method == "qr" and not known),
-        issued_at=now,
-        expires_at=now + CHALLENGE_LIFETIME,
+        issued_at=deps.clock.now(),
+        expires_at=expires_at,
         nonce=new_secret(deps.ids),
     )
 
 
-def _challenge(deps: Dependencies, context: SignInContext) -> Challenge:
+def nobodys_id(tenant: str, username: str) -> str:
+    """The account id that stands for a user name without an account, the same each time and no account's.
+
+    By it approval treats requests for one such name as requests for one account: the later ones of a browser supersede
+    its earlier ones, and many at once limit each other, as they would if the account existed.
+    """
+    return b64u(hashlib.sha256(f"nobody\0{tenant}\0{username}".encode()).digest()[:16])
+
+
+def _challenge(deps: Dependencies, context: SignInContext, session_epoch: int) -> Challenge:
     handle = new_id(deps.ids) if context.method == "qr" else None
     code = new_code(deps.ids) if context.code_required else ""
-    return Challenge(context=context, code=code, handle=handle)
+    return Challenge(context=context, code=code, handle=handle, session_epoch=session_epoch)
 
 
 def _open_challenge(
-    challenge: Challenge, transaction: Transaction, renews: str | None, *, same_network: bool
+    challenge: Challenge, transaction: Transaction, renews: str | None, *, same_network: bool, decoy: bool
 ) -> OpenChallenge:
     context = challenge.context
     return OpenChallenge(
@@ -212,4 +240,5 @@ def _open_challenge(
         handle_lifetime=None if challenge.handle is None else int(HANDLE_LIFETIME.total_seconds()),
         same_network=same_network,
         renews=renews,
+        decoy=decoy,
     )

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from services.wsfed.domain.agent import UNKNOWN
 from services.wsfed.domain.authentication import (
     AuthenticationPolicy,
     Method,
@@ -31,10 +32,11 @@ from services.wsfed.domain.token import (
     reply_form,
 )
 from services.wsfed.domain.transaction import DeviceProof, Step, Transaction, TransactionState
+from services.wsfed.handlers.browsers import keep_browser, replace_session
 from services.wsfed.handlers.common import PasskeyNeeded, find_tenant, method_allowed, require_fresh
 from services.wsfed.ports import Account, Dependencies, Issuance, Tenant
 from shared.errors import Conflict, Forbidden
-from shared.ids import new_secret
+from shared.ids import new_id, new_secret
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +54,7 @@ class Issued:
 
 
 class RedirectLoop(Conflict):
-    """Entra sends the browser back for a fourth token within a minute: a page must say so instead."""
+    """Entra sends the browser back for what a token has just answered, again and again: a page must say so instead."""
 
     id = "wsfed.session.redirect_loop"
     code = "redirect_loop"
@@ -101,12 +103,16 @@ async def require_proved(deps: Dependencies, transaction: Transaction) -> Proved
     return Proved(transaction, authentication, proof)
 
 
-async def take_token(deps: Dependencies, proved: Proved, session_secret: str | None) -> Issued:
+async def take_token(
+    deps: Dependencies, proved: Proved, session_secret: str | None, agent: str = UNKNOWN
+) -> Issued:
     """Step 10: exactly one token for a proved transaction, and the session that it opens.
 
-    Account, device and policy are read now: an account that was suspended or removed since the approval gets none,
-    nor does one whose method the tenant no longer takes in this browser. `session_secret`: of the browser's cookie
-    for the account. Raises AlreadyIssued, NotFound, Gone, Forbidden, RedirectLoop, Unavailable.
+    Account, device and policy are read now: an account that was suspended, removed or signed out everywhere since the
+    question to the person gets none, nor does one whose method the tenant no longer takes in this browser.
+    `session_secret`: of the browser's cookie for the account; `agent`: the browser in words, for the list of known
+    browsers. It is never taken for a loop, whatever came before: a person has just approved. Raises AlreadyIssued,
+    NotFound, Gone, Forbidden, Unavailable.
     """
     transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
     require_fresh(deps)
@@ -117,6 +123,8 @@ async def take_token(deps: Dependencies, proved: Proved, session_secret: str | N
     )
     if account is None or not account.status.can_sign_in:
         raise Forbidden("wsfed.account.not_active", code="account_not_active")
+    if authentication.session_epoch != account.session_epoch:
+        raise Forbidden("wsfed.account.signed_out", code="signed_out")
     if device is None:  # lost, and taken out of use since it approved
         raise Forbidden("wsfed.device.removed", code="device_removed")
     application = tenant.application(transaction.application)
@@ -127,10 +135,9 @@ async def take_token(deps: Dependencies, proved: Proved, session_secret: str | N
     if missing is not None:
         raise Forbidden("wsfed.authentication.not_enough", code=f"{missing.value}_not_satisfied")
     earlier = await _earlier_session(deps, session_secret, account)
-    if not await method_allowed(deps, tenant, authentication.method, earlier):
+    known = earlier if earlier is not None and earlier.begun_under(account.session_epoch) else None
+    if not await method_allowed(deps, tenant, authentication.method, known):
         raise PasskeyNeeded
-    if earlier is not None and earlier.looping(now):
-        raise RedirectLoop(tenant, transaction.request)
     assertion_id = new_assertion_id(deps.ids)
     if await deps.transactions.issue(transaction.id, assertion_id, now) is None:
         raise AlreadyIssued
@@ -139,11 +146,11 @@ async def take_token(deps: Dependencies, proved: Proved, session_secret: str | N
         id=session_id(secret),
         authentication=authentication,
         device=proof.device,
+        browser=known.browser if known is not None and known.browser else new_id(deps.ids),
         ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
         idle_ends_at=now + idle_time(tenant),
-        enrolled_by=_enrolled_by(authentication, proof, earlier),
-        issued=(*(earlier.issued if earlier else ()), now),
-    )
+        enrolled_by=_enrolled_by(authentication, proof, known),
+    ).answered(now, transaction.request.wants)
     issuing = issue(
         deps,
         prepared,
@@ -155,9 +162,11 @@ async def take_token(deps: Dependencies, proved: Proved, session_secret: str | N
         evidence=Evidence(transaction=transaction.id, proof=proof),
     )
     # Both at once: if the token fails, nobody ever gets the secret of that session.
-    form, _ = await asyncio.gather(issuing, deps.sessions.add(session))
+    form, *_ = await asyncio.gather(
+        issuing, deps.sessions.add(session), keep_browser(deps, session, known, agent, now)
+    )
     if earlier is not None:
-        await deps.sessions.forget(earlier.id)
+        await replace_session(deps, earlier, session)
     log.info("signin.issued", tenant=tenant.slug, transaction=transaction.id)
     return Issued(form, tenant, account, secret)
 
@@ -165,19 +174,19 @@ async def take_token(deps: Dependencies, proved: Proved, session_secret: str | N
 async def _earlier_session(deps: Dependencies, secret: str | None, account: Account) -> Session | None:
     """What this browser remembers of the account from before, live or not, whatever became of its device.
 
-    It is replaced, and its count of tokens goes on. Whether it vouches for the browser, `method_allowed` asks.
+    It is replaced. What it makes known of the browser is asked elsewhere.
     """
     session = None if secret is None else await deps.sessions.get(session_id(secret))
     return session if session is not None and session.belongs_to(account.tenant, account.id) else None
 
 
 def _enrolled_by(
-    authentication: VerifiedAuthentication, proof: DeviceProof, earlier: Session | None
+    authentication: VerifiedAuthentication, proof: DeviceProof, known: Session | None
 ) -> str | None:
     """A passkey vouches for its browser; what vouched before goes on when a device approves here."""
     if authentication.method is Method.PASSKEY:
         return proof.device
-    return None if earlier is None else earlier.enrolled_by
+    return None if known is None else known.enrolled_by
 
 
 def find_shortfall(
@@ -268,6 +277,7 @@ async def issue(
         prepared.subject,
         prepared.key,
         policy=_policy(prepared.tenant),
+        audience=request.wtrealm,
         now=now,
         assertion_id=assertion_id,
         lifetime=TOKEN_LIFETIME,

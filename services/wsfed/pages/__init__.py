@@ -7,7 +7,6 @@ exchanges `<main>`.
 """
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -49,11 +48,11 @@ class SignInPages:
         """The form that posts itself to `view.action`.
 
         Chromium applies form-action to every redirect that follows the post, too, and Entra redirects on to
-        applications whose addresses nobody lists. So the policy says https and the reply URL; that the form goes
-        to that URL is ours to guarantee: the page holds nothing that a stranger can write markup into.
+        applications: over https, to `http://localhost:PORT`, to schemes of their own. So this policy sets no limit
+        (docs/divergences.md); that the form goes to `view.action` is ours to guarantee: the page holds nothing that a
+        stranger can write markup into, and no other form.
         """
-        parts = urlsplit(view.action)
-        csp = Csp(form_action=(f"{parts.scheme}://{parts.netloc}", "https:"))
+        csp = Csp(form_action=None)
         return self.pages.render(request, "token.html", view=view, lang=lang, csp=csp)
 
 

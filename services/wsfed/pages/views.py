@@ -40,14 +40,23 @@ class Qr:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PasskeyRequest:
+    """What the page's script asks the browser to sign: `challenge` in base64url, `timeout` in milliseconds."""
+
+    challenge: str
+    rp_id: str
+    timeout: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SignIn:
     """The sign-in page of one transaction.
 
     `options`: the state it is in, and what it offers. `account` is the user name to show (from Entra or typed:
     unverified), None to ask for it. `code`: 4 to 10 digits for the person to carry to the phone; with QR it may be
     empty when policy asks for none. `expires_in`: seconds left, by the server's clock. `version` is the
-    transaction's; the live stream repeats it. `key_url`: the phone's page, for somebody who signs in on the phone.
-    Raises ValueError when a state lacks what it must show.
+    transaction's; the live stream repeats it. `passkey`: None where none can be used. `key_url`: the phone's page, for
+    somebody who signs in on the phone. Raises ValueError when a state lacks what it must show.
     """
 
     txn: str
@@ -62,6 +71,7 @@ class SignIn:
     code: str = ""
     expires_in: int = 0
     qr: Qr | None = None
+    passkey: PasskeyRequest | None = None
     start_url: str = "https://m365.cloud.microsoft/"
     loop_cause: LoopCause = LoopCause.REFUSED
     key_url: str = ""

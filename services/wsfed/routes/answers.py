@@ -40,5 +40,6 @@ def token_page(
 
 def loop_page(context: RouteContext, request: web.Request, loop: RedirectLoop) -> web.Response:
     """Says what is most likely misconfigured."""
-    view = view_models.stopped_loop(loop.tenant, loop.request, context.settings.start_url)
+    start_url = context.settings.cloud(loop.tenant.configured.cloud).start_url
+    view = view_models.stopped_loop(loop.tenant, loop.request, start_url)
     return context.pages.sign_in(request, view, lang=language(loop.request.locale))

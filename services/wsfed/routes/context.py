@@ -11,7 +11,8 @@ from services.wsfed.handlers.common import Browser, load_for_browser
 from services.wsfed.pages import SignInPages
 from services.wsfed.ports import Dependencies
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie
-from shared.addresses import Network
+from shared.addresses import ClientNetworks
+from shared.clouds import Cloud
 from shared.geoip import GeoIp
 from shared.ids import new_secret
 from shared.web import i18n, inputs
@@ -26,8 +27,13 @@ class RouteContext:
     settings: WsFedSettings
     pages: SignInPages
     csrf: Csrf
-    proxies: tuple[Network, ...]
+    client_networks: ClientNetworks
     geoip: GeoIp
+
+    async def cloud_of(self, slug: str) -> Cloud:
+        """The tenant's cloud, with its addresses in this deployment; the worldwide one when there is no such tenant."""
+        tenant = await self.deps.directory.tenant(slug)
+        return self.settings.cloud() if tenant is None else self.settings.cloud(tenant.configured.cloud)
 
     def browser_secret(self, request: web.Request) -> tuple[str, bool]:
         """The secret in the browser cookie, or a new one; and whether it is new and must still be set."""
@@ -50,7 +56,7 @@ class RouteContext:
         """The browser, with its cookie for the account that the transaction names."""
         return Browser(
             secret=BROWSER_COOKIE.read(request) or "",
-            address=inputs.client_address(request, self.proxies),
+            address=inputs.client_address(request, self.client_networks),
             agent=browser_in_words(request.headers.get("User-Agent", "")),
             session_secret=account_cookie(transaction.tenant, transaction.username).read(request),
         )

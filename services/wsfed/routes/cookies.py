@@ -7,8 +7,6 @@ from shared.services import ACCOUNT_COOKIE_PREFIX, BROWSER_COOKIE_NAME
 from shared.web.cookies import HostCookie
 
 BROWSER_COOKIE = HostCookie(BROWSER_COOKIE_NAME)
-MAX_ACCOUNTS = 50
-"""How many accounts' cookies are kept in one browser, such as that of a shared workstation."""
 
 
 def account_cookie(tenant: str, upn: str) -> HostCookie:
@@ -17,7 +15,10 @@ def account_cookie(tenant: str, upn: str) -> HostCookie:
 
 
 def session_secrets(request: web.Request) -> list[str]:
-    """The session secrets of every account in this browser, at most `MAX_ACCOUNTS`."""
+    """The session secrets of every account in this browser.
+
+    How many there can be is limited by browsers (180 cookies for a host) and by the length of a header line.
+    """
     prefix = HostCookie(ACCOUNT_COOKIE_PREFIX).name
     ours = [
         ACCOUNT_COOKIE_PREFIX + name.removeprefix(prefix)
@@ -25,4 +26,4 @@ def session_secrets(request: web.Request) -> list[str]:
         if name.startswith(prefix)
     ]
     secrets = (HostCookie(name).read(request) for name in ours)
-    return [secret for secret in secrets if secret is not None][:MAX_ACCOUNTS]
+    return [secret for secret in secrets if secret is not None]

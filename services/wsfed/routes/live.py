@@ -13,8 +13,11 @@ from services.wsfed.routes.context import RouteContext
 from services.wsfed.routes.view_models import page_version_of
 from shared.errors import Gone, NotFound, Unavailable
 from shared.web import sse
+from shared.web.limits import StreamLimit
 
 POLL_SECONDS = 5.0
+MAX_STREAMS = 4
+"""Live streams of one transaction: a page needs one, and a reload may overlap with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class LiveRoutes:
 
     context: RouteContext
     watch: Watch
+    limit: StreamLimit
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of the live stream and of polling."""
@@ -36,14 +40,18 @@ class LiveRoutes:
         return web.json_response(self._state(await self.context.load(request)))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """The live stream: the state at once, then at each change. 204 when nothing more can change."""
+        """The live stream: the state at once, then at each change. 204 when nothing more can change.
+
+        Raises Unavailable when too many are open; the page then polls.
+        """
         # First listen, then read: a change in between would be lost the other way round.
         async with self.watch(request.match_info["transaction"]) as woken:
             transaction = await self.context.load(request)
             if transaction.state is TransactionState.ISSUED:
                 return web.Response(status=204)
-            changes = self._changes(request, transaction, woken)
-            return await sse.stream(request, changes, clock=self.context.deps.clock)
+            with self.limit.hold(transaction.id):
+                changes = self._changes(request, transaction, woken)
+                return await sse.stream(request, changes, clock=self.context.deps.clock)
 
     async def _changes(
         self, request: web.Request, transaction: Transaction, woken: asyncio.Event

@@ -1,16 +1,16 @@
 """WS-Federation's passive requests: sign-in (docs/flows/sign-in.md, step 1), sign-out and its clean-up."""
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from aiohttp import web
 
 from services.wsfed.domain.request import (
     MAXIMUM_PARAMETERS,
-    SignInRequest,
     SignOutCleanupRequest,
     SignOutRequest,
-    parse_passive_request,
+    parse_sign_in,
+    parse_sign_out,
 )
 from services.wsfed.handlers.common import find_tenant
 from services.wsfed.handlers.sessions import SsoRequest, sign_out
@@ -19,6 +19,8 @@ from services.wsfed.pages import views
 from services.wsfed.routes.answers import session_answer
 from services.wsfed.routes.context import RouteContext, see
 from services.wsfed.routes.cookies import BROWSER_COOKIE, session_secrets
+from services.wsfed.routes.navigation import is_from_entra
+from shared.clouds import Cloud
 from shared.errors import BadInput
 from shared.web import inputs
 
@@ -30,53 +32,77 @@ class PassiveRoutes:
     context: RouteContext
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes of Entra's requests."""
+        """The routes of Entra's requests. HEAD is not among them: a link preview must not use up a sign-in."""
         return [
-            web.get("/t/{tenant}/wsfed", self.passive),
+            web.get("/t/{tenant}/wsfed", self.passive, allow_head=False),
             web.post("/t/{tenant}/wsfed", self.passive),
         ]
 
+    @inputs.reads_raw_query
     async def passive(self, request: web.Request) -> web.Response:
         """Entra's request. A POST from another site brings no cookies, so it ends at our own GET first."""
-        pairs = await _parameters(request)
-        parsed = parse_passive_request(pairs, reply_urls=self.context.settings.reply_urls)
-        if not isinstance(parsed, SignInRequest):
-            return await self._sign_out(request, parsed)
-        slug, deps = request.match_info["tenant"], self.context.deps
+        raw, cloud = await _raw_parameters(request), await self.context.cloud_of(request.match_info["tenant"])
+        # Before anything can be refused: what is wrong with the rest of the request keeps nobody signed in.
+        leaving = parse_sign_out(parse_qsl(raw, keep_blank_values=True), reply_urls=cloud.reply_urls)
+        if leaving is not None:
+            return await self._sign_out(request, leaving, cloud)
+        return await self._sign_in(request, raw, cloud)
+
+    async def _sign_in(self, request: web.Request, raw: str, cloud: Cloud) -> web.Response:
+        deps, slug = self.context.deps, request.match_info["tenant"]
+        await find_tenant(deps, slug)
+        parsed = parse_sign_in(_strictly(raw), cloud=cloud)
+        from_entra = is_from_entra(request, reply_urls=cloud.reply_urls, own_origin=deps.origin)
         if request.method == "POST":
-            return see((await begin(deps, slug, parsed, None)).id)
-        if parsed.username is not None:
-            upn = parsed.username.lower()
-            asked = SsoRequest(tenant=slug, upn=upn, request=parsed, requested_at=deps.clock.now())
+            return see((await begin(deps, slug, parsed, None, from_entra=from_entra)).id)
+        if parsed.user_name:
+            asked = SsoRequest(
+                tenant=slug, upn=parsed.user_name, request=parsed, requested_at=deps.clock.now()
+            )
             answer = await session_answer(self.context, request, asked)
             if answer is not None:
                 return answer
         secret, is_new = self.context.browser_secret(request)
-        response = see((await begin(deps, slug, parsed, secret)).id)
+        response = see((await begin(deps, slug, parsed, secret, from_entra=from_entra)).id)
         if is_new:
             BROWSER_COOKIE.set(response, secret)
         return response
 
     async def _sign_out(
-        self, request: web.Request, parsed: SignOutRequest | SignOutCleanupRequest
+        self, request: web.Request, leaving: SignOutRequest | SignOutCleanupRequest, cloud: Cloud
     ) -> web.Response:
-        """End every session of this browser. Clean-up always answers 200; sign-out may go back to Microsoft."""
-        await find_tenant(self.context.deps, request.match_info["tenant"])
+        """End every session of this browser. Clean-up always answers 200; sign-out may go back to Microsoft.
+
+        Nothing says that they have ended before the database has said so.
+        """
+        if request.method == "POST":
+            return _again_by_get(request, leaving)
         await sign_out(self.context.deps, session_secrets(request))
-        if isinstance(parsed, SignOutRequest) and parsed.wreply is not None:
-            return web.Response(status=303, headers={"Location": parsed.wreply})
-        view = views.SignedOut(start_url=self.context.settings.start_url)
+        if isinstance(leaving, SignOutRequest) and leaving.wreply is not None:
+            return web.Response(status=303, headers={"Location": leaving.wreply})
+        view = views.SignedOut(start_url=cloud.start_url)
         return self.context.pages.pages.render(request, "signedout.html", view=view)
 
 
-async def _parameters(request: web.Request) -> list[tuple[str, str]]:
-    """Query or form as pairs, doubles kept. Raises BadInput for what is not UTF-8, TooLarge for a large body."""
-    if request.method == "POST":
-        if request.content_type != "application/x-www-form-urlencoded":
-            raise BadInput("shared.body.not_a_form")
-        raw = (await inputs.read_body(request)).decode("ascii", errors="replace")
-    else:
-        raw = request.raw_path.partition("?")[2]
+def _again_by_get(request: web.Request, leaving: SignOutRequest | SignOutCleanupRequest) -> web.Response:
+    """Our own GET of the same sign-out: a POST from another site brings no cookies, so it could end nothing."""
+    fields = {"wa": "wsignoutcleanup1.0"}
+    if isinstance(leaving, SignOutRequest):
+        fields = {"wa": "wsignout1.0"} | ({"wreply": leaving.wreply} if leaving.wreply else {})
+    return web.Response(status=303, headers={"Location": f"{request.path}?{urlencode(fields)}"})
+
+
+async def _raw_parameters(request: web.Request) -> str:
+    """Query or form as it was sent. Raises BadInput for a body that is no form, TooLarge for a large one."""
+    if request.method != "POST":
+        return request.raw_path.partition("?")[2]
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise BadInput("shared.body.not_a_form")
+    return (await inputs.read_body(request)).decode("ascii", errors="replace")
+
+
+def _strictly(raw: str) -> list[tuple[str, str]]:
+    """The parameters as pairs, doubles kept. Raises BadInput for what is not UTF-8."""
     try:
         return parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=4 * MAXIMUM_PARAMETERS)
     except ValueError as error:

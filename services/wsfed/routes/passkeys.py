@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from services.wsfed.domain.context import digest
 from services.wsfed.domain.options import PageState
 from services.wsfed.domain.proof import Assertion
-from services.wsfed.domain.transaction import CHALLENGE_LIFETIME
-from services.wsfed.handlers.passkeys import ask_passkey, use_passkey
+from services.wsfed.handlers.passkeys import use_passkey
 from services.wsfed.routes.context import RouteContext
 from shared.crypto.assertion import MAX_CLIENT_DATA
 from shared.errors import BadInput
@@ -26,27 +24,11 @@ class PasskeyRoutes:
     context: RouteContext
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes of a passkey on the sign-in page."""
-        return [
-            web.post("/signin/{transaction}/passkey/challenge", self.challenge),
-            web.post("/signin/{transaction}/passkey", self.use),
-        ]
-
-    async def challenge(self, request: web.Request) -> web.Response:
-        """Steps 2 and 3: `{challenge, rpId, timeout}`; the script adds the rest, which never differs."""
-        transaction, _ = await self.context.posted(request)
-        browser = self.context.asking_browser(request, transaction)
-        signed = await ask_passkey(self.context.deps, transaction, browser)
-        return web.json_response(
-            {
-                "challenge": b64u(digest(signed.without_code())),
-                "rpId": self.context.deps.rp_id,
-                "timeout": int(CHALLENGE_LIFETIME.total_seconds() * 1000),
-            }
-        )
+        """The route of a passkey on the sign-in page."""
+        return [web.post("/signin/{transaction}/passkey", self.use)]
 
     async def use(self, request: web.Request) -> web.Response:
-        """Steps 5 to 7 of docs/flows/passkey.md: take the assertion, and answer JSON: proved, or the one refusal."""
+        """Steps 4 to 6 of docs/flows/passkey.md: take the assertion, and answer JSON: proved, or the one refusal."""
         transaction, form = await self.context.posted(request)
         credential_id = _octets(form, "credential_id", MAX_CREDENTIAL_ID)
         assertion = Assertion(

@@ -1,31 +1,33 @@
 """The sign-in page and what is posted from it (docs/flows/sign-in.md, steps 2, 3, 10 and 11)."""
 
-import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from services.wsfed.domain.authentication import DeviceMethod
+from services.wsfed.domain.context import digest
 from services.wsfed.domain.options import PageState, SignInOptions
+from services.wsfed.domain.request import is_user_name
 from services.wsfed.domain.session import KNOWN_FOR
-from services.wsfed.domain.transaction import Transaction
+from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Step, Transaction
 from services.wsfed.handlers.common import PasskeyNeeded, find_tenant
+from services.wsfed.handlers.passkeys import ask_passkey
 from services.wsfed.handlers.sessions import sso_request
 from services.wsfed.handlers.signing_in import name_account, open_challenge, open_page, sign_in_options
 from services.wsfed.handlers.token_issuance import (
     AlreadyIssued,
     NotApproved,
-    RedirectLoop,
     require_proved,
     take_token,
 )
 from services.wsfed.pages import views
-from services.wsfed.routes.answers import loop_page, session_answer, token_page
+from services.wsfed.routes.answers import session_answer, token_page
 from services.wsfed.routes.context import RouteContext, language, see
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie
 from services.wsfed.routes.view_models import sign_in_page
-
-_UPN = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
+from shared.errors import Conflict
+from shared.ids import b64u
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,9 @@ class SignInRoutes:
         """The routes of the sign-in page."""
         return [
             web.get("/signin/finished", self.finished),
-            web.get("/signin/{transaction}", self.page),
+            # A session may answer here with a token, which HEAD must not do.
+            web.get("/signin/{transaction}", self.page, allow_head=False),
+            web.get("/signin/{transaction}/name", self.ask_name),
             web.post("/signin/{transaction}/account", self.account),
             web.post("/signin/{transaction}/{method:push|qr}", self.challenge),
             web.post("/signin/{transaction}/token", self.token),
@@ -65,7 +69,7 @@ class SignInRoutes:
             csrf="",
             options=SignInOptions(state=PageState.FINISHED),
             organisation="",
-            start_url=self.context.settings.start_url,
+            start_url=self.context.settings.cloud().start_url,
         )
         return self.context.pages.sign_in(request, view)
 
@@ -77,12 +81,15 @@ class SignInRoutes:
         problem: views.FieldProblem | None = None,
         typed: str = "",
         status: int | None = None,
+        ask_name: bool = False,
     ) -> web.Response:
         deps = self.context.deps
         tenant = await find_tenant(deps, transaction.tenant)
         application = tenant.application(transaction.application)
         browser = self.context.browser(request, transaction)
         options = await sign_in_options(deps, tenant, application, browser, transaction)
+        if ask_name:
+            options = SignInOptions(state=PageState.START, named=False)
         view = sign_in_page(
             transaction,
             options,
@@ -92,24 +99,45 @@ class SignInRoutes:
             application=application.name,
             problem=problem,
             typed=typed,
+            passkey=await self._passkey(request, transaction) if options.ways else None,
             phone_origin=deps.phone_origin,
-            start_url=self.context.settings.start_url,
+            start_url=self.context.settings.cloud(tenant.configured.cloud).start_url,
         )
         lang = language(transaction.request.locale)
         return self.context.pages.sign_in(request, view, lang=lang, status=status)
 
+    async def _passkey(self, request: web.Request, transaction: Transaction) -> views.PasskeyRequest | None:
+        browser = self.context.asking_browser(request, transaction)
+        signed = await ask_passkey(self.context.deps, transaction, browser)
+        if signed is None:
+            return None
+        return views.PasskeyRequest(
+            challenge=b64u(digest(signed.without_code())),
+            rp_id=self.context.deps.rp_id,
+            timeout=int(CHALLENGE_LIFETIME.total_seconds() * 1000),
+        )
+
     # steps 3 and 4
+
+    async def ask_name(self, request: web.Request) -> web.Response:
+        """Step 2: the field for another user name, since the one that Entra passed on may be wrong or an old one."""
+        transaction = await self.context.load(request)
+        if not transaction.allows(Step.NAME_ACCOUNT):
+            return see(transaction.id)
+        secret, _ = self.context.browser_secret(request)
+        return await self._show(request, transaction, secret, typed=transaction.username, ask_name=True)
 
     async def account(self, request: web.Request) -> web.Response:
         """Step 2: take the user name that the person typed, and go back to the page."""
         transaction, form = await self.context.posted(request)
         typed = form.get("username", "").strip()
-        if not _UPN.fullmatch(typed) or not typed.isprintable():
+        if not is_user_name(typed):
             problem = views.FieldProblem.MALFORMED if typed else views.FieldProblem.EMPTY
             shown = typed[:320] if typed.isprintable() else ""
             secret, _ = self.context.browser_secret(request)
-            return await self._show(request, transaction, secret, problem, shown)
-        await name_account(self.context.deps, transaction, typed)
+            return await self._show(request, transaction, secret, problem, shown, ask_name=True)
+        with suppress(Conflict):  # proved meanwhile: the page says so
+            await name_account(self.context.deps, transaction, typed)
         return see(transaction.id)
 
     async def challenge(self, request: web.Request) -> web.Response:
@@ -134,9 +162,8 @@ class SignInRoutes:
             proved = await require_proved(self.context.deps, transaction)
             # By the name that was proved: what is held of a transaction before its proof may have another one.
             cookie = account_cookie(proved.transaction.tenant, proved.transaction.username)
-            issued = await take_token(self.context.deps, proved, cookie.read(request))
-        except RedirectLoop as loop:
-            return loop_page(self.context, request, loop)
+            agent = self.context.browser(request, proved.transaction).agent
+            issued = await take_token(self.context.deps, proved, cookie.read(request), agent)
         except (AlreadyIssued, NotApproved):
             return see(transaction.id)
         back = f"/signin/{transaction.id}"

@@ -2,6 +2,7 @@
 
 import zlib
 from datetime import datetime
+from functools import lru_cache
 
 import segno
 
@@ -10,6 +11,9 @@ from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.transaction import Transaction
 from services.wsfed.pages import views
 from services.wsfed.ports import Tenant
+
+MAX_PICTURES = 1000
+"""QR codes that are held as they were drawn, some 5 KB each; the one that was shown longest ago goes first."""
 
 
 def page_version_of(transaction: Transaction, now: datetime) -> tuple[PageState, int]:
@@ -33,6 +37,7 @@ def sign_in_page(
     application: str,
     problem: views.FieldProblem | None,
     typed: str,
+    passkey: views.PasskeyRequest | None,
     phone_origin: str,
     start_url: str,
 ) -> views.SignIn:
@@ -47,8 +52,9 @@ def sign_in_page(
         version=_version(transaction, state),
         organisation=organisation,
         application=application,
-        account=transaction.username or None,
+        account=transaction.username if options.named else None,
         typed=typed,
+        passkey=passkey,
         problem=problem,
         code="" if challenge is None else challenge.code,
         expires_in=max(0, left),
@@ -76,8 +82,12 @@ def stopped_loop(tenant: Tenant, request: SignInRequest, start_url: str) -> view
     )
 
 
+@lru_cache(MAX_PICTURES)
 def _qr(text: str) -> views.Qr:
-    """A QR code as one path, a module a unit (ISO/IEC 18004; level M: it is read from a screen)."""
+    """A QR code as one path, a module a unit (ISO/IEC 18004; level M: it is read from a screen).
+
+    Drawn once for each handle: it takes milliseconds, and the page that shows it can be asked for at will.
+    """
     code = segno.make(text, error="m", micro=False)
     path = []
     for y, row in enumerate(code.matrix):

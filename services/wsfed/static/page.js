@@ -1,18 +1,17 @@
+"use strict";
 // Fetching a page of ours and exchanging <main>.
 
 // Under Trusted Types this is the only place where text becomes markup, and only a page of our own origin does.
-const policy = window.trustedTypes?.createPolicy("blok365", { createHTML: (html) => html }) ?? {
-  createHTML: (html) => html,
-};
+const plain = { createHTML: (html) => html };
+const policy = window.trustedTypes ? window.trustedTypes.createPolicy("blok365", plain) : plain;
 
 /**
  * Get a page, or post a form and take the page after it: the server gives it at once to whoever asks this way, and
  * sends browsers without scripts there by a redirect. Returns the parsed document.
  * Throws on a network error, after 10 s, and when the answer is no page or not ours.
  */
-export async function fetchPage(url, form = undefined) {
-  const abort = new AbortController();
-  const timeout = setTimeout(() => abort.abort(), 10_000);
+async function fetchPage(url, form = undefined) {
+  const limit = timeLimit();
   try {
     const response = await fetch(url, {
       method: form ? "POST" : "GET",
@@ -20,13 +19,14 @@ export async function fetchPage(url, form = undefined) {
       headers: { Accept: "text/html", "X-Requested-With": "fetch" },
       credentials: "same-origin",
       cache: "no-store",
-      signal: abort.signal,
+      signal: limit.signal,
     });
     const ours = new URL(response.url).origin === window.location.origin;
-    if (!ours || !response.headers.get("Content-Type")?.startsWith("text/html")) throw new Error("not a page");
+    const kind = response.headers.get("Content-Type") || "";
+    if (!ours || !kind.startsWith("text/html")) throw new Error("not a page");
     return new DOMParser().parseFromString(policy.createHTML(await response.text()), "text/html");
   } finally {
-    clearTimeout(timeout);
+    limit.end();
   }
 }
 
@@ -34,33 +34,46 @@ export async function fetchPage(url, form = undefined) {
  * Post a form's fields and take the JSON that comes back: `[status, answer]`. Throws on a network error, after 10 s,
  * and when the server says that it cannot just now.
  */
-export async function postForJson(url, fields) {
-  const response = await fetch(url, {
-    method: "POST",
-    body: fields,
-    headers: { Accept: "application/json" },
-    credentials: "same-origin",
-    cache: "no-store",
-    signal: AbortSignal.timeout(10_000),
-  });
-  if (response.status >= 500) throw new Error("not just now");
-  return [response.status, await response.json()];
+async function postForJson(url, fields) {
+  const limit = timeLimit();
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      body: fields,
+      headers: { Accept: "application/json" },
+      credentials: "same-origin",
+      cache: "no-store",
+      signal: limit.signal,
+    });
+    if (response.status >= 500) throw new Error("not just now");
+    return [response.status, await response.json()];
+  } finally {
+    limit.end();
+  }
+}
+
+/** Aborts a request after 10 s, unless it is ended before. */
+function timeLimit() {
+  const abort = new AbortController();
+  const timeout = setTimeout(() => abort.abort(), 10000);
+  return { signal: abort.signal, end: () => clearTimeout(timeout) };
 }
 
 /**
  * Put the other document's <main> in place of ours and move the focus to its heading. `quiet` keeps the focus
  * where it was (on the same control, where there still is one). `drawn` is called before the focus moves.
  */
-export function show(next, { quiet = false, drawn = () => {} } = {}) {
+function show(next, { quiet = false, drawn = () => {} } = {}) {
   const main = document.querySelector("main");
   const held = quiet && main.contains(document.activeElement) ? place(main, document.activeElement) : -1;
-  const open = quiet && main.querySelector("details")?.open;
-  main.replaceChildren(...document.adoptNode(next.querySelector("main")).childNodes);
+  const open = quiet && main.querySelector("details[open]");
+  while (main.firstChild) main.removeChild(main.firstChild);
+  main.append(...document.adoptNode(next.querySelector("main")).childNodes);
   document.title = next.title;
   drawn();
   if (open && main.querySelector("details")) main.querySelector("details").open = true;
-  if (!quiet) main.querySelector("h1")?.focus();
-  else if (held >= 0) controls(main)[held]?.focus({ preventScroll: true });
+  const target = quiet ? controls(main)[held] : main.querySelector("h1");
+  if (target) target.focus({ preventScroll: quiet });
 }
 
 const controls = (main) => [...main.querySelectorAll("h1, a, button, input, summary")];

@@ -1,29 +1,26 @@
-// A passkey on this page (docs/flows/passkey.md, steps 2 to 7). Words are the page's; here is only what happens.
-
-import { postForJson } from "./page.js";
+"use strict";
+// A passkey on this page (docs/flows/passkey.md, steps 3 to 6). Words are the page's; here is only what happens.
 
 /** Asked of the browser, never guessed from its name: embedded web views often have no WebAuthn. */
-export const isSupported = () => Boolean(window.PublicKeyCredential && navigator.credentials?.get);
+const isSupported = () =>
+  Boolean(window.PublicKeyCredential && navigator.credentials && navigator.credentials.get);
 
 /**
- * Ask the server what to sign, the device to sign it, the server to check it.
+ * Ask the device to sign what the page brought along, and the server to check it. The device is asked before anything
+ * is waited for: Safari has forgotten the person's press after that.
  *
  * Returns "accepted", "stopped" (cancelled, timed out, no such key here: browsers do not say which), "refused", or
- * "changed" when the page is no longer true. `asking` is called before the system's dialog. Throws without a network.
+ * "changed" when the page is no longer true. Throws without a network.
  */
-export async function usePasskey(form, asking) {
-  const csrf = new FormData(form).get("csrf");
-  const [ready, asked] = await postForJson(`${form.action}/challenge`, new URLSearchParams({ csrf }));
-  if (ready !== 200) return "changed";
-  asking();
+async function usePasskey(form) {
   let made;
   try {
-    made = await navigator.credentials.get({ publicKey: options(asked) });
-  } catch {
+    made = await navigator.credentials.get({ publicKey: options(form.dataset) });
+  } catch (error) {
     return "stopped";
   }
   const fields = new URLSearchParams({
-    csrf,
+    csrf: new FormData(form).get("csrf"),
     credential_id: toBase64url(made.rawId),
     authenticator_data: toBase64url(made.response.authenticatorData),
     client_data_json: toBase64url(made.response.clientDataJSON),
@@ -38,15 +35,15 @@ export async function usePasskey(form, asking) {
 const options = ({ challenge, rpId, timeout }) => ({
   challenge: fromBase64url(challenge),
   rpId,
-  timeout,
+  timeout: Number(timeout),
   allowCredentials: [],
   userVerification: "required",
 });
 
 function toBase64url(octets) {
   const text = String.fromCharCode(...new Uint8Array(octets));
-  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return btoa(text).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
 }
 
 const fromBase64url = (text) =>
-  Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+  Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));

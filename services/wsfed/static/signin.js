@@ -1,12 +1,15 @@
-// The sign-in page, alive. Without this file everything still works as plain forms and links.
+"use strict";
+// The sign-in page, alive. Without this file everything still works as plain forms and links, which are in the page and
+// visible until this file has begun to work.
+//
+// These files are plain scripts in ES2017, one after the other in signin.html, because the web views in which people
+// sign in to Windows and older applications know no more. Each may use what the ones before it declare.
 //
 // The server draws every state. Here we only listen for the next one, fetch the page again and exchange
 // <main>, move the focus, speak, count down, and post the proved transaction on, once.
 
-import { startTimer } from "./timer.js";
-import { watch } from "./watch.js";
-import { fetchPage, show } from "./page.js";
-import { isSupported, usePasskey } from "./passkey.js";
+// A file that did not come ends this one here, before it has hidden what works without it.
+void [startTimer, watch, fetchPage, postForJson, show, isSupported, usePasskey];
 
 const QUIET = { quiet: true };
 let stopWatching = () => {};
@@ -37,12 +40,14 @@ function begin() {
   if ("watch" in page.dataset) {
     stopWatching = watch(`/signin/${page.dataset.txn}`, Number(page.dataset.version), page.dataset.state, (now) => {
       // The server may see the end of a QR code before our timer does.
-      if (now?.state === "proved") goOn();
-      else if (now?.state === "expired") over();
+      if (now && now.state === "proved") goOn();
+      else if (now && now.state === "expired") over();
       else refresh();
     });
   }
-  document.getElementById("summary")?.focus();
+  const summary = document.getElementById("summary");
+  if (summary) summary.focus();
+  for (const each of document.querySelectorAll("[data-look-again]")) each.hidden = true;
   if (page.dataset.state === "proved") goOn();
   // The server allows it on a browser that it knows for this account, and only before anything was asked.
   if ("autostart" in page.dataset && !started) {
@@ -115,19 +120,21 @@ function tell(what, aloud = false) {
     if (now && aloud) say(each.textContent);
   }
   const button = document.querySelector("#passkey button");
-  if (what === "asking") button?.setAttribute("aria-disabled", "true");
-  else button?.removeAttribute("aria-disabled");
+  if (!button) return;
+  if (what === "asking") button.setAttribute("aria-disabled", "true");
+  else button.removeAttribute("aria-disabled");
 }
 
 async function passkeyPressed(event) {
   event.preventDefault();
   if (passkey === "asking") return; // the dialog is open
-  tell("asking");
+  tell("asking", true);
   try {
-    const outcome = await usePasskey(event.currentTarget, () => tell("asking", true));
+    const outcome = await usePasskey(event.currentTarget);
     tell(outcome === "changed" ? "" : outcome, true);
-    if (outcome === "accepted" || outcome === "changed") await look();
-  } catch {
+    // After a refusal the page brings the challenge for another try.
+    if (outcome !== "stopped") await look();
+  } catch (error) {
     tell("");
     unreachable();
   }
@@ -137,7 +144,7 @@ async function send(form, how = {}) {
   stopWatching();
   try {
     exchange(await fetchPage(form.action, new URLSearchParams(new FormData(form))), how);
-  } catch {
+  } catch (error) {
     // Never sent again by itself: it may have arrived, and a second push would look like an attack.
     unreachable();
   }
@@ -159,7 +166,7 @@ async function refresh() {
   if (!page || continued) return;
   try {
     await look();
-  } catch {
+  } catch (error) {
     // No network just now. Watching goes on and comes back here.
   }
 }
@@ -175,11 +182,17 @@ async function look() {
 }
 
 function exchange(next, how) {
-  const quiet = how.quiet && next.getElementById("page")?.dataset.state === card()?.dataset.state;
+  const quiet = how.quiet && stateOf(next) === stateOf(document);
   if (!quiet && passkey !== "asking") passkey = "";
   show(next, { quiet, drawn: offerPasskey });
   begin();
-  if (!quiet) say(card()?.dataset.say);
+  if (!quiet && card()) say(card().dataset.say);
+}
+
+/** The state that a page shows; empty on a page that is none of ours. */
+function stateOf(shown) {
+  const page = shown.getElementById("page");
+  return page ? page.dataset.state : "";
 }
 
 // A page kept alive by the browser comes back as it was left: Back, or a phone that slept.

@@ -1,9 +1,10 @@
+"use strict";
 // Counting down. The seconds come from the server, so a wrong clock on this machine changes nothing.
 
 /**
  * Call `tick(secondsLeft)` once a second, and `end()` one second after zero. Returns a function that stops.
  */
-export function startTimer(seconds, tick, end) {
+function startTimer(seconds, tick, end) {
   const until = performance.now() + seconds * 1000;
   let shown = seconds;
   const interval = setInterval(() => {

@@ -1,13 +1,14 @@
+"use strict";
 // Hearing about the next state: server-sent events, polling wherever those are missing or silent.
 
-const POLL_MS = 3_000;
-const SILENCE_MS = 20_000; // the server sends a comment at least every 15 s, but scripts cannot see comments
+const POLL_MS = 3000;
+const SILENCE_MS = 20000; // the server sends a comment at least every 15 s, but scripts cannot see comments
 
 /**
  * Call `changed(now)` when the transaction at `url` is no longer at `version` in `state`. `now`: what the server says,
  * undefined when it knows the transaction no more. Returns a function that stops.
  */
-export function watch(url, version, state, changed) {
+function watch(url, version, state, changed) {
   let source = null;
   let poll = 0;
   let stopped = false;
@@ -22,7 +23,7 @@ export function watch(url, version, state, changed) {
       const response = await fetch(`${url}/state`, { headers: { Accept: "application/json" }, cache: "no-store" });
       if (response.ok) compare(await response.json());
       else if (response.status === 404 || response.status === 410) changed();
-    } catch {
+    } catch (error) {
       // no network: the next round
     }
   }
@@ -48,7 +49,7 @@ export function watch(url, version, state, changed) {
 
   return () => {
     stopped = true;
-    source?.close();
+    if (source) source.close();
     stopPolling();
     clearInterval(distrust);
   };

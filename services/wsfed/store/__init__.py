@@ -3,6 +3,7 @@
 | collection | one document is | outbox |
 |---|---|---|
 | sessions | one account in one browser: SSO session, and that the browser is known | no |
+| browsers | one account in one browser, for administrators: its public id, since when and by what it is known | yes |
 | transactions | a sign-in transaction, from Entra's request to the token | yes |
 | tenants, accounts, invitations, devices | projections of admin's and approval's events | no |
 | claims | what approval says of a device whose invitation is not here yet; nobody trusts it | no |
@@ -10,6 +11,7 @@
 | issuances | an issuance record; its id is `stream/number` | no |
 """
 
+from services.wsfed.store.browsers import BrowserRepository
 from services.wsfed.store.directory import DirectoryRepository
 from services.wsfed.store.issuances import IssuanceRepository
 from services.wsfed.store.keys import SigningKeyRepository
@@ -17,6 +19,7 @@ from services.wsfed.store.sessions import SessionRepository
 from services.wsfed.store.transactions import TransactionRepository
 
 __all__ = [
+    "BrowserRepository",
     "DirectoryRepository",
     "IssuanceRepository",
     "SessionRepository",

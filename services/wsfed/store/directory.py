@@ -1,15 +1,31 @@
-"""What wsfed knows of tenants, accounts, invitations and devices: projections, newest version only.
+"""What wsfed knows of tenants, accounts, invitations, devices and decisions: projections, newest version only.
 
 Ids carry the tenant, so a document of one tenant cannot be found under another. Removed things stay as
 tombstones: a message that arrives late must not bring them back.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from services.wsfed.domain.trust import Invitation, TrustedDevice
+from services.wsfed.domain.trust import (
+    Decision,
+    EndorsedDevice,
+    Invitation,
+    Standing,
+    TrustedDevice,
+    key_hash,
+    standing,
+)
 from services.wsfed.ports import Account, Tenant
 from shared.clock import Clock
-from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
+from shared.contracts.admin import (
+    AccountChanged,
+    AccountStatus,
+    AuthenticatorChanged,
+    AuthenticatorStatus,
+    InvitationChanged,
+    TenantConfigured,
+)
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, Origin, VerifiedMessage
 from shared.ids import unb64u
@@ -20,6 +36,8 @@ from shared.store.query import same
 
 CLAIM_KEPT = 8 * 24 * 3600
 """Seconds. Longer than any invitation lives: afterwards nobody can vouch for the device any more."""
+MAX_DECISIONS = 20
+"""Decisions that are read for one device: its own, and tombstones of its key. Were there more, some are tombstones."""
 FRESH_FOR = 5.0
 """Seconds that a replica holds a tenant's configuration."""
 
@@ -44,11 +62,13 @@ class DirectoryRepository:
     """Implements `services.wsfed.ports.Directory`.
 
     A tenant's configuration is read at every step and changes once a year, so each replica holds it for
-    `FRESH_FOR` seconds. Accounts and phones are read anew each time: a suspension counts at once.
+    `FRESH_FOR` seconds. Accounts, phones and decisions are read anew each time: a suspension counts at once.
+    `trust_without_word`: the setting of that name.
     """
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, *, trust_without_word: bool = False) -> None:
         self._clock = clock
+        self._trust_without_word = trust_without_word
         self._held: dict[str, tuple[float, Tenant]] = {}
         self.tenants = Projection(database.collection("tenants"))
         self.accounts = Projection(
@@ -57,6 +77,15 @@ class DirectoryRepository:
         self.invitations = Projection(database.collection("invitations"))
         self.devices = Projection(
             database.collection("devices", indexes=[Index((("tenant", 1), ("credential_id", 1)))])
+        )
+        self.authenticators = Projection(
+            database.collection(
+                "authenticators",
+                indexes=[
+                    Index((("tenant", 1), ("account", 1), ("credential_id", 1))),
+                    Index((("tenant", 1), ("account", 1), ("key_sha256", 1))),
+                ],
+            )
         )
         self.claims_waiting = WaitingClaims(
             database.collection(
@@ -99,25 +128,61 @@ class DirectoryRepository:
             tenant=tenant,
             account=found["account"],
             public_key=bytes(found["public_key"]),
-            issued_at=found["issued_at"],
-            expires_at=found["expires_at"],
-            status=found["status"],
-            vouched_for=found.get("vouched_for"),
         )
 
-    async def device(self, tenant: str, device: str) -> TrustedDevice | None:
-        return _device(await self.devices.find(f"{tenant}/{device}"))
+    async def standing(self, tenant: str, account: str, device: str) -> Standing:
+        row = await self.devices.find(f"{tenant}/{device}")
+        if row is not None and row["account"] != account:
+            return Standing.ENDED
+        return await self._standing(row)
 
     async def trusted_device(self, tenant: str, account: str, device: str) -> TrustedDevice | None:
-        found = await self.device(tenant, device)
-        return found if found is not None and not found.removed and found.account == account else None
+        row = await self.devices.find(f"{tenant}/{device}")
+        return await self._trusted(row if row is not None and row["account"] == account else None)
 
     async def device_of_credential(
         self, tenant: str, account: str, credential_id: str
     ) -> TrustedDevice | None:
         # With the account: somebody else's device that claims the same credential id cannot stand before it.
         where = {"tenant": tenant, "credential_id": credential_id, "account": account, LAPSED: {"$ne": True}}
-        return _device(await self.devices.collection.find_one(where))
+        return await self._trusted(await self.devices.collection.find_one(where))
+
+    async def _trusted(self, row: Document | None) -> TrustedDevice | None:
+        if row is None or await self._standing(row) is not Standing.TRUSTED:
+            return None
+        return TrustedDevice(**_fields(row))
+
+    async def _standing(self, row: Document | None) -> Standing:
+        if row is None:
+            return Standing.WAITING
+        if row["removed"]:
+            return Standing.ENDED
+        device = EndorsedDevice(**_fields(row))
+        # A row of the release before admin decided has no hash. It was trusted by that release's rules.
+        before_decisions = "key_sha256" not in row
+        return standing(
+            device,
+            await self._decisions(device),
+            now=self._clock.now(),
+            without_decision=self._trust_without_word and before_decisions,
+        )
+
+    async def _decisions(self, device: EndorsedDevice) -> Sequence[Decision]:
+        """The decision on that id, and every tombstone of its credential id or key."""
+        revoked = {
+            "tenant": device.tenant,
+            "account": device.account,
+            "status": AuthenticatorStatus.REVOKED.value,
+        }
+        which: list[Document] = [
+            {"_id": f"{device.tenant}/{device.id}"},
+            {**revoked, "key_sha256": key_hash(device.public_key)},
+        ]
+        if device.credential_id:
+            which.append({**revoked, "credential_id": device.credential_id})
+        found = await self.authenticators.collection.find({"$or": which}, limit=MAX_DECISIONS)
+        # What has lapsed is no decision any more; but a tombstone stays one, whatever backup admin was put back to.
+        return [_decision(row) for row in found if not row.get(LAPSED) or row["status"] == revoked["status"]]
 
     async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
         lower = [{"sign_count": None}, {"sign_count": {"$lt": sign_count}}]
@@ -141,6 +206,7 @@ class DirectoryRepository:
             "upn": account.upn,
             "immutable_id": account.immutable_id,
             "status": account.status.value,
+            **_epoch(account),
         }
         await self.accounts.keep(f"{received.tenant}/{account.account}", received, fields)
 
@@ -149,34 +215,29 @@ class DirectoryRepository:
         fields = {
             "account": invitation.account,
             "public_key": unb64u(invitation.public_key),
+            # Not read by this release: the one before runs beside it during an update (ADR 7).
             "issued_at": invitation.issued_at,
             "expires_at": invitation.expires_at,
             "status": invitation.status,
         }
         await self.invitations.keep(f"{received.tenant}/{invitation.invitation}", received, fields)
 
-    async def vouch(self, tenant: str, invitation: str, device: str) -> bool:
-        after = await self.invitations.collection.update(
-            {
-                "_id": f"{tenant}/{invitation}",
-                "vouched_for": {"$in": [None, device]},
-                "status": {"$ne": "withdrawn"},
-            },
-            {"$set": {"vouched_for": device}},
+    async def keep_decision(self, received: VerifiedMessage[AuthenticatorChanged]) -> None:
+        decision = received.message
+        fields = {
+            "tenant": received.tenant,
+            "account": decision.account,
+            "credential_id": decision.credential_id,
+            "key_sha256": decision.key_sha256,
+            "status": decision.status.value,
+            "not_after": decision.not_after,
+        }
+        # A lost phone stays lost, also when admin's database is put back to a backup from before.
+        revoked = AuthenticatorStatus.REVOKED
+        only = {} if decision.status is revoked else {"status": {"$ne": revoked.value}}
+        await self.authenticators.keep(
+            f"{received.tenant}/{decision.authenticator}", received, fields, only=only
         )
-        return after is not None
-
-    async def distrust(self, invitation: Invitation) -> bool:
-        # With the account: approval chose the device's id, and could have chosen that of somebody else's device.
-        after = await self.devices.collection.update(
-            {
-                "_id": f"{invitation.tenant}/{invitation.vouched_for}",
-                "account": invitation.account,
-                "removed": False,
-            },
-            {"$set": {"removed": True}},
-        )
-        return after is not None
 
     async def knows_device(self, received: VerifiedMessage[DeviceChanged]) -> bool:
         fields = {**_identity(received), **_condition(received)}
@@ -193,7 +254,8 @@ class DirectoryRepository:
         if known is not None and not _is_same_device({**identity, **known}, identity):
             return False
         only = {"account": identity["account"], "public_key": identity["public_key"], "removed": False}
-        if await self.devices.keep(key, received, {**identity, **condition}, only=only):
+        fields = {**identity, **condition, "key_sha256": key_hash(identity["public_key"])}
+        if await self.devices.keep(key, received, fields, only=only):
             return True
         kept = await self.devices.collection.find_one({"_id": key})
         return kept is not None and _is_same_device(kept, identity)
@@ -229,6 +291,17 @@ class DirectoryRepository:
         await self._claims.delete({"_id": _device_key(claim), "order": claim.message.order})
 
 
+def _epoch(account: AccountChanged) -> Document:
+    """The field that keeps a session epoch. There is none for 0, so that rows from before there were any are the same
+    as what their owner says of them now.
+    """
+    return {"session_epoch": account.epoch} if account.epoch else {}
+
+
+def _epoch_in(row: Document) -> int:
+    return int(row.get("session_epoch", 0))  # BSON gives large ones as a type of its own
+
+
 def _device_key(received: VerifiedMessage[DeviceChanged]) -> str:
     return f"{received.tenant}/{received.message.device}"
 
@@ -260,19 +333,29 @@ def _account(found: Document | None) -> Account | None:
         found["upn"],
         found["immutable_id"],
         AccountStatus(found["status"]),
+        _epoch_in(found),
     )
 
 
-def _device(found: Document | None) -> TrustedDevice | None:
-    if found is None:
-        return None
-    tenant, _, device = found["_id"].partition("/")
-    return TrustedDevice(
-        id=device,
-        tenant=tenant,
-        account=found["account"],
-        public_key=bytes(found["public_key"]),
-        credential_id=found.get("credential_id", ""),
-        sign_count=found.get("sign_count", 0),
-        removed=found["removed"],
+def _fields(row: Document) -> dict[str, Any]:
+    """Of an `EndorsedDevice`."""
+    tenant, _, device = row["_id"].partition("/")
+    return {
+        "id": device,
+        "tenant": tenant,
+        "account": row["account"],
+        "public_key": bytes(row["public_key"]),
+        "credential_id": row.get("credential_id", ""),
+        "sign_count": row.get("sign_count", 0),
+    }
+
+
+def _decision(row: Document) -> Decision:
+    return Decision(
+        authenticator=row["_id"].partition("/")[2],
+        account=row["account"],
+        credential_id=row["credential_id"],
+        key_sha256=row["key_sha256"],
+        status=AuthenticatorStatus(row["status"]),
+        not_after=row["not_after"],
     )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from services.wsfed.domain.session import KNOWN_FOR, LOOP_TOKENS, Session
+from services.wsfed.domain.session import KNOWN_FOR, Session
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index
 
@@ -13,7 +13,11 @@ class SessionRepository:
 
     def __init__(self, database: Database) -> None:
         self._collection = database.collection(
-            "sessions", indexes=[Index((("known_until", 1),), expire_after=0)]
+            "sessions",
+            indexes=[
+                Index((("known_until", 1),), expire_after=0),
+                Index((("browser", 1),), partial={"browser": {"$exists": True}}),
+            ],
         )
 
     async def get(self, session: str) -> Session | None:
@@ -30,20 +34,21 @@ class SessionRepository:
             "ends_at": {"$gt": now},
             "idle_ends_at": {"$gt": now},
         }
-        after = await self._collection.update(
-            where,
-            {
-                "$set": {"idle_ends_at": idle_ends_at},
-                "$push": {"issued": {"$each": [now], "$slice": -(LOOP_TOKENS + 1)}},
-            },
-        )
+        told = to_document(session, key="id")
+        # Of tabs that are restored at once some overwrite what another has noted: fewer tokens are counted, not more.
+        noted = {name: told[name] for name in ("issued", "answers")}
+        after = await self._collection.update(where, {"$set": {"idle_ends_at": idle_ends_at, **noted}})
         return None if after is None else _session(after)
 
     async def end(self, session: str, now: datetime) -> None:
         await self._collection.update({"_id": session}, {"$set": {"ends_at": now}})
 
-    async def forget(self, session: str) -> None:
-        await self._collection.delete({"_id": session})
+    async def forget(self, session: str) -> bool:
+        return await self._collection.delete({"_id": session}) == 1
+
+    async def forget_browser(self, browser: str) -> None:
+        if browser:  # sessions from before browsers had ids all have the same, an empty one
+            await self._collection.delete({"browser": browser})
 
 
 def _session(found: Document) -> Session:

@@ -18,16 +18,19 @@ from services.wsfed.domain.transaction import (
     Step,
     Transaction,
     TransactionState,
+    stands_on_answer,
 )
 from shared.clock import Clock
 from shared.contracts.envelope import SignedMessage
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index
 
-KEPT_UNTOUCHED = timedelta(minutes=5)
-"""How long after its end an untouched transaction is removed: strangers begin as many as they like."""
+KEPT_UNANSWERED = timedelta(minutes=5)
+"""How long after its end a transaction is removed that no device has answered: strangers begin as many as they like,
+and do to them what they like.
+"""
 KEPT = timedelta(days=1)
-"""How long after its last step any other is removed."""
+"""How long after its last answered step any other is removed."""
 HELD_FOR = 4.0
 """Seconds that a replica holds a transaction as it last wrote or read it; a page polls less often."""
 HELD_AT_MOST = 5_000
@@ -53,7 +56,7 @@ class TransactionRepository:
         )
 
     async def add(self, transaction: Transaction) -> None:
-        remove_at = transaction.expires_at + KEPT_UNTOUCHED
+        remove_at = transaction.expires_at + KEPT_UNANSWERED
         await self._collection.insert({**_document(transaction), "remove_at": remove_at})
         self._hold(transaction)
 
@@ -102,7 +105,8 @@ class TransactionRepository:
         return await self._take(Step.BIND, transaction, {"browser": UNBOUND}, {"browser": browser})
 
     async def name_account(self, transaction: str, username: str) -> Transaction | None:
-        return await self._take(Step.NAME_ACCOUNT, transaction, {}, {"hint": username, "passkey": None})
+        nothing_asked = {"account": None, "challenge": None, "previous": None, "passkey": None}
+        return await self._take(Step.NAME_ACCOUNT, transaction, {}, {"hint": username, **nothing_asked})
 
     async def open_challenge(
         self,
@@ -174,17 +178,18 @@ class TransactionRepository:
         return await self._take(Step.PROVE, transaction, where, _proved(authentication, proof))
 
     async def ask_passkey(
-        self, transaction: str, username: str, context: SignInContext
+        self, transaction: str, username: str, context: SignInContext, session_epoch: int
     ) -> Transaction | None:
         return await self._take(
             Step.ASK_PASSKEY,
             transaction,
             {
                 "hint": username,
+                "passkey": None,  # of two pages that are drawn at once, both show the same one
                 "$or": [{"passkeys": None}, {"passkeys": {"$lt": MAX_PASSKEYS}}],
                 "expires_at": {"$gt": self._clock.now()},
             },
-            {"passkey": to_document(context)},
+            {"passkey": to_document(context), "passkey_epoch": session_epoch},
             counts="passkeys",
         )
 
@@ -225,7 +230,9 @@ class TransactionRepository:
         transition = TRANSITIONS[step]
         after = transition.to(to)
         states = [state.value for state in transition.sources]
-        change: Document = {"$set": {**fields, "remove_at": self._clock.now() + KEPT}}
+        change: Document = {"$set": {**fields}}
+        if stands_on_answer(step, after):
+            change["$set"]["remove_at"] = self._clock.now() + KEPT
         if after is not None:
             change["$set"]["state"] = after.value
         if counts is not None:

@@ -50,7 +50,7 @@ function say(code) {
 }
 
 const OVER = ["superseded", "limited", "denied", "not_me", "not_found", "other_context"];
-const NO_LONGER_HERE = ["device_removed", "unknown_device"];
+const NO_LONGER_HERE = ["device_removed", "refused", "unknown_device"];
 
 async function fail(error) {
   if (error instanceof Refused) {
@@ -91,7 +91,7 @@ async function once(action) {
 async function look() {
   if ((await read("token")) === null) return show("locked");
   if (handle !== null) return open(await scanned());
-  present((await call("GET", "/challenges")).challenges);
+  present(await call("GET", "/challenges"));
 }
 
 /** The request behind the scanned code. A code that was answered, also by a refusal, is not asked for again. */
@@ -106,7 +106,9 @@ async function scanned() {
   }
 }
 
-function present(challenges) {
+/** `waiting`: the organisation has not confirmed this phone yet. Until then requests are shown and nothing counts. */
+function present({ challenges, waiting }) {
+  within("empty", "[data-waiting]").hidden = !waiting;
   const readable = challenges.filter(isReadable);
   if (readable.length === 1) open(readable[0]);
   else if (readable.length > 1) choose(readable);
@@ -120,8 +122,8 @@ async function poll() {
   const idle = () => !busy && shown === before && document.visibilityState === "visible";
   if (!idle() || !["empty", "choose"].includes(before)) return;
   try {
-    const { challenges } = await call("GET", "/challenges");
-    if (idle()) present(challenges);
+    const news = await call("GET", "/challenges");
+    if (idle()) present(news);
   } catch (error) {
     const over = error.status === 401 || NO_LONGER_HERE.includes(error.code);
     if (idle() && over) await fail(error); // anything else: the next poll
@@ -288,7 +290,10 @@ async function removeDevice() {
 async function unlock() {
   const begun = await call("POST", "/sessions/nonce", {});
   const { text, challenge } = await makeStatement("session", begun.server_nonce);
-  const credential = await sign(challenge, await read("credential"));
+  const credential = await sign(challenge, await read("credential")).catch(async (error) => {
+    await forget("credential"); // the phone may not have that key any more: the next try offers what it has
+    throw error;
+  });
   const opened = await call("POST", "/sessions", { id: begun.id, statement: text, credential });
   await keep("token", opened.token);
   await keep("credential", credential.id);

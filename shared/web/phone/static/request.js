@@ -35,9 +35,7 @@ const FIELDS = {
 /** The fields of a context. Throws Refused with the code `not_shown` for any other text. */
 export function readContext(text) {
   const facts = parse(text);
-  const names = Object.keys(facts ?? {}).sort().join();
-  const known = names === Object.keys(FIELDS).join() && Object.keys(FIELDS).every((name) => typeof facts[name] === FIELDS[name]);
-  if (!known || facts.v !== VERSION || facts.purpose !== "approve" || facts.origin !== signInOrigin) {
+  if (!isKnown(facts) || facts.v !== VERSION || facts.purpose !== "approve" || facts.origin !== signInOrigin) {
     throw new Refused(0, "not_shown");
   }
   return facts;
@@ -50,6 +48,12 @@ export function isReadable(request) {
   } catch {
     return false;
   }
+}
+
+/** Exactly our fields, each of its kind. */
+function isKnown(facts) {
+  const names = Object.keys(FIELDS);
+  return Object.keys(facts ?? {}).sort().join() === names.join() && names.every((name) => typeof facts[name] === FIELDS[name]);
 }
 
 function parse(text) {

@@ -1,0 +1,198 @@
+"""Authenticators, and admin's decision on each: whether it counts, and when it stops. Pure.
+
+    a device's endorsement arrives
+        |-- its invitation holds -------------> trusted -- removed --> revoked
+        +-- it does not, or the key is known --> refused
+
+`refused` and `revoked` are final. A person whose phone was refused or removed enrols again, with a new key and a new
+invitation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from services.admin.domain.accounts import AccountId
+from services.admin.domain.invitations import Invitation
+from shared.contracts.admin import AuthenticatorChanged, AuthenticatorStatus, EndorsedBy
+from shared.contracts.envelope import Envelope, OutgoingMessage
+
+GRACE = timedelta(minutes=10)
+"""How long after an invitation's end its device may still arrive on the bus, by admin's clock alone."""
+MAX_REFUSED = 10
+"""Devices that admin keeps as refused for one invitation. Whoever has approval and a link could announce any number."""
+
+
+class Reason(StrEnum):
+    """Why an authenticator does not count: the codes in `AuthenticatorChanged.reason`."""
+
+    WITHDRAWN = "withdrawn"
+    """A newer invitation had withdrawn the one that endorsed it, or the person was suspended, removed or signed out
+    everywhere since it was made.
+    """
+    EXPIRED = "expired"
+    USED = "used"
+    """The invitation has vouched for another device: it is good for the first only."""
+    KNOWN_KEY = "known_key"
+    """The account has an authenticator with this key or credential id already, or had one that was removed."""
+    ADMINISTRATOR = "administrator"
+    """An administrator removed it."""
+    PERSON = "person"
+    """The person removed it, by an assertion that admin verified."""
+    DEVICE_REMOVED = "device_removed"
+    """approval says that the device was removed. Its word is enough to end a device, and for nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndorsedKey:
+    """The key of a device that approval announced, once the invitation's own key is found to have signed it.
+
+    Not verified: that the invitation still held.
+    """
+
+    device: str
+    credential_id: str
+    public_key: str
+    """DER SubjectPublicKeyInfo, base64url."""
+    key_sha256: str
+    """SHA-256 of the public key's octets, base64url."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticator:
+    """A device's key, with what admin decided about it."""
+
+    id: str
+    tenant: str
+    account: AccountId
+    invitation: str
+    """The invitation that endorsed it. Empty where admin had not kept it when it revoked the device."""
+    status: AuthenticatorStatus
+    decided_at: datetime
+    credential_id: str = ""
+    public_key: str = ""
+    key_sha256: str = ""
+    reason: str = ""
+    not_after: datetime | None = None
+    version: int = 1
+
+    @property
+    def is_trusted(self) -> bool:
+        return self.status is AuthenticatorStatus.TRUSTED
+
+    def may_have(self, key: EndorsedKey) -> bool:
+        """Whether it is that key and credential, or one whose key is not known yet."""
+        return not self.key_sha256 or (self.credential_id, self.key_sha256) == (
+            key.credential_id,
+            key.key_sha256,
+        )
+
+    def with_key(self, key: EndorsedKey, invitation: str) -> "Authenticator | None":
+        """A tombstone made before its device's key was known, with that key; None when it has one."""
+        if self.key_sha256:
+            return None
+        return replace(
+            self,
+            invitation=invitation,
+            credential_id=key.credential_id,
+            public_key=key.public_key,
+            key_sha256=key.key_sha256,
+            version=self.version + 1,
+        )
+
+    def revoked(self, reason: Reason, now: datetime) -> "Authenticator | None":
+        """The authenticator, revoked; None when it is not trusted anyway."""
+        if not self.is_trusted:
+            return None
+        return replace(
+            self,
+            status=AuthenticatorStatus.REVOKED,
+            reason=reason.value,
+            decided_at=now,
+            version=self.version + 1,
+        )
+
+    def event(self) -> AuthenticatorChanged:
+        """The state event: the decision, and which key it is about. The key itself comes with its own chain."""
+        return AuthenticatorChanged(
+            version=self.version,
+            authenticator=self.id,
+            kind="phone",
+            account=self.account,
+            credential_id=self.credential_id,
+            key_sha256=self.key_sha256,
+            endorsed_by=EndorsedBy(kind="invitation", id=self.invitation),
+            status=self.status,
+            reason=self.reason,
+            not_after=self.not_after,
+        )
+
+    def announced(self, cause: Envelope | None = None) -> OutgoingMessage:
+        """`admin.authenticator.changed.v1`. `cause`: the envelope of the message that led to it."""
+        return OutgoingMessage(self.event(), self.tenant, cause)
+
+
+class Refusal(Exception):
+    """The invitation does not make this key trusted; `reason` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class TooManyRefused(Exception):
+    """So many devices were refused under that invitation that no more are kept."""
+
+
+def check_claim(key: EndorsedKey, invitation: Invitation, others: Sequence[Authenticator]) -> None:
+    """Refuse a key that the account has under another id. `others`: all authenticators of the account.
+
+    A removed key must not come back under a new name, whoever endorses it. Raises Refusal, TooManyRefused.
+    """
+    refused = 0
+    for other in others:
+        if other.id == key.device:
+            continue
+        if other.status is AuthenticatorStatus.REFUSED:
+            refused += other.invitation == invitation.id
+        elif other.credential_id == key.credential_id or other.key_sha256 == key.key_sha256:
+            raise Refusal(Reason.KNOWN_KEY)
+    if refused >= MAX_REFUSED:
+        raise TooManyRefused(f"{refused} devices were refused under that invitation already")
+
+
+def spend(
+    invitation: Invitation, key: EndorsedKey, session_epoch: int | None, now: datetime
+) -> Invitation | None:
+    """The invitation, used for that key; None when it was used for it before. Raises Refusal.
+
+    `session_epoch`: the account's now, None when there is no such account. An invitation of another one was made before
+    the person was suspended or signed out everywhere; it may have been written after the open ones were withdrawn.
+    `now` is admin's own time: when the device was made, only the party that this limits could say.
+    """
+    if invitation.status == "used":
+        if invitation.device != key.device:
+            raise Refusal(Reason.USED)
+        if invitation.key_sha256 is None:
+            return with_missing_key(invitation, key)
+        if (invitation.credential_id, invitation.key_sha256) != (key.credential_id, key.key_sha256):
+            raise Refusal(Reason.USED)
+        return None
+    if invitation.status == "withdrawn" or invitation.session_epoch != session_epoch:
+        raise Refusal(Reason.WITHDRAWN)
+    if invitation.status == "expired" or is_over(invitation, now):
+        raise Refusal(Reason.EXPIRED)
+    return invitation.used_by(key.device, key.credential_id, key.key_sha256)
+
+
+def with_missing_key(invitation: Invitation, key: EndorsedKey) -> Invitation | None:
+    """An invitation that was used for that device before invitations kept keys, with the key; None for any other."""
+    if invitation.device != key.device or invitation.key_sha256 is not None:
+        return None
+    return invitation.with_key(key.credential_id, key.key_sha256)
+
+
+def is_over(invitation: Invitation, now: datetime) -> bool:
+    """Whether no device is taken with it any more, even one that was under way when it ended."""
+    return now > invitation.expires_at + GRACE

@@ -1,0 +1,54 @@
+"""Microsoft's clouds, as a tenant meets them: one table for everything that differs between them.
+
+Realm and sign-in host: "Azure AD authentication & national clouds" and the metadata of each cloud's relying party.
+Graph: "National cloud deployments" (Microsoft Graph). GCC is part of the worldwide cloud; `usgov` is GCC High.
+Not tried against the real ones: the reply URLs of `usgov` and `china` beyond `login.srf`, so those are not listed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+CloudName = Literal["worldwide", "usgov", "china"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """One of Microsoft's clouds."""
+
+    realm: str
+    """`wtrealm` of its requests, and the audience of tokens for it."""
+    reply_urls: tuple[str, ...]
+    """Where its tokens may go, compared whole; the first is where they go when a request names none."""
+    start_url: str
+    """Where a finished, expired or lost sign-in sends the person to begin again."""
+    graph: str
+    """Origin of its Microsoft Graph."""
+
+
+CLOUDS: Mapping[CloudName, Cloud] = {
+    "worldwide": Cloud(
+        realm="urn:federation:MicrosoftOnline",
+        reply_urls=(
+            "https://login.microsoftonline.com/login.srf",
+            "https://ccs.login.microsoftonline.com/ccs/login.srf",
+            "https://ccs-sdf.login.microsoftonline.com/ccs/login.srf",
+            "https://stamp2.login.microsoftonline.com/login.srf",
+        ),
+        start_url="https://m365.cloud.microsoft/",
+        graph="https://graph.microsoft.com",
+    ),
+    "usgov": Cloud(
+        realm="urn:federation:MicrosoftOnline",
+        reply_urls=("https://login.microsoftonline.us/login.srf",),
+        start_url="https://portal.office365.us/",
+        graph="https://graph.microsoft.us",
+    ),
+    "china": Cloud(
+        realm="urn:federation:partner.microsoftonline.cn",
+        reply_urls=("https://login.partner.microsoftonline.cn/login.srf",),
+        start_url="https://portal.partner.microsoftonline.cn/",
+        graph="https://microsoftgraph.chinacloudapi.cn",
+    ),
+}
+"""Every cloud that a tenant can be configured for."""

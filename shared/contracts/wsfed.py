@@ -1,0 +1,73 @@
+"""Messages that wsfed owns: the browsers in which people are known."""
+
+from datetime import datetime, timedelta
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from shared.contracts import Command, StateEvent
+from shared.contracts.state import PullState, StatePulled
+
+MAX_ID = 64
+"""Characters of an id. Followers keep what wsfed says in rows, so its fields have limits."""
+
+
+class BrowserChanged(StateEvent):
+    """A browser in which a person has signed in, whole. It names neither the cookie nor anything made from it.
+
+    One browser that several people use is as many of these.
+    """
+
+    TYPE: ClassVar[str] = "wsfed.browser.changed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    browser: str = Field(max_length=MAX_ID)
+    """A public id: good for naming the browser, and for nothing else."""
+    account: str = Field(max_length=MAX_ID)
+    session_epoch: int = Field(ge=0, le=2**31 - 1)
+    """That of the account, as admin said it, when the browser became known: it is known only under that one."""
+    agent: str = Field(max_length=100)
+    """What the browser calls itself, in our own words, e.g. `Firefox on Windows`. Not proved."""
+    method: Literal["blokkey_push", "blokkey_qr", "passkey", "blokbadge"]
+    """By what it is known: `passkey` once a passkey has vouched for it."""
+    device: str = Field(max_length=MAX_ID)
+    """The device that made it known. Once that device is removed the browser is a stranger."""
+    first_seen: datetime
+    """The day of the first sign-in, as its midnight in UTC: more would be a record of somebody's habits."""
+    known_since: datetime
+    """Since which day it is known by `method` and `device`."""
+    last_seen: datetime
+    """The day of the latest token."""
+    known_until: datetime
+    """Until when it stays known, unless it is used again."""
+    removed: bool = False
+    """An administrator has removed it. The id never comes back: signed in again, the browser has a new one."""
+
+
+class RemoveBrowser(Command):
+    """An administrator ends what one browser is known for, and its session.
+
+    `version` is what the administrator saw. When the browser has become known in another way since (by another device,
+    or by a passkey), the command is out of date and changes nothing.
+    """
+
+    TYPE: ClassVar[str] = "wsfed.browser.remove.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    MAX_AGE: ClassVar[timedelta | None] = timedelta(days=7)
+    """Long, because a stolen browser must go also when something was down for hours."""
+    account: str = Field(max_length=MAX_ID)
+    browser: str = Field(max_length=MAX_ID)
+    version: int = Field(ge=1)
+
+
+class WsFedPullState(PullState):
+    """A follower asks wsfed for the known browsers that have changed."""
+
+    TYPE: ClassVar[str] = "wsfed.state.pull.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+
+
+class WsFedStatePulled(StatePulled):
+    """A page of known browsers, those that were removed included."""
+
+    TYPE: ClassVar[str] = "wsfed.state.pulled.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"admin"})
