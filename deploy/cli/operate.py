@@ -10,7 +10,7 @@ import typer
 from deploy import wiring
 from deploy.cli import output
 from deploy.cli.options import InTenant, Yes, group
-from deploy.cli.session import completed, open_platform, report_faults, settings_of, with_admin
+from deploy.cli.session import STORE, completed, open_platform, report_faults, settings_of, with_admin
 from deploy.local.platform import make_keys
 from deploy.local.run_folder import RunningNow
 from services.admin import handlers
@@ -42,7 +42,7 @@ def migrate(
     _known(only)
 
     async def run() -> tuple[list[str], bool]:
-        platform = open_platform(settings_of(context.obj))
+        platform = open_platform(settings_of(context.obj, STORE))
         built = await wiring.migrate(platform, only or ())
         async with wiring.closing_databases(platform) as closing:
             admins = wiring.build(closing, ["admin"]) if "admin" in (only or SERVICES) else ()
@@ -84,7 +84,7 @@ def resync(
 
     async def run() -> list[str]:
         asked: list[str] = []
-        async with wiring.closing_databases(open_platform(settings_of(context.obj))) as platform:
+        async with wiring.closing_databases(open_platform(settings_of(context.obj, STORE))) as platform:
             for wired in wiring.build(platform, only or ()):
                 if wired.service.subscriptions is not None:
                     await wired.service.subscriptions.want_all()
@@ -115,7 +115,7 @@ def restore(
         typer.confirm(f"Is every process of {service} stopped, and its database put back?", abort=True)
 
     async def run() -> int:
-        async with wiring.closing_databases(open_platform(settings_of(context.obj))) as platform:
+        async with wiring.closing_databases(open_platform(settings_of(context.obj, STORE))) as platform:
             (wired,) = wiring.build(platform, [service])
             return await raise_generation(wired.service.database, platform.clock.now())
 
@@ -159,7 +159,7 @@ def dead(
             rabbit,  # of the commands only this one needs it before there is something to say
         )
 
-        url = settings_of(context.obj).bus_url
+        url = settings_of(context.obj, ()).bus_url
         if not url.startswith("amqp"):
             raise BadInput("cli.dead_letters.no_bus")
         if replay:

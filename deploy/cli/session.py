@@ -24,15 +24,20 @@ from shared.settings import Settings, invalid_settings
 
 T = TypeVar("T")
 
-NEEDED = ("origin", "mongo_url")
-"""Settings without which no command touches data: a wrong one would be written into issuers and links."""
+STORE = ("mongo_url",)
+"""What a command must be told that touches the databases and nothing else."""
+SYSTEM = ("origin", *STORE)
+"""What all others must be told: a wrong origin would be written into issuers and links."""
 
 
-def settings_of(options: Options) -> Settings:
-    """`BLOK365_*`; what they leave open, as the running system has it. Raises Unavailable when nobody says."""
+def settings_of(options: Options, needed: Sequence[str] = SYSTEM) -> Settings:
+    """`BLOK365_*`; what they leave open, as the running system has it.
+
+    Raises Unavailable when neither says what is needed.
+    """
     known = options.running.settings if options.running else {}
     given = Settings().model_fields_set
-    if unknown := [name for name in NEEDED if name not in given and not known.get(name)]:
+    if unknown := [name for name in needed if name not in given and not known.get(name)]:
         variables = " and ".join(f"BLOK365_{name.upper()}" for name in unknown)
         raise Unavailable("cli.system.none", folder=options.var, variables=variables)
     return completed(options, known)
@@ -145,7 +150,9 @@ def report_faults(options: Options, work: Callable[[], T]) -> T:
     except Blok365Error as error:
         line = f"{str(error).rstrip('.')}. {error.remedy}"
         if isinstance(error, Unavailable) and error.remedy == Unavailable().remedy:
-            line += f" MongoDB is looked for at {_place(options)}; keys in {settings_of(options).keys}."
+            line += (
+                f" MongoDB is looked for at {_place(options)}; keys in {settings_of(options, STORE).keys}."
+            )
     except ValidationError as error:
         line = invalid_settings(error)
     except OSError as error:
@@ -160,4 +167,4 @@ def report_faults(options: Options, work: Callable[[], T]) -> T:
 
 def _place(options: Options) -> str:
     """Host and port of MongoDB, never its user and password."""
-    return urlsplit(settings_of(options).mongo_url).netloc.rpartition("@")[2] or "?"
+    return urlsplit(settings_of(options, STORE).mongo_url).netloc.rpartition("@")[2] or "?"

@@ -37,8 +37,13 @@ def show(var: Path, found: RunningNow) -> int:
 
 async def summary(deps: Dependencies, var: Path, found: RunningNow) -> str:
     """The text, with what Ada has by now. Raises Unavailable."""
-    devices = await admin.list_devices(deps, tenant.TENANT, tenant.PERSON)
-    return _text([device for device in devices if device.may_count], var, found)
+    return _text(await adas_phones(deps), var, found)
+
+
+async def adas_phones(deps: Dependencies) -> list[ListedDevice]:
+    """The phones that admin has not refused and nobody has removed. Raises Unavailable."""
+    listed = await admin.list_devices(deps, tenant.TENANT, tenant.PERSON)
+    return [device for device in listed if device.may_count]
 
 
 def _text(devices: Sequence[ListedDevice], var: Path, found: RunningNow) -> str:

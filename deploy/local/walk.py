@@ -15,7 +15,7 @@ from aiohttp import web
 
 from deploy.local import tenant
 from deploy.local.running_system import RunningSystem
-from deploy.local.status import approve_command, enrol_command, software_phone
+from deploy.local.status import adas_phones, approve_command, enrol_command, software_phone
 from services.admin import handlers as admin
 from shared.errors import NotFound, Unavailable
 from shared.services import Host
@@ -44,8 +44,7 @@ class Walk:
     async def state(self, request: web.Request) -> web.Response:
         """How far the walk is."""
         running = self._begun(request)
-        listed = await admin.list_devices(running.admin, tenant.TENANT, tenant.PERSON)
-        devices = [device for device in listed if device.may_count]
+        devices = await adas_phones(running.admin)
         origin = running.settings.origins.phone
         in_software = software_phone() & {device.id for device in devices}
         return web.json_response(

@@ -167,15 +167,14 @@ def test_a_wrong_setting_is_named(alone: Blok365, monkeypatch: pytest.MonkeyPatc
 
 def test_without_a_running_system_nothing_is_guessed(alone: Blok365, monkeypatch: pytest.MonkeyPatch) -> None:
     said(alone("keys"))
-    for command in (
-        ("tenant", "list"),
-        ("migrate",),
-        ("restore", "admin", "--yes"),
-        ("signing", "show", "-t", "a"),
-    ):
+    for command in (("tenant", "list"), ("signing", "show", "-t", "a"), ("domain", "entra", "a", "-t", "a")):
         line = refused(alone(*command))
         assert "BLOK365_ORIGIN and BLOK365_MONGO_URL" in line
         assert "make run" in line
+    for on_the_store in (("migrate",), ("resync",), ("restore", "admin", "--yes")):
+        line = refused(alone(*on_the_store))
+        assert "BLOK365_MONGO_URL" in line
+        assert "BLOK365_ORIGIN" not in line, "it writes no address"
     monkeypatch.setenv("BLOK365_MONGO_URL", "mongodb://127.0.0.1:1/")
     line = refused(alone("tenant", "list"))
     assert "BLOK365_ORIGIN" in line
