@@ -16,6 +16,16 @@ from tests.approval.phone_host import phone_host
 from tests.approval.support import Approval, Asked, make_approval
 from tests.mmdb import write_places
 
+FORGET_TOKENS = """() => new Promise((resolve) => {
+  indexedDB.open("blokkey").onsuccess = ({ target }) => {
+    const writing = target.result.transaction("accounts", "readwrite");
+    const store = writing.objectStore("accounts");
+    const all = store.getAll();
+    all.onsuccess = () => all.result.forEach((each) => store.put({ ...each, token: null }));
+    writing.oncomplete = () => { target.result.close(); resolve(); };
+  };
+})"""
+
 
 @dataclass
 class Handset:
@@ -47,12 +57,16 @@ class Handset:
         await self.press("Set up")
         await self.heading("This phone is ready")
 
-    async def unlock(self) -> None:
-        await self.press("Back to requests")
+    async def look(self) -> None:
+        """What a phone in a session shows that is opened now."""
+        await self.open()
+        await expect(self.page.locator("[data-view=start]")).to_be_hidden()
+
+    async def lock(self) -> None:
+        """As if the sessions were over: the page has no token any more, and was opened anew."""
+        await self.page.evaluate(FORGET_TOKENS)
+        await self.open()
         await self.heading("Unlock BlokKey")
-        await self.press("Unlock")
-        # A reload before the session's answer would come without it.
-        await expect(self.page.get_by_role("heading", name="Unlock BlokKey")).to_be_hidden()
 
     async def ask(self, **more: Any) -> Asked:
         return await self.approval.ask(**more)

@@ -15,8 +15,8 @@ from shared.contracts.admin import AccountStatus
 from shared.crypto.enrolment import NewDeviceKey, endorse, is_endorsed
 from shared.crypto.keys import key_from_seed, raw_public
 from shared.crypto.statement import Purpose
-from shared.errors import Conflict, Forbidden, Gone, Unavailable
-from shared.ids import b64u, unb64u
+from shared.errors import Conflict, Forbidden, Gone, NotAuthenticated, Unavailable
+from shared.ids import b64u, new_secret, unb64u
 from tests.approval.support import Approval, Phone, replica
 
 
@@ -354,3 +354,25 @@ async def test_rejects_a_statement_for_another_purpose(approval: Approval) -> No
 )
 def test_names_are_tidied(given: str, kept: str) -> None:
     assert tidy_name(given) == kept
+
+
+async def test_request_that_makes_the_device_opens_the_phones_own_session(approval: Approval) -> None:
+    """Its user was verified for it, so the phone need not ask again before it can list its requests."""
+    phone = Phone(approval)
+    await phone.make(await invited(approval))
+    token = new_secret(approval.ids)
+    device = await enrolment.finish_enrolment(approval.deps, *phone.sent, session=sessions.digest_of(token))
+    who = await sessions.signed_in(approval.deps, token)
+    assert (who.account.id, who.session.device) == ("ada", device.id)
+
+
+async def test_copy_of_the_request_opens_no_session(approval: Approval) -> None:
+    """Whoever copied it, a log or a proxy, puts the digest of his own token into it."""
+    phone = Phone(approval)
+    await phone.make(await invited(approval))
+    await phone.finish()
+    token = new_secret(approval.ids)
+    await enrolment.finish_enrolment(approval.deps, *phone.sent, session=sessions.digest_of(token))
+    with pytest.raises(NotAuthenticated):
+        await sessions.signed_in(approval.deps, token)
+    assert approval.world.documents("approval", "sessions") == []

@@ -81,7 +81,7 @@ async def test_unlocking_signs_no_sign_in_whatever_the_nonce(handset: Handset, k
     nonce = b64u(wanted) if kind == "digest" else f'x","purpose":"approve",{context[1:]}'
     sessions = await answers(handset, "/sessions", lambda answer: answer)
     await answers(handset, "/sessions/nonce", lambda answer: {**answer, "server_nonce": nonce})
-    await handset.press("Back to requests")
+    await handset.lock()
     await handset.press("Unlock")
     await handset.heading("That didn't work")  # approval, which is honest behind him, did not ask for this
     (body,) = sessions
@@ -100,7 +100,7 @@ async def test_a_nonce_that_is_no_text_is_signed_in_no_way(handset: Handset) -> 
     await answers(
         handset, "/sessions/nonce", lambda answer: {**answer, "server_nonce": {"purpose": "approve"}}
     )
-    await handset.press("Back to requests")
+    await handset.lock()
     await handset.press("Unlock")
     await handset.heading("That didn't work")
     assert await signed(handset.page) == []
@@ -146,10 +146,10 @@ async def test_what_the_page_does_not_know_is_not_shown_and_said(
         return {"challenges": [{**challenge, "context": text}]}
 
     await answers(handset, "/challenges", other)
-    await handset.unlock()
+    await handset.look()
     await handset.heading("This request can't be shown")
     await expect(handset.page.get_by_role("button", name="Approve")).to_be_hidden()
-    assert len(await signed(handset.page)) == 1  # the unlocking
+    assert await signed(handset.page) == []
     assert handset.approval.state(asked) == "open"
 
 
@@ -161,7 +161,7 @@ async def test_one_that_cannot_be_shown_hides_no_other(handset: Handset) -> None
         "/challenges",
         lambda answer: {"challenges": [{**answer["challenges"][0], "context": "{}"}, *answer["challenges"]]},
     )
-    await handset.unlock()
+    await handset.look()
     await handset.heading("Are you signing in to Microsoft 365?")
 
 
@@ -177,7 +177,7 @@ async def test_what_is_signed_is_what_was_shown(handset: Handset) -> None:
 
     await answers(handset, "/challenges", lunch)
     sent = await answers(handset, "/challenges/*/approve", lambda answer: answer)
-    await handset.unlock()
+    await handset.look()
     await handset.heading("Are you signing in to Lunch menu?")
     await handset.code(asked.code)
     await handset.heading("This request is over")
@@ -199,7 +199,7 @@ async def test_an_unknown_browser_cannot_be_shown_as_known(handset: Handset) -> 
         return {"challenges": [{**each, "browser_known": True} for each in answer["challenges"]]}
 
     await answers(handset, "/challenges", known)
-    await handset.unlock()
+    await handset.look()
     await expect(handset.page.locator("[data-unknown]")).to_be_visible()
 
 
@@ -232,7 +232,7 @@ async def test_markup_in_any_answer_stays_text(handset: Handset) -> None:
 
     await answers(handset, "/challenges", requests)
     await answers(handset, "/devices", everywhere)
-    await handset.unlock()
+    await handset.look()
     await expect(handset.page.locator('[data-view="request"] h1')).to_contain_text("<img src=x onerror")
     await expect(handset.page.locator("#countries")).to_contain_text("<script>")
     await handset.press("Cancel")
@@ -256,7 +256,7 @@ async def test_an_answer_that_is_no_object_is_a_failure_and_nothing_else(handset
         await route.fulfill(status=200, content_type="text/html", body=body)
 
     await handset.page.route("**/api/sessions/nonce", hostile)
-    await handset.press("Back to requests")
+    await handset.lock()
     await handset.press("Unlock")
     await handset.heading("That didn't work")
     assert await signed(handset.page) == []
@@ -271,7 +271,7 @@ async def test_a_redirect_is_not_followed(handset: Handset) -> None:
         await route.fulfill(status=307, headers={"Location": f"{elsewhere}/signin/"})
 
     await handset.page.route("**/api/sessions/nonce", hostile)
-    await handset.press("Back to requests")
+    await handset.lock()
     await handset.press("Unlock")
     await handset.heading("We can't do that just now")
     assert handset.page.url == f"{handset.origin}/"
@@ -297,7 +297,7 @@ async def test_enrolment_takes_no_options_from_the_api(handset: Handset) -> None
 
 async def test_removal_signs_for_the_phone_that_was_named(handset: Handset) -> None:
     await watched(handset)
-    await handset.unlock()
+    await handset.look()
     await handset.press("My phones")
     sent = await answers(handset, "/devices/*/remove", lambda answer: answer)
     await answers(handset, "/devices/*/remove/nonce", lambda answer: {**answer, "device": "another"})

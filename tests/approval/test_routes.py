@@ -322,3 +322,36 @@ async def test_nobody_without_a_session_gets_anything(approval: Approval, client
     ]:
         status, _ = await client.send(method, API + path, body)
         assert status == 401, path
+
+
+async def test_what_became_of_a_request_is_answered_to_its_own_phones_only(
+    approval: Approval, client: Client
+) -> None:
+    phone = await approval.phone()
+    await client.sign_in(phone)
+    asked = await approval.ask()
+    path = f"{API}/challenges/{asked.id}"
+    assert await client.send("GET", path) == (200, {"state": "open"})
+    approval.world.clock.advance(121)
+    assert await client.send("GET", path) == (200, {"state": "expired"})  # recorded or not
+    await client.sign_in(await approval.phone("grace"))
+    status, problem = await client.send("GET", path)
+    assert (status, problem["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("session", ["", "short", 7, ["x"], "=" * 43])
+async def test_rejects_a_session_that_is_no_digest(
+    approval: Approval, client: Client, session: object
+) -> None:
+    body = {"statement": "x", "credential": {}, "endorsement": "x", "session": session}
+    assert (await client.send("POST", f"{API}/enrolments/x", body))[0] == 400
+
+
+async def test_request_says_its_age_and_time_left_by_the_servers_clock(
+    approval: Approval, client: Client
+) -> None:
+    await client.sign_in(await approval.phone())
+    await approval.ask(lifetime=120)
+    approval.world.clock.advance(30)
+    (request,) = (await client.send("GET", f"{API}/challenges"))[1]["challenges"]
+    assert (request["age"], request["expires_in"]) == (30, 90)

@@ -65,12 +65,14 @@ class Walk(ABC):
         await self.open(f"#i={await self.approval.invitation()}")
         await self.see("invited")
         await self.page.locator("#name").fill("Ada's phone")
-        await self.page.locator("[data-form=enrol] button").click()
+        await self.page.locator("[data-form=enrol] .button:not(.quiet)").click()
         await self.see("said", "enrolled")
         await self.press("again")
+        await self.see("home")
+        await self.press("lock")
         await self.see("locked")
         await self.press("unlock")
-        await self.see("empty")
+        await self.see("home", "unlocked")
 
     async def walk(self) -> None:
         """All of them."""

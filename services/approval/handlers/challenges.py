@@ -1,6 +1,7 @@
 """Requests to a phone (docs/flows/sign-in.md, steps 4 to 7)."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -46,6 +47,10 @@ class Request:
     context: str
     opened_at: datetime
     deadline: datetime
+    age: int
+    """Seconds since it came, by our clock: the phone's may be wrong."""
+    expires_in: int
+    """Seconds until it ends by itself, by our clock."""
     tries_left: int
     network_differs: bool
     """Phone and browser are not known to be on one network, by their addresses as the servers saw them."""
@@ -145,12 +150,15 @@ async def request_by_handle(
 
 
 def _shown(deps: Dependencies, challenge: Challenge, address: str, language: str) -> Request:
+    now = deps.clock.now()
     return Request(
         id=challenge.id,
         method=challenge.method,
         context=challenge.context,
         opened_at=challenge.opened_at,
         deadline=challenge.deadline,
+        age=int((now - challenge.opened_at).total_seconds()),
+        expires_in=math.ceil((challenge.ends_at - now).total_seconds()),
         network_differs=differs(challenge.network, address),
         country_differs=_two_countries(deps.countries, challenge.browser_address, address, language),
         tries_left=challenges.MAX_TRIES - challenge.tries,
@@ -162,6 +170,16 @@ def _two_countries(countries: Countries, browser: str, phone: str, language: str
     if there is None or here is None or there.code == here.code:
         return None
     return TwoCountries(browser=there.name, phone=here.name)
+
+
+def state(deps: Dependencies, who: SignedIn, challenge_id: str) -> ChallengeState:
+    """What became of one of the account's requests. Raises NotFound, also when it was too long ago."""
+    challenge = who.account.challenges.get(challenge_id)
+    if challenge is None:
+        raise NotFound("approval.challenge.unknown")
+    if challenge.state is ChallengeState.OPEN and not challenge.is_open(deps.clock.now()):
+        return ChallengeState.EXPIRED  # nobody has recorded it yet
+    return challenge.state
 
 
 async def approve(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from services.approval.domain import ceremony, enrolment
 from services.approval.domain.account import Account, Device
+from services.approval.handlers import sessions
 from services.approval.ports import Ceremony, Dependencies
 from shared.crypto.statement import Purpose
 from shared.errors import Conflict, Gone, Unavailable
@@ -59,13 +60,23 @@ async def begin_enrolment(deps: Dependencies, invitation_id: str) -> Begun:
 
 
 async def finish_enrolment(
-    deps: Dependencies, ceremony_id: str, statement: str, raw_credential: object, endorsement: str, name: str
+    deps: Dependencies,
+    ceremony_id: str,
+    statement: str,
+    raw_credential: object,
+    endorsement: str,
+    name: str,
+    *,
+    session: str | None = None,
 ) -> Device:
     """Step 5: verify key, invitation and endorsement; one write spends the invitation and makes the device.
 
     A phone that did not hear the answer asks again and gets the device that was made. For that the ceremony is
     kept as long as its invitation, and the repetition is verified like the first time. Single use is the
     invitation's: whatever is answered to its ceremonies, they make one device.
+
+    `session`: the SHA-256 of a token that the phone has drawn. Only the request that makes the device opens that
+    session, since the user was verified for it; a repetition opens none, so a copy of the request is good for nothing.
 
     Raises Gone (took too long, link dead), Forbidden (statement, registration, endorsement), Conflict (key known
     already).
@@ -104,6 +115,8 @@ async def finish_enrolment(
             # Another account has the credential: an attacker's copy of its id must not shadow its owner's.
             raise _key_known() from error
         if enrolled is not None:
+            if session is not None:
+                await sessions.open_first_session(deps, enrolled.value, device_id, session)
             return enrolled.value.devices[device_id]
         # The same request was faster on another replica.
         stored = await deps.accounts.load(begun.tenant, begun.account)

@@ -63,7 +63,6 @@ async def open_session(
     """
     credential = ceremony.assertion(raw_credential)
     begun = await _take(deps, ceremony_id, Purpose.SESSION)
-    now = deps.clock.now()
     stored = await deps.accounts.by_credential(credential.id)
     device = stored.value.device_of(credential.id) if stored is not None else None
     if stored is None or device is None:
@@ -78,17 +77,30 @@ async def open_session(
         first=stored,
     )
     token = new_secret(deps.ids)
-    session = Session(
-        token_digest=digest_of(token),
-        tenant=stored.value.tenant,
-        account=stored.value.id,
-        device=device.id,
-        seen_at=now,
-        expires_at=now + deps.limits.session,
-        session_epoch=stored.value.session_epoch,
-    )
+    session = _begun(deps, stored.value, device.id, digest_of(token))
     await deps.sessions.add(session)
     return token, SignedIn(session, stored)
+
+
+async def open_first_session(deps: Dependencies, account: Account, device_id: str, token_digest: str) -> None:
+    """The session of a phone that was just enrolled, whose registration verified its user.
+
+    The phone has drawn the token and says only its SHA-256. Not verified here: the registration.
+    """
+    await deps.sessions.add(_begun(deps, account, device_id, token_digest))
+
+
+def _begun(deps: Dependencies, account: Account, device_id: str, token_digest: str) -> Session:
+    now = deps.clock.now()
+    return Session(
+        token_digest=token_digest,
+        tenant=account.tenant,
+        account=account.id,
+        device=device_id,
+        seen_at=now,
+        expires_at=now + deps.limits.session,
+        session_epoch=account.session_epoch,
+    )
 
 
 async def signed_in(deps: Dependencies, token: str | None) -> SignedIn:
@@ -110,6 +122,11 @@ async def signed_in(deps: Dependencies, token: str | None) -> SignedIn:
     if now - session.seen_at >= SEEN_EVERY:
         await deps.sessions.seen(session.token_digest, now)
     return SignedIn(session, stored)
+
+
+async def organisation(deps: Dependencies, who: SignedIn) -> str:
+    """The name of the account's organisation, for somebody who has accounts of several."""
+    return await deps.tenants.name(who.account.tenant) or who.account.tenant
 
 
 async def close_session(deps: Dependencies, token: str | None) -> None:

@@ -27,6 +27,8 @@ from shared.web.i18n import choose
 from shared.web.inputs import client_address, read_json
 
 MAX_TEXT = 16 * 1024
+_DIGEST = re.compile("[A-Za-z0-9_-]{43}")
+"""A SHA-256 in base64url."""
 _BEARER = re.compile(r"(?i:bearer) ([A-Za-z0-9_-]{43})")
 """An Authorization header of the shape that a session's token gives (`shared.ids.new_secret`)."""
 
@@ -49,6 +51,7 @@ class PhoneRoutes:
             web.delete(f"{api}/sessions", self.close_session),
             web.get(f"{api}/challenges", self.list_requests),
             web.post(f"{api}/challenges/by-handle", self.request_by_handle),
+            web.get(f"{api}/challenges/{{id}}", self.state_of_request),
             web.post(f"{api}/challenges/{{id}}/approve", self.approve),
             web.post(f"{api}/challenges/{{id}}/deny", self.deny),
             web.post(f"{api}/challenges/{{id}}/not-me", self.not_me),
@@ -69,7 +72,7 @@ class PhoneRoutes:
         return web.json_response(enrolment_json(begun), status=201)
 
     async def finish_enrolment(self, request: web.Request) -> web.Response:
-        """`{statement, credential, endorsement, name}` to the new device."""
+        """`{statement, credential, endorsement, name, session?}` to the new device; `session`: a token's SHA-256."""
         body = await self._body(request)
         device = await enrolment.finish_enrolment(
             self._deps,
@@ -78,6 +81,7 @@ class PhoneRoutes:
             body.get("credential"),
             _text(body, "endorsement"),
             _text(body, "name", default=""),
+            session=_digest(body, "session"),
         )
         return web.json_response({"device": device_json(device)}, status=201)
 
@@ -89,7 +93,7 @@ class PhoneRoutes:
         return web.json_response(ceremony_json(await sessions.begin_session(self._deps)), status=201)
 
     async def open_session(self, request: web.Request) -> web.Response:
-        """`{id, statement, credential}` to `{token, account, device}`. The session that asks, if any, ends."""
+        """`{id, statement, credential}` to `{token, account, organisation, device}`. The session that asks ends."""
         body = await self._body(request)
         token, who = await sessions.open_session(
             self._deps, _text(body, "id"), _text(body, "statement"), body.get("credential")
@@ -98,6 +102,7 @@ class PhoneRoutes:
         opened = {
             "token": token,
             "account": who.account.upn,
+            "organisation": await sessions.organisation(self._deps, who),
             "device": who.session.device,
             "waiting": who.waiting,
         }
@@ -127,6 +132,11 @@ class PhoneRoutes:
             self._deps, who, handle, self._address(request), choose(request)
         )
         return web.json_response({"challenge": request_json(found)})
+
+    async def state_of_request(self, request: web.Request) -> web.Response:
+        """Answer what became of a request that the list has no more: `{state}`."""
+        who = await self._who(request)
+        return web.json_response({"state": challenges.state(self._deps, who, request.match_info["id"]).value})
 
     async def approve(self, request: web.Request) -> web.Response:
         """`{context, credential}`: the context with the code, and the assertion over its SHA-256."""
@@ -244,4 +254,11 @@ def _text(body: Mapping[str, Any], name: str, *, default: str | None = None) -> 
         value.encode()
     except UnicodeEncodeError:  # half a character, written as an escape
         raise BadInput("approval.body.not_text", name=name) from None
+    return value
+
+
+def _digest(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is not None and not (isinstance(value, str) and _DIGEST.fullmatch(value)):
+        raise BadInput("approval.body.text_missing", name=name)
     return value

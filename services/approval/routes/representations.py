@@ -38,6 +38,8 @@ def request_json(request: Request) -> dict[str, Any]:
         "context": request.context,
         "opened_at": iso_millis(request.opened_at),
         "deadline": iso_millis(request.deadline),
+        "age": request.age,
+        "expires_in": request.expires_in,
         "tries_left": request.tries_left,
         "network_differs": request.network_differs,
         "country_differs": None if request.country_differs is None else asdict(request.country_differs),

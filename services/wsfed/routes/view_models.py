@@ -59,7 +59,7 @@ def sign_in_page(
         code="" if challenge is None else challenge.code,
         expires_in=max(0, left),
         qr=None if scan is None else _qr(f"{phone_origin}/#q={scan}"),
-        key_url=f"{phone_origin}/",
+        key_url=f"{phone_origin}/" if scan is None else f"{phone_origin}/#q={scan}",
         start_url=start_url,
     )
 

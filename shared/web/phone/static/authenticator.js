@@ -42,9 +42,9 @@ export async function make(begun, challenge) {
   return { credential: plain(made, response), publicKey: made.response.getPublicKey() };
 }
 
-/** Sign a challenge of ours with user verification; `known` is the credential's id, where we remember it. */
+/** Sign a challenge of ours with user verification. `known`: ids of the keys that may; none means any of this phone's. */
 export async function sign(challenge, known) {
-  const allowCredentials = known ? [{ type: "public-key", id: fromBase64url(known), transports: ["internal"] }] : [];
+  const allowCredentials = known.map((id) => ({ type: "public-key", id: fromBase64url(id), transports: ["internal"] }));
   const used = await navigator.credentials.get({
     publicKey: { challenge, rpId, allowCredentials, userVerification: "required", timeout: 120_000 },
   });

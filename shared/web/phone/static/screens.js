@@ -1,0 +1,67 @@
+// The screens: which one is shown, and what is said on it. Words and layout are the page's.
+
+import { STATES } from "./states.js";
+
+export const app = document.getElementById("app");
+const words = document.getElementById("words").content;
+export const word = (key) => words.querySelector(`[data-word="${key}"]`).textContent;
+export const within = (view, selector) => app.querySelector(`[data-view="${view}"] ${selector}`);
+export const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
+
+let now = "start";
+let outcome = ""; // the code of what is said on the screen `said`
+
+/** The screen that is shown. */
+export const shown = () => now;
+/** What the screen `said` says; empty on any other. */
+export const saidCode = () => (now === "said" ? outcome : "");
+
+/** Only for ears. */
+export function speak(text) {
+  document.getElementById("status").textContent = text;
+}
+
+/** Go where that event leads from here. False when it means nothing on this screen. */
+export function move(event) {
+  const next = STATES[now][event];
+  if (next === undefined) return false;
+  now = next;
+  remark("");
+  banner("more", false);
+  for (const section of app.querySelectorAll("[data-view]")) section.hidden = section.dataset.view !== next;
+  within(next, "h1").focus();
+  return true;
+}
+
+/** An outcome as a screen of its own. Codes without words of their own get the general ones. `retry`: of an enrolment. */
+export function say(code, retry = false) {
+  const found = words.querySelector(`[data-code="${CSS.escape(code)}"]`) ?? words.querySelector('[data-code="other"]');
+  within("said", "[data-title]").textContent = found.querySelector("b").textContent;
+  within("said", "[data-text]").textContent = found.querySelector("i").textContent;
+  within("said", "[data-do=again]").hidden = retry;
+  within("said", "[data-do=retry]").hidden = !retry;
+  outcome = code;
+  move("outcome");
+}
+
+/** A sentence beside the buttons of the screen that is shown; empty takes it away. */
+export function remark(text) {
+  const place = document.getElementById("remark");
+  const section = app.querySelector(`[data-view="${now}"]`);
+  const buttons = section.querySelector(".actions") ?? section.querySelector("button");
+  place.hidden = !text || buttons === null;
+  place.querySelector("span").textContent = text;
+  if (!place.hidden) buttons.before(place);
+}
+
+/**
+ * Above every screen: that there is no connection (`offline`), and that a request waits which this screen does not show
+ * (`more`). True when that is another than before.
+ */
+export function banner(name, visible) {
+  const place = document.getElementById(name);
+  if (place.hidden === !visible) return false;
+  place.hidden = !visible;
+  if (visible) speak(place.querySelector("span").textContent);
+  return true;
+}
