@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Route, expect
 
+from services.approval.domain import enrolment
 from tests.approval.handset import Handset, passed_on
 from tests.approval.support import Phone
 
@@ -221,7 +222,7 @@ async def test_two_accounts_of_two_organisations_on_one_phone(handset: Handset) 
     names = handset.page.locator("[data-view=home] [data-accounts] b")
     await expect(names).to_have_text(["ada@contoso.example", "grace@fabrikam.example"], use_inner_text=True)
     first = await handset.ask()
-    second = await handset.ask("grace", tenant="fabrikam")
+    second = await handset.ask(account="grace", tenant="fabrikam")
     await handset.look()
     await handset.heading("Your requests")
     await handset.page.locator("[data-requests] button", has_text="grace@fabrikam.example").click()
@@ -231,7 +232,7 @@ async def test_two_accounts_of_two_organisations_on_one_phone(handset: Handset) 
     await handset.heading(REQUEST)
     await handset.code(first.code)
     await handset.heading("Approved")
-    scanned = await handset.ask("grace", tenant="fabrikam", method="qr")
+    scanned = await handset.ask(account="grace", tenant="fabrikam", method="qr")
     await handset.open(f"#q={scanned.handle}")
     await handset.heading(REQUEST)
     await expect(handset.page.locator("[data-view=request] [data-fact=upn]")).to_have_text(
@@ -264,8 +265,6 @@ async def test_setting_up_again_ends_the_older_key_and_its_session(handset: Hand
     admin = Phone(approval)
     await admin.enrol(await approval.invitation())
     fragment = await approval.invitation()
-    from services.approval.domain import enrolment
-
     await approval.deps.accounts.change(
         "contoso", "ada", lambda account: enrolment.remove_device(account, device.device)
     )

@@ -230,3 +230,21 @@ async def test_what_is_signed_on_the_sign_in_host_approves_nothing(pair: Pair) -
         [listed["id"], {"context": context, "credential": credential}],
     )
     assert (status, answer["code"]) == (403, "assertion")
+
+
+async def test_same_phone_the_sign_in_page_leads_to_its_own_request(pair: Pair) -> None:
+    """Nobody can scan the screen of the phone in the hand: the link carries what the code does."""
+    await pair.enrol()
+    page = await pair.phone.context.new_page()
+    await page.goto(f"{pair.entra}/start?username={pair.person}")
+    await page.get_by_role("button", name="Scan a QR code instead").click()
+    await expect(page.locator("[data-code]")).to_be_visible()
+    code = "".join((await page.locator("[data-code]").inner_text()).split())
+    link = await page.locator("a.button", has_text="Open BlokKey on this phone").get_attribute("href")
+    assert link is not None
+    assert link.startswith(f"{pair.phone_origin}/#q=")
+    await pair.phone.goto("about:blank")
+    await pair.phone.goto(link)
+    await pair.approve(code)
+    await page.wait_for_url(f"{pair.entra}/login.srf")
+    assert "AADSTS" not in await page.locator("body").inner_text()

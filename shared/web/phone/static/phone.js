@@ -129,7 +129,7 @@ function present(news, wanted = false) {
   const was = signedIn;
   signedIn = news.sessions > 0;
   if (news.gone !== null) return say(news.gone);
-  if (!signedIn) return wanted || was ? leave() : undefined;
+  if (!signedIn) return wanted || was ? leave(wanted) : undefined;
   if (asked.open() !== null && !wanted) return watch(news);
   const what = wanted || (saidCode() === "unavailable" && news.connected && !enrolment.isInvited()) ? "all" : NEWS[shown()];
   banner("more", what === "tell" && news.requests.length > 0);
@@ -145,10 +145,10 @@ function showAll({ requests, unreadable, connected, trouble }, wanted) {
   if (connected && shown() !== "home") move("none");
 }
 
-/** No session any more: here, by time, or because another tab has ended it. An invitation needs none. */
-function leave() {
+/** No session any more: here, by time, or because another tab has ended it. An invitation needs none, and stays. */
+function leave(wanted) {
   banner("more", false);
-  if (shown() !== "locked" && shown() !== "invited") move("locked");
+  if (wanted || !["locked", "invited"].includes(shown())) move("locked");
 }
 
 /** The request on the screen: still open, or what became of it; and whether another one waits. */
@@ -224,7 +224,7 @@ async function lock() {
   }
   signedIn = false;
   drawAccounts(await accounts());
-  leave();
+  leave(true);
 }
 
 // the page
