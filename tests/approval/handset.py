@@ -109,6 +109,7 @@ async def open_handset(
     origin = f"http://key.id.localhost:{port}"
     monkeypatch.setenv("BLOK365_ORIGIN", f"http://id.localhost:{port}")
     monkeypatch.setenv("BLOK365_TRUSTED_PROXIES", '["127.0.0.1/32"]')
+    monkeypatch.setenv("BLOK365_OWN_NETWORKS", '["127.0.0.0/8"]')
     monkeypatch.setenv("BLOK365_PLACES_FILE", str(write_places(tmp_path / "places.mmdb")))
     approval = await make_approval(tmp_path)
     application = approval.world.services["approval"].web

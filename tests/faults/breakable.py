@@ -112,9 +112,14 @@ class Breakable:
 
 @asynccontextmanager
 async def breakable(folder: Path, mongo_url: str, bus_url: str, replicas: int) -> AsyncIterator[Breakable]:
-    """`replicas` of each service that has more than one in the cluster, one of the others."""
+    """`replicas` of each service that has more than one in the cluster, one of the others.
+
+    admin has one always: tests stop it to see what its absence does.
+    """
     (_, port), *_ = parse_uri(mongo_url)["nodelist"]
-    numbers = {row.name: replicas if row.replicas > 1 else 1 for row in SERVICES.values()}
+    numbers = {
+        row.name: replicas if row.replicas > 1 and row.name != "admin" else 1 for row in SERVICES.values()
+    }
     async with AsyncExitStack() as stack:
         proxies = {
             (service, index): await stack.enter_async_context(Proxy(int(port or 27017)))

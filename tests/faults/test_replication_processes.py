@@ -139,7 +139,7 @@ async def test_an_owner_that_stands_still_between_its_read_and_its_write(whole: 
 
         await eventually(alarmed, "the silence raises an alarm", within=60)
         await on.sign_in(other)
-        await on.sign_in(Person(account, phone))  # the key has its own chain
+        await on.sign_in(Person(account, phone))  # admin had decided on the key before
     finally:
         owner.process.send_signal(signal.SIGCONT)
     trap.release()

@@ -79,9 +79,9 @@ class Desk:
         await eventually(active, "the account is active")
 
     async def start(self, **more: str) -> None:
-        """At Microsoft 365 (the stand-in), with the person's name: the sign-in page follows."""
+        """From a page of Microsoft 365 (the stand-in), with the person's name: the sign-in page follows."""
         query = "".join(f"&{name}={value}" for name, value in more.items())
-        await self.page.goto(f"{self.entra}/start?username={self.person}{query}")
+        await self.page.goto(f"{self.entra}/start?username={self.person}{query}", referer=f"{self.entra}/")
 
     async def strict(self, sign_in: str) -> None:
         """The tenant's policy from now on; the sign-in page as it is under it."""

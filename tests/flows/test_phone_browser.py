@@ -178,9 +178,11 @@ async def test_what_is_signed_on_the_phones_host_is_no_passkey_of_the_sign_in_pa
     await pair.desk.goto(f"{pair.entra}/start?username={pair.person}")
     csrf = await pair.desk.locator("input[name=csrf]").first.get_attribute("value")
     url = pair.desk.url
-    status, asked = await pair.desk.evaluate(POST, [f"{url}/passkey/challenge", {"csrf": csrf}])
-    assert (status, asked["rpId"]) == (200, urlsplit(url).hostname)
-    signed = await pair.phone.evaluate(SIGN, [asked["challenge"], asked["rpId"]])
+    form = pair.desk.locator("#passkey form")
+    challenge, rp_id = [await form.get_attribute(name) for name in ("data-challenge", "data-rp-id")]
+    assert challenge
+    assert rp_id == urlsplit(url).hostname
+    signed = await pair.phone.evaluate(SIGN, [challenge, rp_id])
     status, answer = await pair.desk.evaluate(POST, [f"{url}/passkey", {"csrf": csrf, **signed}])
     assert (status, answer["code"]) == (403, "passkey_refused")
 
