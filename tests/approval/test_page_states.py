@@ -93,11 +93,31 @@ async def test_a_request_is_not_pushed_aside_by_another(handset: Handset) -> Non
     await handset.heading(REQUEST)
     await handset.page.get_by_label("Code from your sign-in page").fill("482")
     await handset.ask(browser="b")
-    await expect(handset.page.get_by_text("Another request is waiting.").first).to_be_visible()
+    await expect(handset.page.get_by_text("Another sign-in request is waiting.").first).to_be_visible()
     await expect(handset.page.get_by_label("Code from your sign-in page")).to_have_value("482")
     await handset.press("Show")
     await handset.heading("Your requests")
     assert handset.approval.state(first) == "open"
+
+
+@pytest.mark.parametrize("screen", ["invited", "remove"])
+async def test_a_question_stays_and_says_that_a_request_waits(handset: Handset, screen: str) -> None:
+    await unlocked(handset)
+    if screen == "invited":
+        await handset.approval.account("grace")
+        await handset.open(f"#i={await handset.approval.invitation('grace')}")
+    else:
+        await handset.press("My phones")
+        await handset.page.get_by_role("button", name="Remove Ada's phone").click()
+    section = handset.page.locator(f"[data-view={screen}]")
+    await expect(section).to_be_visible()
+    asked = await handset.ask()
+    await expect(handset.page.locator("#more")).to_be_visible()
+    await expect(section).to_be_visible()
+    await handset.press("Show")
+    await handset.heading(REQUEST)
+    await expect(handset.page.locator("#more")).to_be_hidden()
+    assert handset.approval.state(asked) == "open"
 
 
 async def test_a_request_that_is_replaced_ends_on_the_screen(handset: Handset) -> None:

@@ -163,7 +163,7 @@ def test_the_phones_page_has_words_of_its_own_for_every_code() -> None:
 
 
 def test_the_phones_page_shows_those_codes_as_the_list_says() -> None:
-    script = (PHONE / "static/phone.js").read_text("utf-8")
+    script = (PHONE / "static/ask.js").read_text("utf-8")
     line = next(line for line in script.splitlines() if line.startswith("const OVER = "))
     assert set(json.loads(line.removeprefix("const OVER = ").rstrip(";"))) == AS_OVER
 
