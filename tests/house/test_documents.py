@@ -17,6 +17,7 @@ import typer.main
 from deploy.cli.commands import app, load
 from shared.contracts import contracts
 from shared.services import SERVICES
+from tests.pages.icons import ICONS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "services").glob("*/README.md")])
