@@ -315,3 +315,31 @@ async def test_removal_signs_for_the_phone_that_was_named(handset: Handset) -> N
     stated = json.loads(body["statement"])
     assert (stated["purpose"], stated["device"]) == ("remove", device)
     assert (await signed(handset.page))[-1][0] == hashlib.sha256(body["statement"].encode()).digest()
+
+
+async def test_names_that_are_no_text_do_not_brick_the_page(handset: Handset) -> None:
+    """They are kept on the phone, so what they break would stay broken with an honest API as well."""
+    await watched(handset)
+    await handset.lock()
+    await answers(handset, "/sessions", lambda answer: {**answer, "account": {"x": 1}, "organisation": None})
+    await handset.press("Unlock")
+    await handset.heading("No requests")
+    await handset.page.unroute("**/api/sessions")
+    await handset.open()
+    await handset.heading("No requests")
+    await handset.lock()
+    await handset.press("Unlock")
+    await expect(handset.page.locator("[data-view=home] [data-accounts] b").last).to_have_text(
+        "ada@contoso.example"
+    )
+
+
+async def test_a_state_that_no_request_has_is_shown_in_general_words(handset: Handset) -> None:
+    await watched(handset)
+    asked = await handset.ask()
+    await handset.heading("Are you signing in to")
+    await answers(handset, "/challenges/*", lambda answer: {**answer, "state": MARKUP})
+    await answers(handset, "/challenges", lambda answer: {**answer, "challenges": []})
+    await handset.heading("That didn't work")
+    assert await handset.page.evaluate("window.run") is None
+    assert handset.approval.state(asked) == "open"

@@ -79,7 +79,8 @@ export async function enrol(form) {
   const token = toBase64url(crypto.getRandomValues(new Uint8Array(32)));
   const session = toBase64url(await sha256(utf8(token)));
   const body = { statement: text, credential: made.credential, endorsement, name: form.elements.name.value, session };
-  const entry = { credential: made.credential.id, token, account: begun.upn, organisation: begun.organisation };
+  const names = { account: String(begun.upn), organisation: String(begun.organisation) };
+  const entry = { credential: made.credential.id, token, ...names };
   unfinished = { path: `/enrolments/${encodeURIComponent(begun.id)}`, body, entry };
   begun = null; // each key has a nonce of its own
   return finish();

@@ -26,6 +26,7 @@ export async function gather() {
       await missing(news, entry, place, error);
     }
   }));
+  if (news.sessions === 0 && !navigator.onLine) news.connected = false; // nobody was asked
   news.entries = news.entries.filter((entry) => entry !== null);
   for (const entry of news.entries) {
     for (const each of entry.listed ?? []) {

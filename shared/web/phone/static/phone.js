@@ -23,13 +23,14 @@ let anyKey = false; // whether the next "Unlock" offers every key of this phone:
 let busy = false;
 let installing = null; // the browser's offer to install the page
 
-async function fail(error) {
+/** `quiet`: nobody has tapped, so nothing is said of what was not sent. */
+async function fail(error, quiet = false) {
   if (error instanceof Refused) {
     if (NO_LONGER_HERE.includes(error.code)) {
       if (error.account !== null) await forget(error.account.credential);
       signedIn = false;
     } else if (error.status === 401) return present(await gather(), true);
-    else if (error.code === "unavailable") return unreachable();
+    else if (error.code === "unavailable") return unreachable(quiet);
     if (error.code === "invitation") enrolment.drop();
     return say(asked.ending(error.code));
   }
@@ -45,9 +46,9 @@ function stay(text) {
 }
 
 /** A request stays with its code; whatever else was on its way is begun again by a button. */
-function unreachable() {
+function unreachable(quiet) {
   banner("offline", true);
-  if (asked.open() !== null) return stay(word(asked.unsent() === null ? "not_sent" : "sent_later"));
+  if (asked.open() !== null) return quiet ? undefined : stay(word(asked.unsent() === null ? "not_sent" : "sent_later"));
   return say("unavailable", enrolment.isInvited() && ["start", "invited", "said"].includes(shown()));
 }
 
@@ -65,7 +66,7 @@ async function once(action, quiet = false) {
     if (!quiet) speak("");
   } catch (error) {
     if (!quiet) speak("");
-    await fail(error).catch(() => say("other"));
+    await fail(error, quiet).catch(() => say("other"));
   } finally {
     busy = false;
     for (const button of app.querySelectorAll("button")) button.removeAttribute("aria-disabled");
@@ -208,8 +209,9 @@ async function unlock(entries = null) {
   const entry = { credential: credential.id, token: null, account: "", organisation: "" };
   const opened = await call("POST", "/sessions", { id: begun.id, statement: text, credential }, entry);
   anyKey = false;
-  const { token, account, organisation } = opened;
-  for (const older of await keep({ ...entry, token, account, organisation })) {
+  if (typeof opened.token !== "string") throw new Refused(0, "other");
+  const names = { account: String(opened.account ?? ""), organisation: String(opened.organisation ?? "") };
+  for (const older of await keep({ ...entry, ...names, token: opened.token })) {
     await call("DELETE", "/sessions", undefined, older).catch(() => {});
   }
   await look();

@@ -36,7 +36,7 @@ async function inStore(mode, use) {
   });
 }
 
-/** All accounts of this phone by name, as they are now: another tab may have changed them. */
+/** All accounts of this phone by name, as they are now: another tab may have changed them. Names are text. */
 export async function accounts() {
   const found = await inStore("readonly", (store) => store.getAll()).catch(() => [...inMemory.values()]);
   return found.sort((one, other) => one.account.localeCompare(other.account));
