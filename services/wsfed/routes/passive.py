@@ -52,9 +52,10 @@ class PassiveRoutes:
         deps, slug = self.context.deps, request.match_info["tenant"]
         await find_tenant(deps, slug)
         parsed = parse_sign_in(_strictly(raw), cloud=cloud)
-        from_entra = is_from_entra(request, reply_urls=cloud.reply_urls, own_origin=deps.origin)
         if request.method == "POST":
-            return see((await begin(deps, slug, parsed, None, from_entra=from_entra)).id)
+            # Whoever posts may be another than the browser that opens the page, and no browser at all.
+            return see((await begin(deps, slug, parsed, None, from_entra=False)).id)
+        from_entra = is_from_entra(request, reply_urls=cloud.reply_urls, own_origin=deps.origin)
         if parsed.user_name:
             asked = SsoRequest(
                 tenant=slug, upn=parsed.user_name, request=parsed, requested_at=deps.clock.now()
