@@ -198,7 +198,7 @@ class Adversary(RuleBasedStateMachine):
 
     @rule()
     def administrator_unfreezes(self) -> None:
-        self.take(challenges.unfreeze(self.account))
+        self.take(challenges.unfreeze(self.account, self.now))
         assert self.account.frozen_at is None
 
     # always

@@ -230,9 +230,11 @@ def _handle_over() -> Gone:
     return Gone("approval.handle.expired", code="expired")
 
 
-def unfreeze(account: Account) -> Change | None:
-    """End the freeze of "not me"; None when there is none."""
-    return None if account.frozen_at is None else Change(replace(account, frozen_at=None))
+def unfreeze(account: Account, asked_at: datetime) -> Change | None:
+    """End the freeze of "not me"; None when there is none, or when it began after the administrator asked."""
+    if account.frozen_at is None or account.frozen_at > asked_at:
+        return None
+    return Change(replace(account, frozen_at=None))
 
 
 def next_deadline(account: Account) -> datetime | None:

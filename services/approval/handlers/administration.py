@@ -8,6 +8,13 @@ from shared.contracts.envelope import VerifiedMessage
 
 
 async def unfreeze(deps: Dependencies, received: VerifiedMessage[UnfreezePush]) -> None:
-    """Unknown browsers may ask for notifications again, as far as their quota goes."""
+    """Unknown browsers may ask for notifications again, as far as their quota goes.
+
+    A freeze that began since the administrator asked stays: a copy of the command may come minutes later. The clocks of
+    admin and approval are compared for that, so where they differ the administrator may have to ask once more.
+    """
     check_ids(received.tenant, received.message.account)
-    await deps.accounts.change(received.tenant, received.message.account, challenges.unfreeze)
+    asked_at = received.envelope.occurred_at
+    await deps.accounts.change(
+        received.tenant, received.message.account, lambda account: challenges.unfreeze(account, asked_at)
+    )
