@@ -143,21 +143,6 @@ async def test_administrator_ends_a_freeze_and_quotas_stay(approval: Approval) -
     assert approval.document()["challenges"][again.id]["silenced"] is False
 
 
-async def test_copy_of_an_unfreezing_that_comes_late_ends_no_newer_freeze(approval: Approval) -> None:
-    """Somebody recorded it on the bus, and says it again while the person reports the next request."""
-    phone = await approval.phone()
-    recorded = approval.world.signer("admin").sign(UnfreezePush(account="ada"), tenant="contoso")
-    approval.world.clock.advance(60)
-    asked = await approval.ask()
-    await challenges.refuse(approval.deps, await phone.who(), asked.id, ChallengeAction.REPORT)
-    for _ in range(2):
-        await approval.world.bus.publish([recorded])
-        approval.world.clock.advance(60)
-    assert approval.document()["frozen_at"] is not None
-    await approval.world.say("admin", UnfreezePush(account="ada"))
-    assert approval.document()["frozen_at"] is None
-
-
 async def test_unfreezing_an_account_that_is_not_known_makes_none(approval: Approval) -> None:
     await approval.world.say("admin", UnfreezePush(account="nobody", freeze="x"))
     assert approval.world.documents("approval", "accounts") == []
