@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -106,7 +106,8 @@ def restore(
 
     Put the backup back first, with the service stopped; then run this; then start the service.
 
-    It only raises the database's generation: what the backup says then counts more than anything newer elsewhere.
+    It raises the database's generation: what the backup says then counts more than anything newer elsewhere. Of admin's
+    it withdraws all open invitations: they may have been used or withdrawn since the backup was made.
     """
     _known([service])
     if (running := context.obj.running) is not None:
@@ -117,7 +118,7 @@ def restore(
     async def run() -> int:
         async with wiring.closing_databases(open_platform(settings_of(context.obj, STORE))) as platform:
             (wired,) = wiring.build(platform, [service])
-            return await raise_generation(wired.service.database, platform.clock.now())
+            return await restored(wired, platform.clock.now())
 
     generation = report_faults(context.obj, lambda: asyncio.run(run()))
     output.line(
@@ -127,6 +128,17 @@ def restore(
 
 def _refuse_while_running(running: RunningNow) -> None:
     raise Conflict("cli.restore.running", pid=running.pid)
+
+
+async def restored(wired: Wired[Any], now: datetime) -> int:
+    """Have the service's database, which is a backup, count from now on. Returns its generation.
+
+    Raises Conflict when this clock is ahead of the database's own, Unavailable.
+    """
+    generation = await raise_generation(wired.service.database, now)
+    if wired.service.name == "admin":
+        await handlers.withdraw_all(wired.dependencies)
+    return generation
 
 
 async def raise_generation(database: Database, now: datetime) -> int:

@@ -39,7 +39,11 @@ class RunningNow:
         return self.settings.get("origin", "")
 
     def poke(self) -> None:
-        """Have it send at once what waits in its outboxes. Nothing happens where we may not."""
+        """Have it send at once what waits in its outboxes. Nothing happens where we may not, nor while it starts: until
+        it has announced itself the signal would end it, or, where its number is not written yet, ourselves.
+        """
+        if not self.settings:
+            return
         with contextlib.suppress(OSError):
             os.kill(self.pid, POKE)
 

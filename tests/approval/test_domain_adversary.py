@@ -65,6 +65,8 @@ class Adversary(RuleBasedStateMachine):
         self.notified: dict[bool, list[datetime]] = {True: [], False: []}
         """Times of notifications since the last success, by class: counted here from what was sent."""
         self.approved: set[str] = set()
+        self.reported: set[str] = set()
+        """Known browsers whose requests were reported since the freeze began."""
 
     # what happens
 
@@ -99,7 +101,7 @@ class Adversary(RuleBasedStateMachine):
             handle_deadline=self.now + timedelta(seconds=60) if method == "qr" else None,
             network=network,
         )
-        frozen = self.account.frozen_at is not None
+        frozen = self.account.frozen_at is not None and (not known or browser in self.reported)
         spent = self.spent(known)
         change = challenges.open_challenge(self.account, made, self.now)
         self.take(change)
@@ -107,7 +109,7 @@ class Adversary(RuleBasedStateMachine):
         self.method[name], self.known[name] = method, known
         pushed = [said for said in change.messages if isinstance(said.message, SendPush)]
         open_now = self.account.challenges[name].state is ChallengeState.OPEN
-        should = method == "push" and open_now and not spent and (known or not frozen)
+        should = method == "push" and open_now and not spent and not frozen
         assert bool(pushed) is should, "every quota exact: not one more, and not one less"
         if pushed:
             self.notified[known].append(self.now)
@@ -190,16 +192,22 @@ class Adversary(RuleBasedStateMachine):
         self.take(change)
         if digest == RIGHT and self.method[name] == "push":
             self.notified[self.known[name]] = []
+        if digest == RIGHT and self.method[name] == "qr":
+            self.reported.clear()
 
     @precondition(lambda self: bool(challenges.listed(self.account, self.now, "phone")))
     @rule(which=st.integers(0, 2), answer=st.sampled_from([ChallengeAction.DENY, ChallengeAction.REPORT]))
     def owner_refuses(self, which: int, answer: ChallengeAction) -> None:
         found = challenges.listed(self.account, self.now, "phone")
-        self.take(challenges.refuse(self.account, found[which % len(found)].id, answer, self.now))
+        refused = found[which % len(found)]
+        self.take(challenges.refuse(self.account, refused.id, answer, self.now))
+        if answer is ChallengeAction.REPORT and refused.browser_known:
+            self.reported.add(refused.browser)
 
     @rule()
     def administrator_unfreezes(self) -> None:
         self.take(freezing.end(self.account))
+        self.reported.clear()
         assert self.account.frozen_at is None
 
     # always

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.approval.domain import challenges
+from services.approval.domain import challenges, freezing
 from services.approval.domain.account import Account, Challenge, Change
 from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
 from shared.contracts.admin import AccountStatus
@@ -158,6 +158,19 @@ def test_not_me_freezes_notifications_of_unknown_browsers_only() -> None:
     assert account.challenges["u"].silenced
     assert not account.challenges["k"].silenced
     assert listed(account) == ["k", "u"]  # the list goes on: otherwise anybody could lock anybody out
+
+
+def test_not_me_freezes_the_known_browser_that_was_refused_until_the_freeze_ends() -> None:
+    stolen = replace(challenge("a", known=True), browser="stolen")
+    account = challenges.refuse(opened(ADA, stolen), "a", ChallengeAction.REPORT, NOW).value
+    again, own = replace(challenge("b", known=True), browser="stolen"), challenge("k", known=True)
+    asked = opened(account, again, own)
+    assert asked.challenges["b"].silenced
+    assert not asked.challenges["k"].silenced
+    assert "b" in listed(asked)
+    thawed = freezing.end(account)
+    assert thawed is not None
+    assert not opened(thawed.value, again).challenges["b"].silenced
 
 
 def test_cancel_freezes_nothing() -> None:

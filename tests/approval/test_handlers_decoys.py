@@ -10,6 +10,7 @@ from services.approval.handlers.challenges import end_overdue, open_challenge
 from services.approval.store import DecoyRepository
 from shared.bus.port import Retry
 from shared.errors import Blok365Error, Forbidden, Gone
+from shared.store.memory import MemoryCollection
 from shared.store.memory import MemoryDatabase as Database
 from tests.approval.support import Approval
 from tests.received import received
@@ -85,9 +86,13 @@ async def test_scanned_decoy_is_another_accounts_code(approval: Approval) -> Non
     nobodys = await approval.ask(NOBODY, method="qr", decoy=True)
     said = []
     for asked in (graces, nobodys):
-        with pytest.raises(Forbidden) as refused:
+        find_one = MemoryCollection.find_one
+        with (
+            mock.patch.object(MemoryCollection, "find_one", autospec=True, side_effect=find_one) as reads,
+            pytest.raises(Forbidden) as refused,
+        ):
             await phone.scan(asked)
-        said.append((refused.value.code, refused.value.detail))
+        said.append((refused.value.code, refused.value.detail, reads.call_count))
     assert said[0] == said[1]
     approval.world.clock.advance(120)
     for asked in (graces, nobodys):

@@ -14,6 +14,7 @@ from shared.crypto.statement import Purpose
 from shared.errors import Forbidden, Gone, NotAuthenticated, NotFound
 from shared.ids import b64u
 from tests.approval.support import APP_ORIGIN, SIGN_IN_ORIGIN, Approval, Phone
+from tests.approval.test_handlers_admin import decide
 
 
 async def test_assertion_makes_a_session(approval: Approval) -> None:
@@ -174,6 +175,8 @@ async def test_other_phones_of_the_account_go_on(approval: Approval) -> None:
     who = await kept.who()
     (first, second) = sessions.devices(who)
     assert second.id == who.session.device
+    await decide(approval, second.id, "trusted")
+    who = await kept.who()
     await kept.remove(who, first.id)
     asked = await approval.ask()
     with pytest.raises(Forbidden):
@@ -267,6 +270,7 @@ async def test_removal_is_signed_by_the_phone_that_has_the_session(approval: App
 async def test_removal_counts_once(approval: Approval) -> None:
     phone, other = await approval.phone(counts=False), Phone(approval)
     await other.enrol(await approval.invitation())
+    await decide(approval, (await phone.who()).session.device, "trusted")
     who, target = await phone.who(), (await other.who()).session.device
     begun = await sessions.begin_removal(approval.deps, who, target)
     stated = phone.stated(begun)

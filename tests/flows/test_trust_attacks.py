@@ -13,7 +13,7 @@ from deploy.standins.phone.authenticator import make_private_key
 from deploy.standins.phone.phone import PhoneError
 from services.admin import handlers as admin
 from services.wsfed import app as wsfed_app
-from shared.contracts.admin import InvitationChanged
+from shared.contracts.admin import AuthenticatorChanged, InvitationChanged
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import SignedMessage
 from shared.crypto.enrolment import NewDeviceKey, endorse
@@ -157,6 +157,29 @@ async def test_an_old_link_cannot_have_a_trusted_key_refused(flow: Flow, thief: 
     assert await flow.decision(phone.key.device) == ("trusted", "")
     sign_in = await flow.begin()
     await phone.approve(await sign_in.push())
+    assert token_form(await sign_in.token())
+
+
+async def test_a_phone_that_admin_has_not_confirmed_removes_no_other(flow: Flow) -> None:
+    """Whoever has a withdrawn link, and is faster than the news of it, is refused; he takes no phone of Ada's along."""
+    mine = await flow.phone()
+    since = len(flow.world.bus.sent)
+    old = await flow.invite()
+    flow.world.bus.loses = lambda signed: signed.type in (InvitationChanged.TYPE, AuthenticatorChanged.TYPE)
+    await flow.invite()
+    thiefs = await flow.bare_phone()
+    await thiefs.enrol(old)
+    for _ in range(2):
+        with pytest.raises(PhoneError) as refused:
+            await thiefs.remove_device(mine.key.device)
+        assert refused.value.code == "unconfirmed"
+    flow.world.bus.loses = lambda signed: False
+    await twice_and_late(flow, *said_since(flow, since))
+    assert await flow.decision(thiefs.key.device) == ("refused", "withdrawn")
+    assert await flow.decision(mine.key.device) == ("trusted", "")
+    assert {each["id"] for each in await mine.devices()} == {mine.key.device}
+    sign_in = await flow.begin()
+    await mine.approve(await sign_in.push())
     assert token_form(await sign_in.token())
 
 

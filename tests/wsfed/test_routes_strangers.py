@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from unittest import mock
+from urllib.parse import parse_qsl
 
 import pytest
 import segno
@@ -191,6 +192,25 @@ async def test_a_push_starts_by_itself_only_when_entra_or_we_led_here(
     again = await browser.get(page.url, headers=ENTRA)
     assert ("data-autostart" in again.text) is starts
     assert any(form.action.endswith("/push") for form in page.forms())
+
+
+@pytest.mark.parametrize("headers", [ENTRA, OURS])
+async def test_a_push_starts_by_itself_in_no_sign_in_that_somebody_else_has_posted(
+    flow: Flow, headers: Mapping[str, str]
+) -> None:
+    """A program can say that it comes from Entra. The sign-in that it posts is nobody's until a browser opens it, and a
+    page of the attacker's leads Ada's there.
+    """
+    victims = (await known_browser(flow, await flow.phone())).browser
+    url, _ = flow.entra.request("ada@contoso.example")
+    address, _, query = url.partition("?")
+    attackers = await flow.browser()
+    posted = await attackers.post(address, dict(parse_qsl(query)), headers=headers, follow=False)
+    assert posted.status == 303
+    for _ in range(2):
+        page = await victims.get(f"{flow.origin}{posted.headers['Location']}", headers=headers)
+        assert any(form.action.endswith("/push") for form in page.forms())
+        assert "data-autostart" not in page.text
 
 
 async def test_a_push_starts_by_itself_in_no_browser_that_is_not_known(flow: Flow) -> None:

@@ -53,6 +53,30 @@ async def test_sign_out_ends_the_session_behind_170_others(flow: Flow) -> None:
     assert not await still_signed_in(flow, sign_in)
 
 
+@pytest.mark.parametrize("wreply", ["", f"&wreply={LOGIN}"])
+@pytest.mark.parametrize("approved", ["before", "after"])
+async def test_next_person_gets_no_token_of_a_sign_in_that_was_not_finished(
+    flow: Flow, approved: str, wreply: str
+) -> None:
+    """Ada asked twice, in two tabs, and signs out at a shared computer. The next person opens the page that is left."""
+    phone = await flow.phone()
+    sign_in = await flow.begin()
+    code = await sign_in.push()
+    if approved == "before":
+        await phone.approve(code)
+    left = await sign_in.browser.get(f"{flow.origin}{REQUEST}{wreply}", follow=False)
+    assert left.status == (303 if wreply else 200)
+    if approved == "after":
+        await phone.approve(code)
+    for _ in range(2):
+        assert (await sign_in.page()).status == 404
+        assert "wresult" not in (await sign_in.token()).text
+    assert flow.issuances() == []
+    again = await flow.begin(browser=sign_in.browser)
+    await phone.approve(await again.push())
+    await again.take()
+
+
 UNREADABLE = {
     "wreply of three kilobytes": f"&wreply={LOGIN}{'x' * 3000}",
     "wreply twice": f"&wreply={LOGIN}&wreply={LOGIN}",

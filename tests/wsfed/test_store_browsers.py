@@ -90,7 +90,7 @@ async def test_documents_stay_eight_days_after_a_browser_is_known_no_longer(
     await browsers.add(a_browser())
     collection = browsers.source.collection
     (document,) = await collection.find({})
-    assert document["remove_at"] == day(START) + KNOWN_FOR + timedelta(days=8)
+    assert document["remove_at"] == day(START) + timedelta(days=1) + KNOWN_FOR + timedelta(days=8)
     assert BrowserChanged.MAX_AGE is not None
     assert timedelta(days=8) > BrowserChanged.MAX_AGE
     await browsers.change("browser-1", lambda browser: browser.remove(1, START))

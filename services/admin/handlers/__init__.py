@@ -4,6 +4,7 @@ Enrolment (docs/flows/enrolment.md)
     1, 2    invite                   invitations.py
     7, 8    device_enrolled          ../projections.py
             expire_invitations       invitations.py
+            withdraw_all             invitations.py; after a backup was put back
 Lost phone (the same page, below)
     1       list_devices             devices.py; device_enrolled keeps the list
     2       remove_device            devices.py; by the person: remove_authenticator
@@ -35,7 +36,7 @@ from services.admin.handlers.accounts import (
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
-from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite
+from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite, withdraw_all
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -74,4 +75,5 @@ __all__ = [
     "sign_out_everywhere",
     "suspend",
     "unfreeze",
+    "withdraw_all",
 ]

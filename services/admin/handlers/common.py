@@ -11,12 +11,13 @@ MAX_PAGE = 200
 
 async def withdraw_open(deps: Dependencies, account: Account) -> None:
     """Withdraw the account's open invitation, if it has one."""
-
-    def withdraw(invitation: Invitation) -> Invitation | None:
-        return invitation.withdrawn() if invitation.status == "open" else None
-
     while (found := await deps.invitations.open_of(account.tenant, account.id)) is not None:
         await deps.invitations.change(account.tenant, found.id, withdraw)
+
+
+def withdraw(invitation: Invitation) -> Invitation | None:
+    """The invitation, withdrawn; None when it is not open."""
+    return invitation.withdrawn() if invitation.status == "open" else None
 
 
 def checked_limit(limit: int) -> int:

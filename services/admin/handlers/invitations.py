@@ -5,7 +5,7 @@ from datetime import timedelta
 from services.admin.domain.authenticators import GRACE, is_over
 from services.admin.domain.invitations import Invitation, invitation_mail
 from services.admin.handlers.accounts import show_account
-from services.admin.handlers.common import withdraw_open
+from services.admin.handlers.common import withdraw, withdraw_open
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
@@ -16,6 +16,8 @@ from shared.ids import b64u, new_id
 SWEEP_EVERY = 5.0
 """Seconds between two searches for invitations whose time is over."""
 SWEEP_BATCH = 100
+LONGEST = timedelta(days=366)
+"""Longer than any invitation lives, with a clock that was wrong when it was made."""
 INVITABLE = (AccountStatus.INVITED, AccountStatus.ACTIVE)
 
 
@@ -83,6 +85,19 @@ async def expire_invitations(deps: Dependencies) -> int:
     for invitation in found:
         await deps.invitations.change(invitation.tenant, invitation.id, expire)
     return len(found)
+
+
+async def withdraw_all(deps: Dependencies) -> int:
+    """Withdraw every open invitation of every tenant; how many. Safe to repeat and to interrupt. Raises Unavailable.
+
+    For a backup that was put back: since it was made an invitation may have been used, or withdrawn because its person
+    was signed out everywhere, and the backup calls it open.
+    """
+    count, ever = 0, deps.clock.now() + LONGEST
+    while found := await deps.invitations.over(ever, SWEEP_BATCH):
+        for invitation in found:
+            count += await deps.invitations.change(invitation.tenant, invitation.id, withdraw) is not None
+    return count
 
 
 async def sweep(deps: Dependencies) -> None:

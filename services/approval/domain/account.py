@@ -185,6 +185,8 @@ class Account:
     """Since when "not me" stops notifications for unknown browsers."""
     freeze: str = ""
     """Names that freeze: the challenge that was reported last. Empty without one, and in one from before names."""
+    frozen_browsers: tuple[str, ...] = ()
+    """Known browsers whose requests were reported since the freeze began: their notifications are frozen, too."""
     freeze_version: int = 0
     """Counts the beginnings and ends of freezes, for `FreezeChanged`."""
     forgotten: tuple[Forgotten, ...] = ()

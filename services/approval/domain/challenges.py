@@ -115,8 +115,7 @@ def _count_push(account: Account, challenge: Challenge, now: datetime) -> Change
     asked = account.pushes_known if challenge.browser_known else account.pushes_unknown
     asked = tuple(at for at in asked if now - at < QUOTA[-1][0])
     spent = any(sum(now - at < window for at in asked) >= most for window, most in QUOTA)
-    frozen = account.frozen_at is not None and not challenge.browser_known
-    silenced = spent or frozen
+    silenced = spent or freezing.silences(account, challenge)
     if not silenced:
         asked = (*asked, now)
     challenge = replace(challenge, silenced=silenced)
@@ -183,7 +182,7 @@ def refuse(account: Account, challenge_id: str, action: ChallengeAction, now: da
         raise ValueError(action)
     challenge = answerable(account, challenge_id, now)
     if action is ChallengeAction.REPORT:
-        frozen = freezing.begin(account, challenge.id, now)
+        frozen = freezing.begin(account, challenge, now)
         return frozen.then(_end(frozen.value, [challenge], action, now))
     return _end(account, [challenge], action, now)
 

@@ -217,8 +217,13 @@ class VerifiedRemoval:
 def remove_at_request(account: Account, removal: VerifiedRemoval) -> Change:
     """Take one of the person's own phones out of use, and ask admin, which verifies the assertion too, to revoke it.
 
-    Raises NotFound, Forbidden (replay, signing phone removed).
+    A phone that admin has not decided on yet removes no other one: it may have been made with a link that was
+    withdrawn, and what it removed would stay removed after admin has refused it. Raises NotFound, Forbidden (replay,
+    signing phone removed or not confirmed yet).
     """
+    signer = active_device(account, removal.signed_by)
+    if signer.decision == "waiting" and removal.device != signer.id:
+        raise Forbidden("approval.device.unconfirmed", code="unconfirmed")
     used = device_used(account, removal.signed_by, removal.answer) or Change(account)
     device = removable(account, removal.device)
     asked = Change(used.value, () if device.decided == 0 else (_ask_admin(account, device, removal),))

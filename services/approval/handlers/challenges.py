@@ -1,5 +1,6 @@
 """Requests to a phone (docs/flows/sign-in.md, steps 4 to 7)."""
 
+import asyncio
 import hashlib
 import math
 from collections.abc import Sequence
@@ -134,7 +135,11 @@ async def request_by_handle(
     another account's, too: whoever has a phone must not learn either which accounts exist.
     """
     digest = b64u(hashlib.sha256(handle.encode()).digest())
-    stored = await deps.accounts.by_handle(digest) or await deps.decoys.by_handle(digest)
+    # Both, always: otherwise a phone of the attacker's own would tell by the clock whose codes are decoys.
+    of_account, of_nobody = await asyncio.gather(
+        deps.accounts.by_handle(digest), deps.decoys.by_handle(digest)
+    )
+    stored = of_account or of_nobody
     if stored is None:
         raise Gone("approval.handle.expired", code="expired")
     challenge_id = challenges.scanned(stored.value, digest, deps.clock.now()).id

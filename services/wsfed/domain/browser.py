@@ -49,8 +49,8 @@ class KnownBrowser:
 
     @property
     def known_until(self) -> datetime:
-        """Until when it stays known, unless it is used again."""
-        return self.last_seen + KNOWN_FOR
+        """Until when it stays known at most, unless it is used again: `last_seen` is the beginning of its day."""
+        return self.last_seen + timedelta(days=1) + KNOWN_FOR
 
     def announced(self, cause: Envelope | None = None) -> OutgoingMessage:
         """`wsfed.browser.changed.v1`. `cause`: the envelope of the message that led to it."""

@@ -64,6 +64,10 @@ class Session:
         """Whether it is that account's: the cookie alone does not say so."""
         return (self.tenant, self.account) == (tenant, account)
 
+    def makes_known(self, now: datetime) -> bool:
+        """Whether the browser is known by it still, live or not."""
+        return now < self.authentication.authenticated_at + KNOWN_FOR
+
     def begun_under(self, session_epoch: int) -> bool:
         """Whether the account still has the session epoch under which the person signed in here. If it has another,
         the session is over and the browser is a stranger's, for good.

@@ -78,7 +78,7 @@ async def known_session(
     session = await deps.sessions.get(session_id(session_secret))
     if session is None or account is None or not session.belongs_to(account.tenant, account.id):
         return None
-    if not session.begun_under(account.session_epoch):
+    if not session.begun_under(account.session_epoch) or not session.makes_known(deps.clock.now()):
         return None
     device = await deps.directory.trusted_device(account.tenant, account.id, session.device)
     return None if device is None else session

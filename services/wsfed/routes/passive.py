@@ -52,9 +52,10 @@ class PassiveRoutes:
         deps, slug = self.context.deps, request.match_info["tenant"]
         await find_tenant(deps, slug)
         parsed = parse_sign_in(_strictly(raw), cloud=cloud)
-        from_entra = is_from_entra(request, reply_urls=cloud.reply_urls, own_origin=deps.origin)
         if request.method == "POST":
-            return see((await begin(deps, slug, parsed, None, from_entra=from_entra)).id)
+            # Whoever posts may be another than the browser that opens the page, and no browser at all.
+            return see((await begin(deps, slug, parsed, None, from_entra=False)).id)
+        from_entra = is_from_entra(request, reply_urls=cloud.reply_urls, own_origin=deps.origin)
         if parsed.user_name:
             asked = SsoRequest(
                 tenant=slug, upn=parsed.user_name, request=parsed, requested_at=deps.clock.now()
@@ -73,15 +74,20 @@ class PassiveRoutes:
     ) -> web.Response:
         """End every session of this browser. Clean-up always answers 200; sign-out may go back to Microsoft.
 
-        Nothing says that they have ended before the database has said so.
+        Nothing says that they have ended before the database has said so. The browser gets a new secret with its next
+        sign-in, so the pages of sign-ins that are under way, or approved and not finished, are nobody's: at a shared
+        computer the next person could go back to one and take its token.
         """
         if request.method == "POST":
             return _again_by_get(request, leaving)
         await sign_out(self.context.deps, session_secrets(request))
         if isinstance(leaving, SignOutRequest) and leaving.wreply is not None:
-            return web.Response(status=303, headers={"Location": leaving.wreply})
-        view = views.SignedOut(start_url=cloud.start_url)
-        return self.context.pages.pages.render(request, "signedout.html", view=view)
+            response = web.Response(status=303, headers={"Location": leaving.wreply})
+        else:
+            view = views.SignedOut(start_url=cloud.start_url)
+            response = self.context.pages.pages.render(request, "signedout.html", view=view)
+        BROWSER_COOKIE.clear(response)
+        return response
 
 
 def _again_by_get(request: web.Request, leaving: SignOutRequest | SignOutCleanupRequest) -> web.Response:
