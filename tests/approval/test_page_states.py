@@ -135,7 +135,9 @@ async def test_a_request_expires_by_the_phones_own_counter_without_a_network(han
     await handset.heading(REQUEST)
     await handset.page.context.set_offline(True)
     heading = handset.page.locator("section:not([hidden]) h1")
-    await expect(heading).to_have_text("This request expired", timeout=15_000)  # four seconds on a machine at rest
+    await expect(heading).to_have_text(
+        "This request expired", timeout=15_000
+    )  # four seconds on a machine at rest
 
 
 async def test_time_left_is_seen_and_spoken_twice(handset: Handset) -> None:
