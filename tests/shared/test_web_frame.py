@@ -147,7 +147,7 @@ def test_what_is_wrong_with_hosts_together_is_one_line() -> None:
     with pytest.raises(ValidationError) as refused:
         Settings(origin="https://id.example", console_origin="https://c.id.example")
     assert invalid_settings(refused.value).startswith(
-        "BLOK365: Value error, the console needs a host of its own"
+        "BLOK365: the console needs a host of its own"
     )
 
 
