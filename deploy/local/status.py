@@ -93,7 +93,7 @@ def _text(sign_in: Sequence[str], var: Path) -> str:
             *sign_in,
             "",
             f"  Command line   {command_line(var)} --help",
-            "  This again     make status",
+            f"  This again     {_make_status(var)}",
             f"  Log            {shortest(run_folder.log_file(var))}",
             "  Stop           Ctrl-C stops; the next start goes on with the same data",
             "",
@@ -101,10 +101,18 @@ def _text(sign_in: Sequence[str], var: Path) -> str:
     )
 
 
+def _make_status(var: Path) -> str:
+    return "make status" if _is_default(var) else f"make status ARGS='--var {shortest(var)}'"
+
+
+def _is_default(var: Path) -> bool:
+    return var.resolve() == ROOT / "var"
+
+
 def command_line(var: Path) -> str:
     """How to call the command line from here for the system in that folder."""
     program = shortest(ROOT / "blok365")
-    return program if var.resolve() == ROOT / "var" else f"{program} --var {shortest(var)}"
+    return program if _is_default(var) else f"{program} --var {shortest(var)}"
 
 
 def enrol_command(var: Path) -> str:
