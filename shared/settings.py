@@ -124,7 +124,8 @@ def invalid_settings(error: ValidationError) -> str:
     service = error.title.removesuffix("Settings").upper()
     prefix = f"BLOK365_{service}_" if service else "BLOK365_"
     named = [
-        (f"{prefix}{'_'.join(map(str, fault['loc'])).upper()}", fault["msg"]) for fault in error.errors()
+        (f"{prefix}{'_'.join(map(str, fault['loc'])).upper()}", fault["msg"].removeprefix("Value error, "))
+        for fault in error.errors()
     ]
     # What is wrong with several settings together has the name of none.
     return "; ".join(f"{name.removesuffix('_')}: {message}" for name, message in named)

@@ -32,4 +32,4 @@ class Options:
 
 def group(help_text: str) -> typer.Typer:
     """A group of commands, without what takes long to import."""
-    return typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=help_text)
+    return typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, help=help_text)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import typer
+
 from deploy.cli.options import Options
 from deploy.cli.session import opened, report_faults
 from deploy.local import run_folder, tenant
@@ -16,6 +18,7 @@ from services.admin import app as admin_app
 from services.admin import handlers as admin
 from services.admin.domain.devices import ListedDevice
 from services.admin.ports import Dependencies
+from shared.errors import NotFound
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -31,22 +34,29 @@ def show(var: Path, found: RunningNow) -> int:
         async with opened(options, admin_app.build) as wired:
             return await summary(wired.dependencies, var, found)
 
-    print(report_faults(options, lambda: asyncio.run(work())))
+    try:
+        print(report_faults(options, lambda: asyncio.run(work())))
+    except typer.Exit as fault:  # it has said on standard error what is wrong
+        return fault.exit_code
     return 0
 
 
 async def summary(deps: Dependencies, var: Path, found: RunningNow) -> str:
     """The text, with what Ada has by now. Raises Unavailable."""
-    return _text(await adas_phones(deps), var, found)
+    try:
+        devices = await adas_phones(deps)
+    except NotFound:
+        return _text(_without_ada(var, found), var)
+    return _text(_first_sign_in(devices, var, found), var)
 
 
 async def adas_phones(deps: Dependencies) -> list[ListedDevice]:
-    """The phones that admin has not refused and nobody has removed. Raises Unavailable."""
+    """The phones that admin has not refused and nobody has removed. Raises NotFound (no Ada now), Unavailable."""
     listed = await admin.list_devices(deps, tenant.TENANT, tenant.PERSON)
     return [device for device in listed if device.may_count]
 
 
-def _text(devices: Sequence[ListedDevice], var: Path, found: RunningNow) -> str:
+def _first_sign_in(devices: Sequence[ListedDevice], var: Path, found: RunningNow) -> list[str]:
     origin = Settings(origin=found.origin).origins.phone
     if not devices:
         first = ["in a browser: the page above leads you; or in software, here:", enrol_command(var)]
@@ -58,17 +68,32 @@ def _text(devices: Sequence[ListedDevice], var: Path, found: RunningNow) -> str:
             if software_phone() & {device.id for device in devices}
             else [f"on the phone: {origin}/ in the browser where it was set up"]
         )
+    return [
+        f"Blok365 runs. Open {found.front}/ and it leads you to your first sign-in.",
+        "",
+        *_step("1  Give Ada a phone", first),
+        *_step("2  Sign in", [f"{found.entra}/ (a stand-in for Microsoft 365), as {tenant.PERSON}"]),
+        *_step("3  Approve", last),
+    ]
+
+
+def _without_ada(var: Path, found: RunningNow) -> list[str]:
+    return [
+        f"Blok365 runs at {found.front}/. There is no {tenant.PERSON} now: renamed or removed.",
+        "",
+        *_step("Who there is", [f"{command_line(var)} account list -t {tenant.TENANT}"]),
+        *_step("Sign in", [f"{found.entra}/ (a stand-in for Microsoft 365)"]),
+    ]
+
+
+def _text(sign_in: Sequence[str], var: Path) -> str:
     return "\n".join(
         [
             "",
-            f"Blok365 runs. Open {found.front}/ and it leads you to your first sign-in.",
-            "",
-            *_step("1  Give Ada a phone", first),
-            *_step("2  Sign in", [f"{found.entra}/ (a stand-in for Microsoft 365), as {tenant.PERSON}"]),
-            *_step("3  Approve", last),
+            *sign_in,
             "",
             f"  Command line   {command_line(var)} --help",
-            "  This again     make status",
+            f"  This again     {_make_status(var)}",
             f"  Log            {shortest(run_folder.log_file(var))}",
             "  Stop           Ctrl-C stops; the next start goes on with the same data",
             "",
@@ -76,10 +101,18 @@ def _text(devices: Sequence[ListedDevice], var: Path, found: RunningNow) -> str:
     )
 
 
+def _make_status(var: Path) -> str:
+    return "make status" if _is_default(var) else f"make status ARGS='--var {shortest(var)}'"
+
+
+def _is_default(var: Path) -> bool:
+    return var.resolve() == ROOT / "var"
+
+
 def command_line(var: Path) -> str:
     """How to call the command line from here for the system in that folder."""
     program = shortest(ROOT / "blok365")
-    return program if var.resolve() == ROOT / "var" else f"{program} --var {shortest(var)}"
+    return program if _is_default(var) else f"{program} --var {shortest(var)}"
 
 
 def enrol_command(var: Path) -> str:

@@ -342,6 +342,18 @@ async def test_make_run_a_second_time_says_where_the_first_one_runs(
     assert not (tmp_path / "run" / "system.json").exists()
 
 
+async def test_status_without_the_demo_person_says_so(tmp_path: Path, mongod: BackingService) -> None:
+    port = two_ports()
+    ada = ("ada@contoso.example", "lovelace@contoso.example", "-t", "contoso")
+    async with make_run(tmp_path, port, **on(mongod)) as program:
+        await program.said(LISTENS)
+        await blok365(tmp_path, "account", "rename", *ada)
+        status = await ended("-m", "deploy", "status", "--var", str(tmp_path), environment={})
+        assert (status.code, status.err) == (0, "")
+        assert "There is no ada@contoso.example now: renamed or removed." in status.out
+        await program.stopped()
+
+
 async def test_make_run_beside_another_as_the_message_says(tmp_path: Path, mongod: BackingService) -> None:
     port = two_ports()
     async with make_run(tmp_path / "first", port, **on(mongod)) as first:
@@ -408,7 +420,7 @@ def keys(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("environment", "reason"),
     [
-        ({"BLOK365_ORIGIN": "nonsense"}, "BLOK365_ORIGIN: Value error, an origin is"),
+        ({"BLOK365_ORIGIN": "nonsense"}, "BLOK365_ORIGIN: an origin is"),
         ({"BLOK365_LISTEN": "abc"}, "BLOK365_LISTEN: "),
         ({"BLOK365_TRUSTED_PROXIES": "nonsense"}, 'error parsing value for field "trusted_proxies"'),
         ({"BLOK365_KEYS": "/nowhere"}, "/nowhere/trusted.json: No such file"),

@@ -11,6 +11,7 @@ import segno
 
 from services.wsfed.domain.metadata import federation_metadata
 from services.wsfed.routes.live import MAX_STREAMS
+from services.wsfed.routes.view_models import qr_picture
 from shared.web.sse import LOOK_EVERY
 from tests.flows.support import DOMAIN, LOGIN, TENANT, Flow, SignIn, known_browser, peers, start_flow
 from tests.wsfed.test_routes import event, stream
@@ -144,6 +145,7 @@ async def test_metadata_is_signed_once_for_each_set_of_keys(flow: Flow) -> None:
 
 async def test_a_qr_code_is_drawn_once_however_often_its_page_is_asked_for(flow: Flow) -> None:
     sign_in = await flow.begin()
+    qr_picture.cache_clear()  # the handles of tests are the same in each of them
     with mock.patch.object(segno, "make", wraps=segno.make) as drawn:
         await sign_in.qr()
         pictures = {(await sign_in.page()).text.partition("<svg")[2].partition("</svg>")[0] for _ in range(5)}

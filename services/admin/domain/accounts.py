@@ -100,9 +100,7 @@ def apply_action(account: Account, action: AccountAction) -> Account:
     """The account after the action. Raises Conflict when its status does not allow it."""
     status = TRANSITIONS.get((account.status, action))
     if status is None:
-        raise Conflict(
-            "admin.account.wrong_status", upn=account.upn, status=account.status.value, step=action.value
-        )
+        raise _wrong_status(account, action.value)
     enrolled = account.enrolled or action is AccountAction.ENROL
     if action is AccountAction.RESUME and not enrolled:
         status = AccountStatus.INVITED
@@ -121,8 +119,18 @@ def rename(account: Account, upn: str) -> Account:
     `upn`: checked by `check_upn`. Raises Conflict for a removed account, whose name is free already.
     """
     if account.status is AccountStatus.REMOVED:
-        raise Conflict("admin.account.wrong_status", upn=account.upn, status="removed", step="rename")
+        raise _wrong_status(account, "rename")
     return replace(account, upn=upn, version=account.version + 1)
+
+
+def _wrong_status(account: Account, step: str) -> Conflict:
+    return Conflict(
+        "admin.account.wrong_status",
+        upn=account.upn,
+        tenant=account.tenant,
+        status=account.status.value,
+        step=step,
+    )
 
 
 def immutable_id(account: AccountId) -> str:

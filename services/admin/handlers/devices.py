@@ -41,7 +41,7 @@ async def remove_device(
     devices = await list_devices(deps, slug, account.id)
     found = [each for each in devices if each.may_count and device in (None, each.id)]
     if not found and device is not None:
-        raise NotFound("admin.device.unknown", upn=account.upn)
+        raise NotFound("admin.device.unknown", upn=account.upn, tenant=slug)
     if not found:
         raise Conflict("admin.device.none", upn=account.upn)
     for each in found:

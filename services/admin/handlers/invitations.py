@@ -44,7 +44,9 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
     tenant = await show_tenant(deps, slug)
     account = await show_account(deps, slug, name)
     if account.status not in INVITABLE:
-        raise Conflict("admin.account.not_invitable", upn=account.upn, status=account.status.value)
+        raise Conflict(
+            "admin.account.not_invitable", upn=account.upn, tenant=slug, status=account.status.value
+        )
     seed = deps.ids.random_bytes(32)
     now = deps.clock.now()
     lifetime = (

@@ -58,7 +58,7 @@ def sign_in_page(
         problem=problem,
         code="" if challenge is None else challenge.code,
         expires_in=max(0, left),
-        qr=None if scan is None else _qr(f"{phone_origin}/#q={scan}"),
+        qr=None if scan is None else qr_picture(f"{phone_origin}/#q={scan}"),
         key_url=f"{phone_origin}/" if scan is None else f"{phone_origin}/#q={scan}",
         start_url=start_url,
     )
@@ -83,7 +83,7 @@ def stopped_loop(tenant: Tenant, request: SignInRequest, start_url: str) -> view
 
 
 @lru_cache(MAX_PICTURES)
-def _qr(text: str) -> views.Qr:
+def qr_picture(text: str) -> views.Qr:
     """A QR code as one path, a module a unit (ISO/IEC 18004; level M: it is read from a screen).
 
     Drawn once for each handle: it takes milliseconds, and the page that shows it can be asked for at will.

@@ -3,6 +3,7 @@
 
 const EVERY = 5_000;
 const WALK_EVERY = 1_000;
+const GONE = Symbol("gone");
 
 const summary = document.getElementById("summary");
 const checks = document.getElementById("checks");
@@ -47,9 +48,11 @@ look();
 const walk = document.getElementById("walk");
 const part = (id) => document.getElementById(`walk-${id}`);
 
+/** How far it is; `GONE` where nobody leads (404), or Ada was renamed or removed; null while there is no answer. */
 async function askWalk() {
   try {
     const answer = await fetch("/walk/state", { headers: { Accept: "application/json" } });
+    if (answer.status === 404) return GONE;
     return answer.ok ? await answer.json() : null;
   } catch {
     return null;
@@ -71,6 +74,10 @@ function showWalk(now) {
 async function lookWalk() {
   if (document.visibilityState === "visible") {
     const now = await askWalk();
+    if (now === GONE) {
+      walk.hidden = true;
+      return;
+    }
     if (now) showWalk(now);
     else if (walk.hidden) return; // nobody leads here
   }
