@@ -137,7 +137,10 @@ def sign_out_everywhere(
     if not yes:
         typer.confirm(f"Sign {who} out everywhere?", abort=True)
     account = with_admin(context.obj, lambda admin: handlers.sign_out_everywhere(admin, tenant, who))
-    output.line(f"{account.upn} is signed out of Blok365 everywhere within seconds.")
+    output.line(
+        f"{account.upn} is signed out of Blok365 everywhere within seconds. "
+        "A sign-in page that waits for the phone says so only when its time is over; it signs nobody in."
+    )
     output.line("Microsoft's own sessions go on until they are revoked in Entra.")
 
 

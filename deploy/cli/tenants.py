@@ -125,7 +125,7 @@ def set_policy(
             "Recommended: --sign-in known_browsers. It stops look-alike pages on browsers that are known."
         )
     elif changes:
-        output.line("In force. Phones enrolled before this release: run blok365 resync once.")
+        output.line("In force.")
 
 
 @tenants.command("list")
