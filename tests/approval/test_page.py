@@ -49,7 +49,7 @@ async def test_lost_answer_to_an_enrolment_is_asked_for_again(handset: Handset, 
     await handset.open(f"#i={await handset.approval.invitation()}")
     await handset.press("Set up")
     if lost == 3:
-        await handset.heading("We can't do that just now")
+        await handset.heading("We can't do that right now")
         await handset.press("Try again")
     await handset.heading("This phone is ready")
     assert asked == lost + 1
@@ -86,13 +86,13 @@ async def test_wrong_code_is_said_at_the_field_and_the_third_ends(handset: Hands
         )
         await expect(handset.page.get_by_label("Code from your sign-in page")).to_have_value("")
     await handset.code("222222")
-    await handset.heading("The code was wrong three times")
+    await handset.heading("Wrong code three times")
     assert handset.approval.state(asked) == "wrong_code"
 
 
 @pytest.mark.parametrize(
     ("button", "heading", "outcome"),
-    [("Cancel", "Cancelled", "denied"), ("Not me", "Thank you for telling us", "not_me")],
+    [("Decline", "Declined", "denied"), ("This isn't me", "Thank you for telling us", "not_me")],
 )
 async def test_says_no(handset: Handset, button: str, heading: str, outcome: str) -> None:
     await handset.enrol()
@@ -128,7 +128,7 @@ async def test_a_code_that_is_over_is_said_once_and_is_no_dead_end(handset: Hand
     await handset.enrol()
     await handset.open("#q=unknown")
     await handset.press("Unlock")
-    await handset.heading("This request expired")
+    await handset.heading("This request has expired")
     await handset.press("Back to requests")
     await handset.heading("No requests")
 
@@ -173,13 +173,13 @@ async def test_different_networks_are_said_in_words(handset: Handset, address: s
         (
             "en",
             "The browser seems to be in another country",
-            "Browser that asks: France",
+            "Browser requesting sign-in: France",
             "This phone: Germany",
         ),
         (
             "fr",
             "Le navigateur semble être dans un autre pays",
-            "Navigateur qui demande\u00a0: France",
+            "Navigateur qui demande la connexion\u00a0: France",
             "Allemagne",
         ),
     ],
@@ -218,8 +218,8 @@ async def test_one_country_is_not_warned_of(handset: Handset) -> None:
     await handset.page.set_extra_http_headers({"X-Forwarded-For": COLOGNE_ADDRESS})
     await handset.unlock()
     await expect(handset.page.locator("#countries")).to_be_visible()
-    await handset.press("Cancel")
-    await handset.heading("Cancelled")
+    await handset.press("Decline")
+    await handset.heading("Declined")
     assert handset.approval.state(far) == "denied"
     await handset.ask(address=COLOGNE_ADDRESS)
     await handset.press("Back to requests")

@@ -84,7 +84,7 @@ async def test_a_request_answered_in_one_tab_is_over_in_the_other(handset: Hands
     await handset.heading("Are you signing in to")
     await handset.code(asked.code)
     await handset.heading("Approved")
-    await other.get_by_role("button", name="Cancel", exact=True).click()
+    await other.get_by_role("button", name="Decline", exact=True).click()
     await heading(other, "Already approved")
     assert await handset.approval.outcomes() == [(asked.command.transaction, "accepted")]
 
@@ -178,7 +178,7 @@ async def test_page_opens_without_a_network(handset: Handset) -> None:
     await handset.page.evaluate(CACHED)
     await handset.stop()
     await handset.page.reload()
-    await handset.heading("We can't do that just now")
+    await handset.heading("We can't do that right now")
     await handset.page.evaluate(EVICT)
     await handset.page.reload()
     await handset.heading("Unlock BlokKey")

@@ -145,7 +145,7 @@ async def test_passkey_from_the_page_to_the_token(desk: Desk) -> None:
 async def test_stopped_dialog_is_said_and_an_open_push_goes_on(desk: Desk) -> None:
     await desk.enrol()
     await desk.start()
-    await desk.page.get_by_role("button", name="Send request to my phone").click()
+    await desk.page.get_by_role("button", name="Send a request to my phone").click()
     code = desk.page.locator("[data-code]")
     await expect(code).to_be_visible()
     before = await code.inner_text()
@@ -174,7 +174,7 @@ async def test_passkey_of_nobody_known_is_refused_in_the_one_sentence(desk: Desk
     await expect(notice).to_have_text(
         "We can't sign you in this way. Try another way, or ask your administrator."
     )
-    await expect(desk.page.get_by_role("button", name="Send request to my phone")).to_be_enabled()
+    await expect(desk.page.get_by_role("button", name="Send a request to my phone")).to_be_enabled()
     assert "/signin/" in desk.page.url
 
 
@@ -182,7 +182,7 @@ async def test_embedded_view_without_webauthn_sees_the_page_as_it_was(desk: Desk
     await desk.enrol()
     await desk.page.add_init_script("delete window.PublicKeyCredential")
     await desk.start()
-    await expect(desk.page.get_by_role("button", name="Send request to my phone")).to_be_visible()
+    await expect(desk.page.get_by_role("button", name="Send a request to my phone")).to_be_visible()
     await expect(desk.page.get_by_role("button", name="Use a passkey")).to_have_count(0)
     await expect(desk.page.locator("#passkey")).to_be_hidden()
     assert desk.faults == []
@@ -194,7 +194,7 @@ async def test_on_a_phone_the_passkey_comes_first(desk: Desk) -> None:
     await desk.enrol()
     await desk.start()
     names = await desk.page.get_by_role("button").all_inner_texts()
-    assert names[:2] == ["Use a passkey", "Send request to my phone"]
+    assert names[:2] == ["Use a passkey", "Send a request to my phone"]
     await desk.page.get_by_role("button", name="Use a passkey").tap()
     await desk.arrived()
     assert desk.faults == []

@@ -242,9 +242,9 @@ def tab_order(page: Page, count: int) -> list[str]:
 def test_focus_order(open_page: Open, shown: Shown) -> None:
     page = open_page()
     assert tab_order(page, 6) == [
-        "Skip to the main part",
-        "Use another name",
-        "Send request to my phone",
+        "Skip to main content",
+        "Use another account",
+        "Send a request to my phone",
         "Scan a QR code instead",
         "Use a passkey",
         "Can't use your phone?",
@@ -252,7 +252,7 @@ def test_focus_order(open_page: Open, shown: Shown) -> None:
     shown.view = VIEWS["push-waiting"]
     page = open_page()
     assert tab_order(page, 6)[1:] == [
-        "Use another name",
+        "Use another account",
         "Send again",
         "Scan a QR code instead",
         "Use a passkey",
@@ -274,7 +274,7 @@ def test_by_keyboard_alone_from_start_to_code(open_page: Open, shown: Shown) -> 
     expect(page.get_by_role("heading", level=1)).to_be_focused()
     assert shown.posts == [("push", {"csrf": "c" * 43})]
     expect(page).to_have_title("Check your phone – Contoso Ltd")
-    expect(page.locator("#status")).to_have_text("Request sent to your phone.")
+    expect(page.locator("#status")).to_have_text("Open BlokKey on your phone.")
 
 
 def test_copied_code_is_plain_digits(open_page: Open, shown: Shown) -> None:
@@ -423,7 +423,7 @@ def test_whole_way_without_script(open_page: Open, shown: Shown) -> None:
     page = open_page(java_script_enabled=False)
     page.get_by_label("User name").fill("grace@contoso.example")
     page.get_by_role("button", name="Next").click()
-    page.get_by_role("button", name="Send request to my phone").click()
+    page.get_by_role("button", name="Send a request to my phone").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Check your phone")
     page.get_by_role("button", name="Scan a QR code instead").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Scan with your phone")
@@ -453,7 +453,7 @@ def test_second_press_does_not_send_twice(open_page: Open, shown: Shown) -> None
         view(PageState.PUSH_WAITING, version=len(shown.posts) + 3)
     )
     page = open_page()
-    page.get_by_role("button", name="Send request").dblclick()
+    page.get_by_role("button", name="Send a request").dblclick()
     expect(page.get_by_role("heading", level=1)).to_have_text("Check your phone")
     assert [action for action, _ in shown.posts] == ["push"]
 
@@ -463,12 +463,12 @@ def test_post_without_an_answer_is_not_sent_again_by_itself(browser: Browser, sh
     page = context.new_page()
     page.goto(f"{shown.origin}/signin/{TXN}")
     context.set_offline(True)
-    page.get_by_role("button", name="Send request").click()
+    page.get_by_role("button", name="Send a request").click()
     expect(page.locator("#offline")).to_be_visible()
     expect(page.locator("#status")).to_contain_text("Check your connection")
     context.set_offline(False)
     assert shown.posts == []
-    page.get_by_role("button", name="Send request").click()
+    page.get_by_role("button", name="Send a request").click()
     expect(page.locator("#offline")).to_be_hidden()
     assert [action for action, _ in shown.posts] == ["push"]
     context.close()
@@ -479,8 +479,8 @@ def test_refusal_of_a_post_is_shown_in_place(browser: Browser, shown: Shown) -> 
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{shown.origin}/signin/{TXN}")
-    page.get_by_role("button", name="Send request").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("We can't do that just now")
+    page.get_by_role("button", name="Send a request").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("We can't do that right now")
     context.close()
 
 

@@ -194,7 +194,7 @@ def test_expired_says_that_nothing_was_approved_and_offers_a_new_request() -> No
 
 def test_field_error_is_in_title_summary_and_field() -> None:
     found = soup(page(VIEWS["account-problem"]))
-    words = "Enter your user name like ada@contoso.example"
+    words = "Enter your user name in the form ada@contoso.example"
     assert found.title is not None
     assert (found.title.string or "").startswith("Error:")
     summary = found.select_one("#summary a")
