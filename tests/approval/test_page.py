@@ -78,7 +78,7 @@ async def test_wrong_code_is_said_at_the_field_and_the_third_ends(handset: Hands
     asked = await handset.ask()
     await handset.unlock()
     await handset.code("")
-    await expect(handset.page.get_by_role("link", name="Type the code")).to_be_visible()
+    await expect(handset.page.get_by_role("link", name="Enter the code")).to_be_visible()
     for code in ("000000", "111111"):
         await handset.code(code)
         await expect(handset.page.locator("#code-error")).to_have_text(
@@ -102,6 +102,50 @@ async def test_says_no(handset: Handset, button: str, heading: str, outcome: str
     await handset.press(button)
     await handset.heading(heading)
     assert handset.approval.state(asked) == outcome
+
+
+async def test_the_browser_is_named_in_french_and_what_is_signed_stays_as_it_came(handset: Handset) -> None:
+    await handset.enrol()
+    asked = await handset.ask()
+    await handset.unlock()
+    agent = {"userAgent": "Test", "acceptLanguage": "fr"}
+    await handset.devtools.send("Emulation.setUserAgentOverride", agent)
+    await handset.open()
+    await expect(handset.page.locator("[data-fact=agent]")).to_have_text("Firefox sous Windows")
+    await handset.page.get_by_label("Code de votre page de connexion").fill(asked.code)
+    await handset.press("Approuver")
+    await handset.heading("Approuvé")
+    assert handset.approval.state(asked) == "accepted"  # over the text with "Firefox on Windows"
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        ("Unknown browser", "Navigateur inconnu"),
+        ("Unknown browser on Linux", "Navigateur inconnu sous Linux"),
+        ("Samsung Internet on Android", "Samsung Internet sous Android"),
+        ("Safari on iPhone", "Safari sur iPhone"),
+        ("Chrome", "Chrome"),
+        ("Chrome on <b>Linux</b>", "Chrome on <b>Linux</b>"),
+        ("", ""),
+    ],
+)
+async def test_only_what_wsfed_writes_of_a_browser_is_translated(
+    handset: Handset, agent: str, words: str
+) -> None:
+    await handset.devtools.send(
+        "Emulation.setUserAgentOverride", {"userAgent": "Test", "acceptLanguage": "fr"}
+    )
+    await handset.open()
+    said = await handset.page.evaluate(
+        """async (agent) => {
+          const { agentInWords } = await import(document.querySelector("link[href$='/agent.js']").href);
+          const words = document.getElementById("words").content;
+          return agentInWords(agent, (key) => words.querySelector(`[data-word="${key}"]`).textContent);
+        }""",
+        agent,
+    )
+    assert said == words
 
 
 async def test_scanned_code_opens_its_request_after_unlocking(handset: Handset) -> None:

@@ -162,6 +162,7 @@ async def test_worker_keeps_the_page_and_its_files_and_nothing_of_the_api(handse
     cached = await handset.page.evaluate(CACHED)
     assert "/" in cached
     assert {path.rpartition("/")[2] for path in cached} >= {
+        "agent.js",
         "phone.js",
         "storage.js",
         "phone.css",

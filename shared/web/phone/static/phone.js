@@ -3,6 +3,7 @@
 // What is shown of a request is read from the very text that is signed. Of what the API says besides, only warnings are
 // shown, and that there is none means nothing.
 
+import { agentInWords } from "./agent.js";
 import { Refused, call } from "./api.js";
 import { canEndorse, endorse, isSupported, make, sign } from "./authenticator.js";
 import { canonical } from "./canonical.js";
@@ -140,7 +141,7 @@ function choose(challenges) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "button secondary";
-    for (const text of [facts.application_name, [facts.agent, facts.place || facts.address].filter(Boolean).join(" · ")]) {
+    for (const text of [facts.application_name, [agentInWords(facts.agent, word), facts.place || facts.address].filter(Boolean).join(" · ")]) {
       button.append(Object.assign(document.createElement("span"), { textContent: text }));
     }
     button.addEventListener("click", () => open(each));
@@ -158,6 +159,7 @@ function open(challenge) {
   for (const place of app.querySelectorAll('[data-view="request"] [data-fact]')) {
     place.textContent = facts[place.dataset.fact];
   }
+  within("request", '[data-fact="agent"]').textContent = agentInWords(facts.agent, word);
   within("request", "[data-approximate]").hidden = !facts.place;
   within("request", "[data-unknown]").hidden = facts.known_browser;
   const countries = challenge.country_differs ?? null;
