@@ -15,6 +15,7 @@ from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus, Policy
 from shared.testing.waiting import eventually
 from tests.flows.conftest import LocalSystem
+from tests.pages.browser import BUTTON_NAMES
 
 pytestmark = [
     pytest.mark.integration,
@@ -193,7 +194,7 @@ async def test_on_a_phone_the_passkey_comes_first(desk: Desk) -> None:
     await desk.open(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     await desk.enrol()
     await desk.start()
-    names = await desk.page.get_by_role("button").all_inner_texts()
+    names = await desk.page.eval_on_selector_all("button", BUTTON_NAMES)
     assert names[:2] == ["Use a passkey", "Send a request to my phone"]
     await desk.page.get_by_role("button", name="Use a passkey").tap()
     await desk.arrived()
@@ -203,9 +204,9 @@ async def test_on_a_phone_the_passkey_comes_first(desk: Desk) -> None:
 async def test_known_browsers_from_a_new_browser_to_push(desk: Desk) -> None:
     await desk.enrol()
     await desk.strict("known_browsers")
-    names = await desk.page.get_by_role("button").all_inner_texts()
+    names = await desk.page.eval_on_selector_all("button", BUTTON_NAMES)
     assert names == ["Use a passkey"]
-    await expect(desk.page.get_by_text("Your organisation asks for a passkey")).to_be_visible()
+    await expect(desk.page.get_by_text("Your organisation requires a passkey")).to_be_visible()
     await desk.page.get_by_role("button", name="Use a passkey").click()
     await desk.arrived()
     # vouched for now: asked anew, push has started by itself
@@ -220,5 +221,5 @@ async def test_strict_policy_in_an_embedded_view_without_webauthn_is_no_dead_end
     await desk.strict("passkeys_only")
     await expect(desk.page.get_by_text("can't use passkeys")).to_be_visible()
     await expect(desk.page.get_by_role("link", name="Start again at Microsoft 365")).to_be_visible()
-    assert await desk.page.get_by_role("button").all_inner_texts() == []
+    assert await desk.page.eval_on_selector_all("button", BUTTON_NAMES) == []
     assert desk.faults == []
