@@ -132,7 +132,7 @@ async def test_passkey_from_the_page_to_the_token(desk: Desk) -> None:
     await desk.enrol()
     await desk.start()
     button = desk.page.get_by_role("button", name="Use a passkey")
-    await expect(button).to_have_accessible_description(re.compile("^Your device asks"))
+    await expect(button).to_have_accessible_name(re.compile("With your face, fingerprint or PIN"))
     await button.click()
     await desk.arrived()
     await desk.page.go_back()
