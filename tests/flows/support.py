@@ -233,7 +233,7 @@ def token_form(page: Page) -> Form:
 
 
 def normal(page: Page) -> str:
-    """The page without what differs between any two sign-ins: ids, nonces, code, QR code, name and its initial, time left."""
+    """The page without what differs between any two sign-ins: ids, nonces, both codes, name, initial, time left."""
     text = re.sub(r"<path transform[^>]*>", "<path>", page.text)
     text = re.sub(r"<output.*?</output>", "<output>", text, flags=re.DOTALL)
     text = re.sub(r"[A-Za-z0-9_-]{22,}", "ID", text)
