@@ -329,7 +329,7 @@ def _nobodys() -> str:
         f"{ANY.origin} {{",
         "\theader -Server",
         *_header({**own, "Cache-Control": "no-store", "Content-Type": "text/html; charset=utf-8"}),
-        "\trespond `<!doctype html><html lang=en><title>That is not here</title><h1>That is not here</h1>",
+        "\trespond `<!doctype html><html lang=en><title>Wrong address</title><h1>Wrong address</h1>",
         "\t<p>This server does not answer under that name. Check the address, or start again from Microsoft 365.` 421",
         "}",
         "",

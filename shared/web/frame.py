@@ -1,5 +1,6 @@
 """One page frame for every page: language, title, skip link, main, status, footer, nonce, style sheet."""
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,10 @@ HERE = Path(__file__).parent
 
 NONCE = web.RequestKey("nonce", str)
 REQUEST_ID = web.RequestKey("request_id", str)
+
+_SIGN_IN = re.compile(r"<title>[^<]*</title>|<[^>]*>|(?P<word>\b[Ss]ign-ins?\b)")
+"""A title or a tag, which stay as they are, or the word in the text between them. No tag's attribute holds a bare `>`:
+values are escaped, and templates write none."""
 
 
 class Pages:
@@ -45,13 +50,14 @@ class Pages:
         self, template: str, *, view: object = None, lang: str, nonce: str = "", request_id: str = ""
     ) -> str:
         """The page as text. Raises jinja2 errors for a broken template: a fault of ours, never of input."""
-        return self._templates.get_template(template).render(
+        page = self._templates.get_template(template).render(
             view=view,
             lang=lang,
             t=self.words[lang],
             script=partial(self._script, nonce),
             request_id=request_id,
         )
+        return unbroken(page)
 
     def render(
         self,
@@ -84,3 +90,14 @@ class Pages:
         kind = Markup(' type="module"') if module else ""
         allowed = Markup(' nonce="{}"').format(nonce) if nonce else ""
         return Markup('<script{}{} src="{}"></script>').format(kind, allowed, self.static.url(name))
+
+
+def unbroken(page: str) -> str:
+    """The page with every "sign-in" in its text kept on one line: browsers break lines after a hyphen.
+
+    Titles and attributes stay as they are. The text itself does not change either, as it would with a no-break hyphen
+    (U+2011), which searching, copying and some screen readers do not take for a hyphen.
+    """
+    return _SIGN_IN.sub(
+        lambda found: f'<span class="nowrap">{found["word"]}</span>' if found["word"] else found[0], page
+    )

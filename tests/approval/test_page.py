@@ -50,7 +50,7 @@ async def test_lost_answer_to_an_enrolment_is_asked_for_again(handset: Handset, 
     await handset.open(f"#i={await handset.approval.invitation()}")
     await handset.press("Set up")
     if lost == 3:
-        await handset.heading("We can't do that just now")
+        await handset.heading("We can't do that right now")
         await handset.press("Try again")
     await handset.heading("This phone is ready")
     assert asked == lost + 1
@@ -79,7 +79,7 @@ async def test_wrong_code_is_said_at_the_field_and_the_third_ends(handset: Hands
     asked = await handset.ask()
     await handset.look()
     await handset.code("")
-    await expect(handset.page.get_by_role("link", name="Type the code")).to_be_visible()
+    await expect(handset.page.get_by_role("link", name="Enter the code")).to_be_visible()
     for code in ("000000", "111111"):
         await handset.code(code)
         await expect(handset.page.locator("#code-error")).to_have_text(
@@ -87,13 +87,13 @@ async def test_wrong_code_is_said_at_the_field_and_the_third_ends(handset: Hands
         )
         await expect(handset.page.get_by_label("Code from your sign-in page")).to_have_value("")
     await handset.code("222222")
-    await handset.heading("The code was wrong three times")
+    await handset.heading("Wrong code three times")
     assert handset.approval.state(asked) == "wrong_code"
 
 
 @pytest.mark.parametrize(
     ("button", "heading", "outcome"),
-    [("Cancel", "Cancelled", "denied"), ("Not me", "Thank you for telling us", "not_me")],
+    [("Decline", "Declined", "denied"), ("This isn't me", "Thank you for telling us", "not_me")],
 )
 async def test_says_no(handset: Handset, button: str, heading: str, outcome: str) -> None:
     await handset.enrol()
@@ -103,6 +103,50 @@ async def test_says_no(handset: Handset, button: str, heading: str, outcome: str
     await handset.press(button)
     await handset.heading(heading)
     assert handset.approval.state(asked) == outcome
+
+
+async def test_the_browser_is_named_in_french_and_what_is_signed_stays_as_it_came(handset: Handset) -> None:
+    await handset.enrol()
+    asked = await handset.ask()
+    await handset.unlock()
+    agent = {"userAgent": "Test", "acceptLanguage": "fr"}
+    await handset.devtools.send("Emulation.setUserAgentOverride", agent)
+    await handset.open()
+    await expect(handset.page.locator("[data-fact=agent]")).to_have_text("Firefox sous Windows")
+    await handset.page.get_by_label("Code de votre page de connexion").fill(asked.code)
+    await handset.press("Approuver")
+    await handset.heading("Approuvé")
+    assert handset.approval.state(asked) == "accepted"  # over the text with "Firefox on Windows"
+
+
+@pytest.mark.parametrize(
+    ("agent", "words"),
+    [
+        ("Unknown browser", "Navigateur inconnu"),
+        ("Unknown browser on Linux", "Navigateur inconnu sous Linux"),
+        ("Samsung Internet on Android", "Samsung Internet sous Android"),
+        ("Safari on iPhone", "Safari sur iPhone"),
+        ("Chrome", "Chrome"),
+        ("Chrome on <b>Linux</b>", "Chrome on <b>Linux</b>"),
+        ("", ""),
+    ],
+)
+async def test_only_what_wsfed_writes_of_a_browser_is_translated(
+    handset: Handset, agent: str, words: str
+) -> None:
+    await handset.devtools.send(
+        "Emulation.setUserAgentOverride", {"userAgent": "Test", "acceptLanguage": "fr"}
+    )
+    await handset.open()
+    said = await handset.page.evaluate(
+        """async (agent) => {
+          const { agentInWords } = await import(document.querySelector("link[href$='/agent.js']").href);
+          const words = document.getElementById("words").content;
+          return agentInWords(agent, (key) => words.querySelector(`[data-word="${key}"]`).textContent);
+        }""",
+        agent,
+    )
+    assert said == words
 
 
 async def test_scanned_code_opens_its_request_after_unlocking(handset: Handset) -> None:
@@ -128,7 +172,7 @@ async def test_rejects_a_scanned_code_for_another_account(handset: Handset) -> N
 async def test_a_code_that_is_over_is_said_once_and_is_no_dead_end(handset: Handset) -> None:
     await handset.enrol()
     await handset.open("#q=unknown")
-    await handset.heading("This request expired")
+    await handset.heading("This request has expired")
     await handset.press("Back to requests")
     await handset.heading("No requests")
 
@@ -173,13 +217,13 @@ async def test_different_networks_are_said_in_words(handset: Handset, address: s
         (
             "en",
             "The browser seems to be in another country",
-            "Browser that asks: France",
+            "Browser requesting sign-in: France",
             "This phone: Germany",
         ),
         (
             "fr",
             "Le navigateur semble être dans un autre pays",
-            "Navigateur qui demande\u00a0: France",
+            "Navigateur qui demande la connexion\u00a0: France",
             "Allemagne",
         ),
     ],
@@ -218,8 +262,8 @@ async def test_one_country_is_not_warned_of(handset: Handset) -> None:
     await handset.page.set_extra_http_headers({"X-Forwarded-For": COLOGNE_ADDRESS})
     await handset.look()
     await expect(handset.page.locator("#countries")).to_be_visible()
-    await handset.press("Cancel")
-    await handset.heading("Cancelled")
+    await handset.press("Decline")
+    await handset.heading("Declined")
     assert handset.approval.state(far) == "denied"
     await handset.ask(address=COLOGNE_ADDRESS)
     await handset.heading("Are you signing in to")

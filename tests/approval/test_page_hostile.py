@@ -235,8 +235,8 @@ async def test_markup_in_any_answer_stays_text(handset: Handset) -> None:
     await handset.look()
     await expect(handset.page.locator('[data-view="request"] h1')).to_contain_text("<img src=x onerror")
     await expect(handset.page.locator("#countries")).to_contain_text("<script>")
-    await handset.press("Cancel")
-    await handset.heading("Cancelled")
+    await handset.press("Decline")
+    await handset.heading("Declined")
     assert handset.approval.state(asked) == "denied"
     await handset.page.unroute("**/api/challenges")
     await handset.press("Back to requests")
@@ -273,7 +273,7 @@ async def test_a_redirect_is_not_followed(handset: Handset) -> None:
     await handset.page.route("**/api/sessions/nonce", hostile)
     await handset.lock()
     await handset.press("Unlock")
-    await handset.heading("We can't do that just now")
+    await handset.heading("We can't do that right now")
     assert handset.page.url == f"{handset.origin}/"
 
 

@@ -172,6 +172,7 @@ async def test_worker_keeps_the_page_and_its_files_and_nothing_of_the_api(handse
     cached = await handset.page.evaluate(CACHED)
     assert "/" in cached
     assert {path.rpartition("/")[2] for path in cached} >= {
+        "agent.js",
         "phone.js",
         "storage.js",
         "phone.css",
@@ -188,7 +189,7 @@ async def test_page_opens_without_a_network(handset: Handset) -> None:
     await handset.page.evaluate(CACHED)
     await handset.stop()
     await handset.page.reload()
-    await handset.heading("We can't do that just now")
+    await handset.heading("We can't do that right now")
     await handset.page.evaluate(EVICT)
     await handset.page.reload()
     await handset.heading("Unlock BlokKey")

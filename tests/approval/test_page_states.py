@@ -59,7 +59,8 @@ async def test_ready_notices_a_request(handset: Handset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("button", "outcome"), [("Approve", "Approved"), ("Cancel", "Cancelled"), (None, "This request expired")]
+    ("button", "outcome"),
+    [("Approve", "Approved"), ("Decline", "Declined"), (None, "This request has expired")],
 )
 async def test_an_outcome_notices_the_next_request(
     handset: Handset, button: str | None, outcome: str
@@ -136,7 +137,7 @@ async def test_a_request_expires_by_the_phones_own_counter_without_a_network(han
     await handset.page.context.set_offline(True)
     heading = handset.page.locator("section:not([hidden]) h1")
     await expect(heading).to_have_text(
-        "This request expired", timeout=15_000
+        "This request has expired", timeout=15_000
     )  # four seconds on a machine at rest
 
 
@@ -215,7 +216,7 @@ async def test_rows_tell_requests_apart_and_all_are_declined(handset: Handset) -
         [re.compile("Firefox on Windows · Lyon, France.*" + age) for age in ("now|second", "1 minute ago")]
     )
     await handset.press("Decline all")
-    await handset.heading("Cancelled")
+    await handset.heading("Declined")
     assert [handset.approval.state(each) for each in (first, second)] == ["denied", "denied"]
     assert handset.approval.document()["frozen_at"] is None
 

@@ -109,7 +109,7 @@ async def signed_out(port: int) -> None:
     async with Browser() as browser:
         page = await browser.get(f"http://localhost:{port + 1}/signout?domain={DOMAIN}")
         assert page.status == 200, page.words()
-        assert "You are signed out" in page.words()
+        assert "You're signed out" in page.words()
 
 
 async def test_make_run_on_another_port_goes_on_with_the_same_data(tmp_path: Path) -> None:

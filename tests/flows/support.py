@@ -233,11 +233,12 @@ def token_form(page: Page) -> Form:
 
 
 def normal(page: Page) -> str:
-    """The page without what differs between any two sign-ins: ids, nonces, code, QR code, name, time left."""
+    """The page without what differs between any two sign-ins: ids, nonces, both codes, name, initial, time left."""
     text = re.sub(r"<path transform[^>]*>", "<path>", page.text)
     text = re.sub(r"<output.*?</output>", "<output>", text, flags=re.DOTALL)
     text = re.sub(r"[A-Za-z0-9_-]{22,}", "ID", text)
     text = re.sub(r'version(="|": )\d+', "VERSION", text)
+    text = re.sub(r'(class="identity"><span class="initials" aria-hidden="true">)\w', r"\1I", text)
     return re.sub(r"[a-z.]+@contoso\.example", "NAME", text)
 
 

@@ -63,7 +63,7 @@ async def test_the_front_page_says_so_when_a_service_is_not_ready(
     system.services["notify"].ready = False
     try:
         await page.goto(f"{origins(local_system)[0]}/")
-        await expect(page.locator("#summary")).to_have_text("Not everything is ready.")
+        await expect(page.locator("#summary")).to_have_text("Some services are not ready.")
         await expect(page.locator("#checks [data-bad]")).to_have_count(1)
     finally:
         system.services["notify"].ready = True
@@ -75,7 +75,7 @@ async def test_its_links_lead_to_the_sign_in_the_phone_and_what_is_planned(
     settings = local_system.running_system.settings
     for link, leads_to in (
         ("Try a sign-in", local_system.entra),
-        ("The phone's page", settings.origins.phone),
+        ("BlokKey", settings.origins.phone),
         ("Console", settings.console_origin),
         ("Badge kiosk", settings.kiosk_origin),
     ):
@@ -83,7 +83,7 @@ async def test_its_links_lead_to_the_sign_in_the_phone_and_what_is_planned(
         await page.get_by_role("link", name=link, exact=True).click()
         await page.wait_for_url(f"{leads_to}/**")
         assert urlsplit(page.url).netloc == urlsplit(leads_to).netloc
-    await page.get_by_role("link", name="To the front page").click()
+    await page.get_by_role("link", name="Go to the front page").click()
     await page.wait_for_url(f"{settings.origins.front}/")
 
 

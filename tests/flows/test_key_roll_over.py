@@ -152,7 +152,7 @@ async def test_steps_out_of_order_are_refused(flow: Flow, wsfed: Dependencies) -
     await later(flow, 24)
     await key_rollover.switch_key(wsfed, TENANT)
     await key_rollover.next_key(wsfed, TENANT)
-    with pytest.raises(Conflict, match="not finished"):
+    with pytest.raises(Conflict, match="roll-over isn't finished"):
         await key_rollover.switch_key(wsfed, TENANT, at_once=True)
     with pytest.raises(NotFound):
         await key_rollover.next_key(wsfed, "fabrikam")

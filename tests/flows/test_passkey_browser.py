@@ -15,6 +15,7 @@ from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus, Policy
 from shared.testing.waiting import eventually
 from tests.flows.conftest import LocalSystem
+from tests.pages.browser import BUTTON_NAMES
 
 pytestmark = [
     pytest.mark.integration,
@@ -131,7 +132,7 @@ async def test_passkey_from_the_page_to_the_token(desk: Desk) -> None:
     await desk.enrol()
     await desk.start()
     button = desk.page.get_by_role("button", name="Use a passkey")
-    await expect(button).to_have_accessible_description(re.compile("^Your device asks"))
+    await expect(button).to_have_accessible_name(re.compile("With your face, fingerprint or PIN"))
     await button.click()
     await desk.arrived()
     await desk.page.go_back()
@@ -145,7 +146,7 @@ async def test_passkey_from_the_page_to_the_token(desk: Desk) -> None:
 async def test_stopped_dialog_is_said_and_an_open_push_goes_on(desk: Desk) -> None:
     await desk.enrol()
     await desk.start()
-    await desk.page.get_by_role("button", name="Send request to my phone").click()
+    await desk.page.get_by_role("button", name="Send a request to my phone").click()
     code = desk.page.locator("[data-code]")
     await expect(code).to_be_visible()
     before = await code.inner_text()
@@ -174,7 +175,7 @@ async def test_passkey_of_nobody_known_is_refused_in_the_one_sentence(desk: Desk
     await expect(notice).to_have_text(
         "We can't sign you in this way. Try another way, or ask your administrator."
     )
-    await expect(desk.page.get_by_role("button", name="Send request to my phone")).to_be_enabled()
+    await expect(desk.page.get_by_role("button", name="Send a request to my phone")).to_be_enabled()
     assert "/signin/" in desk.page.url
 
 
@@ -182,7 +183,7 @@ async def test_embedded_view_without_webauthn_sees_the_page_as_it_was(desk: Desk
     await desk.enrol()
     await desk.page.add_init_script("delete window.PublicKeyCredential")
     await desk.start()
-    await expect(desk.page.get_by_role("button", name="Send request to my phone")).to_be_visible()
+    await expect(desk.page.get_by_role("button", name="Send a request to my phone")).to_be_visible()
     await expect(desk.page.get_by_role("button", name="Use a passkey")).to_have_count(0)
     await expect(desk.page.locator("#passkey")).to_be_hidden()
     assert desk.faults == []
@@ -193,8 +194,8 @@ async def test_on_a_phone_the_passkey_comes_first(desk: Desk) -> None:
     await desk.open(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     await desk.enrol()
     await desk.start()
-    names = await desk.page.get_by_role("button").all_inner_texts()
-    assert names[:2] == ["Use a passkey", "Send request to my phone"]
+    names = await desk.page.eval_on_selector_all("button", BUTTON_NAMES)
+    assert names[:2] == ["Use a passkey", "Send a request to my phone"]
     await desk.page.get_by_role("button", name="Use a passkey").tap()
     await desk.arrived()
     assert desk.faults == []
@@ -203,9 +204,9 @@ async def test_on_a_phone_the_passkey_comes_first(desk: Desk) -> None:
 async def test_known_browsers_from_a_new_browser_to_push(desk: Desk) -> None:
     await desk.enrol()
     await desk.strict("known_browsers")
-    names = await desk.page.get_by_role("button").all_inner_texts()
+    names = await desk.page.eval_on_selector_all("button", BUTTON_NAMES)
     assert names == ["Use a passkey"]
-    await expect(desk.page.get_by_text("Your organisation asks for a passkey")).to_be_visible()
+    await expect(desk.page.get_by_text("Your organisation requires a passkey")).to_be_visible()
     await desk.page.get_by_role("button", name="Use a passkey").click()
     await desk.arrived()
     # vouched for now: asked anew, push has started by itself
@@ -220,5 +221,5 @@ async def test_strict_policy_in_an_embedded_view_without_webauthn_is_no_dead_end
     await desk.strict("passkeys_only")
     await expect(desk.page.get_by_text("can't use passkeys")).to_be_visible()
     await expect(desk.page.get_by_role("link", name="Start again at Microsoft 365")).to_be_visible()
-    assert await desk.page.get_by_role("button").all_inner_texts() == []
+    assert await desk.page.eval_on_selector_all("button", BUTTON_NAMES) == []
     assert desk.faults == []

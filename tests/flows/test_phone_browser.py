@@ -141,7 +141,7 @@ async def pair(local_system: LocalSystem, chromium: Browser) -> AsyncIterator[Pa
 async def test_enrolment_push_with_code_and_back(pair: Pair) -> None:
     await pair.enrol()
     assert pair.phone.url == f"{pair.phone_origin}/"
-    code = await pair.start("Send request to my phone")
+    code = await pair.start("Send a request to my phone")
     await pair.approve(code)
     await pair.arrived()
     await pair.phone.goto("about:blank")
@@ -165,7 +165,7 @@ async def test_two_tabs_of_the_phone_approve_once(pair: Pair) -> None:
     other = await pair.phone.context.new_page()
     await virtual_authenticator(other)
     await other.goto(pair.phone_origin)
-    code = await pair.start("Send request to my phone")
+    code = await pair.start("Send a request to my phone")
     await expect(other.locator("section:not([hidden]) h1")).to_contain_text("Are you signing in to")
     await pair.approve(code)
     await pair.arrived()
@@ -190,7 +190,7 @@ async def test_what_is_signed_on_the_phones_host_is_no_passkey_of_the_sign_in_pa
 async def test_what_is_signed_on_the_sign_in_host_approves_nothing(pair: Pair) -> None:
     """A script in the sign-in page's origin has the key sign the push's context, with the right code."""
     await pair.enrol()
-    code = await pair.start("Send request to my phone")
+    code = await pair.start("Send a request to my phone")
     await pair.heading("Are you signing in to")
     listed = await pair.phone.evaluate(
         """async () => {

@@ -73,7 +73,7 @@ class Scene:
 
 def refused(page: Page) -> bool:
     """The tenant takes no push and no QR here, and says so."""
-    return page.status == 403 and "asks for a passkey" in page.words()
+    return page.status == 403 and "requires a passkey" in page.words()
 
 
 async def push(scene: Scene, *, told: bool, browser: BrowserWindow | None = None) -> str:

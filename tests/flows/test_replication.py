@@ -185,7 +185,7 @@ async def test_sign_ins_are_refused_after_300_seconds_of_silence_and_resume_with
     late = await flow.begin()
     page = await late.post("push")  # 9
     assert page.status == 503
-    assert "current data" in page.words()
+    assert "up-to-date data" in page.words()
     answer = await late.browser.post(
         f"{late.url}/push", {"csrf": late.csrf}, headers={"Accept": "application/json"}
     )

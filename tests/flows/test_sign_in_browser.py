@@ -79,7 +79,7 @@ async def walk(local_system: LocalSystem, chromium: Browser) -> AsyncIterator[Wa
 
 async def test_push_goes_on_by_itself_and_back_shows_finished(walk: Walk) -> None:
     page = await walk.start()
-    await page.get_by_role("button", name="Send request to my phone").click()
+    await page.get_by_role("button", name="Send a request to my phone").click()
     await walk.approve(await walk.code(page))
     await page.wait_for_url(f"{walk.entra}/login.srf")
     await expect(page.locator("body")).to_contain_text(walk.person)
@@ -92,7 +92,7 @@ async def test_push_goes_on_by_itself_and_back_shows_finished(walk: Walk) -> Non
 
 async def test_session_answers_and_a_known_browser_starts_by_itself(walk: Walk) -> None:
     page = await walk.start()
-    await page.get_by_role("button", name="Send request to my phone").click()
+    await page.get_by_role("button", name="Send a request to my phone").click()
     await walk.approve(await walk.code(page))
     await page.wait_for_url(f"{walk.entra}/login.srf")
     # the session is enough: no page stops
@@ -113,7 +113,7 @@ async def test_a_phone_that_was_added_stops_the_page_until_the_person_has_read_i
     async with SoftPhone() as another:
         await enrol(local_system.running_system, another, walk.person)
     page = await walk.start()
-    await page.get_by_role("button", name="Send request to my phone").click()
+    await page.get_by_role("button", name="Send a request to my phone").click()
     await walk.approve(await walk.code(page))
     await expect(page.get_by_role("heading", level=1)).to_have_text("A phone was added to your account")
     await page.get_by_role("button", name="I know about this. Continue").click()
@@ -127,12 +127,12 @@ async def test_a_phone_that_was_added_stops_the_page_until_the_person_has_read_i
 async def test_no_page_but_entras_has_a_known_browser_start_by_itself(walk: Walk) -> None:
     """A page of anybody's could have the person's phone ring; the person presses the button."""
     page = await walk.start()
-    await page.get_by_role("button", name="Send request to my phone").click()
+    await page.get_by_role("button", name="Send a request to my phone").click()
     await walk.approve(await walk.code(page))
     await page.wait_for_url(f"{walk.entra}/login.srf")
     typed = await walk.context.new_page()
     await typed.goto(f"{walk.entra}/start?username={walk.person}&variant=forced_prompt")
-    await expect(typed.get_by_role("button", name="Send request to my phone")).to_be_visible()
+    await expect(typed.get_by_role("button", name="Send a request to my phone")).to_be_visible()
     await typed.wait_for_load_state("networkidle")
     assert await typed.locator("[data-code]").count() == 0
     assert await walk.phone.list() == []
@@ -140,7 +140,7 @@ async def test_no_page_but_entras_has_a_known_browser_start_by_itself(walk: Walk
 
 async def test_denial_on_the_phone_is_shown_with_a_way_on(walk: Walk) -> None:
     first = await walk.start()
-    await first.get_by_role("button", name="Send request to my phone").click()
+    await first.get_by_role("button", name="Send a request to my phone").click()
     await walk.approve(await walk.code(first))
     await first.wait_for_url(f"{walk.entra}/login.srf")
     page = await walk.forced()

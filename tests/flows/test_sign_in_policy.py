@@ -52,7 +52,7 @@ async def assert_phone_refused(sign_in: SignIn, *, page: bool = True) -> None:
         assert answer.status == 403
         assert offered(answer) == {"passkey"}
         assert START_URL in answer.text  # and where the browser has no passkeys, a way back
-        assert "Your organisation asks for a passkey" in answer.words()
+        assert "Your organisation requires a passkey" in answer.words()
     assert len(sign_in.flow.world.bus.sent) == sent
     assert sign_in.stored["challenge"] is None
 
@@ -240,7 +240,7 @@ async def test_policy_tightened_before_the_token_counts(
     answer = await begun.token()
     assert answer.status == 403
     assert "wresult" not in answer.text
-    assert "asks for a passkey" in answer.words()
+    assert "requires a passkey" in answer.words()
     assert START_URL in answer.text
     assert flow.issuances() == []
 

@@ -369,7 +369,10 @@ async def strict(tmp_path: Path) -> AsyncIterator[Flow]:
 
 @pytest.mark.parametrize(
     ("language", "says"),
-    [("en", ("current data", "Try again in a few minutes")), ("fr", ("données à jour", "quelques minutes"))],
+    [
+        ("en", ("up-to-date data", "Try again in a few minutes")),
+        ("fr", ("données à jour", "quelques minutes")),
+    ],
 )
 async def test_while_admin_is_away_sign_ins_go_on_for_300_seconds_and_then_a_page_says_so(
     strict: Flow, language: str, says: tuple[str, str]

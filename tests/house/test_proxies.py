@@ -144,7 +144,7 @@ async def test_another_host_is_refused(proxy: Proxy) -> None:
         for path in ("/", "/healthz", "/signin/x", "/api/x"):
             answer = await proxy_get(proxy, name, path)
             assert answer.status == 421, (name, path)
-            assert b"That is not here" in answer.body
+            assert b"Wrong address" in answer.body
             assert name.encode() not in answer.body
 
 

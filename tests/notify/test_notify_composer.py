@@ -96,7 +96,7 @@ def test_an_invitation_says_who_why_where_until_when_and_how_to_check(language: 
 
 
 def test_without_a_name_an_administrator_of_the_organisation_invites() -> None:
-    assert "An administrator of Contoso invites you" in text_of(
+    assert "An administrator of Contoso has invited you" in text_of(
         COMPOSER.compose(invitation(), "d1", NOW), "plain"
     )
 
@@ -107,7 +107,7 @@ def test_the_address_stands_alone_on_its_line() -> None:
 
 def test_somebody_who_had_a_phone_is_warned_of_another() -> None:
     text = text_of(COMPOSER.compose(invitation(another_phone=True), "d1", NOW), "plain")
-    assert "If nobody spoke to you about that, tell your administrator at once." in text
+    assert "If nobody has spoken to you about it, tell your administrator at once." in text
 
 
 def test_the_notice_of_a_new_phone_names_it_and_holds_no_link() -> None:

@@ -29,7 +29,7 @@ async def test_a_push_says_only_that_something_waits(notify: Notify) -> None:
         "v": 1,
         "kind": "request",
         "title": "Blok365",
-        "body": "Une demande de connexion attend. Ouvrez BlokKey si elle vient de vous.",
+        "body": "Une demande de connexion vous attend. Ouvrez BlokKey si elle vient de vous.",
         "lang": "fr",
     }
     assert lifetime == timedelta(seconds=90)

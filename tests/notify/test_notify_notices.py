@@ -117,7 +117,7 @@ async def test_one_key_is_told_once_whoever_says_it_and_however_often(notify: No
         await notify.later(60)
     assert told(notify) == [(ADA, ADDED)]
     text = text_of(notify.outside.mails[0], "plain")
-    assert 'The phone "Ada\'s phone" can now approve sign-ins of ada@contoso.example at Contoso Ltd.' in text
+    assert 'The phone "Ada\'s phone" can now approve sign-ins for ada@contoso.example at Contoso Ltd.' in text
 
 
 async def test_it_is_told_once_though_it_is_said_again_weeks_later(notify: Notify) -> None:
@@ -188,7 +188,7 @@ async def test_the_address_before_is_told_as_well_for_thirty_days(notify: Notify
     await notify.say("admin", contact(notify, EVE, 2))
     await notify.say("wsfed", accepted(notify, "d1"))
     assert told(notify) == [(EVE, ADDED), (ADA, ADDED)]
-    assert "an address that was replaced by another one" in text_of(notify.outside.mails[1], "plain")
+    assert "this address was replaced by another one" in text_of(notify.outside.mails[1], "plain")
     assert "an address that was replaced" not in text_of(notify.outside.mails[0], "plain")
     notify.world.clock.advance((FORMER_FOR - timedelta(hours=1)).total_seconds())
     await notify.say("wsfed", accepted(notify, "d2"))

@@ -48,6 +48,12 @@ AUTHENTICATOR = """
 """A device that does as `window.dialog` says: `asking` (nobody answers), `stopped`, or signs."""
 
 
+BUTTON_NAMES = (
+    """all => all.filter(e => e.offsetParent).map(e => (e.querySelector('.name') || e).innerText)"""
+)
+"""What the buttons in sight are called: a row's line of what happens is left out."""
+
+
 class Shown:
     """What the sample server shows now, and what was posted to it. Tests set it; pages read it."""
 
@@ -208,4 +214,4 @@ async def async_chromium() -> AsyncIterator[AsyncBrowser]:
             await browser.close()
 
 
-__all__ = ["AUTHENTICATOR", "Shown", "async_chromium", "chromium", "sample_server"]
+__all__ = ["AUTHENTICATOR", "BUTTON_NAMES", "Shown", "async_chromium", "chromium", "sample_server"]

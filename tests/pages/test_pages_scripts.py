@@ -142,10 +142,10 @@ def test_waiting_page_without_its_scripts_can_be_looked_at_again(
     shown.view = VIEWS[state]
     page.route("**/static/**/*.js", BROKEN[how])
     page.goto(f"{shown.origin}/signin/{TXN}")
-    page.get_by_role("link", name="Look again").click()
-    expect(page.get_by_role("link", name="Look again")).to_be_visible()  # nothing has happened yet
+    page.get_by_role("link", name="Check again").click()
+    expect(page.get_by_role("link", name="Check again")).to_be_visible()  # nothing has happened yet
     shown.view = VIEWS["proved"]
-    page.get_by_role("link", name="Look again").click()
+    page.get_by_role("link", name="Check again").click()
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Signing you in")
     page.get_by_role("button", name="Continue").click()
@@ -161,7 +161,7 @@ def test_waiting_page_without_one_of_its_scripts_can_be_looked_at_again(
     page.route(f"**/static/**/{missing}", BROKEN["blocked"])
     page.goto(f"{shown.origin}/signin/{TXN}")
     shown.view = VIEWS["proved"]
-    page.get_by_role("link", name="Look again").click()
+    page.get_by_role("link", name="Check again").click()
     expect(page.get_by_role("heading", level=1)).not_to_have_text("Check your phone")
 
 

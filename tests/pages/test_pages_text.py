@@ -14,7 +14,7 @@ from bs4 import BeautifulSoup
 from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.options import PageState
 from services.wsfed.pages import PACKAGE, SIGN_IN_CSP, SignInPages
-from services.wsfed.pages.views import SignIn, TokenForm
+from services.wsfed.pages.views import SignIn, TokenForm, initials
 from shared.web.frame import NONCE, REQUEST_ID
 from shared.web.headers import CSP, Csp
 from tests.pages.samples import TOKEN, TXN, VIEWS, view
@@ -175,6 +175,49 @@ def test_code_groups(code: str, groups: tuple[str, ...]) -> None:
     assert view(PageState.PUSH_WAITING, code=code).code_groups == groups
 
 
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_state_comes_with_at_most_60_kb_the_first_time(name: str) -> None:
+    """Counted without compression: the page and every file that it names."""
+    text = page(VIEWS[name])
+    files = set(re.findall(r'(?:src|href)="/static/wsfed/\w+/([^"#]+)', text))
+    assert {"blok365.css", "signin.js"} <= files
+    assert len(text.encode()) + sum(len(PAGES.pages.static.files[file]) for file in files) <= 60_000
+
+
+def test_the_ring_shows_how_much_of_the_time_is_left_without_script() -> None:
+    for seconds, share in ((0, "0"), (30, "25"), (107, "89"), (500, "100")):
+        left = soup(page(view(PageState.PUSH_WAITING, expires_in=seconds))).select_one(".ring .left")
+        assert left is not None
+        assert left["stroke-dasharray"] == f"{share} 100"
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [
+        ("Contoso Ltd", "CL"),
+        ("contoso", "C"),
+        ("The Contoso Group of Companies", "TC"),
+        ("ada@contoso.example", "A"),
+        ("Éditions Ñandú", "ÉÑ"),
+        ("& Sons", "S"),
+        ("<script>", ""),
+        ("", ""),
+    ],
+)
+def test_initials_of_organisations_and_people(name: str, letters: str) -> None:
+    assert initials(name) == letters
+
+
+def test_the_organisation_comes_first_and_our_mark_last() -> None:
+    for shown in VIEWS.values():
+        found = soup(page(shown))
+        masthead, foot = found.select_one(".masthead"), found.select_one(".foot")
+        assert masthead is not None
+        assert foot is not None
+        assert [part.text for part in masthead.select(".organisation > span")] == ["CL", "Contoso Ltd"]
+        assert foot.text.endswith("Secured by Blok365")
+
+
 def test_waiting_pages_refresh_by_themselves_without_script_and_others_never() -> None:
     for shown in VIEWS.values():
         refresh = re.search(r'<noscript><meta http-equiv="refresh" content="5"></noscript>', page(shown))
@@ -194,7 +237,7 @@ def test_expired_says_that_nothing_was_approved_and_offers_a_new_request() -> No
 
 def test_field_error_is_in_title_summary_and_field() -> None:
     found = soup(page(VIEWS["account-problem"]))
-    words = "Enter your user name like ada@contoso.example"
+    words = "Enter your user name in the form ada@contoso.example"
     assert found.title is not None
     assert (found.title.string or "").startswith("Error:")
     summary = found.select_one("#summary a")

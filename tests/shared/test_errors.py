@@ -39,7 +39,7 @@ def test_a_value_is_text_and_no_template() -> None:
 
 def test_title_and_usual_remedy_are_those_of_the_class() -> None:
     error = Unavailable()
-    assert (error.title, error.detail) == ("We can't do that just now", "")
+    assert (error.title, error.detail) == ("We can't do that right now", "")
     assert str(error) == error.title
     assert error.remedy_in("fr").text == "Réessayez dans une minute."
 

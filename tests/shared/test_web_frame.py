@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from shared.services import Host
 from shared.settings import Settings, invalid_settings
 from shared.web import i18n
+from shared.web.frame import unbroken
 from shared.web.headers import Csp, HeaderPolicy
 from shared.web.paths import Origins, Own, destination
 from shared.web.static import StaticFiles
@@ -197,3 +198,16 @@ def test_languages_must_have_the_same_keys(tmp_path: Path) -> None:
     (tmp_path / "fr.json").write_text('{"a": "A"}')
     with pytest.raises(ValueError, match="differ"):
         i18n.load([tmp_path])
+
+
+def test_sign_in_stays_on_one_line_in_text_and_is_left_alone_in_titles_and_attributes() -> None:
+    page = '<title>Sign-in</title><p aria-label="your sign-in">Sign-in, your sign-ins, the sign-in page</p>'
+    assert unbroken(page) == (
+        '<title>Sign-in</title><p aria-label="your sign-in"><span class="nowrap">Sign-in</span>, your '
+        '<span class="nowrap">sign-ins</span>, the <span class="nowrap">sign-in</span> page</p>'
+    )
+
+
+def test_what_a_form_carries_comes_through_as_it_was() -> None:
+    page = '<input type="hidden" name="wctx" value="a &gt; sign-in &lt;b&gt; sign-in">'
+    assert unbroken(page) == page

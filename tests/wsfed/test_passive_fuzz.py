@@ -133,7 +133,9 @@ def assert_answer(answer: Answer) -> None:
     assert "<script>alert" not in answer.text
     if 300 <= answer.status < 400:
         to = answer.header("location")
-        our_own = to.startswith(("/signin/", "/t/contoso/wsfed?wa=wsignout"))  # a POST of ours is asked for by GET
+        our_own = to.startswith(
+            ("/signin/", "/t/contoso/wsfed?wa=wsignout")
+        )  # a POST of ours is asked for by GET
         assert our_own or to in CLOUD.reply_urls
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from services.wsfed.domain.options import PageState, SignInOptions
+from services.wsfed.domain.transaction import CHALLENGE_LIFETIME
 from services.wsfed.domain.trust import AddedDevice
 
 
@@ -23,6 +24,22 @@ class LoopCause(StrEnum):
     """Entra wants MFA, which the method that was used does not give."""
     FRESH = "fresh"
     """Entra wants a fresher sign-in each time."""
+
+
+def initials(name: str) -> str:
+    """Up to two letters for the circle beside a name: `CL` for Contoso Ltd, `A` for ada@contoso.example."""
+    words = [word for word in name.partition("@")[0].split() if word[0].isalnum()]
+    return "".join(word[0] for word in words[:2]).upper()
+
+
+class OrganisationsPage:
+    """A page that belongs to the organisation whose person signs in."""
+
+    organisation: str
+
+    @property
+    def organisation_initials(self) -> str:
+        return initials(self.organisation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +67,7 @@ class PasskeyRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignIn:
+class SignIn(OrganisationsPage):
     """The sign-in page of one transaction.
 
     `options`: the state it is in, and what it offers. `account` is the user name to show (from Entra or typed:
@@ -90,6 +107,20 @@ class SignIn:
         return self.options.state
 
     @property
+    def account_initials(self) -> str:
+        return initials(self.account or "")
+
+    @property
+    def lifetime(self) -> int:
+        """How long a request can be approved altogether, in seconds."""
+        return int(CHALLENGE_LIFETIME.total_seconds())
+
+    @property
+    def share_left(self) -> int:
+        """What is left of that time, in percent of it."""
+        return min(100, max(0, round(100 * self.expires_in / self.lifetime)))
+
+    @property
     def code_groups(self) -> tuple[str, ...]:
         """The code in groups of three or two, e.g. 482 and 913."""
         size = 3 if len(self.code) % 3 == 0 else 2
@@ -97,7 +128,7 @@ class SignIn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DevicesAdded:
+class DevicesAdded(OrganisationsPage):
     """The page between a proof and its token that tells the person of phones which were added lately.
 
     `txn`, `csrf`: of the form that goes on, `POST /signin/{txn}/token` with `told`.
@@ -111,7 +142,7 @@ class DevicesAdded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenForm:
+class TokenForm(OrganisationsPage):
     """The page that posts the token to Microsoft by itself.
 
     `action` is an entry of the reply allow-list, `fields` what goes there in order (wa, wresult, wctx), each

@@ -67,7 +67,9 @@ function startCountdown(page) {
   const timer = page.querySelector("[data-timer]");
   if (!timer) return () => {};
   const left = timer.querySelector("[data-left]");
+  const ring = timer.querySelector(".left");
   return startTimer(Number(timer.dataset.timer), (seconds) => {
+    ring.setAttribute("stroke-dasharray", `${(100 * seconds) / timer.dataset.whole} 100`);
     left.textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
     if (seconds === 60) say(timer.dataset.at60);
     if (seconds === 20) say(timer.dataset.at20);
@@ -100,11 +102,11 @@ function offerPasskey() {
   const panel = document.getElementById("passkey");
   if (!panel || !isSupported()) return;
   for (const without of document.querySelectorAll("[data-without-passkey]")) without.hidden = true;
-  const main = document.querySelector("form[data-live] .button:not(.quiet):not(.secondary)");
+  const main = document.querySelector("form[data-live] .button:not(.secondary)");
   if (held.matches && main) {
     main.closest("form").before(panel);
     main.classList.add("secondary");
-    panel.querySelector("button").className = "button";
+    panel.querySelector("button").classList.remove("secondary");
   }
   panel.hidden = false;
   panel.querySelector("form").addEventListener("submit", passkeyPressed);

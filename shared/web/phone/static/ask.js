@@ -3,6 +3,7 @@
 // What is shown of a request is read from the very text that is signed. Of what the API says besides, only warnings, the
 // time left and the tries left are shown, and that there is no warning means nothing.
 
+import { agentInWords } from "./agent.js";
 import { Refused, call } from "./api.js";
 import { sign } from "./authenticator.js";
 import { canonical } from "./canonical.js";
@@ -37,7 +38,7 @@ export function choose(requests, chosen) {
   const rows = requests.map((each) => {
     const facts = readContext(each.context);
     const button = make("button", { type: "button", className: "button secondary" });
-    const browser = [facts.agent, facts.place || facts.address].filter(Boolean).join(" · ");
+    const browser = [agentInWords(facts.agent, word), facts.place || facts.address].filter(Boolean).join(" · ");
     const lines = [facts.application_name, browser, ...(several ? [`${facts.upn} · ${facts.organisation}`] : [])];
     for (const text of lines) button.append(make("span", { textContent: text }));
     button.append(make("time", { textContent: ago(each.age), dateTime: facts.issued_at }));
@@ -65,6 +66,7 @@ export function show(challenge) {
   for (const place of app.querySelectorAll('[data-view="request"] [data-fact]')) {
     place.textContent = facts[place.dataset.fact];
   }
+  within("request", '[data-fact="agent"]').textContent = agentInWords(facts.agent, word);
   within("request", "[data-approximate]").hidden = !facts.place;
   within("request", "[data-unknown]").hidden = facts.known_browser;
   const countries = challenge.country_differs ?? null;
