@@ -37,7 +37,15 @@ from services.approval.store import (
 from shared.bus.port import Handlers
 from shared.clock import iso_millis
 from shared.contracts import Message
-from shared.contracts.admin import AccountChanged, AccountStatus, InvitationChanged, TenantConfigured
+from shared.contracts.admin import (
+    AccountChanged,
+    AccountStatus,
+    AuthenticatorChanged,
+    AuthenticatorStatus,
+    EndorsedBy,
+    InvitationChanged,
+    TenantConfigured,
+)
 from shared.contracts.approval import (
     ChallengeAccepted,
     ChallengeClaimed,
@@ -419,3 +427,27 @@ def replica(world: InMemorySystem, database: Database | None = None) -> Dependen
         push_key=load_vapid_public(world.platform.settings.keys),
         countries=GeoIp(world.platform.settings.places_file, world.clock),
     )
+
+
+async def decide(
+    approval: Approval,
+    device: str,
+    status: str = "revoked",
+    *,
+    account: str = "ada",
+    version: int = 2,
+    tenant: str = "contoso",
+) -> None:
+    """admin says what it has decided on that device."""
+    news = AuthenticatorChanged(
+        version=version,
+        authenticator=device,
+        kind="phone",
+        account=account,
+        credential_id="credential",
+        key_sha256="hash",
+        endorsed_by=EndorsedBy(kind="invitation", id="invitation"),
+        status=AuthenticatorStatus(status),
+        reason="" if status == "trusted" else "reason",
+    )
+    await approval.world.say("admin", news, tenant)

@@ -4,34 +4,9 @@ import pytest
 
 from services.approval.domain.lifecycle import ChallengeAction
 from services.approval.handlers import challenges, sessions
-from shared.contracts.admin import AuthenticatorChanged, AuthenticatorStatus, EndorsedBy
 from shared.contracts.approval import UnfreezePush
 from shared.errors import Blok365Error, Forbidden
-from tests.approval.support import Approval, Phone
-
-
-async def decide(
-    approval: Approval,
-    device: str,
-    status: str = "revoked",
-    *,
-    account: str = "ada",
-    version: int = 2,
-    tenant: str = "contoso",
-) -> None:
-    """admin says what it has decided on that device."""
-    news = AuthenticatorChanged(
-        version=version,
-        authenticator=device,
-        kind="phone",
-        account=account,
-        credential_id="credential",
-        key_sha256="hash",
-        endorsed_by=EndorsedBy(kind="invitation", id="invitation"),
-        status=AuthenticatorStatus(status),
-        reason="" if status == "trusted" else "reason",
-    )
-    await approval.world.say("admin", news, tenant)
+from tests.approval.support import Approval, Phone, decide
 
 
 async def test_lost_phone_can_do_nothing_any_more_and_its_removal_is_told(approval: Approval) -> None:

@@ -8,7 +8,7 @@ from playwright.async_api import Route, expect
 
 from shared.contracts.approval import ChallengeAccepted
 from tests.approval.handset import Handset, passed_on
-from tests.approval.support import Phone
+from tests.approval.support import Phone, decide
 from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS
 
 pytestmark = [
@@ -108,7 +108,6 @@ async def test_says_no(handset: Handset, button: str, heading: str, outcome: str
 async def test_the_browser_is_named_in_french_and_what_is_signed_stays_as_it_came(handset: Handset) -> None:
     await handset.enrol()
     asked = await handset.ask()
-    await handset.unlock()
     agent = {"userAgent": "Test", "acceptLanguage": "fr"}
     await handset.devtools.send("Emulation.setUserAgentOverride", agent)
     await handset.open()
@@ -316,6 +315,8 @@ async def test_own_phones_are_listed_and_another_removed(handset: Handset) -> No
     await handset.enrol()
     other = Phone(handset.approval)
     await other.enrol(await handset.approval.invitation(), name="Old phone")
+    (this,) = [key for key, d in handset.approval.document()["devices"].items() if d["name"] == "Ada's phone"]
+    await decide(handset.approval, this, "trusted", version=1)
     await handset.look()
     await handset.press("My phones")
     await handset.heading("My phones")

@@ -198,7 +198,7 @@ async def test_lost_connection_is_shown_and_recovers(handset: Handset) -> None:
     await handset.page.route("**/api/challenges", lambda route: route.abort())
     await expect(handset.page.locator("#offline")).to_be_visible()
     await handset.page.reload()
-    await handset.heading("We can't do that just now")
+    await handset.heading("We can't do that right now")
     await handset.page.unroute("**/api/challenges")
     await handset.heading("No requests")
     await expect(handset.page.locator("#offline")).to_be_hidden()

@@ -10,7 +10,6 @@ import pytest
 import segno
 
 from services.wsfed.domain.metadata import federation_metadata
-from services.wsfed.routes import view_models
 from services.wsfed.routes.live import MAX_STREAMS
 from services.wsfed.routes.view_models import qr_picture
 from shared.web.sse import LOOK_EVERY
@@ -145,7 +144,6 @@ async def test_metadata_is_signed_once_for_each_set_of_keys(flow: Flow) -> None:
 
 
 async def test_a_qr_code_is_drawn_once_however_often_its_page_is_asked_for(flow: Flow) -> None:
-    view_models._qr.cache_clear()  # another test of this process may have had the same seeded handle
     sign_in = await flow.begin()
     qr_picture.cache_clear()  # the handles of tests are the same in each of them
     with mock.patch.object(segno, "make", wraps=segno.make) as drawn:
