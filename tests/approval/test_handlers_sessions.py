@@ -13,8 +13,7 @@ from shared.contracts.admin import AccountStatus
 from shared.crypto.statement import Purpose
 from shared.errors import Forbidden, Gone, NotAuthenticated, NotFound
 from shared.ids import b64u
-from tests.approval.support import APP_ORIGIN, SIGN_IN_ORIGIN, Approval, Phone
-from tests.approval.test_handlers_admin import decide
+from tests.approval.support import APP_ORIGIN, SIGN_IN_ORIGIN, Approval, Phone, decide
 
 
 async def test_assertion_makes_a_session(approval: Approval) -> None:

@@ -11,8 +11,7 @@ from services.approval.ports import Ceremony
 from shared.crypto.statement import Purpose
 from shared.ids import unb64u
 from shared.web.server import serve
-from tests.approval.support import ORIGIN, SIGN_IN_ORIGIN, Approval, Phone
-from tests.approval.test_handlers_admin import decide
+from tests.approval.support import ORIGIN, SIGN_IN_ORIGIN, Approval, Phone, decide
 
 pytestmark = pytest.mark.integration
 
