@@ -13,7 +13,7 @@ from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.xdist_group("chromium"),
+    pytest.mark.xdist_group("chromium-phone"),
     pytest.mark.asyncio(loop_scope="session"),
 ]
 

@@ -11,7 +11,7 @@ from tests.pages.axe import RUN, axe_script
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.xdist_group("chromium"),
+    pytest.mark.xdist_group("chromium-phone"),
     pytest.mark.asyncio(loop_scope="session"),
 ]
 

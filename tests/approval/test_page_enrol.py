@@ -8,7 +8,7 @@ from tests.approval.test_page_hostile import COUNT_SIGNATURES
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.xdist_group("chromium"),
+    pytest.mark.xdist_group("chromium-phone"),
     pytest.mark.asyncio(loop_scope="session"),
 ]
 

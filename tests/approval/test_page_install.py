@@ -14,7 +14,7 @@ from tests.pages.icons import FOLDER, ICONS, drawn
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.xdist_group("chromium"),
+    pytest.mark.xdist_group("chromium-phone"),
     pytest.mark.asyncio(loop_scope="session"),
 ]
 

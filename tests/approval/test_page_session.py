@@ -8,7 +8,7 @@ from tests.approval.handset import Handset, virtual_authenticator
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.xdist_group("chromium"),
+    pytest.mark.xdist_group("chromium-phone"),
     pytest.mark.asyncio(loop_scope="session"),
 ]
 
