@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from typing import Protocol
 
 from services.notify.domain.delivery import Channel, Delivery, Outcome
-from services.notify.domain.notices import Addressee, Notice
+from services.notify.domain.notices import Addressee, Notice, Told
 from services.notify.domain.webpush import REQUEST
 from shared.clock import Clock
 from shared.contracts.admin import ContactChanged, TenantConfigured
@@ -62,6 +62,10 @@ class Notices(Protocol):
 
     async def is_told(self, notice: Notice) -> bool:
         """Whether the same was told before, whoever said it."""
+        ...
+
+    async def told(self, notice: Notice) -> Told | None:
+        """Who said the same first, and when; None when nobody did."""
         ...
 
     async def name_of(self, notice: Notice) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime
 import structlog
 
 from services.notify.domain.delivery import Channel, Delivery, State
-from services.notify.domain.notices import ALONE_A_DAY, FORMER_FOR, MAX_FORMER, Addressee, Notice
+from services.notify.domain.notices import ALONE_A_DAY, FORMER_FOR, MAX_FORMER, Addressee, Notice, Told
 from shared.clock import Clock
 from shared.contracts.admin import ContactChanged, TenantConfigured
 from shared.contracts.envelope import SignedMessage, VerifiedMessage
@@ -160,6 +160,10 @@ class NoticeRepository:
 
     async def is_told(self, notice: Notice) -> bool:
         return await self._notices.find_one({"_id": notice.id}) is not None
+
+    async def told(self, notice: Notice) -> Told | None:
+        found = await self._notices.find_one({"_id": notice.id})
+        return None if found is None else Told(found["said_by"], found["at"])
 
     async def name_of(self, notice: Notice) -> str:
         found = await self._notices.find_one({"_id": replace(notice, kind="device_added").id})

@@ -261,6 +261,35 @@ async def test_a_taken_over_approval_fills_no_mailbox_and_hides_no_notice(notify
     assert len(told(notify)) == ALONE_A_DAY + 3
 
 
+async def test_what_approval_said_first_is_told_once_though_wsfed_is_rebuilt_weeks_later(
+    notify: Notify,
+) -> None:
+    await notify.say("approval", changed(notify))
+    await notify.say("wsfed", accepted(notify))
+    await notify.later(40 * DAY)
+    await notify.say("wsfed", accepted(notify))
+    assert told(notify) == [(ADA, ADDED)]
+
+
+async def test_a_key_that_approval_announced_long_before_it_counts_is_told_when_it_counts(
+    notify: Notify,
+) -> None:
+    """A taken-over approval announces a key and lets that pass for a false alarm; its phone is enrolled weeks later."""
+    await notify.say("approval", changed(notify))
+    await notify.later(20 * DAY)
+    said = notify.world.signer("wsfed").sign(accepted(notify), tenant="contoso")
+    handler = notify.wired.service.handlers[AuthenticatorAccepted]
+    received = verified(notify, said)
+    for _ in range(2):
+        await handler(received)
+        await notify.say("approval", changed(notify))
+        await notify.later(60)
+    assert told(notify) == [(ADA, ADDED)] * 2
+    await notify.later(40 * DAY)
+    await notify.say("wsfed", accepted(notify))
+    assert told(notify) == [(ADA, ADDED)] * 2
+
+
 @pytest.mark.parametrize("sealed_for", ["bob", "ada"])
 async def test_a_contact_that_was_sealed_for_another_account_or_is_none_is_refused(
     notify: Notify, sealed_for: str

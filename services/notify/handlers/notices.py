@@ -7,7 +7,15 @@ from datetime import timedelta
 import structlog
 
 from services.notify.domain.delivery import Delivery
-from services.notify.domain.notices import ALONE_A_DAY, LIFETIME, Addressee, Notice, mail_destination, written
+from services.notify.domain.notices import (
+    ALONE_A_DAY,
+    LIFETIME,
+    Addressee,
+    Notice,
+    announced_before,
+    mail_destination,
+    written,
+)
 from services.notify.ports import Dependencies
 from shared.bus.port import Reject, Retry
 from shared.contracts.admin import AuthenticatorChanged, AuthenticatorStatus
@@ -28,7 +36,10 @@ DAY = timedelta(days=1)
 async def authenticator_accepted(
     deps: Dependencies, received: VerifiedMessage[AuthenticatorAccepted]
 ) -> None:
-    """`wsfed.authenticator.accepted.v1`: a key counts from now on. The person is told, unless they were already."""
+    """`wsfed.authenticator.accepted.v1`: a key counts from now on. The person is told, unless they were already.
+
+    What approval's word has brought about long before does not count for that.
+    """
     said = received.message
     notice = Notice(
         tenant=received.tenant,
@@ -39,6 +50,14 @@ async def authenticator_accepted(
         said_by="wsfed",
         at=said.accepted_at,
     )
+    told = await deps.notices.told(notice)
+    if told is not None and told.said_by == "approval":
+        notice = replace(notice, again=True)
+        if not announced_before(told, said.accepted_at):
+            await deps.notices.add(
+                notice
+            )  # it was told just now; were wsfed rebuilt, it would be said once more
+            return
     await _tell(deps, notice, received)
 
 
