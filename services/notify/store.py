@@ -7,6 +7,7 @@ An ended delivery is kept for a week. That is longer than a command is accepted 
 command finds its id taken and sends nothing. What was sealed is removed when the delivery ends.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,8 +18,9 @@ from services.notify.domain.delivery import Channel, Delivery, State
 from services.notify.domain.notices import ALONE_A_DAY, FORMER_FOR, MAX_FORMER, Addressee, Notice, Told
 from shared.clock import Clock
 from shared.contracts.admin import ContactChanged, TenantConfigured
-from shared.contracts.envelope import SignedMessage, VerifiedMessage
+from shared.contracts.envelope import Origin, SignedMessage, VerifiedMessage
 from shared.contracts.notify import Contact
+from shared.ids import b64u
 from shared.replication import Projection
 from shared.store.aggregate import difference
 from shared.store.codec import from_document, to_document
@@ -99,7 +101,7 @@ class ContactRepository:
         key = f"{received.tenant}/{received.message.account}"
         row = await self.projection.collection.find_one({"_id": key})
         before = self._contact(key, row)
-        if row is not None and before is not None and row["version"] < received.message.order:
+        if row is not None and before is not None and _replaces(received, row):
             await self._remember(key, row, before, contact)
         # The same contact is sealed anew each time it is said. As it is kept it compares.
         same = row is not None and before == contact
@@ -110,8 +112,10 @@ class ContactRepository:
         """Keep an address that is replaced. First, and under an id of its own: done again it is the same."""
         if now is None or now.address.lower() != before.address.lower():
             until = self._clock.now() + FORMER_FOR
+            # One version may have had several addresses (`_replaces`), and each is sealed anew when it is kept.
+            sealing = b64u(hashlib.sha256(bytes(row["sealed"])).digest()[:9])
             former = {
-                "_id": f"{key}/{row['version']}",
+                "_id": f"{key}/{row['version']}/{sealing}",
                 "account": key,
                 "sealed": row["sealed"],
                 "until": until,
@@ -183,6 +187,14 @@ class NoticeRepository:
         await self._notices.insert(
             {"_id": notice.id, **document, "account": f"{notice.tenant}/{notice.account}"}
         )
+
+
+def _replaces(received: VerifiedMessage[ContactChanged], row: Document) -> bool:
+    """Whether the row will be written. By a full pull also under the version that it has (`Projection.keep`): a
+    taken-over admin must not replace an address in that way without the person hearing of it there.
+    """
+    newer = row["version"] < received.message.order
+    return newer or (row["version"] == received.message.order and received.origin is Origin.FULL_PULL)
 
 
 def _document(delivery: Delivery) -> Document:

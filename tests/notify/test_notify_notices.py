@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from shared.contracts.admin import (
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged, Endorsement
-from shared.contracts.envelope import SignedMessage, verify_message
+from shared.contracts.envelope import Origin, SignedMessage, verify_message
 from shared.contracts.notify import Contact, contact_associated_data
 from shared.contracts.wsfed import AuthenticatorAccepted
 from shared.crypto.key_file import make_key
@@ -196,6 +197,29 @@ async def test_the_address_before_is_told_as_well_for_thirty_days(notify: Notify
     notify.world.clock.advance(timedelta(hours=2).total_seconds())
     await notify.say("wsfed", accepted(notify, "d3"))
     assert told(notify)[4:] == [(EVE, ADDED)]
+
+
+async def test_an_address_that_a_full_pull_replaces_under_its_own_version_is_told_as_well(
+    notify: Notify,
+) -> None:
+    """A taken-over admin says nothing anew, and gives another address under the old version when notify asks for all.
+
+    Done again after a month, the thirty days are counted again.
+    """
+    handler = notify.wired.service.handlers[ContactChanged]
+
+    async def pulled(address: str) -> None:
+        said = notify.world.signer("admin").sign(contact(notify, address), tenant="contoso")
+        for _ in range(2):
+            await handler(replace(verified(notify, said), origin=Origin.FULL_PULL))
+
+    await pulled(EVE)
+    await pulled(ADA)
+    notify.world.clock.advance((FORMER_FOR - timedelta(hours=1)).total_seconds())
+    await pulled(EVE)
+    notify.world.clock.advance(timedelta(hours=2).total_seconds())
+    await notify.say("wsfed", accepted(notify))
+    assert told(notify) == [(EVE, ADDED), (ADA, ADDED)]
 
 
 async def test_replacing_an_address_again_and_again_does_not_push_out_the_first(notify: Notify) -> None:
