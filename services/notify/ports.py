@@ -72,8 +72,11 @@ class Notices(Protocol):
         """What the device called itself when its person was told that it was added; empty when that is not known."""
         ...
 
-    async def said(self, notice: Notice, since: datetime) -> int:
-        """How many notices of that kind the same service has brought about for the account since then."""
+    async def take_place(self, notice: Notice) -> bool:
+        """Take one of the `ALONE_A_DAY` places of that service and account for a day. False: none is free.
+
+        Each is one conditional update, so that many messages at once take no more. A notice that has one keeps it.
+        """
         ...
 
     async def add(self, notice: Notice) -> None: ...

@@ -15,7 +15,15 @@ from datetime import datetime
 import structlog
 
 from services.notify.domain.delivery import Channel, Delivery, State
-from services.notify.domain.notices import ALONE_A_DAY, FORMER_FOR, MAX_FORMER, Addressee, Notice, Told
+from services.notify.domain.notices import (
+    A_PLACE_FOR,
+    ALONE_A_DAY,
+    FORMER_FOR,
+    MAX_FORMER,
+    Addressee,
+    Notice,
+    Told,
+)
 from shared.clock import Clock
 from shared.contracts.admin import ContactChanged, TenantConfigured
 from shared.contracts.envelope import Origin, SignedMessage, VerifiedMessage
@@ -158,9 +166,8 @@ class NoticeRepository:
     """Implements `ports.Notices`."""
 
     def __init__(self, database: Database) -> None:
-        self._notices = database.collection(
-            "notices", indexes=(Index((("account", 1), ("kind", 1), ("said_by", 1), ("at", 1))),)
-        )
+        self._notices = database.collection("notices")
+        self._places = database.collection("notice_places", indexes=(Index((("until", 1),), expire_after=0),))
 
     async def is_told(self, notice: Notice) -> bool:
         return await self._notices.find_one({"_id": notice.id}) is not None
@@ -173,14 +180,17 @@ class NoticeRepository:
         found = await self._notices.find_one({"_id": replace(notice, kind="device_added").id})
         return "" if found is None else str(found["device"])
 
-    async def said(self, notice: Notice, since: datetime) -> int:
-        where = {
-            "account": f"{notice.tenant}/{notice.account}",
-            "kind": notice.kind,
-            "said_by": notice.said_by,
-            "at": {"$gt": since},
-        }
-        return len(await self._notices.find(where, limit=ALONE_A_DAY))
+    async def take_place(self, notice: Notice) -> bool:
+        whose = f"{notice.tenant}/{notice.account}/{notice.said_by}"
+        places = [f"{whose}/{number}" for number in range(ALONE_A_DAY)]
+        if await self._places.find_one({"_id": {"$in": places}, "notice": notice.id}) is not None:
+            return True
+        taken = {"$set": {"notice": notice.id, "until": notice.at + A_PLACE_FOR}}
+        for place in places:
+            free = {"_id": place, "until": {"$lte": notice.at}}
+            if await self._places.update(free, taken, upsert=True) is not None:
+                return True
+        return False
 
     async def add(self, notice: Notice) -> None:
         document = to_document(notice)

@@ -1,5 +1,6 @@
 """Notices of phones that were added or removed: once for each key, to the address of now and to those before it."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import structlog
 
 from services.notify.domain.notices import ALONE_A_DAY, FORMER_FOR, MAX_FORMER
+from services.notify.store import ContactRepository
 from shared.bus.port import Reject, Retry
 from shared.contracts import Message
 from shared.contracts.admin import (
@@ -283,6 +285,33 @@ async def test_a_taken_over_approval_fills_no_mailbox_and_hides_no_notice(notify
     await notify.later(DAY + 1)
     await notify.say("approval", changed(notify, "tomorrow"))
     assert len(told(notify)) == ALONE_A_DAY + 3
+
+
+async def test_many_words_of_approval_at_once_bring_about_no_more_notices(
+    notify: Notify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are handled at the same time, so none may count what the others are about to do."""
+    signer, handler = notify.world.signer("approval"), notify.wired.service.handlers[DeviceChanged]
+    said = [signer.sign(changed(notify, f"made up {n}"), tenant="contoso") for n in range(20)]
+    contacts_of = ContactRepository.of
+
+    async def slow(*given: Any) -> Any:
+        await asyncio.sleep(0)  # as the true database does, it lets the others go on
+        return await contacts_of(*given)
+
+    monkeypatch.setattr(ContactRepository, "of", slow)
+    await asyncio.gather(*(handler(verified(notify, each)) for each in said))
+    for each in said:
+        await handler(verified(notify, each))
+    await notify.later(1, rounds=10)
+    assert told(notify) == [(ADA, ADDED)] * ALONE_A_DAY
+
+
+async def test_approvals_additions_and_removals_share_one_limit(notify: Notify) -> None:
+    for number in range(5):
+        await notify.say("approval", changed(notify, f"made up {number}"))
+        await notify.say("approval", changed(notify, f"made up {number}", status="removed", version=2))
+    assert len(told(notify)) == ALONE_A_DAY
 
 
 async def test_what_approval_said_first_is_told_once_though_wsfed_is_rebuilt_weeks_later(

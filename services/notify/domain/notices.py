@@ -19,9 +19,11 @@ MAX_FORMER = 5
 LIFETIME = timedelta(days=2)
 """For how long the delivery of a notice is tried."""
 ALONE_A_DAY = 3
-"""Notices of one kind that approval's word alone brings about for an account in a day. It is not verified when it
+"""Notices that approval's word alone brings about for an account in a day. It is not verified when it
 comes, so a taken-over approval could fill a mailbox. What wsfed and admin say has no such limit.
 """
+A_PLACE_FOR = timedelta(days=1)
+"""How long such a notice keeps one of these places."""
 TOGETHER = timedelta(hours=1)
 """Two services that say the same of a key within that time speak of one event, and it is told once."""
 MAX_DEVICE = 64

@@ -8,7 +8,6 @@ import structlog
 
 from services.notify.domain.delivery import Delivery
 from services.notify.domain.notices import (
-    ALONE_A_DAY,
     LIFETIME,
     Addressee,
     Notice,
@@ -30,7 +29,6 @@ log = structlog.get_logger(__name__)
 
 PATIENCE = timedelta(hours=1)
 """How long a notice waits until admin has said where the person is written to."""
-DAY = timedelta(days=1)
 
 
 async def authenticator_accepted(
@@ -108,15 +106,15 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
     )
     if await deps.notices.is_told(replace(notice, kind="device_refused")):
         return  # it never counted, and that was told
-    since = deps.clock.now() - DAY
-    if await deps.notices.said(notice, since) >= ALONE_A_DAY:
-        log.warning("notice.limited", tenant=notice.tenant, account=notice.account, kind=notice.kind)
-        return
-    await _tell(deps, notice, received)
+    await _tell(deps, notice, received, limited=True)
 
 
-async def _tell(deps: Dependencies, notice: Notice, received: VerifiedMessage[News]) -> None:
+async def _tell(
+    deps: Dependencies, notice: Notice, received: VerifiedMessage[News], *, limited: bool = False
+) -> None:
     """A mail to each address, unless the same was told before. Raises Retry while no address is known, then Reject.
+
+    `limited`: only while the account has places left for what that service's word alone brings about.
 
     That it was told is written last: a process that dies before goes on with the deliveries that it has kept.
     """
@@ -129,6 +127,9 @@ async def _tell(deps: Dependencies, notice: Notice, received: VerifiedMessage[Ne
         if deps.clock.now() - received.envelope.occurred_at < PATIENCE:
             raise Retry(f"no address of account {notice.account} yet")
         raise Reject(f"no address of account {notice.account}")
+    if limited and not await deps.notices.take_place(notice):
+        log.warning("notice.limited", tenant=notice.tenant, account=notice.account, kind=notice.kind)
+        return
     organisation = await deps.tenants.name(notice.tenant) or notice.tenant
     for number, addressee in enumerate(addressees):
         delivery = _delivery(
