@@ -177,7 +177,7 @@ class NoticeRepository:
         return None if found is None else Told(found["said_by"], found["at"])
 
     async def name_of(self, notice: Notice) -> str:
-        found = await self._notices.find_one({"_id": replace(notice, kind="device_added").id})
+        found = await self._notices.find_one({"_id": replace(notice, kind="device_added", again=False).id})
         return "" if found is None else str(found["device"])
 
     async def take_place(self, notice: Notice) -> bool:

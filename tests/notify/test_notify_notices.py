@@ -287,6 +287,18 @@ async def test_a_taken_over_approval_fills_no_mailbox_and_hides_no_notice(notify
     assert len(told(notify)) == ALONE_A_DAY + 3
 
 
+async def test_a_removal_that_approval_told_long_before_is_told_when_admin_revokes(notify: Notify) -> None:
+    """A taken-over approval says it to notify alone."""
+    await notify.say("wsfed", accepted(notify))
+    await notify.say("approval", changed(notify, status="removed", version=2))
+    await notify.later(2 * DAY)
+    for _ in range(2):
+        await notify.say("admin", decided(notify, "revoked", version=2))
+        await notify.later(DAY)
+    assert told(notify) == [(ADA, ADDED), (ADA, REMOVED), (ADA, REMOVED)]
+    assert 'The phone "Ada\'s phone" can no longer approve' in text_of(notify.outside.mails[2], "plain")
+
+
 async def test_many_words_of_approval_at_once_bring_about_no_more_notices(
     notify: Notify, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,7 +53,7 @@ class Notice:
     """The service that said it first."""
     at: datetime
     again: bool = False
-    """Whether it is wsfed's word after approval's: see `announced_before`."""
+    """Whether it is wsfed's or admin's word after approval's: see `announced_before`."""
 
     @property
     def id(self) -> str:
@@ -72,13 +72,13 @@ class Told:
     at: datetime
 
 
-def announced_before(told: Told, accepted_at: datetime) -> bool:
-    """Whether what approval's word has brought about was told long before wsfed let the key count.
+def announced_before(told: Told, at: datetime) -> bool:
+    """Whether what approval's word has brought about was told long before another service said it.
 
-    Then it takes none away from wsfed: a taken-over approval could announce the key of a phone that is not
+    Then it does not stand for that: a taken-over approval could announce the key of a phone that is not
     enrolled yet, let it pass for a false alarm, and have it enrolled in silence later.
     """
-    return accepted_at - told.at >= TOGETHER
+    return at - told.at >= TOGETHER
 
 
 def written(notice: Notice, to: Addressee, organisation: str) -> NoticeMail:

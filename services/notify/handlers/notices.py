@@ -48,15 +48,7 @@ async def authenticator_accepted(
         said_by="wsfed",
         at=said.accepted_at,
     )
-    told = await deps.notices.told(notice)
-    if told is not None and told.said_by == "approval":
-        notice = replace(notice, again=True)
-        if not announced_before(told, said.accepted_at):
-            await deps.notices.add(
-                notice
-            )  # it was told just now; were wsfed rebuilt, it would be said once more
-            return
-    await _tell(deps, notice, received)
+    await _tell_besides_approval(deps, notice, received)
 
 
 async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[AuthenticatorChanged]) -> None:
@@ -79,7 +71,7 @@ async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[Au
         said_by="admin",
         at=deps.clock.now(),
     )
-    await _tell(deps, notice, received)
+    await _tell_besides_approval(deps, notice, received)
 
 
 async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
@@ -107,6 +99,17 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
     if await deps.notices.is_told(replace(notice, kind="device_refused")):
         return  # it never counted, and that was told
     await _tell(deps, notice, received, limited=True)
+
+
+async def _tell_besides_approval(deps: Dependencies, notice: Notice, received: VerifiedMessage[News]) -> None:
+    """Tell what wsfed or admin says. What approval has said long before takes it from nobody."""
+    told = await deps.notices.told(notice)
+    if told is not None and told.said_by == "approval":
+        notice = replace(notice, again=True)
+        if not announced_before(told, notice.at):
+            await deps.notices.add(notice)  # it was told just now; a later copy must not tell it again
+            return
+    await _tell(deps, notice, received)
 
 
 async def _tell(
