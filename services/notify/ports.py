@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from typing import Protocol
 
 from services.notify.domain.delivery import Channel, Delivery, Outcome
-from services.notify.domain.notices import Addressee, Notice
+from services.notify.domain.notices import Addressee, Notice, Told
 from services.notify.domain.webpush import REQUEST
 from shared.clock import Clock
 from shared.contracts.admin import ContactChanged, TenantConfigured
@@ -64,12 +64,19 @@ class Notices(Protocol):
         """Whether the same was told before, whoever said it."""
         ...
 
+    async def told(self, notice: Notice) -> Told | None:
+        """Who said the same first, and when; None when nobody did."""
+        ...
+
     async def name_of(self, notice: Notice) -> str:
         """What the device called itself when its person was told that it was added; empty when that is not known."""
         ...
 
-    async def said(self, notice: Notice, since: datetime) -> int:
-        """How many notices of that kind the same service has brought about for the account since then."""
+    async def take_place(self, notice: Notice) -> bool:
+        """Take one of the `ALONE_A_DAY` places of that service and account for a day. False: none is free.
+
+        Each is one conditional update, so that many messages at once take no more. A notice that has one keeps it.
+        """
         ...
 
     async def add(self, notice: Notice) -> None: ...

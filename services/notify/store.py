@@ -7,6 +7,7 @@ An ended delivery is kept for a week. That is longer than a command is accepted 
 command finds its id taken and sends nothing. What was sealed is removed when the delivery ends.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,11 +15,20 @@ from datetime import datetime
 import structlog
 
 from services.notify.domain.delivery import Channel, Delivery, State
-from services.notify.domain.notices import ALONE_A_DAY, FORMER_FOR, MAX_FORMER, Addressee, Notice
+from services.notify.domain.notices import (
+    A_PLACE_FOR,
+    ALONE_A_DAY,
+    FORMER_FOR,
+    MAX_FORMER,
+    Addressee,
+    Notice,
+    Told,
+)
 from shared.clock import Clock
 from shared.contracts.admin import ContactChanged, TenantConfigured
-from shared.contracts.envelope import SignedMessage, VerifiedMessage
+from shared.contracts.envelope import Origin, SignedMessage, VerifiedMessage
 from shared.contracts.notify import Contact
+from shared.ids import b64u
 from shared.replication import Projection
 from shared.store.aggregate import difference
 from shared.store.codec import from_document, to_document
@@ -99,7 +109,7 @@ class ContactRepository:
         key = f"{received.tenant}/{received.message.account}"
         row = await self.projection.collection.find_one({"_id": key})
         before = self._contact(key, row)
-        if row is not None and before is not None and row["version"] < received.message.order:
+        if row is not None and before is not None and _replaces(received, row):
             await self._remember(key, row, before, contact)
         # The same contact is sealed anew each time it is said. As it is kept it compares.
         same = row is not None and before == contact
@@ -110,8 +120,10 @@ class ContactRepository:
         """Keep an address that is replaced. First, and under an id of its own: done again it is the same."""
         if now is None or now.address.lower() != before.address.lower():
             until = self._clock.now() + FORMER_FOR
+            # One version may have had several addresses (`_replaces`), and each is sealed anew when it is kept.
+            sealing = b64u(hashlib.sha256(bytes(row["sealed"])).digest()[:9])
             former = {
-                "_id": f"{key}/{row['version']}",
+                "_id": f"{key}/{row['version']}/{sealing}",
                 "account": key,
                 "sealed": row["sealed"],
                 "until": until,
@@ -154,31 +166,45 @@ class NoticeRepository:
     """Implements `ports.Notices`."""
 
     def __init__(self, database: Database) -> None:
-        self._notices = database.collection(
-            "notices", indexes=(Index((("account", 1), ("kind", 1), ("said_by", 1), ("at", 1))),)
-        )
+        self._notices = database.collection("notices")
+        self._places = database.collection("notice_places", indexes=(Index((("until", 1),), expire_after=0),))
 
     async def is_told(self, notice: Notice) -> bool:
         return await self._notices.find_one({"_id": notice.id}) is not None
 
+    async def told(self, notice: Notice) -> Told | None:
+        found = await self._notices.find_one({"_id": notice.id})
+        return None if found is None else Told(found["said_by"], found["at"])
+
     async def name_of(self, notice: Notice) -> str:
-        found = await self._notices.find_one({"_id": replace(notice, kind="device_added").id})
+        found = await self._notices.find_one({"_id": replace(notice, kind="device_added", again=False).id})
         return "" if found is None else str(found["device"])
 
-    async def said(self, notice: Notice, since: datetime) -> int:
-        where = {
-            "account": f"{notice.tenant}/{notice.account}",
-            "kind": notice.kind,
-            "said_by": notice.said_by,
-            "at": {"$gt": since},
-        }
-        return len(await self._notices.find(where, limit=ALONE_A_DAY))
+    async def take_place(self, notice: Notice) -> bool:
+        whose = f"{notice.tenant}/{notice.account}/{notice.said_by}"
+        places = [f"{whose}/{number}" for number in range(ALONE_A_DAY)]
+        if await self._places.find_one({"_id": {"$in": places}, "notice": notice.id}) is not None:
+            return True
+        taken = {"$set": {"notice": notice.id, "until": notice.at + A_PLACE_FOR}}
+        for place in places:
+            free = {"_id": place, "until": {"$lte": notice.at}}
+            if await self._places.update(free, taken, upsert=True) is not None:
+                return True
+        return False
 
     async def add(self, notice: Notice) -> None:
         document = to_document(notice)
         await self._notices.insert(
             {"_id": notice.id, **document, "account": f"{notice.tenant}/{notice.account}"}
         )
+
+
+def _replaces(received: VerifiedMessage[ContactChanged], row: Document) -> bool:
+    """Whether the row will be written. By a full pull also under the version that it has (`Projection.keep`): a
+    taken-over admin must not replace an address in that way without the person hearing of it there.
+    """
+    newer = row["version"] < received.message.order
+    return newer or (row["version"] == received.message.order and received.origin is Origin.FULL_PULL)
 
 
 def _document(delivery: Delivery) -> Document:

@@ -31,6 +31,11 @@ class OpenChallenge(Command):
     browser: str
     """Stable pseudonym of the browser that asks: supersession and quotas are counted for each."""
     browser_known: bool
+    known_as: str = Field(default="", max_length=MAX_ID)
+    """The public id of the known browser (`wsfed.browser.changed.v1`). `browser` comes from a cookie that whoever asks
+    may drop; this stays what it is as long as the browser is known. Empty when it is not, or was known before there
+    were such ids.
+    """
     lifetime: int = Field(ge=1, le=600)
     """Seconds from `occurred_at`; a duration, so that clocks which differ do not end it early."""
     handle_digest: str | None = None

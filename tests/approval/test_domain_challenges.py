@@ -173,6 +173,16 @@ def test_not_me_freezes_the_known_browser_that_was_refused_until_the_freeze_ends
     assert not opened(thawed.value, again).challenges["b"].silenced
 
 
+def test_a_frozen_known_browser_is_frozen_also_without_the_cookie_of_its_sign_ins() -> None:
+    """Whoever has the stolen cookies drops that one: the request comes from another `browser`, known all the same."""
+    stolen = replace(challenge("a", known=True), known_as="stolen")
+    account = challenges.refuse(opened(ADA, stolen), "a", ChallengeAction.REPORT, NOW).value
+    again, own = replace(challenge("b", known=True), known_as="stolen"), challenge("k", known=True)
+    asked = opened(account, again, replace(own, known_as="own"))
+    assert asked.challenges["b"].silenced
+    assert not asked.challenges["k"].silenced
+
+
 def test_cancel_freezes_nothing() -> None:
     account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     assert account.frozen_at is None

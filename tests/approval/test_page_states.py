@@ -221,6 +221,18 @@ async def test_rows_tell_requests_apart_and_all_are_declined(handset: Handset) -
     assert handset.approval.document()["frozen_at"] is None
 
 
+async def test_a_request_that_was_not_declined_is_not_said_to_be_and_the_rest_are(handset: Handset) -> None:
+    await unlocked(handset)
+    refused, declined = await handset.ask(browser="a"), await handset.ask(browser="b")
+    await handset.look()
+    await handset.heading("Your requests")
+    fault = {"status": 500, "json": {"code": "other"}}
+    await handset.page.route(f"**/challenges/{refused.id}/deny", lambda route: route.fulfill(**fault))
+    await handset.press("Decline all")
+    await handset.heading("That didn't work")
+    assert [handset.approval.state(each) for each in (refused, declined)] == ["open", "denied"]
+
+
 async def test_signing_out_in_another_tab_is_noticed_on_a_request(handset: Handset) -> None:
     await unlocked(handset)
     await handset.ask()

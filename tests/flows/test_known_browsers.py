@@ -15,6 +15,7 @@ from services.wsfed.store.sessions import SessionRepository
 from shared.contracts.admin import AccountStatus
 from shared.contracts.wsfed import BrowserChanged, RemoveBrowser
 from shared.errors import NotFound, Unavailable
+from shared.services import ACCOUNT_COOKIE_PREFIX
 from tests.flows.support import ADA, BOB, TENANT, BrowserWindow, Flow, SignIn
 from tests.flows.test_sign_out_everywhere import (
     answered_from_session,
@@ -96,6 +97,25 @@ async def test_a_passkey_that_vouches_is_told_and_a_later_push_does_not_take_it_
     await sign_out(flow, browser)
     await sign_in(flow, phone, browser)
     assert await listed(flow) == [after]
+
+
+async def test_not_me_silences_the_next_request_by_the_same_stolen_cookies(flow: Flow) -> None:
+    """The thief takes only the account's cookie along, so each of these sign-ins seems to come from another browser."""
+    phone = await flow.phone()
+    own = await sign_in(flow, phone)
+    stolen = {name: secret for name, secret in own.browser.cookies.items() if ACCOUNT_COOKIE_PREFIX in name}
+    for _ in range(2):
+        flow.world.clock.advance(60)
+        thief = await flow.browser()
+        thief.steal(stolen)
+        asked = await flow.begin(browser=thief, prompt="login")
+        await asked.push()
+        (request,) = await phone.list()
+        assert request.facts["known_browser"] is True
+        await phone.not_me(request)
+    (account,) = flow.world.documents("approval", "accounts")
+    challenges = sorted(account["challenges"].values(), key=lambda each: each["opened_at"])
+    assert [each["silenced"] for each in challenges[-2:]] == [False, True]
 
 
 async def test_a_removed_browser_has_no_session_and_is_a_stranger_and_others_stay(flow: Flow) -> None:

@@ -1,7 +1,9 @@
 """Notices of phones that were added or removed: once for each key, to the address of now and to those before it."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 import structlog
 
 from services.notify.domain.notices import ALONE_A_DAY, FORMER_FOR, MAX_FORMER
+from services.notify.store import ContactRepository
 from shared.bus.port import Reject, Retry
 from shared.contracts import Message
 from shared.contracts.admin import (
@@ -20,7 +23,7 @@ from shared.contracts.admin import (
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged, Endorsement
-from shared.contracts.envelope import SignedMessage, verify_message
+from shared.contracts.envelope import Origin, SignedMessage, verify_message
 from shared.contracts.notify import Contact, contact_associated_data
 from shared.contracts.wsfed import AuthenticatorAccepted
 from shared.crypto.key_file import make_key
@@ -198,6 +201,29 @@ async def test_the_address_before_is_told_as_well_for_thirty_days(notify: Notify
     assert told(notify)[4:] == [(EVE, ADDED)]
 
 
+async def test_an_address_that_a_full_pull_replaces_under_its_own_version_is_told_as_well(
+    notify: Notify,
+) -> None:
+    """A taken-over admin says nothing anew, and gives another address under the old version when notify asks for all.
+
+    Done again after a month, the thirty days are counted again.
+    """
+    handler = notify.wired.service.handlers[ContactChanged]
+
+    async def pulled(address: str) -> None:
+        said = notify.world.signer("admin").sign(contact(notify, address), tenant="contoso")
+        for _ in range(2):
+            await handler(replace(verified(notify, said), origin=Origin.FULL_PULL))
+
+    await pulled(EVE)
+    await pulled(ADA)
+    notify.world.clock.advance((FORMER_FOR - timedelta(hours=1)).total_seconds())
+    await pulled(EVE)
+    notify.world.clock.advance(timedelta(hours=2).total_seconds())
+    await notify.say("wsfed", accepted(notify))
+    assert told(notify) == [(EVE, ADDED), (ADA, ADDED)]
+
+
 async def test_replacing_an_address_again_and_again_does_not_push_out_the_first(notify: Notify) -> None:
     for number in range(3 * MAX_FORMER):
         notify.world.clock.advance(1)
@@ -259,6 +285,74 @@ async def test_a_taken_over_approval_fills_no_mailbox_and_hides_no_notice(notify
     await notify.later(DAY + 1)
     await notify.say("approval", changed(notify, "tomorrow"))
     assert len(told(notify)) == ALONE_A_DAY + 3
+
+
+async def test_a_removal_that_approval_told_long_before_is_told_when_admin_revokes(notify: Notify) -> None:
+    """A taken-over approval says it to notify alone."""
+    await notify.say("wsfed", accepted(notify))
+    await notify.say("approval", changed(notify, status="removed", version=2))
+    await notify.later(2 * DAY)
+    for _ in range(2):
+        await notify.say("admin", decided(notify, "revoked", version=2))
+        await notify.later(DAY)
+    assert told(notify) == [(ADA, ADDED), (ADA, REMOVED), (ADA, REMOVED)]
+    assert 'The phone "Ada\'s phone" can no longer approve' in text_of(notify.outside.mails[2], "plain")
+
+
+async def test_many_words_of_approval_at_once_bring_about_no_more_notices(
+    notify: Notify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are handled at the same time, so none may count what the others are about to do."""
+    signer, handler = notify.world.signer("approval"), notify.wired.service.handlers[DeviceChanged]
+    said = [signer.sign(changed(notify, f"made up {n}"), tenant="contoso") for n in range(20)]
+    contacts_of = ContactRepository.of
+
+    async def slow(*given: Any) -> Any:
+        await asyncio.sleep(0)  # as the true database does, it lets the others go on
+        return await contacts_of(*given)
+
+    monkeypatch.setattr(ContactRepository, "of", slow)
+    await asyncio.gather(*(handler(verified(notify, each)) for each in said))
+    for each in said:
+        await handler(verified(notify, each))
+    await notify.later(1, rounds=10)
+    assert told(notify) == [(ADA, ADDED)] * ALONE_A_DAY
+
+
+async def test_approvals_additions_and_removals_share_one_limit(notify: Notify) -> None:
+    for number in range(5):
+        await notify.say("approval", changed(notify, f"made up {number}"))
+        await notify.say("approval", changed(notify, f"made up {number}", status="removed", version=2))
+    assert len(told(notify)) == ALONE_A_DAY
+
+
+async def test_what_approval_said_first_is_told_once_though_wsfed_is_rebuilt_weeks_later(
+    notify: Notify,
+) -> None:
+    await notify.say("approval", changed(notify))
+    await notify.say("wsfed", accepted(notify))
+    await notify.later(40 * DAY)
+    await notify.say("wsfed", accepted(notify))
+    assert told(notify) == [(ADA, ADDED)]
+
+
+async def test_a_key_that_approval_announced_long_before_it_counts_is_told_when_it_counts(
+    notify: Notify,
+) -> None:
+    """A taken-over approval announces a key and lets that pass for a false alarm; its phone is enrolled weeks later."""
+    await notify.say("approval", changed(notify))
+    await notify.later(20 * DAY)
+    said = notify.world.signer("wsfed").sign(accepted(notify), tenant="contoso")
+    handler = notify.wired.service.handlers[AuthenticatorAccepted]
+    received = verified(notify, said)
+    for _ in range(2):
+        await handler(received)
+        await notify.say("approval", changed(notify))
+        await notify.later(60)
+    assert told(notify) == [(ADA, ADDED)] * 2
+    await notify.later(40 * DAY)
+    await notify.say("wsfed", accepted(notify))
+    assert told(notify) == [(ADA, ADDED)] * 2
 
 
 @pytest.mark.parametrize("sealed_for", ["bob", "ada"])

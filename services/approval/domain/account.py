@@ -42,6 +42,8 @@ class Challenge:
     """The browser's address, as the context has it; empty when it has none. Kept so that nobody parses it again."""
     same_network: bool = False
     """The tenant's rule: only a phone on the browser's network may approve it."""
+    known_as: str = ""
+    """`OpenChallenge.known_as`."""
     network: str = ""
     """The browser's network: a flood from one takes the places of its own requests first."""
     state: ChallengeState = ChallengeState.OPEN

@@ -24,8 +24,8 @@ def begin(account: Account, challenge: Challenge, now: datetime) -> Change:
     """
     browsers = account.frozen_browsers
     if challenge.browser_known:
-        others = tuple(each for each in browsers if each != challenge.browser)
-        browsers = (*others, challenge.browser)[-MAX_BROWSERS:]
+        reported = _browser(challenge)
+        browsers = (*(each for each in browsers if each != reported), reported)[-MAX_BROWSERS:]
     frozen = replace(
         account, frozen_at=account.frozen_at or now, freeze=challenge.id, frozen_browsers=browsers
     )
@@ -36,7 +36,12 @@ def silences(account: Account, challenge: Challenge) -> bool:
     """Whether a freeze stops the notification of this request. The request itself is listed all the same."""
     if account.frozen_at is None:
         return False
-    return not challenge.browser_known or challenge.browser in account.frozen_browsers
+    return not challenge.browser_known or _browser(challenge) in account.frozen_browsers
+
+
+def _browser(challenge: Challenge) -> str:
+    """By which a known browser is frozen: whoever has its cookies cannot be known without this id."""
+    return challenge.known_as or challenge.browser
 
 
 def end(account: Account, freeze: str | None = None) -> Change | None:

@@ -91,6 +91,7 @@ async def open_challenge(deps: Dependencies, received: VerifiedMessage[OpenChall
         expected_digest=expected,
         browser=command.browser,
         browser_known=command.browser_known,
+        known_as=command.known_as,
         handle_digest=command.handle_digest,
         opened_at=now,
         deadline=now + lifetime,  # from receipt: clocks may differ

@@ -19,9 +19,13 @@ MAX_FORMER = 5
 LIFETIME = timedelta(days=2)
 """For how long the delivery of a notice is tried."""
 ALONE_A_DAY = 3
-"""Notices of one kind that approval's word alone brings about for an account in a day. It is not verified when it
+"""Notices that approval's word alone brings about for an account in a day. It is not verified when it
 comes, so a taken-over approval could fill a mailbox. What wsfed and admin say has no such limit.
 """
+A_PLACE_FOR = timedelta(days=1)
+"""How long such a notice keeps one of these places."""
+TOGETHER = timedelta(hours=1)
+"""Two services that say the same of a key within that time speak of one event, and it is told once."""
 MAX_DEVICE = 64
 
 
@@ -48,12 +52,33 @@ class Notice:
     said_by: str
     """The service that said it first."""
     at: datetime
+    again: bool = False
+    """Whether it is wsfed's or admin's word after approval's: see `announced_before`."""
 
     @property
     def id(self) -> str:
         """The same for the same key of the same account, whoever speaks of it. Another account's is another one."""
-        text = "\0".join((self.tenant, self.account, self.key_sha256, self.kind))
+        text = "\0".join(
+            (self.tenant, self.account, self.key_sha256, self.kind, *(["again"] if self.again else ()))
+        )
         return b64u(hashlib.sha256(text.encode()).digest()[:16])
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """That a notice was told."""
+
+    said_by: str
+    at: datetime
+
+
+def announced_before(told: Told, at: datetime) -> bool:
+    """Whether what approval's word has brought about was told long before another service said it.
+
+    Then it does not stand for that: a taken-over approval could announce the key of a phone that is not
+    enrolled yet, let it pass for a false alarm, and have it enrolled in silence later.
+    """
+    return at - told.at >= TOGETHER
 
 
 def written(notice: Notice, to: Addressee, organisation: str) -> NoticeMail:

@@ -7,7 +7,14 @@ from datetime import timedelta
 import structlog
 
 from services.notify.domain.delivery import Delivery
-from services.notify.domain.notices import ALONE_A_DAY, LIFETIME, Addressee, Notice, mail_destination, written
+from services.notify.domain.notices import (
+    LIFETIME,
+    Addressee,
+    Notice,
+    announced_before,
+    mail_destination,
+    written,
+)
 from services.notify.ports import Dependencies
 from shared.bus.port import Reject, Retry
 from shared.contracts.admin import AuthenticatorChanged, AuthenticatorStatus
@@ -22,13 +29,15 @@ log = structlog.get_logger(__name__)
 
 PATIENCE = timedelta(hours=1)
 """How long a notice waits until admin has said where the person is written to."""
-DAY = timedelta(days=1)
 
 
 async def authenticator_accepted(
     deps: Dependencies, received: VerifiedMessage[AuthenticatorAccepted]
 ) -> None:
-    """`wsfed.authenticator.accepted.v1`: a key counts from now on. The person is told, unless they were already."""
+    """`wsfed.authenticator.accepted.v1`: a key counts from now on. The person is told, unless they were already.
+
+    What approval's word has brought about long before does not count for that.
+    """
     said = received.message
     notice = Notice(
         tenant=received.tenant,
@@ -39,7 +48,7 @@ async def authenticator_accepted(
         said_by="wsfed",
         at=said.accepted_at,
     )
-    await _tell(deps, notice, received)
+    await _tell_besides_approval(deps, notice, received)
 
 
 async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[AuthenticatorChanged]) -> None:
@@ -62,7 +71,7 @@ async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[Au
         said_by="admin",
         at=deps.clock.now(),
     )
-    await _tell(deps, notice, received)
+    await _tell_besides_approval(deps, notice, received)
 
 
 async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
@@ -89,15 +98,26 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
     )
     if await deps.notices.is_told(replace(notice, kind="device_refused")):
         return  # it never counted, and that was told
-    since = deps.clock.now() - DAY
-    if await deps.notices.said(notice, since) >= ALONE_A_DAY:
-        log.warning("notice.limited", tenant=notice.tenant, account=notice.account, kind=notice.kind)
-        return
+    await _tell(deps, notice, received, limited=True)
+
+
+async def _tell_besides_approval(deps: Dependencies, notice: Notice, received: VerifiedMessage[News]) -> None:
+    """Tell what wsfed or admin says. What approval has said long before takes it from nobody."""
+    told = await deps.notices.told(notice)
+    if told is not None and told.said_by == "approval":
+        notice = replace(notice, again=True)
+        if not announced_before(told, notice.at):
+            await deps.notices.add(notice)  # it was told just now; a later copy must not tell it again
+            return
     await _tell(deps, notice, received)
 
 
-async def _tell(deps: Dependencies, notice: Notice, received: VerifiedMessage[News]) -> None:
+async def _tell(
+    deps: Dependencies, notice: Notice, received: VerifiedMessage[News], *, limited: bool = False
+) -> None:
     """A mail to each address, unless the same was told before. Raises Retry while no address is known, then Reject.
+
+    `limited`: only while the account has places left for what that service's word alone brings about.
 
     That it was told is written last: a process that dies before goes on with the deliveries that it has kept.
     """
@@ -110,6 +130,9 @@ async def _tell(deps: Dependencies, notice: Notice, received: VerifiedMessage[Ne
         if deps.clock.now() - received.envelope.occurred_at < PATIENCE:
             raise Retry(f"no address of account {notice.account} yet")
         raise Reject(f"no address of account {notice.account}")
+    if limited and not await deps.notices.take_place(notice):
+        log.warning("notice.limited", tenant=notice.tenant, account=notice.account, kind=notice.kind)
+        return
     organisation = await deps.tenants.name(notice.tenant) or notice.tenant
     for number, addressee in enumerate(addressees):
         delivery = _delivery(

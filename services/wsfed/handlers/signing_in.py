@@ -161,7 +161,12 @@ async def open_challenge(
     challenge = _challenge(deps, context, 0 if account is None else account.session_epoch)
     same_network = tenant.configured.policy.same_network_or_passkey
     command = _open_challenge(
-        challenge, transaction, renews, same_network=same_network, decoy=asked_of is None
+        challenge,
+        transaction,
+        renews,
+        known_as="" if session is None else session.browser,
+        same_network=same_network,
+        decoy=asked_of is None,
     )
     messages = [deps.signer.sign(command, tenant=transaction.tenant)]
     account_id = None if asked_of is None else asked_of.id
@@ -228,7 +233,13 @@ def _challenge(deps: Dependencies, context: SignInContext, session_epoch: int) -
 
 
 def _open_challenge(
-    challenge: Challenge, transaction: Transaction, renews: str | None, *, same_network: bool, decoy: bool
+    challenge: Challenge,
+    transaction: Transaction,
+    renews: str | None,
+    *,
+    known_as: str,
+    same_network: bool,
+    decoy: bool,
 ) -> OpenChallenge:
     context = challenge.context
     return OpenChallenge(
@@ -240,6 +251,7 @@ def _open_challenge(
         expected_digest=b64u(digest(context.with_code(challenge.code))),
         browser=transaction.browser,
         browser_known=context.known_browser,
+        known_as=known_as,
         lifetime=int(CHALLENGE_LIFETIME.total_seconds()),
         handle_digest=None if challenge.handle is None else b64u(digest(challenge.handle)),
         handle_lifetime=None if challenge.handle is None else int(HANDLE_LIFETIME.total_seconds()),

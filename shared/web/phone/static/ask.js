@@ -15,6 +15,8 @@ const MARGIN = 8; // px between the field and the keyboard, the facts and the to
 const SPOKEN = [60, 20]; // seconds left at which the time is said aloud
 const OVER = ["superseded", "limited", "denied", "not_me", "not_found", "other_context"];
 
+const HAS_ENDED = [404, 409, 410]; // HTTP status
+
 let request = null; // {id, entry, facts, ends, left, tries, answer}; `answer`: {context, credential, sent}
 
 /** The screen's word for a request's end. */
@@ -203,13 +205,19 @@ export async function refuse(path, outcome) {
   say(outcome);
 }
 
-/** Say no to each of them, without a report. One that has ended meanwhile is no obstacle. */
+/**
+ * Say no to each of them, without a report. One that has ended meanwhile is no obstacle; after any other refusal the
+ * rest are declined all the same, and nothing is said to be declined that is not.
+ */
 export async function declineAll(requests) {
+  let trouble = null;
   for (const { id, entry } of requests) {
     await call("POST", `/challenges/${encodeURIComponent(id)}/deny`, {}, entry).catch((error) => {
-      if (error.code === "unavailable" || error.status === 401) throw error;
+      if (error.code === "unavailable") throw error;
+      if (!HAS_ENDED.includes(error.status)) trouble ??= error;
     });
   }
+  if (trouble !== null) throw trouble;
   say("denied");
 }
 
