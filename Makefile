@@ -37,7 +37,7 @@ dev: setup-run ## As run, and starts again when a file changes
 	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy run $(ON)" services shared deploy
 
 test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
-	@$(PY) -m pytest -n 4 --dist loadgroup -m "not soak" $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadgroup -m "not soak" $(ARGS)
 
 test-long: setup ## The tests that take minutes: 100,000 accounts, 10,000 messages, 2,000 tokens, the bench
 	@$(PY) -m pytest -s -m soak $(ARGS)

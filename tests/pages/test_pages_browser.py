@@ -13,7 +13,7 @@ from tests.pages.axe import RUN, axe_script
 from tests.pages.browser import AUTHENTICATOR, BUTTON_NAMES, Shown, chromium, sample_server
 from tests.pages.samples import TOKEN, TXN, VIEWS, in_state, qr, view
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chromium-pages")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chromium")]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.pages.browser import AUTHENTICATOR, Shown, chromium, sample_server
 from tests.pages.npm import node_modules
 from tests.pages.samples import TOKEN, TXN, VIEWS, view
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chromium-pages")]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chromium")]
 
 STATIC = Path(PACKAGE) / "static"
 PAGES = SignInPages().pages
