@@ -37,10 +37,13 @@ dev: setup-run ## As run, and starts again when a file changes
 	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy run $(ON)" services shared deploy
 
 test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
-	@$(PY) -m pytest -n 3 --dist loadgroup -m "not soak" $(ARGS)
+	@$(PY) -m pytest -n 3 --dist loadgroup -m "not slow and not soak" $(ARGS)
 
 test-long: setup ## The tests that take minutes: 100,000 accounts, 10,000 messages, 2,000 tokens, the bench
-	@$(PY) -m pytest -s -m soak $(ARGS)
+	@failed=0; \
+	$(PY) -m pytest -n 3 --dist loadgroup -m slow $(ARGS) || failed=1; \
+	$(PY) -m pytest -s -m soak $(ARGS) || failed=1; \
+	exit $$failed
 
 test-fast: setup-run ## The tests that need no sockets and no other programs
 	@$(PY) -m pytest -n 2 -m "not integration and not long" $(ARGS)

@@ -8,6 +8,7 @@ from tests.approval.test_page_hostile import COUNT_SIGNATURES
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.slow,
     pytest.mark.xdist_group("chromium-phone"),
     pytest.mark.asyncio(loop_scope="session"),
 ]

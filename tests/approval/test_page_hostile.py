@@ -17,7 +17,7 @@ from tests.approval.handset import Handset, passed_on
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.soak,  # minutes in Chromium; what a daily run must know is in the other files of the page
+    pytest.mark.slow,
     pytest.mark.xdist_group("chromium-phone"),
     pytest.mark.asyncio(loop_scope="session"),
 ]

@@ -8,7 +8,7 @@ from tests.approval.handset import Handset, virtual_authenticator
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.soak,  # minutes in Chromium; what a daily run must know is in the other files of the page
+    pytest.mark.slow,
     pytest.mark.xdist_group("chromium-phone"),
     pytest.mark.asyncio(loop_scope="session"),
 ]

@@ -12,6 +12,7 @@ from tests.approval.support import Phone
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.slow,
     pytest.mark.xdist_group("chromium-phone"),
     pytest.mark.asyncio(loop_scope="session"),
 ]

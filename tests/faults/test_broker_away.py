@@ -102,6 +102,7 @@ async def test_broker_restarted_in_good_order(on: FaultSystem, rabbitmq: Broker)
     await sign_in.assert_signed_once()
 
 
+@pytest.mark.slow
 async def test_broker_away_for_20_seconds(on: FaultSystem, rabbitmq: Broker) -> None:
     """Both directions: the request that was not sent, and the approval that was not heard."""
     first, second = await on.begin(await on.person()), await on.led_to("approving")

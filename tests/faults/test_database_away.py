@@ -56,6 +56,7 @@ async def test_database_killed_and_started_again(on: FaultSystem, mongod: Backin
     await sign_in.assert_goes_on_or_offers_retry(await going_on)
 
 
+@pytest.mark.slow
 async def test_database_away_for_20_seconds(on: FaultSystem, mongod: BackingService) -> None:
     """Steps 4 to 8 fall into the absence; the waiting page stays open over it and wakes by itself."""
     sign_in = await on.begin(await on.person())

@@ -120,6 +120,7 @@ async def test_a_suspension_that_is_lost_for_good_is_in_force_within_20_seconds(
     assert await proved.issued() == 0
 
 
+@pytest.mark.slow
 async def test_an_owner_that_stands_still_between_its_read_and_its_write(whole: Breakable) -> None:
     """It alarms after 30 s and stops nobody; when it goes on, its write has a position that nobody is past."""
     on = whole.fault_system

@@ -37,7 +37,7 @@ async def strangers(on: FaultSystem, transaction: dict[str, Any]) -> None:
     await on.database("wsfed").transactions.insert_many(made)
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 async def test_ten_thousand_strangers_do_not_hinder_a_sign_in(whole: Breakable) -> None:
     on = whole.fault_system
     person = await on.person()

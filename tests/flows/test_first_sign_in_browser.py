@@ -137,6 +137,7 @@ async def to_request(phone: Page) -> None:
         await request.or_(onward).first.wait_for()
 
 
+@pytest.mark.slow
 async def test_the_front_page_follows_what_ada_has_in_software(
     chromium: Browser, mongod: BackingService, tmp_path: Path
 ) -> None:
@@ -160,6 +161,7 @@ async def test_the_front_page_follows_what_ada_has_in_software(
         await program.stopped()
 
 
+@pytest.mark.slow
 async def test_the_walk_is_for_the_front_page_alone(mongod: BackingService, tmp_path: Path) -> None:
     """Nobody elsewhere gets an invitation: not another site, not a page of our other hosts, not another host name."""
     port = two_ports()

@@ -14,7 +14,7 @@ from tests.pages.axe import RUN, axe_script
 
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.soak,  # minutes in Chromium; what a daily run must know is in the other files of the page
+    pytest.mark.slow,
     pytest.mark.xdist_group("chromium"),
     pytest.mark.asyncio(loop_scope="session"),
 ]
