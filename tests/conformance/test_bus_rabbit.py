@@ -99,14 +99,14 @@ async def test_loses_nothing_when_the_broker_restarts_under_publishing(
         while not over.is_set():
             signed = ended(str(next(numbers)))
             sent.add(signed.id)
-            await outbox.send(signed, within=100)
+            await outbox.send(signed, within=60)
 
     writers = [asyncio.create_task(keep_publishing()) for _ in range(8)]
     await inbox.until_done(200)
     await asyncio.to_thread(own_rabbit.stop)
     await asyncio.to_thread(own_rabbit.start)
     reached = len(inbox.done)
-    await inbox.until_done(reached + 200, within=100)
+    await inbox.until_done(reached + 200, within=60)
     over.set()
     await asyncio.gather(*writers)
     assert outbox.confirmed == sent
@@ -132,7 +132,7 @@ async def test_loses_nothing_when_the_broker_is_killed_in_the_middle_of_retries_
     await bus.consume("wsfed", inbox.handlers("wsfed"))
     await _registered(own_rabbit)
     messages = {f"{kind}-{n}": ended(f"{kind}-{n}") for n in range(200) for kind in ("ok", "retry", "poison")}
-    sending = asyncio.create_task(Outbox(bus).send(*messages.values(), within=100))
+    sending = asyncio.create_task(Outbox(bus).send(*messages.values(), within=60))
     await inbox.until(lambda: len(inbox.begun) >= 500)  # some on the way in, some between queues
     await asyncio.to_thread(own_rabbit.kill)
     await asyncio.to_thread(own_rabbit.start)
@@ -140,7 +140,7 @@ async def test_loses_nothing_when_the_broker_is_killed_in_the_middle_of_retries_
     await sending
     good = {signed.id for name, signed in messages.items() if not name.startswith("poison")}
     poison = {signed.id for name, signed in messages.items() if name.startswith("poison")}
-    await inbox.until(lambda: set(inbox.ids) == good, within=100)
+    await inbox.until(lambda: set(inbox.ids) == good, within=60)
 
     async def all_dead() -> bool:
         return {dead_id for dead_id, _ in await own_world.dead("wsfed")} == poison

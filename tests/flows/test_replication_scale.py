@@ -184,8 +184,9 @@ async def lapsed(on: FaultSystem) -> Any:
 
 
 @pytest.mark.timeout(300)
-async def test_500_accounts_while_people_sign_in(on: FaultSystem) -> None:
-    await at_scale(on, 500, within=60)
+@pytest.mark.parametrize("accounts", [500, pytest.param(2_000, marks=pytest.mark.slow)])
+async def test_accounts_are_pulled_while_people_sign_in(on: FaultSystem, accounts: int) -> None:
+    await at_scale(on, accounts, within=60)
 
 
 @pytest.mark.soak

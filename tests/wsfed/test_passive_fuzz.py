@@ -1,6 +1,6 @@
 """Entra's address under generated requests: whatever comes, the answer is a page or a redirect, and no fault of ours.
 
-100 requests in every run, 20,000 in `make test-long`. Hypothesis makes one that fails as small as it can.
+300 requests in every run, 20,000 in `make test-long`. Hypothesis makes one that fails as small as it can.
 """
 
 import asyncio
@@ -141,7 +141,7 @@ def assert_answer(answer: Answer) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("examples", [100, pytest.param(20_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [300, pytest.param(20_000, marks=pytest.mark.soak)])
 def test_no_request_of_anybodys_is_a_fault_of_ours(tmp_path: Path, examples: int) -> None:
     seen: Counter[int] = Counter()
     with asyncio.Runner() as runner:
@@ -177,6 +177,6 @@ def test_no_request_of_anybodys_is_a_fault_of_ours(tmp_path: Path, examples: int
         finally:
             runner.run(stack.aclose())
     # The generator reaches the sign-in as well as its refusals.
-    assert seen[303] > examples / 50, seen
+    assert seen[303] > examples / 20, seen
     assert seen[400] > examples / 20, seen
     assert {404, 405} <= set(seen)
