@@ -2,7 +2,7 @@
 
 message --verify_message--> VerifiedMessage --handler--> ACK
   | Refused                 | Retry, fault, time-out -> RETRY (a fault: until the attempts are spent)
-  v                         | Unavailable -> RETRY, and the attempt does not count
+  v                         | Unavailable, Retry(soon) -> RETRY, and the attempt does not count
 DEAD                        | Reject
                             v
                           DEAD
@@ -46,8 +46,8 @@ class Outcome:
     reason: str = ""
     counts: bool = True
     """For RETRY: whether this delivery counts as an attempt. One that does not count comes again after the shortest
-    delay, so that a service whose own database was away takes up its work within a second of its return. Only the
-    message's age ends that.
+    delay, so that a service whose own database was away, or that a person waits for, takes up its work within a second.
+    Only the message's age or its handler ends that.
     """
 
     def next_attempt(self, attempt: int) -> int:
@@ -110,7 +110,7 @@ class Dispatcher:
             log.info(
                 "message.retry", service=self.service, type=signed.type, attempt=attempt, reason=str(error)
             )
-            counts = not isinstance(error, Unavailable)
+            counts = not (isinstance(error, Unavailable) or (isinstance(error, Retry) and error.soon))
             return Outcome(Verdict.RETRY, f"{type(error).__name__}: {error}", counts)
         except Exception as error:
             log.exception("message.fault", service=self.service, type=signed.type, attempt=attempt)

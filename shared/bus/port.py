@@ -21,7 +21,15 @@ RETRY_DELAYS = (1, 10, 60)
 
 
 class Retry(Exception):
-    """Deliver it again later: something it needs is not there yet."""
+    """Deliver it again later: something it needs is not there yet.
+
+    `soon`: again after the shortest delay each time, because a person waits for it. Whoever says so ends it by itself,
+    by a time after which it raises Reject.
+    """
+
+    def __init__(self, reason: str, *, soon: bool = False) -> None:
+        super().__init__(reason)
+        self.soon = soon
 
 
 class Reject(Exception):

@@ -153,13 +153,18 @@ async def test_retry_comes_again_until_it_succeeds(world: World) -> None:
     assert await world.dead("wsfed") == []
 
 
-async def test_database_that_is_away_does_not_make_the_waiting_longer(world: World) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [Unavailable(), Retry("a person waits for it", soon=True)],
+    ids=["database away", "retry soon"],
+)
+async def test_what_does_not_count_does_not_make_the_waiting_longer(world: World, fault: Exception) -> None:
     """Each time after the first delay, and the next real retry waits no longer for it."""
     world.topology = replace(QUICK, delays=(0.05, 3600.0))
 
     async def away_five_times_then_not_yet(_: VerifiedMessage[Any]) -> None:
         if len(inbox.begun) <= 5:
-            raise Unavailable()
+            raise fault
         if len(inbox.begun) == 6:
             raise Retry("not yet")
 

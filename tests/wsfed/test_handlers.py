@@ -56,6 +56,23 @@ async def test_approval_that_overtakes_its_device_waits_for_it(flow: Flow) -> No
     assert token_form(await sign_in.token())
 
 
+async def test_approval_waits_no_longer_the_later_its_device_comes(flow: Flow) -> None:
+    """A person sits before the page: half a minute late, and then a second."""
+    late = losing(flow, DeviceChanged)
+    phone = await flow.phone()
+    flow.world.bus.loses = lambda signed: False
+    sign_in = await flow.begin()
+    await phone.approve(await sign_in.push())
+    for _ in range(30):
+        flow.world.clock.advance(1)
+        await flow.world.settle()
+    assert sign_in.stored["state"] == "waiting"
+    await deliver(flow, late)
+    flow.world.clock.advance(1)
+    await flow.world.settle()
+    assert token_form(await sign_in.token())
+
+
 async def test_approval_of_a_device_that_never_comes_ends_as_a_dead_letter(flow: Flow) -> None:
     losing(flow, DeviceChanged)
     phone = await flow.phone()

@@ -66,7 +66,7 @@ async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[Chall
     if device is None:
         standing = await deps.directory.standing(received.tenant, account, message.device)
         if standing is Standing.WAITING and not challenge.expired(deps.clock.now()):
-            raise Retry("the device's key or admin's decision on it is not here yet")
+            raise Retry("the device's key or admin's decision on it is not here yet", soon=True)
         raise Reject("no trusted device of that id")
     try:
         authentication, proof = verify_approval(
