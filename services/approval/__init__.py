@@ -9,7 +9,7 @@ store operations each. The states of a challenge are in `domain/lifecycle.py`, t
 | URL | what it is |
 |---|---|
 | POST /api/enrolments | `{invitation}` to `{id, server_nonce}` and what the key is for |
-| POST /api/enrolments/{id} | `{statement, credential, endorsement, name}` to `{device}` |
+| POST /api/enrolments/{id} | `{statement, credential, endorsement, name, session?, session_signature?}` to `{device}` |
 | POST /api/sessions/nonce | `{}` to `{id, server_nonce}` |
 | POST /api/sessions | `{id, statement, credential}` to `{token, account, device}`; DELETE ends the session |
 | GET /api/challenges | session: open requests, at most three, and what this phone has scanned |

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ from shared.contracts.approval import (
     OpenChallenge,
 )
 from shared.contracts.envelope import VerifiedMessage
-from shared.crypto.enrolment import NewDeviceKey, endorse
+from shared.crypto.enrolment import FirstSession, NewDeviceKey, endorse
 from shared.crypto.keys import key_from_seed, raw_public
 from shared.crypto.sealed_box import load_sealer
 from shared.crypto.statement import Statement
@@ -283,6 +283,8 @@ class Phone:
         self.key: Key
         self.sent: tuple[str, str, dict[str, Any], str, str]
         """What `finish` sends."""
+        self.invitation: tuple[str, Ed25519PrivateKey]
+        """The id and the key of the invitation with which `sent` was made."""
 
     async def enrol(self, fragment: str, *, tamper: Tamper = HONEST, name: str = "Ada's phone") -> None:
         await self.make(fragment, tamper=tamper, name=name)
@@ -305,14 +307,23 @@ class Phone:
             sign_count=1 if self.counts else 0,
         )
         new = NewDeviceKey(key.tenant, key.account, invitation, key.credential_id, key.spki)
-        vouched = tamper.endorsement or endorse(key_from_seed(unb64u(seed)), new)
+        self.invitation = invitation, key_from_seed(unb64u(seed))
+        vouched = tamper.endorsement or endorse(self.invitation[1], new)
         credential = attestation(key, statement.digest(), tamper)
         self.sent = begun.ceremony.id, statement.text(), credential, b64u(vouched), name
         self.key = key
 
-    async def finish(self, deps: Dependencies | None = None) -> Device:
-        """Send the end, as often as one likes."""
-        return await enrolment.finish_enrolment(deps or self.deps, *self.sent)
+    async def finish(self, deps: Dependencies | None = None, /, **asked: str) -> Device:
+        """Send the end, as often as one likes. `asked`: a first session (`first_session`)."""
+        return await enrolment.finish_enrolment(deps or self.deps, *self.sent, **asked)
+
+    def first_session(self, token: str, /, **other: str) -> dict[str, str]:
+        """What the phone sends to have a session of that token. `other`: fields in which what it signs differs."""
+        invitation, secret = self.invitation
+        digest = sessions.digest_of(token)
+        honest = FirstSession(self.key.tenant, self.key.account, invitation, self.key.credential_id, digest)
+        signature = endorse(secret, replace(honest, **other))
+        return {"session": digest, "session_signature": b64u(signature)}
 
     def answer(self, context: str, *, tamper: Tamper = HONEST) -> dict[str, Any]:
         self.key = self.key.used()

@@ -1,7 +1,7 @@
 """Enrolment (docs/flows/enrolment.md, steps 2 to 6) and the attacks on it."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 from unittest.mock import AsyncMock, patch
 
@@ -12,7 +12,7 @@ from services.approval.handlers import enrolment, sessions
 from services.approval.handlers.enrolment import tidy_name
 from services.approval.ports import Ceremony
 from shared.contracts.admin import AccountStatus
-from shared.crypto.enrolment import NewDeviceKey, endorse, is_endorsed
+from shared.crypto.enrolment import FirstSession, NewDeviceKey, endorse, is_endorsed
 from shared.crypto.keys import key_from_seed, raw_public
 from shared.crypto.statement import Purpose
 from shared.errors import Conflict, Forbidden, Gone, NotAuthenticated, Unavailable
@@ -361,7 +361,7 @@ async def test_request_that_makes_the_device_opens_the_phones_own_session(approv
     phone = Phone(approval)
     await phone.make(await invited(approval))
     token = new_secret(approval.ids)
-    device = await enrolment.finish_enrolment(approval.deps, *phone.sent, session=sessions.digest_of(token))
+    device = await phone.finish(**phone.first_session(token))
     who = await sessions.signed_in(approval.deps, token)
     assert (who.account.id, who.session.device) == ("ada", device.id)
 
@@ -372,7 +372,69 @@ async def test_copy_of_the_request_opens_no_session(approval: Approval) -> None:
     await phone.make(await invited(approval))
     await phone.finish()
     token = new_secret(approval.ids)
-    await enrolment.finish_enrolment(approval.deps, *phone.sent, session=sessions.digest_of(token))
+    await phone.finish(**phone.first_session(token))  # not even with a signature
     with pytest.raises(NotAuthenticated):
         await sessions.signed_in(approval.deps, token)
     assert approval.world.documents("approval", "sessions") == []
+
+
+async def test_copy_of_the_request_that_comes_first_opens_no_session(approval: Approval) -> None:
+    """The proxy answered 503 and its log was read: he is faster than the phone's repetition, twice, and late again.
+
+    The device is made all the same. The phone is told so by its repetition, and unlocks by its key.
+    """
+    phone = Phone(approval)
+    await phone.make(await invited(approval))
+    honest = phone.first_session(new_secret(approval.ids))
+    token = new_secret(approval.ids)
+    copied = {**honest, "session": sessions.digest_of(token)}
+    made = await phone.finish(**copied)
+    await phone.finish(**copied)
+    assert (await phone.finish(**honest)).id == made.id
+    approval.world.clock.advance(approval.deps.limits.ceremony.total_seconds() + 1)
+    await phone.finish(**copied)
+    with pytest.raises(NotAuthenticated):
+        await sessions.signed_in(approval.deps, token)
+    assert approval.world.documents("approval", "sessions") == []
+    assert (await phone.who()).session.device == made.id
+
+
+async def test_copy_of_the_request_that_comes_late_takes_no_part_in_the_phones_session(
+    approval: Approval,
+) -> None:
+    phone = Phone(approval)
+    await phone.make(await invited(approval))
+    own, token = new_secret(approval.ids), new_secret(approval.ids)
+    honest = phone.first_session(own)
+    made = await phone.finish(**honest)
+    for _ in range(2):
+        await phone.finish(**{**honest, "session": sessions.digest_of(token)})
+    with pytest.raises(NotAuthenticated):
+        await sessions.signed_in(approval.deps, token)
+    assert (await sessions.signed_in(approval.deps, own)).session.device == made.id
+    assert len(approval.world.documents("approval", "sessions")) == 1
+
+
+@pytest.mark.parametrize("field", [f.name for f in fields(FirstSession)])
+async def test_a_session_signed_for_anything_else_is_not_opened(approval: Approval, field: str) -> None:
+    phone = Phone(approval)
+    await phone.make(await invited(approval))
+    await phone.finish(**phone.first_session(new_secret(approval.ids), **{field: "other"}))
+    assert approval.world.documents("approval", "sessions") == []
+    assert len(await approval.devices_told()) == 1
+
+
+@pytest.mark.parametrize("forged", ["", "AAAA", "=", b64u(bytes(64)), "another key's", "the endorsement"])
+async def test_a_session_without_a_valid_signature_is_not_opened(approval: Approval, forged: str) -> None:
+    phone = Phone(approval)
+    await phone.make(await invited(approval))
+    token = new_secret(approval.ids)
+    asked = phone.first_session(token)
+    if forged == "another key's":
+        phone.invitation = phone.invitation[0], key_from_seed(bytes(32))
+        forged = phone.first_session(token)["session_signature"]
+    elif forged == "the endorsement":
+        forged = phone.sent[3]
+    await phone.finish(**{**asked, "session_signature": forged})
+    assert approval.world.documents("approval", "sessions") == []
+    assert len(await approval.devices_told()) == 1

@@ -1,7 +1,9 @@
 """Setting up a phone: what is said before the tap, what is spent when, and how often the finger is asked for."""
 
+import json
+
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.approval.handset import Handset
 from tests.approval.test_page_hostile import COUNT_SIGNATURES
@@ -114,6 +116,24 @@ async def test_first_sign_in_asks_for_the_finger_twice(handset: Handset) -> None
     await handset.code(asked.code)
     await handset.heading("Approved")
     assert await handset.page.evaluate("window.signed.length") == 1
+
+
+async def test_a_phone_whose_request_another_sent_first_unlocks_by_its_key(handset: Handset) -> None:
+    """A proxy's reader puts the digest of his own token into the request: there is a phone, and no session."""
+
+    async def change(route: Route) -> None:
+        body = json.loads(route.request.post_data or "")
+        await route.continue_(post_data=json.dumps({**body, "session": "A" * 43}))
+
+    await handset.page.route("**/api/enrolments/*", change)
+    await handset.enrol()
+    assert len(await handset.approval.devices_told()) == 1
+    assert handset.approval.world.documents("approval", "sessions") == []
+    await handset.press("Back to requests")
+    await handset.heading("Unlock BlokKey")
+    await handset.press("Unlock")
+    await handset.heading("No requests")
+    assert len(handset.approval.world.documents("approval", "sessions")) == 1
 
 
 async def test_a_phone_that_is_set_up_already_is_told_so(handset: Handset) -> None:

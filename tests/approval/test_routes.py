@@ -238,6 +238,7 @@ async def test_malformed_body_is_refused_cleanly(
     [
         ("/enrolments", "invitation"),
         ("/enrolments/x", "endorsement"),
+        ("/enrolments/x", "session_signature"),
         ("/enrolments/x", "statement"),
         ("/enrolments/x", "credential"),
         ("/sessions", "id"),

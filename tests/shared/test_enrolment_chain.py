@@ -8,13 +8,16 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.crypto.enrolment import NewDeviceKey, endorse, is_endorsed
+from shared.crypto.enrolment import FirstSession, NewDeviceKey, endorse, is_endorsed
 from shared.crypto.keys import key_from_seed, raw_public
 
 INVITATION = key_from_seed(b"i" * 32)
 PUBLIC = raw_public(INVITATION)
 DEVICE = NewDeviceKey(
     tenant="contoso", account="ada", invitation="inv-1", credential_id="Y3JlZA", public_key=b"der octets"
+)
+SESSION = FirstSession(
+    tenant="contoso", account="ada", invitation="inv-1", credential_id="Y3JlZA", session_sha256="c2hhMjU2"
 )
 
 
@@ -64,3 +67,31 @@ def test_the_fields_cannot_be_shifted_into_each_other() -> None:
     one = replace(DEVICE, tenant="a", account="bc")
     two = replace(DEVICE, tenant="ab", account="c")
     assert one.octets() != two.octets()
+
+
+def test_the_invitations_key_vouches_for_exactly_this_first_session() -> None:
+    signature = endorse(INVITATION, SESSION)
+    assert is_endorsed(PUBLIC, SESSION, signature)
+    assert not is_endorsed(raw_public(key_from_seed(b"s" * 32)), SESSION, signature)
+    for field in fields(FirstSession):
+        assert not is_endorsed(PUBLIC, replace(SESSION, **{field.name: "other"}), signature), field.name
+
+
+def test_neither_signature_stands_for_the_other() -> None:
+    assert not is_endorsed(PUBLIC, SESSION, endorse(INVITATION, DEVICE))
+    assert not is_endorsed(PUBLIC, DEVICE, endorse(INVITATION, SESSION))
+
+
+def test_what_is_signed_for_a_session_is_canonical_and_says_what_it_is_for() -> None:
+    octets = SESSION.octets()
+    said = json.loads(octets)
+    assert rfc8785.dumps(said) == octets
+    assert said == {
+        "v": 1,
+        "typ": "blok365.first-session",
+        "tenant": "contoso",
+        "account": "ada",
+        "invitation": "inv-1",
+        "credential_id": "Y3JlZA",
+        "session_sha256": "c2hhMjU2",
+    }

@@ -26,7 +26,7 @@ from shared.contracts.admin import (
     RemoveAuthenticator,
 )
 from shared.contracts.envelope import OutgoingMessage
-from shared.crypto.enrolment import NewDeviceKey, is_endorsed
+from shared.crypto.enrolment import FirstSession, NewDeviceKey, is_endorsed
 from shared.errors import Forbidden, Gone, NotFound, Unavailable
 from shared.ids import unb64u
 
@@ -191,6 +191,17 @@ def device_made(
 def _vouches(invitation: Invitation, account: Account, key: VerifiedKey, endorsement: str) -> bool:
     new = NewDeviceKey(account.tenant, account.id, invitation.id, key.credential_id, key.public_key)
     return is_endorsed(invitation.public_key, new, _decoded(endorsement))
+
+
+def vouches_for_session(account: Account, device: Device, token_digest: str, signature: str) -> bool:
+    """Whether the invitation that made the device signed its first session, the token with that SHA-256.
+
+    Neither the endorsement nor the statement covers the session. Without this signature, whoever reads an enrolment
+    request before it was handled could send it with the digest of his own token, and have the phone's session.
+    """
+    invitation = account.invitations[device.invitation]
+    asked = FirstSession(account.tenant, account.id, invitation.id, device.credential_id, token_digest)
+    return is_endorsed(invitation.public_key, asked, _decoded(signature))
 
 
 def device_used(account: Account, device_id: str, answer: VerifiedAnswer) -> Change | None:

@@ -68,6 +68,7 @@ async def finish_enrolment(
     name: str,
     *,
     session: str | None = None,
+    session_signature: str = "",
 ) -> Device:
     """Step 5: verify key, invitation and endorsement; one write spends the invitation and makes the device.
 
@@ -76,7 +77,9 @@ async def finish_enrolment(
     invitation's: whatever is answered to its ceremonies, they make one device.
 
     `session`: the SHA-256 of a token that the phone has drawn. Only the request that makes the device opens that
-    session, since the user was verified for it; a repetition opens none, so a copy of the request is good for nothing.
+    session, since the user was verified for it, and only with `session_signature`, the invitation key's signature over
+    it (base64url): a copy of the request opens no other session, whether it comes first or later. Without a session the
+    device is made all the same, and the phone opens one with its key.
 
     Raises Gone (took too long, link dead), Forbidden (statement, registration, endorsement), Conflict (key known
     already).
@@ -115,22 +118,23 @@ async def finish_enrolment(
             # Another account has the credential: an attacker's copy of its id must not shadow its owner's.
             raise _key_known() from error
         if enrolled is not None:
-            if session is not None:
-                await sessions.open_first_session(deps, enrolled.value, device_id, session)
-            return enrolled.value.devices[device_id]
+            account, device = enrolled.value, enrolled.value.devices[device_id]
+            if session and enrolment.vouches_for_session(account, device, session, session_signature):
+                await sessions.open_first_session(deps, account, device_id, session)
+            return device
         # The same request was faster on another replica.
         stored = await deps.accounts.load(begun.tenant, begun.account)
         assert stored is not None
-    device = enrolment.device_made(
+    made = enrolment.device_made(
         stored.value,
         invitation_id=begun.invitation,
         key=key,
         endorsement=endorsement,
         now=deps.clock.now(),
     )
-    if device is None:
+    if made is None:
         raise _key_known()
-    return device
+    return made
 
 
 def _key_known() -> Conflict:

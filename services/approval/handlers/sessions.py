@@ -85,7 +85,8 @@ async def open_session(
 async def open_first_session(deps: Dependencies, account: Account, device_id: str, token_digest: str) -> None:
     """The session of a phone that was just enrolled, whose registration verified its user.
 
-    The phone has drawn the token and says only its SHA-256. Not verified here: the registration.
+    The phone has drawn the token and says only its SHA-256. Not verified here: the registration, and that the
+    invitation's key signed this digest.
     """
     await deps.sessions.add(_begun(deps, account, device_id, token_digest))
 

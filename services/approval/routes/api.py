@@ -72,7 +72,10 @@ class PhoneRoutes:
         return web.json_response(enrolment_json(begun), status=201)
 
     async def finish_enrolment(self, request: web.Request) -> web.Response:
-        """`{statement, credential, endorsement, name, session?}` to the new device; `session`: a token's SHA-256."""
+        """`{statement, credential, endorsement, name, session?, session_signature?}` to the new device.
+
+        `session`: a token's SHA-256. It is opened only with the invitation key's signature over it.
+        """
         body = await self._body(request)
         device = await enrolment.finish_enrolment(
             self._deps,
@@ -82,6 +85,7 @@ class PhoneRoutes:
             _text(body, "endorsement"),
             _text(body, "name", default=""),
             session=_digest(body, "session"),
+            session_signature=_text(body, "session_signature", default=""),
         )
         return web.json_response({"device": device_json(device)}, status=201)
 

@@ -1,7 +1,7 @@
 // The phone's key, through WebAuthn. What is signed and for which RP ID is decided in this page, not by the API.
 
 import { canonical } from "./canonical.js";
-import { fromBase64url, sha256, toBase64url, utf8 } from "./octets.js";
+import { fromBase64url, toBase64url, utf8 } from "./octets.js";
 import { rpId } from "./site.js";
 
 const ES256 = -7;
@@ -62,23 +62,18 @@ function plain(credential, response) {
 // PKCS #8 of an Ed25519 private key (RFC 8410 section 7) up to the seed
 const PKCS8_ED25519 = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
+/** What an invitation vouches for (shared/crypto/enrolment.py): the new key, and its first session. */
+export const NEW_KEY = "blok365.device-enrolment";
+export const FIRST_SESSION = "blok365.first-session";
+
 /**
- * The invitation's signature over the new key (shared/crypto/enrolment.py). The seed comes from the link's
- * fragment and never leaves this page. Throws where WebCrypto has no Ed25519.
+ * The invitation's signature over `fields`, as one of the two types above. The seed comes from the link's fragment and
+ * never leaves this page. Throws where WebCrypto has no Ed25519.
  */
-export async function endorse(seed, { tenant, account, invitation, credentialId, publicKey }) {
+export async function endorse(seed, typ, fields) {
   const octets = new Uint8Array([...PKCS8_ED25519, ...fromBase64url(seed)]);
   const key = await crypto.subtle.importKey("pkcs8", octets, { name: "Ed25519" }, false, ["sign"]);
-  const vouched = canonical({
-    v: 1,
-    typ: "blok365.device-enrolment",
-    tenant,
-    account,
-    invitation,
-    credential_id: credentialId,
-    public_key_sha256: toBase64url(await sha256(publicKey)),
-  });
-  return toBase64url(await crypto.subtle.sign("Ed25519", key, utf8(vouched)));
+  return toBase64url(await crypto.subtle.sign("Ed25519", key, utf8(canonical({ v: 1, typ, ...fields }))));
 }
 
 /** Whether `endorse` can work here: asked before a key is made in vain. */

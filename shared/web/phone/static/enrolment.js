@@ -1,7 +1,7 @@
 // The screen `invited`: what the invitation is for, and the new key (docs/flows/enrolment.md).
 
 import { Refused, call } from "./api.js";
-import { endorse, make } from "./authenticator.js";
+import { FIRST_SESSION, NEW_KEY, endorse, make } from "./authenticator.js";
 import { sha256, toBase64url, utf8 } from "./octets.js";
 import { app, move, say } from "./screens.js";
 import { makeStatement } from "./statement.js";
@@ -68,17 +68,18 @@ export async function enrol(form) {
   if (performance.now() - begun.came > FRESH) await ask();
   const { text, challenge } = await makeStatement("enrol", begun.server_nonce);
   const made = await make(begun, challenge);
-  const endorsement = await endorse(invitation.seed, {
-    tenant: begun.tenant,
-    account: begun.account,
-    invitation: invitation.id,
-    credentialId: made.credential.id,
-    publicKey: made.publicKey,
-  });
-  // The session's token is drawn here and never sent with the key: whoever copies this request gets nothing to use.
+  const { tenant, account } = begun;
+  const of = { tenant, account, invitation: invitation.id, credential_id: made.credential.id };
+  const keyDigest = toBase64url(await sha256(made.publicKey));
+  const endorsement = await endorse(invitation.seed, NEW_KEY, { ...of, public_key_sha256: keyDigest });
+  // The session's token is drawn here and never sent with the key, and the invitation signs its digest: whoever copies
+  // this request gets nothing to use, and whoever sends it first cannot put a session of his own into it.
   const token = toBase64url(crypto.getRandomValues(new Uint8Array(32)));
   const session = toBase64url(await sha256(utf8(token)));
-  const body = { statement: text, credential: made.credential, endorsement, name: form.elements.name.value, session };
+  const signature = await endorse(invitation.seed, FIRST_SESSION, { ...of, session_sha256: session });
+  const asked = { session, session_signature: signature };
+  const name = form.elements.name.value;
+  const body = { statement: text, credential: made.credential, endorsement, name, ...asked };
   const names = { account: String(begun.upn), organisation: String(begun.organisation) };
   const entry = { credential: made.credential.id, token, ...names };
   unfinished = { path: `/enrolments/${encodeURIComponent(begun.id)}`, body, entry };
