@@ -36,10 +36,10 @@ demo: setup-run ## One sign-in, headless, into var/demo/signin (BUS=rabbit: over
 dev: setup-run ## As run, and starts again when a file changes
 	@exec $(PY) -m watchfiles --filter python --ignore-paths .venv,var "$(PY) -m deploy run $(ON)" services shared deploy
 
-test: setup ## Every test, with real MongoDB, RabbitMQ, Chromium and checkers
+test: setup ## Every test but those that take minutes, with real MongoDB, RabbitMQ, Chromium and checkers
 	@$(PY) -m pytest -n 3 --dist loadgroup -m "not slow and not soak" $(ARGS)
 
-test-long: setup ## The tests that take minutes: 100,000 accounts, 10,000 messages, 2,000 tokens, the bench
+test-long: setup ## The tests that take minutes: many pages in Chromium, 100,000 accounts, 10,000 messages, the bench
 	@failed=0; \
 	$(PY) -m pytest -n 3 --dist loadgroup -m slow $(ARGS) || failed=1; \
 	$(PY) -m pytest -s -m soak $(ARGS) || failed=1; \

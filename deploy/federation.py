@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from services.wsfed.domain.keys import certificate_base64
 from services.wsfed.handlers import key_rollover
 from services.wsfed.ports import Dependencies
+from shared.clouds import Cloud
 
 QUOTES = re.compile("['\u2018\u2019\u201a\u201b]")
 """What PowerShell takes for a single quotation mark, typographic ones included."""
@@ -42,8 +43,10 @@ async def federations(wsfed: Dependencies, tenant: str) -> dict[str, dict[str, s
     }
 
 
-def federation_commands(domain: str, values: Mapping[str, str]) -> str:
+def federation_commands(domain: str, values: Mapping[str, str], cloud: Cloud) -> str:
     """PowerShell that federates the domain, reads it back, updates it and undoes it, with the values in place.
+
+    `cloud`: where the tenant's directory is. Without its name PowerShell connects to the worldwide one.
 
     Not checked here, because it takes a connection to Entra: that the domain is verified, managed, and not the
     default one.
@@ -54,7 +57,7 @@ def federation_commands(domain: str, values: Mapping[str, str]) -> str:
     which = f"-DomainId {quoted(domain)}"
     return f"""\
 # Once in this PowerShell (the module: Install-Module Microsoft.Graph.Identity.DirectoryManagement)
-Connect-MgGraph -Scopes 'Domain.ReadWrite.All', 'Directory.AccessAsUser.All'
+Connect-MgGraph -Environment '{cloud.graph_environment}' -Scopes 'Domain.ReadWrite.All', 'Directory.AccessAsUser.All'
 $federation = @{{
 {settings}
 }}

@@ -24,6 +24,8 @@ class Cloud:
     """Where a finished, expired or lost sign-in sends the person to begin again."""
     graph: str
     """Origin of its Microsoft Graph."""
+    graph_environment: str
+    """Its name for `Connect-MgGraph` (Microsoft Graph PowerShell)."""
 
 
 CLOUDS: Mapping[CloudName, Cloud] = {
@@ -37,18 +39,21 @@ CLOUDS: Mapping[CloudName, Cloud] = {
         ),
         start_url="https://m365.cloud.microsoft/",
         graph="https://graph.microsoft.com",
+        graph_environment="Global",
     ),
     "usgov": Cloud(
         realm="urn:federation:MicrosoftOnline",
         reply_urls=("https://login.microsoftonline.us/login.srf",),
         start_url="https://portal.office365.us/",
         graph="https://graph.microsoft.us",
+        graph_environment="USGov",
     ),
     "china": Cloud(
         realm="urn:federation:partner.microsoftonline.cn",
         reply_urls=("https://login.partner.microsoftonline.cn/login.srf",),
         start_url="https://portal.partner.microsoftonline.cn/",
         graph="https://microsoftgraph.chinacloudapi.cn",
+        graph_environment="China",
     ),
 }
 """Every cloud that a tenant can be configured for."""

@@ -19,8 +19,7 @@ from deploy.local.backing.port import free_port
 from deploy.local.cluster import Cluster, cluster
 from deploy.local.platform import make_keys
 from deploy.local.settings import local_settings
-from deploy.standins.phone.authenticator import Key
-from deploy.standins.phone.phone import PhoneError, SoftPhone
+from deploy.standins.phone.phone import SoftPhone
 from services.admin import app as admin_app
 from services.admin import handlers as admin
 from services.admin.handlers import NewAccount
@@ -139,16 +138,7 @@ async def _original(
     link = await admin.invite(deps, TENANT, upn)
     await flush()
     async with SoftPhone(ids=ids, counts=False, connect=f"http://127.0.0.1:{site.approval.port}") as phone:
-
-        async def enrolled() -> Key | None:
-            try:
-                return await phone.enrol(link.url)
-            except PhoneError as error:
-                if error.status in (404, 409, 410, 503):
-                    return None  # the invitation is still on its way
-                raise
-
-        key = await eventually(enrolled, "the invitation reaches approval")
+        key = await phone.enrol_once_invited(link.url)
         await phone.sign_in()
         session = phone.token
 

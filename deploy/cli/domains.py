@@ -9,6 +9,7 @@ from deploy.cli import output
 from deploy.cli.options import InTenant, Json, group
 from deploy.cli.session import opened, report_faults, with_admin
 from services.admin import handlers
+from shared.clouds import CLOUDS, Cloud
 from shared.errors import NotFound
 
 domains = group("Domains that Entra federates to us, and what to tell Entra.")
@@ -57,21 +58,24 @@ def entra(
     from deploy.federation import federation_commands, federations
     from services.wsfed.app import build
 
-    async def work() -> dict[str, str]:
+    async def work() -> tuple[dict[str, str], Cloud]:
         async with opened(context.obj, build) as wired:
             try:
                 known = await federations(wired.dependencies, tenant)
             except NotFound as error:
                 raise NotFound("cli.tenant.unknown", tenant=tenant) from error
-        if name.lower() not in known:
-            raise NotFound("cli.domain.unknown", domain=name, tenant=tenant, known=", ".join(known) or "none")
-        return known[name.lower()]
+            if name.lower() not in known:
+                listed = ", ".join(known) or "none"
+                raise NotFound("cli.domain.unknown", domain=name, tenant=tenant, known=listed)
+            configured = await wired.dependencies.directory.tenant(tenant)
+            assert configured is not None, "its domains were found"
+            return known[name.lower()], CLOUDS[configured.configured.cloud]
 
-    values = report_faults(context.obj, lambda: asyncio.run(work()))
+    values, cloud = report_faults(context.obj, lambda: asyncio.run(work()))
     if json:
         output.as_json(values)
         return
-    output.line("The values, for POST /domains/{id}/federationConfiguration of Microsoft Graph:\n")
+    output.line(f"The values, for POST {cloud.graph}/v1.0/domains/{name.lower()}/federationConfiguration:\n")
     output.as_json(values)
     output.line("\nThe same in PowerShell:\n")
-    output.line(federation_commands(name.lower(), values))
+    output.line(federation_commands(name.lower(), values, cloud))

@@ -105,22 +105,12 @@ class Walk:
         shown = await self.containers.blok365(
             "account", "invite", PERSON, "--tenant", TENANT, "--show-link", "--json"
         )
-        link = json.loads(shown)["link"]
-
-        async def make_key() -> bool | None:
-            try:
-                await phone.enrol(link)
-            except PhoneError as error:
-                if error.status in (404, 409, 410, 503):
-                    return None  # the invitation is still on its way
-                raise
-            return True
+        await phone.enrol_once_invited(json.loads(shown)["link"])
 
         async def active() -> bool | None:
             account = await self.containers.blok365("account", "show", PERSON, "--tenant", TENANT, "--json")
             return json.loads(account)["status"] == "active" or None
 
-        await eventually(make_key, "the invitation reaches approval")
         await eventually(active, "the account is active")
 
     async def sign_in(self, phone: SoftPhone, entra: str, *, lose: str = "") -> None:

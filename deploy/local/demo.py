@@ -20,7 +20,6 @@ from deploy.local.entra import entra_standin
 from deploy.local.platform import make_keys
 from deploy.local.running_system import RunningSystem, many_processes, one_process
 from deploy.local.settings import local_settings
-from deploy.standins.phone.authenticator import Key
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus
@@ -69,15 +68,7 @@ async def enrol(running_system: RunningSystem, phone: SoftPhone, upn: str = tena
     await running_system.flush()
     step("1-2", f"admin invites {upn}; the link's secret is in its fragment only")
 
-    async def make_key() -> Key | None:
-        try:
-            return await phone.enrol(link.url)
-        except PhoneError as error:
-            if error.status in (404, 409, 410, 503):
-                return None  # the invitation is still on its way
-            raise
-
-    key = await eventually(make_key, "the invitation reaches approval")
+    key = await phone.enrol_once_invited(link.url)
     step("3-5", f"the phone makes a key and has it endorsed: credential {key.credential_id[:12]}...")
 
     async def active() -> bool | None:

@@ -30,7 +30,7 @@ from shared.contracts.wsfed import BrowserChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
-from shared.store.aggregate import Aggregate, Changed
+from shared.store.aggregate import Aggregate
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Filter, Index, Position
 
@@ -70,12 +70,7 @@ class TenantRepository:
     async def change(
         self, slug: str, step: Callable[[Tenant], Tenant], *, busy: Conflict | None = None
     ) -> Tenant | None:
-        def announce(before: Tenant) -> Changed[Tenant]:
-            after = step(before)
-            return Changed(after, [after.announced()])
-
-        changed = await self._tenants.change(slug, announce, busy=busy)
-        return None if changed is None else changed.value
+        return await self._tenants.change_value(slug, step, lambda after, _: [after.announced()], busy=busy)
 
     async def page(self, after: str, limit: int) -> Sequence[Tenant]:
         found = await self._tenants.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
@@ -144,13 +139,9 @@ class AccountRepository:
         first = await self._accounts.find_one({"_id": account, "tenant": tenant})
         if first is None:
             return None
-
-        def announce(before: Account) -> Changed[Account] | None:
-            after = step(before)
-            return None if after is None else Changed(after, self._news(after, before, cause))
-
-        changed = await self._accounts.change(account, announce, first=first, busy=busy)
-        return None if changed is None else changed.value
+        return await self._accounts.change_value(
+            account, step, lambda after, before: self._news(after, before, cause), first=first, busy=busy
+        )
 
     async def page(
         self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
@@ -216,13 +207,9 @@ class InvitationRepository:
         first = await self._invitations.find_one({"_id": invitation, "tenant": tenant})
         if first is None:
             return None
-
-        def announce(before: Invitation) -> Changed[Invitation] | None:
-            after = step(before)
-            return None if after is None else Changed(after, [after.announced(cause), *messages])
-
-        changed = await self._invitations.change(invitation, announce, first=first)
-        return None if changed is None else changed.value
+        return await self._invitations.change_value(
+            invitation, step, lambda after, _: [after.announced(cause), *messages], first=first
+        )
 
 
 class AuthenticatorRepository:
@@ -267,12 +254,9 @@ class AuthenticatorRepository:
         *,
         cause: Envelope | None = None,
     ) -> Authenticator | None:
-        def announce(before: Authenticator) -> Changed[Authenticator] | None:
-            after = step(before)
-            return None if after is None else Changed(after, [after.announced(cause)])
-
-        changed = await self._authenticators.change(f"{tenant}/{authenticator}", announce)
-        return None if changed is None else changed.value
+        return await self._authenticators.change_value(
+            f"{tenant}/{authenticator}", step, lambda after, _: [after.announced(cause)]
+        )
 
 
 class DeviceRepository:

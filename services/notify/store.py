@@ -86,7 +86,7 @@ class ContactRepository:
         self.projection = Projection(database.collection("contacts"))
         self._former = database.collection(
             "former_addresses",
-            indexes=(Index((("account", 1),)), Index((("until", 1),), expire_after=0)),
+            indexes=(Index((("account", 1), ("until", 1))), Index((("until", 1),), expire_after=0)),
         )
 
     async def of(self, tenant: str, account: str, now: datetime) -> Sequence[Addressee]:

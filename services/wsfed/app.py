@@ -33,7 +33,9 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     issuances = IssuanceRepository(database, new_id(platform.ids))
     transactions = TransactionRepository(database, platform.clock)
     waker = PageWaker(platform.bus, new_id(platform.ids), transactions.forget)
-    directory = DirectoryRepository(database, platform.clock, trust_without_word=settings.trust_without_word)
+    directory = DirectoryRepository(
+        database, platform.clock, trust_without_decision=settings.trust_without_decision
+    )
     browsers = BrowserRepository(database, assembly.signer, platform.clock)
     geoip = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(

@@ -21,7 +21,7 @@ class WsFedSettings(BaseSettings):
     """
     start_url: str = ""
     """Where a finished, expired or lost sign-in sends the person, in place of the start page of the tenant's cloud."""
-    trust_without_word: bool = False
+    trust_without_decision: bool = False
     """For an update from a release in which admin did not decide on phones yet: those that counted then go on counting
     until `blok365 migrate` is through. New ones need admin's decision all the same. Turn it off afterwards.
     """

@@ -145,6 +145,27 @@ class Aggregate(Generic[T]):
                 before = now
         raise busy or Unavailable("shared.store.contended", collection=self.collection.name)
 
+    async def change_value(
+        self,
+        key: str,
+        step: Callable[[T], T | None],
+        announce: Callable[[T, T], Sequence[OutgoingMessage]],
+        *,
+        first: Stored[T] | None = None,
+        busy: Blok365Error | None = None,
+    ) -> T | None:
+        """`change`, for a step from one value to the next; the new value, once it is written.
+
+        `announce` makes the messages that tell of it, from the new value and the one before.
+        """
+
+        def take(before: T) -> Changed[T] | None:
+            after = step(before)
+            return None if after is None else Changed(after, announce(after, before))
+
+        changed = await self.change(key, take, first=first, busy=busy)
+        return None if changed is None else changed.value
+
     async def _load_or(self, key: str, empty: T | None) -> Stored[T] | None:
         found = await self.load(key)
         return found if found is not None or empty is None else Stored(empty, 0)

@@ -22,9 +22,10 @@ from typer.testing import CliRunner, Result
 from deploy.cli.commands import COMMANDS, app
 from deploy.cli.options import Options
 from deploy.cli.session import settings_of
-from deploy.federation import quoted
+from deploy.federation import federation_commands, quoted
 from deploy.local import run_folder
 from shared.bus.topology import EXCHANGE
+from shared.clouds import CLOUDS, CloudName
 from shared.errors import Unavailable
 from shared.ids import unb64u
 from shared.services import SERVICES
@@ -299,6 +300,14 @@ def test_domain_entra_needs_a_domain_that_the_sign_in_service_knows(blok365: Blo
         said(blok365(*step))
     assert "blok365 tenant list" in refused(blok365("domain", "entra", "contoso.example", "-t", "contoso"))
     assert "blok365 tenant list" in refused(blok365("signing", "show", "-t", "contoso"))
+
+
+@pytest.mark.parametrize(
+    ("name", "environment"), [("worldwide", "Global"), ("usgov", "USGov"), ("china", "China")]
+)
+def test_powershell_connects_to_the_cloud_of_the_tenant(name: CloudName, environment: str) -> None:
+    commands = federation_commands("contoso.example", {}, CLOUDS[name])
+    assert f"\nConnect-MgGraph -Environment '{environment}' -Scopes " in commands
 
 
 @pytest.mark.parametrize("text", ["a'b", "a\u2019b", "$(x)", "`n", "'; Remove-MgDomain '"])

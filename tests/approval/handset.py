@@ -57,6 +57,12 @@ class Handset:
         await self.press("Set up")
         await self.heading("This phone is ready")
 
+    async def enrol_and_unlock(self) -> None:
+        """To the start of a phone that is unlocked and has nothing to answer."""
+        await self.enrol()
+        await self.look()
+        await self.heading("No requests")
+
     async def look(self) -> None:
         """What a phone in a session shows that is opened now."""
         await self.open()

@@ -55,12 +55,6 @@ async def heading(page: Page, text: str) -> None:
     await expect(page.locator("section:not([hidden]) h1")).to_contain_text(text)
 
 
-async def unlocked(handset: Handset) -> None:
-    await handset.enrol()
-    await handset.look()
-    await handset.heading("No requests")
-
-
 async def another_tab(handset: Handset) -> Page:
     page = await handset.page.context.new_page()
     await virtual_authenticator(page)  # Chromium's belong to one tab: this one has no key
@@ -69,14 +63,14 @@ async def another_tab(handset: Handset) -> Page:
 
 
 async def test_session_is_a_token_in_indexeddb_and_no_cookie(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     assert await handset.page.evaluate(KEPT) == [UNLOCKED]
     assert await handset.page.context.cookies() == []
     assert await handset.page.evaluate("localStorage.length + sessionStorage.length") == 0
 
 
 async def test_two_tabs_share_the_session(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.page.reload()
     await handset.heading("No requests")
     other = await another_tab(handset)
@@ -88,7 +82,7 @@ async def test_two_tabs_share_the_session(handset: Handset) -> None:
 
 
 async def test_a_request_answered_in_one_tab_is_over_in_the_other(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     other = await another_tab(handset)
     asked = await handset.ask()
     await heading(other, "Are you signing in to")
@@ -100,7 +94,7 @@ async def test_a_request_answered_in_one_tab_is_over_in_the_other(handset: Hands
 
 
 async def test_back_shows_what_is_true_now_and_sends_nothing_again(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     asked = await handset.ask()
     await handset.heading("Are you signing in to")
     await handset.code(asked.code)
@@ -113,7 +107,7 @@ async def test_back_shows_what_is_true_now_and_sends_nothing_again(handset: Hand
 
 
 async def test_an_expired_session_asks_to_unlock(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     handset.approval.world.clock.advance(13 * 3600)
     await handset.heading("Unlock BlokKey")
     assert await handset.page.evaluate(KEPT) == [LOCKED]
@@ -122,7 +116,7 @@ async def test_an_expired_session_asks_to_unlock(handset: Handset) -> None:
 
 
 async def test_evicted_storage_asks_to_unlock_and_finds_the_key_again(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.page.evaluate(EVICT)
     await handset.page.reload()
     await handset.heading("Unlock BlokKey")
@@ -133,7 +127,7 @@ async def test_evicted_storage_asks_to_unlock_and_finds_the_key_again(handset: H
 
 async def test_a_key_that_the_phone_lost_is_no_dead_end(handset: Handset) -> None:
     """The page remembers a key that is not there any more; browsers do not say why nothing was signed."""
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.press("Lock")
     await handset.heading("Unlock BlokKey")
     await handset.page.evaluate(REMEMBER_ANOTHER)
@@ -144,7 +138,7 @@ async def test_a_key_that_the_phone_lost_is_no_dead_end(handset: Handset) -> Non
 
 
 async def test_locking_without_a_network_forgets_the_session(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.page.route("**/api/sessions", lambda route: route.abort())
     await handset.press("Lock")
     await handset.heading("Unlock BlokKey")
@@ -152,7 +146,7 @@ async def test_locking_without_a_network_forgets_the_session(handset: Handset) -
 
 
 async def test_a_removed_phone_is_told_and_can_go_on(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     (device,) = await handset.approval.devices_told()
     await handset.approval.deps.accounts.change(
         "contoso", "ada", lambda account: enrolment.remove_device(account, device.device)
@@ -169,7 +163,7 @@ async def test_a_removed_phone_is_told_and_can_go_on(handset: Handset) -> None:
 
 
 async def test_worker_keeps_the_page_and_its_files_and_nothing_of_the_api(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     cached = await handset.page.evaluate(CACHED)
     assert "/" in cached
     assert {path.rpartition("/")[2] for path in cached} >= {
@@ -186,7 +180,7 @@ async def test_worker_keeps_the_page_and_its_files_and_nothing_of_the_api(handse
 
 
 async def test_page_opens_without_a_network(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.page.evaluate(CACHED)
     await handset.stop()
     await handset.page.reload()

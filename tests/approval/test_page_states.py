@@ -35,12 +35,6 @@ def table(first_columns: str) -> list[dict[str, str]]:
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-async def unlocked(handset: Handset) -> None:
-    await handset.enrol()
-    await handset.look()
-    await handset.heading("No requests")
-
-
 async def test_machine_is_the_one_that_is_drawn(handset: Handset) -> None:
     await handset.open()
     states, news = await handset.page.evaluate(IN_CODE)
@@ -66,7 +60,7 @@ async def test_ready_notices_a_request(handset: Handset) -> None:
 async def test_an_outcome_notices_the_next_request(
     handset: Handset, button: str | None, outcome: str
 ) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     asked = await handset.ask()
     await handset.heading(REQUEST)
     if button == "Approve":
@@ -81,7 +75,7 @@ async def test_an_outcome_notices_the_next_request(
 
 
 async def test_my_phones_notice_a_request(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.press("My phones")
     await handset.heading("My phones")
     await handset.ask()
@@ -90,7 +84,7 @@ async def test_my_phones_notice_a_request(handset: Handset) -> None:
 
 async def test_a_request_is_not_pushed_aside_by_another(handset: Handset) -> None:
     """What the person is answering stays; the other one is a tap away."""
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     first = await handset.ask(browser="a")
     await handset.heading(REQUEST)
     await handset.page.get_by_label("Code from your sign-in page").fill("482")
@@ -104,7 +98,7 @@ async def test_a_request_is_not_pushed_aside_by_another(handset: Handset) -> Non
 
 @pytest.mark.parametrize("screen", ["invited", "remove"])
 async def test_a_question_stays_and_says_that_a_request_waits(handset: Handset, screen: str) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     if screen == "invited":
         await handset.approval.account("grace")
         await handset.open(f"#i={await handset.approval.invitation('grace')}")
@@ -123,7 +117,7 @@ async def test_a_question_stays_and_says_that_a_request_waits(handset: Handset, 
 
 
 async def test_a_request_that_is_replaced_ends_on_the_screen(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     first = await handset.ask()
     await handset.heading(REQUEST)
     await handset.ask()  # the same browser
@@ -132,7 +126,7 @@ async def test_a_request_that_is_replaced_ends_on_the_screen(handset: Handset) -
 
 
 async def test_a_request_expires_by_the_phones_own_counter_without_a_network(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.ask(lifetime=4)
     await handset.heading(REQUEST)
     await handset.page.context.set_offline(True)
@@ -143,7 +137,7 @@ async def test_a_request_expires_by_the_phones_own_counter_without_a_network(han
 
 
 async def test_time_left_is_seen_and_spoken_twice(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.ask(lifetime=90)
     await handset.heading(REQUEST)
     counter = handset.page.locator("[data-left]")
@@ -157,7 +151,7 @@ async def test_time_left_is_seen_and_spoken_twice(handset: Handset) -> None:
 
 
 async def test_tries_left_are_said(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.ask()
     field = handset.page.get_by_label("Code from your sign-in page")
     for wrong, left in (("000000", "2 tries left."), ("111111", "1 try left.")):
@@ -171,7 +165,7 @@ async def test_tries_left_are_said(handset: Handset) -> None:
 
 async def test_approval_without_a_network_keeps_the_code_and_is_sent_later(handset: Handset) -> None:
     """One finger for it, and the answer that was lost in the middle is no failure either."""
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     asked = await handset.ask()
     await handset.heading(REQUEST)
     sent: list[str] = []
@@ -195,7 +189,7 @@ async def test_approval_without_a_network_keeps_the_code_and_is_sent_later(hands
 
 
 async def test_lost_connection_is_shown_and_recovers(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.page.route("**/api/challenges", lambda route: route.abort())
     await expect(handset.page.locator("#offline")).to_be_visible()
     await handset.page.reload()
@@ -206,7 +200,7 @@ async def test_lost_connection_is_shown_and_recovers(handset: Handset) -> None:
 
 
 async def test_rows_tell_requests_apart_and_all_are_declined(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     first = await handset.ask(browser="a")
     handset.approval.world.clock.advance(65)
     second = await handset.ask(browser="b")
@@ -223,7 +217,7 @@ async def test_rows_tell_requests_apart_and_all_are_declined(handset: Handset) -
 
 
 async def test_a_request_that_was_not_declined_is_not_said_to_be_and_the_rest_are(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     refused, declined = await handset.ask(browser="a"), await handset.ask(browser="b")
     await handset.look()
     await handset.heading("Your requests")
@@ -235,7 +229,7 @@ async def test_a_request_that_was_not_declined_is_not_said_to_be_and_the_rest_ar
 
 
 async def test_signing_out_in_another_tab_is_noticed_on_a_request(handset: Handset) -> None:
-    await unlocked(handset)
+    await handset.enrol_and_unlock()
     await handset.ask()
     await handset.heading(REQUEST)
     other = await handset.page.context.new_page()

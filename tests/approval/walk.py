@@ -16,6 +16,7 @@ from unittest import mock
 from playwright.async_api import Browser, Page
 
 from shared.web.server import serve
+from tests.approval.handset import virtual_authenticator
 from tests.approval.phone_host import phone_host
 from tests.approval.support import Approval, Asked, Phone, make_approval
 from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS, write_places
@@ -132,11 +133,7 @@ async def phone_page(browser: Browser, **options: Any) -> AsyncIterator[tuple[Ap
             extra_http_headers={"X-Forwarded-For": COLOGNE_ADDRESS},
         )
         page = await context.new_page()
-        devtools = await context.new_cdp_session(page)
-        await devtools.send("WebAuthn.enable")
-        kind = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True}
-        kind |= {"hasUserVerification": True, "isUserVerified": True}
-        await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": kind})
+        await virtual_authenticator(page)
         yield approval, page, origin
         await context.close()
         await runner.cleanup()

@@ -97,6 +97,21 @@ async def test_changes_of_other_aggregates_do_not_wait(store: Store) -> None:
     assert [found.value.count for found in await things.find({}, sort=[("_id", 1)])] == [20, 20]
 
 
+async def test_a_change_of_value_announces_the_new_one_beside_the_one_before(store: Store) -> None:
+    things = counters(store)
+    assert await things.insert(Counter("a"))
+
+    def announce(after: Counter, before: Counter) -> list[OutgoingMessage]:
+        return [said(f"{before.count} to {after.count}")]
+
+    assert await things.change_value("a", lambda c: replace(c, count=7), announce) == Counter("a", count=7)
+    assert await things.change_value("a", lambda c: None, announce) is None
+    assert await things.change_value("b", lambda c: replace(c, count=9), announce) is None
+    found = await document(things)
+    bodies = [json.loads(bytes(each["body"])) for each in found["outbox"]]
+    assert (found["count"], [body["body"]["challenge"] for body in bodies]) == (7, ["0 to 7"])
+
+
 async def test_what_a_change_says_leaves_with_its_write(store: Store) -> None:
     things = counters(store)
     assert await things.insert(Counter("a"), [said("one")])

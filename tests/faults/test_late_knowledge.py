@@ -4,7 +4,7 @@ What the console may say of a suspension is in docs/flows/sign-in.md: it is in f
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -15,7 +15,7 @@ from shared.contracts.envelope import SignedMessage
 from shared.platform import open_platform
 from shared.testing.waiting import eventually
 from tests.faults.breakable import Breakable
-from tests.faults.support import TENANT, FaultSystem, Person
+from tests.faults.support import TENANT, Person
 
 pytestmark = [
     pytest.mark.integration,
@@ -29,10 +29,6 @@ class Nowhere(MemoryBus):
 
     async def publish(self, messages: Sequence[SignedMessage]) -> frozenset[str]:
         return frozenset()
-
-
-def said_of(on: FaultSystem, person: Person, collection: str, service: str) -> Callable[[], object]:
-    return lambda: on.database(service)[collection].find_one({"_id": f"{TENANT}/{person.account.id}"})
 
 
 async def test_suspension_that_is_delayed_counts_once_it_is_there(whole: Breakable) -> None:

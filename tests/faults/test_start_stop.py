@@ -127,6 +127,9 @@ async def test_make_run_on_another_port_goes_on_with_the_same_data(tmp_path: Pat
             values = json.loads(await blok365(tmp_path, "domain", "entra", DOMAIN, "-t", TENANT, "--json"))
             assert values["issuerUri"] == f"{origin}/t/contoso/contoso.example"
             assert values["passiveSignInUri"] == f"{origin}/t/contoso/wsfed"
+            told = await blok365(tmp_path, "domain", "entra", DOMAIN, "-t", TENANT)
+            assert f"POST https://graph.microsoft.com/v1.0/domains/{DOMAIN}/federationConfiguration:" in told
+            assert "Connect-MgGraph -Environment 'Global'" in told
             assert "Ada has one: Software phone" in await program.said("Give Ada a phone")
             assert f"{phones}/ in the browser where it was set up" in await program.said("Approve")
             phone.move(phones)

@@ -183,6 +183,11 @@ class SignIn:
         """Step 3: ask for a QR code; the code that the page shows."""
         return (await self.post("qr")).code()
 
+    @property
+    def qr_text(self) -> str:
+        """What a camera reads from the page: its picture is drawn from this text."""
+        return f"{self.flow.phone_origin}/#q={self.stored['challenge']['handle']}"
+
     async def passkey_challenge(self) -> bytes:
         """Passkey, step 1: what is to be signed, as the page brings it."""
         return unb64u((await self.page_passkey())["challenge"])
@@ -311,6 +316,10 @@ class Flow:
         link = await admin.invite(self.admin, tenant, upn)
         await self.world.settle()
         return link.url
+
+    def sent(self, message_type: str) -> list[SignedMessage]:
+        """Every message of that type that any service has sent, the oldest first."""
+        return [signed for signed in self.world.bus.sent if signed.type == message_type]
 
     async def bare_phone(self, **options: Any) -> Phone:
         """A phone without a key."""

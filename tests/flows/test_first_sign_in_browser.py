@@ -18,6 +18,7 @@ from deploy.local.backing import BackingService
 from deploy.loopback import LoopbackResolver
 from deploy.standins.phone.phone import SoftPhone
 from shared.ids import SystemIds
+from tests.approval.handset import virtual_authenticator
 from tests.faults.support import owned
 from tests.programs import LISTENS, blok365, make_run, on, two_ports
 
@@ -68,24 +69,6 @@ async def window(chromium: Browser, words: Words) -> AsyncIterator[BrowserContex
     await context.close()
 
 
-async def with_virtual_authenticator(page: Page) -> None:
-    client = await page.context.new_cdp_session(page)
-    await client.send("WebAuthn.enable")
-    await client.send(
-        "WebAuthn.addVirtualAuthenticator",
-        {
-            "options": {
-                "protocol": "ctap2",
-                "transport": "internal",
-                "hasResidentKey": True,
-                "hasUserVerification": True,
-                "isUserVerified": True,
-                "automaticPresenceSimulation": True,
-            }
-        },
-    )
-
-
 @pytest.mark.parametrize("words", [ENGLISH, FRENCH], ids=["English", "French"])
 async def test_from_the_front_page_to_the_signed_in_page(
     chromium: Browser, mongod: BackingService, tmp_path: Path, words: Words
@@ -101,7 +84,7 @@ async def test_from_the_front_page_to_the_signed_in_page(
         async with context.expect_page() as opened:
             await front.get_by_role("button", name=words.give).click()
         phone = await opened.value
-        await with_virtual_authenticator(phone)
+        await virtual_authenticator(phone)
         set_up = phone.locator("[data-form=enrol] button:not([data-do]):visible")
         no_authenticator = phone.locator("[data-view=unsupported]:visible")
         await set_up.or_(no_authenticator).first.wait_for()

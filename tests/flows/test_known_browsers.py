@@ -20,7 +20,6 @@ from tests.flows.support import ADA, BOB, TENANT, BrowserWindow, Flow, SignIn
 from tests.flows.test_sign_out_everywhere import (
     answered_from_session,
     known_browser,
-    sent,
     sign_in,
     sign_out,
     signed_out,
@@ -66,7 +65,7 @@ async def test_nothing_that_finds_a_session_leaves_wsfed(flow: Flow) -> None:
     made = await sign_in(flow, phone)
     (session,) = flow.world.documents("wsfed", "sessions")
     secrets = [*made.browser.cookies.values(), session["_id"], made.stored["browser"]]
-    said = b"".join(signed.body for signed in sent(flow, BrowserChanged.TYPE)).decode()
+    said = b"".join(signed.body for signed in flow.sent(BrowserChanged.TYPE)).decode()
     kept = repr(flow.world.databases["admin"].data)
     assert said
     assert [secret for secret in secrets if secret in said or secret in kept] == []
@@ -81,7 +80,7 @@ async def test_the_id_stays_from_one_sign_in_to_the_next_and_two_browsers_have_t
         await sign_out(flow, made.browser)
         await sign_in(flow, phone, made.browser)
     assert {browser.id for browser in await listed(flow)} == ids
-    assert len(sent(flow, BrowserChanged.TYPE)) == 2
+    assert len(flow.sent(BrowserChanged.TYPE)) == 2
 
 
 async def test_a_passkey_that_vouches_is_told_and_a_later_push_does_not_take_it_back(flow: Flow) -> None:
@@ -175,7 +174,7 @@ async def test_the_day_of_the_latest_token_is_written_apart_from_the_sign_in(flo
     (after,) = await listed(flow)
     assert after.last_seen - before.last_seen == timedelta(days=1)
     assert (after.id, after.known_since) == (before.id, before.known_since)
-    assert len(sent(flow, BrowserChanged.TYPE)) == 2
+    assert len(flow.sent(BrowserChanged.TYPE)) == 2
 
 
 async def test_nobody_removes_a_browser_of_somebody_else(flow: Flow) -> None:
@@ -213,7 +212,7 @@ async def test_a_removal_that_comes_again_later_ends_nothing_that_began_since(fl
     browser = (await sign_in(flow, phone)).browser
     (known,) = await listed(flow)
     await removed(flow, known.id)
-    (command,) = sent(flow, RemoveBrowser.TYPE)
+    (command,) = flow.sent(RemoveBrowser.TYPE)
     flow.world.clock.advance(timedelta(days=6).total_seconds())
     await sign_in(flow, phone, browser)
     (new,) = await listed(flow)
@@ -235,7 +234,7 @@ async def test_a_removal_from_before_a_passkey_vouched_changes_nothing(flow: Flo
     flow.world.clock.advance(61)
     await sign_out(flow, browser)
     await by_passkey(flow, phone, browser)
-    await flow.publish(sent(flow, RemoveBrowser.TYPE)[0])
+    await flow.publish(flow.sent(RemoveBrowser.TYPE)[0])
     assert await answered_from_session(flow, browser)
     (still,) = await listed(flow)
     assert (still.id, still.method) == (known.id, "passkey")
@@ -260,7 +259,7 @@ async def test_old_news_of_a_browser_again_does_not_list_it_again(flow: Flow) ->
     await sign_in(flow, phone)
     (known,) = await listed(flow)
     await removed(flow, known.id)
-    for signed in sent(flow, BrowserChanged.TYPE):
+    for signed in flow.sent(BrowserChanged.TYPE):
         await flow.publish(signed)
     assert await listed(flow) == []
 

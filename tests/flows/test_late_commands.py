@@ -9,7 +9,6 @@ from services.admin import handlers as admin
 from services.approval.domain import challenges
 from shared.bus.memory import DeadLetter
 from shared.contracts.approval import UnfreezePush
-from shared.contracts.envelope import SignedMessage
 from shared.errors import Conflict
 from tests.flows.support import TENANT, Flow, Phone
 
@@ -17,10 +16,6 @@ from tests.flows.support import TENANT, Flow, Phone
 def account(flow: Flow) -> dict[str, Any]:
     (found,) = flow.world.documents("approval", "accounts")
     return found
-
-
-def sent(flow: Flow, kind: str) -> list[SignedMessage]:
-    return [signed for signed in flow.world.bus.sent if signed.type == kind]
 
 
 async def reported(flow: Flow, phone: Phone) -> None:
@@ -44,7 +39,7 @@ async def test_unfreeze_ends_the_freeze_that_was_seen_and_its_copies_no_newer_on
     await admin.unfreeze(flow.admin, TENANT, "ada@contoso.example")
     await flow.world.settle()
     assert account(flow)["frozen_at"] is None
-    (command,) = sent(flow, "approval.push.unfreeze.v1")
+    (command,) = flow.sent("approval.push.unfreeze.v1")
     await flow.publish(command)
     await reported(flow, phone)
     for _ in range(2):
@@ -63,7 +58,7 @@ async def test_unfreeze_that_was_held_up_until_the_freeze_was_over_leaves_the_ne
     assert account(flow)["frozen_at"] is None
     await reported(flow, phone)
     flow.world.bus.loses = lambda signed: False
-    (command,) = sent(flow, UnfreezePush.TYPE)
+    (command,) = flow.sent(UnfreezePush.TYPE)
     await flow.publish(command)
     assert account(flow)["frozen_at"] is not None
 
@@ -80,7 +75,7 @@ async def test_a_second_report_while_frozen_is_not_ended_by_whoever_saw_the_firs
     await flow.world.settle()
     await phone.not_me(second)
     flow.world.bus.loses = lambda signed: False
-    (command,) = sent(flow, UnfreezePush.TYPE)
+    (command,) = flow.sent(UnfreezePush.TYPE)
     await flow.publish(command)
     assert account(flow)["frozen_at"] is not None
 
@@ -90,7 +85,7 @@ async def test_unfreeze_a_week_later_is_refused(flow: Flow) -> None:
     await reported(flow, phone)
     await admin.unfreeze(flow.admin, TENANT, "ada@contoso.example")
     await flow.world.settle()
-    (command,) = sent(flow, UnfreezePush.TYPE)
+    (command,) = flow.sent(UnfreezePush.TYPE)
     flow.world.clock.advance(7 * 24 * 3600)
     await reported(flow, phone)
     await flow.publish(command)
@@ -107,7 +102,7 @@ async def test_admin_has_nothing_to_name_when_nothing_is_frozen(flow: Flow) -> N
     await flow.world.settle()
     with pytest.raises(Conflict, match="not frozen"):
         await admin.unfreeze(flow.admin, TENANT, "ada@contoso.example")
-    assert sent(flow, UnfreezePush.TYPE) == []
+    assert flow.sent(UnfreezePush.TYPE) == []
 
 
 async def test_what_is_frozen_reaches_admin_by_pull_when_its_event_is_lost(flow: Flow) -> None:
@@ -136,7 +131,7 @@ async def test_open_challenge_replayed_after_a_flood_does_not_reopen_what_has_en
     await mine.push()
     ended = mine.stored["challenge"]["context"]["challenge"]
     await mine.push()
-    (command, _) = sent(flow, "approval.challenge.open.v1")
+    (command, _) = flow.sent("approval.challenge.open.v1")
     await flood(flow, challenges.MAX_REMEMBERED + 10)
     assert ended not in account(flow)["challenges"]
     for _ in range(2):
@@ -155,7 +150,7 @@ async def test_a_strangers_flood_does_not_have_a_known_browsers_late_request_ref
     flow.world.bus.loses = lambda signed: signed.type == "approval.challenge.open.v1"
     await known.push()
     flow.world.bus.loses = lambda signed: False
-    late = sent(flow, "approval.challenge.open.v1")[-1]
+    late = flow.sent("approval.challenge.open.v1")[-1]
     await flood(flow, challenges.MAX_REMEMBERED + 10)
     assert [f["known"] for f in account(flow)["forgotten"]] == [False]
     await flow.publish(late)
@@ -169,7 +164,7 @@ async def test_open_challenge_that_comes_after_its_own_time_opens_nothing(flow: 
     flow.world.bus.loses = lambda signed: signed.type == "approval.challenge.open.v1"
     await (await flow.begin()).push()
     flow.world.bus.loses = lambda signed: False
-    (command,) = sent(flow, "approval.challenge.open.v1")
+    (command,) = flow.sent("approval.challenge.open.v1")
     flow.world.clock.advance(timedelta(minutes=7).total_seconds())
     await flow.publish(command)
     assert await phone.list() == []

@@ -14,6 +14,7 @@ from deploy.local.running_system import RunningSystem
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountStatus, Policy
 from shared.testing.waiting import eventually
+from tests.approval.handset import virtual_authenticator
 from tests.flows.conftest import LocalSystem
 from tests.pages.browser import BUTTON_NAMES
 
@@ -22,14 +23,6 @@ pytestmark = [
     pytest.mark.xdist_group("chromium"),
     pytest.mark.asyncio(loop_scope="session"),
 ]
-
-AUTHENTICATOR = {
-    "protocol": "ctap2",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-}
 
 
 @dataclass
@@ -54,10 +47,7 @@ class Desk:
         self.page = await self.context.new_page()
         self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.devtools = await self.context.new_cdp_session(self.page)
-        await self.devtools.send("WebAuthn.enable")
-        made = await self.devtools.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
-        self.authenticator = made["authenticatorId"]
+        self.devtools, self.authenticator = await virtual_authenticator(self.page)
 
     async def verifies(self, verified: bool) -> None:
         """Whether the person unlocks the authenticator."""

@@ -25,13 +25,8 @@ from tests.flows.support import (
 )
 
 
-def scanned_text(sign_in: SignIn) -> str:
-    """What a camera reads from the page: its picture is drawn from this text."""
-    return f"{sign_in.flow.phone_origin}/#q={sign_in.stored['challenge']['handle']}"
-
-
 async def scan(phone: Phone, sign_in: SignIn) -> Request:
-    return await phone.scan(scanned_text(sign_in))
+    return await phone.scan(sign_in.qr_text)
 
 
 async def renew(sign_in: SignIn) -> None:
@@ -64,7 +59,7 @@ async def test_code_is_scanned_once(flow: Flow) -> None:
     phone, second = await flow.phone(), await flow.phone()
     sign_in = await flow.begin()
     await sign_in.qr()
-    text = scanned_text(sign_in)
+    text = sign_in.qr_text
     await phone.scan(text)
     for other in (second, phone):
         with pytest.raises(PhoneError) as refused:
@@ -150,7 +145,7 @@ async def test_renewed_code_is_dead(flow: Flow) -> None:
     phone = await flow.phone()
     sign_in = await flow.begin()
     await sign_in.qr()
-    old = scanned_text(sign_in)
+    old = sign_in.qr_text
     await renew(sign_in)
     with pytest.raises(PhoneError) as refused:
         await phone.scan(old)
@@ -162,7 +157,7 @@ async def test_code_without_a_page_to_renew_it_expires_after_a_minute(flow: Flow
     phone = await flow.phone()
     sign_in = await flow.begin()
     await sign_in.qr()
-    text = scanned_text(sign_in)
+    text = sign_in.qr_text
     flow.world.clock.advance(60)
     await assert_no_token(sign_in, "expired")
     with pytest.raises(PhoneError):

@@ -52,10 +52,6 @@ def known_status(flow: Flow, account: str) -> str:
     return status
 
 
-def sent(flow: Flow, message_type: str) -> int:
-    return sum(signed.type == message_type for signed in flow.world.bus.sent)
-
-
 def no_token(flow: Flow, page: Page) -> None:
     assert "wresult" not in page.text
     assert flow.issuances() == []
@@ -131,9 +127,9 @@ async def test_afterwards_each_follower_goes_on_asking_every_ten_seconds_and_hea
     await flow.phone()
     await flow.world.live(30)
     await losing(flow, ACCOUNT, step=lambda: admin.suspend(flow.admin, TENANT, ADA))
-    before, messages = sent(flow, PULL), len(flow.world.bus.sent)
+    before, messages = len(flow.sent(PULL)), len(flow.world.bus.sent)
     await flow.world.live(600)
-    assert sent(flow, PULL) == before + 2 * 60  # 1: wsfed and approval
+    assert len(flow.sent(PULL)) == before + 2 * 60  # 1: wsfed and approval
     pages = [p for p in flow.world.bus.sent[messages:] if p.type == PULLED]
     for reader in ("wsfed", "approval"):  # 7
         assert sum(ACCOUNT.encode() in p.body for p in pages if p.to == reader) == 2
@@ -532,10 +528,6 @@ async def test_a_second_backup_put_back_without_the_command_stops_sign_ins(flow:
 # --- what comes before what it needs -----------------------------------------------------------------------------
 
 
-def events_of(flow: Flow, message_type: str) -> list[SignedMessage]:
-    return [signed for signed in flow.world.bus.sent if signed.type == message_type]
-
-
 INVITED, ENROLLED = "admin.invitation.changed.v1", "approval.device.changed.v1"
 
 
@@ -544,8 +536,8 @@ async def test_a_device_is_trusted_whichever_of_it_and_its_invitation_comes_firs
     flow: Flow, order: str
 ) -> None:
     phone = await flow.phone()
-    (device,) = events_of(flow, ENROLLED)
-    issued, used = events_of(flow, INVITED)
+    (device,) = flow.sent(ENROLLED)
+    issued, used = flow.sent(INVITED)
     await flow.world.restart(wsfed_app.build, "wsfed", empty=True)
     if order == "late":
         flow.world.clock.advance(3 * 24 * 3600)  # the invitation's time is over long since
@@ -569,8 +561,8 @@ async def test_a_device_is_trusted_whichever_of_it_and_its_invitation_comes_firs
 
 async def test_a_claim_under_a_strange_key_is_dropped_when_its_invitation_comes(flow: Flow) -> None:
     await flow.phone()
-    (device,) = events_of(flow, ENROLLED)
-    issued, _ = events_of(flow, INVITED)
+    (device,) = flow.sent(ENROLLED)
+    issued, _ = flow.sent(INVITED)
     await flow.world.restart(wsfed_app.build, "wsfed", empty=True)
     true = contracts()[ENROLLED].model_validate_json(body_of(device))
     evil = true.model_copy(update={"device": "evil", "credential_id": "evil"})
@@ -612,8 +604,8 @@ async def test_a_claim_does_not_outlive_the_restored_database_that_no_longer_has
     """Otherwise a late invitation would make a phone trusted that approval does not know, and so nobody can remove."""
     await flow.phone()
     await flow.world.live(20)
-    (device,) = events_of(flow, ENROLLED)
-    issued, used = events_of(flow, INVITED)
+    (device,) = flow.sent(ENROLLED)
+    issued, used = flow.sent(INVITED)
     wsfed, approval = (flow.world.databases[name].data for name in ("wsfed", "approval"))
     wsfed["devices"].clear()
     wsfed["invitations"].clear()

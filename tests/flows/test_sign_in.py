@@ -9,7 +9,7 @@ from deploy.local.browser import Page
 from deploy.standins.entra.verify import EntraError
 from services.wsfed.domain.authentication import MULTIPLE_AUTHN
 from shared.crypto.assertion import verify_assertion
-from tests.flows.support import ADA, LOGIN, REALM, Flow, SignIn, assert_no_token, known_browser, token_form
+from tests.flows.support import ADA, LOGIN, REALM, Flow, assert_no_token, known_browser, token_form
 
 
 async def test_steps_1_to_11_by_push(flow: Flow) -> None:
@@ -70,16 +70,11 @@ async def test_steps_3_to_8_by_qr_code(flow: Flow) -> None:
     assert "<svg" in page.text
     # 5: not listed; only whoever scans the code sees the request
     assert await phone.list() == []
-    request = await phone.scan(scanned(sign_in))
+    request = await phone.scan(sign_in.qr_text)
     await phone.approve(page.code(), request)
     assert await sign_in.state() == "proved"
     user = await flow.entra.verify(await sign_in.take(), sign_in.pending)
     assert user.upn == ADA
-
-
-def scanned(sign_in: SignIn) -> str:
-    """What a camera reads from the page: its picture is drawn from this text."""
-    return f"{sign_in.flow.phone_origin}/#q={sign_in.stored['challenge']['handle']}"
 
 
 async def test_step_10_authentication_instant_is_the_approval_not_the_issue(flow: Flow) -> None:

@@ -160,7 +160,7 @@ async def test_no_phone_is_asked_for_an_account_that_may_not_sign_in(flow: Flow,
     sign_in = await flow.begin(upn)
     await sign_in.push()
     await sign_in.qr()
-    asked = [signed for signed in flow.world.bus.sent if signed.type == OpenChallenge.TYPE]
+    asked = flow.sent(OpenChallenge.TYPE)
     assert len(asked) == 2
     assert all(json.loads(signed.body)["body"]["decoy"] for signed in asked)
     assert not {json.loads(signed.body)["body"]["account"] for signed in asked} & {

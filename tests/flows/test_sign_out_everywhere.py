@@ -15,7 +15,6 @@ from services.admin import app as admin_app
 from services.admin import handlers as admin
 from shared.contracts.admin import AccountChanged, InvitationChanged
 from shared.contracts.approval import DeviceChanged
-from shared.contracts.envelope import SignedMessage
 from shared.store.memory import MemoryDatabase
 from tests.flows.support import ADA, TENANT, BrowserWindow, Flow, SignIn, accepted, proof_of, start_flow
 
@@ -63,10 +62,6 @@ async def known_browser(flow: Flow, browser: BrowserWindow, phone: SoftPhone) ->
     known: bool = newest.facts["known_browser"]
     await phone.deny(newest)
     return known
-
-
-def sent(flow: Flow, message_type: str) -> list[SignedMessage]:
-    return [signed for signed in flow.world.bus.sent if signed.type == message_type]
 
 
 @ENDS
@@ -159,7 +154,7 @@ async def test_an_invitation_from_before_vouches_for_nobody_even_if_nothing_says
     phone = await flow.bare_phone()
     flow.world.bus.loses = lambda signed: signed.type == DeviceChanged.TYPE
     await phone.enrol(link)
-    (signed,) = sent(flow, DeviceChanged.TYPE)
+    (signed,) = flow.sent(DeviceChanged.TYPE)
     flow.world.bus.loses = lambda signed: signed.type in (DeviceChanged.TYPE, InvitationChanged.TYPE)
     await end(flow)
     flow.world.bus.loses = lambda signed: False

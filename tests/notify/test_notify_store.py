@@ -1,20 +1,25 @@
-"""Deliveries on both kinds of database."""
+"""Deliveries on both kinds of database; how MongoDB finds replaced addresses."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from services.notify.domain.delivery import Sent, claim, settle
-from services.notify.store import DeliveryRepository
+from services.notify.store import ContactRepository, DeliveryRepository
 from shared.clock import ManualClock
+from shared.ids import SeededIds
 from shared.store.memory import MemoryDatabase
 from shared.store.mongo import MongoDatabase
 from shared.store.outbox import Relay
 from shared.store.port import Database
+from shared.store.sealing import SealingKey
 from tests.notify.support import make_notify
 from tests.notify.test_notify_delivery import NOW, delivery
 
@@ -99,3 +104,25 @@ async def test_a_whole_delivery_on_mongodb(tmp_path: Path, mongo_url: str, mongo
     assert len(notify.outside.mails) == 1
     await notify.wired.service.relay.flush()
     await notify.wired.service.database.close()
+
+
+@pytest.mark.integration
+async def test_replaced_addresses_are_read_in_the_order_of_an_index(
+    mongo_url: str, mongo_database: str
+) -> None:
+    """However often a taken-over admin replaces an address, a notice costs what it costs otherwise."""
+    database = MongoDatabase(mongo_url, mongo_database, clock=ManualClock(NOW))
+    contacts = ContactRepository(database, SealingKey(bytes(32), SeededIds("contacts")), ManualClock(NOW))
+    await database.migrate()
+    with closing(MongoClient[dict[str, Any]](mongo_url)) as client:
+        others = [{"account": "contoso/bob", "until": NOW + timedelta(days=day)} for day in range(1, 31)]
+        client[mongo_database]["former_addresses"].insert_many(others)
+        client[mongo_database].command("profile", 2)
+        assert await contacts.of("contoso", "ada", NOW) == []
+        client[mongo_database].command("profile", 0)
+        query = {"command.find": "former_addresses"}
+        (profiled,) = client[mongo_database]["system.profile"].find(query)
+    assert profiled["planSummary"] == "IXSCAN { account: 1, until: 1 }"
+    assert "hasSortStage" not in profiled
+    assert profiled["docsExamined"] == 0
+    await database.close()

@@ -20,7 +20,7 @@ from shared.ids import SeededIds
 from shared.web.inputs import form
 from shared.web.server import WebSettings, make_app, serve
 from shared.web.sse import Event, stream
-from tests.pages.samples import DEVICES_ADDED, TOKEN, in_state
+from tests.pages.samples import DEVICES_ADDED, TOKEN, VIEWS, in_state
 from tests.static_route import static_route
 
 CHROMIUM = "/usr/bin/chromium"
@@ -58,7 +58,16 @@ class Shown:
     """What the sample server shows now, and what was posted to it. Tests set it; pages read it."""
 
     def __init__(self) -> None:
-        self.view: SignIn | None = None
+        self.reset()
+        self.origin = ""
+        self.elsewhere = ""
+        """The same server's origin as the Entra stand-in's is: the one name that a token may go to over http."""
+        self._changed: list[asyncio.Event] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def reset(self) -> None:
+        """Show the start of a sign-in, and forget what was posted."""
+        self.view: SignIn | None = VIEWS["start"]
         self.token: TokenForm | None = None
         self.lang: str | None = None
         self.posts: list[tuple[str, Mapping[str, str]]] = []
@@ -68,11 +77,6 @@ class Shown:
         """What the server answers to a passkey."""
         self.onward = ""
         """Where Entra redirects to after the token was posted; empty: it shows a page."""
-        self.origin = ""
-        self.elsewhere = ""
-        """The same server's origin as the Entra stand-in's is: the one name that a token may go to over http."""
-        self._changed: list[asyncio.Event] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def set(self, view: SignIn) -> None:
         """Show that view and wake the pages that listen."""

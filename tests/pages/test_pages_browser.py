@@ -10,7 +10,7 @@ from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.options import PageState
 from services.wsfed.pages.views import TokenForm
 from tests.pages.axe import RUN, axe_script
-from tests.pages.browser import AUTHENTICATOR, BUTTON_NAMES, Shown, chromium, sample_server
+from tests.pages.browser import AUTHENTICATOR, BUTTON_NAMES, Shown
 from tests.pages.samples import TOKEN, TXN, VIEWS, in_state, qr, view
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chromium")]
@@ -19,27 +19,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chromium")]
 @pytest.fixture(scope="module")
 def axe() -> str:
     return axe_script()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Shown]:
-    with sample_server() as shown:
-        yield shown
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def shown(server: Shown) -> Shown:
-    server.view, server.token, server.lang, server.streams = VIEWS["start"], None, None, True
-    server.passkey = 403
-    server.posts.clear()
-    server.on_post = lambda action, fields: None
-    return server
 
 
 Open = Callable[..., Page]

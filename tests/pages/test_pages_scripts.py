@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 
 from services.wsfed.domain.options import PageState
 from services.wsfed.pages import PACKAGE, SignInPages
-from tests.pages.browser import AUTHENTICATOR, Shown, chromium, sample_server
+from tests.pages.browser import AUTHENTICATOR, Shown, sample_server
 from tests.pages.npm import node_modules
 from tests.pages.samples import TOKEN, TXN, VIEWS, view
 
@@ -26,26 +26,11 @@ STATIC = Path(PACKAGE) / "static"
 PAGES = SignInPages().pages
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Shown]:
-    with sample_server() as shown:
-        yield shown
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
 @pytest.fixture
-def shown(server: Shown) -> Shown:
-    server.view, server.lang, server.streams, server.onward = VIEWS["start"], None, True, ""
-    server.token = dataclasses.replace(TOKEN, action=f"{server.elsewhere}/login.srf")
-    server.passkey = 403
-    server.posts.clear()
-    server.on_post = lambda action, fields: None
-    return server
+def shown(shown: Shown) -> Shown:
+    """And the token goes to the sample server, as to Entra."""
+    shown.token = dataclasses.replace(TOKEN, action=f"{shown.elsewhere}/login.srf")
+    return shown
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ OWNERS = ("admin", "approval")
 KEYS = {name: key_from_seed(name.encode().ljust(32)) for name in (*OWNERS, "wsfed", "notify")}
 TRUSTED = {name: (key.public_key(),) for name, key in KEYS.items()}
 TENANT = "contoso"
-OUTBOX_ID = "message"
 
 
 @dataclass

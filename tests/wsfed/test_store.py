@@ -588,7 +588,7 @@ async def test_a_device_of_before_admin_decided_waits_for_migrate_unless_the_ope
     database: Database, setting: bool
 ) -> None:
     """And the setting is about those that counted then: a new one needs the decision all the same."""
-    directory = DirectoryRepository(database, CLOCK, trust_without_word=setting)
+    directory = DirectoryRepository(database, CLOCK, trust_without_decision=setting)
     before, new = a_device(), a_device(id="new", credential_id="new", public_key=b"new")
     await keep_device(directory, before, 1)
     await directory.devices.collection.update({"_id": "contoso/device-1"}, {"$unset": {"key_sha256": ""}})

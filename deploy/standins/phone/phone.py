@@ -27,6 +27,7 @@ from shared.crypto.keys import key_from_seed
 from shared.crypto.statement import Purpose, Statement
 from shared.files import replace_file
 from shared.ids import Ids, SystemIds, b64u, new_secret, unb64u
+from shared.testing.waiting import eventually
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
 
@@ -155,6 +156,19 @@ class SoftPhone:
         self._unfinished = key, f"/enrolments/{begun['id']}", body
         return await self.enrol_again()
 
+    async def enrol_once_invited(self, link: str) -> Key:
+        """`enrol`, tried until the invitation has come as far as approval. Raises as `enrol` does, and TimeoutError."""
+
+        async def attempt() -> Key | None:
+            try:
+                return await self.enrol(link)
+            except PhoneError as error:
+                if error.status in (404, 409, 410, 503):
+                    return None  # the invitation is still on its way
+                raise
+
+        return await eventually(attempt, "the invitation reaches approval")
+
     @property
     def waits_for_its_answer(self) -> bool:
         """Whether a key was sent for enrolment and no answer came."""
@@ -198,7 +212,7 @@ class SoftPhone:
         self, purpose: Purpose, begun: Mapping[str, Any], tamper: Tamper, device: str | None = None
     ) -> dict[str, Any]:
         """The answer to a nonce: a statement of the phone's own, and the assertion over it."""
-        key = self._use_key()
+        key = self.used_key()
         statement = self._statement(key, purpose, begun, tamper, device)
         made = tamper.replay or assertion(key, statement.digest(), tamper)
         self.last_credential = made
@@ -253,7 +267,7 @@ class SoftPhone:
         chosen = await self._chosen(request)
         chosen.check(self.key.origin)
         context = tamper.context or chosen.with_code("".join(code.split()))
-        key = self._use_key()
+        key = self.used_key()
         made = tamper.replay or assertion(key, hashlib.sha256(context.encode()).digest(), tamper)
         self.last_credential = made
         body = {"context": context, "credential": made}
@@ -363,11 +377,7 @@ class SoftPhone:
             return dict(answer)
 
     def used_key(self) -> Key:
-        """The key as it is after one more use, for who signs with it elsewhere (`authenticator.assertion`)."""
-        return self._use_key()
-
-    def _use_key(self) -> Key:
-        """The key with its counter moved on, kept."""
+        """The key with its counter moved on, kept. Tests sign with it elsewhere (`authenticator.assertion`)."""
         self.keys[self._current] = self.key.used()
         self._save()
         return self.key

@@ -120,7 +120,7 @@ def standing(
     device: EndorsedDevice, decisions: Sequence[Decision], *, now: datetime, without_decision: bool = False
 ) -> Standing:
     """Whether the device counts. `decisions`: of its tenant and account, on this id, and every `revoked` one on its
-    credential id or key. `without_decision`: it may count before admin has decided (see `trust_without_word`).
+    credential id or key. `without_decision`: it may count before admin has decided (see `trust_without_decision`).
 
     A revoked key is dead under every id, because the id is the choice of the service that announces it. A refused one
     is refused under its own id only: otherwise whoever holds an old link could end the key of somebody who is trusted.

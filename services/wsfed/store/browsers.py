@@ -8,7 +8,7 @@ from shared.clock import Clock
 from shared.contracts.envelope import Envelope, MessageSigner
 from shared.contracts.wsfed import BrowserChanged
 from shared.replication import Row, Source
-from shared.store.aggregate import Aggregate, Changed
+from shared.store.aggregate import Aggregate
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index
 
@@ -44,12 +44,7 @@ class BrowserRepository:
         *,
         cause: Envelope | None = None,
     ) -> KnownBrowser | None:
-        def announce(before: KnownBrowser) -> Changed[KnownBrowser] | None:
-            after = step(before)
-            return None if after is None else Changed(after, [after.announced(cause)])
-
-        changed = await self._browsers.change(browser, announce)
-        return None if changed is None else changed.value
+        return await self._browsers.change_value(browser, step, lambda after, _: [after.announced(cause)])
 
     def note_seen(self, browser: str, now: datetime) -> None:
         self._seen[browser] = now

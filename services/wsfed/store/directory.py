@@ -69,12 +69,12 @@ class DirectoryRepository:
 
     A tenant's configuration is read at every step and changes once a year, so each replica holds it for
     `FRESH_FOR` seconds. Accounts, phones and decisions are read anew each time: a suspension counts at once.
-    `trust_without_word`: the setting of that name.
+    `trust_without_decision`: the setting of that name.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, trust_without_word: bool = False) -> None:
+    def __init__(self, database: Database, clock: Clock, *, trust_without_decision: bool = False) -> None:
         self._clock = clock
-        self._trust_without_word = trust_without_word
+        self._trust_without_decision = trust_without_decision
         self._held: dict[str, tuple[float, Tenant]] = {}
         self.tenants = Projection(database.collection("tenants"))
         self.accounts = Projection(
@@ -182,7 +182,7 @@ class DirectoryRepository:
             device,
             await self._decisions(device),
             now=self._clock.now(),
-            without_decision=self._trust_without_word and before_decisions,
+            without_decision=self._trust_without_decision and before_decisions,
         )
 
     async def _decisions(self, device: EndorsedDevice) -> Sequence[Decision]:
