@@ -105,6 +105,14 @@ class StepUpNeeded(NotAuthenticated):
     code = "step_up"
 
 
+def require_recent_use(proven_at: datetime, now: datetime) -> None:
+    """Raises StepUpNeeded unless a passkey was used within `STEP_UP`. A use in the future, by a clock that was set
+    back since, does not count.
+    """
+    if not timedelta(0) <= now - proven_at < STEP_UP:
+        raise StepUpNeeded
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """An administrator at one request, in one tenant, with the role that they have there at this moment."""
@@ -127,15 +135,12 @@ class Actor:
         return self.role in RULES[act].roles
 
     def require(self, act: Act, now: datetime) -> None:
-        """Raises Forbidden when the role does not allow it, StepUpNeeded when the passkey's use is too long ago.
-
-        A use in the future, by a clock that was set back since, is too long ago as well.
-        """
+        """Raises Forbidden when the role does not allow it, StepUpNeeded when the passkey's use is too long ago."""
         rule = RULES[act]
         if self.role not in rule.roles:
             raise Forbidden("admin.console.role", code="role")
-        if rule.step_up and not timedelta(0) <= now - self.proven_at < STEP_UP:
-            raise StepUpNeeded
+        if rule.step_up:
+            require_recent_use(self.proven_at, now)
 
     def require_on(self, act: Act, now: datetime, *, account: AccountId, protected: bool, own: bool) -> None:
         """The same for an act on an account. `protected`, `own`: whether it is a protected one, whether it is theirs.

@@ -14,7 +14,10 @@ from services.admin.domain.roles import Actor, Role
 from shared.errors import Conflict, Forbidden, Gone, NotFound
 from shared.ids import b64u
 
-INVITATION_LIFETIME = timedelta(minutes=10)
+LINK_LIFETIME = timedelta(minutes=10)
+"""Of a link that the operator hands over."""
+MAIL_LIFETIME = timedelta(hours=24)
+"""Of a link that goes by mail."""
 MAX_MEMBERS = 200
 MAX_INVITATIONS = 50
 
@@ -73,10 +76,9 @@ class Team:
         link to an account can be left out by mistake. Not covered yet: directory roles in Entra, which are not read.
         """
         names = {account.upn.casefold(), account.email.casefold()}
-        return any(
-            account.id == each.account or each.email.casefold() in names
-            for each in (*self.members, *self.invitations)
-        )
+        signs = [(each.account, each.email) for each in self.members]
+        signs += [(each.account, each.email) for each in self.invitations]
+        return any(account.id == own or email.casefold() in names for own, email in signs)
 
     def owned_by(self, account: Account, actor: Actor) -> bool:
         """Whether the account is the actor's own, by the same signs."""
