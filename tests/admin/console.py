@@ -56,12 +56,7 @@ class Answer:
         """The fields of the form that is posted there, as they stand."""
         found = self.soup.find("form", action=action, method="post")
         assert isinstance(found, Tag), f"no form to {action}"
-        fields = [each for each in found.find_all("input") if each.get("name")]
-        return {
-            each["name"]: each.get("value", "")
-            for each in fields
-            if each.get("type") not in ("checkbox", "radio") or each.has_attr("checked")
-        }
+        return fields_of(found)
 
     def passkey_form(self) -> Tag:
         found = self.soup.find("form", attrs={"data-passkey": True})
@@ -71,8 +66,17 @@ class Answer:
     @property
     def actions(self) -> set[str]:
         """Where the forms and links of the page lead."""
-        forms = {each["action"] for each in self.soup.find_all("form")}
-        return forms | {each["href"] for each in self.soup.find_all("a")}
+        forms = {str(each["action"]) for each in self.soup.find_all("form")}
+        return forms | {str(each["href"]) for each in self.soup.find_all("a")}
+
+
+def fields_of(form: Tag) -> dict[str, str]:
+    """The fields of a form as a browser would send them."""
+    return {
+        str(each["name"]): str(each.get("value", ""))
+        for each in form.find_all("input")
+        if each.get("name") and (each.get("type") not in ("checkbox", "radio") or each.has_attr("checked"))
+    }
 
 
 @dataclass
@@ -137,7 +141,7 @@ class ConsoleBrowser:
         if page.status != 200:
             return page
         form = page.passkey_form()
-        given = {each["name"]: each.get("value", "") for each in form.find_all("input")}
+        given = fields_of(form)
         made = self.registration(form, given["administrator"], tamper)
         return await self.post(parts.path, {**given, **made, "secret": parts.fragment, **fields})
 

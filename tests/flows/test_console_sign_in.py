@@ -7,7 +7,7 @@ import pytest
 from services.admin.domain.changes import Change
 from services.admin.domain.roles import Role
 from tests.admin.conftest import CONTOSO, FABRIKAM, AdminSystem, open_system
-from tests.admin.console import ConsoleBrowser, link_for, signed_in
+from tests.admin.console import ConsoleBrowser, fields_of, link_for, signed_in
 from tests.world import make_system
 
 
@@ -120,8 +120,7 @@ async def test_an_administrator_joins_a_second_tenant_and_two_tabs_show_two_tena
     link = await link_for(system, Role.AUDITOR, tenant=FABRIKAM)
     path, _, secret = link.url.removeprefix("http://console.localhost:8365").partition("#")
     page = await browser.get(path)
-    forms = page.soup.find_all("form", action=path)
-    fields = {each["name"]: each.get("value", "") for each in forms[0].find_all("input")}
+    fields = fields_of(page.soup.find_all("form", action=path)[0])
     assert "Join as Olga Owner" in page.words
     joined = await browser.post(path, {**fields, "secret": secret})
     assert joined.location == f"/t/{FABRIKAM}"

@@ -3,11 +3,13 @@
 const page = document.getElementById("page");
 
 /** Times in the reader's zone; the time in UTC stays as the tooltip. Days stay days. */
+const language = document.documentElement.lang;
+const locale = navigator.language.startsWith(language) ? navigator.language : language;
 for (const time of document.querySelectorAll("time[datetime*=T]")) {
   const at = new Date(time.dateTime);
   const format = { dateStyle: "medium", timeStyle: "short" };
   time.title = time.textContent;
-  time.textContent = new Intl.DateTimeFormat(document.documentElement.lang, format).format(at);
+  time.textContent = new Intl.DateTimeFormat(locale, format).format(at);
 }
 
 /** A slash leads to the search, unless something is being typed. */
