@@ -128,7 +128,7 @@ async def test_signing_in_again_ends_the_older_session(approval: Approval, clien
 async def test_phone_is_told_while_its_organisation_has_not_confirmed_it_and_when_it_was_refused(
     approval: Approval, client: Client
 ) -> None:
-    phone = await approval.phone()
+    phone = await approval.phone(confirmed=False)
     await client.sign_in(phone)
     status, answer = await client.send("GET", f"{API}/challenges")
     assert (status, answer["waiting"]) == (200, True)

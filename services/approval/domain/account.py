@@ -234,3 +234,16 @@ def active_device(account: Account, device_id: str) -> Device:
     if device is None or not device.active:
         raise Forbidden("approval.device.removed", code="device_removed")
     return device
+
+
+def require_confirmed(account: Account, device_id: str) -> Device:
+    """The account's device, when it may do what cannot be taken back and needs no proof: decline a request, freeze
+    notifications, remove another phone.
+
+    One that admin has not decided on yet may have been made with a link that was withdrawn: what it did would stay done
+    after admin has refused it. Raises Forbidden (code `unconfirmed`, and as `active_device` does).
+    """
+    device = active_device(account, device_id)
+    if device.decision == "waiting":
+        raise Forbidden("approval.device.unconfirmed", code="unconfirmed")
+    return device

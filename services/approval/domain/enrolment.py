@@ -13,6 +13,7 @@ from services.approval.domain.account import (
     Device,
     Invitation,
     active_device,
+    require_confirmed,
 )
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
 from services.approval.domain.notifications import without
@@ -233,8 +234,8 @@ def remove_at_request(account: Account, removal: VerifiedRemoval) -> Change:
     signing phone removed or not confirmed yet).
     """
     signer = active_device(account, removal.signed_by)
-    if signer.decision == "waiting" and removal.device != signer.id:
-        raise Forbidden("approval.device.unconfirmed", code="unconfirmed")
+    if removal.device != signer.id:
+        require_confirmed(account, signer.id)
     used = device_used(account, removal.signed_by, removal.answer) or Change(account)
     device = removable(account, removal.device)
     asked = Change(used.value, () if device.decided == 0 else (_ask_admin(account, device, removal),))

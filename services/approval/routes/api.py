@@ -29,8 +29,10 @@ from shared.web.inputs import client_address, read_json
 MAX_TEXT = 16 * 1024
 _DIGEST = re.compile("[A-Za-z0-9_-]{43}")
 """A SHA-256 in base64url."""
-_BEARER = re.compile(r"(?i:bearer) ([A-Za-z0-9_-]{43})")
-"""An Authorization header of the shape that a session's token gives (`shared.ids.new_secret`)."""
+_BEARER = re.compile(r"(?i:bearer) ((?:[A-Za-z0-9_-]{1,1364}\.)?[A-Za-z0-9_-]{43})")
+"""An Authorization header of the shape that a session's token gives (`shared.ids.new_secret`); before the token of a
+first session stands the credential id, of at most 1,023 octets.
+"""
 
 
 class PhoneRoutes:
@@ -74,7 +76,8 @@ class PhoneRoutes:
     async def finish_enrolment(self, request: web.Request) -> web.Response:
         """`{statement, credential, endorsement, name, session?, session_signature?}` to the new device.
 
-        `session`: a token's SHA-256. It is opened only with the invitation key's signature over it.
+        `session`: a token's SHA-256. It is opened only with the invitation key's signature over it, and used with the
+        credential id before the token: `<credential id>.<token>`.
         """
         body = await self._body(request)
         device = await enrolment.finish_enrolment(

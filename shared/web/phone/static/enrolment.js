@@ -73,7 +73,8 @@ export async function enrol(form) {
   const keyDigest = toBase64url(await sha256(made.publicKey));
   const endorsement = await endorse(invitation.seed, NEW_KEY, { ...of, public_key_sha256: keyDigest });
   // The session's token is drawn here and never sent with the key, and the invitation signs its digest: whoever copies
-  // this request gets nothing to use, and whoever sends it first cannot put a session of his own into it.
+  // this request gets nothing to use, and whoever sends it first cannot put a session of his own into it. It is used
+  // with the key's id before it: somebody else's session of the same digest, of another account, is not found by it.
   const token = toBase64url(crypto.getRandomValues(new Uint8Array(32)));
   const session = toBase64url(await sha256(utf8(token)));
   const signature = await endorse(invitation.seed, FIRST_SESSION, { ...of, session_sha256: session });
@@ -81,7 +82,7 @@ export async function enrol(form) {
   const name = form.elements.name.value;
   const body = { statement: text, credential: made.credential, endorsement, name, ...asked };
   const names = { account: String(begun.upn), organisation: String(begun.organisation) };
-  const entry = { credential: made.credential.id, token, ...names };
+  const entry = { credential: made.credential.id, token: `${made.credential.id}.${token}`, ...names };
   unfinished = { path: `/enrolments/${encodeURIComponent(begun.id)}`, body, entry };
   begun = null; // each key has a nonce of its own
   return finish();
