@@ -25,6 +25,7 @@ from shared.contracts.admin import (
     AuthenticatorStatus,
     InvitationChanged,
     RemoveAuthenticator,
+    RenewInvitation,
 )
 from shared.contracts.envelope import OutgoingMessage
 from shared.crypto.enrolment import FirstSession, NewDeviceKey, is_endorsed
@@ -119,6 +120,17 @@ def usable_invitation(account: Account, invitation_id: str, now: datetime) -> In
 def dead_link() -> Gone:
     """An invitation that is expired, used, withdrawn, unknown, or for an account that is not to be used."""
     return Gone("approval.invitation.dead", code="invitation")
+
+
+def ask_for_new_link(account: Account, invitation_id: str) -> Change | None:
+    """Pass on to admin that somebody whose link no longer works asks for another; None where it could not send one.
+
+    admin decides, and counts; nothing is limited by what is known here.
+    """
+    if account.status not in (None, AccountStatus.INVITED):
+        return None
+    command = RenewInvitation(invitation=invitation_id, account=account.id)
+    return Change(account, (OutgoingMessage(command, account.tenant),))
 
 
 def enrol(

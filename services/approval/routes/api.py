@@ -48,6 +48,7 @@ class PhoneRoutes:
         return [
             web.post(f"{api}/enrolments", self.begin_enrolment),
             web.post(f"{api}/enrolments/{{id}}", self.finish_enrolment),
+            web.post(f"{api}/new-links", self.ask_for_new_link),
             web.post(f"{api}/sessions/nonce", self.begin_session),
             web.post(f"{api}/sessions", self.open_session),
             web.delete(f"{api}/sessions", self.close_session),
@@ -91,6 +92,12 @@ class PhoneRoutes:
             session_signature=_text(body, "session_signature", default=""),
         )
         return web.json_response({"device": device_json(device)}, status=201)
+
+    async def ask_for_new_link(self, request: web.Request) -> web.Response:
+        """`{invitation}`, whose link no longer works: the same answer whatever becomes of it."""
+        body = await self._body(request)
+        await enrolment.ask_for_new_link(self._deps, _text(body, "invitation"))
+        return web.json_response({}, status=202)
 
     # sessions
 

@@ -3,7 +3,7 @@
 import { Refused, call } from "./api.js";
 import { FIRST_SESSION, NEW_KEY, endorse, make } from "./authenticator.js";
 import { sha256, toBase64url, utf8 } from "./octets.js";
-import { app, move, say } from "./screens.js";
+import { app, move, remark, say, word } from "./screens.js";
 import { makeStatement } from "./statement.js";
 import { keep } from "./storage.js";
 
@@ -12,6 +12,7 @@ const FRESH = 120_000; // ms that the API's nonce is used after it came
 const ASK_AGAIN = [1_000, 3_000]; // ms after an answer that did not come
 
 let invitation = null; // {id, seed}
+let refused = null; // the id of the one whose link no longer works
 let begun = null; // the API's answer, and when it came
 let unfinished = null; // {path, body, entry}: a key that the server may know already, sent as it was until it answers
 
@@ -62,6 +63,23 @@ async function ask() {
   const same = begun === null || (answer.tenant === begun.tenant && answer.account === begun.account);
   if (!same) throw new Refused(0, "other"); // what was shown is not what would be signed
   begun = { ...answer, came: performance.now() };
+}
+
+/** The link no longer works: it is dropped, and a new one can be asked for. */
+export function isOver() {
+  refused = invitation?.id ?? refused;
+  drop();
+}
+
+/** A new link to the same address, if there may be one. Nobody is told here whether there was. */
+export async function askForNewLink() {
+  try {
+    await call("POST", "/new-links", { invitation: refused });
+  } catch (error) {
+    if (error.code !== "unavailable") throw error;
+    return remark(word("not_sent"));
+  }
+  say("new_link");
 }
 
 export async function enrol(form) {
