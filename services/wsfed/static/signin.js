@@ -17,6 +17,8 @@ let stopTimers = () => {};
 let continued = false;
 let started = false;
 let passkey = ""; // what is said of it: asking, stopped, refused
+let announced = ""; // the request that the other tabs were told of
+const tabs = window.BroadcastChannel ? new BroadcastChannel("blok365-signin") : null;
 const held = window.matchMedia("(hover: none) and (pointer: coarse)"); // perhaps the phone that has the key
 
 /** The card of this state, or null on a page that is none of ours (a refusal). */
@@ -35,6 +37,7 @@ function begin() {
   if (!page) return;
   for (const form of document.querySelectorAll("form[data-live]")) form.addEventListener("submit", submitted);
   offerPasskey();
+  tellTabs(page);
   const timers = [startCountdown(page), startQr(page)];
   stopTimers = () => timers.forEach((stop) => stop());
   if ("watch" in page.dataset) {
@@ -43,7 +46,7 @@ function begin() {
       if (now && now.state === "proved") goOn();
       else if (now && now.state === "expired") over();
       else refresh();
-    });
+    }, connected);
   }
   const summary = document.getElementById("summary");
   if (summary) summary.focus();
@@ -54,6 +57,22 @@ function begin() {
     started = true;
     send(page.querySelector("form[data-live]"));
   }
+}
+
+/** Tell the other tabs of a new request, so that they look whether it takes the place of theirs. */
+function tellTabs(page) {
+  const request = `${page.dataset.txn}/${page.dataset.version}`;
+  if (!tabs || !page.querySelector("[data-code], .qr") || request === announced) return;
+  announced = request;
+  tabs.postMessage("asked");
+}
+
+/** Say that the connection is lost; what the page shows may have changed meanwhile. */
+function connected(yes) {
+  const notice = document.getElementById("lost");
+  if (!notice) return;
+  notice.hidden = yes;
+  say(yes ? notice.dataset.back : notice.textContent.trim());
 }
 
 /** Approved: ask for the token, once. The page that waits carries the form already. */
@@ -204,8 +223,17 @@ window.addEventListener("pageshow", (event) => {
     refresh();
   }
 });
+/** Another tab has asked, or signed in: this one may be over, or may go on with that session. */
+function follow() {
+  if (card() && "follow" in card().dataset) refresh();
+}
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible" && card() && "watch" in card().dataset) refresh();
+  if (document.visibilityState === "visible") follow();
+});
+if (tabs) tabs.addEventListener("message", follow);
+window.addEventListener("online", () => {
+  const notice = document.getElementById("offline");
+  if (notice) notice.hidden = true;
 });
 
 begin();
