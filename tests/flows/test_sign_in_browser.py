@@ -158,3 +158,20 @@ async def test_denial_on_the_phone_is_shown_with_a_way_on(walk: Walk) -> None:
     await expect(page.get_by_role("heading", level=1)).to_be_focused()
     await expect(page.get_by_role("button", name="Send a new request")).to_be_visible()
     assert walk.faults == []
+
+
+async def test_two_tabs_one_approval(walk: Walk) -> None:
+    older = await walk.start()
+    await older.get_by_role("button", name="Send a request to my phone").click()
+    await expect(older.locator("[data-code]")).to_be_visible()
+    newer = await walk.start()
+    await newer.get_by_role("button", name="Send a request to my phone").click()
+    code = await walk.code(newer)
+    await expect(older.get_by_role("heading", level=1)).to_have_text("Continued in another tab")
+    assert await older.locator("[data-code]").count() == 0
+    await walk.approve(code)
+    await newer.wait_for_url(f"{walk.entra}/login.srf")
+    await older.wait_for_url(f"{walk.entra}/login.srf")
+    for page in (older, newer):
+        await expect(page.locator("body")).to_contain_text(walk.person)
+    assert walk.faults == []

@@ -124,10 +124,8 @@ TRANSITIONS: Mapping[Step, Transition] = {
     Step.RENEW_CHALLENGE: _transition({TransactionState.WAITING}),
     Step.CLAIM_CHALLENGE: _transition({TransactionState.WAITING}),
     Step.END_CHALLENGE: _transition({TransactionState.WAITING}, ENDED_CHALLENGE),
-    Step.SUPERSEDE: _transition(
-        {TransactionState.WAITING} | ENDED_BY_DEVICE,  # an end that the browser must not learn of looks like waiting
-        {TransactionState.SUPERSEDED},
-    ),
+    # An end that the browser must not learn of looks like waiting.
+    Step.SUPERSEDE: _transition({TransactionState.WAITING} | ENDED_BY_DEVICE, {TransactionState.SUPERSEDED}),
     Step.PROVE: _transition({TransactionState.WAITING}, {TransactionState.PROVED}),
     Step.ASK_PASSKEY: _transition(_BEFORE_PROOF),
     Step.PROVE_BY_PASSKEY: _transition(_BEFORE_PROOF, {TransactionState.PROVED}),

@@ -25,7 +25,9 @@ def last_request(request: web.Request) -> LastRequest | None:
 
 
 def note_last_request(response: web.StreamResponse, transaction: Transaction) -> None:
-    """Remember that this transaction has just asked, for as long as a request lives: after that every tab knows by itself."""
+    """Remember that this transaction has just asked, for as long as a request lives. After that its tab knows by itself
+    that it is over.
+    """
     last = LastRequest.of(transaction)
     if last is not None:
         _LAST_REQUEST_COOKIE.set(response, last.value, max_age=int(CHALLENGE_LIFETIME.total_seconds()))

@@ -71,12 +71,13 @@ function timeLimit() {
 function show(next, { quiet = false, drawn = () => {} } = {}) {
   const main = document.querySelector("main");
   const held = quiet && main.contains(document.activeElement) ? place(main, document.activeElement) : -1;
-  const open = quiet && main.querySelector("details[open]");
+  const open = quiet ? [...main.querySelectorAll("details")].map((each) => each.open) : [];
   while (main.firstChild) main.removeChild(main.firstChild);
   main.append(...document.adoptNode(next.querySelector("main")).childNodes);
   document.title = next.title;
   drawn();
-  if (open && main.querySelector("details")) main.querySelector("details").open = true;
+  const details = main.querySelectorAll("details");
+  if (open.length === details.length) open.forEach((was, each) => { details[each].open = was; });
   const target = quiet ? controls(main)[held] : main.querySelector("h1");
   if (target) target.focus({ preventScroll: quiet });
 }

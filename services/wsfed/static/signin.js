@@ -35,8 +35,8 @@ function begin() {
   stopTimers();
   const page = card();
   if (!page) return;
+  drawn();
   for (const form of document.querySelectorAll("form[data-live]")) form.addEventListener("submit", submitted);
-  offerPasskey();
   tellTabs(page);
   const timers = [startCountdown(page), startQr(page)];
   stopTimers = () => timers.forEach((stop) => stop());
@@ -114,6 +114,16 @@ async function submitted(event) {
   if (button.getAttribute("aria-disabled") === "true") return; // a second press while the first is on its way
   button.setAttribute("aria-disabled", "true");
   await send(event.currentTarget);
+}
+
+/** What depends on the device that shows the page. Called at load, and before the focus moves after each exchange. */
+function drawn() {
+  offerPasskey();
+  if (!held.matches) return;
+  for (const each of document.querySelectorAll("[data-held]")) each.textContent = each.dataset.held;
+  const other = document.querySelector(".other-phone");
+  if (other && !other.dataset.drawn) other.open = false;
+  if (other) other.dataset.drawn = ""; // from here on it is as the person leaves it
 }
 
 /** Show the passkey's button where the browser can use one; on a phone it comes first. */
@@ -205,7 +215,7 @@ async function look() {
 function exchange(next, how) {
   const quiet = how.quiet && stateOf(next) === stateOf(document);
   if (!quiet && passkey !== "asking") passkey = "";
-  show(next, { quiet, drawn: offerPasskey });
+  show(next, { quiet, drawn });
   begin();
   if (!quiet && card()) say(card().dataset.say);
 }
