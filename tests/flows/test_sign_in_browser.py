@@ -90,6 +90,17 @@ async def test_push_goes_on_by_itself_and_back_shows_finished(walk: Walk) -> Non
     assert walk.faults == []
 
 
+async def test_back_after_signing_out_shows_a_page(walk: Walk) -> None:
+    page = await walk.start()
+    await page.get_by_role("button", name="Send a request to my phone").click()
+    await walk.approve(await walk.code(page))
+    await page.get_by_role("link", name="Sign out", exact=True).click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("You're signed out")
+    await page.go_back()
+    await expect(page).to_have_url(f"{walk.entra}/login.srf")
+    assert walk.person not in await page.locator("main").inner_text()
+
+
 async def test_session_answers_and_a_known_browser_starts_by_itself(walk: Walk) -> None:
     page = await walk.start()
     await page.get_by_role("button", name="Send a request to my phone").click()
