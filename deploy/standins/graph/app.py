@@ -92,7 +92,11 @@ class GraphApp:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = Request(request.method, request.raw_path, headers, await request.read())
+        try:
+            asked = Request(request.method, request.raw_path, headers, await request.read())
+        except web.HTTPRequestEntityTooLarge:
+            self._standin.refuse_unread(Request(request.method, request.raw_path, headers), 413)
+            raise
         given = self._standin.answer(asked)
         if given.delay > 0:
             await self._standin.clock.sleep(given.delay)

@@ -98,8 +98,13 @@ def _dependency_failed() -> Answer:
     return Answer(error.status, {"error": {"code": error.code, "message": error.message}})
 
 
+_OF_THE_CONNECTION = frozenset({"request-id", "client-request-id", "Date"})
+"""Headers that the batch has once, and its items have not. Not verified."""
+
+
 def _shown(name: str, answer: Answer) -> Json:
-    shown: dict[str, Any] = {"id": name, "status": answer.status, "headers": dict(answer.headers)}
+    headers = {key: value for key, value in answer.headers.items() if key not in _OF_THE_CONNECTION}
+    shown: dict[str, Any] = {"id": name, "status": answer.status, "headers": headers}
     if answer.body is not None:
         shown["headers"]["Content-Type"] = "application/json"
         shown["body"] = answer.body

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from deploy.standins.graph import schema
 from deploy.standins.graph.errors import (
@@ -41,6 +42,7 @@ REQUIRED = (
 """What a POST must have; a certificate too, but its absence is punished (see above)."""
 URIS = ("passiveSignInUri", "activeSignInUri", "metadataExchangeUri", "signOutUri", "passwordResetUri")
 CERTIFICATES = ("signingCertificate", "nextSigningCertificate")
+MIN_RSA_BITS = 2048
 READ_ONLY = frozenset({"id", "signingCertificateUpdateStatus"})
 
 
@@ -214,12 +216,12 @@ def _check_values(given: Mapping[str, Any]) -> None:
 
 
 def _is_certificate(text: str) -> bool:
-    """Base64 DER on one line without PEM armour. NOT verified: dates, chain, kind of key."""
+    """Base64 DER on one line without PEM armour, an RSA key of 2048 bits or more. NOT verified: dates, chain."""
     try:
-        x509.load_der_x509_certificate(base64.b64decode(text, validate=True))
+        key = x509.load_der_x509_certificate(base64.b64decode(text, validate=True)).public_key()
     except (binascii.Error, ValueError):
         return False
-    return True
+    return isinstance(key, RSAPublicKey) and key.key_size >= MIN_RSA_BITS
 
 
 def _check_issuer(issuer: str, issuers: Iterable[str]) -> None:

@@ -20,6 +20,14 @@ FIELDS = (
 )
 
 
+def _signs_in(federation: Json) -> bool:
+    """WS-Federation with a certificate: what that stand-in speaks."""
+    return (
+        bool(federation.get("signingCertificate"))
+        and federation.get("preferredAuthenticationProtocol") == "wsFed"
+    )
+
+
 def settings(tenants: Iterable[Tenant]) -> Json:
     """Federated domains with their configuration, and users with an immutable id. A domain whose configuration is
     missing (a POST without a certificate leaves that) signs nobody in, so it is left out.
@@ -28,7 +36,7 @@ def settings(tenants: Iterable[Tenant]) -> Json:
     users: list[Json] = []
     for tenant in tenants:
         for domain in tenant.domains.values():
-            if domain.federation is not None:
+            if domain.federation is not None and _signs_in(domain.federation):
                 said = {
                     name: domain.federation[name]
                     for name in FIELDS

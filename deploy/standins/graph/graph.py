@@ -56,6 +56,8 @@ class Call:
 
     def body(self) -> object:
         """The JSON value of the body. Raises GraphError 400."""
+        if not self.request.body:
+            raise malformed("Empty Payload. JSON content expected.")
         if self.request.content_type != "application/json":
             raise malformed(
                 "Write requests (excluding DELETE) must contain the Content-Type header declaration."
@@ -119,6 +121,8 @@ def delete_user(call: Call) -> Answer:
 
 def revoke_sessions(call: Call) -> Answer:
     """POST /users/{id}/revokeSignInSessions."""
+    if call.request.body:
+        schema.check_action("revokeSignInSessions", call.body())
     users.revoke_sessions(call.tenant, call.user(), now=call.now)
     if call.settings.revoke_status == 204:
         return Answer(204)

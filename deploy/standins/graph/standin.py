@@ -68,6 +68,11 @@ class StandIn:
         self.record.add(requests.line(request, at=iso_millis(now), origin=self.origin, status=status))
         return given
 
+    def refuse_unread(self, request: Request, status: int) -> None:
+        """Record a request whose body was not read."""
+        at = iso_millis(self.clock.now())
+        self.record.add(requests.line(request, at=at, origin=self.origin, status=status))
+
     def tenant(self, name: str) -> Tenant | None:
         """A tenant by its id or by one of its verified domains."""
         found = self.tenants.get(name.lower())
@@ -88,11 +93,12 @@ class StandIn:
         trace_id, correlation_id = tokens.trace(self.ids)
         correlation_id = request.headers.get("client-request-id", correlation_id)
         rules = self.faults.chosen(request.method, "/token")
-        if (refused := _refused(rules)) is not None:
-            return self._spoiled(self._refusal(refused, request, now), rules)
+        if any(rule.kind is Kind.DROP_BEFORE_WRITE for rule in rules):
+            return Answer(503, fate=Fate.DROPPED)
         if request.method != "POST":
             return Answer(405, {"error": "invalid_request"})
         try:
+            _refuse_token(rules)
             name = _tenant_name(request.path)
             answer = tokens.issue(
                 request,
@@ -104,7 +110,8 @@ class StandIn:
                 ids=self.ids,
             )
         except tokens.TokenRefused as error:
-            return error.answer(now=now, trace_id=trace_id, correlation_id=correlation_id)
+            wait = next((rule.retry_after for rule in rules if rule.retry_after is not None), None)
+            return error.answer(now=now, trace_id=trace_id, correlation_id=correlation_id, retry_after=wait)
         return self._spoiled(Answer(200, answer, {"Cache-Control": "no-store, no-cache"}), rules)
 
     # --- Graph ---------------------------------------------------------------------------------------------------
@@ -241,7 +248,7 @@ class StandIn:
         return self.faults.happens(user.hidden_share)
 
     def _count_early(self, request: Request, now: datetime) -> None:
-        until = self._waits.pop(_same(request), None)
+        until = self._waits.pop(_same(request), None) if self._waits else None
         if until is not None and now < until:
             self.early += 1
 
@@ -276,6 +283,15 @@ def _check_allowed(method: str, found: Place, application: Application) -> None:
 def _not_allowed(method: str) -> GraphError:
     message = f"Specified HTTP method '{method}' is not allowed for the request target."
     return GraphError(405, "Request_BadRequest", message)
+
+
+def _refuse_token(rules: tuple[Rule, ...]) -> None:
+    """Raises the error of a fault that comes before a token is issued, in the form of the token endpoint."""
+    for rule in rules:
+        if rule.kind is Kind.TOO_MANY:
+            raise tokens.TokenRefused(90055)
+        if rule.kind in (Kind.UNAVAILABLE, Kind.GATEWAY_TIMEOUT):
+            raise tokens.TokenRefused(90033)
 
 
 def _refused(rules: tuple[Rule, ...]) -> GraphError | None:

@@ -74,9 +74,11 @@ class Tenant:
     def purge_expired(self, now: datetime) -> None:
         """What was deleted 30 days ago can no longer be restored."""
         limit = now - timedelta(days=SOFT_DELETED_DAYS)
-        for user in list(self._deleted.values()):
-            if user.deleted is not None and user.deleted <= limit:
-                self.purge(user.id)
+        while self._deleted:
+            oldest = next(iter(self._deleted.values()))  # they stand in the order of their deletion
+            if oldest.deleted is None or oldest.deleted > limit:
+                return
+            self.purge(oldest.id)
 
     def _forget(self, user_id: str) -> None:
         was = self._users.pop(user_id, None)

@@ -84,6 +84,8 @@ FAULTS: dict[int, tuple[str, int, str]] = {
         401,
         "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.",
     ),
+    90033: ("temporarily_unavailable", 503, "A transient error has occurred. Please try again."),
+    90055: ("temporarily_unavailable", 429, "There are too many incoming requests. Please try again later."),
     50027: ("invalid_request", 400, "JWT token is invalid or malformed."),
     700021: (
         "invalid_client",
@@ -123,7 +125,9 @@ class TokenRefused(Exception):
         self.message = f"AADSTS{number}: {(words or said).format(**values)}"
         super().__init__(self.message)
 
-    def answer(self, *, now: datetime, trace_id: str, correlation_id: str) -> Answer:
+    def answer(
+        self, *, now: datetime, trace_id: str, correlation_id: str, retry_after: int | None = None
+    ) -> Answer:
         """As the token endpoint says it (RFC 6749 section 5.2, and Microsoft's additions)."""
         at = now.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         said = f"{self.message} Trace ID: {trace_id} Correlation ID: {correlation_id} Timestamp: {at}"
@@ -136,7 +140,8 @@ class TokenRefused(Exception):
             "correlation_id": correlation_id,
             "error_uri": f"https://login.microsoftonline.com/error?code={self.number}",
         }
-        return Answer(self.status, body, _NEVER_STORED)
+        wait = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+        return Answer(self.status, body, {**_NEVER_STORED, **wait})
 
 
 _NEVER_STORED = {"Cache-Control": "no-store, no-cache", "Pragma": "no-cache"}
@@ -240,7 +245,7 @@ def _check_assertion(jwt: str, application: Application, *, endpoint: str, now: 
     try:
         header, claims = (_object(part) for part in signed.split("."))
         octets = _octets(signature)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TokenRefused(50027) from error
     sha1, sha256 = header.get("x5t"), header.get("x5t#S256")
     certificate = next(
@@ -329,12 +334,12 @@ def verify(authorization: str, *, key: bytes, now: datetime) -> Caller:
         raise unauthorized("IDX14100: JWT is not well formed, there are no dots (.).")
     signed, _, signature = token.rpartition(".")
     try:
-        claims = _object(signed.partition(".")[2])
         mac = _octets(signature)
     except ValueError as error:
         raise unauthorized("IDX12729: Unable to decode the token.") from error
     if not hmac.compare_digest(mac, _mac(key, signed)):
         raise unauthorized("Signature is invalid.")
+    claims = _object(signed.partition(".")[2])  # our own words: nobody else has the key
     if claims["exp"] <= now.timestamp():
         raise unauthorized("Lifetime validation failed, the token is expired.")
     return Caller(claims["tid"], claims["appid"], frozenset(claims.get("roles", ())), claims["uti"])

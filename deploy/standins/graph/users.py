@@ -159,10 +159,7 @@ def update(tenant: Tenant, user: User, body: object, caller: Application, *, now
     given = schema.check_entity("user", body)
     _check_names(given)
     if not given:
-        raise bad_request(
-            "Write requests (excluding DELETE) must contain the Content-Type header declaration "
-            "and a body with at least one property."
-        )
+        raise bad_request("A PATCH needs at least one property.")
     _check_narrow(given, caller)
     for name in REQUIRED:
         if name in given and given[name] is None and name != "passwordProfile":
@@ -198,13 +195,11 @@ def restore(tenant: Tenant, user: User, body: object, caller: Application) -> Us
     if given.get("newUserPrincipalName") is not None:
         _check_upn(tenant, given["newUserPrincipalName"])
         properties["userPrincipalName"] = given["newUserPrincipalName"]
-    living = replace(user, properties=properties, deleted=None)
     if given.get("autoReconcileProxyConflict") is True:
         properties["proxyAddresses"] = [
-            each
-            for each in properties.get("proxyAddresses", ())
-            if tenant.holder_of_address(each[5:]) is None
+            each for each in _proxies(user) if tenant.holder_of_address(_bare(each)) is None
         ]
+    living = replace(user, properties=properties, deleted=None)
     _check_unique(tenant, living)
     return tenant.put(living)
 
@@ -344,14 +339,19 @@ def _check_unique(tenant: Tenant, user: User) -> None:
         holder = tenant.holder_of_immutable_id(user.immutable_id)
         if holder is not None and holder.id != user.id:
             raise conflict("onPremisesImmutableId")
-    for address in (user.upn, user.properties.get("mail"), *_addresses(user)):
+    for address in (user.upn, user.properties.get("mail"), *map(_bare, _proxies(user))):
         holder = tenant.holder_of_address(address) if address else None
         if holder is not None and holder.id != user.id:
             raise conflict("proxyAddresses")
 
 
-def _addresses(user: User) -> list[str]:
-    return [str(each)[5:] for each in user.properties.get("proxyAddresses", ())]
+def _proxies(user: User) -> list[str]:
+    return [str(each) for each in user.properties.get("proxyAddresses", ())]
+
+
+def _bare(address: str) -> str:
+    """A proxy address without its scheme."""
+    return address.partition(":")[2]
 
 
 def _check_may_end(user: User, caller: Application) -> None:
