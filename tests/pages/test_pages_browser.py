@@ -9,9 +9,10 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.options import PageState
 from services.wsfed.pages.views import TokenForm
+from services.wsfed.routes.view_models import qr_picture
 from tests.pages.axe import RUN, axe_script
 from tests.pages.browser import AUTHENTICATOR, BUTTON_NAMES, Shown
-from tests.pages.samples import TOKEN, TXN, VIEWS, in_state, qr, view
+from tests.pages.samples import TOKEN, TXN, VIEWS, in_state, view
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chromium")]
 
@@ -151,7 +152,9 @@ def test_renewed_qr_code_leaves_the_focus_on_the_passkey_and_its_notice(
     open_page: Open, shown: Shown
 ) -> None:
     shown.view = dataclasses.replace(VIEWS["qr-waiting"], expires_in=2)
-    later = dataclasses.replace(VIEWS["qr-waiting"], version=4, qr=qr("https://key.id.example/#q=other"))
+    later = dataclasses.replace(
+        VIEWS["qr-waiting"], version=4, qr=qr_picture("https://key.id.example/#q=other")
+    )
     shown.on_post = lambda action, fields: shown.set(later)
     page = open_page()
     press_passkey(page, "stopped")
@@ -337,7 +340,7 @@ def test_qr_is_renewed_quietly(open_page: Open, shown: Shown) -> None:
         options = shown.view.options
         options = dataclasses.replace(options, renewals_left=options.renewals_left - 1)
         shown.view = dataclasses.replace(
-            shown.view, version=shown.view.version + 1, options=options, qr=qr("new")
+            shown.view, version=shown.view.version + 1, options=options, qr=qr_picture("new")
         )
 
     shown.on_post = renew
