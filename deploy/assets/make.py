@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from subprocess import CalledProcessError
 from xml.etree import ElementTree
 
 from deploy.setup.node import Node, node
@@ -142,7 +143,7 @@ def main() -> int:
     except FileNotFoundError as error:
         print(f"setup: {error}; until then the pages do without them", file=sys.stderr)
         return 1
-    except subprocess.CalledProcessError as error:
+    except CalledProcessError as error:
         lines = (error.stderr or b"").decode(errors="replace").strip().splitlines()
         why = next((line for line in lines if "error" in line.lower()), "it gave no reason")
         print(

@@ -8,8 +8,12 @@ import pytest
 
 from deploy.assets.make import FONTS, HERE, ICONS, LICENCES, SVG, is_made, sprite
 from deploy.pages import built
+from services.wsfed.pages import SignInPages
 from shared.web.static import ASSETS, SHARED, WITHOUT_ASSETS
 from tests.house.test_documents import ROOT
+from tests.pages.samples import VIEWS
+
+PAGES = SignInPages()
 
 SHOWN = re.compile(r"icons\.svg#([a-z0-9-]+)")
 
@@ -38,12 +42,9 @@ def test_an_icon_that_lucide_does_not_have_is_an_error(tmp_path: object) -> None
 
 
 def test_every_icon_that_a_page_shows_is_there() -> None:
-    shown = {
-        name
-        for file, data in built().items()
-        if file.endswith(".html")
-        for name in SHOWN.findall(data.decode())
-    }
+    signin = [PAGES.pages.text("signin.html", view=view, lang="en", nonce="n") for view in VIEWS.values()]
+    static = [data.decode() for file, data in built().items() if file.endswith(".html")]
+    shown = {name for text in (*signin, *static) for name in SHOWN.findall(text)}
     assert shown
     assert shown <= set(ICONS)
 
