@@ -120,6 +120,8 @@ CONSOLE_COOKIE_NAME = "console"
 """admin: the session of an administrator."""
 CONSOLE_SAID_COOKIE_NAME = "console-said"
 """admin: which sentence the next page of the console shows, about what was done on the page before."""
+LAST_REQUEST_COOKIE_NAME = "blok365-last"
+"""wsfed: which of the browser's tabs asked a phone last."""
 
 SERVICES = table(
     ServiceRow(
@@ -143,7 +145,7 @@ SERVICES = table(
     ServiceRow(
         name="wsfed",
         mounts=(Mount(Host.SIGNIN, "/t/"), Mount(Host.SIGNIN, "/signin/")),
-        cookies=(BROWSER_COOKIE_NAME, f"{ACCOUNT_COOKIE_PREFIX}*"),
+        cookies=(BROWSER_COOKIE_NAME, f"{ACCOUNT_COOKIE_PREFIX}*", LAST_REQUEST_COOKIE_NAME),
         owns_state=True,
         follows=("admin", "approval"),
         replicas=2,

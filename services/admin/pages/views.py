@@ -17,17 +17,20 @@ from shared.errors import BadInput, Blok365Error
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """An entry of the navigation: its key in words, its path below the tenant's, and the act that its page needs."""
+    """An entry of the navigation: its key in words, its path below the tenant's, the act that its page needs, and its
+    icon (`deploy.assets.make.ICONS`).
+    """
 
     key: str
     path: str
     act: Act
+    icon: str
 
 
 SECTIONS = (
-    Section("people", "/people", Act.SEE_PEOPLE),
-    Section("administrators", "/administrators", Act.SEE_ADMINISTRATORS),
-    Section("changes", "/changes", Act.SEE_CHANGES),
+    Section("people", "/people", Act.SEE_PEOPLE, "users"),
+    Section("administrators", "/administrators", Act.SEE_ADMINISTRATORS, "shield-check"),
+    Section("changes", "/changes", Act.SEE_CHANGES, "history"),
 )
 """The navigation, in its order. A role sees the entries that it may open."""
 
