@@ -137,6 +137,12 @@ class Authenticators(Protocol):
         """All of that account, those that ended too."""
         ...
 
+    async def holders(
+        self, tenant: str, accounts: Sequence[AccountId], now: datetime
+    ) -> frozenset[AccountId]:
+        """Which of these accounts have one that counts at that moment."""
+        ...
+
     async def change(
         self,
         tenant: str,

@@ -20,6 +20,7 @@ from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
     AuthenticatorChanged,
+    AuthenticatorStatus,
     ContactChanged,
     InvitationChanged,
     TenantConfigured,
@@ -245,6 +246,26 @@ class AuthenticatorRepository:
             if len(page) < BATCH:
                 return found
             after = f"{tenant}/{found[-1].id}"
+
+    async def holders(
+        self, tenant: str, accounts: Sequence[AccountId], now: datetime
+    ) -> frozenset[AccountId]:
+        where = {
+            "tenant": tenant,
+            "account": {"$in": list(accounts)},
+            "status": AuthenticatorStatus.TRUSTED.value,
+            "$or": [{"not_after": None}, {"not_after": {"$gt": now}}],
+        }
+        holders: set[AccountId] = set()
+        after = ""
+        while True:
+            page = await self._authenticators.find(
+                {**where, "_id": {"$gt": after}}, sort=[("_id", 1)], limit=BATCH
+            )
+            holders |= {stored.value.account for stored in page}
+            if len(page) < BATCH:
+                return frozenset(holders)
+            after = f"{tenant}/{page[-1].value.id}"
 
     async def change(
         self,

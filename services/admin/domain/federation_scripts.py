@@ -211,7 +211,7 @@ try {
 
 # Read back
 $differences = @()
-foreach ($attempt in 1..6) {
+foreach ($attempt in @(1, 2, 3, 4, 5, 6)) {
     if ($attempt -gt 1) { Start-Sleep -Seconds 5 }
     $differences = @()
     try {
@@ -295,7 +295,7 @@ try {
 
 # Read back
 $now = ''
-foreach ($attempt in 1..6) {
+foreach ($attempt in @(1, 2, 3, 4, 5, 6)) {
     if ($attempt -gt 1) { Start-Sleep -Seconds 5 }
     try {
         $now = [string] (Get-MgDomain -DomainId $Domain -ErrorAction Stop).AuthenticationType

@@ -11,6 +11,8 @@ Lost phone (the same page, below)
             unfreeze                 devices.py
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
+Federation (docs/flows/federation.md)
+    2       readiness                federation.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove
@@ -36,6 +38,7 @@ from services.admin.handlers.accounts import (
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
+from services.admin.handlers.federation import Readiness, readiness
 from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite, withdraw_all
 from services.admin.handlers.tenants import (
     add_application,
@@ -51,6 +54,7 @@ __all__ = [
     "AccountPage",
     "InvitationLink",
     "NewAccount",
+    "Readiness",
     "add_application",
     "add_domain",
     "change_issuer",
@@ -64,6 +68,7 @@ __all__ = [
     "list_browsers",
     "list_devices",
     "list_tenants",
+    "readiness",
     "remove",
     "remove_authenticator",
     "remove_browser",
