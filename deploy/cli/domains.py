@@ -1,20 +1,17 @@
 """The commands `blok365 domain ...`."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deploy.cli import output
-from deploy.cli.options import InTenant, Json, Options, group
-from deploy.cli.session import opened, report_faults, with_admin
+from deploy.cli.options import InTenant, Json, group
+from deploy.cli.session import report_faults, with_admin
 from services.admin import handlers
-from services.admin.domain.federation import Federation
 from services.admin.domain.federation_scripts import back_out_script, federation_script, script_name
 from services.admin.domain.powershell import script_octets
 from services.admin.handlers import Readiness
-from shared.errors import NotFound
 
 domains = group("Domains that Entra federates to us, and what to tell Entra.")
 
@@ -58,7 +55,7 @@ def entra(
     json: Annotated[bool, typer.Option("--json", help="Print the values alone.")] = False,
 ) -> None:
     """What to tell Entra, with today's certificates: the values as JSON for Microsoft Graph."""
-    federation = _federation(context.obj, tenant, name)
+    federation = with_admin(context.obj, lambda admin: handlers.federation(admin, tenant, name))
     if not json:
         address = f"{federation.where.graph}/v1.0/domains/{federation.domain}/federationConfiguration"
         output.line(f"The values, for POST {address}:\n")
@@ -79,7 +76,7 @@ def script(
     ] = None,
 ) -> None:
     """The PowerShell script that federates the domain in Entra, with today's certificates, or undoes that."""
-    federation = _federation(context.obj, tenant, name)
+    federation = with_admin(context.obj, lambda admin: handlers.federation(admin, tenant, name))
     made = back_out_script(federation) if back_out else federation_script(federation)
     if out is None:
         output.line(made.rstrip("\n"))
@@ -114,23 +111,3 @@ def _advice(found: Readiness) -> str:
     if found.is_ready:
         return " Nobody would be locked out."
     return " Invite them and wait until they have enrolled: blok365 account invite USER"
-
-
-def _federation(options: Options, tenant: str, name: str) -> Federation:
-    """What Entra is told of the domain. Ends the program where the sign-in service does not know it."""
-    # wsfed has the keys. The other commands go without its imports.
-    from deploy.federation import federations
-    from services.wsfed.app import build
-
-    async def work() -> Federation:
-        async with opened(options, build) as wired:
-            try:
-                known = await federations(wired.dependencies, tenant)
-            except NotFound as error:
-                raise NotFound("cli.tenant.unknown", tenant=tenant) from error
-            if name.lower() not in known:
-                listed = ", ".join(known) or "none"
-                raise NotFound("cli.domain.unknown", domain=name, tenant=tenant, known=listed)
-            return known[name.lower()]
-
-    return report_faults(options, lambda: asyncio.run(work()))

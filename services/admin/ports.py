@@ -10,6 +10,7 @@ from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.federation import Certificates
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
@@ -17,7 +18,7 @@ from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import InvitationMail, SendMail, mail_associated_data
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -193,6 +194,16 @@ class Browsers(Protocol):
         ...
 
 
+class SigningCertificates(Protocol):
+    """Tenants' token-signing certificates as wsfed announces them: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[KeysChanged]) -> None: ...
+
+    async def of(self, tenant: str) -> Certificates | None:
+        """The tenant's; None while wsfed has not said them."""
+        ...
+
+
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
@@ -212,6 +223,7 @@ class Dependencies:
     devices: Devices
     freezes: Freezes
     browsers: Browsers
+    certificates: SigningCertificates
     admin_commands: AdminCommands
     clock: Clock
     ids: Ids

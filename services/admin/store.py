@@ -13,6 +13,7 @@ from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.federation import Certificates
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
@@ -27,7 +28,7 @@ from shared.contracts.admin import (
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
@@ -352,6 +353,21 @@ class BrowserRepository:
                 gone = await collection.delete({"_id": row["_id"], "version": row["version"]})
                 count += gone * (not row["removed"] and now < row["known_until"])
         return count
+
+
+class SigningCertificateRepository:
+    """Implements `ports.SigningCertificates`. `_id` is the tenant's slug."""
+
+    def __init__(self, database: Database) -> None:
+        self.projection = Projection(database.collection("certificates"))
+
+    async def keep(self, received: VerifiedMessage[KeysChanged]) -> None:
+        fields = received.message.model_dump(exclude={"version", "generation"})
+        await self.projection.keep(received.tenant, received, fields)
+
+    async def of(self, tenant: str) -> Certificates | None:
+        found = await self.projection.find(tenant)
+        return None if found is None else from_document(Certificates, found)
 
 
 class AdminCommandRepository:

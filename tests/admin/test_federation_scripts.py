@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tree_sitter import Node
 
 from deploy.standins.entra.powershell import read_script
-from services.admin.domain.federation import Federation, federation_of
+from services.admin.domain.federation import Certificates, Federation, federation_of
 from services.admin.domain.federation_scripts import back_out_script, federation_script, script_name
 from services.admin.domain.powershell import literal, script_octets
 from services.admin.domain.tenants import Tenant
@@ -391,18 +391,10 @@ def test_there_is_no_federation_without_a_signing_certificate(certificate: str) 
 
 def test_values_follow_tenant_and_domain() -> None:
     tenant = Tenant(slug="contoso", name="Contoso", domains=(Domain(name=DOMAIN, issuer=ISSUER),))
-    made = federation_of(
-        tenant,
-        DOMAIN,
-        origin="https://id.example",
-        signing_certificate=CURRENT,
-        next_signing_certificate=None,
-    )
-    assert made == OURS
+    certificates = Certificates(current=CURRENT)
+    assert federation_of(tenant, DOMAIN, certificates, origin="https://id.example") == OURS
     with pytest.raises(NotFound):
-        federation_of(
-            tenant, "other.example", origin="x", signing_certificate=CURRENT, next_signing_certificate=None
-        )
+        federation_of(tenant, "other.example", certificates, origin="https://id.example")
 
 
 def test_a_script_is_saved_under_a_name_that_says_what_it_does() -> None:

@@ -8,6 +8,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.admin.domain.tenants import Tenant
 from shared.clouds import CLOUDS, Cloud, CloudName
@@ -18,6 +19,16 @@ MFA_BEHAVIOR = "acceptIfMfaDoneByFederatedIdp"
 PROMPT_BEHAVIOR = "nativeSupport"
 PROTOCOL = "wsFed"
 _DER_SEQUENCE = 0x30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """A tenant's token-signing certificates, as wsfed announced them: base64 of DER on one line."""
+
+    current: str
+    next: str | None = None
+    next_since: datetime | None = None
+    previous: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +79,7 @@ class Federation:
         }
 
 
-def federation_of(
-    tenant: Tenant,
-    domain: str,
-    *,
-    origin: str,
-    signing_certificate: str,
-    next_signing_certificate: str | None,
-) -> Federation:
+def federation_of(tenant: Tenant, domain: str, certificates: Certificates, *, origin: str) -> Federation:
     """What Entra is told of the tenant's domain of that name. `origin`: of the sign-in host. Raises NotFound."""
     found = next((each for each in tenant.domains if each.name == domain), None)
     if found is None:
@@ -89,8 +93,8 @@ def federation_of(
         passive_sign_in_uri=f"{own}/wsfed",
         metadata_exchange_uri=f"{own}/{found.name}/mex",
         metadata_uri=f"{own}/{found.name}/FederationMetadata/2007-06/FederationMetadata.xml",
-        signing_certificate=signing_certificate,
-        next_signing_certificate=next_signing_certificate,
+        signing_certificate=certificates.current,
+        next_signing_certificate=certificates.next,
     )
 
 

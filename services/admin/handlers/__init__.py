@@ -12,7 +12,9 @@ Lost phone (the same page, below)
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
 Federation (docs/flows/federation.md)
+    1       keys_changed             ../projections.py
     2       readiness                federation.py
+    3       federation               federation.py; the scripts: ../domain/federation_scripts.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove
@@ -38,7 +40,7 @@ from services.admin.handlers.accounts import (
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
-from services.admin.handlers.federation import Readiness, readiness
+from services.admin.handlers.federation import Readiness, federation, readiness
 from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite, withdraw_all
 from services.admin.handlers.tenants import (
     add_application,
@@ -63,6 +65,7 @@ __all__ = [
     "create_accounts",
     "create_tenant",
     "expire_invitations",
+    "federation",
     "invite",
     "list_accounts",
     "list_browsers",

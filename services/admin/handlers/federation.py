@@ -1,15 +1,16 @@
-"""Before a domain is federated: who has nothing to sign in with (docs/flows/federation.md, step 2)."""
+"""What Entra is told of a domain, and who has nothing to sign in with (docs/flows/federation.md, steps 2 and 3)."""
 
 from dataclasses import dataclass
 
 from services.admin.domain.accounts import Account
+from services.admin.domain.federation import Federation, federation_of
 from services.admin.domain.names import check_host
 from services.admin.domain.tenants import governing_domain
 from services.admin.handlers.common import MAX_PAGE
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 
 SIGNS_IN = frozenset({AccountStatus.INVITED, AccountStatus.ACTIVE})
 """Who would sign in. A suspended person is kept out on purpose, and a removed one is gone."""
@@ -34,6 +35,18 @@ class Readiness:
     def upns(self) -> tuple[str, ...]:
         """The user names of those without."""
         return tuple(account.upn for account in self.without)
+
+
+async def federation(deps: Dependencies, slug: str, domain: str) -> Federation:
+    """What Entra is told of the domain, with the certificates that sign today.
+
+    Raises NotFound, BadInput, Conflict (wsfed has not said them yet).
+    """
+    tenant = await show_tenant(deps, slug)
+    certificates = await deps.certificates.of(slug)
+    if certificates is None:
+        raise Conflict("admin.domain.no_certificate", tenant=slug)
+    return federation_of(tenant, check_host(domain), certificates, origin=deps.origin)
 
 
 async def readiness(deps: Dependencies, slug: str, domain: str) -> Readiness:
