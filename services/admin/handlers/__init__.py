@@ -5,6 +5,8 @@ Enrolment (docs/flows/enrolment.md)
     7, 8    device_enrolled          ../projections.py
             expire_invitations       invitations.py
             withdraw_all             invitations.py; after a backup was put back
+A link that no longer works (the same page, below)
+    3       renew_invitation         invitations.py
 Lost phone (the same page, below)
     1       list_devices             devices.py; device_enrolled keeps the list
     2       remove_device            devices.py; by the person: remove_authenticator
@@ -41,7 +43,13 @@ from services.admin.handlers.accounts import (
 from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
 from services.admin.handlers.federation import Readiness, federation, readiness
-from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite, withdraw_all
+from services.admin.handlers.invitations import (
+    InvitationLink,
+    expire_invitations,
+    invite,
+    renew_invitation,
+    withdraw_all,
+)
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -77,6 +85,7 @@ __all__ = [
     "remove_browser",
     "remove_device",
     "rename",
+    "renew_invitation",
     "resume",
     "show_account",
     "show_tenant",
