@@ -133,6 +133,7 @@ class Pages:
     def outcome_page(self, outcome: Outcome) -> str:
         """How a script ended: its exit code, what it changed, and what the directory has now."""
         said = self._escaped(outcome.reason, domain=outcome.domain, issuer=outcome.issuer)
+        said = said.replace("-WhatIf", '<span class="whole">-WhatIf</span>')
         changes = "".join(
             f"<dt>{escape(change.name)}</dt><dd>{self._change(change)}</dd>" for change in outcome.changes
         )
