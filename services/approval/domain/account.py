@@ -168,6 +168,24 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
+class PastRequest:
+    """How a request ended, and what the phone showed of it. For the person's eye: it proves nothing."""
+
+    id: str
+    """The challenge's."""
+    state: ChallengeState
+    method: Literal["push", "qr"]
+    application_name: str
+    agent: str
+    """The browser that asked."""
+    place: str
+    address: str
+    known_browser: bool
+    opened_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Everything that one person's approvals depend on.
 
@@ -199,6 +217,8 @@ class Account:
     """Counts the beginnings and ends of freezes, for `FreezeChanged`."""
     forgotten: tuple[Forgotten, ...] = ()
     """In the place of ended challenges for which there was no room any more."""
+    history: Mapping[str, PastRequest] = field(default_factory=dict)
+    """The last requests that ended, by id: see `history`."""
     session_epoch: int = 0
     """`CarriesSessionEpoch.epoch`: a session or an invitation from under another one counts no longer."""
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.approval.domain import freezing
+from services.approval.domain import freezing, history
 from services.approval.domain.account import (
     Account,
     Challenge,
@@ -164,7 +164,8 @@ def approve(
     else:
         account = replace(account, pushes_unknown=())
     before = thawed or Change(account)
-    account = before.value.with_challenge(advance(challenge, ChallengeAction.APPROVE, now))
+    ended = advance(challenge, ChallengeAction.APPROVE, now)
+    account = history.remember(before.value, challenge, ended, now).with_challenge(ended)
     return before.then(Change(account, (_outgoing(accepted, account, challenge),)))
 
 
@@ -287,7 +288,7 @@ def _end(account: Account, challenges: Iterable[Challenge], action: ChallengeAct
     messages = []
     for challenge in challenges:
         ended = advance(challenge, action, now)
-        account = account.with_challenge(ended)
+        account = history.remember(account, challenge, ended, now).with_challenge(ended)
         message = ChallengeEnded.model_validate(
             {
                 "challenge": ended.id,

@@ -66,6 +66,7 @@ def account_changed(
             upn=news.upn,
             display_name=news.display_name,
             subscriptions={} if news.status is AccountStatus.REMOVED else account.subscriptions,
+            history={} if news.status is AccountStatus.REMOVED else account.history,
         )
     )
     return ended.then(changed)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.approval.domain import ceremony, challenges
-from services.approval.domain.account import Account, Challenge, Change
+from services.approval.domain import ceremony, challenges, history
+from services.approval.domain.account import Account, Challenge, Change, PastRequest
 from services.approval.domain.context import answer_digest, read_context
 from services.approval.domain.ids import check_ids
 from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
@@ -186,6 +186,14 @@ def state(deps: Dependencies, who: SignedIn, challenge_id: str) -> ChallengeStat
     if challenge.state is ChallengeState.OPEN and not challenge.is_open(deps.clock.now()):
         return ChallengeState.EXPIRED  # nobody has recorded it yet
     return challenge.state
+
+
+def past_requests(deps: Dependencies, who: SignedIn) -> Sequence[PastRequest]:
+    """How the account's last requests ended, the newest first (docs/flows/phone.md).
+
+    A phone that the organisation has not confirmed yet is told nothing of what was there before it.
+    """
+    return [] if who.waiting else history.look_back(who.account, deps.clock.now())
 
 
 async def approve(

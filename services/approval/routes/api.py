@@ -19,6 +19,7 @@ from services.approval.routes.representations import (
     ceremony_json,
     device_json,
     enrolment_json,
+    history_json,
     request_json,
 )
 from shared.addresses import ClientNetworks
@@ -58,6 +59,7 @@ class PhoneRoutes:
             web.post(f"{api}/challenges/{{id}}/approve", self.approve),
             web.post(f"{api}/challenges/{{id}}/deny", self.deny),
             web.post(f"{api}/challenges/{{id}}/not-me", self.not_me),
+            web.get(f"{api}/history", self.history),
             web.get(f"{api}/devices", self.list_devices),
             web.post(f"{api}/devices/{{id}}/remove/nonce", self.begin_removal),
             web.post(f"{api}/devices/{{id}}/remove", self.remove_device),
@@ -171,6 +173,11 @@ class PhoneRoutes:
     async def not_me(self, request: web.Request) -> web.Response:
         """Say no, report it, and stop notifications for unknown browsers."""
         return await self._refuse(request, ChallengeAction.REPORT)
+
+    async def history(self, request: web.Request) -> web.Response:
+        """Answer how the last requests ended, the newest first, and how many are kept."""
+        who = await self._who(request)
+        return web.json_response(history_json(challenges.past_requests(self._deps, who)))
 
     async def _refuse(self, request: web.Request, action: ChallengeAction) -> web.Response:
         await self._body(request)
