@@ -126,8 +126,8 @@ def invalid_settings(error: ValidationError | SettingsError) -> str:
     """What is wrong with the settings that `error` is about, by the names of their variables, on one line."""
     if isinstance(error, SettingsError):  # the variable of a list, before anything could be validated
         field = _FIELD.search(str(error))
-        named = f"the variable for {field[1].upper()}" if field else "a variable"
-        return f'{named} holds no list; one is written as JSON, such as ["10.0.0.1", "10.0.0.2"]'
+        variable = f"the variable for {field[1].upper()}" if field else "a variable"
+        return f'{variable} holds no list; one is written as JSON, such as ["10.0.0.1", "10.0.0.2"]'
     service = error.title.removesuffix("Settings").upper()
     prefix = f"BLOK365_{service}_" if service else "BLOK365_"
     named = [
