@@ -9,9 +9,10 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.options import PageState
 from services.wsfed.pages.views import TokenForm
+from services.wsfed.routes.view_models import qr_picture
 from tests.pages.axe import RUN, axe_script
 from tests.pages.browser import AUTHENTICATOR, BUTTON_NAMES, Shown
-from tests.pages.samples import TOKEN, TXN, VIEWS, in_state, qr, view
+from tests.pages.samples import TOKEN, TXN, VIEWS, in_state, view
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chromium")]
 
@@ -157,7 +158,9 @@ def test_renewed_qr_code_leaves_the_focus_on_the_passkey_and_its_notice(
     open_page: Open, shown: Shown
 ) -> None:
     shown.view = dataclasses.replace(VIEWS["qr-waiting"], expires_in=2)
-    later = dataclasses.replace(VIEWS["qr-waiting"], version=4, qr=qr("https://key.id.example/#q=other"))
+    later = dataclasses.replace(
+        VIEWS["qr-waiting"], version=4, qr=qr_picture("https://key.id.example/#q=other")
+    )
     shown.on_post = lambda action, fields: shown.set(later)
     page = open_page()
     press_passkey(page, "stopped")
@@ -346,7 +349,7 @@ def test_qr_is_renewed_quietly(open_page: Open, shown: Shown) -> None:
         options = shown.view.options
         options = dataclasses.replace(options, renewals_left=options.renewals_left - 1)
         shown.view = dataclasses.replace(
-            shown.view, version=shown.view.version + 1, options=options, qr=qr("new")
+            shown.view, version=shown.view.version + 1, options=options, qr=qr_picture("new")
         )
 
     shown.on_post = renew
@@ -629,7 +632,7 @@ def test_page_that_a_session_answers_is_left_for_it(open_page: Open, shown: Show
 
 def test_the_phone_itself_is_never_shown_a_code_to_scan(open_page: Open, shown: Shown) -> None:
     shown.view = dataclasses.replace(VIEWS["qr-waiting"], expires_in=5)
-    later = dataclasses.replace(VIEWS["qr-waiting"], version=4, qr=qr("new"))
+    later = dataclasses.replace(VIEWS["qr-waiting"], version=4, qr=qr_picture("new"))
     shown.on_post = lambda action, fields: shown.set(later)
     page = open_page(**TOUCH)
     link = page.get_by_role("link", name="Open BlokKey on this phone")
