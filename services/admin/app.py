@@ -15,6 +15,7 @@ from services.admin.store import (
     DeviceRepository,
     FreezeRepository,
     InvitationRepository,
+    SigningCertificateRepository,
     TenantRepository,
 )
 from shared.assembly import Platform, Wired
@@ -34,6 +35,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     authenticators = AuthenticatorRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
+    certificates = SigningCertificateRepository(database)
     shared = platform.settings
     deps = Dependencies(
         tenants=tenants,
@@ -43,6 +45,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         devices=devices,
         freezes=freezes,
         browsers=browsers,
+        certificates=certificates,
         admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
@@ -62,7 +65,10 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
             invitations.source,
             authenticators.source,
         ],
-        projections={"approval": [devices.projection, freezes.projection], "wsfed": [browsers]},
+        projections={
+            "approval": [devices.projection, freezes.projection],
+            "wsfed": [browsers, certificates.projection],
+        },
         background=[partial(sweep, deps)],
     )
     return Wired(service, deps)

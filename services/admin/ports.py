@@ -10,6 +10,7 @@ from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.federation import Certificates
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
@@ -17,7 +18,7 @@ from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import InvitationMail, SendMail, mail_associated_data
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -141,6 +142,12 @@ class Authenticators(Protocol):
         """All of that account, those that ended too."""
         ...
 
+    async def holders(
+        self, tenant: str, accounts: Sequence[AccountId], now: datetime
+    ) -> frozenset[AccountId]:
+        """Which of these accounts have one that counts at that moment."""
+        ...
+
     async def change(
         self,
         tenant: str,
@@ -191,6 +198,16 @@ class Browsers(Protocol):
         ...
 
 
+class SigningCertificates(Protocol):
+    """Tenants' token-signing certificates as wsfed announces them: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[KeysChanged]) -> None: ...
+
+    async def of(self, tenant: str) -> Certificates | None:
+        """The tenant's; None while wsfed has not said them."""
+        ...
+
+
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
@@ -210,6 +227,7 @@ class Dependencies:
     devices: Devices
     freezes: Freezes
     browsers: Browsers
+    certificates: SigningCertificates
     admin_commands: AdminCommands
     clock: Clock
     ids: Ids

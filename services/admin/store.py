@@ -13,6 +13,7 @@ from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.federation import Certificates
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
@@ -20,13 +21,14 @@ from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
     AuthenticatorChanged,
+    AuthenticatorStatus,
     ContactChanged,
     InvitationChanged,
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
@@ -255,6 +257,26 @@ class AuthenticatorRepository:
                 return found
             after = f"{tenant}/{found[-1].id}"
 
+    async def holders(
+        self, tenant: str, accounts: Sequence[AccountId], now: datetime
+    ) -> frozenset[AccountId]:
+        where = {
+            "tenant": tenant,
+            "account": {"$in": list(accounts)},
+            "status": AuthenticatorStatus.TRUSTED.value,
+            "$or": [{"not_after": None}, {"not_after": {"$gt": now}}],
+        }
+        holders: set[AccountId] = set()
+        after = ""
+        while True:
+            page = await self._authenticators.find(
+                {**where, "_id": {"$gt": after}}, sort=[("_id", 1)], limit=BATCH
+            )
+            holders |= {stored.value.account for stored in page}
+            if len(page) < BATCH:
+                return frozenset(holders)
+            after = f"{tenant}/{page[-1].value.id}"
+
     async def change(
         self,
         tenant: str,
@@ -340,6 +362,21 @@ class BrowserRepository:
                 gone = await collection.delete({"_id": row["_id"], "version": row["version"]})
                 count += gone * (not row["removed"] and now < row["known_until"])
         return count
+
+
+class SigningCertificateRepository:
+    """Implements `ports.SigningCertificates`. `_id` is the tenant's slug."""
+
+    def __init__(self, database: Database) -> None:
+        self.projection = Projection(database.collection("certificates"))
+
+    async def keep(self, received: VerifiedMessage[KeysChanged]) -> None:
+        fields = received.message.model_dump(exclude={"version", "generation"})
+        await self.projection.keep(received.tenant, received, fields)
+
+    async def of(self, tenant: str) -> Certificates | None:
+        found = await self.projection.find(tenant)
+        return None if found is None else from_document(Certificates, found)
 
 
 class AdminCommandRepository:
