@@ -110,4 +110,8 @@ async def test_a_sign_in_in_a_known_browser_writes_nothing_of_the_browser(flow: 
     assert dict(total.messages) == {"approval.challenge.open.v1": 1, "approval.challenge.accepted.v1": 1}
     assert [name for name in total.store if "browsers" in name] == []
     print(f"\n  a known browser: {total.operations} store operations  {dict(total.kinds)}")
-    assert total.kinds == {"write": 9 + 1, "read": 24, "batched removal": 2}  # the session before it is forgotten
+    assert total.kinds == {
+        "write": 9 + 1,
+        "read": 24,
+        "batched removal": 2,
+    }  # the session before it is forgotten
