@@ -83,7 +83,7 @@ async def test_wrong_code_is_said_at_the_field_and_the_third_ends(handset: Hands
     for code in ("000000", "111111"):
         await handset.code(code)
         await expect(handset.page.locator("#code-error")).to_have_text(
-            "That isn't the code on your sign-in page."
+            "That isn't the code for this request. Enter the one that your sign-in page shows now."
         )
         await expect(handset.page.get_by_label("Code from your sign-in page")).to_have_value("")
     await handset.code("222222")
@@ -114,7 +114,7 @@ async def test_the_browser_is_named_in_french_and_what_is_signed_stays_as_it_cam
     await expect(handset.page.locator("[data-fact=agent]")).to_have_text("Firefox sous Windows")
     await handset.page.get_by_label("Code de votre page de connexion").fill(asked.code)
     await handset.press("Approuver")
-    await handset.heading("Approuvé")
+    await handset.heading("Connexion approuvée")
     assert handset.approval.state(asked) == "accepted"  # over the text with "Firefox on Windows"
 
 
