@@ -26,7 +26,7 @@ def states(account: Account, at: datetime = NOW) -> list[tuple[str, str]]:
     ("action", "state"), [(ChallengeAction.DENY, "denied"), (ChallengeAction.REPORT, "not_me")]
 )
 def test_an_answer_is_kept_with_what_was_shown(action: ChallengeAction, state: str) -> None:
-    account = challenges.refuse(opened(ADA, asked("a")), "a", action, NOW).value
+    account = challenges.refuse(opened(ADA, asked("a")), "a", "phone", action, NOW).value
     (past,) = history.look_back(account, NOW)
     assert (past.state, past.agent, past.place) == (state, "Firefox on Windows", "Lyon, France")
     assert (past.application_name, past.address, past.opened_at, past.ended_at) == (
@@ -63,7 +63,7 @@ def test_a_request_for_which_there_was_no_room_is_not_kept() -> None:
 
 
 def test_a_flood_pushes_out_no_answer_and_the_document_stays_small() -> None:
-    account = challenges.refuse(opened(ADA, asked("mine")), "mine", ChallengeAction.DENY, NOW).value
+    account = challenges.refuse(opened(ADA, asked("mine")), "mine", "phone", ChallengeAction.DENY, NOW).value
     at = NOW
     for number in range(200):
         at += timedelta(seconds=1)
@@ -78,17 +78,17 @@ def test_only_the_newest_answers_are_kept() -> None:
     for number in range(history.MAX_ANSWERED + 5):
         at = NOW + timedelta(minutes=number)
         account = opened(account, asked(str(number), at=at))
-        account = challenges.refuse(account, str(number), ChallengeAction.DENY, at).value
+        account = challenges.refuse(account, str(number), "phone", ChallengeAction.DENY, at).value
     assert [name for name, _ in states(account, at)] == [str(number) for number in range(24, 4, -1)]
 
 
 def test_nothing_is_kept_or_shown_for_more_than_its_time() -> None:
-    account = challenges.refuse(opened(ADA, asked("old")), "old", ChallengeAction.DENY, NOW).value
+    account = challenges.refuse(opened(ADA, asked("old")), "old", "phone", ChallengeAction.DENY, NOW).value
     later = NOW + history.KEPT
     assert states(account, later - timedelta(seconds=1)) == [("old", "denied")]
     assert states(account, later) == []
     account = challenges.refuse(
-        opened(account, asked("new", at=later)), "new", ChallengeAction.DENY, later
+        opened(account, asked("new", at=later)), "new", "phone", ChallengeAction.DENY, later
     ).value
     assert set(account.history) == {"new"}
 
@@ -96,18 +96,18 @@ def test_nothing_is_kept_or_shown_for_more_than_its_time() -> None:
 @pytest.mark.parametrize("context", ["", "[]", "{", '{"agent":7}'])
 def test_a_context_without_the_facts_leaves_them_empty(context: str) -> None:
     account = opened(ADA, replace(challenge("a"), context=context))
-    (past,) = challenges.refuse(account, "a", ChallengeAction.DENY, NOW).value.history.values()
+    (past,) = challenges.refuse(account, "a", "phone", ChallengeAction.DENY, NOW).value.history.values()
     assert (past.agent, past.place) == ("", "")
 
 
 def test_a_long_fact_is_cut() -> None:
     account = opened(ADA, replace(challenge("a"), context='{"agent":"' + "x" * 5000 + '"}'))
-    (past,) = challenges.refuse(account, "a", ChallengeAction.DENY, NOW).value.history.values()
+    (past,) = challenges.refuse(account, "a", "phone", ChallengeAction.DENY, NOW).value.history.values()
     assert len(past.agent) == history.MAX_FACT
 
 
 def test_a_removed_account_has_no_history() -> None:
-    account = challenges.refuse(opened(ADA, asked("a")), "a", ChallengeAction.DENY, NOW).value
+    account = challenges.refuse(opened(ADA, asked("a")), "a", "phone", ChallengeAction.DENY, NOW).value
     news = AccountChanged(
         version=2, account="ada", upn="u", display_name="", immutable_id="ada", status=AccountStatus.REMOVED
     )

@@ -116,6 +116,12 @@ class Device:
     """
     decided: int = 0
     """The `order` of the event that told the decision; 0 while there is none."""
+    given_name: str = ""
+    """What the person has named it, as admin says; `name` is what it calls itself."""
+
+    @property
+    def shown_name(self) -> str:
+        return self.given_name or self.name
 
     def changed(self, account: str) -> DeviceChanged:
         """The event that tells this device's whole state."""
@@ -253,4 +259,17 @@ def active_device(account: Account, device_id: str) -> Device:
         raise Forbidden("approval.device.refused", code="refused")
     if device is None or not device.active:
         raise Forbidden("approval.device.removed", code="device_removed")
+    return device
+
+
+def require_confirmed(account: Account, device_id: str) -> Device:
+    """The account's device, when it may do what cannot be taken back and needs no proof: decline a request, freeze
+    notifications, remove another phone.
+
+    One that admin has not decided on yet may have been made with a link that was withdrawn: what it did would stay done
+    after admin has refused it. Raises Forbidden (code `unconfirmed`, and as `active_device` does).
+    """
+    device = active_device(account, device_id)
+    if device.decision == "waiting":
+        raise Forbidden("approval.device.unconfirmed", code="unconfirmed")
     return device

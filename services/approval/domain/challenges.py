@@ -15,7 +15,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from services.approval.domain import freezing, history
-from services.approval.domain.account import Account, Challenge, Change, Forgotten, active_device
+from services.approval.domain.account import (
+    Account,
+    Challenge,
+    Change,
+    Forgotten,
+    active_device,
+    require_confirmed,
+)
 from services.approval.domain.ceremony import VerifiedAnswer, check_sign_count
 from services.approval.domain.lifecycle import (
     BY_DEVICE,
@@ -177,10 +184,17 @@ def _wrong_code(account: Account, challenge: Challenge, now: datetime) -> Change
     return replace(change, refusal=Gone("approval.code.wrong_too_often", code="wrong_code"))
 
 
-def refuse(account: Account, challenge_id: str, action: ChallengeAction, now: datetime) -> Change:
-    """The person says no: `deny` (a slip freezes nothing) or `report` (freezes push, and is reported)."""
+def refuse(
+    account: Account, challenge_id: str, device_id: str, action: ChallengeAction, now: datetime
+) -> Change:
+    """The person says no: `deny` (a slip freezes nothing) or `report` (freezes push, and is reported).
+
+    Only on a phone that admin has confirmed: wsfed judges an approval by itself, a refusal it cannot. Raises NotFound,
+    Conflict (already answered), Gone (expired), Forbidden (device removed or not confirmed yet).
+    """
     if action not in (ChallengeAction.DENY, ChallengeAction.REPORT):
         raise ValueError(action)
+    require_confirmed(account, device_id)
     challenge = answerable(account, challenge_id, now)
     if action is ChallengeAction.REPORT:
         frozen = freezing.begin(account, challenge, now)

@@ -234,7 +234,9 @@ async def refuse(
     refused = await deps.accounts.change(
         who.account.tenant,
         who.account.id,
-        lambda account: challenges.refuse(account, challenge_id, action, deps.clock.now()),
+        lambda account: challenges.refuse(
+            account, challenge_id, who.session.device, action, deps.clock.now()
+        ),
         first=who.stored,
     )
     return refused.value.challenges[challenge_id].state
