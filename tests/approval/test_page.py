@@ -367,7 +367,9 @@ async def test_the_answers_are_in_reach_and_hide_no_field_that_is_typed_in(hands
     await handset.ask(address="198.51.100.7")
     await handset.look()
     await handset.heading("Are you signing in to")
-    answers = [handset.page.get_by_role("button", name=name) for name in ("Approve", "Decline", "This isn't me")]
+    answers = [
+        handset.page.get_by_role("button", name=name) for name in ("Approve", "Decline", "This isn't me")
+    ]
     await handset.page.set_viewport_size({"width": 390, "height": 664})
     for button in answers:
         await expect(button).to_be_in_viewport(ratio=1)
