@@ -36,6 +36,7 @@ ICONS = (
     "inbox",
     "lock",
     "lock-keyhole-open",
+    "mail",
     "monitor",
     "octagon-alert",
     "qr-code",
