@@ -5,12 +5,17 @@ Enrolment (docs/flows/enrolment.md)
     7, 8    device_enrolled          ../projections.py
             expire_invitations       invitations.py
             withdraw_all             invitations.py; after a backup was put back
+A link that no longer works (the same page, below)
+    3       renew_invitation         invitations.py
 Lost phone (the same page, below)
     1       list_devices             devices.py; device_enrolled keeps the list
     2       remove_device            devices.py; by the person: remove_authenticator
             unfreeze                 devices.py
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
+The person's own page (docs/flows/own-page.md)
+    6       rename_authenticator, remove_own_browser, sign_out_person
+                                     own_page.py; remove_authenticator in devices.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove
@@ -36,7 +41,14 @@ from services.admin.handlers.accounts import (
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
-from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite, withdraw_all
+from services.admin.handlers.invitations import (
+    InvitationLink,
+    expire_invitations,
+    invite,
+    renew_invitation,
+    withdraw_all,
+)
+from services.admin.handlers.own_page import remove_own_browser, rename_authenticator, sign_out_person
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -68,11 +80,15 @@ __all__ = [
     "remove_authenticator",
     "remove_browser",
     "remove_device",
+    "remove_own_browser",
     "rename",
+    "rename_authenticator",
+    "renew_invitation",
     "resume",
     "show_account",
     "show_tenant",
     "sign_out_everywhere",
+    "sign_out_person",
     "suspend",
     "unfreeze",
     "withdraw_all",

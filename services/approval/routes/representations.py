@@ -1,9 +1,11 @@
 """The JSON forms that the API answers with."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from services.approval.domain.account import Device
+from services.approval.domain import history
+from services.approval.domain.account import Device, PastRequest
 from services.approval.handlers.challenges import Request
 from services.approval.handlers.enrolment import Begun
 from services.approval.ports import Ceremony
@@ -46,11 +48,33 @@ def request_json(request: Request) -> dict[str, Any]:
     }
 
 
+def past_json(past: PastRequest) -> dict[str, Any]:
+    """How a request ended, and what the phone showed of it."""
+    return {
+        "id": past.id,
+        "state": past.state.value,
+        "method": past.method,
+        "application_name": past.application_name,
+        "agent": past.agent,
+        "place": past.place,
+        "address": past.address,
+        "known_browser": past.known_browser,
+        "opened_at": iso_millis(past.opened_at),
+        "ended_at": iso_millis(past.ended_at),
+    }
+
+
+def history_json(found: Sequence[PastRequest]) -> dict[str, Any]:
+    """The past requests, and how many are kept, so that a page can say what it does not show."""
+    kept = {"answered": history.MAX_ANSWERED, "unanswered": history.MAX_UNANSWERED, "days": history.KEPT.days}
+    return {"history": [past_json(each) for each in found], "kept": kept}
+
+
 def device_json(device: Device) -> dict[str, Any]:
     """One of the account's own phones."""
     return {
         "id": device.id,
-        "name": device.name,
+        "name": device.shown_name,
         "credential_id": device.credential_id,
         "enrolled_at": iso_millis(device.enrolled_at),
         "backed_up": device.backed_up,

@@ -1,16 +1,19 @@
 """A sign-in transaction: one request of Entra ID in one browser, from its arrival to its token.
 
     started --3--> waiting --8--> proved --10--> issued
+                                  (to the person's own page: `proved` is the visit, and is left by nothing)
         |`--------- a session answers -------------^
         `------- a passkey, from here ------^
                     ^   |
                     |   +--7--> denied | not_me | expired | superseded | wrong_code | limited
                     +--3-----------'   (a new request, with a new code and nonce), or a passkey to `proved`
 
-From every state before `proved` another user name leads back to `started`. The numbers are the steps of
-docs/flows/sign-in.md; for a passkey see docs/flows/passkey.md. Nothing leads out of `issued`. `TRANSITIONS` is this
-picture as a table, and it is the enforcement: the store takes the condition and the new state of every update from it,
-and the handlers ask it through `Transaction.allows`.
+From every state before `proved` another user name leads back to `started`. Another tab that asks leads from `waiting`,
+and from the ends that a device brings about, to `superseded` (`domain.tabs`). A session answers from `started`, and for
+a tab whose person has signed in from another one meanwhile also from `waiting`, `expired` and `superseded`. The numbers
+are the steps of docs/flows/sign-in.md; for a passkey see docs/flows/passkey.md. Nothing leads out of `issued`.
+`TRANSITIONS` is this picture as a table, and it is the enforcement: the store takes the condition and the new state of
+every update from it, and the handlers ask it through `Transaction.allows`.
 """
 
 import hashlib
@@ -22,6 +25,7 @@ from enum import StrEnum
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
+from services.wsfed.domain.own_page import Act
 from services.wsfed.domain.request import SignInRequest
 
 LIFETIME = timedelta(minutes=15)
@@ -80,11 +84,13 @@ class Step(StrEnum):
     RENEW_CHALLENGE = "renew_challenge"
     CLAIM_CHALLENGE = "claim_challenge"
     END_CHALLENGE = "end_challenge"
+    SUPERSEDE = "supersede"
     PROVE = "prove"
     ASK_PASSKEY = "ask_passkey"
     PROVE_BY_PASSKEY = "prove_by_passkey"
     SPEND_PASSKEY = "spend_passkey"
     ISSUE = "issue"
+    ACT = "act"
     ANSWER = "answer"
 
 
@@ -121,16 +127,29 @@ TRANSITIONS: Mapping[Step, Transition] = {
     Step.RENEW_CHALLENGE: _transition({TransactionState.WAITING}),
     Step.CLAIM_CHALLENGE: _transition({TransactionState.WAITING}),
     Step.END_CHALLENGE: _transition({TransactionState.WAITING}, ENDED_CHALLENGE),
+    # An end that the browser must not learn of looks like waiting.
+    Step.SUPERSEDE: _transition({TransactionState.WAITING} | ENDED_BY_DEVICE, {TransactionState.SUPERSEDED}),
     Step.PROVE: _transition({TransactionState.WAITING}, {TransactionState.PROVED}),
     Step.ASK_PASSKEY: _transition(_BEFORE_PROOF),
     Step.PROVE_BY_PASSKEY: _transition(_BEFORE_PROOF, {TransactionState.PROVED}),
     Step.SPEND_PASSKEY: _transition(_BEFORE_PROOF),
     Step.ISSUE: _transition({TransactionState.PROVED}, {TransactionState.ISSUED}),
-    Step.ANSWER: _transition({TransactionState.STARTED}, {TransactionState.ISSUED}),
+    Step.ACT: _transition({TransactionState.PROVED}),
+    Step.ANSWER: _transition(
+        {
+            TransactionState.STARTED,
+            TransactionState.WAITING,
+            TransactionState.EXPIRED,
+            TransactionState.SUPERSEDED,
+        },
+        {TransactionState.ISSUED},
+    ),
 }
 
 
-ANSWERS = frozenset({Step.CLAIM_CHALLENGE, Step.PROVE, Step.PROVE_BY_PASSKEY, Step.ISSUE, Step.ANSWER})
+ANSWERS = frozenset(
+    {Step.CLAIM_CHALLENGE, Step.PROVE, Step.PROVE_BY_PASSKEY, Step.ISSUE, Step.ACT, Step.ANSWER}
+)
 """Steps that stand on what a device has answered, now or for the session. A stranger can take any other step."""
 
 
@@ -212,6 +231,20 @@ class Transaction:
     proof: DeviceProof | None = None
     authentication: VerifiedAuthentication | None = None
     assertion_id: str | None = None
+    own_page: str = ""
+    """The name of the person's own page, in their language, where the sign-in is to that (docs/flows/own-page.md) and
+    not to a relying party: then there is no token.
+    """
+    acts: tuple[Act, ...] = ()
+    """What the person asked for on it, oldest first."""
+    acts_asked: int = 0
+    """How many."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left that its time could end: the token was made, or the own page looks at it itself."""
+        visit = bool(self.own_page) and self.state is TransactionState.PROVED
+        return visit or self.state is TransactionState.ISSUED
 
     def belongs_to(self, browser_secret: str | None) -> bool:
         """Whether that cookie value is this transaction's browser's. Constant time."""
@@ -242,10 +275,11 @@ class Transaction:
     def _hides_end(self) -> bool:
         """Whether the request has ended in a way that its browser must not learn of.
 
-        A known browser may; so may one whose QR code was scanned, as it has seen by that that the account exists.
+        A known browser may; so may one whose QR code was scanned, as it has seen by that that the account exists. And
+        any may learn what it has done itself in another tab.
         """
         current = self.challenge
-        if current is None or self.state not in ENDED_CHALLENGE:
+        if current is None or self.state not in ENDED_CHALLENGE - {TransactionState.SUPERSEDED}:
             return False
         return not (current.context.known_browser or current.claimed)
 

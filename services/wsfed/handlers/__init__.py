@@ -4,6 +4,7 @@
 |---|---|---|
 | sign-in | 1 | `signing_in.begin`, or `sessions.answer_from_session` when the browser's session is enough |
 | | 2 | `signing_in.open_page`, `name_account`, `sign_in_options`; `common.load_for_browser` on every later request |
+| | several tabs | `signing_in.leave_to_other_tab` |
 | | 3, 4 | `signing_in.open_challenge` |
 | | 5, 7 | `phone_responses.challenge_claimed`, `challenge_ended` |
 | | 8 | `phone_responses.challenge_accepted`; it decides by `domain.proof.verify_approval` |
@@ -17,6 +18,7 @@
 | sign out everywhere | 3 | `common.known_session`, `sessions.answer_from_session` |
 | | 4 | `token_issuance.take_token`, `passkeys.use_passkey` |
 | | 5, 7 | `browsers.keep_browser`, `browsers.remove_browser` |
+| own page | 1, 4, 5, 7 | `own_page.begin_visit`, `look`, `ask` |
 | key roll-over | 1, 2, 3 | `key_rollover.next_key`, `switch_key`, `promote_key`; `show_keys`, `emergency_keys` |
 | enrolment | 2, 7 | `projections.invitation_changed`, `device_changed`; it decides by `domain.trust.trust_device` |
 """

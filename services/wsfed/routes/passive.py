@@ -1,7 +1,7 @@
 """WS-Federation's passive requests: sign-in (docs/flows/sign-in.md, step 1), sign-out and its clean-up."""
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from aiohttp import web
 
@@ -20,6 +20,7 @@ from services.wsfed.routes.answers import session_answer
 from services.wsfed.routes.context import RouteContext, see
 from services.wsfed.routes.cookies import BROWSER_COOKIE, session_secrets
 from services.wsfed.routes.navigation import is_from_entra
+from services.wsfed.routes.own_page import own_page_link
 from shared.clouds import Cloud
 from shared.errors import BadInput
 from shared.web import inputs
@@ -84,7 +85,8 @@ class PassiveRoutes:
         if isinstance(leaving, SignOutRequest) and leaving.wreply is not None:
             response = web.Response(status=303, headers={"Location": leaving.wreply})
         else:
-            view = views.SignedOut(start_url=cloud.start_url)
+            own = own_page_link(request.match_info["tenant"])
+            view = views.SignedOut(start_url=cloud.start_url, own_page=own)
             response = self.context.pages.pages.render(request, "signedout.html", view=view)
         BROWSER_COOKIE.clear(response)
         return response
@@ -95,7 +97,9 @@ def _again_by_get(request: web.Request, leaving: SignOutRequest | SignOutCleanup
     fields = {"wa": "wsignoutcleanup1.0"}
     if isinstance(leaving, SignOutRequest):
         fields = {"wa": "wsignout1.0"} | ({"wreply": leaving.wreply} if leaving.wreply else {})
-    return web.Response(status=303, headers={"Location": f"{request.path}?{urlencode(fields)}"})
+    # Made anew, not repeated: what is decoded here may hold a line break, and any organisation's name can be asked for.
+    path = f"/t/{quote(request.match_info['tenant'], safe='')}/wsfed"
+    return web.Response(status=303, headers={"Location": f"{path}?{urlencode(fields)}"})
 
 
 async def _raw_parameters(request: web.Request) -> str:
