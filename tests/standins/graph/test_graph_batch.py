@@ -12,6 +12,7 @@ from deploy.standins.graph.http import Fate, Request
 from deploy.standins.graph.requests import Record
 from tests.standins.graph.directory import ORIGIN, SECRET, Directory, person
 
+MINE = "55555555-5555-4555-8555-555555555555"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -269,7 +270,7 @@ def test_a_rule_says_how_often_it_hit(directory: Directory) -> None:
 
 
 def test_every_request_is_recorded_without_secrets(directory: Directory) -> None:
-    directory.send("POST", "/users", person(), {"client-request-id": "mine"})
+    directory.send("POST", "/users", person(), {"client-request-id": MINE})
     directory.send("POST", "/$batch", {"requests": [
         {**item(1, "POST", "/users", person("bob")), "headers": {**JSON, "Authorization": f"Bearer {directory.token}"}}
     ]})  # fmt: skip
@@ -283,7 +284,7 @@ def test_every_request_is_recorded_without_secrets(directory: Directory) -> None
     assert created["at"] == "2026-11-27T06:00:00.000Z"
     assert created["url"] == f"{ORIGIN}/v1.0/users"
     assert created["headers"] == {
-        "authorization": "hidden", "content-type": "application/json", "client-request-id": "mine"
+        "authorization": "hidden", "content-type": "application/json", "client-request-id": MINE
     }  # fmt: skip
     assert created["body"]["passwordProfile"] == {
         "password": "hidden",
@@ -316,6 +317,16 @@ def test_the_record_can_be_a_file(tmp_path: Path) -> None:
     assert record.count == 2
 
 
+def test_text_that_no_utf_8_can_carry_is_refused_and_recorded(directory: Directory, tmp_path: Path) -> None:
+    directory.standin.record = Record(tmp_path / "requests.jsonl")
+    for body in ({"displayName": "\ud800"}, {"\ud800": 1}):
+        answer = directory.send("POST", "/users", body, {"client-request-id": "\udcff"})
+        assert answer.status == 400
+        assert answer.headers["client-request-id"] == answer.headers["request-id"]
+    assert len(list(directory.standin.record.entries())) == 2
+    directory.standin.record.close()
+
+
 # --- other paths
 
 
@@ -341,9 +352,9 @@ def test_a_write_needs_a_body_of_json(directory: Directory) -> None:
 
 
 def test_a_refusal_carries_the_ids_that_support_asks_for(directory: Directory) -> None:
-    answer = directory.send("GET", "/users/nobody@contoso.example", headers={"client-request-id": "mine"})
+    answer = directory.send("GET", "/users/nobody@contoso.example", headers={"client-request-id": MINE})
     assert answer.body is not None
     inner = answer.body["error"]["innerError"]
-    assert inner["client-request-id"] == answer.headers["client-request-id"] == "mine"
+    assert inner["client-request-id"] == answer.headers["client-request-id"] == MINE
     assert inner["date"] == "2026-11-27T06:00:00"
     assert len(inner["request-id"]) == 36
