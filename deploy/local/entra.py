@@ -12,13 +12,17 @@ from shared.errors import Unavailable
 
 
 @asynccontextmanager
-async def entra_standin(port: int, settings: Path | str) -> AsyncIterator[str]:
+async def entra_standin(
+    port: int, settings: Path | str, *, scripted: Path | None = None
+) -> AsyncIterator[str]:
     """Started and listening; gives its address. Raises Unavailable, which names the port, when it ends at once.
 
-    `settings`: a file, or an address that it asks each time.
+    `settings`: a file, or an address that it asks each time. `scripted`: where it keeps what scripts federated; without
+    it that ends with the program.
     """
+    kept = ("--scripted", str(scripted)) if scripted is not None else ()
     try:
-        async with standin("entra", port, "--settings", str(settings)):
+        async with standin("entra", port, "--settings", str(settings), *kept):
             yield f"http://localhost:{port}"
     except NotStarted as error:
         other = other_port(port - ENTRA_PORT_OFFSET)

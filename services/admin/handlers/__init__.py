@@ -16,6 +16,10 @@ Notification (docs/flows/notification.md)
 The person's own page (docs/flows/own-page.md)
     6       rename_authenticator, remove_own_browser, sign_out_person
                                      own_page.py; remove_authenticator in devices.py
+Federation (docs/flows/federation.md)
+    1       keys_changed             ../projections.py
+    2       readiness                federation.py
+    3       federation               federation.py; the scripts: ../domain/federation_scripts.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove
@@ -41,6 +45,7 @@ from services.admin.handlers.accounts import (
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
+from services.admin.handlers.federation import Readiness, federation, readiness
 from services.admin.handlers.invitations import (
     InvitationLink,
     expire_invitations,
@@ -63,6 +68,7 @@ __all__ = [
     "AccountPage",
     "InvitationLink",
     "NewAccount",
+    "Readiness",
     "add_application",
     "add_domain",
     "change_issuer",
@@ -71,11 +77,13 @@ __all__ = [
     "create_accounts",
     "create_tenant",
     "expire_invitations",
+    "federation",
     "invite",
     "list_accounts",
     "list_browsers",
     "list_devices",
     "list_tenants",
+    "readiness",
     "remove",
     "remove_authenticator",
     "remove_browser",

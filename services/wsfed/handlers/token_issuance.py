@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from services.wsfed.domain.agent import UNKNOWN
 from services.wsfed.domain.authentication import (
     AuthenticationPolicy,
     Method,
@@ -38,6 +37,7 @@ from services.wsfed.handlers.added_devices import DevicesAdded, added_besides
 from services.wsfed.handlers.browsers import keep_browser, replace_session
 from services.wsfed.handlers.common import PasskeyNeeded, find_tenant, method_allowed, require_fresh
 from services.wsfed.ports import Account, Dependencies, Issuance, Tenant
+from shared.agent import UNKNOWN
 from shared.errors import Conflict, Forbidden
 from shared.ids import new_id, new_secret
 
