@@ -39,6 +39,10 @@ def main() -> int:
         help="end when whoever holds the other end of stdin is gone",
     )
     options = parser.parse_args()
+    if options.port == 0 and options.public_url is None:
+        parser.error(
+            "with --port 0 nobody knows the address that links and audiences must name: use --public-url"
+        )
     try:
         standin = StandIn(
             clock=ControlledClock(SystemClock()),

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 from yarl import URL
 
+from deploy.local.backing.port import free_port
 from deploy.standins.graph.app import MAX_BODY, GraphApp
 from deploy.standins.graph.clock import ControlledClock
 from deploy.standins.graph.standin import StandIn
@@ -164,13 +165,15 @@ async def test_the_clock_of_the_program_goes_forward_only() -> None:
 async def test_the_program_starts_from_a_file_and_ends_with_its_owner(tmp_path: Path) -> None:
     set_up, record = tmp_path / "set-up.json", tmp_path / "graph" / "requests.jsonl"
     set_up.write_text(json.dumps(SET_UP))
-    options = ("--port", "0", "--set-up", str(set_up), "--requests", str(record), "--until-stdin-ends")
+    port = free_port()
+    options = ("--port", str(port), "--set-up", str(set_up), "--requests", str(record), "--until-stdin-ends")
     program = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "deploy.standins.graph", *options, stdin=PIPE, stdout=PIPE
     )
     assert program.stdout is not None
     assert program.stdin is not None
-    address = (await program.stdout.readline()).split()[-2].decode()
+    address = f"http://127.0.0.1:{port}"
+    assert address.encode() in await program.stdout.readline()
     async with (
         aiohttp.ClientSession() as client,
         client.post(f"{address}/{TENANT}/oauth2/v2.0/token", data=FORM) as answer,

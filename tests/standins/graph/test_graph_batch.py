@@ -202,7 +202,7 @@ def test_500_after_the_write(directory: Directory) -> None:
 
 
 def test_404_for_90_seconds_after_201(directory: Directory) -> None:
-    directory.go_wrong("not_found_after_create", method="POST", path="/users", seconds=90)
+    directory.go_wrong("not_found_after_create", method="POST", path="/users")  # 90 s unless said
     user_id = directory.create()
     by_filter = "/users?$filter=onPremisesImmutableId%20eq%20'id-ada'"
     for _ in range(2):
