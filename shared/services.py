@@ -122,7 +122,7 @@ SERVICES = table(
         name="admin",
         owns_state=True,
         essential=True,
-        follows=("approval", "wsfed"),
+        follows=("approval", "wsfed", "provisioning"),
         replicas=2,
     ),
     ServiceRow(
@@ -141,6 +141,13 @@ SERVICES = table(
         owns_state=True,
         follows=("admin", "approval"),
         replicas=2,
+    ),
+    ServiceRow(
+        name="provisioning",
+        owns_state=True,
+        follows=("admin",),
+        opens_sealed=True,
+        outside=True,
     ),
     ServiceRow(
         name="notify",
