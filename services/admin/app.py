@@ -13,6 +13,8 @@ from services.admin.store import (
     AuthenticatorRepository,
     BrowserRepository,
     DeviceRepository,
+    DirectoryRepository,
+    DirectorySettingsRepository,
     FreezeRepository,
     InvitationRepository,
     TenantRepository,
@@ -34,6 +36,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     authenticators = AuthenticatorRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
+    directory = DirectoryRepository(database)
     shared = platform.settings
     deps = Dependencies(
         tenants=tenants,
@@ -44,6 +47,8 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         freezes=freezes,
         browsers=browsers,
         admin_commands=AdminCommandRepository(database, signer),
+        directory_settings=DirectorySettingsRepository(database, signer),
+        directory=directory,
         clock=platform.clock,
         ids=platform.ids,
         settings=admin_settings,
@@ -52,6 +57,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         rp_id=shared.rp_id,
         expected_origins=frozenset(shared.approval_origins),
         notify_sealer=sealer,
+        provisioning_sealer=load_sealer(platform.settings.keys, "provisioning"),
     )
     service = assembly.service(
         consumers(deps),
@@ -62,7 +68,11 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
             invitations.source,
             authenticators.source,
         ],
-        projections={"approval": [devices.projection, freezes.projection], "wsfed": [browsers]},
+        projections={
+            "approval": [devices.projection, freezes.projection],
+            "wsfed": [browsers],
+            "provisioning": [directory.connections, directory.people],
+        },
         background=[partial(sweep, deps)],
     )
     return Wired(service, deps)

@@ -4,10 +4,17 @@ from functools import partial
 
 from services.admin.handlers import remove_authenticator
 from services.admin.ports import Dependencies
-from services.admin.projections import browser_changed, device_enrolled, freeze_changed
+from services.admin.projections import (
+    browser_changed,
+    connection_changed,
+    device_enrolled,
+    freeze_changed,
+    person_changed,
+)
 from shared.bus.port import Handlers
 from shared.contracts.admin import RemoveAuthenticator
 from shared.contracts.approval import DeviceChanged, FreezeChanged
+from shared.contracts.provisioning import ConnectionChanged, PersonChanged
 from shared.contracts.wsfed import BrowserChanged
 
 
@@ -17,5 +24,7 @@ def consumers(deps: Dependencies) -> Handlers:
         DeviceChanged: partial(device_enrolled, deps),
         FreezeChanged: partial(freeze_changed, deps),
         BrowserChanged: partial(browser_changed, deps),
+        ConnectionChanged: partial(connection_changed, deps),
+        PersonChanged: partial(person_changed, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
     }

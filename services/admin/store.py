@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.accounts import Account, AccountId, same_profile
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.directory import DirectorySettings
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
@@ -22,15 +23,17 @@ from shared.contracts.admin import (
     AuthenticatorChanged,
     ContactChanged,
     InvitationChanged,
+    ProfileChanged,
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
+from shared.contracts.provisioning import ConnectionChanged, PersonChanged
 from shared.contracts.wsfed import BrowserChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
-from shared.store.aggregate import Aggregate
+from shared.store.aggregate import Aggregate, Changed
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Filter, Index, Position
 
@@ -94,7 +97,7 @@ class AccountRepository:
             state=True,
         )
         self._accounts = Aggregate(collection, _account_document, _account, signer=signer, revision=VERSION)
-        self.source = Source(collection, [AccountChanged], _account_row)
+        self.source = Source(collection, [AccountChanged, ProfileChanged], _account_row)
         """All accounts of all tenants, removed ones too, for the services that follow admin."""
         self.contacts = Source(collection, [ContactChanged], self._contact_row)
         """How to reach the persons behind them, for notify. A source of its own, because each contact is sealed."""
@@ -109,6 +112,8 @@ class AccountRepository:
         told = [account.announced(cause)]
         if before is None or not same_contact(before, account):
             told.append(OutgoingMessage(self._contact(account), account.tenant, cause))
+        if before is None or not same_profile(before, account):
+            told.append(OutgoingMessage(account.profile(), account.tenant, cause))
         return told
 
     async def add(self, account: Account) -> bool:
@@ -333,6 +338,88 @@ class BrowserRepository:
         return count
 
 
+class DirectorySettingsRepository:
+    """Implements `ports.DirectorySettingsStore`. `_id` is the tenant."""
+
+    def __init__(self, database: Database, signer: MessageSigner) -> None:
+        collection = database.collection("directory_settings", outbox=True)
+        self._settings = Aggregate(
+            collection, _settings_document, _settings, signer=signer, revision="revision"
+        )
+
+    async def get(self, tenant: str) -> DirectorySettings:
+        found = await self._settings.load(tenant)
+        return DirectorySettings(tenant) if found is None else found.value
+
+    async def change(
+        self,
+        tenant: str,
+        step: Callable[[DirectorySettings], DirectorySettings],
+        command: Callable[[DirectorySettings], OutgoingMessage],
+    ) -> DirectorySettings:
+        def take(before: DirectorySettings) -> Changed[DirectorySettings]:
+            after = step(before)
+            return Changed(after, [command(after)])
+
+        changed = await self._settings.change(tenant, take, empty=DirectorySettings(tenant))
+        assert changed is not None
+        return changed.value
+
+
+class DirectoryRepository:
+    """Implements `ports.Directory`."""
+
+    def __init__(self, database: Database) -> None:
+        self.connections = Projection(database.collection("directory_connections"))
+        by_state = Index((("tenant", 1), ("state", 1), ("_id", 1)))
+        self.people = Projection(database.collection("directory_people", indexes=[by_state]))
+
+    async def keep_connection(self, received: VerifiedMessage[ConnectionChanged]) -> None:
+        fields = {"seen_version": received.message.version, "said": _said(received.message)}
+        await self.connections.keep(received.tenant, received, fields)
+
+    async def keep_person(self, received: VerifiedMessage[PersonChanged]) -> None:
+        person = received.message
+        fields = {
+            "tenant": received.tenant,
+            "state": person.state,
+            "seen_version": person.version,
+            "said": _said(person),
+        }
+        await self.people.keep(f"{received.tenant}/{person.account}", received, fields)
+
+    async def connection(self, tenant: str) -> ConnectionChanged | None:
+        row = await self.connections.find(tenant)
+        return None if row is None else ConnectionChanged(version=row["seen_version"], **row["said"])
+
+    async def person(self, tenant: str, account: AccountId) -> PersonChanged | None:
+        row = await self.people.find(f"{tenant}/{account}")
+        return None if row is None else _person_said(row)
+
+    async def failed(self, tenant: str, after: AccountId, limit: int) -> Sequence[PersonChanged]:
+        where = {"tenant": tenant, "state": "failed", "_id": {"$gt": f"{tenant}/{after}"}}
+        where[LAPSED] = {"$ne": True}
+        rows = await self.people.collection.find(where, sort=[("_id", 1)], limit=limit)
+        return [_person_said(row) for row in rows]
+
+
+def _said(message: ConnectionChanged | PersonChanged) -> Document:
+    """What a state event says, without its place in the order, which a restored owner raises without saying more."""
+    return message.model_dump(mode="json", exclude={"version", "generation"})
+
+
+def _person_said(row: Document) -> PersonChanged:
+    return PersonChanged(version=row["seen_version"], **row["said"])
+
+
+def _settings_document(settings: DirectorySettings) -> Document:
+    return to_document(settings, key="tenant")
+
+
+def _settings(document: Document) -> DirectorySettings:
+    return from_document(DirectorySettings, document, key="tenant")
+
+
 class AdminCommandRepository:
     """Implements `ports.AdminCommands`."""
 
@@ -387,7 +474,7 @@ def _tenant_row(document: Document) -> Row:
 
 def _account_row(document: Document) -> Row:
     account = _account(document)
-    return Row(account.tenant, [account.event()])
+    return Row(account.tenant, [account.event(), account.profile()])
 
 
 def _invitation_row(document: Document) -> Row:

@@ -39,7 +39,7 @@ class Directory(Protocol):
     """Microsoft Graph."""
 
     async def call(self, target: Target, request: GraphRequest) -> GraphAnswer:
-        """One request, once. Whatever becomes of it is an answer; only a token that is not given raises SignInFailed."""
+        """One request, once. Whatever becomes of it is an answer. Raises SignInFailed when no token is given."""
         ...
 
 
@@ -52,9 +52,7 @@ class Connections(Protocol):
         """Those of all tenants that are switched on."""
         ...
 
-    async def change(
-        self, tenant: str, step: Callable[[Connection], Connection | None]
-    ) -> Connection | None:
+    async def change(self, tenant: str, step: Callable[[Connection], Connection | None]) -> Connection | None:
         """The connection after `step`, to which a tenant without one has an empty one. None: nothing was written.
 
         `step` is called again when somebody else wrote first.
@@ -83,16 +81,8 @@ class People(Protocol):
         """Jobs whose time has come: urgent ones first, then the one that waits longest."""
         ...
 
-    async def next_at(self, tenant: str) -> datetime | None:
-        """When the next job of the tenant is due; None when none is open."""
-        ...
-
     async def by_object(self, tenant: str, object_id: str) -> Person | None:
         """The job whose user has that object id."""
-        ...
-
-    async def failed(self, tenant: str, after: str, limit: int) -> Sequence[Person]:
-        """Jobs that have failed, in the order of their accounts, behind that account."""
         ...
 
     async def touch(
@@ -117,11 +107,17 @@ class Accounts(Protocol):
 
     async def profile(self, tenant: str, account: str) -> Profile | None: ...
 
-    async def page(self, tenant: str, after: str, limit: int) -> Sequence[tuple[Account, Profile]]:
-        """Accounts whose profile is known too, in the order of their ids, behind that one."""
+    async def page(
+        self, tenant: str, after: str, limit: int
+    ) -> tuple[Sequence[tuple[Account, Profile]], str | None]:
+        """The next `limit` accounts behind that one, in the order of their ids, but only those whose profile is known
+        too; and the last of them all, None at the end.
+        """
         ...
 
-    async def knows(self, received: VerifiedMessage[AccountChanged] | VerifiedMessage[ProfileChanged]) -> bool:
+    async def knows(
+        self, received: VerifiedMessage[AccountChanged] | VerifiedMessage[ProfileChanged]
+    ) -> bool:
         """Whether exactly this is kept already."""
         ...
 
@@ -155,8 +151,12 @@ class Queue(Protocol):
         """Something is due now: look at once."""
         ...
 
-    def slow(self, tenant: str, answer: GraphAnswer) -> None:
-        """What an answer says of how much the tenant's directory takes."""
+    def heard(self, tenant: str, answer: GraphAnswer) -> None:
+        """Take in what an answer says of how much the tenant's directory takes."""
+        ...
+
+    def hold(self, tenant: str) -> datetime:
+        """Begin nothing for the tenant for a while, longer each time in a row; until when."""
         ...
 
 

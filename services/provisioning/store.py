@@ -11,7 +11,7 @@ import structlog
 from pydantic import ValidationError
 
 from services.provisioning.domain.connection import Connection, versioned
-from services.provisioning.domain.person import Person, State, begun
+from services.provisioning.domain.person import Person, begun
 from services.provisioning.domain.wanted import Account, Profile
 from services.provisioning.ports import StoredPerson
 from shared.clouds import CloudName
@@ -60,9 +60,7 @@ class ConnectionRepository:
                 return found
             after = found[-1].tenant
 
-    async def change(
-        self, tenant: str, step: Callable[[Connection], Connection | None]
-    ) -> Connection | None:
+    async def change(self, tenant: str, step: Callable[[Connection], Connection | None]) -> Connection | None:
         def take(before: Connection) -> Changed[Connection] | None:
             after = step(before)
             if after is None:
@@ -96,7 +94,6 @@ class PeopleRepository:
             indexes=(
                 Index((("tenant", 1), ("urgent", -1), ("next_at", 1)), partial={OPEN: True}),
                 Index((("tenant", 1), ("object_id", 1))),
-                Index((("tenant", 1), ("account", 1)), partial={"state": State.FAILED.value}),
             ),
             outbox=True,
             state=True,
@@ -121,21 +118,9 @@ class PeopleRepository:
                 found += await self._people.find(where, sort=(("next_at", 1),), limit=limit - len(found))
         return found
 
-    async def next_at(self, tenant: str) -> datetime | None:
-        times = []
-        for urgent in (True, False):
-            where = {"tenant": tenant, OPEN: True, "urgent": urgent}
-            times += [p.value.next_at for p in await self._people.find(where, sort=(("next_at", 1),), limit=1)]
-        return min(times, default=None)
-
     async def by_object(self, tenant: str, object_id: str) -> Person | None:
         found = await self._people.find_one({"tenant": tenant, "object_id": object_id})
         return None if found is None else found.value
-
-    async def failed(self, tenant: str, after: str, limit: int) -> Sequence[Person]:
-        where = {"tenant": tenant, "state": State.FAILED.value, "account": {"$gt": after}}
-        found = await self._people.find(where, sort=(("account", 1),), limit=limit)
-        return [stored.value for stored in found]
 
     async def touch(
         self, tenant: str, account: str, step: Callable[[Person], Person | None], now: datetime
@@ -192,20 +177,29 @@ class AccountRepository:
         row = await self.profiles.find(f"{tenant}/{account}")
         return None if row is None else _profile(row)
 
-    async def page(self, tenant: str, after: str, limit: int) -> Sequence[tuple[Account, Profile]]:
-        where: dict[str, Any] = {"tenant": tenant, LAPSED: {"$ne": True}}
-        if after:
-            where["_id"] = {"$gt": f"{tenant}/{after}"}
+    async def page(
+        self, tenant: str, after: str, limit: int
+    ) -> tuple[Sequence[tuple[Account, Profile]], str | None]:
+        where: dict[str, Any] = {"tenant": tenant, "_id": {"$gt": f"{tenant}/{after}"}}
         rows = await self.accounts.collection.find(where, sort=(("_id", 1),), limit=limit)
-        ids = [row["_id"] for row in rows]
-        found = await self.profiles.collection.find({"_id": {"$in": ids}}, limit=max(1, len(ids)))
+        ids = [row["_id"] for row in rows if not row.get(LAPSED)]
+        found = await self.profiles.collection.find({"_id": {"$in": ids}}, limit=limit)
         profiles = {row["_id"]: row for row in found if not row.get(LAPSED)}
-        return [(_account(row), _profile(profiles[row["_id"]])) for row in rows if row["_id"] in profiles]
+        pairs = [
+            (_account(row), _profile(profiles[row["_id"]]))
+            for row in rows
+            if row["_id"] in profiles and not row.get(LAPSED)
+        ]
+        return pairs, rows[-1]["account"] if len(rows) == limit else None
 
-    async def knows(self, received: VerifiedMessage[AccountChanged] | VerifiedMessage[ProfileChanged]) -> bool:
+    async def knows(
+        self, received: VerifiedMessage[AccountChanged] | VerifiedMessage[ProfileChanged]
+    ) -> bool:
         key = f"{received.tenant}/{received.message.account}"
         if isinstance(received.message, AccountChanged):
-            return await self.accounts.knows(key, received, _account_fields(received.tenant, received.message))
+            return await self.accounts.knows(
+                key, received, _account_fields(received.tenant, received.message)
+            )
         return await self.profiles.knows(key, received, _profile_fields(received.message))
 
     async def keep_account(self, received: VerifiedMessage[AccountChanged]) -> None:
@@ -303,4 +297,3 @@ def _person(document: Document) -> Person:
 def _person_row(document: Document) -> Row:
     person = _person(document)
     return Row(person.tenant, [person.event()] if person.told.version else [])
-

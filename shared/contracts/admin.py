@@ -235,7 +235,7 @@ class RemoveAuthenticator(Command):
 
 
 class AdminPullState(PullState):
-    """A follower asks admin for what has changed of tenants, accounts, contacts, profiles, invitations, authenticators."""
+    """A follower asks admin for the tenants, accounts with all that is theirs, and decisions that have changed."""
 
     TYPE: ClassVar[str] = "admin.state.pull.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify", "provisioning"})

@@ -17,13 +17,13 @@ class FaultKey(StrEnum):
     """Every fault that has an explanation."""
 
     # Of the connection as a whole.
-    WRONG_SECRET = "wrong_secret"
-    EXPIRED_SECRET = "expired_secret"
+    WRONG_SECRET = "wrong_secret"  # noqa: S105 - no password
+    EXPIRED_SECRET = "expired_secret"  # noqa: S105
     WRONG_CERTIFICATE = "wrong_certificate"
     UNKNOWN_CLIENT = "unknown_client"
     UNKNOWN_TENANT = "unknown_tenant"
     SIGN_IN_REFUSED = "sign_in_refused"
-    SECRET_UNREADABLE = "secret_unreadable"
+    SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105
     PERMISSION_MISSING = "permission_missing"
     # Of one person, for good.
     NAME_TAKEN = "name_taken"

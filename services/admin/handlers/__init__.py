@@ -19,6 +19,10 @@ Sign out everywhere (docs/flows/sign-out-everywhere.md)
     5       browser_changed          ../projections.py
     6       list_browsers            browsers.py
             remove_browser           browsers.py
+Provisioning (docs/flows/provisioning.md)
+    1       set_connection           directory.py
+    2       check_connection, checked
+    9       retry_person; what is shown: show_connection, directory_person, failed_people
 """
 
 from services.admin.handlers.accounts import (
@@ -36,6 +40,17 @@ from services.admin.handlers.accounts import (
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
+from services.admin.handlers.directory import (
+    DirectoryView,
+    check_connection,
+    checked,
+    directory_person,
+    failed_people,
+    retry_person,
+    set_connection,
+    set_licences,
+    show_connection,
+)
 from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite, withdraw_all
 from services.admin.handlers.tenants import (
     add_application,
@@ -49,16 +64,21 @@ from services.admin.handlers.tenants import (
 
 __all__ = [
     "AccountPage",
+    "DirectoryView",
     "InvitationLink",
     "NewAccount",
     "add_application",
     "add_domain",
     "change_issuer",
+    "check_connection",
+    "checked",
     "configure_tenant",
     "create_account",
     "create_accounts",
     "create_tenant",
+    "directory_person",
     "expire_invitations",
+    "failed_people",
     "invite",
     "list_accounts",
     "list_browsers",
@@ -70,7 +90,11 @@ __all__ = [
     "remove_device",
     "rename",
     "resume",
+    "retry_person",
+    "set_connection",
+    "set_licences",
     "show_account",
+    "show_connection",
     "show_tenant",
     "sign_out_everywhere",
     "suspend",

@@ -70,7 +70,9 @@ def _rule(
 V = Verdict
 RULES: tuple[Rule, ...] = (
     _rule(V.DONE, None, range(200, 300)),
-    _rule(V.DONE, None, [404], [Step.DELETE]),  # it was deleted before, perhaps by the request whose answer was lost
+    _rule(
+        V.DONE, None, [404], [Step.DELETE]
+    ),  # it was deleted before, perhaps by the request whose answer was lost
     _rule(V.LOOK, K.NO_ANSWER, [None]),
     _rule(V.RETRY, K.SIGN_IN_REFUSED, [401]),  # the token ended on the way; the gateway asks for a new one
     _rule(V.RETRY, K.THROTTLED, [429]),

@@ -1,6 +1,6 @@
 """A tenant's connection to its directory: how it is set, when it fails, what is told of it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -20,7 +20,7 @@ class Connection:
     tenant: str
     revision: int = 0
     enabled: bool = False
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     client_id: str = ""
     tenant_domain: str = ""
     credential: Literal["", "secret", "certificate"] = ""
@@ -34,6 +34,10 @@ class Connection:
     checked: Checked | None = None
     sweep: str | None = None
     """How far the tenant's accounts were looked through since the connection was set; None: to the end."""
+    sweep_retries: bool = False
+    """Whether that also tries again what had failed: with other settings it may succeed."""
+    check_asked: str = ""
+    """The check that was asked for last."""
     version: int = 0
 
     @property
@@ -47,6 +51,11 @@ class Connection:
         return self.state == "ready" or (
             self.state == "failed" and self.again_at is not None and now >= self.again_at
         )
+
+    @property
+    def check_due(self) -> bool:
+        """Whether a check was asked for and not made."""
+        return bool(self.check_asked) and (self.checked is None or self.checked.check != self.check_asked)
 
     def event(self) -> ConnectionChanged:
         """The state that others may know."""
@@ -80,7 +89,9 @@ class Credential:
     sealed: bytes
 
 
-def was_set(connection: Connection, command: SetConnection, credential: Credential | None) -> Connection | None:
+def was_set(
+    connection: Connection, command: SetConnection, credential: Credential | None
+) -> Connection | None:
     """The connection after the command; None when a later one has been taken already.
 
     What was found out with the settings from before does not hold for the new ones.
@@ -95,6 +106,7 @@ def was_set(connection: Connection, command: SetConnection, credential: Credenti
         fault=None,
         again_at=None,
         sweep="" if command.enabled else None,
+        sweep_retries=True,
     )
     if credential is not None:
         after = replace(
@@ -134,3 +146,19 @@ def versioned(after: Connection, before: Connection) -> Connection:
     """The connection with the next version, if others are to be told of the change."""
     same = replace(after, version=before.version).event() == before.event()
     return replace(after, version=before.version if same and before.version else before.version + 1)
+
+
+def swept(connection: Connection, revision: int, cursor: str | None) -> Connection | None:
+    """The connection after the accounts up to `cursor` were looked through, None for all of them. None: it was set
+    anew since, and they are looked through again.
+    """
+    if connection.revision != revision or connection.sweep is None:
+        return None
+    return replace(connection, sweep=cursor, sweep_retries=connection.sweep_retries and cursor is not None)
+
+
+def swept_anew(connection: Connection) -> Connection | None:
+    """The connection at the start of a process: what a crash may have left undone is found. None: nothing to change."""
+    if connection.state == "off" or connection.sweep is not None:
+        return None
+    return replace(connection, sweep="")

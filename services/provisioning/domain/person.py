@@ -68,7 +68,7 @@ TRANSITIONS: Mapping[tuple[State, Move], State] = {
 }
 """Every move that exists. `_moved` makes each successor of a job and refuses any other pair."""
 
-LEASE = timedelta(seconds=90)
+LEASE = timedelta(seconds=120)
 """How long a process has for one step; longer than the gateway's time-outs."""
 FIRST_WAIT = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(minutes=15)
@@ -266,7 +266,16 @@ def released(person: Person, until: datetime) -> Person:
 
 def finished(person: Person, now: datetime) -> Person:
     """The job when nothing is left to do."""
-    after = replace(_moved(person, Move.FINISH), attempts=0, conflicts=0, fault=None, step="", urgent=False)
+    after = replace(
+        _moved(person, Move.FINISH),
+        attempts=0,
+        conflicts=0,
+        fault=None,
+        step="",
+        urgent=False,
+        to_revoke=(),  # where there is no user there is nothing to revoke
+        revoked=(*person.revoked, *person.to_revoke)[-MAX_REVOKED:],
+    )
     return _tell(after, now)
 
 

@@ -90,6 +90,7 @@ def literal(text: str) -> str:
 
 
 def user_by_id(object_id: str) -> GraphRequest:
+    """A user by its object id, 404 when there is none."""
     return GraphRequest("GET", f"/users/{quote(object_id, safe='')}?$select={SELECT}")
 
 
@@ -100,10 +101,12 @@ def users_by_immutable_id(immutable_id: str) -> GraphRequest:
 
 
 def users_by_name(upn: str) -> GraphRequest:
+    """The user with that userPrincipalName, in a list."""
     return GraphRequest("GET", f"/users?$filter=userPrincipalName%20eq%20{literal(upn)}&$select={SELECT}")
 
 
 def deleted_by_immutable_id(immutable_id: str) -> GraphRequest:
+    """The same among the users that were deleted in the last 30 days."""
     where = f"onPremisesImmutableId%20eq%20{literal(immutable_id)}"
     return GraphRequest(
         "GET", f"/directory/deletedItems/microsoft.graph.user?$filter={where}&$select={SELECT}"
@@ -135,14 +138,17 @@ def create(wanted: Wanted, password: str) -> GraphRequest:
 
 
 def enable(object_id: str, enabled: bool) -> GraphRequest:
+    """Let the user sign in, or not."""
     return _patch(object_id, {"accountEnabled": enabled})
 
 
 def rename(object_id: str, upn: str) -> GraphRequest:
+    """Another user name. mailNickname and addresses stay: mail to them goes on."""
     return _patch(object_id, {"userPrincipalName": upn})
 
 
 def update(object_id: str, new: Facts, old: Facts) -> GraphRequest:
+    """Set what differs in names and usage location."""
     return _patch(object_id, {FIELDS[name]: getattr(new, name) for name in changed_names(new, old)})
 
 
@@ -151,14 +157,17 @@ def _patch(object_id: str, body: Mapping[str, Json]) -> GraphRequest:
 
 
 def delete(object_id: str) -> GraphRequest:
+    """Delete the user, which is kept among the deleted ones for 30 days."""
     return GraphRequest("DELETE", f"/users/{quote(object_id, safe='')}")
 
 
 def restore(object_id: str) -> GraphRequest:
+    """Bring a deleted user back."""
     return GraphRequest("POST", f"/directory/deletedItems/{quote(object_id, safe='')}/restore", {})
 
 
 def revoke_sessions(object_id: str) -> GraphRequest:
+    """Make every refresh token and session cookie of the user invalid."""
     return GraphRequest("POST", f"/users/{quote(object_id, safe='')}/revokeSignInSessions", {})
 
 
@@ -174,20 +183,24 @@ def assign_licences(object_id: str, new: Facts, old: Facts) -> GraphRequest:
 
 
 def subscribed_skus() -> GraphRequest:
-    """There is no `$filter` on these."""
-    return GraphRequest("GET", "/subscribedSkus?$select=skuId,skuPartNumber,capabilityStatus,consumedUnits,prepaidUnits")
+    """The directory's licences. There is no `$filter` on these."""
+    return GraphRequest(
+        "GET", "/subscribedSkus?$select=skuId,skuPartNumber,capabilityStatus,consumedUnits,prepaidUnits"
+    )
 
 
 def domains() -> GraphRequest:
+    """The directory's domains."""
     return GraphRequest("GET", "/domains?$select=id,isVerified")
 
 
 def any_roles() -> GraphRequest:
+    """The directory's activated roles."""
     return GraphRequest("GET", "/directoryRoles?$select=id")
 
 
 def change_of_nobody(object_id: str) -> GraphRequest:
-    """A change of a user that does not exist: refused with 403 where changes are not permitted, with 404 where they are.
+    """A change of a user that does not exist: 403 where changes are not permitted, 404 where they are.
 
     Not verified against the real Graph: that it looks at permissions before it looks for the user.
     """

@@ -103,7 +103,9 @@ def next_step(wanted: Wanted, person: Person) -> Step | None:
 
 def changed_names(new: Facts, old: Facts) -> tuple[str, ...]:
     """Fields of `Facts` that one PATCH sets, and that differ. A usage location is never taken away."""
-    names = [name for name in ("display_name", "given_name", "surname") if getattr(new, name) != getattr(old, name)]
+    names = [
+        name for name in ("display_name", "given_name", "surname") if getattr(new, name) != getattr(old, name)
+    ]
     if new.usage_location and new.usage_location != old.usage_location:
         names.append("usage_location")
     return tuple(names)
@@ -113,9 +115,9 @@ def precheck(step: Step, wanted: Wanted, person: Person) -> FaultKey | None:
     """Why the step would fail whatever the directory says; None when it may succeed."""
     if step in (Step.CREATE, Step.RENAME) and (fault := name_fault(wanted.facts.upn)):
         return fault
-    if step is Step.LICENSE and wanted.facts.licences:
-        if not (wanted.facts.usage_location or _has(person).usage_location):
-            return FaultKey.LOCATION_MISSING
+    needs_location = step is Step.LICENSE and wanted.facts.licences
+    if needs_location and not (wanted.facts.usage_location or _has(person).usage_location):
+        return FaultKey.LOCATION_MISSING
     changes = (Step.DELETE, Step.DISABLE, Step.RENAME, Step.UPDATE, Step.ENABLE)
     return FaultKey.DIRECTORY_SYNCED if step in changes and person.synced else None
 
@@ -131,7 +133,12 @@ def found(finding: Finding, wanted: Wanted, person: Person) -> tuple[Person, Use
         gone = finding.deleted
         if gone is not None and gone.immutable_id == wanted.immutable_id and _is_known(gone, person):
             return replace(
-                person, object_id=gone.object_id, applied=gone.facts, deleted=True, sure=True, synced=gone.synced
+                person,
+                object_id=gone.object_id,
+                applied=gone.facts,
+                deleted=True,
+                sure=True,
+                synced=gone.synced,
             ), None
         return replace(person, object_id="", applied=None, deleted=False, sure=True, synced=False), None
     if user.immutable_id != wanted.immutable_id:

@@ -123,7 +123,7 @@ def name_fault(upn: str) -> FaultKey | None:
 
 
 def mail_nickname(upn: str) -> str:
-    """The mailNickname of a new user: the user name before the @, which has no character that a nickname may not have
-    (`@ ( ) \\ [ ] " ; : < > ,` and the space), and at most 64.
+    r"""The mailNickname of a new user: the user name before the @, which has no character that a nickname may not have
+    (`@ ( ) \ [ ] " ; : < > ,` and the space), and at most 64.
     """
     return upn.partition("@")[0]

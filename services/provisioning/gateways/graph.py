@@ -110,14 +110,8 @@ class Graph:
             self._tokens.forget(target, token)
         return answers
 
-    async def _batch(
-        self, target: Target, token: str, requests: Sequence[GraphRequest]
-    ) -> list[GraphAnswer]:
-        body = {
-            "requests": [
-                self._item(str(number), request) for number, request in enumerate(requests)
-            ]
-        }
+    async def _batch(self, target: Target, token: str, requests: Sequence[GraphRequest]) -> list[GraphAnswer]:
+        body = {"requests": [self._item(str(number), request) for number, request in enumerate(requests)]}
         outer = await self._post(target, token, GraphRequest("POST", "/$batch", body))
         if not outer.ok:
             return [outer] * len(requests)
@@ -131,7 +125,12 @@ class Graph:
 
     def _item(self, number: str, request: GraphRequest) -> dict[str, Any]:
         headers = {"client-request-id": self._guid()}
-        item: dict[str, Any] = {"id": number, "method": request.method, "url": request.url, "headers": headers}
+        item: dict[str, Any] = {
+            "id": number,
+            "method": request.method,
+            "url": request.url,
+            "headers": headers,
+        }
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             item["body"] = request.body

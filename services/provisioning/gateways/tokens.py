@@ -37,6 +37,11 @@ class _Token:
     """On the monotonic clock."""
 
 
+def _no_certificate() -> SignInFailed:
+    """As Entra would answer: the certificate is none, or its key no RSA key."""
+    return SignInFailed(400, error="invalid_client", codes=(700027,))
+
+
 class Tokens:
     """The tokens of all connections, in memory only."""
 
@@ -100,10 +105,10 @@ class Tokens:
         try:
             certificate = x509.load_pem_x509_certificate(target.secrets.certificate.encode())
             key = serialization.load_pem_private_key(target.secrets.private_key.encode(), password=None)
-            if not isinstance(key, rsa.RSAPrivateKey):
-                raise TypeError("not an RSA key")
         except (ValueError, TypeError) as error:
-            raise SignInFailed(400, error="invalid_client", codes=(700027,)) from error
+            raise _no_certificate() from error
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise _no_certificate()
         digest = hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).digest()
         now = int(self._clock.now().timestamp())
         header = {"alg": "PS256", "typ": "JWT", "x5t#S256": b64u(digest)}
