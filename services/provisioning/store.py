@@ -1,6 +1,6 @@
 """provisioning's collections. A job is one document, and each of its steps one conditional update, no transaction.
 
-The store's field `revision` guards each write. Rows of admin's state are projections.
+A number that only the store knows guards each write: `revision`, in connections `writes`, whose `revision` is admin's. Rows of admin's state are projections.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,9 @@ class ConnectionRepository:
         collection = database.collection(
             "connections", indexes=(Index((("enabled", 1), ("_id", 1))),), outbox=True, state=True
         )
-        self._connections = Aggregate(collection, _connection_document, _connection, signer=signer)
+        self._connections = Aggregate(
+            collection, _connection_document, _connection, signer=signer, revision="writes"
+        )
         self._sealing = sealing
         self.source = Source(collection, [ConnectionChanged], _connection_row)
         """All connections, for the services that follow provisioning."""
@@ -107,6 +109,8 @@ class PeopleRepository:
         return None if found is None else found.value
 
     async def many(self, tenant: str, accounts: Sequence[str]) -> Sequence[Person]:
+        if not accounts:
+            return []
         where = {"_id": {"$in": [f"{tenant}/{account}" for account in accounts]}}
         return [stored.value for stored in await self._people.find(where, limit=len(accounts))]
 

@@ -75,7 +75,9 @@ class FakeDirectory:
         self.requests.append(request)
         name = f"{request.method} {unquote(request.url)}"
         if name.startswith(self.forbidden):
-            return refusal(403, "Insufficient privileges to complete the operation.", "Authorization_RequestDenied")
+            return refusal(
+                403, "Insufficient privileges to complete the operation.", "Authorization_RequestDenied"
+            )
         if (tricked := _use(self.tricks, name, request)) is not None:
             return tricked
         answer = self._answer(request.method, unquote(request.url).partition("?"), request.body)
@@ -138,15 +140,26 @@ class FakeDirectory:
         assert match is not None, path
         user = self.users.get(match[1])
         if user is None or match[1] in self.hidden:
-            return refusal(404, "Resource does not exist or one of its queried references is missing.", "Request_ResourceNotFound")
+            return refusal(
+                404,
+                "Resource does not exist or one of its queried references is missing.",
+                "Request_ResourceNotFound",
+            )
         return self._on_user(method, user, match[2] or "", body)
 
     def _create(self, body: Any) -> GraphAnswer:
         for user in self.users.values():
             if user["userPrincipalName"].lower() == body["userPrincipalName"].lower():
-                return refusal(400, TAKEN, details=[{"code": "ObjectConflict", "target": "userPrincipalName"}])
+                return refusal(
+                    400, TAKEN, details=[{"code": "ObjectConflict", "target": "userPrincipalName"}]
+                )
         object_id = f"object-{len(self.users) + len(self.deleted) + 1}"
-        made = {**body, "id": object_id, "createdDateTime": iso_millis(self.clock.now()), "assignedLicenses": []}
+        made = {
+            **body,
+            "id": object_id,
+            "createdDateTime": iso_millis(self.clock.now()),
+            "assignedLicenses": [],
+        }
         del made["passwordProfile"]
         self.users[object_id] = made
         return GraphAnswer(201, {"id": object_id}, "r-create")
@@ -212,7 +225,9 @@ class Provisioning:
         await self.world.say("admin", self.command(self.revision, enabled=enabled, secrets=secrets, **policy))
         await self.world.settle()
 
-    def command(self, revision: int, *, enabled: bool = True, secrets: bool = True, **policy: Any) -> SetConnection:
+    def command(
+        self, revision: int, *, enabled: bool = True, secrets: bool = True, **policy: Any
+    ) -> SetConnection:
         sealer = load_sealer(self.world.platform.settings.keys, "provisioning")
         octets = SECRETS.model_dump_json().encode()
         return SetConnection(
@@ -265,7 +280,7 @@ class Provisioning:
 
     def person(self, name: str = "ada") -> PersonChanged:
         """What admin knows last."""
-        return [each for each in self.told if each.account == name][-1]
+        return max((each for each in self.told if each.account == name), key=lambda each: each.version)
 
     async def restart(self) -> None:
         """The process was killed and starts again on its data."""
