@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from services.admin.handlers import remove_authenticator
+from services.admin.handlers import remove_authenticator, renew_invitation
 from services.admin.ports import Dependencies
 from services.admin.projections import (
     browser_changed,
@@ -12,7 +12,7 @@ from services.admin.projections import (
     person_changed,
 )
 from shared.bus.port import Handlers
-from shared.contracts.admin import RemoveAuthenticator
+from shared.contracts.admin import RemoveAuthenticator, RenewInvitation
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
 from shared.contracts.wsfed import BrowserChanged
@@ -27,4 +27,5 @@ def consumers(deps: Dependencies) -> Handlers:
         ConnectionChanged: partial(connection_changed, deps),
         PersonChanged: partial(person_changed, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
+        RenewInvitation: partial(renew_invitation, deps),
     }

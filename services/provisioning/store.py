@@ -1,6 +1,7 @@
 """provisioning's collections. A job is one document, and each of its steps one conditional update, no transaction.
 
-A number that only the store knows guards each write: `revision`, in connections `writes`, whose `revision` is admin's. Rows of admin's state are projections.
+A number that only the store knows guards each write: `revision`, and in connections `writes`, since their `revision` is
+admin's. Rows of admin's state are projections.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -128,8 +128,6 @@ class FakeDirectory:
             return GraphAnswer(200, {"value": self.skus}, "r")
         if path == "/domains":
             return GraphAnswer(200, {"value": [{"id": "contoso.example", "isVerified": True}]}, "r")
-        if path == "/directoryRoles":
-            return GraphAnswer(200, {"value": []}, "r")
         if (method, path) == ("POST", "/users"):
             return self._create(body)
         if match := re.fullmatch(r"/directory/deletedItems/([^/]+)/restore", path):

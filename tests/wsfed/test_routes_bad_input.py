@@ -137,6 +137,27 @@ async def test_sign_out_follows_no_foreign_wreply(flow: Flow, wreply: str) -> No
     assert "evil.example" not in answer.text
 
 
+POSTED_ORGANISATIONS = {
+    "nobody": 303,
+    "%24ne": 303,
+    "%3f%23": 303,
+    "%2f%2fevil.example": 303,
+    "a%0d%0ab:c": 400,
+}
+
+
+@pytest.mark.parametrize(("name", "status"), POSTED_ORGANISATIONS.items())
+async def test_sign_out_by_post_stays_at_the_path_that_was_asked_for(
+    flow: Flow, name: str, status: int
+) -> None:
+    lines = (f"Content-Type: {FORM}",)
+    answer = await ask(flow, f"/t/{name}/wsfed", method="POST", body=b"wa=wsignout1.0", lines=lines)
+    assert_safe(answer)
+    assert answer.status == status
+    if status == 303:
+        assert answer.header("location").lower() == f"/t/{name}/wsfed?wa=wsignout1.0"
+
+
 @pytest.mark.parametrize("wreply", ["", LOGIN, "https://stamp2.login.microsoftonline.com/login.srf"])
 async def test_wreply_on_the_list_is_taken(flow: Flow, wreply: str) -> None:
     await taken(flow, request(wreply=wreply))

@@ -24,7 +24,7 @@ PROBES = (
     Probe("User.ReadWrite.All", requests.change_of_nobody(NOBODY), frozenset({404})),
     Probe("LicenseAssignment.Read.All", requests.subscribed_skus(), frozenset({200})),
     Probe("Domain.Read.All", requests.domains(), frozenset({200})),
-    Probe("RoleManagement.Read.Directory", requests.any_roles(), frozenset({200})),
+    Probe("RoleManagement.Read.Directory", requests.directory_roles(NOBODY), frozenset({404})),
 )
 
 

@@ -194,11 +194,6 @@ def domains() -> GraphRequest:
     return GraphRequest("GET", "/domains?$select=id,isVerified")
 
 
-def any_roles() -> GraphRequest:
-    """The directory's activated roles."""
-    return GraphRequest("GET", "/directoryRoles?$select=id")
-
-
 def change_of_nobody(object_id: str) -> GraphRequest:
     """A change of a user that does not exist: 403 where changes are not permitted, 404 where they are.
 

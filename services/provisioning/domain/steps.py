@@ -131,7 +131,12 @@ def found(finding: Finding, wanted: Wanted, person: Person) -> tuple[Person, Use
     user = finding.user
     if user is None:
         gone = finding.deleted
-        if gone is not None and gone.immutable_id == wanted.immutable_id and _is_known(gone, person):
+        wants = wanted.presence is Presence.PRESENT
+        if (
+            gone is not None
+            and gone.immutable_id == wanted.immutable_id
+            and (wants or _is_known(gone, person))
+        ):
             return replace(
                 person,
                 object_id=gone.object_id,
@@ -203,7 +208,10 @@ def succeeded(step: Step, wanted: Wanted, person: Person, now: datetime, object_
         case Step.DELETE:
             return replace(person, deleted=True)
         case Step.RESTORE:
-            # It comes back with what it had, perhaps under another name: to be read.
+            # It comes back with what it had, perhaps under another name: to be read. One that was never ours is looked at
+            # like any other that somebody else made.
+            if person.linked_at is None:
+                return replace(person, object_id="", applied=None, deleted=False, sure=False)
             return replace(person, deleted=False, sure=False, linked_at=now)
         case Step.REVOKE:
             return sessions_revoked(person, wanted.epoch, person.to_revoke)

@@ -1,7 +1,7 @@
 """WS-Federation's passive requests: sign-in (docs/flows/sign-in.md, step 1), sign-out and its clean-up."""
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from aiohttp import web
 
@@ -95,7 +95,9 @@ def _again_by_get(request: web.Request, leaving: SignOutRequest | SignOutCleanup
     fields = {"wa": "wsignoutcleanup1.0"}
     if isinstance(leaving, SignOutRequest):
         fields = {"wa": "wsignout1.0"} | ({"wreply": leaving.wreply} if leaving.wreply else {})
-    return web.Response(status=303, headers={"Location": f"{request.path}?{urlencode(fields)}"})
+    # Made anew, not repeated: what is decoded here may hold a line break, and any organisation's name can be asked for.
+    path = f"/t/{quote(request.match_info['tenant'], safe='')}/wsfed"
+    return web.Response(status=303, headers={"Location": f"{path}?{urlencode(fields)}"})
 
 
 async def _raw_parameters(request: web.Request) -> str:

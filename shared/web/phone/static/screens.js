@@ -40,6 +40,8 @@ export function say(code, retry = false) {
   within("said", "[data-text]").textContent = found.querySelector("i").textContent;
   within("said", "[data-do=again]").hidden = retry;
   within("said", "[data-do=retry]").hidden = !retry;
+  within("said", "[data-do=new-link]").hidden = code !== "invitation";
+  within("said", "[data-do=again]").classList.toggle("secondary", code === "invitation");
   outcome = code;
   move("outcome");
 }
