@@ -25,12 +25,13 @@ from shared.contracts.provisioning import (
     connection_associated_data,
 )
 from shared.crypto.sealed_box import load_sealer
+from tests.standins.graph.directory import CLIENT, SECRET
 from tests.world import InMemorySystem, make_system
 
 SECRETS = ConnectionSecrets(
-    client_id="0f3c9d5e-2f0a-4c56-9d4e-3a7d6f1b2c3d",
+    client_id=CLIENT,
     tenant_domain="contoso.onmicrosoft.com",
-    client_secret="the-value",
+    client_secret=SECRET,
 )
 IMMUTABLE = "fd8d0ec5c5004116"
 Trick = Callable[[GraphRequest], GraphAnswer | None]
@@ -289,7 +290,9 @@ class Provisioning:
         await self.world.settle()
 
 
-async def make_provisioning(folder: Path, **configured: Any) -> Provisioning:
+async def make_provisioning(
+    folder: Path, directory: Callable[[ManualClock], Any] = FakeDirectory
+) -> Provisioning:
     """provisioning as it starts, in a tenant that is known."""
     world = make_system(folder)
     kept: dict[str, Any] = {}
@@ -301,15 +304,15 @@ async def make_provisioning(folder: Path, **configured: Any) -> Provisioning:
         return kept[service]
 
     object.__setattr__(world.platform, "open_database", same_database)
-    directory = FakeDirectory(world.clock)
+    answers = directory(world.clock)
     made: list[Wired[Dependencies]] = []
 
     def wire(platform: Platform) -> Wired[Dependencies]:
-        made.append(build(platform, directory=directory))
+        made.append(build(platform, directory=answers))
         return made[0]
 
     await world.start(wire)
-    provisioning = Provisioning(world, directory, made[0])
+    provisioning = Provisioning(world, answers, made[0])
 
     async def hear(received: VerifiedMessage[PersonChanged]) -> None:
         provisioning.told.append(received.message)
@@ -318,7 +321,7 @@ async def make_provisioning(folder: Path, **configured: Any) -> Provisioning:
         provisioning.connections.append(received.message)
 
     await world.bus.consume("admin", {PersonChanged: hear, ConnectionChanged: hear_connection})
-    tenant = TenantConfigured(version=1, name="Contoso", applications=(), domains=(), **configured)
+    tenant = TenantConfigured(version=1, name="Contoso", applications=(), domains=())
     await world.say("admin", tenant)
     await world.settle()
     return provisioning

@@ -10,7 +10,7 @@ from services.provisioning.domain.requests import GraphAnswer
 from shared.contracts.admin import AccountStatus, AuthenticatorChanged, EndorsedBy
 from shared.contracts.provisioning import CheckConnection, RetryPerson
 from shared.directory import FaultKey
-from tests.provisioning.support import MINUTE, Provisioning, refusal
+from tests.provisioning.support import MINUTE, SECRETS, Provisioning, refusal
 
 LOST = GraphAnswer(None)
 
@@ -520,14 +520,14 @@ async def test_secrets_of_another_tenant_or_revision_do_not_open(provisioning: P
     await provisioning.world.settle()
     assert provisioning.world.documents("provisioning", "connections") == []
     assert len(provisioning.world.bus.dead_letters) == 2
-    assert "the-value" not in str(provisioning.world.bus.dead_letters)
+    assert SECRETS.client_secret not in str(provisioning.world.bus.dead_letters)
 
 
 async def test_the_secret_is_nowhere_in_the_database(connected: Provisioning) -> None:
     await created(connected)
     everything = repr(connected.world.databases["provisioning"].data)
-    assert "the-value" not in everything
-    assert "0f3c9d5e" in everything
+    assert SECRETS.client_secret not in everything
+    assert SECRETS.client_id in everything
 
 
 async def test_a_check_says_what_is_there_and_what_is_missing(connected: Provisioning) -> None:

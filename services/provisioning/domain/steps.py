@@ -208,8 +208,8 @@ def succeeded(step: Step, wanted: Wanted, person: Person, now: datetime, object_
         case Step.DELETE:
             return replace(person, deleted=True)
         case Step.RESTORE:
-            # It comes back with what it had, perhaps under another name: to be read. One that was never ours is looked at
-            # like any other that somebody else made.
+            # It comes back with what it had, perhaps under another name: to be read. One that was never ours is then
+            # looked at like any other that somebody else made.
             if person.linked_at is None:
                 return replace(person, object_id="", applied=None, deleted=False, sure=False)
             return replace(person, deleted=False, sure=False, linked_at=now)
