@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from datetime import timedelta
 from urllib.parse import urlencode
 
 from deploy.standins.graph import control
 from deploy.standins.graph.http import Answer, Fate, Request
 from deploy.standins.graph.model import User
 from deploy.standins.graph.standin import StandIn
+from services.provisioning.domain.answers import SignInFailed
 from services.provisioning.domain.requests import GraphAnswer, GraphRequest
 from services.provisioning.gateways.graph import retry_after
 from services.provisioning.ports import Target
@@ -75,8 +75,7 @@ class StandInDirectory:
         headers = {"content-type": "application/x-www-form-urlencoded"}
         request = Request("POST", f"/{TENANT}/oauth2/v2.0/token", headers, urlencode(form).encode())
         answer = self.standin.answer(request)
-        assert answer.body is not None
-        self._token = answer.body["access_token"]
-
-
-HOUR = timedelta(hours=1).total_seconds()
+        body = answer.body or {}
+        if answer.status != 200:
+            raise SignInFailed(answer.status, error=body["error"], codes=tuple(body.get("error_codes", ())))
+        self._token = body["access_token"]

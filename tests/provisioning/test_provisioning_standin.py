@@ -170,7 +170,7 @@ async def test_a_hundred_creations_while_much_goes_wrong_and_the_process_is_kill
 @pytest.mark.slow
 async def test_a_thousand_creations_while_much_goes_wrong_and_the_process_is_killed(graph: Graph) -> None:
     provisioning, directory = graph
-    await many(provisioning, directory, 1000, kills=40)
+    await many(provisioning, directory, 1000, kills=8)
 
 
 async def test_throttled_as_a_whole_it_slows_down_and_finishes(graph: Graph) -> None:
