@@ -1,7 +1,8 @@
 """What admin says, kept as projections, and what follows for the jobs (docs/flows/provisioning.md, steps 3 and 8)."""
 
 from services.provisioning.domain.person import Person, sessions_ended, touched
-from services.provisioning.handlers.sweeping import concerns, is_urgent
+from services.provisioning.domain.steps import concerns
+from services.provisioning.domain.wanted import is_urgent
 from services.provisioning.ports import Dependencies
 from shared.contracts.admin import (
     AccountChanged,

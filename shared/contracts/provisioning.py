@@ -12,7 +12,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from shared.contracts import Command, StateEvent
 from shared.contracts.notify import MAX_SEALED
 from shared.contracts.state import PullState, StatePulled
-from shared.directory import FaultKey
 
 MAX_ID = 64
 MAX_WORDS = 500
@@ -87,8 +86,8 @@ class Fault(BaseModel):
     """Why a job or a connection does not get on."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-    key: FaultKey
-    """What it means and what to do: `shared.directory.explanation`."""
+    key: str = Field(max_length=40)
+    """What it means and what to do: `shared.directory.explanation`. One of `FaultKey`, or of a later release's."""
     code: str = Field(default="", max_length=120)
     """Microsoft's code, such as `AADSTS7000215` or `Request_BadRequest`."""
     words: str = Field(default="", max_length=MAX_WORDS)

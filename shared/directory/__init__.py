@@ -64,9 +64,12 @@ def _table(language: str) -> dict[str, dict[str, str]]:
     return read
 
 
-def explanation(key: FaultKey, language: str = ENGLISH) -> Explanation:
-    """The explanation in that language, `en` or `fr`."""
-    return Explanation(**_table(language)[key.value])
+def explanation(key: str, language: str = ENGLISH) -> Explanation:
+    """The explanation in that language, `en` or `fr`. Of a key that only a later release knows: look at what Microsoft
+    says.
+    """
+    known = key if key in set(FaultKey) else FaultKey.REFUSED
+    return Explanation(**_table(language)[known])
 
 
 def permission_cost(permission: str, language: str = ENGLISH) -> str:

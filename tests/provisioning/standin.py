@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from deploy.standins.graph import control
@@ -33,6 +34,18 @@ class StandInDirectory:
         application = {**SET_UP["tenants"][0]["applications"][0], "permissions": permissions}
         form = {"tenants": [{"id": TENANT, "applications": [application]}]}
         control.set_up(self.standin, control.SetUp.model_validate(form))
+
+    def add_user(self, **properties: object) -> None:
+        """A user that somebody else made."""
+        form = {"tenants": [{"id": TENANT, "users": [properties]}]}
+        control.set_up(self.standin, control.SetUp.model_validate(form))
+
+    def rename(self, upn: str, to: str) -> None:
+        """What somebody else does in Entra."""
+        tenant = self.standin.tenants[TENANT]
+        user = tenant.user_by_upn(upn)
+        assert user is not None
+        tenant.put(replace(user, properties={**user.properties, "userPrincipalName": to}))
 
     @property
     def people(self) -> list[User]:

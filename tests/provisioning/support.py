@@ -137,14 +137,14 @@ class FakeDirectory:
             return GraphAnswer(200, user, "r")
         match = re.fullmatch(r"/users/([^/]+)(/.*)?", path)
         assert match is not None, path
-        user = self.users.get(match[1])
-        if user is None or match[1] in self.hidden:
+        known = self.users.get(match[1])
+        if known is None or match[1] in self.hidden:
             return refusal(
                 404,
                 "Resource does not exist or one of its queried references is missing.",
                 "Request_ResourceNotFound",
             )
-        return self._on_user(method, user, match[2] or "", body)
+        return self._on_user(method, known, match[2] or "", body)
 
     def _create(self, body: Any) -> GraphAnswer:
         for user in self.users.values():

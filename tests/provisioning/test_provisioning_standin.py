@@ -80,7 +80,7 @@ async def test_a_user_name_that_entra_would_refuse_is_refused_here(graph: Graph,
     await provisioning.work()
     fault = provisioning.person().fault
     assert fault is not None
-    assert fault.key is FaultKey.NAME_REFUSED
+    assert fault.key == FaultKey.NAME_REFUSED
     assert not any(
         entry["method"] == "POST" and "/users" in entry["url"] for entry in directory.standin.record.entries()
     )
@@ -107,7 +107,7 @@ async def test_licences_run_out_and_come_back(graph: Graph) -> None:
     failed = next(name for name in ("a", "b", "c") if provisioning.person(name).state == "failed")
     fault = provisioning.person(failed).fault
     assert fault is not None
-    assert fault.key is FaultKey.LICENCE_UNITS
+    assert fault.key == FaultKey.LICENCE_UNITS
     assert len(directory.people) == 3
 
 

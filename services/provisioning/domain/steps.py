@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from services.provisioning.domain.person import CLOCK_SKEW, MAX_REVOKED, Person
-from services.provisioning.domain.wanted import Facts, Presence, Wanted, name_fault
+from services.provisioning.domain.wanted import Account, Facts, Presence, Wanted, name_fault
 from shared.directory import FaultKey
 
 
@@ -94,6 +94,11 @@ STEPS: tuple[tuple[Step, Callable[[Wanted, Person], bool]], ...] = (
     (Step.ENABLE, lambda w, p: _changes(w, p) and w.facts.enabled and not _has(p).enabled),
 )
 """Conditions see what is known: `applied` is not None wherever a user is live and `sure`."""
+
+
+def concerns(account: Account, person: Person) -> bool:
+    """Whether the account needs a job. One that was removed or suspended before it ever had a user needs none."""
+    return bool(person.told.version) or account.status.can_sign_in
 
 
 def next_step(wanted: Wanted, person: Person) -> Step | None:

@@ -88,6 +88,11 @@ class Wanted:
     """Microsoft's sessions of an earlier epoch are to be revoked."""
 
 
+def is_urgent(account: Account) -> bool:
+    """Whether the person is to be kept out: that goes before all that is not."""
+    return not account.status.can_sign_in
+
+
 def wanted(account: Account, profile: Profile, policy: Policy) -> Wanted:
     """How the user of that account is to be."""
     presence, enabled = Presence.PRESENT, True

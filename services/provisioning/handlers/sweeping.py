@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from services.provisioning.domain.connection import Connection, swept, swept_anew
 from services.provisioning.domain.person import Person, State, asked_again, begun, touched
-from services.provisioning.domain.steps import next_step
-from services.provisioning.domain.wanted import Account, Profile, wanted
+from services.provisioning.domain.steps import concerns, next_step
+from services.provisioning.domain.wanted import Account, Profile, is_urgent, wanted
 from services.provisioning.ports import Dependencies
 
 PAGE = 200
@@ -58,13 +58,3 @@ def _due(
         older = replace(person, seen_account=account.order - 1)
         return touched(older, account.order, profile.order, now, urgent=is_urgent(account))
     return None
-
-
-def is_urgent(account: Account) -> bool:
-    """Whether the person is to be kept out."""
-    return not account.status.can_sign_in
-
-
-def concerns(account: Account, person: Person) -> bool:
-    """Whether the account needs a job. One that was removed or suspended before it ever had a user needs none."""
-    return bool(person.told.version) or account.status.can_sign_in
