@@ -2,20 +2,33 @@
 
 from functools import partial
 
-from services.admin.handlers import remove_authenticator, renew_invitation
+from services.admin.handlers import (
+    remove_authenticator,
+    remove_own_browser,
+    rename_authenticator,
+    renew_invitation,
+    sign_out_person,
+)
 from services.admin.ports import Dependencies
 from services.admin.projections import (
     browser_changed,
     connection_changed,
     device_enrolled,
     freeze_changed,
+    keys_changed,
     person_changed,
 )
 from shared.bus.port import Handlers
-from shared.contracts.admin import RemoveAuthenticator, RenewInvitation
+from shared.contracts.admin import (
+    RemoveAuthenticator,
+    RemoveOwnBrowser,
+    RenameAuthenticator,
+    RenewInvitation,
+    SignOutPerson,
+)
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 
 
 def consumers(deps: Dependencies) -> Handlers:
@@ -26,6 +39,10 @@ def consumers(deps: Dependencies) -> Handlers:
         BrowserChanged: partial(browser_changed, deps),
         ConnectionChanged: partial(connection_changed, deps),
         PersonChanged: partial(person_changed, deps),
+        KeysChanged: partial(keys_changed, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
         RenewInvitation: partial(renew_invitation, deps),
+        RenameAuthenticator: partial(rename_authenticator, deps),
+        RemoveOwnBrowser: partial(remove_own_browser, deps),
+        SignOutPerson: partial(sign_out_person, deps),
     }

@@ -1,5 +1,6 @@
 """What admin does when another service's state changes: docs/flows/enrolment.md, step 7, and "Lost phone";
-docs/flows/sign-out-everywhere.md, step 5; docs/flows/provisioning.md.
+docs/flows/sign-out-everywhere.md, step 5; docs/flows/federation.md, step 1;
+docs/flows/provisioning.md.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import b64u, unb64u
 
@@ -91,6 +92,11 @@ async def connection_changed(deps: Dependencies, received: VerifiedMessage[Conne
 async def person_changed(deps: Dependencies, received: VerifiedMessage[PersonChanged]) -> None:
     """`provisioning.person.changed.v1`: keep what became of the account in the directory. It is for people."""
     await deps.directory.keep_person(received)
+
+
+async def keys_changed(deps: Dependencies, received: VerifiedMessage[KeysChanged]) -> None:
+    """`wsfed.keys.changed.v1`: keep the certificates, which Entra has to be told. They decide nothing here."""
+    await deps.certificates.keep(received)
 
 
 async def _decide(

@@ -13,6 +13,13 @@ Lost phone (the same page, below)
             unfreeze                 devices.py
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
+The person's own page (docs/flows/own-page.md)
+    6       rename_authenticator, remove_own_browser, sign_out_person
+                                     own_page.py; remove_authenticator in devices.py
+Federation (docs/flows/federation.md)
+    1       keys_changed             ../projections.py
+    2       readiness                federation.py
+    3       federation               federation.py; the scripts: ../domain/federation_scripts.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove
@@ -53,6 +60,7 @@ from services.admin.handlers.directory import (
     set_licences,
     show_connection,
 )
+from services.admin.handlers.federation import Readiness, federation, readiness
 from services.admin.handlers.invitations import (
     InvitationLink,
     expire_invitations,
@@ -60,6 +68,7 @@ from services.admin.handlers.invitations import (
     renew_invitation,
     withdraw_all,
 )
+from services.admin.handlers.own_page import remove_own_browser, rename_authenticator, sign_out_person
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -75,6 +84,7 @@ __all__ = [
     "DirectoryView",
     "InvitationLink",
     "NewAccount",
+    "Readiness",
     "add_application",
     "add_domain",
     "change_issuer",
@@ -87,16 +97,20 @@ __all__ = [
     "directory_person",
     "expire_invitations",
     "failed_people",
+    "federation",
     "invite",
     "list_accounts",
     "list_browsers",
     "list_devices",
     "list_tenants",
+    "readiness",
     "remove",
     "remove_authenticator",
     "remove_browser",
     "remove_device",
+    "remove_own_browser",
     "rename",
+    "rename_authenticator",
     "renew_invitation",
     "resume",
     "retry_person",
@@ -106,6 +120,7 @@ __all__ = [
     "show_connection",
     "show_tenant",
     "sign_out_everywhere",
+    "sign_out_person",
     "suspend",
     "unfreeze",
     "withdraw_all",

@@ -1,4 +1,6 @@
-"""admin's collections. Each document is one aggregate; each write is one conditional update, no transaction.
+"""Who exists: tenants, accounts, invitations, authenticators, and what other services announce.
+
+Each document is one aggregate; each write is one conditional update, no transaction.
 
 The collections `phones` and `errands` keep the names that they were first stored under, because renaming a
 collection would need a migration. In code they are devices and admin commands.
@@ -13,14 +15,16 @@ from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, KnownDevice
-from services.admin.domain.directory import DirectorySettings
+from services.admin.domain.federation import Certificates
 from services.admin.domain.invitations import Invitation
+from services.admin.domain.search import prefixes, words_of
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
     AuthenticatorChanged,
+    AuthenticatorStatus,
     ContactChanged,
     InvitationChanged,
     ProfileChanged,
@@ -28,12 +32,11 @@ from shared.contracts.admin import (
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
-from shared.contracts.provisioning import ConnectionChanged, PersonChanged
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
-from shared.store.aggregate import Aggregate, Changed
+from shared.store.aggregate import Aggregate
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Filter, Index, Position
 
@@ -41,6 +44,9 @@ VERSION = "version"
 """The field that guards each write. It belongs to the aggregates, whose announcements carry it."""
 BATCH = 200
 """Documents that are read at once."""
+SEARCH = "search"
+"""The beginnings of an account's words (`domain.search`), derived for the index. A release that does not know the field
+leaves it as it is when it renames somebody; the next change by this one makes it right."""
 LIVE = "live"
 """True on an account that holds its user name; absent on a removed one, so that the unique index frees it."""
 
@@ -92,6 +98,8 @@ class AccountRepository:
             indexes=[
                 Index((("tenant", 1), ("upn", 1)), unique=True, partial={LIVE: True}),
                 Index((("tenant", 1), ("upn", 1), ("_id", 1))),
+                Index((("tenant", 1), ("status", 1), ("upn", 1), ("_id", 1))),
+                Index((("tenant", 1), (SEARCH, 1), ("upn", 1), ("_id", 1))),
             ],
             outbox=True,
             state=True,
@@ -149,9 +157,20 @@ class AccountRepository:
         )
 
     async def page(
-        self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
+        self,
+        tenant: str,
+        *,
+        after: tuple[str, AccountId] | None,
+        status: AccountStatus | None,
+        limit: int,
+        live: bool = False,
+        prefix: str = "",
     ) -> Sequence[Account]:
         where: dict[str, Any] = {"tenant": tenant}
+        if live:
+            where[LIVE] = True
+        if prefix:
+            where[SEARCH] = prefix
         if status is not None:
             where["status"] = status.value
         if after is not None:
@@ -159,6 +178,14 @@ class AccountRepository:
             where["$or"] = [{"upn": {"$gt": upn}}, {"upn": upn, "_id": {"$gt": account}}]
         found = await self._accounts.find(where, sort=[("upn", 1), ("_id", 1)], limit=limit)
         return [stored.value for stored in found]
+
+    async def index_words(self, limit: int) -> int:
+        collection = self._accounts.collection
+        found = await collection.find({SEARCH: {"$exists": False}}, limit=limit)
+        for document in found:
+            change = {"$set": {SEARCH: prefixes(words_of(_account(document)))}}
+            await collection.update({"_id": document["_id"], VERSION: document[VERSION]}, change)
+        return len(found)
 
 
 class InvitationRepository:
@@ -260,6 +287,26 @@ class AuthenticatorRepository:
                 return found
             after = f"{tenant}/{found[-1].id}"
 
+    async def holders(
+        self, tenant: str, accounts: Sequence[AccountId], now: datetime
+    ) -> frozenset[AccountId]:
+        where = {
+            "tenant": tenant,
+            "account": {"$in": list(accounts)},
+            "status": AuthenticatorStatus.TRUSTED.value,
+            "$or": [{"not_after": None}, {"not_after": {"$gt": now}}],
+        }
+        holders: set[AccountId] = set()
+        after = ""
+        while True:
+            page = await self._authenticators.find(
+                {**where, "_id": {"$gt": after}}, sort=[("_id", 1)], limit=BATCH
+            )
+            holders |= {stored.value.account for stored in page}
+            if len(page) < BATCH:
+                return frozenset(holders)
+            after = f"{tenant}/{page[-1].value.id}"
+
     async def change(
         self,
         tenant: str,
@@ -347,86 +394,19 @@ class BrowserRepository:
         return count
 
 
-class DirectorySettingsRepository:
-    """Implements `ports.DirectorySettingsStore`. `_id` is the tenant."""
-
-    def __init__(self, database: Database, signer: MessageSigner) -> None:
-        collection = database.collection("directory_settings", outbox=True)
-        self._settings = Aggregate(
-            collection, _settings_document, _settings, signer=signer, revision="revision"
-        )
-
-    async def get(self, tenant: str) -> DirectorySettings:
-        found = await self._settings.load(tenant)
-        return DirectorySettings(tenant) if found is None else found.value
-
-    async def change(
-        self,
-        tenant: str,
-        step: Callable[[DirectorySettings], DirectorySettings],
-        command: Callable[[DirectorySettings], OutgoingMessage],
-    ) -> DirectorySettings:
-        def take(before: DirectorySettings) -> Changed[DirectorySettings]:
-            after = step(before)
-            return Changed(after, [command(after)])
-
-        changed = await self._settings.change(tenant, take, empty=DirectorySettings(tenant))
-        assert changed is not None
-        return changed.value
-
-
-class DirectoryRepository:
-    """Implements `ports.Directory`."""
+class SigningCertificateRepository:
+    """Implements `ports.SigningCertificates`. `_id` is the tenant's slug."""
 
     def __init__(self, database: Database) -> None:
-        self.connections = Projection(database.collection("directory_connections"))
-        by_state = Index((("tenant", 1), ("state", 1), ("_id", 1)))
-        self.people = Projection(database.collection("directory_people", indexes=[by_state]))
+        self.projection = Projection(database.collection("certificates"))
 
-    async def keep_connection(self, received: VerifiedMessage[ConnectionChanged]) -> None:
-        fields = {"seen_version": received.message.version, "said": _said(received.message)}
-        await self.connections.keep(received.tenant, received, fields)
+    async def keep(self, received: VerifiedMessage[KeysChanged]) -> None:
+        fields = received.message.model_dump(exclude={"version", "generation"})
+        await self.projection.keep(received.tenant, received, fields)
 
-    async def keep_person(self, received: VerifiedMessage[PersonChanged]) -> None:
-        person = received.message
-        fields = {
-            "tenant": received.tenant,
-            "state": person.state,
-            "seen_version": person.version,
-            "said": _said(person),
-        }
-        await self.people.keep(f"{received.tenant}/{person.account}", received, fields)
-
-    async def connection(self, tenant: str) -> ConnectionChanged | None:
-        row = await self.connections.find(tenant)
-        return None if row is None else ConnectionChanged(version=row["seen_version"], **row["said"])
-
-    async def person(self, tenant: str, account: AccountId) -> PersonChanged | None:
-        row = await self.people.find(f"{tenant}/{account}")
-        return None if row is None else _person_said(row)
-
-    async def failed(self, tenant: str, after: AccountId, limit: int) -> Sequence[PersonChanged]:
-        where = {"tenant": tenant, "state": "failed", "_id": {"$gt": f"{tenant}/{after}"}}
-        where[LAPSED] = {"$ne": True}
-        rows = await self.people.collection.find(where, sort=[("_id", 1)], limit=limit)
-        return [_person_said(row) for row in rows]
-
-
-def _said(message: ConnectionChanged | PersonChanged) -> Document:
-    """What a state event says, without its place in the order, which a restored owner raises without saying more."""
-    return message.model_dump(mode="json", exclude={"version", "generation"})
-
-
-def _person_said(row: Document) -> PersonChanged:
-    return PersonChanged(version=row["seen_version"], **row["said"])
-
-
-def _settings_document(settings: DirectorySettings) -> Document:
-    return to_document(settings, key="tenant")
-
-
-def _settings(document: Document) -> DirectorySettings:
-    return from_document(DirectorySettings, document, key="tenant")
+    async def of(self, tenant: str) -> Certificates | None:
+        found = await self.projection.find(tenant)
+        return None if found is None else from_document(Certificates, found)
 
 
 class AdminCommandRepository:
@@ -451,7 +431,7 @@ def _tenant(document: Document) -> Tenant:
 
 
 def _account_document(account: Account) -> Document:
-    document = to_document(account, key="id")
+    document = {**to_document(account, key="id"), SEARCH: prefixes(words_of(account))}
     return document if account.status is AccountStatus.REMOVED else {**document, LIVE: True}
 
 
