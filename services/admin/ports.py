@@ -311,6 +311,10 @@ class Teams(Protocol):
         """Every team that this administrator is a member of, by the tenant's slug. Whole."""
         ...
 
+    async def page(self, after: str, limit: int) -> Sequence[Team]:
+        """Teams whose tenant's slug comes after `after`, in that order."""
+        ...
+
 
 class ConsoleSessions(Protocol):
     """Sessions of administrators by the digest of their secret."""
@@ -337,6 +341,10 @@ class ConsoleSessions(Protocol):
 
     async def end_others(self, administrator: str, kept: str) -> int:
         """Remove all of that administrator but the one with that id; how many they were."""
+        ...
+
+    async def end_all(self) -> int:
+        """Remove the sessions of all administrators; how many they were."""
         ...
 
 
