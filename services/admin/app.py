@@ -13,6 +13,7 @@ from services.admin.store import (
     AuthenticatorRepository,
     BrowserRepository,
     DeviceRepository,
+    FirstUseRepository,
     FreezeRepository,
     InvitationRepository,
     SigningCertificateRepository,
@@ -35,7 +36,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     authenticators = AuthenticatorRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
-    certificates = SigningCertificateRepository(database)
+    certificates, first_uses = SigningCertificateRepository(database), FirstUseRepository(database)
     shared = platform.settings
     deps = Dependencies(
         tenants=tenants,
@@ -46,6 +47,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         freezes=freezes,
         browsers=browsers,
         certificates=certificates,
+        first_uses=first_uses,
         admin_commands=AdminCommandRepository(database, signer),
         clock=platform.clock,
         ids=platform.ids,
@@ -67,7 +69,7 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         ],
         projections={
             "approval": [devices.projection, freezes.projection],
-            "wsfed": [browsers, certificates.projection],
+            "wsfed": [browsers, certificates.projection, first_uses.projection],
         },
         background=[partial(sweep, deps)],
     )

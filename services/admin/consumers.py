@@ -4,11 +4,17 @@ from functools import partial
 
 from services.admin.handlers import remove_authenticator, renew_invitation
 from services.admin.ports import Dependencies
-from services.admin.projections import browser_changed, device_enrolled, freeze_changed, keys_changed
+from services.admin.projections import (
+    browser_changed,
+    device_enrolled,
+    domain_used,
+    freeze_changed,
+    keys_changed,
+)
 from shared.bus.port import Handlers
 from shared.contracts.admin import RemoveAuthenticator, RenewInvitation
 from shared.contracts.approval import DeviceChanged, FreezeChanged
-from shared.contracts.wsfed import BrowserChanged, KeysChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 
 
 def consumers(deps: Dependencies) -> Handlers:
@@ -18,6 +24,7 @@ def consumers(deps: Dependencies) -> Handlers:
         FreezeChanged: partial(freeze_changed, deps),
         BrowserChanged: partial(browser_changed, deps),
         KeysChanged: partial(keys_changed, deps),
+        DomainUsed: partial(domain_used, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
         RenewInvitation: partial(renew_invitation, deps),
     }

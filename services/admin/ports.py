@@ -10,7 +10,7 @@ from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import AdminCommand, KnownDevice
-from services.admin.domain.federation import Certificates
+from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
@@ -18,7 +18,7 @@ from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import InvitationMail, SendMail, mail_associated_data
-from shared.contracts.wsfed import BrowserChanged, KeysChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -208,6 +208,16 @@ class SigningCertificates(Protocol):
         ...
 
 
+class FirstUses(Protocol):
+    """When domains were first used, as wsfed announces it: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[DomainUsed]) -> None: ...
+
+    async def of(self, tenant: str, domain: str) -> FirstUse | None:
+        """Of the tenant's domain; None while it was never used."""
+        ...
+
+
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
@@ -228,6 +238,7 @@ class Dependencies:
     freezes: Freezes
     browsers: Browsers
     certificates: SigningCertificates
+    first_uses: FirstUses
     admin_commands: AdminCommands
     clock: Clock
     ids: Ids

@@ -17,6 +17,8 @@ Federation (docs/flows/federation.md)
     1       keys_changed             ../projections.py
     2       readiness                federation.py
     3       federation               federation.py; the scripts: ../domain/federation_scripts.py
+    6       domain_used              ../projections.py
+            first_use                federation.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove
@@ -42,7 +44,7 @@ from services.admin.handlers.accounts import (
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
-from services.admin.handlers.federation import Readiness, federation, readiness
+from services.admin.handlers.federation import Readiness, federation, first_use, readiness
 from services.admin.handlers.invitations import (
     InvitationLink,
     expire_invitations,
@@ -74,6 +76,7 @@ __all__ = [
     "create_tenant",
     "expire_invitations",
     "federation",
+    "first_use",
     "invite",
     "list_accounts",
     "list_browsers",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from services.wsfed.domain.authentication import Method
 from services.wsfed.domain.options import policy_allows
 from services.wsfed.domain.session import Session, session_id
+from services.wsfed.domain.token import FederatedDomain
 from services.wsfed.domain.transaction import Transaction, TransactionState
 from services.wsfed.ports import Account, Dependencies, Tenant
 from shared.errors import Forbidden, Gone, NotFound, Unavailable
@@ -29,6 +30,11 @@ async def find_tenant(deps: Dependencies, slug: str) -> Tenant:
     if tenant is None or tenant.configured.removed:
         raise NotFound("wsfed.tenant.unknown")
     return tenant
+
+
+def federated_domains(tenant: Tenant) -> list[FederatedDomain]:
+    """The tenant's domains."""
+    return [FederatedDomain(domain.name, domain.issuer) for domain in tenant.configured.domains]
 
 
 def require_fresh(deps: Dependencies) -> None:
