@@ -24,17 +24,29 @@ STAMP = ROOT / "var" / "assets.sha256"
 NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
 
 ICONS = (
+    "bell-ring",
+    "camera-off",
     "circle-alert",
+    "circle-check",
     "circle-x",
+    "download",
+    "globe",
+    "history",
+    "hourglass",
+    "inbox",
     "lock",
+    "lock-keyhole-open",
+    "monitor",
     "octagon-alert",
     "qr-code",
     "refresh-cw",
+    "scan-qr-code",
     "shield-alert",
     "smartphone",
     "timer-off",
     "triangle-alert",
     "user-key",
+    "wifi-off",
 )
 """Names in Lucide (https://lucide.dev/icons). A page shows one by `<use href="icons.svg#NAME">`."""
 FONTS = {

@@ -44,6 +44,14 @@ class LateGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and load(str(name)), rest
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            # Typer passes on what pydantic says, with a name of pydantic's own in front.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
 
 def load(name: str) -> Any:
     """The command or group of that name as a click object. Raises KeyError."""

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 import shared.platform
 from deploy.cli.options import Options
@@ -153,7 +154,7 @@ def report_faults(options: Options, work: Callable[[], T]) -> T:
             line += (
                 f" MongoDB is looked for at {_place(options)}; keys in {settings_of(options, STORE).keys}."
             )
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         line = invalid_settings(error)
     except OSError as error:
         line = f"{error.filename or 'file'}: {error.strerror or error}"

@@ -2,7 +2,13 @@
 
 from functools import partial
 
-from services.admin.handlers import remove_authenticator, renew_invitation
+from services.admin.handlers import (
+    remove_authenticator,
+    remove_own_browser,
+    rename_authenticator,
+    renew_invitation,
+    sign_out_person,
+)
 from services.admin.ports import Dependencies
 from services.admin.projections import (
     browser_changed,
@@ -12,7 +18,13 @@ from services.admin.projections import (
     keys_changed,
 )
 from shared.bus.port import Handlers
-from shared.contracts.admin import RemoveAuthenticator, RenewInvitation
+from shared.contracts.admin import (
+    RemoveAuthenticator,
+    RemoveOwnBrowser,
+    RenameAuthenticator,
+    RenewInvitation,
+    SignOutPerson,
+)
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 
@@ -27,4 +39,7 @@ def consumers(deps: Dependencies) -> Handlers:
         DomainUsed: partial(domain_used, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
         RenewInvitation: partial(renew_invitation, deps),
+        RenameAuthenticator: partial(rename_authenticator, deps),
+        RemoveOwnBrowser: partial(remove_own_browser, deps),
+        SignOutPerson: partial(sign_out_person, deps),
     }

@@ -115,10 +115,13 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     assert json.loads(browsers) == {"browsers": []}
     gone = ("account", "remove-browser", "ada@contoso.example", "nothing", "-t", "contoso", "--yes")
     assert "no such browser" in refused(blok365(*gone))
-    said(blok365("account", "suspend", "ada@contoso.example", "-t", "contoso"))
-    assert "nothing to suspend" in refused(
-        blok365("account", "suspend", "ada@contoso.example", "-t", "contoso")
-    )
+    suspend = ("account", "suspend", "ada@contoso.example", "-t", "contoso")
+    asked = blok365(*suspend)  # nobody answers
+    assert asked.exit_code == 1
+    assert "Suspend ada@contoso.example" in asked.stdout
+    assert "suspended" not in said(blok365("account", "show", "ada@contoso.example", "-t", "contoso"))
+    said(blok365(*suspend, "--yes"))
+    assert "nothing to suspend" in refused(blok365(*suspend, "--yes"))
     assert "suspended" in said(blok365("account", "show", "ada@contoso.example", "-t", "contoso"))
     assert "invited" in said(blok365("account", "resume", "ada@contoso.example", "-t", "contoso"))
     assert "removed" in said(blok365("account", "remove", "ada@contoso.example", "-t", "contoso", "--yes"))
@@ -392,3 +395,19 @@ def test_help_says_that_it_works_beside_a_running_system() -> None:
     text = " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
     assert "It works beside a running system" in text
     assert "in force at once" in text
+
+
+def test_a_choice_that_is_none_is_told_with_those_that_are(alone: Blok365) -> None:
+    wrong = alone("tenant", "policy", "-t", "contoso", "--sign-in", "nonsense")
+    assert wrong.exit_code == 2
+    assert "'nonsense' is not one of 'open', 'known_browsers', 'passkeys_only'" in wrong.stderr
+    assert "Value error" not in wrong.stderr
+
+
+def test_a_list_in_the_environment_that_is_none_is_told_by_its_name(
+    alone: Blok365, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOK365_TRUSTED_PROXIES", "10.0.0.1")
+    line = refused(alone("tenant", "list"))
+    assert "TRUSTED_PROXIES" in line
+    assert '["10.0.0.1", "10.0.0.2"]' in line

@@ -13,6 +13,9 @@ Lost phone (the same page, below)
             unfreeze                 devices.py
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
+The person's own page (docs/flows/own-page.md)
+    6       rename_authenticator, remove_own_browser, sign_out_person
+                                     own_page.py; remove_authenticator in devices.py
 Federation (docs/flows/federation.md)
     1       keys_changed             ../projections.py
     2       readiness                federation.py
@@ -52,6 +55,7 @@ from services.admin.handlers.invitations import (
     renew_invitation,
     withdraw_all,
 )
+from services.admin.handlers.own_page import remove_own_browser, rename_authenticator, sign_out_person
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -87,12 +91,15 @@ __all__ = [
     "remove_authenticator",
     "remove_browser",
     "remove_device",
+    "remove_own_browser",
     "rename",
+    "rename_authenticator",
     "renew_invitation",
     "resume",
     "show_account",
     "show_tenant",
     "sign_out_everywhere",
+    "sign_out_person",
     "suspend",
     "unfreeze",
     "withdraw_all",

@@ -116,6 +116,12 @@ class Device:
     """
     decided: int = 0
     """The `order` of the event that told the decision; 0 while there is none."""
+    given_name: str = ""
+    """What the person has named it, as admin says; `name` is what it calls itself."""
+
+    @property
+    def shown_name(self) -> str:
+        return self.given_name or self.name
 
     def changed(self, account: str) -> DeviceChanged:
         """The event that tells this device's whole state."""

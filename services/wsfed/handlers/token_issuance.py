@@ -99,14 +99,14 @@ class Proved:
 async def require_proved(deps: Dependencies, transaction: Transaction) -> Proved:
     """Step 10: the transaction with its proof, read again if that is not in what was held here.
 
-    Raises AlreadyIssued, NotApproved.
+    Raises AlreadyIssued, NotApproved (also for a sign-in to the own page: there is never a token for it).
     """
     if not transaction.allows(Step.ISSUE):  # another replica may have taken the proof
         transaction = await deps.transactions.get(transaction.id) or transaction
     if transaction.state is TransactionState.ISSUED:
         raise AlreadyIssued
     authentication, proof = transaction.authentication, transaction.proof
-    if not transaction.allows(Step.ISSUE) or authentication is None or proof is None:
+    if transaction.own_page or not transaction.allows(Step.ISSUE) or authentication is None or proof is None:
         raise NotApproved
     return Proved(transaction, authentication, proof)
 
