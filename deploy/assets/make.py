@@ -42,10 +42,12 @@ ICONS = (
     "refresh-cw",
     "scan-qr-code",
     "shield-alert",
+    "shield-check",
     "smartphone",
     "timer-off",
     "triangle-alert",
     "user-key",
+    "users",
     "wifi-off",
 )
 """Names in Lucide (https://lucide.dev/icons). A page shows one by `<use href="icons.svg#NAME">`."""

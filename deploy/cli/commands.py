@@ -26,6 +26,7 @@ COMMANDS = {
     "tenant": Entry("tenants", "tenants", "Organisations."),
     "app": Entry("tenants", "applications", "Applications that people sign in to."),
     "domain": Entry("domains", "domains", "Domains that Entra federates to us, and what to tell Entra."),
+    "admin": Entry("administrators", "administrators", "Administrators of a tenant in the console."),
     "account": Entry("accounts", "accounts", "People of a tenant, their invitations and phones."),
     "signing": Entry("signing", "signing", "A tenant's token-signing key, and what Entra must be told."),
     "migrate": Entry("operate", "operations", "Build the indexes that are missing."),

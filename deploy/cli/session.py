@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -135,7 +136,7 @@ def with_admin(options: Options, work: Callable[[Dependencies], Awaitable[T]]) -
     """What `work` returns, given admin's handlers on the real database. Ends the program on a fault."""
 
     async def run() -> T:
-        async with opened(options, admin_app.build) as wired:
+        async with opened(options, partial(admin_app.build, pages=False)) as wired:
             for step in wired.service.on_start:
                 await step()
             return await work(wired.dependencies)

@@ -86,7 +86,8 @@ async def _run(var: Path, port: int, mongo_url: str, bus_url: str) -> None:
         stack.callback(run_folder.withdraw, var)
         found = run_folder.find(var)
         assert found is not None, "this process holds the folder"
-        print(await summary(running_system.admin, var, found), flush=True)
+        link = await tenant.console_link(running_system)
+        print(await summary(running_system.admin, var, found, link=link), flush=True)
         await asyncio.Event().wait()
 
 

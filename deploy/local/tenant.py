@@ -16,8 +16,10 @@ from lxml import etree
 from deploy.local.browser import Browser
 from deploy.local.running_system import RunningSystem
 from services.admin import handlers as admin
+from services.admin.domain.roles import Role
 from services.admin.domain.tenants import default_issuer
 from services.admin.handlers import NewAccount
+from services.admin.handlers.console_team import NewAdministrator, invite_by_operator
 from shared.errors import Conflict, NotFound
 from shared.files import replace_file
 from shared.testing.waiting import eventually
@@ -50,6 +52,15 @@ async def seed_managed_domain(running_system: RunningSystem) -> None:
     """Make the second domain if it is missing, and wait until every service knows of it."""
     await _unless_there(admin.add_domain(running_system.admin, TENANT, MANAGED_DOMAIN))
     await running_system.flush()
+
+
+async def console_link(running_system: RunningSystem) -> str:
+    """A one-time link for the first owner of the demo tenant; empty when there is an owner."""
+    deps = running_system.admin
+    if (await deps.teams.get(TENANT)).owners:
+        return ""
+    owner = NewAdministrator(name="Olga Owner", email=f"olga@{DOMAIN}", role=Role.OWNER)
+    return (await invite_by_operator(deps, TENANT, owner)).url
 
 
 async def _follow_origin(running_system: RunningSystem) -> None:

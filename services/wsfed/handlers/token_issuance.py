@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from services.wsfed.domain.agent import UNKNOWN
 from services.wsfed.domain.authentication import (
     AuthenticationPolicy,
     Method,
@@ -43,6 +42,7 @@ from services.wsfed.handlers.common import (
     require_fresh,
 )
 from services.wsfed.ports import Account, Dependencies, Issuance, Tenant
+from shared.agent import UNKNOWN
 from shared.errors import Conflict, Forbidden
 from shared.ids import new_id, new_secret
 

@@ -1,4 +1,6 @@
-"""admin's collections. Each document is one aggregate; each write is one conditional update, no transaction.
+"""Who exists: tenants, accounts, invitations, authenticators, and what other services announce.
+
+Each document is one aggregate; each write is one conditional update, no transaction.
 
 The collections `phones` and `errands` keep the names that they were first stored under, because renaming a
 collection would need a migration. In code they are devices and admin commands.
@@ -15,6 +17,7 @@ from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
+from services.admin.domain.search import prefixes, words_of
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
 from shared.contracts.admin import (
@@ -40,6 +43,9 @@ VERSION = "version"
 """The field that guards each write. It belongs to the aggregates, whose announcements carry it."""
 BATCH = 200
 """Documents that are read at once."""
+SEARCH = "search"
+"""The beginnings of an account's words (`domain.search`), derived for the index. A release that does not know the field
+leaves it as it is when it renames somebody; the next change by this one makes it right."""
 LIVE = "live"
 """True on an account that holds its user name; absent on a removed one, so that the unique index frees it."""
 
@@ -91,6 +97,8 @@ class AccountRepository:
             indexes=[
                 Index((("tenant", 1), ("upn", 1)), unique=True, partial={LIVE: True}),
                 Index((("tenant", 1), ("upn", 1), ("_id", 1))),
+                Index((("tenant", 1), ("status", 1), ("upn", 1), ("_id", 1))),
+                Index((("tenant", 1), (SEARCH, 1), ("upn", 1), ("_id", 1))),
             ],
             outbox=True,
             state=True,
@@ -146,9 +154,20 @@ class AccountRepository:
         )
 
     async def page(
-        self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
+        self,
+        tenant: str,
+        *,
+        after: tuple[str, AccountId] | None,
+        status: AccountStatus | None,
+        limit: int,
+        live: bool = False,
+        prefix: str = "",
     ) -> Sequence[Account]:
         where: dict[str, Any] = {"tenant": tenant}
+        if live:
+            where[LIVE] = True
+        if prefix:
+            where[SEARCH] = prefix
         if status is not None:
             where["status"] = status.value
         if after is not None:
@@ -156,6 +175,14 @@ class AccountRepository:
             where["$or"] = [{"upn": {"$gt": upn}}, {"upn": upn, "_id": {"$gt": account}}]
         found = await self._accounts.find(where, sort=[("upn", 1), ("_id", 1)], limit=limit)
         return [stored.value for stored in found]
+
+    async def index_words(self, limit: int) -> int:
+        collection = self._accounts.collection
+        found = await collection.find({SEARCH: {"$exists": False}}, limit=limit)
+        for document in found:
+            change = {"$set": {SEARCH: prefixes(words_of(_account(document)))}}
+            await collection.update({"_id": document["_id"], VERSION: document[VERSION]}, change)
+        return len(found)
 
 
 class InvitationRepository:
@@ -417,7 +444,7 @@ def _tenant(document: Document) -> Tenant:
 
 
 def _account_document(account: Account) -> Document:
-    document = to_document(account, key="id")
+    document = {**to_document(account, key="id"), SEARCH: prefixes(words_of(account))}
     return document if account.status is AccountStatus.REMOVED else {**document, LIVE: True}
 
 
