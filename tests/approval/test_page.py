@@ -361,6 +361,31 @@ async def test_browser_without_a_key_says_how_to_go_on(handset: Handset) -> None
     assert handset.page.url.endswith("#i=x.y")  # so that the link can be copied
 
 
+async def test_the_answers_are_in_reach_and_hide_no_field_that_is_typed_in(handset: Handset) -> None:
+    """On a small phone the whole question does not fit; at 200 % nothing sticks, or nothing else would be seen."""
+    await handset.enrol()
+    await handset.ask(address="198.51.100.7")
+    await handset.look()
+    await handset.heading("Are you signing in to")
+    answers = [
+        handset.page.get_by_role("button", name=name) for name in ("Approve", "Decline", "This isn't me")
+    ]
+    await handset.page.set_viewport_size({"width": 390, "height": 664})
+    for button in answers:
+        await expect(button).to_be_in_viewport(ratio=1)
+    field = handset.page.get_by_label("Code from your sign-in page")
+    await field.focus()
+    await expect(field).to_be_in_viewport(ratio=1)
+    below = await answers[0].bounding_box()
+    box = await field.bounding_box()
+    assert below is not None
+    assert box is not None
+    assert box["y"] + box["height"] <= below["y"]
+    await handset.page.set_viewport_size({"width": 195, "height": 332})
+    await handset.page.locator("section:not([hidden]) h1").focus()
+    assert await answers[0].evaluate("each => getComputedStyle(each.parentElement).position") == "static"
+
+
 async def test_no_sideways_scroll_at_any_width(handset: Handset, tmp_path: Path) -> None:
     await handset.enrol()
     await handset.ask()
