@@ -1,4 +1,6 @@
-"""admin's collections: `directory`, who exists; `console`, who administers them."""
+"""admin's collections: `directory`, who exists; `console`, who administers them;
+`provisioning`, what becomes of them in Entra.
+"""
 
 from services.admin.store.console import (
     AdministratorRepository,
@@ -18,6 +20,7 @@ from services.admin.store.directory import (
     SigningCertificateRepository,
     TenantRepository,
 )
+from services.admin.store.provisioning import DirectoryRepository, DirectorySettingsRepository
 
 __all__ = [
     "AccountRepository",
@@ -28,6 +31,8 @@ __all__ = [
     "ChangeRepository",
     "ConsoleSessionRepository",
     "DeviceRepository",
+    "DirectoryRepository",
+    "DirectorySettingsRepository",
     "FreezeRepository",
     "InvitationRepository",
     "SigningCertificateRepository",
