@@ -194,9 +194,8 @@ async def test_a_domains_page_says_how_far_it_is_and_its_script_asks_for_that(sy
 async def test_another_tenants_domain_is_not_there(system: AdminSystem, path: str) -> None:
     await announce(system)
     browser = await signed_in(system)
-    for domain in ("fabrikam.example", "nowhere.example"):
+    for domain in ("fabrikam.example", "nowhere.example", "%3Cx%3E", "A" * 300):
         assert (await browser.get(f"{BASE}/federation/{domain}{path}")).status == 404
-    assert (await browser.get(f"{BASE}/federation/%3Cx%3E{path}")).status == 400
 
 
 # --- readiness and the script -----------------------------------------------------------------------------------
@@ -263,7 +262,7 @@ async def test_there_is_no_script_before_the_certificate_is_known(system: AdminS
     browser = await signed_in(system)
     assert f"{FEDERATION}/script" not in (await browser.get(FEDERATION)).actions
     refused = await script_page(browser)
-    assert refused.status == 409
+    assert refused.status == 503
     assert await taken(system) == []
 
 
