@@ -37,6 +37,7 @@ ICONS = (
     "layout-grid",
     "lock",
     "lock-keyhole-open",
+    "mail",
     "monitor",
     "octagon-alert",
     "qr-code",

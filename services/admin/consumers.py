@@ -12,10 +12,12 @@ from services.admin.handlers import (
 from services.admin.ports import Dependencies
 from services.admin.projections import (
     browser_changed,
+    connection_changed,
     device_enrolled,
     domain_used,
     freeze_changed,
     keys_changed,
+    person_changed,
 )
 from shared.bus.port import Handlers
 from shared.contracts.admin import (
@@ -26,6 +28,7 @@ from shared.contracts.admin import (
     SignOutPerson,
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
+from shared.contracts.provisioning import ConnectionChanged, PersonChanged
 from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 
 
@@ -35,6 +38,8 @@ def consumers(deps: Dependencies) -> Handlers:
         DeviceChanged: partial(device_enrolled, deps),
         FreezeChanged: partial(freeze_changed, deps),
         BrowserChanged: partial(browser_changed, deps),
+        ConnectionChanged: partial(connection_changed, deps),
+        PersonChanged: partial(person_changed, deps),
         KeysChanged: partial(keys_changed, deps),
         DomainUsed: partial(domain_used, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),

@@ -30,6 +30,10 @@ Sign out everywhere (docs/flows/sign-out-everywhere.md)
     5       browser_changed          ../projections.py
     6       list_browsers            browsers.py
             remove_browser           browsers.py
+Provisioning (docs/flows/provisioning.md)
+    1       set_connection           directory.py
+    2       check_connection, checked
+    9       retry_person; what is shown: show_connection, directory_person, failed_people
 """
 
 from services.admin.handlers.accounts import (
@@ -47,6 +51,17 @@ from services.admin.handlers.accounts import (
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
+from services.admin.handlers.directory import (
+    DirectoryView,
+    check_connection,
+    checked,
+    directory_person,
+    failed_people,
+    retry_person,
+    set_connection,
+    set_licences,
+    show_connection,
+)
 from services.admin.handlers.federation import Readiness, federation, first_use, readiness
 from services.admin.handlers.invitations import (
     InvitationLink,
@@ -68,17 +83,22 @@ from services.admin.handlers.tenants import (
 
 __all__ = [
     "AccountPage",
+    "DirectoryView",
     "InvitationLink",
     "NewAccount",
     "Readiness",
     "add_application",
     "add_domain",
     "change_issuer",
+    "check_connection",
+    "checked",
     "configure_tenant",
     "create_account",
     "create_accounts",
     "create_tenant",
+    "directory_person",
     "expire_invitations",
+    "failed_people",
     "federation",
     "first_use",
     "invite",
@@ -96,7 +116,11 @@ __all__ = [
     "rename_authenticator",
     "renew_invitation",
     "resume",
+    "retry_person",
+    "set_connection",
+    "set_licences",
     "show_account",
+    "show_connection",
     "show_tenant",
     "sign_out_everywhere",
     "sign_out_person",

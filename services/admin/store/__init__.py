@@ -1,4 +1,6 @@
-"""admin's collections: `directory`, who exists; `console`, who administers them."""
+"""admin's collections: `directory`, who exists; `console`, who administers them;
+`provisioning`, what becomes of them in Entra.
+"""
 
 from services.admin.store.console import (
     AdministratorRepository,
@@ -19,6 +21,7 @@ from services.admin.store.directory import (
     SigningCertificateRepository,
     TenantRepository,
 )
+from services.admin.store.provisioning import DirectoryRepository, DirectorySettingsRepository
 
 __all__ = [
     "AccountRepository",
@@ -29,6 +32,8 @@ __all__ = [
     "ChangeRepository",
     "ConsoleSessionRepository",
     "DeviceRepository",
+    "DirectoryRepository",
+    "DirectorySettingsRepository",
     "FirstUseRepository",
     "FreezeRepository",
     "InvitationRepository",

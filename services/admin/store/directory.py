@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.accounts import Account, AccountId, same_profile
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.contacts import same_contact
@@ -27,6 +27,7 @@ from shared.contracts.admin import (
     AuthenticatorStatus,
     ContactChanged,
     InvitationChanged,
+    ProfileChanged,
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
@@ -104,7 +105,7 @@ class AccountRepository:
             state=True,
         )
         self._accounts = Aggregate(collection, _account_document, _account, signer=signer, revision=VERSION)
-        self.source = Source(collection, [AccountChanged], _account_row)
+        self.source = Source(collection, [AccountChanged, ProfileChanged], _account_row)
         """All accounts of all tenants, removed ones too, for the services that follow admin."""
         self.contacts = Source(collection, [ContactChanged], self._contact_row)
         """How to reach the persons behind them, for notify. A source of its own, because each contact is sealed."""
@@ -119,6 +120,8 @@ class AccountRepository:
         told = [account.announced(cause)]
         if before is None or not same_contact(before, account):
             told.append(OutgoingMessage(self._contact(account), account.tenant, cause))
+        if before is None or not same_profile(before, account):
+            told.append(OutgoingMessage(account.profile(), account.tenant, cause))
         return told
 
     async def add(self, account: Account) -> bool:
@@ -476,7 +479,7 @@ def _tenant_row(document: Document) -> Row:
 
 def _account_row(document: Document) -> Row:
     account = _account(document)
-    return Row(account.tenant, [account.event()])
+    return Row(account.tenant, [account.event(), account.profile()])
 
 
 def _invitation_row(document: Document) -> Row:
