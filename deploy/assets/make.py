@@ -34,6 +34,7 @@ ICONS = (
     "history",
     "hourglass",
     "inbox",
+    "layout-grid",
     "lock",
     "lock-keyhole-open",
     "mail",

@@ -14,7 +14,7 @@ from tests.admin.console import Answer, ConsoleBrowser, link_for, signed_in
 
 TENANT_ROUTES = [each for each in ROUTES if isinstance(each, TenantRoute)]
 OWN_ROUTES = [each for each in ROUTES if isinstance(each, OwnRoute)]
-GUARDED = [*TENANT_ROUTES, *OWN_ROUTES]
+GUARDED: list[TenantRoute | OwnRoute] = [*TENANT_ROUTES, *OWN_ROUTES]
 
 
 def named(route: TenantRoute | OwnRoute | PublicRoute) -> str:
