@@ -20,6 +20,7 @@ from services.admin.store import (
     DeviceRepository,
     DirectoryRepository,
     DirectorySettingsRepository,
+    FirstUseRepository,
     FreezeRepository,
     InvitationRepository,
     SigningCertificateRepository,
@@ -54,7 +55,7 @@ def build(
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
     directory = DirectoryRepository(database)
-    certificates = SigningCertificateRepository(database)
+    certificates, first_uses = SigningCertificateRepository(database), FirstUseRepository(database)
     shared = platform.settings
     csrf_file = shared.keys / "admin.csrf"
     deps = Dependencies(
@@ -66,6 +67,7 @@ def build(
         freezes=freezes,
         browsers=browsers,
         certificates=certificates,
+        first_uses=first_uses,
         admin_commands=AdminCommandRepository(database, signer),
         directory_settings=DirectorySettingsRepository(database, signer),
         directory=directory,
@@ -98,7 +100,7 @@ def build(
         ],
         projections={
             "approval": [devices.projection, freezes.projection],
-            "wsfed": [browsers, certificates.projection],
+            "wsfed": [browsers, certificates.projection, first_uses.projection],
             "provisioning": [directory.connections, directory.people],
         },
         web=web,

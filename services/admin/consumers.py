@@ -14,6 +14,7 @@ from services.admin.projections import (
     browser_changed,
     connection_changed,
     device_enrolled,
+    domain_used,
     freeze_changed,
     keys_changed,
     person_changed,
@@ -28,7 +29,7 @@ from shared.contracts.admin import (
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
-from shared.contracts.wsfed import BrowserChanged, KeysChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 
 
 def consumers(deps: Dependencies) -> Handlers:
@@ -40,6 +41,7 @@ def consumers(deps: Dependencies) -> Handlers:
         ConnectionChanged: partial(connection_changed, deps),
         PersonChanged: partial(person_changed, deps),
         KeysChanged: partial(keys_changed, deps),
+        DomainUsed: partial(domain_used, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
         RenewInvitation: partial(renew_invitation, deps),
         RenameAuthenticator: partial(rename_authenticator, deps),

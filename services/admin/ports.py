@@ -14,7 +14,7 @@ from services.admin.domain.browsers import Browser
 from services.admin.domain.changes import Change
 from services.admin.domain.devices import AdminCommand, KnownDevice
 from services.admin.domain.directory import DirectorySettings
-from services.admin.domain.federation import Certificates
+from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.teams import Team, TeamInvitation
 from services.admin.domain.tenants import Tenant
@@ -24,7 +24,7 @@ from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import InvitationMail, SendMail, TeamInvitationMail, mail_associated_data
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
-from shared.contracts.wsfed import BrowserChanged, KeysChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -265,6 +265,16 @@ class SigningCertificates(Protocol):
         ...
 
 
+class FirstUses(Protocol):
+    """When domains were first used, as wsfed announces it: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[DomainUsed]) -> None: ...
+
+    async def of(self, tenant: str, domain: str) -> FirstUse | None:
+        """Of the tenant's domain; None while it was never used."""
+        ...
+
+
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
@@ -311,6 +321,10 @@ class Teams(Protocol):
         """Every team that this administrator is a member of, by the tenant's slug. Whole."""
         ...
 
+    async def page(self, after: str, limit: int) -> Sequence[Team]:
+        """Teams whose tenant's slug comes after `after`, in that order."""
+        ...
+
 
 class ConsoleSessions(Protocol):
     """Sessions of administrators by the digest of their secret."""
@@ -337,6 +351,10 @@ class ConsoleSessions(Protocol):
 
     async def end_others(self, administrator: str, kept: str) -> int:
         """Remove all of that administrator but the one with that id; how many they were."""
+        ...
+
+    async def end_all(self) -> int:
+        """Remove the sessions of all administrators; how many they were."""
         ...
 
 
@@ -376,6 +394,7 @@ class Dependencies:
     freezes: Freezes
     browsers: Browsers
     certificates: SigningCertificates
+    first_uses: FirstUses
     admin_commands: AdminCommands
     directory_settings: DirectorySettingsStore
     directory: Directory

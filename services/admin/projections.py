@@ -1,5 +1,5 @@
 """What admin does when another service's state changes: docs/flows/enrolment.md, step 7, and "Lost phone";
-docs/flows/sign-out-everywhere.md, step 5; docs/flows/federation.md, step 1;
+docs/flows/sign-out-everywhere.md, step 5; docs/flows/federation.md, steps 1 and 6;
 docs/flows/provisioning.md.
 """
 
@@ -25,7 +25,7 @@ from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
-from shared.contracts.wsfed import BrowserChanged, KeysChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import b64u, unb64u
 
@@ -97,6 +97,11 @@ async def person_changed(deps: Dependencies, received: VerifiedMessage[PersonCha
 async def keys_changed(deps: Dependencies, received: VerifiedMessage[KeysChanged]) -> None:
     """`wsfed.keys.changed.v1`: keep the certificates, which Entra has to be told. They decide nothing here."""
     await deps.certificates.keep(received)
+
+
+async def domain_used(deps: Dependencies, received: VerifiedMessage[DomainUsed]) -> None:
+    """`wsfed.domain.used.v1`: keep when a domain was first used. It is for people, and decides nothing."""
+    await deps.first_uses.keep(received)
 
 
 async def _decide(

@@ -20,6 +20,8 @@ Federation (docs/flows/federation.md)
     1       keys_changed             ../projections.py
     2       readiness                federation.py
     3       federation               federation.py; the scripts: ../domain/federation_scripts.py
+    6       domain_used              ../projections.py
+            first_use                federation.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove
@@ -60,7 +62,7 @@ from services.admin.handlers.directory import (
     set_licences,
     show_connection,
 )
-from services.admin.handlers.federation import Readiness, federation, readiness
+from services.admin.handlers.federation import Readiness, federation, first_use, readiness
 from services.admin.handlers.invitations import (
     InvitationLink,
     expire_invitations,
@@ -98,6 +100,7 @@ __all__ = [
     "expire_invitations",
     "failed_people",
     "federation",
+    "first_use",
     "invite",
     "list_accounts",
     "list_browsers",

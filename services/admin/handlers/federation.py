@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from services.admin.domain.accounts import Account
-from services.admin.domain.federation import Federation, federation_of
+from services.admin.domain.federation import Federation, FirstUse, federation_of
 from services.admin.domain.names import check_host
-from services.admin.domain.tenants import governing_domain
+from services.admin.domain.tenants import Tenant, governing_domain
 from services.admin.handlers.common import MAX_PAGE
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
@@ -49,6 +49,12 @@ async def federation(deps: Dependencies, slug: str, domain: str) -> Federation:
     return federation_of(tenant, check_host(domain), certificates, origin=deps.origin)
 
 
+async def first_use(deps: Dependencies, slug: str, domain: str) -> FirstUse | None:
+    """When the domain was first used; None while it was never. Raises NotFound, BadInput."""
+    tenant = await show_tenant(deps, slug)
+    return await deps.first_uses.of(slug, _of(tenant, domain))
+
+
 async def readiness(deps: Dependencies, slug: str, domain: str) -> Readiness:
     """Who of the domain, and of its sub-domains that follow it, has no authenticator that counts now.
 
@@ -56,9 +62,7 @@ async def readiness(deps: Dependencies, slug: str, domain: str) -> Readiness:
     NotFound, BadInput.
     """
     tenant = await show_tenant(deps, slug)
-    name = check_host(domain)
-    if all(each.name != name for each in tenant.domains):
-        raise NotFound("admin.domain.unknown", tenant=slug, domain=name)
+    name = _of(tenant, domain)
     people, without = 0, list[Account]()
     after: tuple[str, str] | None = None
     while page := await deps.accounts.page(slug, after=after, status=None, limit=MAX_PAGE):
@@ -72,3 +76,11 @@ async def readiness(deps: Dependencies, slug: str, domain: str) -> Readiness:
         people += len(found)
         without += [each for each in found if each.id not in have]
     return Readiness(name, people, tuple(without))
+
+
+def _of(tenant: Tenant, domain: str) -> str:
+    """The name of one of the tenant's domains. Raises NotFound, BadInput."""
+    name = check_host(domain)
+    if all(each.name != name for each in tenant.domains):
+        raise NotFound("admin.domain.unknown", tenant=tenant.slug, domain=name)
+    return name

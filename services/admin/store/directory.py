@@ -15,7 +15,7 @@ from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, KnownDevice
-from services.admin.domain.federation import Certificates
+from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.search import prefixes, words_of
 from services.admin.domain.tenants import Tenant
@@ -32,7 +32,7 @@ from shared.contracts.admin import (
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
-from shared.contracts.wsfed import BrowserChanged, KeysChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
@@ -407,6 +407,22 @@ class SigningCertificateRepository:
     async def of(self, tenant: str) -> Certificates | None:
         found = await self.projection.find(tenant)
         return None if found is None else from_document(Certificates, found)
+
+
+class FirstUseRepository:
+    """Implements `ports.FirstUses`. Domains' names hold no slash, so `_id` is `tenant/domain`."""
+
+    def __init__(self, database: Database) -> None:
+        self.projection = Projection(database.collection("first_uses"))
+
+    async def keep(self, received: VerifiedMessage[DomainUsed]) -> None:
+        used = received.message
+        fields = {"first_request_at": used.first_request_at, "first_sign_in_at": used.first_sign_in_at}
+        await self.projection.keep(f"{received.tenant}/{used.domain}", received, fields)
+
+    async def of(self, tenant: str, domain: str) -> FirstUse | None:
+        found = await self.projection.find(f"{tenant}/{domain}")
+        return None if found is None else from_document(FirstUse, found)
 
 
 class AdminCommandRepository:
