@@ -20,7 +20,7 @@ from shared.clock import iso_millis
 from shared.contracts.provisioning import Checked, Fault, PersonChanged, WhenRemoved, WhenSuspended
 from shared.directory import explanation, permission_cost
 
-provisioning = group("The connection to the Entra directory, and what became of people there.")
+provisioning = group("The connection to Entra, and people's users there.")
 
 PATIENCE = 40
 """How often a check is looked for, half a second apart."""
