@@ -1,6 +1,8 @@
 """The only wiring of admin."""
 
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from services.admin.config import AdminSettings
 from services.admin.consumers import consumers
@@ -10,19 +12,37 @@ from services.admin.ports import Dependencies
 from services.admin.store import (
     AccountRepository,
     AdminCommandRepository,
+    AdministratorRepository,
     AuthenticatorRepository,
     BrowserRepository,
+    ChangeRepository,
+    ConsoleSessionRepository,
     DeviceRepository,
+    DirectoryRepository,
+    DirectorySettingsRepository,
+    FirstUseRepository,
     FreezeRepository,
     InvitationRepository,
+    SigningCertificateRepository,
+    TeamRepository,
     TenantRepository,
+    UsedChallengeRepository,
 )
-from shared.assembly import Platform, Wired
+from shared.assembly import Assembly, Platform, Wired
+from shared.crypto.key_file import load_keys
 from shared.crypto.sealed_box import load_sealer
 
+if TYPE_CHECKING:
+    from aiohttp.web import Application
 
-def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[Dependencies]:
-    """The service, not yet running, with what its handlers work with."""
+
+def build(
+    platform: Platform, settings: AdminSettings | None = None, *, pages: bool = True
+) -> Wired[Dependencies]:
+    """The service, not yet running, with what its handlers work with.
+
+    `pages`: whether it has the console. The command line does without, and starts faster.
+    """
     assembly = platform.assemble("admin")
     database, signer, admin_settings = assembly.database, assembly.signer, settings or AdminSettings()
     tenants = TenantRepository(database, signer)
@@ -34,7 +54,10 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     authenticators = AuthenticatorRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
+    directory = DirectoryRepository(database)
+    certificates, first_uses = SigningCertificateRepository(database), FirstUseRepository(database)
     shared = platform.settings
+    csrf_file = shared.keys / "admin.csrf"
     deps = Dependencies(
         tenants=tenants,
         accounts=accounts,
@@ -43,7 +66,16 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         devices=devices,
         freezes=freezes,
         browsers=browsers,
+        certificates=certificates,
+        first_uses=first_uses,
         admin_commands=AdminCommandRepository(database, signer),
+        directory_settings=DirectorySettingsRepository(database, signer),
+        directory=directory,
+        administrators=AdministratorRepository(database),
+        teams=TeamRepository(database, signer),
+        console_sessions=ConsoleSessionRepository(database),
+        used_challenges=UsedChallengeRepository(database),
+        changes=ChangeRepository(database),
         clock=platform.clock,
         ids=platform.ids,
         settings=admin_settings,
@@ -52,7 +84,11 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         rp_id=shared.rp_id,
         expected_origins=frozenset(shared.approval_origins),
         notify_sealer=sealer,
+        provisioning_sealer=load_sealer(platform.settings.keys, "provisioning"),
+        console_origin=shared.origins.console,
+        console_key=load_keys(csrf_file)[0],
     )
+    web = _console(assembly, deps, csrf_file) if pages else None
     service = assembly.service(
         consumers(deps),
         state=[
@@ -62,7 +98,28 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
             invitations.source,
             authenticators.source,
         ],
-        projections={"approval": [devices.projection, freezes.projection], "wsfed": [browsers]},
+        projections={
+            "approval": [devices.projection, freezes.projection],
+            "wsfed": [browsers, certificates.projection, first_uses.projection],
+            "provisioning": [directory.connections, directory.people],
+        },
+        web=web,
         background=[partial(sweep, deps)],
     )
     return Wired(service, deps)
+
+
+def _console(assembly: Assembly, deps: Dependencies, csrf_file: Path) -> "Application":
+    # Imported here: a command of the command line would wait for the web server and the templates.
+    from services.admin.pages import ConsolePages
+    from services.admin.routes import RouteContext, all_routes
+    from shared.web.cookies import Csrf
+
+    pages = ConsolePages(deps.clock)
+    context = RouteContext(
+        deps=deps,
+        pages=pages,
+        csrf=Csrf.from_file(csrf_file, deps.console_origin),
+        client_networks=assembly.client_networks,
+    )
+    return assembly.web(pages.pages, all_routes(context))

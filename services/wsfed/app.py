@@ -11,6 +11,7 @@ from services.wsfed.routes import RouteContext, all_routes
 from services.wsfed.store import (
     BrowserRepository,
     DirectoryRepository,
+    FirstUseRepository,
     IssuanceRepository,
     SessionRepository,
     SigningKeyRepository,
@@ -37,13 +38,16 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         database, platform.clock, trust_without_decision=settings.trust_without_decision
     )
     browsers = BrowserRepository(database, assembly.signer, platform.clock)
+    keys = SigningKeyRepository(database, sealing, platform.clock, assembly.signer)
+    first_uses = FirstUseRepository(database, assembly.signer, platform.clock)
     geoip = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
         transactions=transactions,
         sessions=SessionRepository(database),
         browsers=browsers,
         directory=directory,
-        keys=SigningKeyRepository(database, sealing, platform.clock),
+        keys=keys,
+        first_uses=first_uses,
         issuances=issuances,
         wake=waker,
         fresh=assembly.fresh,
@@ -73,7 +77,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     rp_id_is_kept = partial(pin_rp_id, pinned_settings(database), shared.rp_id)
     service = assembly.service(
         consumers(deps),
-        state=[browsers.source],
+        state=[browsers.source, keys.source, first_uses.source],
         projections={
             "admin": [
                 directory.tenants,
@@ -84,8 +88,8 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
             "approval": [directory.devices, directory.claims_waiting],
         },
         web=web,
-        background=[geoip.watch, browsers.write_days],
+        background=[geoip.watch, browsers.write_days, first_uses.write_noted],
         on_start=[rp_id_is_kept, waker.start],
-        on_stop=[issuances.flush, browsers.flush],
+        on_stop=[issuances.flush, browsers.flush, first_uses.flush],
     )
     return Wired(service, deps)

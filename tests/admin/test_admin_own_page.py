@@ -39,7 +39,7 @@ def proof(
     system: AdminSystem, key: Key, *, at: str = "", tamper: Tamper | None = None, **other: Any
 ) -> Proof:
     """An approval on the phone, of a visit to the person's own page. `other`: fields of the context that differ."""
-    fields = {
+    fields: dict[str, str | int] = {
         "v": 2,
         "purpose": "approve",
         "origin": system.deps.origin,

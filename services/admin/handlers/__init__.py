@@ -16,6 +16,12 @@ Notification (docs/flows/notification.md)
 The person's own page (docs/flows/own-page.md)
     6       rename_authenticator, remove_own_browser, sign_out_person
                                      own_page.py; remove_authenticator in devices.py
+Federation (docs/flows/federation.md)
+    1       keys_changed             ../projections.py
+    2       readiness                federation.py
+    3       federation               federation.py; the scripts: ../domain/federation_scripts.py
+    6       domain_used              ../projections.py
+            first_use                federation.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove
@@ -24,6 +30,10 @@ Sign out everywhere (docs/flows/sign-out-everywhere.md)
     5       browser_changed          ../projections.py
     6       list_browsers            browsers.py
             remove_browser           browsers.py
+Provisioning (docs/flows/provisioning.md)
+    1       set_connection           directory.py
+    2       check_connection, checked
+    9       retry_person; what is shown: show_connection, directory_person, failed_people
 """
 
 from services.admin.handlers.accounts import (
@@ -41,6 +51,18 @@ from services.admin.handlers.accounts import (
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
 from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
+from services.admin.handlers.directory import (
+    DirectoryView,
+    check_connection,
+    checked,
+    directory_person,
+    failed_people,
+    retry_person,
+    set_connection,
+    set_licences,
+    show_connection,
+)
+from services.admin.handlers.federation import Readiness, federation, first_use, readiness
 from services.admin.handlers.invitations import (
     InvitationLink,
     expire_invitations,
@@ -61,21 +83,30 @@ from services.admin.handlers.tenants import (
 
 __all__ = [
     "AccountPage",
+    "DirectoryView",
     "InvitationLink",
     "NewAccount",
+    "Readiness",
     "add_application",
     "add_domain",
     "change_issuer",
+    "check_connection",
+    "checked",
     "configure_tenant",
     "create_account",
     "create_accounts",
     "create_tenant",
+    "directory_person",
     "expire_invitations",
+    "failed_people",
+    "federation",
+    "first_use",
     "invite",
     "list_accounts",
     "list_browsers",
     "list_devices",
     "list_tenants",
+    "readiness",
     "remove",
     "remove_authenticator",
     "remove_browser",
@@ -85,7 +116,11 @@ __all__ = [
     "rename_authenticator",
     "renew_invitation",
     "resume",
+    "retry_person",
+    "set_connection",
+    "set_licences",
     "show_account",
+    "show_connection",
     "show_tenant",
     "sign_out_everywhere",
     "sign_out_person",

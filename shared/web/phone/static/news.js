@@ -1,6 +1,6 @@
 // What is open on all accounts of this phone. One question to the API for each session.
 
-import { call } from "./api.js";
+import { Refused, call } from "./api.js";
 import { isReadable } from "./request.js";
 import { accounts, forget } from "./storage.js";
 
@@ -20,6 +20,7 @@ export async function gather() {
     if (entry.token === null) return;
     try {
       const { challenges, waiting } = await call("GET", "/challenges", undefined, entry);
+      if (!Array.isArray(challenges)) throw new Refused(0, "other", entry);
       news.entries[place] = { ...entry, waiting: waiting === true, asked: true, listed: challenges };
       news.sessions += 1;
     } catch (error) {
