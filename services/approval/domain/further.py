@@ -13,7 +13,7 @@ from services.approval.domain.account import Account, Change, Device, PhoneEndor
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey
 from shared.contracts.envelope import OutgoingMessage
 from shared.crypto.enrolment import NewDeviceKey
-from shared.errors import Conflict, Forbidden, Gone
+from shared.errors import Forbidden, Gone
 
 LIFETIME = timedelta(minutes=10)
 """How long an offer may be taken and endorsed, by our clock."""
@@ -59,9 +59,9 @@ class Offer:
         return OfferState.OPEN if self.key is None else OfferState.TAKEN
 
     def new_key(self) -> NewDeviceKey:
-        """What both phones speak of. Raises Conflict while no key has come."""
+        """What both phones speak of. Raises Gone while no key has come."""
         if self.key is None:
-            raise Conflict("approval.offer.open", code="offer_open")
+            raise gone()
         return NewDeviceKey(self.tenant, self.account, self.id, self.key.credential_id, self.key.public_key)
 
 
