@@ -11,7 +11,11 @@ from services.admin.domain.challenges import check_challenge, make_challenge
 from services.admin.domain.roles import Role
 from services.admin.handlers import console_people
 from services.admin.handlers.console_access import visit
-from services.admin.handlers.console_team import change_role, remove_administrator
+from services.admin.handlers.console_team import (
+    change_role,
+    end_what_a_backup_calls_open,
+    remove_administrator,
+)
 from services.admin.routes.guard import local_path
 from shared.contracts.admin import AccountStatus
 from shared.errors import Conflict, Forbidden
@@ -219,6 +223,16 @@ def test_a_way_back_leads_to_no_other_host(to: str) -> None:
     assert local_path(to) == "/"
 
 
+async def test_a_backup_that_was_put_back_revives_no_session_and_no_link(system: AdminSystem) -> None:
+    owner = await signed_in(system)
+    links = [await link_for(system, name="Next One"), await link_for(system, tenant=FABRIKAM)]
+    await end_what_a_backup_calls_open(system.deps)
+    assert (await owner.get("/account")).status == 303
+    for link in links:
+        assert (await ConsoleBrowser(system).join(link.url)).status == 410
+    assert (await owner.sign_in()).status == 303
+
+
 # roles and protected accounts
 
 
@@ -351,8 +365,10 @@ async def test_removal_needs_the_user_name_typed_and_is_recorded(system: AdminSy
     path = f"/t/{CONTOSO}/people/{ada.id}/remove"
     page = await owner.get(path)
     assert (await owner.press(page, path, typed="ada")).status == 400
+    system.world.clock.advance(1)
     assert (await owner.press(page, path, typed=" ADA@contoso.example ")).status == 303
     assert (await handlers.show_account(system.deps, CONTOSO, ada.id)).status is AccountStatus.REMOVED
+    system.world.clock.advance(1)
     again = await owner.press(page, path, typed=ada.upn)
     assert again.status == 409
     records = await system.deps.changes.page(CONTOSO, subject=ada.id, before=None, limit=10)

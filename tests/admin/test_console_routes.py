@@ -113,7 +113,7 @@ async def test_ids_of_another_tenant_are_nothing_in_ones_own(system: AdminSystem
     assert len(crossing) > 15
     for route in crossing:
         crossed = await ask(stranger, route, filled(route.path, tenant=FABRIKAM, **values), stranger.csrf)
-        assert crossed.status in (400, 404), (named(route), crossed.words)
+        assert crossed.status in (400, 404, 409), (named(route), crossed.words)
         assert state(system) == before, named(route)
 
 
@@ -199,7 +199,7 @@ async def test_no_page_of_the_console_is_kept_or_framed_and_none_has_a_script_in
     paths = [*(filled(each.path, tenant=CONTOSO) for each in guarded_gets()), *pages]
     for path in paths:
         answer = await owner.get(path)
-        assert answer.status in (200, 303, 404), (path, answer.status)
+        assert answer.status in (200, 303, 400, 404), (path, answer.status)
         for script in answer.soup.find_all("script"):
             assert script.get("src"), path
             assert not script.text.strip(), path
