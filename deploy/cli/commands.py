@@ -31,7 +31,7 @@ COMMANDS = {
     "provisioning": Entry(
         "provisioning",
         "provisioning",
-        "The connection to the Entra directory, and what became of people there.",
+        "The connection to Entra, and people's users there.",
     ),
     "signing": Entry("signing", "signing", "A tenant's token-signing key, and what Entra must be told."),
     "migrate": Entry("operate", "operations", "Build the indexes that are missing."),

@@ -20,7 +20,7 @@ from shared.clock import iso_millis
 from shared.contracts.provisioning import Checked, Fault, PersonChanged, WhenRemoved, WhenSuspended
 from shared.directory import explanation, permission_cost
 
-provisioning = group("The connection to the Entra directory, and what became of people there.")
+provisioning = group("The connection to Entra, and people's users there.")
 
 PATIENCE = 40
 """How often a check is looked for, half a second apart."""
@@ -255,7 +255,8 @@ def _print_checked(found: Checked) -> None:
 def _print_fault(fault: Fault) -> None:
     said = explanation(fault.key)
     output.line(f"  {said.meaning} {said.remedy}")
-    words = " ".join(part for part in (fault.code, fault.words) if part)
+    # Entra's words begin with its code, Graph's do not.
+    words = fault.words if fault.words.startswith(fault.code) else f"{fault.code} {fault.words}".strip()
     if words:
         output.line(f"  Microsoft: {words}")
     if fault.request_id:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,11 @@ class Registration:
     permissions: Sequence[str] = ("User.ReadWrite.All",)
 
 
+def address(port: int) -> str:
+    """The base URL of login and of Graph of the stand-in on that port."""
+    return f"http://127.0.0.1:{port}"
+
+
 @asynccontextmanager
 async def graph_standin(port: int, set_up: Path, requests: Path) -> AsyncIterator[str]:
     """Started and listening; gives its address, the base of login and Graph. Raises Unavailable, which names the port.
@@ -34,7 +39,7 @@ async def graph_standin(port: int, set_up: Path, requests: Path) -> AsyncIterato
     await asyncio.to_thread(requests.unlink, missing_ok=True)
     try:
         async with standin("graph", port, "--set-up", str(set_up), "--requests", str(requests)):
-            yield f"http://127.0.0.1:{port}"
+            yield address(port)
     except NotStarted as error:
         raise Unavailable("local.graph.not_started", port=port, reason=error) from error
 
@@ -47,18 +52,20 @@ def entra_settings(graph: str) -> str:
 def write_set_up(
     path: Path,
     name: str,
-    domains: Iterable[Mapping[str, Any]],
+    told: Mapping[str, Sequence[Mapping[str, Any]]],
     registration: Registration,
     units: Mapping[str, int],
 ) -> None:
-    """Write a tenant of that name: federated `domains` (as `deploy.local.tenant.federation` has them), the app
-    registration, and subscriptions with so many units by their part number.
+    """Write a tenant of that name: the domains in `told` (settings of the Entra stand-in, as
+    `deploy.local.tenant.federation` makes them; its users are left out), the app registration, and subscriptions with
+    so many units by their part number.
     """
-    federated = [{"id": each["domain"], "federation": _federation(each)} for each in domains]
+    federated = [{"id": each["domain"], "federation": _federation(each)} for each in told["domains"]]
+    managed = [{"id": each["domain"]} for each in told.get("managedDomains", ())]
     initial = {"id": f"{name.lower()}.onmicrosoft.com", "initial": True, "default": True}
     tenant = {
         "displayName": name,
-        "domains": [initial, *federated],
+        "domains": [initial, *managed, *federated],
         "applications": [
             {
                 "clientId": registration.client_id,

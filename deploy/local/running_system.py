@@ -35,10 +35,17 @@ class RunningSystem:
 
 @asynccontextmanager
 async def one_process(
-    settings: Settings, *, port: int, entra_port: int, front_routes: Iterable[RouteDef] = ()
+    settings: Settings,
+    *,
+    port: int,
+    entra_port: int,
+    graph: str = "",
+    front_routes: Iterable[RouteDef] = (),
 ) -> AsyncIterator[RunningSystem]:
-    """A running system of all services in this process, on the bus that the settings name."""
-    own = service_settings(settings, entra_port)
+    """A running system of all services in this process, on the bus that the settings name. `graph`: see
+    `service_settings`.
+    """
+    own = service_settings(settings, entra_port, graph)
     start_url = wsfed_settings(entra_port).start_url
     async with AsyncExitStack() as stack:
         bus = None
@@ -61,6 +68,7 @@ async def many_processes(
     port: int,
     entra_port: int,
     logs: Path,
+    graph: str = "",
     replicas: Mapping[str, int] = DEFAULT_REPLICAS,
     of_replica: OfReplica | None = None,
 ) -> AsyncIterator[RunningSystem]:
@@ -78,6 +86,11 @@ async def many_processes(
             "BLOK365_WSFED_REPLY_URLS": json.dumps(local.reply_urls),
             "BLOK365_WSFED_START_URL": local.start_url,
         }
+        if graph:
+            environment |= {
+                "BLOK365_PROVISIONING_GRAPH_URL": graph,
+                "BLOK365_PROVISIONING_AUTHORITY_URL": graph,
+            }
         whole = await stack.enter_async_context(
             cluster(
                 settings,

@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings
 
 from deploy.local.backing.port import free_port, why_not_free
 from services.notify.config import NotifySettings
+from services.provisioning.config import ProvisioningSettings
 from services.wsfed.config import WsFedSettings
 from shared.clouds import CLOUDS
 from shared.errors import BadInput, Unavailable
@@ -71,9 +72,18 @@ def notify_settings(settings: Settings) -> NotifySettings:
     return given.model_copy(update={"mail_folder": settings.keys.parent / "mail"})
 
 
-def service_settings(settings: Settings, entra_port: int) -> dict[str, BaseSettings]:
-    """What services need to be told on one machine, by name; the others take theirs from the environment."""
-    return {"wsfed": wsfed_settings(entra_port), "notify": notify_settings(settings)}
+def service_settings(settings: Settings, entra_port: int, graph: str = "") -> dict[str, BaseSettings]:
+    """What services need to be told on one machine, by name; the others take theirs from the environment.
+
+    `graph`: the stand-in of Microsoft's login and Graph that provisioning talks to. Empty: what the environment says.
+    """
+    told: dict[str, BaseSettings] = {
+        "wsfed": wsfed_settings(entra_port),
+        "notify": notify_settings(settings),
+    }
+    if graph:
+        told["provisioning"] = ProvisioningSettings(graph_url=graph, authority_url=graph)
+    return told
 
 
 def wsfed_settings(entra_port: int) -> WsFedSettings:

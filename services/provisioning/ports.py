@@ -81,6 +81,10 @@ class People(Protocol):
         """Jobs whose time has come: urgent ones first, then the one that waits longest."""
         ...
 
+    async def next_at(self, tenant: str) -> datetime | None:
+        """When the tenant's next job is due; None when none is open."""
+        ...
+
     async def by_object(self, tenant: str, object_id: str) -> Person | None:
         """The job whose user has that object id."""
         ...
@@ -147,8 +151,8 @@ class Opener(Protocol):
 class Queue(Protocol):
     """Works on jobs in the background."""
 
-    def wake(self) -> None:
-        """Something is due now: look at once."""
+    def wake(self, tenant: str) -> None:
+        """Something of that tenant is due now: look at once."""
         ...
 
     def heard(self, tenant: str, answer: GraphAnswer) -> None:

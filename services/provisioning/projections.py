@@ -49,7 +49,7 @@ async def _touch(deps: Dependencies, tenant: str, account: str) -> None:
         return touched(before, found.order, profile.order, now, urgent=is_urgent(found))
 
     if await deps.people.touch(tenant, account, due, now) is not None:
-        deps.queue.wake()
+        deps.queue.wake(tenant)
 
 
 async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[AuthenticatorChanged]) -> None:
@@ -68,4 +68,4 @@ async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[Au
         received.tenant, said.account, lambda before: sessions_ended(before, said.authenticator, now), now
     )
     if changed is not None:
-        deps.queue.wake()
+        deps.queue.wake(received.tenant)

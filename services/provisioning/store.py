@@ -123,6 +123,14 @@ class PeopleRepository:
                 found += await self._people.find(where, sort=(("next_at", 1),), limit=limit - len(found))
         return found
 
+    async def next_at(self, tenant: str) -> datetime | None:
+        times: list[datetime] = []
+        for urgent in (True, False):
+            where = {"tenant": tenant, OPEN: True, "urgent": urgent}
+            found = await self._people.find(where, sort=(("next_at", 1),), limit=1)
+            times += [stored.value.next_at for stored in found]
+        return min(times, default=None)
+
     async def by_object(self, tenant: str, object_id: str) -> Person | None:
         found = await self._people.find_one({"tenant": tenant, "object_id": object_id})
         return None if found is None else found.value

@@ -319,6 +319,7 @@ def federable(blok365: Blok365, mongo_url: str, mongo_database: str) -> Blok365:
 def test_the_domains_of_a_tenant_that_the_sign_in_service_has_not_met(blok365: Blok365) -> None:
     for step in (("keys",), ("migrate",), ("tenant", "add", "contoso", "--name", "Contoso")):
         said(blok365(*step))
+    said(blok365("domain", "add", "contoso.example", "-t", "contoso"))
     for command in ("entra", "script"):
         line = refused(blok365("domain", command, "contoso.example", "-t", "contoso"))
         assert "not said yet which certificate" in line
@@ -340,7 +341,7 @@ def test_the_script_of_a_domain_is_printed_or_saved(federable: Blok365, tmp_path
     said(federable("domain", "script", *domain, "--back-out", "--out", str(tmp_path / "undo.ps1")))
     assert b"Make managed again" in (tmp_path / "undo.ps1").read_bytes()
     assert "no domain" in refused(federable("domain", "script", "other.example", "-t", "contoso"))
-    assert "not a domain name" in refused(federable("domain", "script", "$(x)", "-t", "contoso"))
+    assert "no domain '$(x)'" in refused(federable("domain", "script", "$(x)", "-t", "contoso"))
     missing = tmp_path / "missing" / "x.ps1"
     assert "No such file" in refused(federable("domain", "script", *domain, "--out", str(missing)))
 

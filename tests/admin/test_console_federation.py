@@ -53,7 +53,7 @@ async def test_microsoft_365_is_added_from_its_template_once(system: AdminSystem
     page = await browser.get(f"{BASE}/applications/new")
     wrong = await browser.press(page, f"{BASE}/applications/new", session_hours="5")
     assert wrong.status == 400
-    assert "A session of '5' hours isn't offered." in wrong.words
+    assert "Choose 4, 8 or 12 hours." in wrong.words
     added = await browser.press(page, f"{BASE}/applications/new", session_hours="12", first_method="qr")
     (application,) = (await handlers.show_tenant(system.deps, CONTOSO)).applications
     assert (added.status, added.location) == (303, f"{BASE}/applications/{application.id}")
@@ -64,7 +64,7 @@ async def test_microsoft_365_is_added_from_its_template_once(system: AdminSystem
     )
     again = await browser.press(page, f"{BASE}/applications/new", name="Another")
     assert again.status == 400
-    assert "has a Microsoft 365 application already" in again.words
+    assert "already has a Microsoft 365 application" in again.words
     assert f"{BASE}/applications/new" not in (await browser.get(f"{BASE}/applications")).actions
 
 
@@ -160,7 +160,7 @@ async def test_a_domain_is_added_and_what_cannot_be_one_is_explained(system: Adm
         ("contoso.onmicrosoft.com", "Entra never federates it"),
         ("<script>", "is not a domain name"),
         ("fabrikam.example", "in use by another tenant"),
-        (DOMAIN, "has the domain contoso.example already"),
+        (DOMAIN, "already has the domain contoso.example"),
     ):
         wrong = await browser.press(page, f"{BASE}/federation/new", domain=domain)
         assert wrong.status == 400
@@ -194,9 +194,8 @@ async def test_a_domains_page_says_how_far_it_is_and_its_script_asks_for_that(sy
 async def test_another_tenants_domain_is_not_there(system: AdminSystem, path: str) -> None:
     await announce(system)
     browser = await signed_in(system)
-    for domain in ("fabrikam.example", "nowhere.example"):
+    for domain in ("fabrikam.example", "nowhere.example", "%3Cx%3E", "A" * 300):
         assert (await browser.get(f"{BASE}/federation/{domain}{path}")).status == 404
-    assert (await browser.get(f"{BASE}/federation/%3Cx%3E{path}")).status == 400
 
 
 # --- readiness and the script -----------------------------------------------------------------------------------
@@ -263,7 +262,7 @@ async def test_there_is_no_script_before_the_certificate_is_known(system: AdminS
     browser = await signed_in(system)
     assert f"{FEDERATION}/script" not in (await browser.get(FEDERATION)).actions
     refused = await script_page(browser)
-    assert refused.status == 409
+    assert refused.status == 503
     assert await taken(system) == []
 
 

@@ -77,7 +77,7 @@ async def test_what_is_wrong_is_said_in_words(page: Page, local_system: LocalSys
         "admin.database": False,
         "wsfed.admin_known": False,
         "wsfed.approval_alarm": "what is copied differs",
-        "badge.odd": False,
+        "toy.odd": False,
     }
 
     async def answer(route: Route) -> None:
@@ -85,7 +85,7 @@ async def test_what_is_wrong_is_said_in_words(page: Page, local_system: LocalSys
 
     await page.route("**/readyz", answer)
     await page.goto(f"{origins(local_system)[0]}/")
-    await expect(page.locator("#checks dt")).to_have_text(["Administration", "Sign-in page", "badge"])
+    await expect(page.locator("#checks dt")).to_have_text(["Administration", "Sign-in page", "toy"])
     await expect(page.locator("#checks dd")).to_have_text(
         [
             "The database doesn't answer.",

@@ -34,6 +34,7 @@ SECRETS = ConnectionSecrets(
     client_secret=SECRET,
 )
 IMMUTABLE = "fd8d0ec5c5004116"
+SKU = "66b55226-6b4f-492c-910c-a3b7a3c9d993"
 Trick = Callable[[GraphRequest], GraphAnswer | None]
 
 

@@ -10,7 +10,7 @@ from services.provisioning.domain.requests import GraphAnswer
 from shared.contracts.admin import AccountStatus, AuthenticatorChanged, EndorsedBy
 from shared.contracts.provisioning import CheckConnection, RetryPerson
 from shared.directory import FaultKey
-from tests.provisioning.support import MINUTE, SECRETS, Provisioning, refusal
+from tests.provisioning.support import MINUTE, SECRETS, SKU, Provisioning, refusal
 
 LOST = GraphAnswer(None)
 
@@ -193,8 +193,6 @@ async def test_a_phone_that_was_removed_before_there_was_a_user_revokes_nothing(
 
 
 # --- licences -----------------------------------------------------------------------------------------------
-
-SKU = "66b55226-6b4f-492c-910c-a3b7a3c9d993"
 
 
 async def test_licences_are_assigned_after_the_location_and_taken_back(connected: Provisioning) -> None:
@@ -474,7 +472,7 @@ async def test_other_secrets_go_on_at_once(connected: Provisioning) -> None:
     await connected.work()
     connected.directory.sign_in = None
     await connected.connect()
-    await connected.later(31)
+    await connected.later(6)
     assert connected.person().state == "done"
     assert connected.directory.targets[-1].revision == 2
 

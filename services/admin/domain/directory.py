@@ -7,10 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from services.admin.domain.names import check_host, shown
 from shared.contracts.provisioning import (
     GUID,
@@ -124,6 +120,11 @@ def _check_secret(secret: str) -> None:
 
 def _check_certificate(certificate: str, private_key: str, now: datetime) -> None:
     """Raises BadInput for a certificate that cannot sign in."""
+    # Imported here because every command of the command line would wait for it, and hardly one needs it.
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         read = x509.load_pem_x509_certificate(certificate.encode())
         key = load_pem_private_key(private_key.encode(), password=None)

@@ -6,12 +6,9 @@ Names and values: Microsoft Graph v1.0, `internalDomainFederation`. The console,
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-
-from cryptography import x509
 
 from services.admin.domain.tenants import Tenant
 from shared.clouds import CLOUDS, Cloud, CloudName
@@ -32,30 +29,6 @@ class Certificates:
     next: str | None = None
     next_since: datetime | None = None
     previous: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CertificateFacts:
-    """What people compare of a certificate. Thumbprints are upper-case hex digits; Microsoft's lists show SHA-1."""
-
-    sha256: str
-    sha1: str
-    not_after: datetime | None
-    """None: it is none that can be read."""
-
-
-def certificate_facts(certificate: str) -> CertificateFacts:
-    """Of a certificate in base64. Raises ValueError where it is no base64."""
-    der = base64.b64decode(certificate, validate=True)
-    try:
-        not_after = x509.load_der_x509_certificate(der).not_valid_after_utc
-    except ValueError:
-        not_after = None
-    return CertificateFacts(
-        sha256=hashlib.sha256(der).hexdigest().upper(),
-        sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest().upper(),
-        not_after=not_after,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

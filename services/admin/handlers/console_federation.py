@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.admin.domain.federation import Federation, FirstUse
 from services.admin.domain.federation_scripts import BACK_OUT, FEDERATE
+from services.admin.domain.names import check_host
 from services.admin.domain.roles import Act, Actor
 from services.admin.domain.tenants import Tenant
 from services.admin.handlers.federation import Readiness, federation, first_use, readiness
@@ -11,7 +12,7 @@ from services.admin.handlers.recording import recorded
 from services.admin.handlers.tenants import add_domain, show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.admin import Domain
-from shared.errors import BadInput, Conflict
+from shared.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +40,22 @@ async def list_domains(deps: Dependencies, actor: Actor) -> list[ListedDomain]:
 
 
 async def show_domain(deps: Dependencies, actor: Actor, name: str) -> ShownDomain:
-    """One of them. Raises Forbidden, NotFound, BadInput."""
+    """One of them. Raises Forbidden, NotFound."""
     actor.require(Act.SEE_FEDERATION, deps.clock.now())
     used = await first_use(deps, actor.tenant, name)
     tenant = await show_tenant(deps, actor.tenant)
-    return ShownDomain(_domain(tenant, name), await _told(deps, actor, name), used)
-
-
-async def _told(deps: Dependencies, actor: Actor, name: str) -> Federation | None:
-    try:
-        return await federation(deps, actor.tenant, name)
-    except Conflict:
-        return None
+    known = await deps.certificates.of(actor.tenant) is not None
+    told = await federation(deps, actor.tenant, name) if known else None
+    return ShownDomain(_domain(tenant, name), told, used)
 
 
 def _domain(tenant: Tenant, name: str) -> Domain:
-    return next(each for each in tenant.domains if each.name == name.lower())
+    """`first_use` has found it."""
+    return next(each for each in tenant.domains if each.name == check_host(name))
 
 
 async def show_readiness(deps: Dependencies, actor: Actor, name: str) -> Readiness:
-    """Who would be locked out. Raises Forbidden, NotFound, BadInput."""
+    """Who would be locked out. Raises Forbidden, NotFound."""
     actor.require(Act.SEE_FEDERATION, deps.clock.now())
     return await readiness(deps, actor.tenant, name)
 
@@ -77,7 +74,7 @@ async def take_script(deps: Dependencies, actor: Actor, name: str, *, typed: str
     """What the script that federates the domain is made of, for whoever has typed how many would be locked out.
 
     Nobody has to type that it is nobody. The number is counted anew: somebody may have removed a phone meanwhile.
-    Raises Forbidden, StepUpNeeded, NotFound, BadInput (`admin.federation.readiness`), Conflict (no certificate yet).
+    Raises Forbidden, StepUpNeeded, NotFound, BadInput (`admin.federation.readiness`), Unavailable (no certificate yet).
     """
     actor.require(Act.CHANGE_FEDERATION, deps.clock.now())
     ready = await readiness(deps, actor.tenant, name)
@@ -93,7 +90,7 @@ async def take_script(deps: Dependencies, actor: Actor, name: str, *, typed: str
 
 
 async def take_back_out(deps: Dependencies, actor: Actor, name: str) -> Federation:
-    """The same for its twin. Raises Forbidden, StepUpNeeded, NotFound, BadInput, Conflict."""
+    """The same for its twin. Raises Forbidden, StepUpNeeded, NotFound, BadInput, Unavailable."""
     actor.require(Act.CHANGE_FEDERATION, deps.clock.now())
     made = await federation(deps, actor.tenant, name)
     async with recorded(

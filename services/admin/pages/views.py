@@ -6,8 +6,9 @@ from datetime import datetime
 
 from services.admin.domain.accounts import Account
 from services.admin.domain.administrators import ADVISED_PASSKEYS, Administrator, ConsoleSession
+from services.admin.domain.certificates import CertificateFacts, certificate_facts
 from services.admin.domain.changes import Change
-from services.admin.domain.federation import CertificateFacts, Certificates, Federation, certificate_facts
+from services.admin.domain.federation import Certificates, Federation
 from services.admin.domain.roles import Act, Role
 from services.admin.domain.teams import Team
 from services.admin.domain.tenants import Tenant

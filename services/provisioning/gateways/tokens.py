@@ -96,7 +96,8 @@ class Tokens:
             status,
             error=clean_line(str(answer.get("error") or ""), 80),
             codes=tuple(each for each in codes if isinstance(each, int)) if isinstance(codes, list) else (),
-            words=clean_line(str(answer.get("error_description") or ""), 500),
+            # Behind the words Entra repeats the trace id and the time.
+            words=clean_line(str(answer.get("error_description") or "").partition(" Trace ID:")[0], 500),
             trace_id=clean_line(str(answer.get("trace_id") or ""), 64),
         )
 

@@ -57,7 +57,7 @@ async def connection_set(deps: Dependencies, received: VerifiedMessage[SetConnec
         log.info("connection.late_setting", tenant=tenant, revision=command.revision)
         return
     log.info("connection.set", tenant=tenant, revision=command.revision, state=changed.state)
-    deps.queue.wake()
+    deps.queue.wake(tenant)
 
 
 async def check_asked(deps: Dependencies, received: VerifiedMessage[CheckConnection]) -> None:
@@ -69,7 +69,7 @@ async def check_asked(deps: Dependencies, received: VerifiedMessage[CheckConnect
         return None if known or before.check_asked == asked else replace(before, check_asked=asked)
 
     await deps.connections.change(received.tenant, note)
-    deps.queue.wake()
+    deps.queue.wake(received.tenant)
 
 
 async def check(deps: Dependencies, connection: Connection) -> None:
@@ -103,7 +103,7 @@ async def check(deps: Dependencies, connection: Connection) -> None:
         return was_checked(before, result, lasting, now)
 
     await deps.connections.change(connection.tenant, take)
-    deps.queue.wake()
+    deps.queue.wake(connection.tenant)
 
 
 TRANSIENT = (FaultKey.NO_ANSWER, FaultKey.SERVICE_AWAY, FaultKey.THROTTLED)

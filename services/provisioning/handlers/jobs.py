@@ -54,7 +54,7 @@ STEP_TIME = timedelta(seconds=85)
 MAX_STEPS = 20
 """Steps under one claim; more is a fault of ours, and the job would go round in circles."""
 HELD_WAIT = timedelta(seconds=10)
-CONNECTION_WAIT = timedelta(seconds=30)
+CONNECTION_WAIT = timedelta(seconds=5)
 """How long a job rests whose connection has failed; it is claimed again only when the connection is tried again."""
 
 Learn = Callable[[Person], Person]

@@ -24,4 +24,4 @@ async def retry_person(deps: Dependencies, received: VerifiedMessage[RetryPerson
     if await deps.people.touch(received.tenant, command.account, again, now) is None:
         log.info("person.late_retry", tenant=received.tenant, account=command.account)
         return
-    deps.queue.wake()
+    deps.queue.wake(received.tenant)

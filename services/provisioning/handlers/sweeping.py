@@ -41,7 +41,7 @@ async def sweep(deps: Dependencies, connection: Connection) -> None:
     await deps.connections.change(
         connection.tenant, lambda before: swept(before, connection.revision, cursor)
     )
-    deps.queue.wake()
+    deps.queue.wake(connection.tenant)
 
 
 def _due(

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -26,6 +26,8 @@ EVERY = 1.0
 """Seconds between rounds when nothing happens."""
 SOON = 0.05
 """Seconds from one round to the next while there is more to begin."""
+QUIET = timedelta(seconds=30)
+"""Longest time for which a tenant without due jobs is not asked for: another process may have made one due."""
 STOP_WITHIN = 8.0
 """Seconds that jobs under way get to finish when the process stops."""
 
@@ -39,10 +41,13 @@ class Worker:
         self._holds: Counter[str] = Counter()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._under_way: Counter[str] = Counter()
+        self._quiet: dict[str, datetime] = {}
+        """Until when nothing of a tenant is due, as far as is known here: most tenants have nothing to do."""
         self._woken = asyncio.Event()
         self._stopped = False
 
-    def wake(self) -> None:
+    def wake(self, tenant: str) -> None:
+        self._quiet.pop(tenant, None)
         self._woken.set()
 
     def heard(self, tenant: str, answer: GraphAnswer) -> None:
@@ -115,7 +120,7 @@ class Worker:
         if connection.sweep is not None:
             self._begin(f"sweep/{tenant}", lambda: sweep(deps, connection))
         now = deps.clock.now()
-        if not connection.may_try(now):
+        if not connection.may_try(now) or now < self._quiet.get(tenant, now):
             return False
         free = self._pace(tenant).free(self._under_way[tenant], now)
         if connection.state == "failed":  # one, to see whether it works again
@@ -125,6 +130,7 @@ class Worker:
         # Those that are under way here are not due: their lease is ahead.
         due = await deps.people.due(tenant, now, free)
         if not due:
+            self._quiet[tenant] = min(now + QUIET, await deps.people.next_at(tenant) or now + QUIET)
             return False
         target = await target_of(deps, connection)
         if target is None:
@@ -140,6 +146,7 @@ class Worker:
             await work(self._dependencies(), connection, target, stored)
         finally:
             self._under_way[connection.tenant] -= 1
+            self._quiet.pop(connection.tenant, None)
 
     async def _cannot_open(self, connection: Connection) -> None:
         deps = self._dependencies()

@@ -39,7 +39,7 @@ JSON = {"Accept": "application/json"}
 
 async def test_a_person_made_through_graph_signs_in_and_a_disabled_one_does_not(tmp_path: Path) -> None:
     set_up, requests = tmp_path / "graph" / "set-up.json", tmp_path / "graph" / "requests.jsonl"
-    write_set_up(set_up, "Contoso", [DOMAIN], Registration(CLIENT, SECRET), {"SPE_F1": 5})
+    write_set_up(set_up, "Contoso", {"domains": [DOMAIN]}, Registration(CLIENT, SECRET), {"SPE_F1": 5})
     async with graph_standin(free_port(), set_up, requests) as graph, aiohttp.ClientSession() as http:
         async with http.post(f"{graph}/contoso.example/oauth2/v2.0/token", data=FORM) as answer:
             headers = {"Authorization": f"Bearer {(await answer.json())['access_token']}"}
