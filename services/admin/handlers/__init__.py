@@ -8,7 +8,7 @@ Enrolment (docs/flows/enrolment.md)
 Lost phone (the same page, below)
     1       list_devices             devices.py; device_enrolled keeps the list
     2       remove_device            devices.py; by the person: remove_authenticator
-            unfreeze                 devices.py
+            show_freeze, unfreeze    devices.py
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
 Administration
@@ -35,7 +35,13 @@ from services.admin.handlers.accounts import (
     suspend,
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
-from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
+from services.admin.handlers.devices import (
+    list_devices,
+    remove_authenticator,
+    remove_device,
+    show_freeze,
+    unfreeze,
+)
 from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite, withdraw_all
 from services.admin.handlers.tenants import (
     add_application,
@@ -71,6 +77,7 @@ __all__ = [
     "rename",
     "resume",
     "show_account",
+    "show_freeze",
     "show_tenant",
     "sign_out_everywhere",
     "suspend",
