@@ -6,8 +6,9 @@ import * as asked from "./ask.js";
 import { canEndorse, isSupported, sign } from "./authenticator.js";
 import * as enrolment from "./enrolment.js";
 import { NO_LONGER_HERE, gather } from "./news.js";
+import * as notifications from "./notifications.js";
 import * as phones from "./phones.js";
-import { app, banner, make, move, remark, say, saidCode, shown, speak, within, word } from "./screens.js";
+import { app, banner, make, move, remark, say, saidCode, shown, speak, unspeak, within, word } from "./screens.js";
 import { makeStatement } from "./statement.js";
 import { NEWS } from "./states.js";
 import { accounts, forget, forgetToken, keep } from "./storage.js";
@@ -63,7 +64,7 @@ async function once(action, quiet = false) {
   }
   try {
     await action();
-    if (!quiet) speak("");
+    if (!quiet) unspeak(word("busy"));
   } catch (error) {
     if (!quiet) speak("");
     await fail(error, quiet).catch(() => say("other"));
@@ -127,6 +128,8 @@ function present(news, wanted = false) {
   for (const { id } of news.requests) seen.add(id);
   waiting = news.requests;
   drawAccounts(news.entries);
+  notifications.tend(news.entries);
+  if (news.requests.length === 0 && news.entries.every((entry) => entry.asked)) clearNotifications();
   const was = signedIn;
   signedIn = news.sessions > 0;
   if (news.gone !== null) return say(news.gone);
@@ -219,6 +222,7 @@ async function unlock(entries = null) {
 
 /** All accounts. Without a network too: a token that nobody has any more opens nothing. */
 async function lock() {
+  await notifications.forgetAtServer();
   for (const entry of await accounts()) {
     if (entry.token === null) continue;
     await call("DELETE", "/sessions", undefined, entry).catch(() => {});
@@ -227,6 +231,26 @@ async function lock() {
   signedIn = false;
   drawAccounts(await accounts());
   leave(true);
+}
+
+// notifications
+
+/** On the screen that says that this phone is ready: at once, not with the next news. */
+async function offerNotifications() {
+  if (saidCode() === "enrolled") await notifications.tend((await gather()).entries);
+}
+
+/** What the person has seen here need not be read a second time. */
+async function clearNotifications() {
+  const registration = await navigator.serviceWorker?.getRegistration().catch(() => undefined);
+  const found = await registration?.getNotifications?.({ tag: "request" });
+  for (const each of found ?? []) each.close();
+}
+
+/** A push has come, or somebody has tapped on a notification: what is open is looked for at once. */
+function hear({ data }) {
+  if (data?.news === true) return poll();
+  if (data?.tapped === true) return NEWS[shown()] === "tell" ? poll() : once(look, true);
 }
 
 // the page
@@ -245,11 +269,16 @@ const actions = {
   "not-me": () => asked.refuse("not-me", "not_me"),
   "decline-all": () => asked.declineAll(waiting),
   again: look,
-  retry: enrolment.retry,
+  retry: async () => {
+    await enrolment.retry();
+    await offerNotifications();
+  },
   later: () => {
     enrolment.drop();
     return look();
   },
+  "push-on": notifications.turnOn,
+  "push-off": notifications.turnOff,
   devices: phones.list,
   remove: async () => {
     await phones.remove();
@@ -273,7 +302,11 @@ app.addEventListener("click", (event) => {
 app.addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.target;
-  once(() => (form.dataset.form === "enrol" ? enrolment.enrol(form) : asked.approve(form)));
+  once(async () => {
+    if (form.dataset.form !== "enrol") return asked.approve(form);
+    await enrolment.enrol(form);
+    await offerNotifications();
+  });
 });
 
 /** A button where the browser has an offer, words where it has none, nothing where BlokKey is installed. */
@@ -300,6 +333,7 @@ window.addEventListener("beforeinstallprompt", (event) => {
 window.addEventListener("appinstalled", () => offerInstall(null));
 window.addEventListener("offline", () => banner("offline", true));
 window.addEventListener("online", poll);
+navigator.serviceWorker?.addEventListener("message", hear);
 window.addEventListener("hashchange", begin);
 document.addEventListener("visibilitychange", poll);
 setInterval(poll, POLL);
