@@ -1,7 +1,7 @@
 """A system to walk through, in one process or in many, with admin's handlers at hand: for demo, tests, benchmark."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from aiohttp.web import RouteDef
 
 from deploy import wiring
 from deploy.local.cluster import DEFAULT_REPLICAS, Cluster, OfReplica, cluster
-from deploy.local.settings import service_settings, wsfed_settings
+from deploy.local.settings import notify_settings, service_settings, wsfed_settings
 from deploy.local.system import System, running
 from services.admin import app as admin_app
 from services.admin.ports import Dependencies
@@ -35,10 +35,18 @@ class RunningSystem:
 
 @asynccontextmanager
 async def one_process(
-    settings: Settings, *, port: int, entra_port: int, front_routes: Iterable[RouteDef] = ()
+    settings: Settings,
+    *,
+    port: int,
+    entra_port: int,
+    push_local: Sequence[str] = (),
+    front_routes: Iterable[RouteDef] = (),
 ) -> AsyncIterator[RunningSystem]:
-    """A running system of all services in this process, on the bus that the settings name."""
-    own = service_settings(settings, entra_port)
+    """A running system of all services in this process, on the bus that the settings name.
+
+    `push_local`: see `notify_settings`.
+    """
+    own = service_settings(settings, entra_port, push_local)
     start_url = wsfed_settings(entra_port).start_url
     async with AsyncExitStack() as stack:
         bus = None
@@ -61,6 +69,7 @@ async def many_processes(
     port: int,
     entra_port: int,
     logs: Path,
+    push_local: Sequence[str] = (),
     replicas: Mapping[str, int] = DEFAULT_REPLICAS,
     of_replica: OfReplica | None = None,
 ) -> AsyncIterator[RunningSystem]:
@@ -77,6 +86,7 @@ async def many_processes(
         environment = {
             "BLOK365_WSFED_REPLY_URLS": json.dumps(local.reply_urls),
             "BLOK365_WSFED_START_URL": local.start_url,
+            "BLOK365_NOTIFY_PUSH_LOCAL": json.dumps(notify_settings(settings, push_local).push_local),
         }
         whole = await stack.enter_async_context(
             cluster(

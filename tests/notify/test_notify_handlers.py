@@ -28,8 +28,7 @@ async def test_a_push_says_only_of_what_kind_it_is(notify: Notify) -> None:
     endpoint = subscription().endpoint
     notify.outside.says[endpoint] = [Later("HTTP 503")]
     await notify.say("approval", command)
-    notify.world.clock.advance(5)
-    await notify.due()
+    await notify.later(5)
     await notify.say("approval", notify.push(subscription()))
     first, second = [said(payload) for _, payload, _ in notify.outside.pushes]
     assert first.keys() == {"v", "kind", "id"}

@@ -188,7 +188,7 @@ async def test_a_push_starts_by_itself_only_when_entra_or_we_led_here(
     flow: Flow, headers: Mapping[str, str], starts: bool
 ) -> None:
     phone = await flow.phone()
-    await phone.subscribe(await subscription(phone))
+    await phone.turn_on_notifications()
     browser = (await known_browser(flow, phone)).browser
     url, _ = flow.entra.request("ada@contoso.example")
     page = await browser.get(url, headers=headers)
@@ -208,7 +208,7 @@ async def test_a_push_starts_by_itself_in_no_sign_in_that_somebody_else_has_post
     page of the attacker's leads Ada's there.
     """
     phone = await flow.phone()
-    await phone.subscribe(await subscription(phone))
+    await phone.turn_on_notifications()
     victims = (await known_browser(flow, phone)).browser
     url, _ = flow.entra.request("ada@contoso.example")
     address, _, query = url.partition("?")
@@ -226,7 +226,7 @@ async def test_a_push_starts_by_itself_only_where_it_notifies_somebody(flow: Flo
     browser = (await known_browser(flow, phone)).browser
     url, _ = flow.entra.request("ada@contoso.example")
     starts = []
-    for step in (None, partial(phone.subscribe, await subscription(phone)), phone.unsubscribe):
+    for step in (None, phone.turn_on_notifications, phone.unsubscribe):
         if step is not None:
             await step()
         page = await browser.get(url, headers=ENTRA)

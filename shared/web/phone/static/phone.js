@@ -129,7 +129,8 @@ function present(news, wanted = false) {
   waiting = news.requests;
   drawAccounts(news.entries);
   notifications.tend(news.entries);
-  if (news.requests.length === 0 && news.entries.every((entry) => entry.asked)) clearNotifications();
+  const heardAll = news.sessions > 0 && news.entries.every((entry) => entry.asked);
+  if (heardAll && news.requests.length === 0) clearNotifications();
   const was = signedIn;
   signedIn = news.sessions > 0;
   if (news.gone !== null) return say(news.gone);
