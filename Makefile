@@ -71,4 +71,4 @@ lock: ## Make requirements/*.txt again from requirements/*.in
 	@deploy/setup/lock
 
 clean: ## Remove what was made here: .venv, var, caches
-	@rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv var shared/web/assets .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

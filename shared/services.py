@@ -116,6 +116,8 @@ BROWSER_COOKIE_NAME = "blok365-browser"
 """wsfed: the browser's own secret."""
 ACCOUNT_COOKIE_PREFIX = "blok365-a-"
 """wsfed: how the names of its cookies begin, one for each account that has signed in from the browser."""
+LAST_REQUEST_COOKIE_NAME = "blok365-last"
+"""wsfed: which of the browser's tabs asked a phone last."""
 
 SERVICES = table(
     ServiceRow(
@@ -137,7 +139,7 @@ SERVICES = table(
     ServiceRow(
         name="wsfed",
         mounts=(Mount(Host.SIGNIN, "/t/"), Mount(Host.SIGNIN, "/signin/")),
-        cookies=(BROWSER_COOKIE_NAME, f"{ACCOUNT_COOKIE_PREFIX}*"),
+        cookies=(BROWSER_COOKIE_NAME, f"{ACCOUNT_COOKIE_PREFIX}*", LAST_REQUEST_COOKIE_NAME),
         owns_state=True,
         follows=("admin", "approval"),
         replicas=2,

@@ -38,7 +38,7 @@ class Shown:
     inputs: tuple[str, ...]
 
 
-_FRAME = ("shared/web/templates/*", "shared/web/strings/en.json", "shared/web/static/*")
+_FRAME = ("shared/web/templates/*", "shared/web/strings/en.json", "shared/web/static/*", "deploy/assets/*")
 _SIGN_IN = (*_FRAME, "services/wsfed/pages/*.html", "services/wsfed/pages/en.json", "services/wsfed/static/*")
 _PHONE = (
     *_FRAME,

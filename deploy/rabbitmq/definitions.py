@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.bus.topology import EXCHANGE, SIGNALS, TOPOLOGY, Topology
+from shared.files import replace_file
 from shared.ids import Ids, SystemIds, new_secret
 from shared.services import SERVICES, Services
 
@@ -109,12 +110,10 @@ def make(folder: Path, ids: Ids, table: Services = SERVICES) -> None:
     for service in table:
         path = folder / f"{service}.amqp"
         if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(new_secret(ids))
+            replace_file(path, new_secret(ids))
         passwords[service] = path.read_text().strip()
     target = folder / "definitions.json"
-    target.touch(mode=0o600)
-    target.write_text(json.dumps(definitions(passwords, ids), indent=2) + "\n")
+    replace_file(target, json.dumps(definitions(passwords, ids), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """`python3 -m deploy.setup run|full`: make this machine ready. Doing it again costs a fraction of a second.
 
-run   .venv with the locked packages, and the one library that mongod needs
-full  also the programs that tests use (as root on Debian) and Node if there is none
+run   .venv with the locked packages, the one library that mongod needs, Node if there is none, and with it what our
+      pages take from npm (deploy.assets)
+full  also the programs that tests use (as root on Debian)
 
-Nothing names a package index: pip and apt use the machine's own settings.
+Nothing names a package index: pip, npm and apt use the machine's own settings.
 """
 # ruff: noqa: E402 - the first statements must stand before the imports
 
@@ -21,6 +22,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from deploy.assets.make import is_made
 from deploy.setup import node, system
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,6 +152,25 @@ def put_command() -> None:
         command.chmod(0o755)
 
 
+def make_assets(mode: str) -> None:
+    """What our pages take from npm. Where that cannot be had everything works, with less on the pages.
+
+    Node is fetched for it where there is none; only for tests, which need Node themselves, is it a failure when that
+    cannot be. Raises SetupError.
+    """
+    made = is_made()
+    if node.on_path() is None and (mode == "full" or not made):
+        try:
+            install(NODE_LOCKS, "node.sha256")
+        except SetupError as error:
+            if mode == "full":
+                raise
+            say(f"{error} The pages do without icons, their font and the scanner until then.")
+            return
+    if not made:
+        subprocess.run([PYTHON, "-m", "deploy.assets"], cwd=ROOT, check=False)
+
+
 def main(mode: str) -> int:
     """Returns the exit code: 0 also where programs are missing that only some targets need."""
     (ROOT / "var").mkdir(exist_ok=True)
@@ -166,8 +187,7 @@ def main(mode: str) -> int:
             return 1
         try:
             install(LOCKS, "locks.sha256")
-            if mode == "full" and node.on_path() is None:
-                install(NODE_LOCKS, "node.sha256")
+            make_assets(mode)
             put_command()
         except SetupError as error:
             say(str(error))

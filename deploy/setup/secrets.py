@@ -80,8 +80,7 @@ def _servers(together: Path, folder: Path, passwords: dict[str, str], ids: Ids) 
 
 def _password(path: Path, ids: Ids) -> str:
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(new_secret(ids))
+        replace_file(path, new_secret(ids))
     return path.read_text()
 
 

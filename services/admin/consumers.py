@@ -2,11 +2,11 @@
 
 from functools import partial
 
-from services.admin.handlers import remove_authenticator
+from services.admin.handlers import remove_authenticator, renew_invitation
 from services.admin.ports import Dependencies
 from services.admin.projections import browser_changed, device_enrolled, freeze_changed
 from shared.bus.port import Handlers
-from shared.contracts.admin import RemoveAuthenticator
+from shared.contracts.admin import RemoveAuthenticator, RenewInvitation
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.wsfed import BrowserChanged
 
@@ -18,4 +18,5 @@ def consumers(deps: Dependencies) -> Handlers:
         FreezeChanged: partial(freeze_changed, deps),
         BrowserChanged: partial(browser_changed, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
+        RenewInvitation: partial(renew_invitation, deps),
     }

@@ -108,6 +108,10 @@ class Invitations(Protocol):
         """The account's invitation in state `open`, whether its time is over or not; None when it has none."""
         ...
 
+    async def latest_of(self, tenant: str, account: AccountId) -> Invitation | None:
+        """The account's open invitation; without one, the one that was made last. None when it never had one."""
+        ...
+
     async def change(
         self,
         tenant: str,

@@ -164,6 +164,7 @@ class InvitationRepository:
             "invitations",
             indexes=[
                 Index((("tenant", 1), ("account", 1)), unique=True, partial={"status": "open"}),
+                Index((("tenant", 1), ("account", 1), ("issued_at", -1))),
                 Index((("status", 1), ("expires_at", 1))),
             ],
             outbox=True,
@@ -191,6 +192,14 @@ class InvitationRepository:
 
     async def open_of(self, tenant: str, account: AccountId) -> Invitation | None:
         return await self._find_one({"tenant": tenant, "account": account, "status": "open"})
+
+    async def latest_of(self, tenant: str, account: AccountId) -> Invitation | None:
+        found = await self.open_of(tenant, account)
+        if found is not None:
+            return found
+        where = {"tenant": tenant, "account": account}
+        latest = await self._invitations.find(where, sort=[("issued_at", -1)], limit=1)
+        return latest[0].value if latest else None
 
     async def _find_one(self, where: Filter) -> Invitation | None:
         found = await self._invitations.find_one(where)

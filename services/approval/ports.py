@@ -72,9 +72,10 @@ class Accounts(Requests, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A phone's session, made by an assertion."""
+    """A phone's session, made by an assertion, or by the registration of its key."""
 
     token_digest: str
+    """`kept_as` in `services/approval/handlers/sessions.py`: nothing from which the token could be made."""
     tenant: str
     account: str
     device: str
@@ -85,7 +86,7 @@ class Session:
 
 
 class Sessions(Protocol):
-    """The store of phones' sessions, found by the SHA-256 of their token."""
+    """The store of phones' sessions, found by the digest of their token."""
 
     async def add(self, session: Session) -> None: ...
 

@@ -10,7 +10,15 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from services.approval.domain import freezing
-from services.approval.domain.account import Account, Challenge, Change, Device, Invitation, Subscription
+from services.approval.domain.account import (
+    Account,
+    Challenge,
+    Change,
+    Device,
+    Invitation,
+    PastRequest,
+    Subscription,
+)
 from services.approval.domain.challenges import REMEMBER, next_deadline
 from services.approval.domain.lifecycle import ChallengeState
 from services.approval.ports import C, Ceremony, Session, StoredAccount
@@ -24,7 +32,7 @@ from shared.store.aggregate import Aggregate
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index, Position
 
-_MAPS = ("devices", "invitations", "challenges", "subscriptions")
+_MAPS = ("devices", "invitations", "challenges", "subscriptions", "history")
 _DAY = 24 * 3600
 LAPSE_BATCH = 200
 _ENROLMENT_KEPT = timedelta(days=2)
@@ -163,6 +171,10 @@ def _account(document: Document) -> Account:
         },
         "subscriptions": {
             k: from_document(Subscription, d) for k, d in document.get("subscriptions", {}).items()
+        },
+        "history": {
+            k: from_document(PastRequest, {**d, "state": ChallengeState(d["state"])})
+            for k, d in document.get("history", {}).items()
         },
         "status": None if document["status"] is None else AccountStatus(document["status"]),
         "pushes_known": tuple(document["pushes_known"]),

@@ -130,6 +130,10 @@ class Transactions(Protocol):
         """Step 7: from `waiting` on this challenge to one of the ends. Raises ValueError for any other state."""
         ...
 
+    async def supersede(self, transaction: str, challenge: str) -> Transaction | None:
+        """Another tab of the browser has asked since: this challenge can be approved no more."""
+        ...
+
     async def prove(
         self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:

@@ -157,6 +157,19 @@ class InvitationChanged(CarriesSessionEpoch):
     """SHA-256 of that device's public key (DER SubjectPublicKeyInfo), base64url."""
 
 
+class RenewInvitation(Command):
+    """Somebody who holds an invitation's link that no longer works asks for a new one, by mail to the same address.
+
+    The sender limits nothing and decides nothing: admin looks at its own account and invitations, and counts itself.
+    """
+
+    TYPE: ClassVar[str] = "admin.invitation.renew.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"approval"})
+    invitation: str = Field(max_length=MAX_ID)
+    """The one whose link was opened."""
+    account: str = Field(max_length=MAX_ID)
+
+
 class AuthenticatorStatus(StrEnum):
     """Admin's decision on an authenticator. `refused` and `revoked` are final."""
 

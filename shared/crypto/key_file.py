@@ -1,8 +1,11 @@
-"""Files with one random 256-bit key, of which two count while it is replaced: `<name>` and `<name>.old`."""
+"""Files with one random 256-bit key. While it is replaced others count beside it: `<name>.next`, which another replica
+uses already, and `<name>.old`, which was used before (docs/flows/key-roll-over.md).
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from shared.files import replace_file
 from shared.ids import Ids
 
 SIZE = 32
@@ -13,14 +16,16 @@ def make_key(path: Path, ids: Ids) -> None:
     """Write a new key file, mode 0600, unless there is one."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-        path.write_bytes(ids.random_bytes(SIZE))
+        replace_file(path, ids.random_bytes(SIZE))
 
 
 def load_keys(path: Path) -> Sequence[bytes]:
-    """The key that is used now, then the one before it while that is still accepted. Raises OSError, ValueError."""
-    old = path.with_name(f"{path.name}.old")
-    keys = [each.read_bytes() for each in (path, old) if each == path or each.exists()]
-    if any(len(key) != SIZE for key in keys):
-        raise ValueError(f"{path.name}: a key has {SIZE} octets")
+    """The key that is used now, then those that are accepted beside it. Raises OSError, ValueError."""
+    beside = [path.with_name(f"{path.name}.{suffix}") for suffix in ("next", "old")]
+    keys = []
+    for each in (path, *(other for other in beside if other.exists())):
+        key = each.read_bytes()
+        if len(key) != SIZE:
+            raise ValueError(f"{each.name}: a key has {SIZE} octets")
+        keys.append(key)
     return keys

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from shared.files import replace_file
 from shared.ids import Ids, b64u, unb64u
 
 TrustedKeys = Mapping[str, tuple[Ed25519PublicKey, ...]]
@@ -40,8 +41,7 @@ def make_service_keys(folder: Path, services: tuple[str, ...], ids: Ids) -> None
         path = folder / f"{service}.key"
         if not path.exists():
             key = key_from_seed(ids.random_bytes(32))
-            path.touch(mode=0o600)
-            path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            replace_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         trusted[service] = [b64u(raw_public(load_service_key(path)))]
     (folder / "trusted.json").write_text(json.dumps(trusted, indent=2) + "\n")
 

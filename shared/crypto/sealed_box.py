@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from shared.files import replace_file
 from shared.ids import Ids, b64u, unb64u
 
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
@@ -76,8 +77,7 @@ def make_box_keys(folder: Path, services: Sequence[str], ids: Ids) -> None:
         path = folder / f"{service}.box"
         if not path.exists():
             made = X25519PrivateKey.from_private_bytes(ids.random_bytes(32))
-            path.touch(mode=0o600)
-            path.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            replace_file(path, made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         raw = _load_private(path).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         public[service] = b64u(raw)
     (folder / "boxes.json").write_text(json.dumps(public, indent=2) + "\n")

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from shared.files import replace_file
 from shared.ids import b64u
 
 
@@ -27,9 +28,8 @@ def make_vapid_key(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "notify.vapid"
     if not path.exists():
-        path.touch(mode=0o600)
         key = ec.generate_private_key(ec.SECP256R1())
-        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        replace_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     (folder / "vapid.pub").write_text(b64u(public_point(load_vapid_key(folder).public_key())) + "\n")
 
 

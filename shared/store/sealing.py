@@ -23,7 +23,7 @@ class CannotUnseal(Exception):
 class SealingKey:
     """A 256-bit key-encryption key. NIST SP 800-38D; random 96-bit nonces, so at most 2^32 seals under one key.
 
-    `old`: keys that unseal and do not seal any more.
+    `old`: keys that unseal and do not seal: not any more, or not yet.
     """
 
     def __init__(self, key: bytes, ids: Ids, *, old: Sequence[bytes] = ()) -> None:
@@ -34,7 +34,7 @@ class SealingKey:
 
     @classmethod
     def from_file(cls, path: Path, ids: Ids) -> "SealingKey":
-        """The key of a file with exactly 32 octets; `<path>.old`, while there is one, unseals too."""
+        """The key of a file with exactly 32 octets; those of `<path>.next` and `<path>.old` unseal, too."""
         key, *old = load_keys(path)
         return cls(key, ids, old=old)
 

@@ -48,8 +48,8 @@ class Csrf:
     """Tokens for forms, bound to a cookie's value and to what the form is for.
 
     A token made for one browser or one transaction is worth nothing in another. `key` is 32 octets that no
-    browser sees; `old` are keys whose tokens are still taken, so that pages which are open while the key is replaced
-    go on; `origin` is our own public origin.
+    browser sees; `old` are keys whose tokens are taken, too, so that pages which are open while the key is replaced go
+    on, whichever replica drew them; `origin` is our own public origin.
     """
 
     FIELD = "csrf"
@@ -62,7 +62,7 @@ class Csrf:
 
     @classmethod
     def from_file(cls, path: Path, origin: str) -> Self:
-        """CSRF protection with the key of that file, and of `<path>.old` while there is one."""
+        """CSRF protection with the key of that file; those of `<path>.next` and `<path>.old` are taken beside it."""
         key, *old = load_keys(path)
         return cls(key, origin, old=old)
 

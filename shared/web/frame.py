@@ -28,8 +28,9 @@ class Pages:
 
     `package` is the service's folder: templates in `pages/*.html` (each `{% extends "frame.html" %}`), words in
     `pages/{en,fr}.json`, browser code in `static/`. Without a package only the common pages are there.
-    Templates see `view`, `t` (words by key), `lang`, `static(name)`, `script(name)` and `request_id`; every
-    value is escaped, and a name that does not exist is an error. Pages that are files are rendered without a nonce.
+    Templates see `view`, `t` (words by key), `lang`, `static(name)`, `has_static(name)`, `script(name)` and
+    `request_id`; every value is escaped, and a name that does not exist is an error. Pages that are files are rendered
+    without a nonce.
     """
 
     def __init__(self, service: str, package: Path | None = None) -> None:
@@ -45,6 +46,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals["static"] = self.static.url
+        self._templates.globals["has_static"] = self.static.files.__contains__
 
     def text(
         self, template: str, *, view: object = None, lang: str, nonce: str = "", request_id: str = ""

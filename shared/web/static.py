@@ -10,6 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 SHARED = Path(__file__).parent / "static"
+ASSETS = Path(__file__).parent / "assets"
+"""What `deploy.assets` makes from npm packages."""
+WITHOUT_ASSETS: Mapping[str, bytes] = {
+    "icons.svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "qr.js": b"export const decodeQR = null;",
+}
+"""What stands for them where set-up could not make them. The font has no such file: style names another behind it."""
 
 TYPES: Mapping[str, str] = {
     ".css": "text/css; charset=utf-8",
@@ -22,6 +29,7 @@ TYPES: Mapping[str, str] = {
     ".wav": "audio/wav",
     ".wasm": "application/wasm",
     ".woff2": "font/woff2",
+    ".txt": "text/plain; charset=utf-8",
 }
 """Content type by the end of a file's name."""
 
@@ -34,8 +42,8 @@ class StaticFiles:
 
     def __init__(self, owner: str, folders: Iterable[Path] = ()) -> None:
         self.owner = owner
-        found: dict[str, bytes] = {}
-        for folder in (SHARED, *folders):
+        found: dict[str, bytes] = dict(WITHOUT_ASSETS)
+        for folder in (ASSETS, SHARED, *folders):
             for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
                 if file.is_file():
                     if file.suffix not in TYPES:

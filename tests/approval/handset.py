@@ -56,6 +56,7 @@ class Handset:
         await self.page.get_by_label("Name of this phone").fill("Ada's phone")
         await self.press("Set up")
         await self.heading("This phone is ready")
+        await self.approval.confirm()
 
     async def enrol_and_unlock(self) -> None:
         """To the start of a phone that is unlocked and has nothing to answer."""

@@ -170,13 +170,23 @@ class Approval:
         tenant: str = "contoso",
         algorithm: Algorithm = "ES256",
         counts: bool = True,
+        confirmed: bool = True,
     ) -> "Phone":
-        """An account that is active, with one phone enrolled."""
+        """An account that is active, with one phone enrolled. `confirmed`: admin has decided that it counts."""
         await self.account(account, tenant=tenant)
         fragment = await self.invitation(account, tenant=tenant)
         phone = Phone(self, algorithm=algorithm, counts=counts)
         await phone.enrol(fragment)
+        if confirmed:
+            await self.confirm(account, tenant=tenant)
         return phone
+
+    async def confirm(self, account: str = "ada", *, tenant: str = "contoso") -> None:
+        """admin decides that every phone of the account counts on which it has not decided yet."""
+        await self.settle()
+        for device in self.document(account, tenant)["devices"].values():
+            if device["decision"] == "waiting":
+                await decide(self, device["id"], "trusted", account=account, version=1, tenant=tenant)
 
     async def ask(
         self,
@@ -281,6 +291,8 @@ class Phone:
         self.algorithm = algorithm
         self.counts = counts
         self.key: Key
+        self.device: str
+        """Its id, once it is enrolled."""
         self.sent: tuple[str, str, dict[str, Any], str, str]
         """What `finish` sends."""
         self.invitation: tuple[str, Ed25519PrivateKey]
@@ -315,7 +327,13 @@ class Phone:
 
     async def finish(self, deps: Dependencies | None = None, /, **asked: str) -> Device:
         """Send the end, as often as one likes. `asked`: a first session (`first_session`)."""
-        return await enrolment.finish_enrolment(deps or self.deps, *self.sent, **asked)
+        made = await enrolment.finish_enrolment(deps or self.deps, *self.sent, **asked)
+        self.device = made.id
+        return made
+
+    def bearer(self, token: str) -> str:
+        """What the phone shows of its first session: the token that it has drawn, with its credential before it."""
+        return f"{self.key.credential_id}.{token}"
 
     def first_session(self, token: str, /, **other: str) -> dict[str, str]:
         """What the phone sends to have a session of that token. `other`: fields in which what it signs differs."""

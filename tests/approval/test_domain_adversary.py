@@ -200,7 +200,7 @@ class Adversary(RuleBasedStateMachine):
     def owner_refuses(self, which: int, answer: ChallengeAction) -> None:
         found = challenges.listed(self.account, self.now, "phone")
         refused = found[which % len(found)]
-        self.take(challenges.refuse(self.account, refused.id, answer, self.now))
+        self.take(challenges.refuse(self.account, refused.id, "phone", answer, self.now))
         if answer is ChallengeAction.REPORT and refused.browser_known:
             self.reported.add(refused.browser)
 

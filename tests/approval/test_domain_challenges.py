@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.approval.domain import challenges, freezing
-from services.approval.domain.account import Account, Challenge, Change
+from services.approval.domain.account import Account, Challenge, Change, Device
 from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import ChallengeEnded
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
-ADA = Account("contoso", "ada", 1, AccountStatus.ACTIVE)
+PHONE = Device("phone", 1, "c", b"", b"", 0, "", NOW, "i", "", backup_eligible=False, backed_up=False)
+ADA = Account("contoso", "ada", 1, AccountStatus.ACTIVE, devices={"phone": PHONE})
 
 
 def challenge(
@@ -44,6 +45,10 @@ def opened(account: Account, *made: Challenge) -> Account:
     return account
 
 
+def answered(account: Account, name: str, answer: ChallengeAction, at: datetime) -> Change:
+    return challenges.refuse(account, name, "phone", answer, at)
+
+
 def ends(change: Change | None) -> dict[str, str]:
     assert change is not None
     messages = [said.message for said in change.messages]
@@ -60,7 +65,7 @@ def test_second_delivery_changes_nothing() -> None:
 
 
 def test_second_delivery_after_the_end_does_not_open_again() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
+    account = answered(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     assert challenges.open_challenge(account, challenge("a"), NOW + timedelta(minutes=10)) is None
 
 
@@ -142,7 +147,7 @@ def test_eleventh_push_of_a_day_is_silenced() -> None:
 def test_denials_do_not_give_the_quota_back() -> None:
     account = ADA
     for name in "abc":
-        account = challenges.refuse(opened(account, challenge(name)), name, ChallengeAction.DENY, NOW).value
+        account = answered(opened(account, challenge(name)), name, ChallengeAction.DENY, NOW).value
     assert opened(account, challenge("d")).challenges["d"].silenced
 
 
@@ -152,7 +157,7 @@ def test_unknown_browsers_cannot_spend_the_quota_of_known_ones() -> None:
 
 
 def test_not_me_freezes_notifications_of_unknown_browsers_only() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.REPORT, NOW).value
+    account = answered(opened(ADA, challenge("a")), "a", ChallengeAction.REPORT, NOW).value
     assert account.frozen_at == NOW
     account = opened(account, challenge("u"), challenge("k", known=True))
     assert account.challenges["u"].silenced
@@ -162,7 +167,7 @@ def test_not_me_freezes_notifications_of_unknown_browsers_only() -> None:
 
 def test_not_me_freezes_the_known_browser_that_was_refused_until_the_freeze_ends() -> None:
     stolen = replace(challenge("a", known=True), browser="stolen")
-    account = challenges.refuse(opened(ADA, stolen), "a", ChallengeAction.REPORT, NOW).value
+    account = answered(opened(ADA, stolen), "a", ChallengeAction.REPORT, NOW).value
     again, own = replace(challenge("b", known=True), browser="stolen"), challenge("k", known=True)
     asked = opened(account, again, own)
     assert asked.challenges["b"].silenced
@@ -176,7 +181,7 @@ def test_not_me_freezes_the_known_browser_that_was_refused_until_the_freeze_ends
 def test_a_frozen_known_browser_is_frozen_also_without_the_cookie_of_its_sign_ins() -> None:
     """Whoever has the stolen cookies drops that one: the request comes from another `browser`, known all the same."""
     stolen = replace(challenge("a", known=True), known_as="stolen")
-    account = challenges.refuse(opened(ADA, stolen), "a", ChallengeAction.REPORT, NOW).value
+    account = answered(opened(ADA, stolen), "a", ChallengeAction.REPORT, NOW).value
     again, own = replace(challenge("b", known=True), known_as="stolen"), challenge("k", known=True)
     asked = opened(account, again, replace(own, known_as="own"))
     assert asked.challenges["b"].silenced
@@ -184,7 +189,7 @@ def test_a_frozen_known_browser_is_frozen_also_without_the_cookie_of_its_sign_in
 
 
 def test_cancel_freezes_nothing() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
+    account = answered(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     assert account.frozen_at is None
 
 
@@ -195,9 +200,7 @@ def test_expires_at_its_deadline_and_not_before() -> None:
 
 
 def test_nothing_that_was_signed_stays_after_the_end() -> None:
-    account = challenges.refuse(
-        opened(ADA, challenge("a", method="qr")), "a", ChallengeAction.DENY, NOW
-    ).value
+    account = answered(opened(ADA, challenge("a", method="qr")), "a", ChallengeAction.DENY, NOW).value
     kept = account.challenges["a"]
     assert (kept.context, kept.expected_digest, kept.handle_digest) == ("", b"", None)
 
@@ -220,11 +223,10 @@ def test_flood_makes_nothing_open_forgotten() -> None:
 @pytest.mark.parametrize("answer", [ChallengeAction.DENY, ChallengeAction.REPORT])
 def test_flood_does_not_make_the_phones_answer_forgotten(answer: ChallengeAction) -> None:
     """A late copy of a request that was answered must not open it again."""
-    refused = challenge("refused")
-    account = challenges.refuse(opened(ADA, refused), "refused", answer, NOW).value
+    account = answered(opened(ADA, challenge("refused")), "refused", answer, NOW).value
     for i in range(2 * challenges.MAX_REMEMBERED):  # one browser: each supersedes the one before
         account = opened(account, challenge(f"s{i}", at=NOW + timedelta(seconds=i + 1), browser="stranger"))
-    assert challenges.open_challenge(account, refused, NOW + timedelta(minutes=5)) is None
+    assert challenges.open_challenge(account, challenge("refused"), NOW + timedelta(minutes=5)) is None
 
 
 def flooded(account: Account, networks: int, *, count: int = 2 * challenges.MAX_REMEMBERED) -> Account:
@@ -269,7 +271,7 @@ def test_what_was_forgotten_is_forgotten_itself_when_no_copy_is_believed_any_mor
 
 
 def test_ended_requests_are_forgotten_later() -> None:
-    account = challenges.refuse(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
+    account = answered(opened(ADA, challenge("a")), "a", ChallengeAction.DENY, NOW).value
     account = opened(account, challenge("b", at=NOW + timedelta(hours=1)))
     assert set(account.challenges) == {"b"}
 
@@ -279,7 +281,7 @@ def test_every_state_but_open_is_final(state: ChallengeState) -> None:
     account = ADA.with_challenge(replace(challenge("a"), state=state, ended_at=NOW))
     assert challenges.expire(account, NOW + timedelta(days=1)) is None
     with pytest.raises(Exception) as refused:
-        challenges.refuse(account, "a", ChallengeAction.DENY, NOW)
+        answered(account, "a", ChallengeAction.DENY, NOW)
     assert refused.type.__name__ == ("Conflict" if state is ChallengeState.ACCEPTED else "Gone")
 
 

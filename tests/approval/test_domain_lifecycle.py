@@ -62,6 +62,10 @@ def claim(one: Challenge, at: datetime = NOW) -> Change:
     return challenges.claim(account(replace(one, method="qr", handle_digest="h")), one.id, "phone", at)
 
 
+def refuse(one: Challenge, answer: ChallengeAction) -> Change:
+    return challenges.refuse(account(one), one.id, "phone", answer, NOW)
+
+
 def supersede(one: Challenge) -> Change | None:
     return challenges.open_challenge(account(one), challenge("newer", browser=one.browser), NOW)
 
@@ -77,8 +81,8 @@ PUBLIC: Mapping[ChallengeAction, Callable[[Challenge], Change | None]] = {
     ChallengeAction.APPROVE: lambda one: approve(one, RIGHT),
     ChallengeAction.MISTYPE: lambda one: approve(one, WRONG),
     ChallengeAction.MISTYPE_LAST: lambda one: approve(replace(one, tries=challenges.MAX_TRIES - 1), WRONG),
-    ChallengeAction.DENY: lambda one: challenges.refuse(account(one), one.id, ChallengeAction.DENY, NOW),
-    ChallengeAction.REPORT: lambda one: challenges.refuse(account(one), one.id, ChallengeAction.REPORT, NOW),
+    ChallengeAction.DENY: lambda one: refuse(one, ChallengeAction.DENY),
+    ChallengeAction.REPORT: lambda one: refuse(one, ChallengeAction.REPORT),
     ChallengeAction.EXPIRE: lambda one: challenges.expire(account(one), LATE),
     ChallengeAction.SUPERSEDE: supersede,
     ChallengeAction.LIMIT: limit,

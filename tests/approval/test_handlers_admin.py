@@ -64,7 +64,7 @@ async def test_only_admin_may_unfreeze(approval: Approval, sender: str) -> None:
 
 
 async def test_phone_waits_until_admin_has_decided_and_is_told_so(approval: Approval) -> None:
-    phone = await approval.phone()
+    phone = await approval.phone(confirmed=False)
     assert (await phone.who()).waiting
     await decide(approval, (await phone.who()).session.device, "trusted", version=1)
     assert not (await phone.who()).waiting
@@ -74,7 +74,7 @@ async def test_phone_waits_until_admin_has_decided_and_is_told_so(approval: Appr
 
 
 async def test_refused_phone_is_told_so_by_its_session_and_by_its_approval(approval: Approval) -> None:
-    phone = await approval.phone()
+    phone = await approval.phone(confirmed=False)
     token, who = await phone.sign_in()
     asked = await approval.ask()
     await decide(approval, who.session.device, "refused", version=1)

@@ -362,7 +362,7 @@ async def test_request_that_makes_the_device_opens_the_phones_own_session(approv
     await phone.make(await invited(approval))
     token = new_secret(approval.ids)
     device = await phone.finish(**phone.first_session(token))
-    who = await sessions.signed_in(approval.deps, token)
+    who = await sessions.signed_in(approval.deps, phone.bearer(token))
     assert (who.account.id, who.session.device) == ("ada", device.id)
 
 
@@ -374,7 +374,7 @@ async def test_copy_of_the_request_opens_no_session(approval: Approval) -> None:
     token = new_secret(approval.ids)
     await phone.finish(**phone.first_session(token))  # not even with a signature
     with pytest.raises(NotAuthenticated):
-        await sessions.signed_in(approval.deps, token)
+        await sessions.signed_in(approval.deps, phone.bearer(token))
     assert approval.world.documents("approval", "sessions") == []
 
 
@@ -394,7 +394,7 @@ async def test_copy_of_the_request_that_comes_first_opens_no_session(approval: A
     approval.world.clock.advance(approval.deps.limits.ceremony.total_seconds() + 1)
     await phone.finish(**copied)
     with pytest.raises(NotAuthenticated):
-        await sessions.signed_in(approval.deps, token)
+        await sessions.signed_in(approval.deps, phone.bearer(token))
     assert approval.world.documents("approval", "sessions") == []
     assert (await phone.who()).session.device == made.id
 
@@ -410,8 +410,8 @@ async def test_copy_of_the_request_that_comes_late_takes_no_part_in_the_phones_s
     for _ in range(2):
         await phone.finish(**{**honest, "session": sessions.digest_of(token)})
     with pytest.raises(NotAuthenticated):
-        await sessions.signed_in(approval.deps, token)
-    assert (await sessions.signed_in(approval.deps, own)).session.device == made.id
+        await sessions.signed_in(approval.deps, phone.bearer(token))
+    assert (await sessions.signed_in(approval.deps, phone.bearer(own))).session.device == made.id
     assert len(approval.world.documents("approval", "sessions")) == 1
 
 
@@ -438,3 +438,31 @@ async def test_a_session_without_a_valid_signature_is_not_opened(approval: Appro
     await phone.finish(**{**asked, "session_signature": forged})
     assert approval.world.documents("approval", "sessions") == []
     assert len(await approval.devices_told()) == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_planted_session_of_another_account_is_not_the_phones(approval: Approval, first: bool) -> None:
+    """An attacker has read the request and uses its digest with an invitation of his own, before or after it.
+
+    What Ada's phone holds leads to her account alone: she never sees, approves or adds anything for his.
+    """
+    ada, mallory = Phone(approval), Phone(approval)
+    await ada.make(await invited(approval))
+    await mallory.make(await invited(approval, "mallory"))
+    token = new_secret(approval.ids)
+    for phone in (mallory, ada) if first else (ada, mallory):
+        for _ in range(2):
+            await phone.finish(**phone.first_session(token))
+    who = await sessions.signed_in(approval.deps, ada.bearer(token))
+    assert (who.account.id, who.session.device) == ("ada", ada.device)
+    with pytest.raises(NotAuthenticated):
+        await sessions.signed_in(approval.deps, token)
+
+
+async def test_first_session_ends_when_the_phone_locks(approval: Approval) -> None:
+    phone = Phone(approval)
+    await phone.make(await invited(approval))
+    token = new_secret(approval.ids)
+    await phone.finish(**phone.first_session(token))
+    await sessions.close_session(approval.deps, phone.bearer(token))
+    assert approval.world.documents("approval", "sessions") == []

@@ -8,7 +8,7 @@ from services.approval.domain.lifecycle import ChallengeAction
 from services.approval.handlers import challenges
 from services.approval.handlers.challenges import end_overdue
 from shared.errors import Blok365Error, Forbidden, Gone, NotFound
-from tests.approval.support import Approval, Phone, replica
+from tests.approval.support import Approval, Phone, decide, replica
 
 # --- other answers ------------------------------------------------------------------------------------------
 
@@ -27,6 +27,34 @@ async def test_refusal_is_told_and_final(
     assert (approval.document()["frozen_at"] is not None) is frozen
     with pytest.raises(Gone):
         await phone.approve(asked)
+
+
+@pytest.mark.parametrize("answer", [ChallengeAction.DENY, ChallengeAction.REPORT])
+async def test_phone_that_admin_has_not_decided_on_refuses_nothing(
+    approval: Approval, answer: ChallengeAction
+) -> None:
+    """It may have been made with a withdrawn link: it could keep its owner out, and stay unpunished once refused."""
+    phone = await approval.phone(confirmed=False)
+    asked, who = await approval.ask(), await phone.who()
+    for _ in range(2):
+        with pytest.raises(Forbidden) as refused:
+            await challenges.refuse(approval.deps, who, asked.id, answer)
+        assert refused.value.code == "unconfirmed"
+    assert approval.state(asked) == "open"
+    assert approval.document()["frozen_at"] is None
+    await decide(approval, phone.device, "trusted", version=1)
+    await challenges.refuse(approval.deps, await phone.who(), asked.id, answer)
+    assert approval.state(asked) in ("denied", "not_me")
+
+
+@pytest.mark.parametrize("answer", [ChallengeAction.DENY, ChallengeAction.REPORT])
+async def test_refused_phone_refuses_nothing(approval: Approval, answer: ChallengeAction) -> None:
+    phone = await approval.phone(confirmed=False)
+    asked, who = await approval.ask(), await phone.who()
+    await decide(approval, phone.device, "refused", version=1)
+    with pytest.raises(Forbidden):
+        await challenges.refuse(approval.deps, who, asked.id, answer)
+    assert approval.state(asked) == "open"
 
 
 async def test_cannot_refuse_another_accounts_request(approval: Approval) -> None:

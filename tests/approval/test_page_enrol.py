@@ -5,6 +5,7 @@ import json
 import pytest
 from playwright.async_api import Route, expect
 
+from shared.contracts.admin import AccountStatus
 from tests.approval.handset import Handset
 from tests.approval.test_page_hostile import COUNT_SIGNATURES
 
@@ -69,6 +70,26 @@ async def test_a_link_that_is_over_is_refused_before_the_tap(handset: Handset, e
     await handset.open(f"#i={fragment}")
     await handset.heading("This link no longer works")
     assert await handset.page.evaluate(KEPT_IN_TAB) == 0
+
+
+async def test_a_new_link_is_asked_for_where_the_old_one_no_longer_works(handset: Handset) -> None:
+    """The page says no more than it knows: whether a mail was sent, only the mailbox shows."""
+    await handset.approval.account(status=AccountStatus.INVITED)
+    fragment = await handset.approval.invitation(hours=1)
+    handset.approval.world.clock.advance(3601)
+    await handset.open(f"#i={fragment}")
+    await handset.heading("This link no longer works")
+    await handset.page.route("**/api/new-links", lambda route: route.abort())
+    await handset.press("Send a new link")
+    await expect(handset.page.locator("#remark")).to_have_text(
+        "No connection, so nothing was sent. Try again."
+    )
+    await handset.page.unroute("**/api/new-links")
+    await handset.press("Send a new link")
+    await handset.heading("Check your mail")
+    await expect(handset.page.get_by_role("button", name="Send a new link")).to_be_hidden()
+    sent = [each for each in handset.approval.world.bus.sent if each.type == "admin.invitation.renew.v1"]
+    assert [fragment.partition(".")[0].encode() in each.body for each in sent] == [True]
 
 
 async def test_a_page_that_was_left_open_makes_its_key_over_a_new_nonce(handset: Handset) -> None:

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from services.approval.ports import Ceremony
+from shared.contracts.admin import AccountStatus
 from shared.crypto.statement import Purpose
 from shared.ids import unb64u
 from shared.web.server import serve
@@ -128,7 +129,7 @@ async def test_signing_in_again_ends_the_older_session(approval: Approval, clien
 async def test_phone_is_told_while_its_organisation_has_not_confirmed_it_and_when_it_was_refused(
     approval: Approval, client: Client
 ) -> None:
-    phone = await approval.phone()
+    phone = await approval.phone(confirmed=False)
     await client.sign_in(phone)
     status, answer = await client.send("GET", f"{API}/challenges")
     assert (status, answer["waiting"]) == (200, True)
@@ -355,3 +356,25 @@ async def test_request_says_its_age_and_time_left_by_the_servers_clock(
     approval.world.clock.advance(30)
     (request,) = (await client.send("GET", f"{API}/challenges"))[1]["challenges"]
     assert (request["age"], request["expires_in"]) == (30, 90)
+
+
+async def test_new_link_has_one_answer_and_is_asked_for_where_there_may_be_one(
+    approval: Approval, client: Client
+) -> None:
+    await approval.account(status=AccountStatus.INVITED)
+    await approval.account("grace")
+    invited, active = await approval.invitation(), await approval.invitation("grace")
+    for fragment in (invited, active, "unknown.x", "\u2028"):
+        invitation = fragment.partition(".")[0]
+        assert await client.send("POST", f"{API}/new-links", {"invitation": invitation}) == (202, {})
+    await approval.settle()
+    sent = [each for each in approval.world.bus.sent if each.type == "admin.invitation.renew.v1"]
+    assert len(sent) == 1
+    for wrong in (
+        {},
+        {"invitation": 1},
+        {"invitation": ""},
+        {"invitation": "\ud800"},
+        {"invitation": "x" * 20_000},
+    ):
+        assert (await client.send("POST", f"{API}/new-links", wrong))[0] == 400

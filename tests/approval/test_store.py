@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from services.approval.domain.account import Account, Challenge, Change, Device, Forgotten, Invitation
+from services.approval.domain.account import (
+    Account,
+    Challenge,
+    Change,
+    Device,
+    Forgotten,
+    Invitation,
+    PastRequest,
+)
 from services.approval.domain.lifecycle import ChallengeState
 from services.approval.ports import Ceremony, Session, StoredAccount
 from services.approval.store import AccountRepository, CeremonyRepository, SessionRepository
@@ -51,6 +59,18 @@ CHALLENGE = Challenge(
     opened_at=NOW,
     deadline=NOW + timedelta(seconds=60),
 )
+PAST = PastRequest(
+    id="q0",
+    state=ChallengeState.DENIED,
+    method="push",
+    application_name="Microsoft 365",
+    agent="Firefox on Windows",
+    place="",
+    address="192.0.2.17",
+    known_browser=True,
+    opened_at=NOW,
+    ended_at=NOW,
+)
 ADA = Account(
     "contoso",
     "ada",
@@ -61,6 +81,7 @@ ADA = Account(
     devices={"d1": DEVICE},
     invitations={"i1": Invitation("i1", 1, bytes(32), NOW, "open", "d1")},
     challenges={"q1": CHALLENGE},
+    history={"q0": PAST},
     pushes_known=(NOW,),
     frozen_at=NOW,
     freeze="c1",
@@ -101,6 +122,12 @@ async def saved(accounts: AccountRepository, account: Account) -> StoredAccount:
 async def test_what_was_saved_is_read(accounts: AccountRepository) -> None:
     found = await saved(accounts, ADA)
     assert found == Stored(ADA, 1)
+
+
+async def test_account_from_before_there_was_a_history_has_none(accounts: AccountRepository) -> None:
+    await saved(accounts, ADA)
+    await accounts._accounts.collection.update({"_id": "contoso/ada"}, {"$unset": {"history": ""}})
+    assert await accounts.load("contoso", "ada") == Stored(replace(ADA, history={}), 1)
 
 
 async def test_writer_who_read_before_another_wrote_computes_again(accounts: AccountRepository) -> None:

@@ -80,6 +80,7 @@ class Walk(ABC):
         await self.begin()
         old = Phone(self.approval)
         await old.enrol(await self.approval.invitation(), name="Old phone")
+        await self.approval.confirm()
         await self.press("devices")
         await self.see("devices")
         await self.page.locator("[data-devices] button").last.click()

@@ -14,7 +14,7 @@ import pytest
 
 from deploy.local.backing import Broker
 from shared.bus.port import Reject, Retry
-from shared.bus.rabbit import RabbitBus, publisher
+from shared.bus.rabbit import RabbitBus, publisher, queue_consumer
 from shared.bus.rabbit import bus as rabbit_bus
 from shared.bus.topology import DELIVERY_LIMIT
 from shared.contracts.envelope import VerifiedMessage
@@ -277,4 +277,22 @@ async def test_consumes_again_after_its_queue_was_deleted(rabbit_world: RabbitWo
     await asyncio.to_thread(rabbit.management.call, "DELETE", f"/queues/{rabbit.name}/wsfed")
     signed = ended("c")
     await Outbox(bus).send(signed)
+    await inbox.until_done(1)
+
+
+@pytest.mark.parametrize("missing", ["the consumer", "the queue"])
+async def test_consumes_again_when_the_broker_does_not_say_that_it_stopped(
+    rabbit_world: RabbitWorld, rabbit: Vhost, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr(queue_consumer, "CHECK_EVERY", 0.1)
+    inbox = Inbox()
+    bus = await rabbit_world.open()
+    await bus.consume("wsfed", inbox.handlers("wsfed"))
+    consuming = bus._consumers[0]._consuming
+    assert consuming is not None
+    queue, tag = consuming
+    await queue.cancel(tag)  # so that RabbitMQ tells nobody when the queue goes
+    if missing == "the queue":
+        await asyncio.to_thread(rabbit.management.call, "DELETE", f"/queues/{rabbit.name}/wsfed")
+    await Outbox(bus).send(ended("c"))
     await inbox.until_done(1)

@@ -90,6 +90,17 @@ async def test_push_goes_on_by_itself_and_back_shows_finished(walk: Walk) -> Non
     assert walk.faults == []
 
 
+async def test_back_after_signing_out_shows_a_page(walk: Walk) -> None:
+    page = await walk.start()
+    await page.get_by_role("button", name="Send a request to my phone").click()
+    await walk.approve(await walk.code(page))
+    await page.get_by_role("link", name="Sign out", exact=True).click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("You're signed out")
+    await page.go_back()
+    await expect(page).to_have_url(f"{walk.entra}/login.srf")
+    assert walk.person not in await page.locator("main").inner_text()
+
+
 async def test_session_answers_and_a_known_browser_starts_by_itself(walk: Walk) -> None:
     page = await walk.start()
     await page.get_by_role("button", name="Send a request to my phone").click()
@@ -157,4 +168,21 @@ async def test_denial_on_the_phone_is_shown_with_a_way_on(walk: Walk) -> None:
     await expect(page.get_by_role("heading", level=1)).to_have_text("Request declined")
     await expect(page.get_by_role("heading", level=1)).to_be_focused()
     await expect(page.get_by_role("button", name="Send a new request")).to_be_visible()
+    assert walk.faults == []
+
+
+async def test_two_tabs_one_approval(walk: Walk) -> None:
+    older = await walk.start()
+    await older.get_by_role("button", name="Send a request to my phone").click()
+    await expect(older.locator("[data-code]")).to_be_visible()
+    newer = await walk.start()
+    await newer.get_by_role("button", name="Send a request to my phone").click()
+    code = await walk.code(newer)
+    await expect(older.get_by_role("heading", level=1)).to_have_text("Continued in another tab")
+    assert await older.locator("[data-code]").count() == 0
+    await walk.approve(code)
+    await newer.wait_for_url(f"{walk.entra}/login.srf")
+    await older.wait_for_url(f"{walk.entra}/login.srf")
+    for page in (older, newer):
+        await expect(page.locator("body")).to_contain_text(walk.person)
     assert walk.faults == []

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import segno
-
 from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.options import PageState, SignInOptions
 from services.wsfed.domain.trust import AddedDevice
@@ -14,19 +12,12 @@ from services.wsfed.pages.views import (
     FieldProblem,
     LoopCause,
     PasskeyRequest,
-    Qr,
     SignIn,
     TokenForm,
 )
+from services.wsfed.routes.view_models import qr_picture
 
 TXN = "tKq3ZVbW0m5rH1xJ8uYc2A"
-
-
-def qr(text: str) -> Qr:
-    """A QR code as the routes make it: dark modules as one outline, rows of unit squares."""
-    matrix = [list(row) for row in segno.make_qr(text, error="m").matrix]
-    path = "".join(f"M{x} {y}h1v1h-1z" for y, row in enumerate(matrix) for x, dark in enumerate(row) if dark)
-    return Qr(modules=len(matrix), path=path)
 
 
 def view(state: PageState, methods: tuple[DeviceMethod, ...] = tuple(DeviceMethod), **more: object) -> SignIn:
@@ -48,7 +39,7 @@ def view(state: PageState, methods: tuple[DeviceMethod, ...] = tuple(DeviceMetho
         fields |= {"code": "482913", "expires_in": 107}
     if state is PageState.QR_WAITING:
         url = f"https://key.id.example/#q={TXN}.x7Yp2LwQ9aNc4RkT"
-        fields |= {"code": "482913", "expires_in": 60, "qr": qr(url)}
+        fields |= {"code": "482913", "expires_in": 60, "qr": qr_picture(url)}
     if state is PageState.QR_SCANNED:
         fields |= {"code": "482913", "expires_in": 83}
     return SignIn(**{**fields, **more})  # type: ignore[arg-type]

@@ -4,14 +4,15 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
 from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.options import PageState
 from services.wsfed.pages.views import TokenForm
+from services.wsfed.routes.view_models import qr_picture
 from tests.pages.axe import RUN, axe_script
 from tests.pages.browser import AUTHENTICATOR, BUTTON_NAMES, Shown
-from tests.pages.samples import TOKEN, TXN, VIEWS, in_state, qr, view
+from tests.pages.samples import TOKEN, TXN, VIEWS, in_state, view
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chromium")]
 
@@ -22,6 +23,12 @@ def axe() -> str:
 
 
 Open = Callable[..., Page]
+TOUCH: Mapping[str, object] = {
+    "viewport": {"width": 390, "height": 844},
+    "is_mobile": True,
+    "has_touch": True,
+}
+"""A phone: perhaps the one that has the key."""
 
 
 def complains(message: ConsoleMessage) -> bool:
@@ -151,7 +158,9 @@ def test_renewed_qr_code_leaves_the_focus_on_the_passkey_and_its_notice(
     open_page: Open, shown: Shown
 ) -> None:
     shown.view = dataclasses.replace(VIEWS["qr-waiting"], expires_in=2)
-    later = dataclasses.replace(VIEWS["qr-waiting"], version=4, qr=qr("https://key.id.example/#q=other"))
+    later = dataclasses.replace(
+        VIEWS["qr-waiting"], version=4, qr=qr_picture("https://key.id.example/#q=other")
+    )
     shown.on_post = lambda action, fields: shown.set(later)
     page = open_page()
     press_passkey(page, "stopped")
@@ -199,12 +208,15 @@ def test_nothing_is_cut_off_at_320_px_or_at_200_percent(open_page: Open, shown: 
 
 
 def test_targets_are_at_least_48_px_high(open_page: Open, shown: Shown) -> None:
-    for name in ("start", "push-waiting", "expired", "account"):
+    for name, device in (
+        *((name, {}) for name in ("start", "push-waiting", "expired", "account")),
+        *((name, TOUCH) for name in ("push-waiting", "qr-waiting")),
+    ):
         shown.view = VIEWS[name]
-        page = open_page()
+        page = open_page(**device)
         heights = page.eval_on_selector_all(
             ".button, input:not([type=hidden]), summary",
-            "all => all.map(e => e.getBoundingClientRect().height)",
+            "all => all.filter(e => e.offsetParent).map(e => e.getBoundingClientRect().height)",
         )
         assert heights
         assert min(heights) >= 48
@@ -307,7 +319,7 @@ def test_coming_back_to_the_page_asks_at_once(open_page: Open, shown: Shown) -> 
     # changed without waking the stream: what a phone that froze the page would have missed
     shown.view = in_state(shown.view, PageState.SUPERSEDED, version=9)
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Replaced by a newer request")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Continued in another tab")
 
 
 def test_timer_counts_and_speaks_at_60_and_20_seconds(open_page: Open, shown: Shown) -> None:
@@ -337,7 +349,7 @@ def test_qr_is_renewed_quietly(open_page: Open, shown: Shown) -> None:
         options = shown.view.options
         options = dataclasses.replace(options, renewals_left=options.renewals_left - 1)
         shown.view = dataclasses.replace(
-            shown.view, version=shown.view.version + 1, options=options, qr=qr("new")
+            shown.view, version=shown.view.version + 1, options=options, qr=qr_picture("new")
         )
 
     shown.on_post = renew
@@ -516,4 +528,140 @@ def test_methods_are_what_the_view_says(open_page: Open, shown: Shown) -> None:
     shown.view = view(PageState.NOT_ME, methods=(DeviceMethod.QR,))
     page = open_page()
     names = page.eval_on_selector_all("button", BUTTON_NAMES)
-    assert names == ["Show a new code", "Use a passkey"]  # push is frozen: not offered
+    assert names == ["Use a passkey", "Show a QR code"]
+
+
+def test_lost_connection_is_said_and_recovered_from(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["push-waiting"]
+    page = open_page()
+    page.route("**/events", lambda route: None)
+    page.reload()
+    notice, status = page.locator("#lost"), page.locator("#status")
+    expect(notice).to_be_hidden()
+    page.context.set_offline(True)
+    expect(notice).to_be_visible()
+    expect(status).to_have_text("Connection lost. This page continues as soon as you're back online.")
+    expect(page.locator("[data-code]")).to_be_visible()  # the phone may have a connection
+    shown.view = in_state(shown.view, PageState.PUSH_WAITING)
+    page.context.set_offline(False)
+    expect(notice).to_be_hidden()
+    expect(status).to_have_text("You're back online.")
+
+
+def test_what_happened_while_the_connection_was_lost_is_shown_afterwards(
+    open_page: Open, shown: Shown
+) -> None:
+    shown.view = VIEWS["push-waiting"]
+    page = open_page()
+    page.route("**/events", lambda route: None)
+    page.reload()
+    page.context.set_offline(True)
+    expect(page.locator("#lost")).to_be_visible()
+    shown.view = in_state(shown.view, PageState.DENIED, version=4)
+    page.context.set_offline(False)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Request declined")
+
+
+def test_server_that_answers_with_errors_is_a_lost_connection(browser: Browser, shown: Shown) -> None:
+    """The network is there, so the browser says nothing: two questions without an answer do."""
+    shown.streams, shown.view = False, VIEWS["push-waiting"]
+    context = browser.new_context()
+    page = context.new_page()
+    page.clock.install()
+    page.goto(f"{shown.origin}/signin/{TXN}")
+    page.route("**/state", lambda route: route.fulfill(status=503))
+    with page.expect_response("**/state"):
+        page.clock.run_for(3_500)
+    expect(page.locator("#lost")).to_be_hidden()
+    page.clock.run_for(3_500)
+    expect(page.locator("#lost")).to_be_visible()
+    page.unroute("**/state")
+    page.clock.run_for(3_500)
+    expect(page.locator("#lost")).to_be_hidden()
+    context.close()
+
+
+def test_other_tabs_look_when_one_asks_or_signs_in(open_page: Open, shown: Shown) -> None:
+    shown.view = VIEWS["push-waiting"]
+    older = open_page()
+    older.route("**/events", lambda route: None)  # a stream that says nothing
+    older.reload()
+    shown.view = in_state(shown.view, PageState.SUPERSEDED, version=9)
+    newer = older.context.new_page()
+    newer.goto(f"{shown.origin}/signin/another")  # shows no request, so it says nothing
+    expect(older.get_by_role("heading", level=1)).to_have_text("Check your phone")
+    newer.evaluate("new BroadcastChannel('blok365-signin').postMessage('asked')")
+    expect(older.get_by_role("heading", level=1)).to_have_text("Continued in another tab")
+
+
+def test_a_tab_that_asks_tells_the_others_once(open_page: Open, shown: Shown) -> None:
+    page = open_page()
+    listener = page.context.new_page()
+    listener.goto(f"{shown.origin}/problem")
+    listener.evaluate(
+        "window.heard = []; new BroadcastChannel('blok365-signin').onmessage = e => heard.push(e.data); 0"
+    )
+    waiting = VIEWS["push-waiting"]
+    shown.on_post = lambda action, fields: shown.set(dataclasses.replace(waiting, txn=TXN))
+    page.get_by_role("button", name="Send a request to my phone").click()
+    expect(page.locator("[data-code]")).to_be_visible()
+    listener.wait_for_function("heard.length === 1")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # looks again: nothing is new
+    page.wait_for_load_state("networkidle")
+    assert listener.evaluate("heard") == ["asked"]
+
+
+def test_page_that_a_session_answers_is_left_for_it(open_page: Open, shown: Shown) -> None:
+    """A script cannot post the token to Microsoft; the browser itself goes to where the server has it."""
+    shown.view = VIEWS["superseded"]
+    page = open_page()
+    fetched: list[str] = []
+
+    def answer(route: Route) -> None:
+        if route.request.headers.get("x-requested-with") == "fetch":
+            fetched.append(route.request.url)
+            route.fulfill(status=204)
+        else:
+            route.fulfill(content_type="text/html", body="<title>t</title><h1>Signing you in</h1>")
+
+    page.route(f"**/signin/{TXN}", answer)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Signing you in")
+    assert len(fetched) == 1
+
+
+def test_the_phone_itself_is_never_shown_a_code_to_scan(open_page: Open, shown: Shown) -> None:
+    shown.view = dataclasses.replace(VIEWS["qr-waiting"], expires_in=5)
+    later = dataclasses.replace(VIEWS["qr-waiting"], version=4, qr=qr_picture("new"))
+    shown.on_post = lambda action, fields: shown.set(later)
+    page = open_page(**TOUCH)
+    link = page.get_by_role("link", name="Open BlokKey on this phone")
+    expect(link).to_have_attribute("href", shown.view.key_url)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Approve in BlokKey")
+    expect(page.locator(".qr")).to_be_hidden()
+    expect(page.get_by_text("Scan this code")).to_be_hidden()
+    page.get_by_text("BlokKey is on another phone").click()
+    expect(page.locator(".qr")).to_be_visible()
+    expect(page.locator("#page")).to_have_attribute("data-version", "4", timeout=10_000)
+    expect(page.locator(".qr")).to_be_visible()  # renewed, and still open
+
+
+def test_on_the_phone_itself_the_passkey_comes_first_and_no_way_speaks_of_scanning(
+    open_page: Open, shown: Shown
+) -> None:
+    ways = ["Use a passkey", "Send a request to my phone", "Open BlokKey on this phone"]
+    assert open_page(**TOUCH).eval_on_selector_all("button", BUTTON_NAMES) == ways
+    shown.view = VIEWS["push-waiting"]
+    page = open_page(**TOUCH)
+    assert page.eval_on_selector_all("button", BUTTON_NAMES) == ["Send again", "Use a passkey"]
+    expect(page.get_by_role("link", name="Open BlokKey on this phone")).to_be_visible()
+
+
+def test_after_this_isnt_me_the_first_way_is_one_that_still_works(open_page: Open, shown: Shown) -> None:
+    shown.view = view(PageState.NOT_ME)
+    page = open_page()
+    ways = ["Use a passkey", "Show a QR code", "Send a request to my phone"]
+    assert page.eval_on_selector_all("button", BUTTON_NAMES) == ways
+    primary = page.locator("button.button:not(.secondary)")
+    expect(primary).to_have_count(1)
+    expect(primary).to_contain_text("Use a passkey")

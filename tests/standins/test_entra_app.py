@@ -92,6 +92,29 @@ async def test_signs_in_and_shows_the_claims(entra: Entra) -> None:
     assert CONTENT_OF_STAND_IN in text
 
 
+async def test_back_and_reload_want_no_form_again(entra: Entra) -> None:
+    fields = await entra.start()
+    posted = await entra.client.post(
+        "/login.srf",
+        data={"wa": "wsignin1.0", "wresult": Token().response(), "wctx": fields["wctx"]},
+        allow_redirects=False,
+    )
+    assert (posted.status, posted.headers["Location"]) == (303, "/login.srf")
+    for _ in range(2):
+        assert "ada@contoso.example" in await (await entra.get("/login.srf")).text()
+    await entra.get("/signout", domain="contoso.example")
+    gone = await (await entra.get("/signedout")).text()
+    after = await (await entra.get("/login.srf")).text()
+    assert after == gone
+    assert "ada@contoso.example" not in after
+
+
+async def test_who_signed_in_is_forgotten_after_half_an_hour(entra: Entra) -> None:
+    await entra.answer((await entra.start())["wctx"])
+    entra.clock.advance(REQUEST_LIFE.total_seconds())
+    assert "ada@contoso.example" not in await (await entra.get("/login.srf")).text()
+
+
 async def test_signs_in_as_json(entra: Entra) -> None:
     fields = await entra.start(variant="mfa")
     assert fields["wauth"] == MULTIPLEAUTHN

@@ -44,6 +44,7 @@ async def phone(approval: Approval, url: str, tmp_path: Path) -> AsyncIterator[S
 async def enrolled(approval: Approval, phone: SoftPhone, account: str = "ada") -> None:
     await approval.account(account)
     await phone.enrol(f"{ORIGIN}/#i={await approval.invitation(account)}", name="Ada's phone")
+    await approval.confirm(account)
 
 
 async def test_enrols_lists_and_approves_with_a_proof_that_verifies_offline(
@@ -215,6 +216,7 @@ async def test_command_line_walks_through_a_sign_in(approval: Approval, url: str
     await approval.account()
     link = f"{ORIGIN}/#i={await approval.invitation()}"
     assert "enrolled ada@contoso.example" in await run("enrol", link)
+    await approval.confirm()
     asked = await approval.ask()
     assert json.loads(await run("list"))["id"] == asked.id
     proof = tmp_path / "proof.json"

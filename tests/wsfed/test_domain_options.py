@@ -19,7 +19,7 @@ from tests.wsfed.test_store import a_challenge, a_transaction
 
 BOTH = (DeviceMethod.QR, DeviceMethod.PUSH)
 NEW_TRY = (
-    *(PageState.START, PageState.DENIED, PageState.NOT_ME),
+    *(PageState.START, PageState.DENIED),
     *(PageState.WRONG_CODE, PageState.EXPIRED, PageState.SUPERSEDED),
 )
 RUNNING = {
@@ -55,7 +55,7 @@ def test_each_state_offers_a_way_on_or_is_over(state: PageState) -> None:
     elif state in NEW_TRY:
         assert options.others == BOTH[1:]
     else:
-        assert options.others == BOTH
+        assert options.others == BOTH  # after "This isn't me" the QR code comes first: no notification leaves
     bare = SignInOptions(state=state)
     assert (bare.offers, bare.others) == ((), ())
     assert bare.passkey_only is options.ways
@@ -130,7 +130,25 @@ def test_a_qr_code_is_renewed_while_it_is_shown_and_not_scanned() -> None:
     assert (options.state, options.renews, options.renewals_left) == (PageState.QR_SCANNED, "", 0)
 
 
-@pytest.mark.parametrize("end", sorted(ENDED_CHALLENGE))
+def test_a_browser_may_see_what_it_has_done_in_another_tab() -> None:
+    ended = a_transaction(state=TransactionState.SUPERSEDED, challenge=a_challenge())
+    assert ended.effective_state(START) is TransactionState.SUPERSEDED
+
+
+def test_after_this_isnt_me_no_push_comes_first() -> None:
+    for methods in (BOTH, BOTH[::-1]):
+        options = SignInOptions(state=PageState.NOT_ME, methods=methods)
+        assert (options.offers, options.others) == ((), (DeviceMethod.QR, DeviceMethod.PUSH))
+
+
+@pytest.mark.parametrize("state", list(PageState))
+def test_a_page_follows_another_tab_unless_something_was_answered_or_refused(state: PageState) -> None:
+    follows = {PageState.START, PageState.EXPIRED, PageState.SUPERSEDED, *RUNNING}
+    assert SignInOptions(state=state).follows is (state in follows)
+    assert not SignInOptions(state=state, named=False).follows
+
+
+@pytest.mark.parametrize("end", sorted(ENDED_CHALLENGE - {TransactionState.SUPERSEDED}))
 @pytest.mark.parametrize(
     ("known", "claimed", "shown"), [(False, False, False), (True, False, True), (False, True, True)]
 )

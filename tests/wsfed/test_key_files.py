@@ -1,5 +1,6 @@
 """The two key files of wsfed are replaced apart: neither decides what the other does."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,44 @@ def test_a_key_file_of_another_length_is_refused(tmp_path: Path) -> None:
     (tmp_path / "wsfed.csrf").write_bytes(b"short")
     with pytest.raises(ValueError, match=r"wsfed\.csrf: a key has 32 octets"):
         load_keys(tmp_path / "wsfed.csrf")
+
+
+def test_a_replica_takes_what_one_of_the_next_round_has_made(tmp_path: Path) -> None:
+    """Two replicas while the key is replaced: each one may serve what the other has begun."""
+    path = tmp_path / "wsfed.csrf"
+    make_key(path, SystemIds())
+    rounds = [load_keys(path)]
+    make_key(path.with_name("wsfed.csrf.next"), SystemIds())
+    rounds.append(load_keys(path))
+    path.rename(path.with_name("wsfed.csrf.old"))
+    path.with_name("wsfed.csrf.next").rename(path)
+    rounds.append(load_keys(path))
+    for before, after in itertools.pairwise(rounds):
+        assert before[0] in after
+        assert after[0] in before
+    assert rounds[2][0] not in rounds[0]
+
+
+@pytest.mark.parametrize("suffix", ["next", "old"])
+def test_an_empty_key_file_beside_the_one_in_use_is_refused_by_its_name(tmp_path: Path, suffix: str) -> None:
+    make_key(tmp_path / "wsfed.seal", SystemIds())
+    (tmp_path / f"wsfed.seal.{suffix}").touch()
+    with pytest.raises(ValueError, match=rf"wsfed\.seal\.{suffix}: a key has 32 octets"):
+        load_keys(tmp_path / "wsfed.seal")
+
+
+def test_a_key_that_could_not_be_written_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty file would count as the key: the service could never start again."""
+
+    def full(*_: object) -> int:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="no space"):
+            make_key(tmp_path / "wsfed.csrf", SystemIds())
+    assert not (tmp_path / "wsfed.csrf").exists()
+    make_key(tmp_path / "wsfed.csrf", SystemIds())
+    assert len(load_keys(tmp_path / "wsfed.csrf")) == 1

@@ -79,6 +79,7 @@ STEP = st.one_of(
     st.tuples(st.just(Step.RENEW_CHALLENGE), CHALLENGES, CHALLENGES),
     st.tuples(st.just(Step.CLAIM_CHALLENGE), CHALLENGES),
     st.tuples(st.just(Step.END_CHALLENGE), CHALLENGES, st.sampled_from(list(TransactionState))),
+    st.tuples(st.just(Step.SUPERSEDE), CHALLENGES),
     st.tuples(st.just(Step.PROVE), CHALLENGES),
     st.tuples(st.just(Step.ASK_PASSKEY), PASSKEYS, NAMES),
     st.tuples(st.just(Step.PROVE_BY_PASSKEY), PASSKEYS),
@@ -149,6 +150,9 @@ class TransactionMachine(RuleBasedStateMachine):
                     return
                 ended = await self.store.end_challenge(NAME, challenge, state)
                 assert ended is None or ended.state is state
+            case (Step.SUPERSEDE, challenge):
+                left = await self.store.supersede(NAME, challenge)
+                assert left is None or left.state is TransactionState.SUPERSEDED
             case (Step.PROVE, challenge):
                 proved = await self.store.prove(NAME, challenge, AUTHENTICATION, PROOF)
                 if proved is not None:

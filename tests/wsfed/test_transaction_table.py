@@ -31,6 +31,7 @@ TAKE: dict[Step, Callable[[TransactionRepository], Awaitable[Transaction | None]
     Step.CLAIM_CHALLENGE: lambda store: store.claim_challenge(NAME, OPEN),
     Step.MARK_UNNOTIFIED: lambda store: store.mark_unnotified(NAME, OPEN.id),
     Step.END_CHALLENGE: lambda store: store.end_challenge(NAME, OPEN.id, TransactionState.DENIED),
+    Step.SUPERSEDE: lambda store: store.supersede(NAME, OPEN.id),
     Step.PROVE: lambda store: store.prove(NAME, OPEN.id, AUTHENTICATION, PROOF),
     Step.ASK_PASSKEY: lambda store: store.ask_passkey(NAME, USERNAME, a_context("asked"), 0),
     Step.PROVE_BY_PASSKEY: lambda store: store.prove_by_passkey(NAME, "passkey", AUTHENTICATION, PROOF),
@@ -120,6 +121,9 @@ def test_a_token_needs_a_proof_or_a_session_and_nothing_follows_it() -> None:
     assert leads_to[TransactionState.ISSUED] == {
         (Step.ISSUE, TransactionState.PROVED),
         (Step.ANSWER, TransactionState.STARTED),
+        (Step.ANSWER, TransactionState.WAITING),
+        (Step.ANSWER, TransactionState.EXPIRED),
+        (Step.ANSWER, TransactionState.SUPERSEDED),
     }
     before_proof = set(TransactionState) - {TransactionState.PROVED, TransactionState.ISSUED}
     assert leads_to[TransactionState.PROVED] == {

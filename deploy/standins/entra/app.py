@@ -5,7 +5,8 @@
          &variant=  the request's shape, a name in `requests.VARIANTS` (default desktop_browser)
          &prompt=login  as an application asks for it; becomes what promptLoginBehavior says
          &method=post  a form that posts the request instead
-    POST /login.srf             verifies the answer: 200 who is signed in, 400 Entra's error page
+    POST /login.srf             verifies the answer: 303 to the next one, or 400 with Entra's error page
+    GET  /login.srf             who is signed in, by a cookie; a page that Back leads to must not want a form again
     GET  /signout?domain=       302 to the domain's signOutUri (&cleanup=1: wsignoutcleanup1.0)
     GET  /signedout             where sign-out comes back to
     GET  /style.css             the style sheet of all pages
@@ -13,10 +14,10 @@
 Settings are read when they are needed. Pages speak the browser's language, English or French, and requests of the
 shape `desktop_browser` ask for it (mkt).
 
-With `Accept: application/json`, /login.srf answers `{"signed_in": {...}}` or
+With `Accept: application/json`, POST /login.srf answers `{"signed_in": {...}}` or
 `{"error": {"code": "AADSTS50107", "message": ..., "detail": ..., "correlation_id": ...}}`, and the other
-paths their errors in the same form. Requests are kept in memory for half an hour, and so are the
-assertions used until they expire: a restart forgets both.
+paths their errors in the same form. Requests and who signed in are kept in memory for half an hour, and
+the assertions used until they expire: a restart forgets them.
 
 Unlike Entra: an error is status 400, not 200, and the request's wreply names this program's own login.srf.
 """
@@ -50,13 +51,15 @@ from deploy.standins.entra.settings import (
 )
 from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_response
 from shared.clock import Clock, iso_millis
-from shared.ids import Ids
+from shared.ids import Ids, new_id
 
 MAX_BODY = 1024 * 1024  # octets
 MAX_FORM_FIELDS = 20
 REQUEST_LIFE = timedelta(minutes=30)
 MAX_PENDING = 100_000
 SHOWN_USERS = 5
+LOGIN = "/login.srf"
+COOKIE = "entra-stand-in"
 
 
 class SettingsSource(Protocol):
@@ -65,6 +68,26 @@ class SettingsSource(Protocol):
     async def current(self) -> tuple[Federations, Directory]:
         """The settings as they are now. Raises SettingsError."""
         ...
+
+
+class SignedIn:
+    """Who has signed in lately, by the value of the browser's cookie; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._by_cookie: dict[str, tuple[datetime, SignedInUser]] = {}
+
+    def add(self, cookie: str, user: SignedInUser, now: datetime) -> None:
+        """Remember one, and forget those whose time is over."""
+        self._by_cookie[cookie] = (now, user)
+        for oldest, (at, _) in list(self._by_cookie.items()):
+            if now - at < REQUEST_LIFE and len(self._by_cookie) <= MAX_PENDING:
+                break
+            del self._by_cookie[oldest]
+
+    def find(self, cookie: str, now: datetime) -> SignedInUser | None:
+        """Who it is; None when there is nobody, or it was too long ago."""
+        at, user = self._by_cookie.get(cookie, (now, None))
+        return user if now - at < REQUEST_LIFE else None
 
 
 class PendingRequests:
@@ -97,6 +120,7 @@ class Entra:
         self._public_url = public_url
         self._pending = PendingRequests()
         self._replays = ReplayMemory()
+        self._signed_in = SignedIn()
 
     async def home(self, request: web.Request) -> web.Response:
         federations, directory = await self._settings.current()
@@ -116,7 +140,7 @@ class Entra:
         if request.query.get("prompt") == "login":
             for name, value in prompt_fields(federation):
                 fields = with_field(fields, name, value)
-        fields = with_field(fields, "wreply", f"{self._origin(request)}/login.srf")
+        fields = with_field(fields, "wreply", f"{self._origin(request)}{LOGIN}")
         self._pending.add(remember(domain_of(username), fields, self._clock.now()))
         if request.query.get("method") == "post":
             return _html(_pages(request).post_page(federation.passive_sign_in_uri, fields), posts_itself=True)
@@ -151,6 +175,16 @@ class Entra:
             return _html(_pages(request).error_page(error, correlation_id, iso_millis(now)), status=400)
         if _wants_json(request):
             return web.json_response({"signed_in": describe(user)})
+        cookie = new_id(self._ids)
+        self._signed_in.add(cookie, user, now)
+        response = web.Response(status=303, headers={"Location": LOGIN})
+        response.set_cookie(COOKIE, cookie, path=LOGIN, httponly=True, samesite="Lax")
+        return response
+
+    async def signed_in(self, request: web.Request) -> web.Response:
+        user = self._signed_in.find(request.cookies.get(COOKIE, ""), self._clock.now())
+        if user is None:
+            return self._nobody(request)
         return _html(_pages(request).signed_in_page(user))
 
     async def sign_out(self, request: web.Request) -> web.Response:
@@ -159,9 +193,14 @@ class Entra:
             raise web.HTTPBadRequest(text=_pages(request).word("no_sign_out"))
         cleanup = request.query.get("cleanup") == "1"
         back = f"{self._origin(request)}/signedout"
-        return _redirect(sign_out_request(federation, wreply=back, cleanup=cleanup))
+        response = _redirect(sign_out_request(federation, wreply=back, cleanup=cleanup))
+        response.del_cookie(COOKIE, path=LOGIN)
+        return response
 
     async def signed_out(self, request: web.Request) -> web.Response:
+        return self._nobody(request)
+
+    def _nobody(self, request: web.Request) -> web.Response:
         said = _pages(request)
         return _html(said.plain_page("signed_out", said.word("signed_out_text"), failed=False))
 
@@ -268,7 +307,8 @@ def build_app(
         [
             web.get("/", entra.home),
             web.get("/start", entra.start),
-            web.post("/login.srf", entra.login),
+            web.post(LOGIN, entra.login),
+            web.get(LOGIN, entra.signed_in),
             web.get("/signout", entra.sign_out),
             web.get("/signedout", entra.signed_out),
             web.get("/style.css", entra.style),

@@ -126,9 +126,7 @@ class SoftPhone:
         Raises ValueError (not such a link), PhoneError.
         """
         self._unfinished = None
-        parts = urlsplit(link)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        kind, _, value = parts.fragment.partition("=")
+        origin, kind, value = _read_link(link)
         invitation, _, seed = value.partition(".")
         if kind != "i" or not invitation or not seed:
             raise ValueError("not an invitation link")
@@ -168,6 +166,13 @@ class SoftPhone:
                 raise
 
         return await eventually(attempt, "the invitation reaches approval")
+
+    async def ask_for_new_link(self, link: str) -> dict[str, Any]:
+        """Ask for another invitation in the place of one whose link no longer works. Raises ValueError, PhoneError."""
+        origin, kind, value = _read_link(link)
+        if kind != "i":
+            raise ValueError("not an invitation link")
+        return await self._call(origin, "POST", "/new-links", {"invitation": value.partition(".")[0]})
 
     @property
     def waits_for_its_answer(self) -> bool:
@@ -393,3 +398,10 @@ class SoftPhone:
         self._store.parent.mkdir(parents=True, exist_ok=True)
         keys = {"v": 1, "keys": [key.to_json() for key in self.keys]}
         replace_file(self._store, json.dumps(keys, indent=1))
+
+
+def _read_link(link: str) -> tuple[str, str, str]:
+    """Origin, kind (`i` or `q`) and value of a link's fragment."""
+    parts = urlsplit(link)
+    kind, _, value = parts.fragment.partition("=")
+    return f"{parts.scheme}://{parts.netloc}", kind, value

@@ -5,6 +5,8 @@ Enrolment (docs/flows/enrolment.md)
     7, 8    device_enrolled          ../projections.py
             expire_invitations       invitations.py
             withdraw_all             invitations.py; after a backup was put back
+A link that no longer works (the same page, below)
+    3       renew_invitation         invitations.py
 Lost phone (the same page, below)
     1       list_devices             devices.py; device_enrolled keeps the list
     2       remove_device            devices.py; by the person: remove_authenticator
@@ -42,7 +44,13 @@ from services.admin.handlers.devices import (
     show_freeze,
     unfreeze,
 )
-from services.admin.handlers.invitations import InvitationLink, expire_invitations, invite, withdraw_all
+from services.admin.handlers.invitations import (
+    InvitationLink,
+    expire_invitations,
+    invite,
+    renew_invitation,
+    withdraw_all,
+)
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -75,6 +83,7 @@ __all__ = [
     "remove_browser",
     "remove_device",
     "rename",
+    "renew_invitation",
     "resume",
     "show_account",
     "show_freeze",

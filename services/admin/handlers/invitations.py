@@ -1,17 +1,26 @@
-"""Invitations (docs/flows/enrolment.md, step 1; docs/flows/notification.md, step 8)."""
+"""Invitations: docs/flows/enrolment.md, step 1, "A link that no longer works"; docs/flows/notification.md, step 8."""
 
+import hashlib
 from datetime import timedelta
 
+import structlog
+
+from services.admin.domain.accounts import Account
 from services.admin.domain.authenticators import GRACE, is_over
-from services.admin.domain.invitations import Invitation, invitation_mail
+from services.admin.domain.invitations import Invitation, NotRenewed, check_renewal, invitation_mail
+from services.admin.domain.tenants import Tenant
 from services.admin.handlers.accounts import show_account
 from services.admin.handlers.common import withdraw, withdraw_open
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
-from shared.contracts.admin import AccountStatus
+from shared.bus.port import Reject
+from shared.contracts.admin import AccountStatus, RenewInvitation
+from shared.contracts.envelope import VerifiedMessage
 from shared.crypto.keys import key_from_seed, raw_public
 from shared.errors import Conflict
 from shared.ids import b64u, new_id
+
+log = structlog.get_logger(__name__)
 
 SWEEP_EVERY = 5.0
 """Seconds between two searches for invitations whose time is over."""
@@ -47,6 +56,18 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
         raise Conflict(
             "admin.account.not_invitable", upn=account.upn, tenant=slug, status=account.status.value
         )
+    link = _new_link(deps, account, new_id(deps.ids))
+    await withdraw_open(deps, account)
+    if not await _keep(deps, tenant, account, link, send_mail=send_mail):
+        # Somebody else has invited the person since. Only one invitation of an account is open at a time.
+        raise Conflict("admin.account.being_invited", upn=account.upn)
+    return link
+
+
+def _new_link(
+    deps: Dependencies, account: Account, invitation: str, renews: Invitation | None = None
+) -> InvitationLink:
+    """An invitation of that id, not kept yet, and its link."""
     seed = deps.ids.random_bytes(32)
     now = deps.clock.now()
     lifetime = (
@@ -54,23 +75,73 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
         if account.enrolled
         else timedelta(hours=deps.settings.invitation_hours)
     )
-    invitation = Invitation(
-        id=new_id(deps.ids),
-        tenant=slug,
+    made = Invitation(
+        id=invitation,
+        tenant=account.tenant,
         account=account.id,
         public_key=b64u(raw_public(key_from_seed(seed))),
         issued_at=now,
         expires_at=now + lifetime,
         session_epoch=account.session_epoch,
+        invited_at=None if renews is None else renews.invited_at or renews.issued_at,
+        asked=() if renews is None else check_renewal(renews, account, now),
     )
-    url = f"{deps.phone_origin}/#i={invitation.id}.{b64u(seed)}"
-    mail = invitation_mail(tenant, account, invitation, url, deps.settings.mail_language)
-    messages = [deps.mail_message(mail, invitation)] if send_mail else []
-    await withdraw_open(deps, account)
-    if not await deps.invitations.add(invitation, *messages):
-        # Somebody else has invited the person since. Only one invitation of an account is open at a time.
-        raise Conflict("admin.account.being_invited", upn=account.upn)
-    return InvitationLink(invitation, url)
+    return InvitationLink(made, f"{deps.phone_origin}/#i={invitation}.{b64u(seed)}")
+
+
+async def _keep(
+    deps: Dependencies, tenant: Tenant, account: Account, link: InvitationLink, *, send_mail: bool = True
+) -> bool:
+    """Keep the invitation, and mail its link in the same write. False when the account has an open one, or it is there
+    already.
+    """
+    mail = invitation_mail(tenant, account, link.invitation, link.url, deps.settings.mail_language)
+    messages = [deps.mail_message(mail, link.invitation)] if send_mail else []
+    return await deps.invitations.add(link.invitation, *messages)
+
+
+async def renew_invitation(deps: Dependencies, received: VerifiedMessage[RenewInvitation]) -> None:
+    """`admin.invitation.renew.v1`: mail a new link to somebody whose link no longer works, if it may be.
+
+    The new invitation's id comes from the command's, so a copy of the command finds it there and brings no second mail.
+    The one whose place it takes names it first, in one conditional update: of two commands at once one gets it, and the
+    count of the day goes on in the new one. Raises Reject (no such invitation of that account), Unavailable.
+    """
+    command, slug = received.message, received.tenant
+    named = await deps.invitations.get(slug, command.invitation)
+    if named is None or named.account != command.account:
+        raise Reject("no such invitation of that account")
+    made = _renewal_id(received.envelope.id)
+    if await deps.invitations.get(slug, made) is not None:
+        return
+    tenant, account = await deps.tenants.get(slug), await deps.accounts.get(slug, command.account)
+    latest = await deps.invitations.latest_of(slug, command.account)
+    if tenant is None or account is None or latest is None:
+        return
+    try:
+        if latest.renewed_by is None:
+            check_renewal(latest, account, deps.clock.now())
+            marked = await deps.invitations.change(
+                slug,
+                latest.id,
+                lambda before: None if before.renewed_by else before.renewed(made),
+                cause=received.envelope,
+            )
+            if marked is None:
+                return  # another command was faster, and its mail is on its way
+            latest = marked
+        assert latest.renewed_by is not None
+        # If a crash came between the two writes, the one that was named is made now, by whichever command comes.
+        link = _new_link(deps, account, latest.renewed_by, renews=latest)
+    except NotRenewed as refusal:
+        log.info("invitation.not_renewed", tenant=slug, account=command.account, reason=str(refusal))
+        return
+    if await _keep(deps, tenant, account, link):
+        log.info("invitation.renewed", tenant=slug, account=account.id, invitation=link.invitation.id)
+
+
+def _renewal_id(command: str) -> str:
+    return b64u(hashlib.sha256(f"renewal\0{command}".encode()).digest()[:16])
 
 
 async def expire_invitations(deps: Dependencies) -> int:

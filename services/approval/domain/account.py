@@ -169,6 +169,24 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
+class PastRequest:
+    """How a request ended, and what the phone showed of it. For the person's eye: it proves nothing."""
+
+    id: str
+    """The challenge's."""
+    state: ChallengeState
+    method: Literal["push", "qr"]
+    application_name: str
+    agent: str
+    """The browser that asked."""
+    place: str
+    address: str
+    known_browser: bool
+    opened_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Everything that one person's approvals depend on.
 
@@ -200,6 +218,8 @@ class Account:
     """Counts the beginnings and ends of freezes, for `FreezeChanged`."""
     forgotten: tuple[Forgotten, ...] = ()
     """In the place of ended challenges for which there was no room any more."""
+    history: Mapping[str, PastRequest] = field(default_factory=dict)
+    """The last requests that ended, by id: see `history`."""
     session_epoch: int = 0
     """`CarriesSessionEpoch.epoch`: a session or an invitation from under another one counts no longer."""
 
@@ -248,4 +268,17 @@ def active_device(account: Account, device_id: str) -> Device:
         raise Forbidden("approval.device.refused", code="refused")
     if device is None or not device.active:
         raise Forbidden("approval.device.removed", code="device_removed")
+    return device
+
+
+def require_confirmed(account: Account, device_id: str) -> Device:
+    """The account's device, when it may do what cannot be taken back and needs no proof: decline a request, freeze
+    notifications, remove another phone.
+
+    One that admin has not decided on yet may have been made with a link that was withdrawn: what it did would stay done
+    after admin has refused it. Raises Forbidden (code `unconfirmed`, and as `active_device` does).
+    """
+    device = active_device(account, device_id)
+    if device.decision == "waiting":
+        raise Forbidden("approval.device.unconfirmed", code="unconfirmed")
     return device

@@ -14,8 +14,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.approval.domain import freezing
-from services.approval.domain.account import Account, Challenge, Change, Forgotten, active_device
+from services.approval.domain import freezing, history
+from services.approval.domain.account import (
+    Account,
+    Challenge,
+    Change,
+    Forgotten,
+    active_device,
+    require_confirmed,
+)
 from services.approval.domain.ceremony import VerifiedAnswer, check_sign_count
 from services.approval.domain.lifecycle import (
     BY_DEVICE,
@@ -156,7 +163,8 @@ def approve(
     else:
         account = replace(account, pushes_unknown=())
     before = thawed or Change(account)
-    account = before.value.with_challenge(advance(challenge, ChallengeAction.APPROVE, now))
+    ended = advance(challenge, ChallengeAction.APPROVE, now)
+    account = history.remember(before.value, challenge, ended, now).with_challenge(ended)
     return before.then(Change(account, (_outgoing(accepted, account, challenge),)))
 
 
@@ -175,10 +183,17 @@ def _wrong_code(account: Account, challenge: Challenge, now: datetime) -> Change
     return replace(change, refusal=Gone("approval.code.wrong_too_often", code="wrong_code"))
 
 
-def refuse(account: Account, challenge_id: str, action: ChallengeAction, now: datetime) -> Change:
-    """The person says no: `deny` (a slip freezes nothing) or `report` (freezes push, and is reported)."""
+def refuse(
+    account: Account, challenge_id: str, device_id: str, action: ChallengeAction, now: datetime
+) -> Change:
+    """The person says no: `deny` (a slip freezes nothing) or `report` (freezes push, and is reported).
+
+    Only on a phone that admin has confirmed: wsfed judges an approval by itself, a refusal it cannot. Raises NotFound,
+    Conflict (already answered), Gone (expired), Forbidden (device removed or not confirmed yet).
+    """
     if action not in (ChallengeAction.DENY, ChallengeAction.REPORT):
         raise ValueError(action)
+    require_confirmed(account, device_id)
     challenge = answerable(account, challenge_id, now)
     if action is ChallengeAction.REPORT:
         frozen = freezing.begin(account, challenge, now)
@@ -272,7 +287,7 @@ def _end(account: Account, challenges: Iterable[Challenge], action: ChallengeAct
     messages = []
     for challenge in challenges:
         ended = advance(challenge, action, now)
-        account = account.with_challenge(ended)
+        account = history.remember(account, challenge, ended, now).with_challenge(ended)
         message = ChallengeEnded.model_validate(
             {
                 "challenge": ended.id,

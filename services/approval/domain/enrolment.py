@@ -13,6 +13,7 @@ from services.approval.domain.account import (
     Device,
     Invitation,
     active_device,
+    require_confirmed,
 )
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
 from services.approval.domain.notifications import unsubscribe_all, without
@@ -24,6 +25,7 @@ from shared.contracts.admin import (
     AuthenticatorStatus,
     InvitationChanged,
     RemoveAuthenticator,
+    RenewInvitation,
 )
 from shared.contracts.envelope import OutgoingMessage
 from shared.crypto.enrolment import FirstSession, NewDeviceKey, is_endorsed
@@ -63,6 +65,7 @@ def account_changed(
             session_epoch=news.epoch,
             upn=news.upn,
             display_name=news.display_name,
+            history={} if news.status is AccountStatus.REMOVED else account.history,
         )
     )
     if news.status is AccountStatus.REMOVED:
@@ -119,6 +122,17 @@ def usable_invitation(account: Account, invitation_id: str, now: datetime) -> In
 def dead_link() -> Gone:
     """An invitation that is expired, used, withdrawn, unknown, or for an account that is not to be used."""
     return Gone("approval.invitation.dead", code="invitation")
+
+
+def ask_for_new_link(account: Account, invitation_id: str) -> Change | None:
+    """Pass on to admin that somebody whose link no longer works asks for another; None where it could not send one.
+
+    admin decides, and counts; nothing is limited by what is known here.
+    """
+    if account.status not in (None, AccountStatus.INVITED):
+        return None
+    command = RenewInvitation(invitation=invitation_id, account=account.id)
+    return Change(account, (OutgoingMessage(command, account.tenant),))
 
 
 def enrol(
@@ -234,8 +248,8 @@ def remove_at_request(account: Account, removal: VerifiedRemoval) -> Change:
     signing phone removed or not confirmed yet).
     """
     signer = active_device(account, removal.signed_by)
-    if signer.decision == "waiting" and removal.device != signer.id:
-        raise Forbidden("approval.device.unconfirmed", code="unconfirmed")
+    if removal.device != signer.id:
+        require_confirmed(account, signer.id)
     used = device_used(account, removal.signed_by, removal.answer) or Change(account)
     device = removable(account, removal.device)
     asked = Change(used.value, () if device.decided == 0 else (_ask_admin(account, device, removal),))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.approval.domain import ceremony, challenges
-from services.approval.domain.account import Account, Challenge, Change
+from services.approval.domain import ceremony, challenges, history
+from services.approval.domain.account import Account, Challenge, Change, PastRequest
 from services.approval.domain.context import answer_digest, read_context
 from services.approval.domain.ids import check_ids
 from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
@@ -189,6 +189,14 @@ def state(deps: Dependencies, who: SignedIn, challenge_id: str) -> ChallengeStat
     return challenge.state
 
 
+def past_requests(deps: Dependencies, who: SignedIn) -> Sequence[PastRequest]:
+    """How the account's last requests ended, the newest first (docs/flows/phone.md).
+
+    A phone that the organisation has not confirmed yet is told nothing of what was there before it.
+    """
+    return [] if who.waiting else history.look_back(who.account, deps.clock.now())
+
+
 async def approve(
     deps: Dependencies, challenge_id: str, context: str, raw_credential: object, address: str = ""
 ) -> Proof:
@@ -227,7 +235,9 @@ async def refuse(
     refused = await deps.accounts.change(
         who.account.tenant,
         who.account.id,
-        lambda account: challenges.refuse(account, challenge_id, action, deps.clock.now()),
+        lambda account: challenges.refuse(
+            account, challenge_id, who.session.device, action, deps.clock.now()
+        ),
         first=who.stored,
     )
     return refused.value.challenges[challenge_id].state

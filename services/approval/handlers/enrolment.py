@@ -1,4 +1,4 @@
-"""Enrolment of a phone (docs/flows/enrolment.md, steps 3 to 6)."""
+"""Enrolment of a phone (docs/flows/enrolment.md, steps 3 to 6, and "A link that no longer works")."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -57,6 +57,22 @@ async def begin_enrolment(deps: Dependencies, invitation_id: str) -> Begun:
         user_handle=user_handle(account),
         exclude=tuple(d.credential_id for d in account.devices.values() if d.active),
     )
+
+
+async def ask_for_new_link(deps: Dependencies, invitation_id: str) -> None:
+    """Somebody opened a link that no longer works, and asks for another, to the same address.
+
+    Whatever the invitation is, or if there is none, nothing is said of it: admin mails a new link, or does not. Raises
+    Unavailable.
+    """
+    stored = await deps.accounts.by_invitation(invitation_id)
+    if stored is not None:
+        await deps.accounts.change(
+            stored.value.tenant,
+            stored.value.id,
+            lambda account: enrolment.ask_for_new_link(account, invitation_id),
+            first=stored,
+        )
 
 
 async def finish_enrolment(

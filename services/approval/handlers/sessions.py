@@ -90,10 +90,11 @@ async def open_session(
 async def open_first_session(deps: Dependencies, account: Account, device_id: str, token_digest: str) -> None:
     """The session of a phone that was just enrolled, whose registration verified its user.
 
-    The phone has drawn the token and says only its SHA-256. Not verified here: the registration, and that the
-    invitation's key signed this digest.
+    The phone has drawn the token and says only its SHA-256. What the phone uses later has its credential id besides:
+    `<credential id>.<token>`. Not verified here: the registration, and that the invitation's key signed this digest.
     """
-    await deps.sessions.add(_begun(deps, account, device_id, token_digest))
+    named = first_session_of(account.devices[device_id].credential_id, token_digest)
+    await deps.sessions.add(_begun(deps, account, device_id, named))
 
 
 def _begun(deps: Dependencies, account: Account, device_id: str, token_digest: str) -> Session:
@@ -114,7 +115,7 @@ async def signed_in(deps: Dependencies, token: str | None) -> SignedIn:
 
     Raises NotAuthenticated (none, too old, signed out everywhere), Forbidden (account suspended, phone removed).
     """
-    session = await deps.sessions.find(digest_of(token)) if token else None
+    session = await deps.sessions.find(kept_as(token)) if token else None
     now = deps.clock.now()
     if session is None or now >= session.expires_at or now - session.seen_at >= deps.limits.session_idle:
         raise NotAuthenticated("approval.session.over")
@@ -138,7 +139,7 @@ async def organisation(deps: Dependencies, who: SignedIn) -> str:
 async def close_session(deps: Dependencies, token: str | None) -> None:
     """End the session, if there is one."""
     if token:
-        await deps.sessions.remove(digest_of(token))
+        await deps.sessions.remove(kept_as(token))
 
 
 def devices(who: SignedIn) -> list[Device]:
@@ -211,3 +212,18 @@ async def _verified_removal(
 def digest_of(token: str) -> str:
     """The SHA-256 of a session's token. Only this is stored, so a copy of the database opens no session."""
     return b64u(hashlib.sha256(token.encode()).digest())
+
+
+def first_session_of(credential_id: str, token_digest: str) -> str:
+    """Under what the first session of a phone is stored: a digest that no other credential's session has.
+
+    The phone chooses the token and sends its digest with the key. Whoever reads that request could use the digest with
+    an invitation of his own, before or after it, and what the phone holds would be a session of his account.
+    """
+    return b64u(hashlib.sha256(f"first-session\0{credential_id}\0{token_digest}".encode()).digest())
+
+
+def kept_as(token: str) -> str:
+    """Under what the session of that token is stored: one that a key's registration opened names the credential."""
+    credential_id, named, drawn = token.rpartition(".")
+    return first_session_of(credential_id, digest_of(drawn)) if named else digest_of(token)

@@ -19,6 +19,7 @@ from services.approval.routes.representations import (
     ceremony_json,
     device_json,
     enrolment_json,
+    history_json,
     request_json,
 )
 from shared.addresses import ClientNetworks
@@ -29,8 +30,10 @@ from shared.web.inputs import client_address, read_json
 MAX_TEXT = 16 * 1024
 _DIGEST = re.compile("[A-Za-z0-9_-]{43}")
 """A SHA-256 in base64url."""
-_BEARER = re.compile(r"(?i:bearer) ([A-Za-z0-9_-]{43})")
-"""An Authorization header of the shape that a session's token gives (`shared.ids.new_secret`)."""
+_BEARER = re.compile(r"(?i:bearer) ((?:[A-Za-z0-9_-]{1,1364}\.)?[A-Za-z0-9_-]{43})")
+"""An Authorization header of the shape that a session's token gives (`shared.ids.new_secret`); before the token of a
+first session stands the credential id, of at most 1,023 octets.
+"""
 
 
 class PhoneRoutes:
@@ -46,6 +49,7 @@ class PhoneRoutes:
         return [
             web.post(f"{api}/enrolments", self.begin_enrolment),
             web.post(f"{api}/enrolments/{{id}}", self.finish_enrolment),
+            web.post(f"{api}/new-links", self.ask_for_new_link),
             web.post(f"{api}/sessions/nonce", self.begin_session),
             web.post(f"{api}/sessions", self.open_session),
             web.delete(f"{api}/sessions", self.close_session),
@@ -55,6 +59,7 @@ class PhoneRoutes:
             web.post(f"{api}/challenges/{{id}}/approve", self.approve),
             web.post(f"{api}/challenges/{{id}}/deny", self.deny),
             web.post(f"{api}/challenges/{{id}}/not-me", self.not_me),
+            web.get(f"{api}/history", self.history),
             web.get(f"{api}/devices", self.list_devices),
             web.post(f"{api}/devices/{{id}}/remove/nonce", self.begin_removal),
             web.post(f"{api}/devices/{{id}}/remove", self.remove_device),
@@ -74,7 +79,8 @@ class PhoneRoutes:
     async def finish_enrolment(self, request: web.Request) -> web.Response:
         """`{statement, credential, endorsement, name, session?, session_signature?}` to the new device.
 
-        `session`: a token's SHA-256. It is opened only with the invitation key's signature over it.
+        `session`: a token's SHA-256. It is opened only with the invitation key's signature over it, and used with the
+        credential id before the token: `<credential id>.<token>`.
         """
         body = await self._body(request)
         device = await enrolment.finish_enrolment(
@@ -88,6 +94,12 @@ class PhoneRoutes:
             session_signature=_text(body, "session_signature", default=""),
         )
         return web.json_response({"device": device_json(device)}, status=201)
+
+    async def ask_for_new_link(self, request: web.Request) -> web.Response:
+        """`{invitation}`, whose link no longer works: the same answer whatever becomes of it."""
+        body = await self._body(request)
+        await enrolment.ask_for_new_link(self._deps, _text(body, "invitation"))
+        return web.json_response({}, status=202)
 
     # sessions
 
@@ -167,6 +179,11 @@ class PhoneRoutes:
     async def not_me(self, request: web.Request) -> web.Response:
         """Say no, report it, and stop notifications for unknown browsers."""
         return await self._refuse(request, ChallengeAction.REPORT)
+
+    async def history(self, request: web.Request) -> web.Response:
+        """Answer how the last requests ended, the newest first, and how many are kept."""
+        who = await self._who(request)
+        return web.json_response(history_json(challenges.past_requests(self._deps, who)))
 
     async def _refuse(self, request: web.Request, action: ChallengeAction) -> web.Response:
         await self._body(request)

@@ -1,9 +1,11 @@
 """The JSON forms that the API answers with."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from services.approval.domain.account import Device
+from services.approval.domain import history
+from services.approval.domain.account import Device, PastRequest
 from services.approval.handlers.challenges import Request
 from services.approval.handlers.enrolment import Begun
 from services.approval.ports import Ceremony
@@ -44,6 +46,28 @@ def request_json(request: Request) -> dict[str, Any]:
         "network_differs": request.network_differs,
         "country_differs": None if request.country_differs is None else asdict(request.country_differs),
     }
+
+
+def past_json(past: PastRequest) -> dict[str, Any]:
+    """How a request ended, and what the phone showed of it."""
+    return {
+        "id": past.id,
+        "state": past.state.value,
+        "method": past.method,
+        "application_name": past.application_name,
+        "agent": past.agent,
+        "place": past.place,
+        "address": past.address,
+        "known_browser": past.known_browser,
+        "opened_at": iso_millis(past.opened_at),
+        "ended_at": iso_millis(past.ended_at),
+    }
+
+
+def history_json(found: Sequence[PastRequest]) -> dict[str, Any]:
+    """The past requests, and how many are kept, so that a page can say what it does not show."""
+    kept = {"answered": history.MAX_ANSWERED, "unanswered": history.MAX_UNANSWERED, "days": history.KEPT.days}
+    return {"history": [past_json(each) for each in found], "kept": kept}
 
 
 def device_json(device: Device) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class PageState(StrEnum):
     """The phone typed another code three times."""
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
+    """This browser has asked again in another tab."""
     FINISHED = "finished"
     """The token was made; Back lands here and never posts again."""
     NEUTRAL = "neutral"
@@ -91,13 +92,15 @@ _NEW_TRY = frozenset(
     {
         PageState.START,
         PageState.DENIED,
-        PageState.NOT_ME,
         PageState.WRONG_CODE,
         PageState.EXPIRED,
         PageState.SUPERSEDED,
     }
 )
 """States whose page has a main button: the first method, as a first or a new try."""
+
+_FOLLOWS = frozenset({PageState.START, PageState.EXPIRED, PageState.SUPERSEDED, *_RUNNING})
+"""States in which nothing was answered or refused."""
 
 _OVER = frozenset({PageState.PROVED, PageState.FINISHED, PageState.LOOP})
 
@@ -154,6 +157,11 @@ class SignInOptions:
         return self.state in _RUNNING
 
     @property
+    def follows(self) -> bool:
+        """Whether the page goes on when the person has signed in from another tab of the browser."""
+        return self.state in _FOLLOWS and self.named
+
+    @property
     def over(self) -> bool:
         """Whether nothing that the person does on this page changes the sign-in any more, but going on to the token."""
         return self.state in _OVER
@@ -179,6 +187,9 @@ class SignInOptions:
         running = _RUNNING.get(self.state)
         if running is not None:
             return tuple(method for method in self.methods if method is not running)
+        if self.state is PageState.NOT_ME:
+            # No notification leaves for this browser. A QR code needs none, and approving by it ends that.
+            return tuple(sorted(self.methods, key=lambda method: method is not DeviceMethod.QR))
         return self.methods[1:] if self.state in _NEW_TRY else self.methods
 
     @property
@@ -202,15 +213,14 @@ def page_options(
     added: tuple[AddedDevice, ...] = (),
 ) -> SignInOptions:
     """The options of a transaction's page at that moment. `methods`, `known`, `unnotified`, `added`: of its browser."""
-    state = page_state(transaction, now)
-    # After "This isn't me" this browser's requests notify nobody either.
-    silent = (known and unnotified) or state is PageState.NOT_ME
+    unnotified = known and unnotified and DeviceMethod.PUSH in methods
     options = SignInOptions(
-        state=state,
+        state=page_state(transaction, now),
         named=bool(transaction.username),
-        methods=tuple(sorted(methods, key=lambda method: method is DeviceMethod.PUSH)) if silent else methods,
+        # A QR code comes before a push that notifies nobody.
+        methods=methods[::-1] if unnotified and methods[0] is DeviceMethod.PUSH else methods,
         known=known,
-        unnotified=known and unnotified and DeviceMethod.PUSH in methods,
+        unnotified=unnotified,
         added=added,
         from_entra=transaction.from_entra,
     )

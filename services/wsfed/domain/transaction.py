@@ -7,10 +7,12 @@
                     |   +--7--> denied | not_me | expired | superseded | wrong_code | limited
                     +--3-----------'   (a new request, with a new code and nonce), or a passkey to `proved`
 
-From every state before `proved` another user name leads back to `started`. The numbers are the steps of
-docs/flows/sign-in.md; for a passkey see docs/flows/passkey.md. Nothing leads out of `issued`. `TRANSITIONS` is this
-picture as a table, and it is the enforcement: the store takes the condition and the new state of every update from it,
-and the handlers ask it through `Transaction.allows`.
+From every state before `proved` another user name leads back to `started`. Another tab that asks leads from `waiting`,
+and from the ends that a device brings about, to `superseded` (`domain.tabs`). A session answers from `started`, and for
+a tab whose person has signed in from another one meanwhile also from `waiting`, `expired` and `superseded`. The numbers
+are the steps of docs/flows/sign-in.md; for a passkey see docs/flows/passkey.md. Nothing leads out of `issued`.
+`TRANSITIONS` is this picture as a table, and it is the enforcement: the store takes the condition and the new state of
+every update from it, and the handlers ask it through `Transaction.allows`.
 """
 
 import hashlib
@@ -81,6 +83,7 @@ class Step(StrEnum):
     CLAIM_CHALLENGE = "claim_challenge"
     MARK_UNNOTIFIED = "mark_unnotified"
     END_CHALLENGE = "end_challenge"
+    SUPERSEDE = "supersede"
     PROVE = "prove"
     ASK_PASSKEY = "ask_passkey"
     PROVE_BY_PASSKEY = "prove_by_passkey"
@@ -123,12 +126,22 @@ TRANSITIONS: Mapping[Step, Transition] = {
     Step.CLAIM_CHALLENGE: _transition({TransactionState.WAITING}),
     Step.MARK_UNNOTIFIED: _transition({TransactionState.WAITING}),
     Step.END_CHALLENGE: _transition({TransactionState.WAITING}, ENDED_CHALLENGE),
+    # An end that the browser must not learn of looks like waiting.
+    Step.SUPERSEDE: _transition({TransactionState.WAITING} | ENDED_BY_DEVICE, {TransactionState.SUPERSEDED}),
     Step.PROVE: _transition({TransactionState.WAITING}, {TransactionState.PROVED}),
     Step.ASK_PASSKEY: _transition(_BEFORE_PROOF),
     Step.PROVE_BY_PASSKEY: _transition(_BEFORE_PROOF, {TransactionState.PROVED}),
     Step.SPEND_PASSKEY: _transition(_BEFORE_PROOF),
     Step.ISSUE: _transition({TransactionState.PROVED}, {TransactionState.ISSUED}),
-    Step.ANSWER: _transition({TransactionState.STARTED}, {TransactionState.ISSUED}),
+    Step.ANSWER: _transition(
+        {
+            TransactionState.STARTED,
+            TransactionState.WAITING,
+            TransactionState.EXPIRED,
+            TransactionState.SUPERSEDED,
+        },
+        {TransactionState.ISSUED},
+    ),
 }
 
 
@@ -246,10 +259,11 @@ class Transaction:
     def _hides_end(self) -> bool:
         """Whether the request has ended in a way that its browser must not learn of.
 
-        A known browser may; so may one whose QR code was scanned, as it has seen by that that the account exists.
+        A known browser may; so may one whose QR code was scanned, as it has seen by that that the account exists. And
+        any may learn what it has done itself in another tab.
         """
         current = self.challenge
-        if current is None or self.state not in ENDED_CHALLENGE:
+        if current is None or self.state not in ENDED_CHALLENGE - {TransactionState.SUPERSEDED}:
             return False
         return not (current.context.known_browser or current.claimed)
 

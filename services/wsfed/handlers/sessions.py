@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SsoRequest:
-    """What a session may answer: a request just made, or a transaction in which nothing was asked yet."""
+    """What a session may answer: a request just made, or a transaction that nobody has answered or refused."""
 
     tenant: str
     upn: str
@@ -49,6 +49,14 @@ def sso_request(transaction: Transaction) -> SsoRequest | None:
     )
 
 
+async def would_answer(deps: Dependencies, asked: SsoRequest, session_secret: str | None) -> bool:
+    """Whether `answer_from_session` has an answer, be it that the sign-in goes round in circles. Changes nothing.
+
+    Raises NotFound (tenant), Unavailable.
+    """
+    return await _enough(deps, asked, session_secret) is not None
+
+
 async def answer_from_session(
     deps: Dependencies, asked: SsoRequest, session_secret: str | None
 ) -> Issued | None:
@@ -57,26 +65,11 @@ async def answer_from_session(
     `session_secret`: of the browser's cookie for that account. Raises NotFound (tenant), RedirectLoop, Forbidden,
     Unavailable.
     """
-    if session_secret is None:
+    enough = await _enough(deps, asked, session_secret)
+    if enough is None or session_secret is None:
         return None
-    require_fresh(deps)
-    # The session before the account: with an invented cookie every name costs the same, whether it exists or not.
-    session = await deps.sessions.get(session_id(session_secret))
-    if session is None or not session.live(deps.clock.now()):
-        return None
-    tenant = await find_tenant(deps, asked.tenant)
-    account = await _account_of(deps, session, asked)
-    if account is None:
-        return None
-    if not await method_allowed(deps, tenant, session.authentication.method, session):
-        return None  # the tenant has become stricter since: this browser signs in anew
+    session, tenant, account = enough
     now = deps.clock.now()
-    if not _within_limits(session, tenant, now):
-        return None
-    missing = find_shortfall(session.authentication, tenant, asked.request, asked.requested_at, now)
-    if missing is not None:
-        log.info("session.not_enough", tenant=tenant.slug, account=account.id, missing=missing.value)
-        return None
     if session.looping(now, asked.request.wants):
         raise RedirectLoop(tenant, asked.request)
     prepared = await prepare(deps, tenant, account)
@@ -101,6 +94,33 @@ async def answer_from_session(
         evidence=Evidence(session=used.id, proved_by=used.proved_by, transaction=asked.transaction),
     )
     return Issued(form, tenant, account, session_secret)
+
+
+async def _enough(
+    deps: Dependencies, asked: SsoRequest, session_secret: str | None
+) -> tuple[Session, Tenant, Account] | None:
+    """The session, if it is enough for what was asked, with its tenant and account."""
+    if session_secret is None:
+        return None
+    require_fresh(deps)
+    # The session before the account: with an invented cookie every name costs the same, whether it exists or not.
+    session = await deps.sessions.get(session_id(session_secret))
+    if session is None or not session.live(deps.clock.now()):
+        return None
+    tenant = await find_tenant(deps, asked.tenant)
+    account = await _account_of(deps, session, asked)
+    if account is None:
+        return None
+    if not await method_allowed(deps, tenant, session.authentication.method, session):
+        return None  # the tenant has become stricter since: this browser signs in anew
+    now = deps.clock.now()
+    if not _within_limits(session, tenant, now):
+        return None
+    missing = find_shortfall(session.authentication, tenant, asked.request, asked.requested_at, now)
+    if missing is not None:
+        log.info("session.not_enough", tenant=tenant.slug, account=account.id, missing=missing.value)
+        return None
+    return session, tenant, account
 
 
 async def _account_of(deps: Dependencies, session: Session, asked: SsoRequest) -> Account | None:

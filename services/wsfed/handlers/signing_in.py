@@ -11,6 +11,7 @@ from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.context import SignInContext, digest
 from services.wsfed.domain.options import SignInOptions, page_options, policy_allows
 from services.wsfed.domain.request import SignInRequest
+from services.wsfed.domain.tabs import LastRequest, continued_elsewhere
 from services.wsfed.domain.transaction import (
     CHALLENGE_LIFETIME,
     ENDED_CHALLENGE,
@@ -96,6 +97,23 @@ async def name_account(deps: Dependencies, transaction: Transaction, upn: str) -
     if named is None:
         raise Conflict("wsfed.transaction.approved", code="proved")
     return named
+
+
+async def leave_to_other_tab(
+    deps: Dependencies, transaction: Transaction, last: LastRequest | None
+) -> Transaction:
+    """The transaction as it is now, `superseded` if another tab of its browser has asked since. `last`: what this
+    browser says that it asked for last.
+    """
+    challenge = transaction.challenge
+    if challenge is None or not continued_elsewhere(transaction, last, deps.clock.now()):
+        return transaction
+    left = await deps.transactions.supersede(transaction.id, challenge.id)
+    if left is None:  # an approval was faster
+        return await deps.transactions.get(transaction.id) or transaction
+    log.info("signin.continued_elsewhere", transaction=transaction.id)
+    await deps.wake(transaction.id)
+    return left
 
 
 async def sign_in_options(

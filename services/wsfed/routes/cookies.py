@@ -1,17 +1,36 @@
-"""The cookies of a browser: one of its own, and one for each account that has signed in from it."""
+"""The cookies of a browser: one of its own, one for each account that has signed in from it, and one that says which of
+its tabs asked a phone last.
+"""
 
 from aiohttp import web
 
 from services.wsfed.domain.session import cookie_name
-from shared.services import ACCOUNT_COOKIE_PREFIX, BROWSER_COOKIE_NAME
+from services.wsfed.domain.tabs import LastRequest
+from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Transaction
+from shared.services import ACCOUNT_COOKIE_PREFIX, BROWSER_COOKIE_NAME, LAST_REQUEST_COOKIE_NAME
 from shared.web.cookies import HostCookie
 
 BROWSER_COOKIE = HostCookie(BROWSER_COOKIE_NAME)
+_LAST_REQUEST_COOKIE = HostCookie(LAST_REQUEST_COOKIE_NAME)
 
 
 def account_cookie(tenant: str, upn: str) -> HostCookie:
     """The cookie of one account in this browser."""
     return HostCookie(cookie_name(tenant, upn))
+
+
+def last_request(request: web.Request) -> LastRequest | None:
+    """What this browser asked a phone last, in whichever tab."""
+    return LastRequest.read(_LAST_REQUEST_COOKIE.read(request))
+
+
+def note_last_request(response: web.StreamResponse, transaction: Transaction) -> None:
+    """Remember that this transaction has just asked, for as long as a request lives. After that its tab knows by itself
+    that it is over.
+    """
+    last = LastRequest.of(transaction)
+    if last is not None:
+        _LAST_REQUEST_COOKIE.set(response, last.value, max_age=int(CHALLENGE_LIFETIME.total_seconds()))
 
 
 def session_secrets(request: web.Request) -> list[str]:

@@ -8,8 +8,10 @@ from aiohttp import web
 
 from services.wsfed.domain.options import PageState
 from services.wsfed.domain.transaction import Transaction, TransactionState
+from services.wsfed.handlers.signing_in import leave_to_other_tab
 from services.wsfed.ports import Watch
 from services.wsfed.routes.context import RouteContext
+from services.wsfed.routes.cookies import last_request
 from services.wsfed.routes.view_models import page_version_of
 from shared.errors import Gone, NotFound, Unavailable
 from shared.web import sse
@@ -37,7 +39,7 @@ class LiveRoutes:
 
     async def state(self, request: web.Request) -> web.Response:
         """The state now, for pages whose live stream does not work."""
-        return web.json_response(self._state(await self.context.load(request)))
+        return web.json_response(self._state(await self._load(request)))
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The live stream: the state at once, then at each change. 204 when nothing more can change.
@@ -46,7 +48,7 @@ class LiveRoutes:
         """
         # First listen, then read: a change in between would be lost the other way round.
         async with self.watch(request.match_info["transaction"]) as woken:
-            transaction = await self.context.load(request)
+            transaction = await self._load(request)
             if transaction.state is TransactionState.ISSUED:
                 return web.Response(status=204)
             with self.limit.hold(transaction.id):
@@ -78,6 +80,11 @@ class LiveRoutes:
                 return  # over: the page finds out when it comes back
             except Unavailable:
                 continue  # the database is away: the page waits with us
+
+    async def _load(self, request: web.Request) -> Transaction:
+        """The transaction, for its own browser, which may have gone on in another tab. Raises NotFound, Gone."""
+        transaction = await self.context.load(request)
+        return await leave_to_other_tab(self.context.deps, transaction, last_request(request))
 
     def _state(self, transaction: Transaction) -> dict[str, object]:
         state, version = page_version_of(transaction, self.context.deps.clock.now())

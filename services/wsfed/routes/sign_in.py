@@ -10,12 +10,18 @@ from services.wsfed.domain.context import digest
 from services.wsfed.domain.options import PageState, SignInOptions
 from services.wsfed.domain.request import is_user_name
 from services.wsfed.domain.session import KNOWN_FOR
-from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Step, Transaction
+from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Step, Transaction, TransactionState
 from services.wsfed.handlers.added_devices import DevicesAdded
 from services.wsfed.handlers.common import PasskeyNeeded, find_tenant
 from services.wsfed.handlers.passkeys import ask_passkey
-from services.wsfed.handlers.sessions import sso_request
-from services.wsfed.handlers.signing_in import name_account, open_challenge, open_page, sign_in_options
+from services.wsfed.handlers.sessions import sso_request, would_answer
+from services.wsfed.handlers.signing_in import (
+    leave_to_other_tab,
+    name_account,
+    open_challenge,
+    open_page,
+    sign_in_options,
+)
 from services.wsfed.handlers.token_issuance import (
     AlreadyIssued,
     NotApproved,
@@ -26,9 +32,9 @@ from services.wsfed.handlers.token_issuance import (
 from services.wsfed.pages import views
 from services.wsfed.routes.answers import session_answer, token_page
 from services.wsfed.routes.context import RouteContext, language, see
-from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie
+from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie, last_request, note_last_request
 from services.wsfed.routes.view_models import sign_in_page
-from shared.errors import Conflict
+from shared.errors import Conflict, Unavailable
 from shared.ids import b64u
 
 
@@ -57,13 +63,30 @@ class SignInRoutes:
         """The sign-in page as the transaction stands now; its token, if this browser's session is enough for it."""
         secret, is_new = self.context.browser_secret(request)
         transaction = await open_page(self.context.deps, request.match_info["transaction"], secret)
-        asked = sso_request(transaction)
-        response = None if asked is None else await session_answer(self.context, request, asked)
+        response = await self._from_session(request, transaction)
         if response is None:
+            transaction = await leave_to_other_tab(self.context.deps, transaction, last_request(request))
             response = await self._show(request, transaction, secret)
         if is_new:
             BROWSER_COOKIE.set(response, secret)
         return response
+
+    async def _from_session(self, request: web.Request, transaction: Transaction) -> web.Response | None:
+        """The token at once when this browser's session is enough. 204 for the page's script, which cannot post it: it
+        has the browser itself come here.
+        """
+        asked = sso_request(transaction)
+        if asked is None:
+            return None
+        try:
+            if not _is_script(request):
+                return await session_answer(self.context, request, asked)
+            secret = account_cookie(asked.tenant, asked.upn).read(request)
+            return web.Response(status=204) if await would_answer(self.context.deps, asked, secret) else None
+        except Unavailable:
+            if transaction.state is TransactionState.STARTED:
+                raise
+            return None  # a page that waits goes on waiting
 
     async def finished(self, request: web.Request) -> web.Response:
         """The page to which Back leads after a token that came from a session."""
@@ -147,14 +170,19 @@ class SignInRoutes:
         """Send a request to the phone, or show a QR code; `renews` when the page does so by itself."""
         transaction, form = await self.context.posted(request)
         browser = self.context.asking_browser(request, transaction)
-        method = DeviceMethod(request.match_info["method"])
+        method, renews = DeviceMethod(request.match_info["method"]), form.get("renews")
+        if renews is not None:  # two tabs would renew their codes against each other
+            transaction = await leave_to_other_tab(self.context.deps, transaction, last_request(request))
+            if transaction.state is TransactionState.SUPERSEDED:
+                return await self._show(request, transaction, browser.secret)
         try:
-            asked = await open_challenge(self.context.deps, transaction, browser, method, form.get("renews"))
+            asked = await open_challenge(self.context.deps, transaction, browser, method, renews)
         except PasskeyNeeded as refusal:
             return await self._show(request, transaction, browser.secret, status=refusal.status)
-        if request.headers.get("X-Requested-With") == "fetch":  # our own script is spared the redirect
-            return await self._show(request, asked, browser.secret)
-        return see(transaction.id)
+        # Our own script is spared the redirect.
+        response = await self._show(request, asked, browser.secret) if _is_script(request) else see(asked.id)
+        note_last_request(response, asked)
+        return response
 
     # steps 10 and 11
 
@@ -187,7 +215,7 @@ class SignInRoutes:
             proved = await require_proved(self.context.deps, transaction)
         except (AlreadyIssued, NotApproved):
             return see(transaction.id)
-        cookie = account_cookie(transaction.tenant, transaction.username)
+        cookie = account_cookie(proved.transaction.tenant, proved.transaction.username)
         devices = await devices_added(self.context.deps, proved, cookie.read(request))
         if not devices:
             return see(transaction.id)
@@ -200,3 +228,8 @@ class SignInRoutes:
             application=tenant.application(transaction.application).name,
         )
         return self.context.pages.added(request, view, lang=language(transaction.request.locale))
+
+
+def _is_script(request: web.Request) -> bool:
+    """Whether the page's own script asks, to exchange what the page shows."""
+    return request.headers.get("X-Requested-With") == "fetch"

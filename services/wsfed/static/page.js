@@ -7,7 +7,8 @@ const policy = window.trustedTypes ? window.trustedTypes.createPolicy("blok365",
 
 /**
  * Get a page, or post a form and take the page after it: the server gives it at once to whoever asks this way, and
- * sends browsers without scripts there by a redirect. Returns the parsed document.
+ * sends browsers without scripts there by a redirect. Returns the parsed document. Where the browser's session is
+ * enough, the server has no page for a script: the browser itself goes there, and gets the token.
  * Throws on a network error, after 10 s, and when the answer is no page or not ours.
  */
 async function fetchPage(url, form = undefined) {
@@ -22,6 +23,10 @@ async function fetchPage(url, form = undefined) {
       signal: limit.signal,
     });
     const ours = new URL(response.url).origin === window.location.origin;
+    if (ours && response.status === 204) {
+      window.location.replace(response.url);
+      return new Promise(() => {}); // this page is about to go
+    }
     const kind = response.headers.get("Content-Type") || "";
     if (!ours || !kind.startsWith("text/html")) throw new Error("not a page");
     return new DOMParser().parseFromString(policy.createHTML(await response.text()), "text/html");
@@ -66,12 +71,13 @@ function timeLimit() {
 function show(next, { quiet = false, drawn = () => {} } = {}) {
   const main = document.querySelector("main");
   const held = quiet && main.contains(document.activeElement) ? place(main, document.activeElement) : -1;
-  const open = quiet && main.querySelector("details[open]");
+  const open = quiet ? [...main.querySelectorAll("details")].map((each) => each.open) : [];
   while (main.firstChild) main.removeChild(main.firstChild);
   main.append(...document.adoptNode(next.querySelector("main")).childNodes);
   document.title = next.title;
   drawn();
-  if (open && main.querySelector("details")) main.querySelector("details").open = true;
+  const details = main.querySelectorAll("details");
+  if (open.length === details.length) open.forEach((was, each) => { details[each].open = was; });
   const target = quiet ? controls(main)[held] : main.querySelector("h1");
   if (target) target.focus({ preventScroll: quiet });
 }

@@ -17,6 +17,8 @@ let stopTimers = () => {};
 let continued = false;
 let started = false;
 let passkey = ""; // what is said of it: asking, stopped, refused
+let announced = ""; // the request that the other tabs were told of
+const tabs = window.BroadcastChannel ? new BroadcastChannel("blok365-signin") : null;
 const held = window.matchMedia("(hover: none) and (pointer: coarse)"); // perhaps the phone that has the key
 
 /** The card of this state, or null on a page that is none of ours (a refusal). */
@@ -33,8 +35,9 @@ function begin() {
   stopTimers();
   const page = card();
   if (!page) return;
+  drawn();
   for (const form of document.querySelectorAll("form[data-live]")) form.addEventListener("submit", submitted);
-  offerPasskey();
+  tellTabs(page);
   const timers = [startCountdown(page), startQr(page)];
   stopTimers = () => timers.forEach((stop) => stop());
   if ("watch" in page.dataset) {
@@ -43,7 +46,7 @@ function begin() {
       if (now && now.state === "proved") goOn();
       else if (now && now.state === "expired") over();
       else refresh();
-    });
+    }, connected);
   }
   const summary = document.getElementById("summary");
   if (summary) summary.focus();
@@ -54,6 +57,22 @@ function begin() {
     started = true;
     send(page.querySelector("form[data-live]"));
   }
+}
+
+/** Tell the other tabs of a new request, so that they look whether it takes the place of theirs. */
+function tellTabs(page) {
+  const request = `${page.dataset.txn}/${page.dataset.version}`;
+  if (!tabs || !page.querySelector("[data-code], .qr") || request === announced) return;
+  announced = request;
+  tabs.postMessage("asked");
+}
+
+/** Say that the connection is lost; what the page shows may have changed meanwhile. */
+function connected(yes) {
+  const notice = document.getElementById("lost");
+  if (!notice) return;
+  notice.hidden = yes;
+  say(yes ? notice.dataset.back : notice.textContent.trim());
 }
 
 /** Approved: ask for the token, once. The page that waits carries the form already. */
@@ -95,6 +114,16 @@ async function submitted(event) {
   if (button.getAttribute("aria-disabled") === "true") return; // a second press while the first is on its way
   button.setAttribute("aria-disabled", "true");
   await send(event.currentTarget);
+}
+
+/** What depends on the device that shows the page. Called at load, and before the focus moves after each exchange. */
+function drawn() {
+  offerPasskey();
+  if (!held.matches) return;
+  for (const each of document.querySelectorAll("[data-held]")) each.textContent = each.dataset.held;
+  const other = document.querySelector(".other-phone");
+  if (other && !other.dataset.drawn) other.open = false;
+  if (other) other.dataset.drawn = ""; // from here on it is as the person leaves it
 }
 
 /** Show the passkey's button where the browser can use one; on a phone it comes first. */
@@ -186,7 +215,7 @@ async function look() {
 function exchange(next, how) {
   const quiet = how.quiet && stateOf(next) === stateOf(document);
   if (!quiet && passkey !== "asking") passkey = "";
-  show(next, { quiet, drawn: offerPasskey });
+  show(next, { quiet, drawn });
   begin();
   if (!quiet && card()) say(card().dataset.say);
 }
@@ -204,8 +233,17 @@ window.addEventListener("pageshow", (event) => {
     refresh();
   }
 });
+/** Another tab has asked, or signed in: this one may be over, or may go on with that session. */
+function follow() {
+  if (card() && "follow" in card().dataset) refresh();
+}
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible" && card() && "watch" in card().dataset) refresh();
+  if (document.visibilityState === "visible") follow();
+});
+if (tabs) tabs.addEventListener("message", follow);
+window.addEventListener("online", () => {
+  const notice = document.getElementById("offline");
+  if (notice) notice.hidden = true;
 });
 
 begin();

@@ -11,6 +11,8 @@ if (navigation && navigation.type === "back_forward") {
   // From here on this place in the history is our own page, which says "finished".
   window.history.replaceState(null, "", form.dataset.back);
   form.submit();
+  // The person is signed in now: what waits in other tabs of this browser goes on by itself.
+  if (window.BroadcastChannel) new BroadcastChannel("blok365-signin").postMessage("signed in");
 }
 form.querySelector("button").hidden = true;
 window.addEventListener("pageshow", (event) => {

@@ -179,6 +179,9 @@ class TransactionRepository:
         where = {"challenge.context.challenge": challenge}
         return await self._take(Step.END_CHALLENGE, transaction, where, {}, to=end)
 
+    async def supersede(self, transaction: str, challenge: str) -> Transaction | None:
+        return await self._take(Step.SUPERSEDE, transaction, {"challenge.context.challenge": challenge}, {})
+
     async def prove(
         self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
     ) -> Transaction | None:

@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 FAULTS = (AMQPError, OSError, RuntimeError, TimeoutError)
 """What aio-pika raises when a connection or channel is lost, refused, or in the middle of closing."""
 CONNECT_TIMEOUT = 5.0
+SETUP_TIMEOUT = 30.0
+"""Seconds for channels and queues. On a busy broker a quorum queue takes seconds to find its leader, and who gives up
+before that and begins anew only adds to its work. A broker that is gone is noticed by the heartbeat."""
 HEARTBEAT = 10
 """Seconds; after three without a sign of life the peer is taken for dead."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
@@ -86,7 +89,7 @@ class Connection:
         )
         try:
             connection.close_callbacks.add(on_close(lost.set))
-            async with asyncio.timeout(CONNECT_TIMEOUT):
+            async with asyncio.timeout(SETUP_TIMEOUT):
                 await self._setup(connection, lost.set)
             self._up.set()
             log.info("bus.connected", connection=self._name)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import structlog
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from shared.bus.delivery import Dispatcher, Outcome, Verdict
 from shared.bus.rabbit import codec
@@ -28,6 +29,8 @@ PREFETCH = 64
 """Messages in work at once in one process."""
 PAUSE = 1.0
 """Seconds before a message goes back to its queue because the broker did not confirm its next place."""
+CHECK_EVERY = 10.0
+"""Seconds between two looks whether the queue is there and has a consumer."""
 REASON_LENGTH = 500
 
 
@@ -44,6 +47,7 @@ class QueueConsumer:
         self._clock = clock
         self._consuming: tuple[AbstractQueue, str] | None = None
         self._working: set[asyncio.Task[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
         self._stopping = False
 
     async def _setup(self, connection: AbstractConnection, lost: Callable[[], None]) -> None:
@@ -65,6 +69,33 @@ class QueueConsumer:
         underlay.on_consumer_cancel_callbacks.add(on_close(lost))  # the queue was deleted: make it again
         if not self._stopping:
             self._consuming = (queue, await queue.consume(self._receive))
+            self._stop_watching()
+            self._watching = asyncio.create_task(self._watch(connection, lost), name=f"watch {service}")
+
+    async def _watch(self, connection: AbstractConnection, lost: Callable[[], None]) -> None:
+        """Make everything anew when the queue is gone, or nobody consumes from it, and the broker did not say so.
+
+        It says so as a rule. But a quorum queue that is deleted while its consumer declares it again may still be found
+        by the declaration and take the consumer with it (seen with RabbitMQ 3.10 on a busy machine).
+        """
+        with contextlib.suppress(*FAULTS):  # the connection's own loss is noticed elsewhere
+            while True:
+                await self._clock.sleep(CHECK_EVERY)
+                async with connection.channel(publisher_confirms=False) as channel:
+                    try:
+                        queue = await channel.declare_queue(self._dispatcher.service, passive=True)
+                        consumers = queue.declaration_result.consumer_count or 0
+                    except ChannelNotFoundEntity:
+                        consumers = 0
+                if not consumers:
+                    log.error("bus.queue_without_consumer", service=self._dispatcher.service)
+                    lost()
+                    return
+
+    def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
 
     async def _receive(self, message: AbstractIncomingMessage) -> None:
         """Take the message on. The work is in a task of ours: aiormq cancels its own when a channel closes."""
@@ -116,6 +147,7 @@ class QueueConsumer:
     async def stop(self, within: float) -> None:
         """No more deliveries; running handlers get `within` seconds, then their messages go back to the queue."""
         self._stopping = True
+        self._stop_watching()
         if self._consuming is not None and self.connection.is_up:
             queue, tag = self._consuming
             with contextlib.suppress(*FAULTS):

@@ -3,7 +3,7 @@
 import { Refused, call } from "./api.js";
 import { FIRST_SESSION, NEW_KEY, endorse, make } from "./authenticator.js";
 import { sha256, toBase64url, utf8 } from "./octets.js";
-import { app, move, say } from "./screens.js";
+import { app, move, remark, say, word } from "./screens.js";
 import { makeStatement } from "./statement.js";
 import { keep } from "./storage.js";
 
@@ -12,6 +12,7 @@ const FRESH = 120_000; // ms that the API's nonce is used after it came
 const ASK_AGAIN = [1_000, 3_000]; // ms after an answer that did not come
 
 let invitation = null; // {id, seed}
+let refused = null; // the id of the one whose link no longer works
 let begun = null; // the API's answer, and when it came
 let unfinished = null; // {path, body, entry}: a key that the server may know already, sent as it was until it answers
 
@@ -64,6 +65,23 @@ async function ask() {
   begun = { ...answer, came: performance.now() };
 }
 
+/** The link no longer works: it is dropped, and a new one can be asked for. */
+export function isOver() {
+  refused = invitation?.id ?? refused;
+  drop();
+}
+
+/** A new link to the same address, if there may be one. Nobody is told here whether there was. */
+export async function askForNewLink() {
+  try {
+    await call("POST", "/new-links", { invitation: refused });
+  } catch (error) {
+    if (error.code !== "unavailable") throw error;
+    return remark(word("not_sent"));
+  }
+  say("new_link");
+}
+
 export async function enrol(form) {
   if (performance.now() - begun.came > FRESH) await ask();
   const { text, challenge } = await makeStatement("enrol", begun.server_nonce);
@@ -73,7 +91,8 @@ export async function enrol(form) {
   const keyDigest = toBase64url(await sha256(made.publicKey));
   const endorsement = await endorse(invitation.seed, NEW_KEY, { ...of, public_key_sha256: keyDigest });
   // The session's token is drawn here and never sent with the key, and the invitation signs its digest: whoever copies
-  // this request gets nothing to use, and whoever sends it first cannot put a session of his own into it.
+  // this request gets nothing to use, and whoever sends it first cannot put a session of his own into it. It is used
+  // with the key's id before it: somebody else's session of the same digest, of another account, is not found by it.
   const token = toBase64url(crypto.getRandomValues(new Uint8Array(32)));
   const session = toBase64url(await sha256(utf8(token)));
   const signature = await endorse(invitation.seed, FIRST_SESSION, { ...of, session_sha256: session });
@@ -81,7 +100,7 @@ export async function enrol(form) {
   const name = form.elements.name.value;
   const body = { statement: text, credential: made.credential, endorsement, name, ...asked };
   const names = { account: String(begun.upn), organisation: String(begun.organisation) };
-  const entry = { credential: made.credential.id, token, ...names };
+  const entry = { credential: made.credential.id, token: `${made.credential.id}.${token}`, ...names };
   unfinished = { path: `/enrolments/${encodeURIComponent(begun.id)}`, body, entry };
   begun = null; // each key has a nonce of its own
   return finish();

@@ -32,7 +32,7 @@ async function fail(error, quiet = false) {
       signedIn = false;
     } else if (error.status === 401) return present(await gather(), true);
     else if (error.code === "unavailable") return unreachable(quiet);
-    if (error.code === "invitation") enrolment.drop();
+    if (error.code === "invitation") enrolment.isOver();
     return say(asked.ending(error.code));
   }
   if (error?.name === "NotAllowedError" || error?.name === "AbortError") return stay(word("not_finished"));
@@ -274,6 +274,7 @@ const actions = {
     await enrolment.retry();
     await offerNotifications();
   },
+  "new-link": enrolment.askForNewLink,
   later: () => {
     enrolment.drop();
     return look();

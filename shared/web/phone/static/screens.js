@@ -46,6 +46,8 @@ export function say(code, retry = false) {
   within("said", "[data-do=again]").hidden = retry;
   within("said", "[data-do=retry]").hidden = !retry;
   for (const each of app.querySelectorAll("[data-only]")) each.hidden = each.dataset.only !== code;
+  within("said", "[data-do=new-link]").hidden = code !== "invitation";
+  within("said", "[data-do=again]").classList.toggle("secondary", code === "invitation");
   outcome = code;
   move("outcome");
 }

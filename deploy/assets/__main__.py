@@ -1,0 +1,8 @@
+"""`python -m deploy.assets`: make the icons, the font and the QR reader of our pages, unless they are there already."""
+
+import sys
+
+from deploy.assets.make import main
+
+if __name__ == "__main__":
+    sys.exit(main())
