@@ -118,10 +118,12 @@ def show(context: typer.Context, who: Who, tenant: InTenant, json: Json = False)
     if json:
         output.as_json(plain)
         return
-    output.fields([(name.replace("_", " "), "no" if value is None else str(value)) for name, value in plain.items()])
+    output.fields(
+        [(name.replace("_", " "), "no" if value is None else str(value)) for name, value in plain.items()]
+    )
     if freeze is not None:
         typer.echo(
-            f"Somebody answered \"This isn't me\" to a sign-in request of {account.upn}. When it is settled who asked: "
+            f'Somebody answered "This isn\'t me" to a sign-in request of {account.upn}. When it is settled who asked: '
             f"blok365 account unfreeze {account.upn}",
             err=True,
         )

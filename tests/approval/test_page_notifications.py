@@ -195,7 +195,9 @@ async def test_a_subscription_that_the_browser_has_renewed_is_sent_by_itself(han
     assert await told(handset) == ["off", "on"]
 
 
-async def test_what_a_stolen_session_has_subscribed_is_replaced_when_the_phone_looks(handset: Handset) -> None:
+async def test_what_a_stolen_session_has_subscribed_is_replaced_when_the_phone_looks(
+    handset: Handset,
+) -> None:
     """Whoever has the token can take the notifications away, until the page is opened again."""
     await turned_on(handset)
     own = next(iter(subscriptions(handset).values()))["id"]
@@ -204,7 +206,8 @@ async def test_what_a_stolen_session_has_subscribed_is_replaced_when_the_phone_l
     await handset.page.evaluate(
         """async (body) => {
           const { accounts } = await import(document.querySelector("link[href$='/storage.js']").href);
-          const headers = { Authorization: `Bearer ${(await accounts())[0].token}`, "Content-Type": "application/json" };
+          const [{ token }] = await accounts();
+          const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
           await fetch("/api/push-subscription", { method: "POST", headers, body });
         }""",
         json.dumps(thiefs),

@@ -67,9 +67,7 @@ async def local_system(
     federation = folder / "entra.json"
     async with AsyncExitStack() as stack:
         running_system = await stack.enter_async_context(
-            one_process(
-                settings, port=port, entra_port=entra_port, push_local=[f"localhost:{push_port}"]
-            )
+            one_process(settings, port=port, entra_port=entra_port, push_local=[f"localhost:{push_port}"])
         )
         await tenant.seed(running_system)
         await tenant.tell_entra(running_system, federation)

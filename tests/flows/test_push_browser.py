@@ -213,7 +213,12 @@ async def test_the_same_push_twice_is_one_notification_and_nothing_of_a_push_is_
     await pair.phone.evaluate(READY)
     await pair.phone.goto("about:blank")
     request = json.dumps({"v": 1, "kind": "request", "id": "a"})
-    forged = {"title": "Your bank", "body": "Call +1 555 0100", "url": "https://evil.example/", "kind": "<b>bank</b>"}
+    forged = {
+        "title": "Your bank",
+        "body": "Call +1 555 0100",
+        "url": "https://evil.example/",
+        "kind": "<b>bank</b>",
+    }
     for message in (request, request, json.dumps(forged), "no JSON", "", json.dumps({"kind": "toString"})):
         await woken.delivery.deliver(message)
     shown = await woken.shown(2)

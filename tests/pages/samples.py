@@ -73,9 +73,7 @@ VIEWS: Mapping[str, SignIn] = {
     "account-problem": view(PageState.START, account=None, typed="ada", problem=FieldProblem.MALFORMED),
     "push-waiting": view(PageState.PUSH_WAITING),
     "push-unnotified": view(PageState.PUSH_UNNOTIFIED),
-    "start-unnotified": unnotified(
-        view(PageState.START, methods=(DeviceMethod.QR, DeviceMethod.PUSH))
-    ),
+    "start-unnotified": unnotified(view(PageState.START, methods=(DeviceMethod.QR, DeviceMethod.PUSH))),
     "qr-waiting": view(PageState.QR_WAITING),
     "qr-known": view(PageState.QR_WAITING, code=""),
     "qr-scanned": view(PageState.QR_SCANNED),

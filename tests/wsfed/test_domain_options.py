@@ -103,14 +103,6 @@ def test_no_phone_was_notified_is_seen_in_a_known_browser_only(known: bool) -> N
     assert page_options(waiting, START, methods=BOTH, known=known).state is shown
 
 
-def test_after_this_isnt_me_the_page_begins_with_what_still_works() -> None:
-    challenge = a_challenge()
-    challenge = replace(challenge, context=replace(challenge.context, known_browser=True))
-    reported = a_transaction(state=TransactionState.NOT_ME, challenge=challenge)
-    options = page_options(reported, START, methods=BOTH[::-1], known=True)
-    assert (options.state, options.offers) == (PageState.NOT_ME, BOTH)
-
-
 def test_without_a_user_name_the_page_asks_for_it_and_offers_no_way() -> None:
     options = page_options(a_transaction(username=""), START, methods=BOTH, known=False)
     assert options.asks_account

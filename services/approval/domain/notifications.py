@@ -103,9 +103,7 @@ def _unnotified(account: Account, challenge: Challenge) -> tuple[OutgoingMessage
     """What is said of a challenge of which no phone was notified: nothing where the page must not show it."""
     if not (challenge.browser_known and challenge.expects_push):
         return ()
-    said = ChallengeUnnotified(
-        challenge=challenge.id, transaction=challenge.transaction, account=account.id
-    )
+    said = ChallengeUnnotified(challenge=challenge.id, transaction=challenge.transaction, account=account.id)
     return (OutgoingMessage(said, account.tenant, correlation_id=challenge.correlation),)
 
 

@@ -74,7 +74,7 @@ async def push_failed(deps: Dependencies, received: VerifiedMessage[PushFailed])
 
 
 def subscription_of(who: SignedIn) -> Subscription | None:
-    """This phone's subscription, so that its page sees whether it is the one that it made."""
+    """The subscription of the phone that asks, so that its page sees whether it is the one that it made."""
     return who.account.subscriptions.get(who.session.device)
 
 
