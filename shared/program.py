@@ -82,10 +82,10 @@ def explained(error: BaseException) -> tuple[str, str]:
     """What happened and what to do, a sentence each, without a traceback."""
     if isinstance(error, Blok365Error):
         return error.detail or error.title, error.remedy
-    if isinstance(error, ValidationError) and error.title.endswith("Settings"):
+    if isinstance(error, SettingsError) or (
+        isinstance(error, ValidationError) and error.title.endswith("Settings")
+    ):
         return f"{invalid_settings(error)}.", "Correct the setting and start again."
-    if isinstance(error, SettingsError):
-        return str(error), "Correct the setting and start again."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}.", "See docs/setup.md for what must be there."
     ours = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(OURS)]

@@ -116,12 +116,18 @@ BROWSER_COOKIE_NAME = "blok365-browser"
 """wsfed: the browser's own secret."""
 ACCOUNT_COOKIE_PREFIX = "blok365-a-"
 """wsfed: how the names of its cookies begin, one for each account that has signed in from the browser."""
+CONSOLE_COOKIE_NAME = "console"
+"""admin: the session of an administrator."""
+CONSOLE_SAID_COOKIE_NAME = "console-said"
+"""admin: which sentence the next page of the console shows, about what was done on the page before."""
 LAST_REQUEST_COOKIE_NAME = "blok365-last"
 """wsfed: which of the browser's tabs asked a phone last."""
 
 SERVICES = table(
     ServiceRow(
         name="admin",
+        mounts=(Mount(Host.CONSOLE, "/"),),
+        cookies=(CONSOLE_COOKIE_NAME, CONSOLE_SAID_COOKIE_NAME),
         owns_state=True,
         essential=True,
         follows=("approval", "wsfed"),

@@ -6,14 +6,17 @@ that `BLOK365_SECRETS` names; the environment goes first.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from shared.web.paths import Origins, check_origin, check_signin_host
+
+_FIELD = re.compile(r'field "(\w+)"')
 
 
 class Settings(BaseSettings):
@@ -119,8 +122,12 @@ class Settings(BaseSettings):
         return host
 
 
-def invalid_settings(error: ValidationError) -> str:
+def invalid_settings(error: ValidationError | SettingsError) -> str:
     """What is wrong with the settings that `error` is about, by the names of their variables, on one line."""
+    if isinstance(error, SettingsError):  # the variable of a list, before anything could be validated
+        field = _FIELD.search(str(error))
+        variable = f"the variable for {field[1].upper()}" if field else "a variable"
+        return f'{variable} holds no list; one is written as JSON, such as ["10.0.0.1", "10.0.0.2"]'
     service = error.title.removesuffix("Settings").upper()
     prefix = f"BLOK365_{service}_" if service else "BLOK365_"
     named = [

@@ -86,7 +86,7 @@ async def bench_system(
         stack.push_async_callback(bus.close)
         platform = open_platform(settings, bus=bus, clock=clock)
         await wiring.migrate(platform)
-        wired = admin_app.build(platform)
+        wired = admin_app.build(platform, pages=False)
         stack.push_async_callback(wired.service.database.close)
         whole = await stack.enter_async_context(
             cluster(settings, port=port, logs=folder / "log" / prefix, replicas=dict.fromkeys(SERVICES, 1))

@@ -33,6 +33,8 @@ ACCOUNT_PLACES = (
     "wsfed.authenticators",
     "approval.accounts",
 )
+ENDED_SESSIONS = "wsfed.sessions.ended"
+"""The same collection as the live ones."""
 
 Swaps = Mapping[bytes, bytes]
 
@@ -52,9 +54,14 @@ class Person:
     """The cookie of an SSO session."""
 
     @property
+    def cookies(self) -> dict[str, str]:
+        """Of the browser that has the SSO session."""
+        return {f"__Host-{cookie_name(TENANT, self.key.upn)}": self.browser_session}
+
+    @property
     def owner(self) -> Owner:
-        """The account's phone, as the load client signs in with it."""
-        return Owner(self.key, self.phone_session)
+        """The account's phone and browser, as the load client signs in with them."""
+        return Owner(self.key, self.phone_session, self.cookies)
 
     def values(self) -> tuple[bytes, ...]:
         """The values in which two accounts' documents differ, always in the same order."""
@@ -114,7 +121,9 @@ class Copies:
         # as it was before its first sign-in
         self._read("approval.accounts", f"{TENANT}/{key.account}", challenges={}, pushes_unknown=[])
         self._read("approval.sessions", digest_of(self.original.phone_session))
-        self._read("wsfed.sessions", session_id(self.original.browser_session), issued=[])
+        session = self._read("wsfed.sessions", session_id(self.original.browser_session), issued=[])
+        begun = session["authentication"]["authenticated_at"]
+        self._templates[ENDED_SESSIONS] = bson.encode({**session, "ends_at": begun, "idle_ends_at": begun})
 
     def seed(self, total: int) -> None:
         """Copy accounts until there are `total` beside the original."""
@@ -124,12 +133,17 @@ class Copies:
         self.people += fresh
 
     def next_owners(self, count: int) -> list[Owner]:
-        """The next accounts, spread over all, each once before any comes again; their phones have sessions."""
+        """The next accounts, spread over all, each once before any comes again.
+
+        Each has a phone that has a session, and a browser that is known by a session that is over.
+        """
         chosen = [self.people[spread(self.used + n, len(self.people))] for n in range(count)]
         self.used += count
         fresh = {p.key.account: p for p in chosen if p.key.account not in self._with_phone}
         self._insert("approval.sessions", fresh.values())
         self._with_phone.update(fresh)
+        # A sign-in forgets the browser's session before it: who comes again gets it again.
+        self._insert(ENDED_SESSIONS, {p.key.account: p for p in chosen}.values())
         return [person.owner for person in chosen]
 
     def browsers(self, count: int) -> list[tuple[str, dict[str, str]]]:
@@ -138,7 +152,7 @@ class Copies:
             raise NotSeeded(f"{count} browsers need as many accounts")
         chosen = self.people[:count]
         self._insert("wsfed.sessions", chosen)
-        return [(p.key.upn, {f"__Host-{cookie_name(TENANT, p.key.upn)}": p.browser_session}) for p in chosen]
+        return [(p.key.upn, p.cookies) for p in chosen]
 
     def _person(self, number: int) -> Person:
         like = self.original.key
@@ -154,8 +168,8 @@ class Copies:
         )
         return Person(key, new_secret(self.ids), new_secret(self.ids))
 
-    def _read(self, place: str, document_id: str, **other: object) -> None:
-        service, _, collection = place.partition(".")
+    def _read(self, place: str, document_id: str, **other: object) -> dict[str, Any]:
+        service, collection = place.split(".")
         found = self.client[f"{self.prefix}_{service}"][collection].find_one({"_id": document_id})
         if found is None:
             raise NotSeeded(f"{place}: the original's document is not there")
@@ -163,9 +177,10 @@ class Copies:
         if missing := other.keys() - found.keys():
             raise NotSeeded(f"{place}: no {missing}")
         self._templates[place] = bson.encode(found | other)
+        return found | other
 
     def _insert(self, place: str, people: Iterable[Person]) -> None:
-        service, _, collection = place.partition(".")
+        service, collection = place.split(".")[:2]
         into = self.client[f"{self.prefix}_{service}"][collection]
         template, before = self._templates[place], self.original.values()
         batch: list[Any] = []

@@ -1,4 +1,5 @@
-"""A person who signs in by push: a browser that has never been here, and an enrolled phone with a session.
+"""A person who signs in by push, as most do in the morning: in the browser of yesterday, which is known and whose
+session is over, and with an enrolled phone that has a session.
 
 Every request is one that the real page or phone makes, in the order they make it, without static files (cached for
 a year) and without waiting for a person: the phone looks `FIRST_LOOK` seconds after the push went out (a
@@ -11,8 +12,8 @@ import html
 import json
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 import rfc8785
@@ -55,10 +56,11 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who signs in: the phone's key, and the token of its session."""
+    """Who signs in: the phone's key, the token of its session, and the cookies of the browser; none: a new browser."""
 
     key: Key
     session: str
+    cookies: Mapping[str, str] = field(default_factory=dict)
 
 
 def passive_path(tenant: str, upn: str) -> str:
@@ -77,7 +79,7 @@ class SignIn:
         self._site = site
         self._owner = owner
         self._clock = clock
-        self._cookies: dict[str, str] = {}
+        self._cookies = dict(owner.cookies)
         self._stream: Exchange | None = None
         self._approval = b""
         self._csrf = ""

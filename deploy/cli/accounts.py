@@ -130,8 +130,10 @@ def show(context: typer.Context, who: Who, tenant: InTenant, json: Json = False)
 
 
 @accounts.command("suspend")
-def suspend(context: typer.Context, who: Who, tenant: InTenant) -> None:
+def suspend(context: typer.Context, who: Who, tenant: InTenant, yes: Yes = False) -> None:
     """Suspend a person: no sign-in until resumed, and what was begun is over for good; phones stay enrolled."""
+    if not yes:
+        typer.confirm(f"Suspend {who}, and sign them out everywhere?", abort=True)
     _print_status(with_admin(context.obj, lambda admin: handlers.suspend(admin, tenant, who)))
 
 
@@ -146,7 +148,7 @@ def sign_out_everywhere(
     context: typer.Context,
     who: Who,
     tenant: InTenant,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """End a person's sessions, known browsers, open invitation and sign-ins under way; phones stay enrolled."""
     if not yes:
@@ -253,7 +255,7 @@ def remove_browser(
     who: Who,
     browser: Annotated[str, typer.Argument(help="Its id from `account browsers`.")],
     tenant: InTenant,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
     """End a person's session in one browser, which is a stranger from then on."""
     if not yes:

@@ -26,6 +26,7 @@ COMMANDS = {
     "tenant": Entry("tenants", "tenants", "Organisations."),
     "app": Entry("tenants", "applications", "Applications that people sign in to."),
     "domain": Entry("domains", "domains", "Domains that Entra federates to us, and what to tell Entra."),
+    "admin": Entry("administrators", "administrators", "Administrators of a tenant in the console."),
     "account": Entry("accounts", "accounts", "People of a tenant, their invitations and phones."),
     "signing": Entry("signing", "signing", "A tenant's token-signing key, and what Entra must be told."),
     "migrate": Entry("operate", "operations", "Build the indexes that are missing."),
@@ -43,6 +44,14 @@ class LateGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and load(str(name)), rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            # Typer passes on what pydantic says, with a name of pydantic's own in front.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 def load(name: str) -> Any:

@@ -1,16 +1,17 @@
 """The commands `blok365 domain ...`."""
 
-import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deploy.cli import output
 from deploy.cli.options import InTenant, Json, group
-from deploy.cli.session import opened, report_faults, with_admin
+from deploy.cli.session import report_faults, with_admin
 from services.admin import handlers
-from shared.clouds import CLOUDS, Cloud
-from shared.errors import NotFound
+from services.admin.domain.federation_scripts import back_out_script, federation_script, script_name
+from services.admin.domain.powershell import script_octets
+from services.admin.handlers import Readiness
 
 domains = group("Domains that Entra federates to us, and what to tell Entra.")
 
@@ -29,7 +30,7 @@ def add_domain(
     """Add a domain."""
     made = with_admin(context.obj, lambda admin: handlers.add_domain(admin, tenant, name, issuer=issuer))
     output.line(f"Domain {made.name}, issuer {made.issuer}")
-    output.line(f"Next, what to tell Entra: blok365 domain entra {made.name} -t {tenant}")
+    output.line(f"Next, the script for Entra: blok365 domain script {made.name} -t {tenant} --out FILE")
 
 
 @domains.command("list")
@@ -53,29 +54,60 @@ def entra(
     tenant: InTenant,
     json: Annotated[bool, typer.Option("--json", help="Print the values alone.")] = False,
 ) -> None:
-    """What to tell Entra, with today's certificates: the values for Graph as JSON, and PowerShell that sets them."""
-    # wsfed has the keys. The other commands go without its imports.
-    from deploy.federation import federation_commands, federations
-    from services.wsfed.app import build
+    """What to tell Entra, with today's certificates: the values as JSON for Microsoft Graph."""
+    federation = with_admin(context.obj, lambda admin: handlers.federation(admin, tenant, name))
+    if not json:
+        address = f"{federation.where.graph}/v1.0/domains/{federation.domain}/federationConfiguration"
+        output.line(f"The values, for POST {address}:\n")
+    output.as_json(federation.values())
+    if not json:
+        script = f"blok365 domain script {federation.domain} -t {tenant} --out FILE"
+        output.line(f"\nThe same as a PowerShell script, which checks first and reads back: {script}")
 
-    async def work() -> tuple[dict[str, str], Cloud]:
-        async with opened(context.obj, build) as wired:
-            try:
-                known = await federations(wired.dependencies, tenant)
-            except NotFound as error:
-                raise NotFound("cli.tenant.unknown", tenant=tenant) from error
-            if name.lower() not in known:
-                listed = ", ".join(known) or "none"
-                raise NotFound("cli.domain.unknown", domain=name, tenant=tenant, known=listed)
-            configured = await wired.dependencies.directory.tenant(tenant)
-            assert configured is not None, "its domains were found"
-            return known[name.lower()], CLOUDS[configured.configured.cloud]
 
-    values, cloud = report_faults(context.obj, lambda: asyncio.run(work()))
-    if json:
-        output.as_json(values)
+@domains.command("script")
+def script(
+    context: typer.Context,
+    name: Name,
+    tenant: InTenant,
+    back_out: Annotated[bool, typer.Option("--back-out", help="The script that undoes it.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="File, or a folder for a file; without it the script is printed.")
+    ] = None,
+) -> None:
+    """The PowerShell script that federates the domain in Entra, with today's certificates, or undoes that."""
+    federation = with_admin(context.obj, lambda admin: handlers.federation(admin, tenant, name))
+    made = back_out_script(federation) if back_out else federation_script(federation)
+    if out is None:
+        output.line(made.rstrip("\n"))
         return
-    output.line(f"The values, for POST {cloud.graph}/v1.0/domains/{name.lower()}/federationConfiguration:\n")
-    output.as_json(values)
-    output.line("\nThe same in PowerShell:\n")
-    output.line(federation_commands(name.lower(), values, cloud))
+    file = out / script_name(federation.domain, back_out=back_out) if out.is_dir() else out
+    report_faults(context.obj, lambda: file.write_bytes(script_octets(made)))
+    output.line(f"{file}: run it in PowerShell 7 or Windows PowerShell 5.1; with -WhatIf it changes nothing.")
+    if not back_out:
+        output.line(
+            f"Before you do, see who would be locked out: blok365 domain readiness {name} -t {tenant}"
+        )
+
+
+@domains.command("readiness")
+def readiness(context: typer.Context, name: Name, tenant: InTenant, json: Json = False) -> None:
+    """Who of the domain has nothing to sign in with yet, and would be locked out once it is federated."""
+    found = with_admin(context.obj, lambda admin: handlers.readiness(admin, tenant, name))
+    if json:
+        output.as_json({"domain": found.domain, "people": found.people, "without": found.upns})
+        return
+    if found.without:
+        output.table(
+            ("user name", "name", "status"),
+            [(each.upn, each.display_name, each.status.value) for each in found.without],
+            empty="",
+        )
+    count = f"{len(found.without)} of {found.people} people of {found.domain}"
+    output.note(f"{count} have no authenticator that counts.{_advice(found)}")
+
+
+def _advice(found: Readiness) -> str:
+    if found.is_ready:
+        return " Nobody would be locked out."
+    return " Invite them and wait until they have enrolled: blok365 account invite USER"

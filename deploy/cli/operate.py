@@ -27,6 +27,8 @@ from shared.store.port import Database
 operations = group("Operating the services.")
 
 FIRST_NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Ken", "Radia", "Donald", "Frances", "Tony")
+BATCH = 200
+"""Accounts whose words are written at once."""
 LAST_NAMES = ("Almeida", "Berg", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haas", "Ito", "Jansen")
 
 
@@ -41,22 +43,33 @@ def migrate(
     """
     _known(only)
 
-    async def run() -> tuple[list[str], bool]:
+    async def run() -> tuple[list[str], bool, int]:
         platform = open_platform(settings_of(context.obj, STORE))
         built = await wiring.migrate(platform, only or ())
         async with wiring.closing_databases(platform) as closing:
-            admins = wiring.build(closing, ["admin"]) if "admin" in (only or SERVICES) else ()
-            return built, any([await ask_for_undecided_phones(admin) for admin in admins])
+            admins = [*wiring.build(closing, ["admin"])] if "admin" in (only or SERVICES) else []
+            indexed = sum([await index_words(admin.dependencies) for admin in admins])
+            return built, any([await ask_for_undecided_phones(admin) for admin in admins]), indexed
 
-    built, asked = report_faults(context.obj, lambda: asyncio.run(run()))
+    built, asked, indexed = report_faults(context.obj, lambda: asyncio.run(run()))
     for name in built:
         output.line(name)
     output.line(f"{len(built)} indexes built." if built else "Nothing to build.")
+    if indexed:
+        output.line(f"{indexed} accounts can be searched for now.")
     if asked:
         output.line(
             "admin decides on the phones that were enrolled before it did, as soon as admin and approval run."
             " Run this again to see whether it is through."
         )
+
+
+async def index_words(admin: Dependencies) -> int:
+    """Write the words that the console searches by into accounts from before it did; of how many. Can be repeated."""
+    count = 0
+    while done := await admin.accounts.index_words(BATCH):
+        count += done
+    return count
 
 
 async def ask_for_undecided_phones(admin: Wired[Dependencies]) -> bool:

@@ -18,6 +18,11 @@ def line(text: str) -> None:
     typer.echo(text)
 
 
+def note(text: str) -> None:
+    """Say something about the rows above, where it does not mix with them in a pipe."""
+    typer.echo(text, err=not is_terminal())
+
+
 def as_json(value: Any) -> None:
     """Print a JSON value, indented."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))

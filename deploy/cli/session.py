@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 import shared.platform
 from deploy.cli.options import Options
@@ -134,7 +136,7 @@ def with_admin(options: Options, work: Callable[[Dependencies], Awaitable[T]]) -
     """What `work` returns, given admin's handlers on the real database. Ends the program on a fault."""
 
     async def run() -> T:
-        async with opened(options, admin_app.build) as wired:
+        async with opened(options, partial(admin_app.build, pages=False)) as wired:
             for step in wired.service.on_start:
                 await step()
             return await work(wired.dependencies)
@@ -153,7 +155,7 @@ def report_faults(options: Options, work: Callable[[], T]) -> T:
             line += (
                 f" MongoDB is looked for at {_place(options)}; keys in {settings_of(options, STORE).keys}."
             )
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         line = invalid_settings(error)
     except OSError as error:
         line = f"{error.filename or 'file'}: {error.strerror or error}"

@@ -54,7 +54,7 @@ class Walk:
                 (f"{origins.front}/", 200, "Where to go"),
                 (f"{origins.phone}/", 200, "BlokKey"),
                 (f"{origins.signin}/key/", 200, "BlokKey"),
-                (f"{origins.console}/", 200, "The console is planned"),
+                (f"{origins.console}/sign-in", 200, "Sign in to the console"),
                 (f"{origins.kiosk}/", 200, "The badge kiosk is planned"),
                 (f"{origins.signin}/api/challenges", 404, "That does not exist"),
                 (f"{origins.phone}/signin/x", 404, "That does not exist"),

@@ -22,14 +22,18 @@ LISTENS = b"Running on"
 
 
 @asynccontextmanager
-async def entra_standin(port: int, settings: Path | str) -> AsyncIterator[str]:
+async def entra_standin(
+    port: int, settings: Path | str, *, scripted: Path | None = None
+) -> AsyncIterator[str]:
     """Started and listening; gives its address. Raises Unavailable, which names the port, when it ends at once.
 
-    `settings`: a file, or an address that it asks each time.
+    `settings`: a file, or an address that it asks each time. `scripted`: where it keeps what scripts federated; without
+    it that ends with the program.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.standins.entra"),
         *("--port", str(port), "--settings", str(settings), "--until-stdin-ends"),
+        *(("--scripted", str(scripted)) if scripted is not None else ()),
         stdin=PIPE,  # held and never written to: it ends with us, also by kill -9, and the stand-in with it
         stdout=PIPE,
         stderr=STDOUT,

@@ -70,10 +70,13 @@ async def _run(var: Path, port: int, mongo_url: str, bus_url: str) -> None:
             one_process(settings, port=port, entra_port=entra_port, front_routes=walk.routes())
         )
         await tenant.seed(running_system)
+        await tenant.seed_managed_domain(running_system)
         await tenant.settled_federation(running_system)
         _progress("Starting the Entra stand-in")
         address = await stack.enter_async_context(answering(partial(tenant.federation, running_system)))
-        entra = await stack.enter_async_context(entra_standin(entra_port, address))
+        # The domain's issuer follows our port, so what was federated under another one is federated no longer.
+        scripted = var / f"entra-{port}.json"
+        entra = await stack.enter_async_context(entra_standin(entra_port, address, scripted=scripted))
         stack.callback(print, "\nStopping.", flush=True)
         walk.begin(running_system, entra)
         assert running_system.system is not None
@@ -83,7 +86,8 @@ async def _run(var: Path, port: int, mongo_url: str, bus_url: str) -> None:
         stack.callback(run_folder.withdraw, var)
         found = run_folder.find(var)
         assert found is not None, "this process holds the folder"
-        print(await summary(running_system.admin, var, found), flush=True)
+        link = await tenant.console_link(running_system)
+        print(await summary(running_system.admin, var, found, link=link), flush=True)
         await asyncio.Event().wait()
 
 

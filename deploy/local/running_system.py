@@ -80,7 +80,7 @@ async def many_processes(
         stack.push_async_callback(bus.close)
         platform = open_platform(settings, bus=bus, clock=clock)
         await wiring.migrate(platform)
-        wired = admin_app.build(platform)
+        wired = admin_app.build(platform, pages=False)
         stack.push_async_callback(wired.service.database.close)
         local = wsfed_settings(entra_port)
         environment = {

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -31,7 +32,7 @@ def show(var: Path, found: RunningNow) -> int:
     options = Options(var)
 
     async def work() -> str:
-        async with opened(options, admin_app.build) as wired:
+        async with opened(options, partial(admin_app.build, pages=False)) as wired:
             return await summary(wired.dependencies, var, found)
 
     try:
@@ -41,13 +42,28 @@ def show(var: Path, found: RunningNow) -> int:
     return 0
 
 
-async def summary(deps: Dependencies, var: Path, found: RunningNow) -> str:
-    """The text, with what Ada has by now. Raises Unavailable."""
+async def summary(deps: Dependencies, var: Path, found: RunningNow, *, link: str = "") -> str:
+    """The text, with what Ada has by now. `link`: the one-time link of the console's first owner, if one was made.
+
+    Raises Unavailable.
+    """
+    console = await _console(deps, var, found, link)
     try:
         devices = await adas_phones(deps)
     except NotFound:
-        return _text(_without_ada(var, found), var)
-    return _text(_first_sign_in(devices, var, found), var)
+        return _text([*_without_ada(var, found), *console], var)
+    return _text([*_first_sign_in(devices, var, found), "", *console], var)
+
+
+async def _console(deps: Dependencies, var: Path, found: RunningNow, link: str) -> list[str]:
+    if (await deps.teams.get(tenant.TENANT)).owners:
+        return _step("Console", [f"{found.settings.get('console_origin', '')}/"])
+    if link:
+        return _step("Console", ["as its first owner, within 10 minutes and once:", link])
+    owner = f"-t {tenant.TENANT} --name Olga --email olga@{tenant.DOMAIN}"
+    return _step(
+        "Console", ["a one-time link for its first owner:", f"{command_line(var)} admin invite {owner}"]
+    )
 
 
 async def adas_phones(deps: Dependencies) -> list[ListedDevice]:

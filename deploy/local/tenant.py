@@ -1,5 +1,7 @@
 """The demo tenant: contoso, its domain, its application and Ada; made once, found again at every start.
 
+`make run` gives it a second domain, which the Entra stand-in has as a managed one until a script federates it.
+
 Its issuers follow the port of `make run`. Elsewhere an issuer stays, because Entra knows the domain by it.
 """
 
@@ -14,14 +16,18 @@ from lxml import etree
 from deploy.local.browser import Browser
 from deploy.local.running_system import RunningSystem
 from services.admin import handlers as admin
+from services.admin.domain.roles import Role
 from services.admin.domain.tenants import default_issuer
 from services.admin.handlers import NewAccount
+from services.admin.handlers.console_team import NewAdministrator, invite_by_operator
 from shared.errors import Conflict, NotFound
 from shared.files import replace_file
 from shared.testing.waiting import eventually
 
 TENANT = "contoso"
 DOMAIN = "contoso.example"
+MANAGED_DOMAIN = "contoso-labs.example"
+"""The second domain: federated by its script (docs/flows/federation.md)."""
 PERSON = "ada@contoso.example"
 MOST_USERS = 2000
 """People of one tenant of whom the Entra stand-in is told."""
@@ -42,6 +48,21 @@ async def seed(running_system: RunningSystem) -> None:
     await running_system.flush()
 
 
+async def seed_managed_domain(running_system: RunningSystem) -> None:
+    """Make the second domain if it is missing, and wait until every service knows of it."""
+    await _unless_there(admin.add_domain(running_system.admin, TENANT, MANAGED_DOMAIN))
+    await running_system.flush()
+
+
+async def console_link(running_system: RunningSystem) -> str:
+    """A one-time link for the first owner of the demo tenant; empty when there is an owner."""
+    deps = running_system.admin
+    if (await deps.teams.get(TENANT)).owners:
+        return ""
+    owner = NewAdministrator(name="Olga Owner", email=f"olga@{DOMAIN}", role=Role.OWNER)
+    return (await invite_by_operator(deps, TENANT, owner)).url
+
+
 async def _follow_origin(running_system: RunningSystem) -> None:
     """Default issuers that name another port or scheme of our host are issued anew; chosen ones stay."""
     for domain in (await admin.show_tenant(running_system.admin, TENANT)).domains:
@@ -59,26 +80,30 @@ async def _unless_there(step: Awaitable[object]) -> None:
 async def federation(running_system: RunningSystem) -> dict[str, list[dict[str, str]]]:
     """What the Entra stand-in must know now: of all tenants the domains that wsfed serves, and the people.
 
-    A domain is what its published metadata say, as in Entra; one without them yet is left out.
+    A domain is what its published metadata say, as in Entra; one without them yet is left out. The demo tenant's second
+    domain is told as a managed one.
     """
-    domains, users = [], []
+    domains, managed, users = [], [], []
     origin = running_system.settings.origin
     async with Browser() as browser:
         for each in await admin.list_tenants(running_system.admin):
             for domain in each.domains:
+                if (each.slug, domain.name) == (TENANT, MANAGED_DOMAIN):
+                    managed.append({"domain": domain.name, "tenant": each.slug})
+                    continue
                 page = await browser.get(
                     f"{origin}/t/{each.slug}/{domain.name}/FederationMetadata/2007-06/FederationMetadata.xml"
                 )
                 if page.status == 200:
                     domains.append(_federated(origin, each.slug, domain.name, page.text))
             users += await _users(running_system, each.slug)
-    return {"domains": domains, "users": users}
+    return {"domains": domains, "managedDomains": managed, "users": users}
 
 
 async def settled_federation(running_system: RunningSystem) -> dict[str, list[dict[str, str]]]:
     """As `federation`, once wsfed serves every domain of the demo tenant under its present issuer."""
     configured = await admin.show_tenant(running_system.admin, TENANT)
-    wanted = {domain.issuer for domain in configured.domains}
+    wanted = {domain.issuer for domain in configured.domains if domain.name != MANAGED_DOMAIN}
 
     async def served() -> dict[str, list[dict[str, str]]] | None:
         now = await federation(running_system)

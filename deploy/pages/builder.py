@@ -15,7 +15,7 @@ from shared.web.static import StaticFiles
 OURS = Path(shared.web.__file__).parent
 PHONE = OURS / "phone"
 FRONT = OURS / "front"
-PLANNED = ("console", "kiosk")
+PLANNED = ("kiosk",)
 """Hosts that have a page which says what is to come."""
 
 

@@ -1,6 +1,8 @@
 """The only wiring of admin."""
 
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from services.admin.config import AdminSettings
 from services.admin.consumers import consumers
@@ -10,19 +12,34 @@ from services.admin.ports import Dependencies
 from services.admin.store import (
     AccountRepository,
     AdminCommandRepository,
+    AdministratorRepository,
     AuthenticatorRepository,
     BrowserRepository,
+    ChangeRepository,
+    ConsoleSessionRepository,
     DeviceRepository,
     FreezeRepository,
     InvitationRepository,
+    SigningCertificateRepository,
+    TeamRepository,
     TenantRepository,
+    UsedChallengeRepository,
 )
-from shared.assembly import Platform, Wired
+from shared.assembly import Assembly, Platform, Wired
+from shared.crypto.key_file import load_keys
 from shared.crypto.sealed_box import load_sealer
 
+if TYPE_CHECKING:
+    from aiohttp.web import Application
 
-def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[Dependencies]:
-    """The service, not yet running, with what its handlers work with."""
+
+def build(
+    platform: Platform, settings: AdminSettings | None = None, *, pages: bool = True
+) -> Wired[Dependencies]:
+    """The service, not yet running, with what its handlers work with.
+
+    `pages`: whether it has the console. The command line does without, and starts faster.
+    """
     assembly = platform.assemble("admin")
     database, signer, admin_settings = assembly.database, assembly.signer, settings or AdminSettings()
     tenants = TenantRepository(database, signer)
@@ -34,7 +51,9 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
     authenticators = AuthenticatorRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
+    certificates = SigningCertificateRepository(database)
     shared = platform.settings
+    csrf_file = shared.keys / "admin.csrf"
     deps = Dependencies(
         tenants=tenants,
         accounts=accounts,
@@ -43,7 +62,13 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         devices=devices,
         freezes=freezes,
         browsers=browsers,
+        certificates=certificates,
         admin_commands=AdminCommandRepository(database, signer),
+        administrators=AdministratorRepository(database),
+        teams=TeamRepository(database, signer),
+        console_sessions=ConsoleSessionRepository(database),
+        used_challenges=UsedChallengeRepository(database),
+        changes=ChangeRepository(database),
         clock=platform.clock,
         ids=platform.ids,
         settings=admin_settings,
@@ -52,7 +77,10 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
         rp_id=shared.rp_id,
         expected_origins=frozenset(shared.approval_origins),
         notify_sealer=sealer,
+        console_origin=shared.origins.console,
+        console_key=load_keys(csrf_file)[0],
     )
+    web = _console(assembly, deps, csrf_file) if pages else None
     service = assembly.service(
         consumers(deps),
         state=[
@@ -62,7 +90,27 @@ def build(platform: Platform, settings: AdminSettings | None = None) -> Wired[De
             invitations.source,
             authenticators.source,
         ],
-        projections={"approval": [devices.projection, freezes.projection], "wsfed": [browsers]},
+        projections={
+            "approval": [devices.projection, freezes.projection],
+            "wsfed": [browsers, certificates.projection],
+        },
+        web=web,
         background=[partial(sweep, deps)],
     )
     return Wired(service, deps)
+
+
+def _console(assembly: Assembly, deps: Dependencies, csrf_file: Path) -> "Application":
+    # Imported here: a command of the command line would wait for the web server and the templates.
+    from services.admin.pages import ConsolePages
+    from services.admin.routes import RouteContext, all_routes
+    from shared.web.cookies import Csrf
+
+    pages = ConsolePages(deps.clock)
+    context = RouteContext(
+        deps=deps,
+        pages=pages,
+        csrf=Csrf.from_file(csrf_file, deps.console_origin),
+        client_networks=assembly.client_networks,
+    )
+    return assembly.web(pages.pages, all_routes(context))

@@ -2,13 +2,25 @@
 
 from functools import partial
 
-from services.admin.handlers import remove_authenticator, renew_invitation
+from services.admin.handlers import (
+    remove_authenticator,
+    remove_own_browser,
+    rename_authenticator,
+    renew_invitation,
+    sign_out_person,
+)
 from services.admin.ports import Dependencies
-from services.admin.projections import browser_changed, device_enrolled, freeze_changed
+from services.admin.projections import browser_changed, device_enrolled, freeze_changed, keys_changed
 from shared.bus.port import Handlers
-from shared.contracts.admin import RemoveAuthenticator, RenewInvitation
+from shared.contracts.admin import (
+    RemoveAuthenticator,
+    RemoveOwnBrowser,
+    RenameAuthenticator,
+    RenewInvitation,
+    SignOutPerson,
+)
 from shared.contracts.approval import DeviceChanged, FreezeChanged
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 
 
 def consumers(deps: Dependencies) -> Handlers:
@@ -17,6 +29,10 @@ def consumers(deps: Dependencies) -> Handlers:
         DeviceChanged: partial(device_enrolled, deps),
         FreezeChanged: partial(freeze_changed, deps),
         BrowserChanged: partial(browser_changed, deps),
+        KeysChanged: partial(keys_changed, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
         RenewInvitation: partial(renew_invitation, deps),
+        RenameAuthenticator: partial(rename_authenticator, deps),
+        RemoveOwnBrowser: partial(remove_own_browser, deps),
+        SignOutPerson: partial(sign_out_person, deps),
     }

@@ -4,20 +4,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from services.admin.config import AdminSettings
 from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.administrators import Administrator, ConsoleSession
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
+from services.admin.domain.changes import Change
 from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
+from services.admin.domain.federation import Certificates
 from services.admin.domain.invitations import Invitation
+from services.admin.domain.teams import Team, TeamInvitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
-from shared.contracts.notify import InvitationMail, SendMail, mail_associated_data
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.notify import InvitationMail, SendMail, TeamInvitationMail, mail_associated_data
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -81,9 +86,24 @@ class Accounts(Protocol):
         ...
 
     async def page(
-        self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
+        self,
+        tenant: str,
+        *,
+        after: tuple[str, AccountId] | None,
+        status: AccountStatus | None,
+        limit: int,
+        live: bool = False,
+        prefix: str = "",
     ) -> Sequence[Account]:
-        """Accounts in the order of (user name, id) that come after `after`."""
+        """Accounts in the order of (user name, id) that come after `after`.
+
+        `live`: without removed ones. `prefix`: only those of which a word begins so; it has at most
+        `domain.search.PREFIX` characters.
+        """
+        ...
+
+    async def index_words(self, limit: int) -> int:
+        """Write the words to search by of at most `limit` accounts that have none yet; of how many it was done."""
         ...
 
 
@@ -141,6 +161,12 @@ class Authenticators(Protocol):
         """All of that account, those that ended too."""
         ...
 
+    async def holders(
+        self, tenant: str, accounts: Sequence[AccountId], now: datetime
+    ) -> frozenset[AccountId]:
+        """Which of these accounts have one that counts at that moment."""
+        ...
+
     async def change(
         self,
         tenant: str,
@@ -191,11 +217,112 @@ class Browsers(Protocol):
         ...
 
 
+class SigningCertificates(Protocol):
+    """Tenants' token-signing certificates as wsfed announces them: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[KeysChanged]) -> None: ...
+
+    async def of(self, tenant: str) -> Certificates | None:
+        """The tenant's; None while wsfed has not said them."""
+        ...
+
+
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
     async def add(self, command: AdminCommand, message: OutgoingMessage) -> None:
         """Keep the record, and with it the message that carries the command, in one write."""
+        ...
+
+
+class Administrators(Protocol):
+    """Administrators with their passkeys."""
+
+    async def add(self, administrator: Administrator) -> bool:
+        """Keep a new one. False when the id or a passkey of it is taken."""
+        ...
+
+    async def get(self, administrator: str) -> Administrator | None: ...
+
+    async def by_passkey(self, credential_id: str) -> Administrator | None: ...
+
+    async def change(
+        self, administrator: str, step: Callable[[Administrator], Administrator]
+    ) -> Administrator | None:
+        """The administrator after `step`. None: there is no such one. Raises what `step` raises; NotUnique when a
+        passkey is another administrator's; Unavailable when others were first each time.
+        """
+        ...
+
+    async def remove(self, administrator: str) -> None: ...
+
+
+class Teams(Protocol):
+    """Teams by tenant. A tenant without a document has an empty one."""
+
+    async def get(self, tenant: str) -> Team: ...
+
+    async def change(self, tenant: str, step: Callable[[Team], Team], *messages: OutgoingMessage) -> Team:
+        """The team after `step`, written with those messages too.
+
+        Raises what `step` raises; Unavailable when others were first each time.
+        """
+        ...
+
+    async def of(self, administrator: str) -> Sequence[Team]:
+        """Every team that this administrator is a member of, by the tenant's slug. Whole."""
+        ...
+
+
+class ConsoleSessions(Protocol):
+    """Sessions of administrators by the digest of their secret."""
+
+    async def add(self, session: ConsoleSession) -> None: ...
+
+    async def get(self, digest: str) -> ConsoleSession | None: ...
+
+    async def seen(self, digest: str, at: datetime) -> None:
+        """Write down that something was asked in it."""
+        ...
+
+    async def proven(self, digest: str, at: datetime) -> None:
+        """Write down that a passkey was used in it."""
+        ...
+
+    async def of(self, administrator: str) -> Sequence[ConsoleSession]:
+        """All of that administrator, ended ones too while they are kept; the one that began last first."""
+        ...
+
+    async def end(self, administrator: str, session: str) -> bool:
+        """Remove the session with that id. False when there is none of that administrator."""
+        ...
+
+    async def end_others(self, administrator: str, kept: str) -> int:
+        """Remove all of that administrator but the one with that id; how many they were."""
+        ...
+
+
+class UsedChallenges(Protocol):
+    """Challenges over which a signature verified."""
+
+    async def spend(self, challenge: bytes, now: datetime) -> bool:
+        """Write it down. False when it is there already."""
+        ...
+
+
+class Changes(Protocol):
+    """What administrators did. Nothing is removed."""
+
+    async def add(self, change: Change) -> None: ...
+
+    async def finish(self, change: Change) -> None:
+        """Write what became of one that was begun: its outcome, subject and values, and nothing else."""
+        ...
+
+    async def page(
+        self, tenant: str, *, subject: str | None = None, before: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[Change]:
+        """Changes from before that moment (and id), the latest first; of everything, or of one subject's id."""
         ...
 
 
@@ -210,7 +337,13 @@ class Dependencies:
     devices: Devices
     freezes: Freezes
     browsers: Browsers
+    certificates: SigningCertificates
     admin_commands: AdminCommands
+    administrators: Administrators
+    teams: Teams
+    console_sessions: ConsoleSessions
+    used_challenges: UsedChallenges
+    changes: Changes
     clock: Clock
     ids: Ids
     settings: AdminSettings
@@ -223,15 +356,43 @@ class Dependencies:
     """Origins that a person's phone signs on."""
     notify_sealer: Sealer
     """Seals mails for notify, which alone can open them."""
+    console_origin: str
+    """Origin of the console. Its host is the RP ID of administrators' passkeys, and it is the only one they sign on."""
+    console_key: bytes
+    """Makes the challenges of the console's ceremonies. 32 octets that no browser sees."""
+
+    @property
+    def console_rp_id(self) -> str:
+        host = urlsplit(self.console_origin).hostname
+        assert host is not None
+        return host
 
     def mail_message(self, mail: InvitationMail, invitation: Invitation) -> OutgoingMessage:
         """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one."""
-        delivery = f"{invitation.id}.{mail.kind}"
-        associated_data = mail_associated_data(invitation.tenant, delivery)
+        return self._sealed_mail(mail, invitation.tenant, invitation.id, invitation.expires_at)
+
+    def team_mail_message(self, tenant: Tenant, invitation: TeamInvitation, link: str) -> OutgoingMessage:
+        """The same for the invitation of an administrator. `link` holds its secret."""
+        mail = TeamInvitationMail(
+            to=invitation.email,
+            name=invitation.name,
+            language=self.settings.mail_language,
+            organisation=tenant.name,
+            invited_by=invitation.invited_by,
+            link=link,
+            expires_at=invitation.expires_at,
+        )
+        return self._sealed_mail(mail, tenant.slug, invitation.id, invitation.expires_at)
+
+    def _sealed_mail(
+        self, mail: InvitationMail | TeamInvitationMail, tenant: str, invitation: str, expires_at: datetime
+    ) -> OutgoingMessage:
+        delivery = f"{invitation}.{mail.kind}"
+        associated_data = mail_associated_data(tenant, delivery)
         command = SendMail(
             delivery=delivery,
             kind=mail.kind,
-            expires_at=invitation.expires_at,
+            expires_at=expires_at,
             sealed=self.notify_sealer.seal(mail.model_dump_json().encode(), associated_data),
         )
-        return OutgoingMessage(command, invitation.tenant)
+        return OutgoingMessage(command, tenant)

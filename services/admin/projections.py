@@ -1,5 +1,5 @@
 """What admin does when another service's state changes: docs/flows/enrolment.md, step 7, and "Lost phone";
-docs/flows/sign-out-everywhere.md, step 5.
+docs/flows/sign-out-everywhere.md, step 5; docs/flows/federation.md, step 1.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from shared.bus.port import Reject
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import VerifiedMessage
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import b64u, unb64u
 
@@ -80,6 +80,11 @@ async def freeze_changed(deps: Dependencies, received: VerifiedMessage[FreezeCha
 async def browser_changed(deps: Dependencies, received: VerifiedMessage[BrowserChanged]) -> None:
     """`wsfed.browser.changed.v1`: keep the list of browsers. It is for people, and decides nothing."""
     await deps.browsers.keep(received)
+
+
+async def keys_changed(deps: Dependencies, received: VerifiedMessage[KeysChanged]) -> None:
+    """`wsfed.keys.changed.v1`: keep the certificates, which Entra has to be told. They decide nothing here."""
+    await deps.certificates.keep(received)
 
 
 async def _decide(

@@ -72,6 +72,7 @@ def build(
         clock=platform.clock,
         ids=platform.ids,
         link_prefix=f"{platform.settings.origins.phone}/#i=",
+        team_link_prefix=f"{platform.settings.origins.console}/join/",
     )
     service = assembly.service(
         consumers(deps),

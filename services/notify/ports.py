@@ -12,7 +12,7 @@ from services.notify.domain.webpush import REQUEST
 from shared.clock import Clock
 from shared.contracts.admin import ContactChanged, TenantConfigured
 from shared.contracts.envelope import MessageSigner, SignedMessage, VerifiedMessage
-from shared.contracts.notify import Contact, InvitationMail, NoticeMail, PushSubscription
+from shared.contracts.notify import AnyMail, Contact, PushSubscription
 from shared.crypto.sealed_box import Sealer
 from shared.ids import Ids
 
@@ -101,7 +101,7 @@ class Opener(Protocol):
 class Composer(Protocol):
     """Writes the texts of mails."""
 
-    def compose(self, mail: InvitationMail | NoticeMail, delivery: str, now: datetime) -> EmailMessage:
+    def compose(self, mail: AnyMail, delivery: str, now: datetime) -> EmailMessage:
         """The mail as text and HTML. `delivery` makes its Message-ID, the same at every attempt."""
         ...
 
@@ -149,3 +149,5 @@ class Dependencies:
     ids: Ids
     link_prefix: str
     """What every link in a mail begins with, so that a taken-over admin cannot lead people elsewhere by our mails."""
+    team_link_prefix: str
+    """The same for the links with which administrators join."""

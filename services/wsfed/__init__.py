@@ -19,6 +19,10 @@ to Microsoft through the browser. The states are in `domain/transaction.py`, wha
 | GET /signin/{transaction}/events, state | 9: live stream; the same as JSON, for polling | live |
 | POST /signin/{transaction}/token | 10: once, from state `proved` | sign_in |
 | GET /signin/{transaction}/added | before it: phones that were added lately | sign_in |
+| GET /t/{tenant}/me | docs/flows/own-page.md, 1: begins a visit; 303 to the page | own_page |
+| GET /signin/{transaction}/me | 4, 7: the person's own page | own_page |
+| GET, POST /signin/{transaction}/me/sign-out, phones/{device}/remove | 5: the question, and the act | own_page |
+| POST /signin/{transaction}/me/phones/{device}/name, browsers/{browser}/remove | 5; 303 back | own_page |
 | GET /signin/finished | where Back leads after a token from a session | sign_in |
 
 Queue `wsfed`: the table in `consumers.py`. Signals on `wsfed.transaction` wake pages on every replica (`gateways.py`).

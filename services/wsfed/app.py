@@ -37,13 +37,14 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         database, platform.clock, trust_without_decision=settings.trust_without_decision
     )
     browsers = BrowserRepository(database, assembly.signer, platform.clock)
+    keys = SigningKeyRepository(database, sealing, platform.clock, assembly.signer)
     geoip = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
         transactions=transactions,
         sessions=SessionRepository(database),
         browsers=browsers,
         directory=directory,
-        keys=SigningKeyRepository(database, sealing, platform.clock),
+        keys=keys,
         issuances=issuances,
         wake=waker,
         fresh=assembly.fresh,
@@ -73,7 +74,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     rp_id_is_kept = partial(pin_rp_id, pinned_settings(database), shared.rp_id)
     service = assembly.service(
         consumers(deps),
-        state=[browsers.source],
+        state=[browsers.source, keys.source],
         projections={
             "admin": [
                 directory.tenants,

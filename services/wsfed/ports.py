@@ -11,6 +11,7 @@ from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.browser import KnownBrowser
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
+from services.wsfed.domain.own_page import Act, OwnPhone, OwnSignIn
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
 from services.wsfed.domain.trust import AddedDevice, EndorsedDevice, Invitation, Standing, TrustedDevice
@@ -164,6 +165,13 @@ class Transactions(Protocol):
         """Step 10: from `proved` to `issued`. Of many callers at once, one gets the transaction."""
         ...
 
+    async def act(self, transaction: str, act: Act, messages: Sequence[SignedMessage]) -> Transaction | None:
+        """Own page, step 5: keep what the person asked for, and the command that asks for it in the same write.
+
+        Nothing is written over the limit of acts, nor in a sign-in to anything else.
+        """
+        ...
+
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         """A session answers: from `started` to `issued`. Of many callers at once, one gets the transaction."""
         ...
@@ -200,6 +208,10 @@ class Directory(Protocol):
 
     async def gets_notifications(self, tenant: str, account: str) -> bool:
         """Whether any device of the account that counts now gets notifications. Only approval's word."""
+        ...
+
+    async def own_phones(self, tenant: str, account: str) -> Sequence[OwnPhone]:
+        """The account's devices that count now, the oldest first, with the version of admin's decision on each."""
         ...
 
     async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
@@ -324,6 +336,10 @@ class Browsers(Protocol):
 
     async def get(self, browser: str) -> KnownBrowser | None: ...
 
+    async def of(self, tenant: str, account: str, limit: int) -> Sequence[KnownBrowser]:
+        """At most `limit` of the account's browsers that were not removed, the one that was used last first."""
+        ...
+
     async def change(
         self,
         browser: str,
@@ -367,6 +383,10 @@ class IssuanceLog(Protocol):
 
     async def append(self, issuance: Issuance) -> None:
         """Add a record, and return when it is durable. Raises Unavailable."""
+        ...
+
+    async def proved(self, tenant: str, account: str, among: int) -> Sequence[OwnSignIn]:
+        """The account's sign-ins with a proof among its last `among` tokens, of any replica, the latest first."""
         ...
 
 

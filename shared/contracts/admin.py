@@ -210,13 +210,19 @@ class AuthenticatorChanged(StateEvent):
     """Why it is refused or revoked, as a short code for programs; empty for one that is trusted."""
     not_after: datetime | None = None
     """From then on it does not count, whatever else is said. None: it has no end of its own."""
+    name: str = Field(default="", max_length=200)
+    """What its person has named it. Empty: it has the name that the device gave itself."""
 
 
 class RemoveAuthenticator(Command):
-    """A person takes one of their own authenticators out of use. admin verifies the assertion itself."""
+    """A person takes one of their own authenticators out of use. admin verifies the assertion itself.
+
+    On the phone's page they sign for that (approval sends it); on their own page they have proved who they are a moment
+    ago (wsfed sends it).
+    """
 
     TYPE: ClassVar[str] = "admin.authenticator.remove.v1"
-    SENDERS: ClassVar[frozenset[str]] = frozenset({"approval"})
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"approval", "wsfed"})
     authenticator: str = Field(max_length=MAX_ID)
     account: str = Field(max_length=MAX_ID)
     version: int = Field(ge=1)
@@ -225,10 +231,52 @@ class RemoveAuthenticator(Command):
     """
     signed_by: str = Field(max_length=MAX_ID)
     """The authenticator, trusted and of the same account, whose assertion it is."""
-    server_nonce: str = Field(max_length=64)
-    """The sender's nonce in the signed text, base64url."""
+    server_nonce: str = Field(default="", max_length=64)
+    """approval's nonce in the signed text, base64url; empty from wsfed."""
     proof: Proof
-    """`context` is the statement with the purpose `remove` (`shared/crypto/statement.py`), naming the authenticator."""
+    """From approval, `context` is the statement with the purpose `remove` (`shared/crypto/statement.py`), naming the
+    authenticator; from wsfed, the context of the visit (`AskedOnOwnPage`).
+    """
+
+
+class AskedOnOwnPage(Command):
+    """What a person asks for on their own page (docs/flows/own-page.md). admin verifies the assertion itself."""
+
+    account: str = Field(max_length=MAX_ID)
+    signed_by: str = Field(max_length=MAX_ID)
+    """The authenticator, trusted and of the same account, with which the person came to the page."""
+    proof: Proof
+    """`context` is that of the sign-in to the own page (`shared/crypto/visit.py`)."""
+
+
+class RenameAuthenticator(AskedOnOwnPage):
+    """A person names one of their own authenticators."""
+
+    TYPE: ClassVar[str] = "admin.authenticator.rename.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed"})
+    authenticator: str = Field(max_length=MAX_ID)
+    version: int = Field(ge=1)
+    """As in `admin.authenticator.remove.v1`."""
+    name: str = Field(min_length=1, max_length=200)
+
+
+class RemoveOwnBrowser(AskedOnOwnPage):
+    """A person ends what one browser is known for, and its session."""
+
+    TYPE: ClassVar[str] = "admin.browser.remove.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed"})
+    browser: str = Field(max_length=MAX_ID)
+    version: int = Field(ge=1)
+    """That of `wsfed.browser.changed.v1`, as the person saw it."""
+
+
+class SignOutPerson(AskedOnOwnPage):
+    """A person ends everything that was begun for them: sessions, known browsers, sign-ins under way."""
+
+    TYPE: ClassVar[str] = "admin.account.signout.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed"})
+    session_epoch: int = Field(ge=0, le=EPOCHS_IN_A_GENERATION - 1)
+    """The account's, as the person saw it. After another one there is nothing left to end."""
 
 
 class AdminPullState(PullState):

@@ -47,12 +47,12 @@ class SendMail(Command):
     MAX_AGE: ClassVar[timedelta | None] = timedelta(days=1)
     delivery: str = Field(pattern=DELIVERY_ID)
     """Chosen by the sender, one for each mail."""
-    kind: Literal["invitation", "device_added"]
-    """An invitation. `device_added` is what admin of the release before sends."""
+    kind: Literal["invitation", "team_invitation", "device_added"]
+    """An invitation of a person, or of an administrator. `device_added` is what admin of the release before sends."""
     expires_at: AwareDatetime
     """The time after which the mail must not be sent any more."""
     sealed: str = Field(max_length=MAX_SEALED)
-    """The mail (`InvitationMail`) as JSON, sealed for notify with `mail_associated_data`."""
+    """The mail (`InvitationMail`, `TeamInvitationMail`) as JSON, sealed for notify with `mail_associated_data`."""
 
 
 PushKind = Literal["request", "device_added", "device_removed"]
@@ -120,6 +120,20 @@ class InvitationMail(_Sealed):
     """Whether the person has enrolled a phone before."""
 
 
+class TeamInvitationMail(_Sealed):
+    """The one-time link with which somebody becomes an administrator of an organisation."""
+
+    kind: Literal["team_invitation"] = "team_invitation"
+    to: MailAddress
+    name: OneLine
+    language: Language
+    organisation: OneLine
+    invited_by: OneLine
+    """The administrator's name."""
+    link: str = Field(max_length=1024)
+    expires_at: AwareDatetime
+
+
 NoticeKind = Literal["device_added", "device_removed", "device_refused"]
 
 
@@ -143,8 +157,9 @@ class NoticeMail(_Sealed):
     """When. `added_at`: in what admin of the release before sealed."""
 
 
-Mail = Annotated[InvitationMail | NoticeMail, Field(discriminator="kind")]
-MAIL: TypeAdapter[InvitationMail | NoticeMail] = TypeAdapter(Mail)
+AnyMail = InvitationMail | TeamInvitationMail | NoticeMail
+Mail = Annotated[AnyMail, Field(discriminator="kind")]
+MAIL: TypeAdapter[AnyMail] = TypeAdapter(Mail)
 
 
 class Contact(_Sealed):

@@ -1,4 +1,4 @@
-"""Messages that wsfed owns: the keys that it takes, and the browsers in which people are known."""
+"""Messages that wsfed owns: the keys that it takes, the browsers in which people are known, and its signing keys."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
@@ -8,6 +8,8 @@ from pydantic import Field
 from shared.contracts import Command, Event, StateEvent
 from shared.contracts.state import PullState, StatePulled
 
+MAX_CERTIFICATE = 8192
+"""Characters of a certificate: RSA of 4096 bits takes some 2000."""
 MAX_ID = 64
 """Characters of an id. Followers keep what wsfed says in rows, so its fields have limits."""
 
@@ -62,6 +64,21 @@ class BrowserChanged(StateEvent):
     """An administrator has removed it. The id never comes back: signed in again, the browser has a new one."""
 
 
+class KeysChanged(StateEvent):
+    """A tenant's token-signing certificates, whole: what Entra has to be told. No private half leaves wsfed."""
+
+    TYPE: ClassVar[str] = "wsfed.keys.changed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    current: str = Field(max_length=MAX_CERTIFICATE)
+    """The certificate whose key signs: base64 of DER on one line."""
+    next: str | None = Field(default=None, max_length=MAX_CERTIFICATE)
+    """The one that is published and will sign, in the same form."""
+    next_since: datetime | None = None
+    """Since when it is published."""
+    previous: str | None = Field(default=None, max_length=MAX_CERTIFICATE)
+    """The one that has signed until lately."""
+
+
 class RemoveBrowser(Command):
     """An administrator ends what one browser is known for, and its session.
 
@@ -79,14 +96,14 @@ class RemoveBrowser(Command):
 
 
 class WsFedPullState(PullState):
-    """A follower asks wsfed for the known browsers that have changed."""
+    """A follower asks wsfed for the known browsers and certificates that have changed."""
 
     TYPE: ClassVar[str] = "wsfed.state.pull.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
 
 
 class WsFedStatePulled(StatePulled):
-    """A page of known browsers, those that were removed included."""
+    """A page of known browsers, those that were removed included, and of certificates."""
 
     TYPE: ClassVar[str] = "wsfed.state.pulled.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"admin"})

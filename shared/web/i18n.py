@@ -36,6 +36,10 @@ class Catalogue:
         words = self._words[key]
         return words.format_map(values) if values else words
 
+    def has(self, key: str) -> bool:
+        """Whether there are words for that key."""
+        return key in self._words
+
 
 def load(folders: Iterable[Path]) -> dict[str, Catalogue]:
     """One catalogue per language, from `{language}.json` in each folder; a later folder adds to an earlier.

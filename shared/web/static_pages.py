@@ -74,7 +74,6 @@ PAGES = (
             "{origin}/readyz", "{origin}/readyz {origin}/walk/"
         ),  # answered by `make run` alone
     ),
-    StaticPage(host=Host.CONSOLE, path="/", file="pages/console.{lang}.html", csp=_OURS),
     StaticPage(host=Host.KIOSK, path="/", file="pages/kiosk.{lang}.html", csp=_OURS),
 )
 

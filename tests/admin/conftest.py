@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from services.admin import handlers
 from services.admin.app import build
@@ -26,6 +27,7 @@ class AdminSystem:
     world: InMemorySystem
     deps: Dependencies
     database: Database
+    web: web.Application
 
     async def account(self, name: str = "ada", tenant: str = CONTOSO) -> Account:
         new = NewAccount(f"{name}@{tenant}.example", name.title(), "Lovelace", f"{name}@home.example")
@@ -40,7 +42,8 @@ async def open_system(world: InMemorySystem) -> AdminSystem:
     for tenant in (CONTOSO, FABRIKAM):
         await handlers.create_tenant(wired.dependencies, tenant, tenant.title())
         await handlers.add_domain(wired.dependencies, tenant, f"{tenant}.example")
-    return AdminSystem(world, wired.dependencies, wired.service.database)
+    assert wired.service.web is not None
+    return AdminSystem(world, wired.dependencies, wired.service.database, wired.service.web)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import resource
 import subprocess
 import sys
@@ -22,10 +21,8 @@ from typer.testing import CliRunner, Result
 from deploy.cli.commands import COMMANDS, app
 from deploy.cli.options import Options
 from deploy.cli.session import settings_of
-from deploy.federation import federation_commands, quoted
 from deploy.local import run_folder
 from shared.bus.topology import EXCHANGE
-from shared.clouds import CLOUDS, CloudName
 from shared.errors import Unavailable
 from shared.ids import unb64u
 from shared.services import SERVICES
@@ -118,10 +115,13 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     assert json.loads(browsers) == {"browsers": []}
     gone = ("account", "remove-browser", "ada@contoso.example", "nothing", "-t", "contoso", "--yes")
     assert "no such browser" in refused(blok365(*gone))
-    said(blok365("account", "suspend", "ada@contoso.example", "-t", "contoso"))
-    assert "nothing to suspend" in refused(
-        blok365("account", "suspend", "ada@contoso.example", "-t", "contoso")
-    )
+    suspend = ("account", "suspend", "ada@contoso.example", "-t", "contoso")
+    asked = blok365(*suspend)  # nobody answers
+    assert asked.exit_code == 1
+    assert "Suspend ada@contoso.example" in asked.stdout
+    assert "suspended" not in said(blok365("account", "show", "ada@contoso.example", "-t", "contoso"))
+    said(blok365(*suspend, "--yes"))
+    assert "nothing to suspend" in refused(blok365(*suspend, "--yes"))
     assert "suspended" in said(blok365("account", "show", "ada@contoso.example", "-t", "contoso"))
     assert "invited" in said(blok365("account", "resume", "ada@contoso.example", "-t", "contoso"))
     assert "removed" in said(blok365("account", "remove", "ada@contoso.example", "-t", "contoso", "--yes"))
@@ -294,30 +294,64 @@ def test_without_the_broker_a_change_is_kept_and_said(
     assert "hidden" not in result.stderr
 
 
+CERTIFICATE = "MIIDCjCCAfKgAwIBAgIUTE9OR0VS"
+
+
+@pytest.fixture
+def federable(blok365: Blok365, mongo_url: str, mongo_database: str) -> Blok365:
+    """contoso with a domain and Ada, and the certificate that the sign-in service would have announced."""
+    for step in (("keys",), ("migrate",), ("tenant", "add", "contoso", "--name", "Contoso's café")):
+        said(blok365(*step))
+    said(blok365("domain", "add", "contoso.example", "-t", "contoso"))
+    ada = ("--first", "Ada", "--last", "Lovelace", "--email", "ada@home.example")
+    said(blok365("account", "add", "ada@contoso.example", "-t", "contoso", *ada))
+    client: MongoClient[dict[str, object]] = MongoClient(mongo_url)
+    with closing(client):
+        row = {"_id": "contoso", "v": 1, "version": 1, "current": CERTIFICATE, "next": None}
+        client[f"{mongo_database}_admin"]["certificates"].insert_one(
+            {**row, "next_since": None, "previous": None}
+        )
+    return blok365
+
+
 @pytest.mark.integration
-def test_domain_entra_needs_a_domain_that_the_sign_in_service_knows(blok365: Blok365) -> None:
+def test_the_domains_of_a_tenant_that_the_sign_in_service_has_not_met(blok365: Blok365) -> None:
     for step in (("keys",), ("migrate",), ("tenant", "add", "contoso", "--name", "Contoso")):
         said(blok365(*step))
-    assert "blok365 tenant list" in refused(blok365("domain", "entra", "contoso.example", "-t", "contoso"))
+    for command in ("entra", "script"):
+        line = refused(blok365("domain", command, "contoso.example", "-t", "contoso"))
+        assert "not said yet which certificate" in line
+    assert "no tenant" in refused(blok365("domain", "script", "contoso.example", "-t", "fabrikam"))
     assert "blok365 tenant list" in refused(blok365("signing", "show", "-t", "contoso"))
 
 
-@pytest.mark.parametrize(
-    ("name", "environment"), [("worldwide", "Global"), ("usgov", "USGov"), ("china", "China")]
-)
-def test_powershell_connects_to_the_cloud_of_the_tenant(name: CloudName, environment: str) -> None:
-    commands = federation_commands("contoso.example", {}, CLOUDS[name])
-    assert f"\nConnect-MgGraph -Environment '{environment}' -Scopes " in commands
+@pytest.mark.integration
+def test_the_script_of_a_domain_is_printed_or_saved(federable: Blok365, tmp_path: Path) -> None:
+    domain = ("contoso.example", "-t", "contoso")
+    values = json.loads(said(federable("domain", "entra", *domain, "--json")))
+    assert (values["signingCertificate"], "nextSigningCertificate" in values) == (CERTIFICATE, False)
+    assert "domain script contoso.example" in said(federable("domain", "entra", *domain))
+    printed = said(federable("domain", "script", *domain))
+    assert "    DisplayName = 'Contoso''s caf' + [char]0x00E9\n" in printed
+    assert "domain readiness" in said(federable("domain", "script", *domain, "--out", str(tmp_path)))
+    saved = (tmp_path / "federate-contoso.example.ps1").read_bytes()
+    assert saved == printed.replace("\n", "\r\n").encode("ascii")
+    said(federable("domain", "script", *domain, "--back-out", "--out", str(tmp_path / "undo.ps1")))
+    assert b"Make managed again" in (tmp_path / "undo.ps1").read_bytes()
+    assert "no domain" in refused(federable("domain", "script", "other.example", "-t", "contoso"))
+    assert "not a domain name" in refused(federable("domain", "script", "$(x)", "-t", "contoso"))
+    missing = tmp_path / "missing" / "x.ps1"
+    assert "No such file" in refused(federable("domain", "script", *domain, "--out", str(missing)))
 
 
-@pytest.mark.parametrize("text", ["a'b", "a\u2019b", "$(x)", "`n", "'; Remove-MgDomain '"])
-def test_no_text_ends_a_powershell_string(text: str) -> None:
-    """PowerShell takes typographic quotation marks for plain ones, and doubled ones for one of the text."""
-    inside = quoted(text)[1:-1]
-    assert not re.search(
-        "['\u2018\u2019\u201a\u201b]", re.sub("(['\u2018\u2019\u201a\u201b])\\1", "", inside)
-    )
-    assert re.sub("(['\u2018\u2019\u201a\u201b])\\1", "\\1", inside) == text
+@pytest.mark.integration
+def test_readiness_names_who_would_be_locked_out(federable: Blok365) -> None:
+    listed = federable("domain", "readiness", "contoso.example", "-t", "contoso")
+    assert said(listed) == ("user name\tname\tstatus\nada@contoso.example\tAda Lovelace\tinvited\n")
+    assert "1 of 1 people of contoso.example have no authenticator" in listed.stderr
+    found = json.loads(said(federable("domain", "readiness", "contoso.example", "-t", "contoso", "--json")))
+    assert found == {"domain": "contoso.example", "people": 1, "without": ["ada@contoso.example"]}
+    assert "no domain" in refused(federable("domain", "readiness", "other.example", "-t", "contoso"))
 
 
 @pytest.mark.integration
@@ -361,3 +395,19 @@ def test_help_says_that_it_works_beside_a_running_system() -> None:
     text = " ".join(CliRunner().invoke(app, ["--help"]).stdout.split())
     assert "It works beside a running system" in text
     assert "in force at once" in text
+
+
+def test_a_choice_that_is_none_is_told_with_those_that_are(alone: Blok365) -> None:
+    wrong = alone("tenant", "policy", "-t", "contoso", "--sign-in", "nonsense")
+    assert wrong.exit_code == 2
+    assert "'nonsense' is not one of 'open', 'known_browsers', 'passkeys_only'" in wrong.stderr
+    assert "Value error" not in wrong.stderr
+
+
+def test_a_list_in_the_environment_that_is_none_is_told_by_its_name(
+    alone: Blok365, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BLOK365_TRUSTED_PROXIES", "10.0.0.1")
+    line = refused(alone("tenant", "list"))
+    assert "TRUSTED_PROXIES" in line
+    assert '["10.0.0.1", "10.0.0.2"]' in line

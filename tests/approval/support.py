@@ -184,9 +184,11 @@ class Approval:
     async def confirm(self, account: str = "ada", *, tenant: str = "contoso") -> None:
         """admin decides that every phone of the account counts on which it has not decided yet."""
         await self.settle()
-        for device in self.document(account, tenant)["devices"].values():
-            if device["decision"] == "waiting":
-                await decide(self, device["id"], "trusted", account=account, version=1, tenant=tenant)
+        stored = await self.deps.accounts.load(tenant, account)
+        assert stored is not None
+        for device in stored.value.devices.values():
+            if device.decision == "waiting":
+                await decide(self, device.id, "trusted", account=account, version=1, tenant=tenant)
 
     async def ask(
         self,

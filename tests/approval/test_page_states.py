@@ -20,8 +20,8 @@ pytestmark = [
 DRAWN = Path(__file__).parents[2] / "docs" / "flows" / "phone.md"
 REQUEST = "Are you signing in to"
 IN_CODE = """async () => {
-  const { STATES, NEWS } = await import(document.querySelector("link[href$='/states.js']").href);
-  return [STATES, NEWS];
+  const { STATES, NEWS, CAMERA } = await import(document.querySelector("link[href$='/states.js']").href);
+  return [STATES, NEWS, CAMERA];
 }"""
 
 
@@ -35,13 +35,19 @@ def table(first_columns: str) -> list[dict[str, str]]:
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
+def transitions(first_columns: str) -> dict[str, dict[str, str]]:
+    """What each event leads to in each state, by such a table."""
+    return {
+        row.pop(first_columns.partition(" ")[0]): {event: to for event, to in row.items() if to}
+        for row in table(first_columns)
+    }
+
+
 async def test_machine_is_the_one_that_is_drawn(handset: Handset) -> None:
     await handset.open()
-    states, news = await handset.page.evaluate(IN_CODE)
-    drawn = {
-        row.pop("state"): {event: to for event, to in row.items() if to} for row in table("state | none")
-    }
-    assert drawn == states
+    states, news, camera = await handset.page.evaluate(IN_CODE)
+    assert transitions("state | none") == states
+    assert transitions("camera | asked") == camera
     assert {row["state"]: row["news"] for row in table("state | news")} == news
     views = await handset.page.eval_on_selector_all("[data-view]", "all => all.map(e => e.dataset.view)")
     assert sorted(views) == sorted(states)
@@ -116,13 +122,28 @@ async def test_a_question_stays_and_says_that_a_request_waits(handset: Handset, 
     assert handset.approval.state(asked) == "open"
 
 
-async def test_a_request_that_is_replaced_ends_on_the_screen(handset: Handset) -> None:
+async def test_a_request_that_is_replaced_leads_to_the_newer_one(handset: Handset) -> None:
     await handset.enrol_and_unlock()
     first = await handset.ask()
     await handset.heading(REQUEST)
-    await handset.ask()  # the same browser
-    await handset.heading("This request is over")
+    await handset.page.get_by_label("Code from your sign-in page").fill("482")
+    newer = await handset.ask()  # the same browser
+    await expect(handset.page.locator("#remark")).to_contain_text("This browser asked again")
     assert handset.approval.state(first) == "superseded"
+    await expect(handset.page.get_by_label("Code from your sign-in page")).to_have_value("")
+    await handset.code(newer.code)
+    await handset.heading("Approved")
+    assert (newer.command.transaction, "accepted") in await handset.approval.outcomes()
+
+
+async def test_another_browsers_request_is_not_taken_for_the_newer_one(handset: Handset) -> None:
+    """Its own was replaced by a QR code, which no list shows; somebody else's request waits beside it."""
+    await handset.enrol_and_unlock()
+    await handset.ask(browser="a")
+    await handset.heading(REQUEST)
+    await handset.ask(browser="b", address="198.51.100.7")
+    await handset.ask(browser="a", method="qr")
+    await handset.heading("This request is over")
 
 
 async def test_a_request_expires_by_the_phones_own_counter_without_a_network(handset: Handset) -> None:

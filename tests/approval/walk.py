@@ -18,11 +18,14 @@ from playwright.async_api import Browser, Page
 from shared.web.server import serve
 from tests.approval.handset import virtual_authenticator
 from tests.approval.phone_host import phone_host
-from tests.approval.support import Approval, Asked, Phone, make_approval
+from tests.approval.support import Approval, Asked, Phone, decide, make_approval
 from tests.mmdb import COLOGNE_ADDRESS, LYON_ADDRESS, write_places
 
 NEAR = "5.1.0.99"
 """A browser on the phone's own network, which is in Germany."""
+NO_LOCK = """
+if (window.PublicKeyCredential) PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable = async () => false;
+"""
 UNKNOWN = "198.51.100.7"
 
 
@@ -75,6 +78,25 @@ class Walk(ABC):
         await self.press("unlock")
         await self.see("home", "unlocked")
 
+    async def past(self) -> None:
+        """The organisation has confirmed the phone, and there is something to look back on."""
+        device = next(
+            each.device for each in await self.approval.devices_told() if each.name == "Ada's phone"
+        )
+        await decide(self.approval, device, "trusted")
+        for account in ("d", "e"):
+            await self.approval.ask(browser=account)
+            self.approval.world.clock.advance(300)
+        await self.approval.ask(browser="e")
+        await self.open()
+        await self.see("request", "request-push")
+        await self.press("deny")
+        await self.see("said", "denied")
+        await self.press("again")
+        await self.see("home", "home-confirmed")
+        await self.press("history")
+        await self.see("history")
+
     async def walk(self) -> None:
         """All of them."""
         await self.begin()
@@ -85,6 +107,14 @@ class Walk(ABC):
         await self.see("devices")
         await self.page.locator("[data-devices] button").last.click()
         await self.see("remove")
+        await self.open()
+        await self.see("home", "home-again")
+        await self.press("history")
+        await self.see("history", "history-empty")
+        await self.press("again")
+        await self.press("scan")
+        await self.page.locator("[data-view=scan] .notice:visible").wait_for()
+        await self.see("scan", "scan-trouble")
         await self.countries()
         await self.press("not-me")
         await self.see("said", "not-me")
@@ -96,6 +126,7 @@ class Walk(ABC):
         await self.request("request-known", known=True, code="", address=NEAR, browser="near")
         await self.approve()
         await self.see("said", "approved")
+        await self.past()
         await self.approval.phone("grace")
         await self.open(f"#q={(await self.approval.ask('grace', method='qr')).handle}")
         await self.see("said", "other-account")
@@ -103,6 +134,9 @@ class Walk(ABC):
         await self.approval.ask(browser="d", known=True)
         await self.open()
         await self.see("choose")
+        await self.page.add_init_script(NO_LOCK)
+        await self.open()
+        await self.see("unsupported", "unsupported-lock")
         await self.page.add_init_script("delete window.PublicKeyCredential")
         await self.open()
         await self.see("unsupported")

@@ -129,7 +129,8 @@ async def test_make_run_on_another_port_goes_on_with_the_same_data(tmp_path: Pat
             assert values["passiveSignInUri"] == f"{origin}/t/contoso/wsfed"
             told = await blok365(tmp_path, "domain", "entra", DOMAIN, "-t", TENANT)
             assert f"POST https://graph.microsoft.com/v1.0/domains/{DOMAIN}/federationConfiguration:" in told
-            assert "Connect-MgGraph -Environment 'Global'" in told
+            script = await blok365(tmp_path, "domain", "script", DOMAIN, "-t", TENANT)
+            assert f"    IssuerUri = '{values['issuerUri']}'" in script
             assert "Ada has one: Software phone" in await program.said("Give Ada a phone")
             assert f"{phones}/ in the browser where it was set up" in await program.said("Approve")
             phone.move(phones)

@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 CATALOGUES = {file.parents[1].name: file.parent for file in ROOT.glob("*/**/errors/en.json")}
 """The folder of each owner's catalogue."""
 ENGLISH_ONLY = {
-    "admin": "met on the command line, until the console comes",
     "approval": "the phone's page reads codes and has words of its own for them",
     "cli": "met on the command line",
     "local": "met by whoever starts the system on one machine",

@@ -177,7 +177,6 @@ ACCEPTED = (
 PAGES_OF_OURS = [
     (Host.PHONE, "BlokKey", "BlokKey"),
     (Host.FRONT, "Where to go", "Où aller"),
-    (Host.CONSOLE, "The console is planned", "La console est prévue"),
     (Host.KIOSK, "The badge kiosk is planned", "La borne à badges est prévue"),
 ]
 

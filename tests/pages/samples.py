@@ -103,3 +103,8 @@ TOKEN = TokenForm(
     back_url=f"/signin/{TXN}",
     organisation="Contoso Ltd",
 )
+
+
+def replace_qr(shown: SignIn, text: str) -> SignIn:
+    """The same view with another QR code."""
+    return replace(shown, qr=qr_picture(text))

@@ -41,9 +41,9 @@ LOCAL = Origins(
         (Host.PHONE, "/api", Own.NOTHING),
         (Host.PHONE, "/t/contoso/wsfed", Own.NOTHING),
         (Host.PHONE, "/key/", Own.NOTHING),
-        (Host.CONSOLE, "/", Own.PAGE),
-        (Host.CONSOLE, "/api/v1/accounts", Own.NOTHING),  # no service there yet
-        (Host.CONSOLE, "/t/", Own.NOTHING),
+        (Host.CONSOLE, "/", "admin"),
+        (Host.CONSOLE, "/t/contoso/people", "admin"),
+        (Host.CONSOLE, "/static/admin/0/x.js", Own.STATIC),
         (Host.CONSOLE, "/go/front", Own.LEAD),
         (Host.CONSOLE, "/healthz", Own.HEALTH),
         (Host.KIOSK, "/", Own.PAGE),

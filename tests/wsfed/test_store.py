@@ -1,6 +1,7 @@
 """wsfed's collections on both databases: what is kept comes back, and of many writers the right one wins."""
 
 import asyncio
+import json
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import structlog
 
 from services.wsfed.domain.authentication import Method, VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
-from services.wsfed.domain.keys import RsaSigningKey
+from services.wsfed.domain.keys import RsaSigningKey, certificate_base64
 from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.transaction import LIFETIME, Challenge, DeviceProof, Transaction, TransactionState
 from services.wsfed.domain.trust import Invitation, Standing, TrustedDevice, key_hash
@@ -31,6 +32,7 @@ from shared.contracts.admin import (
 )
 from shared.contracts.approval import DeviceChanged, Endorsement
 from shared.contracts.envelope import Origin, SignedMessage
+from shared.contracts.wsfed import KeysChanged
 from shared.crypto.key_file import make_key
 from shared.ids import SeededIds, b64u
 from shared.store.memory import MemoryDatabase
@@ -38,7 +40,7 @@ from shared.store.mongo import MongoDatabase
 from shared.store.port import Database
 from shared.store.sealing import SealingKey
 from tests.received import received
-from tests.world import START
+from tests.world import START, make_system
 
 CLOCK = ManualClock(START)
 
@@ -631,8 +633,11 @@ async def test_a_removal_gives_a_known_device_no_other_key_or_owner(database: Da
 
 async def test_two_replicas_that_need_a_first_key_agree_on_one(database: Database, tmp_path: Path) -> None:
     make_key(tmp_path / "seal", SeededIds("seal"))
+    signer = make_system(tmp_path).signer("wsfed")
     stores = [
-        SigningKeyRepository(database, SealingKey.from_file(tmp_path / "seal", SeededIds(str(n))), CLOCK)
+        SigningKeyRepository(
+            database, SealingKey.from_file(tmp_path / "seal", SeededIds(str(n))), CLOCK, signer
+        )
         for n in range(4)
     ]
     if isinstance(database, MongoDatabase):
@@ -640,6 +645,60 @@ async def test_two_replicas_that_need_a_first_key_agree_on_one(database: Databas
     keys = await asyncio.gather(*(store.current("contoso") for store in stores))
     assert len({key.certificate for key in keys}) == 1
     assert (await stores[0].current("fabrikam")).certificate != keys[0].certificate
+
+
+async def test_each_change_of_the_keys_is_announced_and_two_at_once_do_not_overwrite_each_other(
+    database: Database, tmp_path: Path
+) -> None:
+    make_key(tmp_path / "seal", SeededIds("seal"))
+    signer = make_system(tmp_path).signer("wsfed")
+    one, other = (
+        SigningKeyRepository(
+            database, SealingKey.from_file(tmp_path / "seal", SeededIds(str(n))), CLOCK, signer
+        )
+        for n in range(2)
+    )
+    if isinstance(database, MongoDatabase):
+        await database.migrate()
+    first = await one.ring("contoso")
+    assert sorted(await asyncio.gather(one.add_next("contoso"), other.add_next("contoso"))) == [False, True]
+    upcoming = (await one.ring("contoso")).next
+    assert await one.switch("contoso")
+    assert not await other.switch("contoso")
+    assert await other.drop_previous("contoso")
+    await one.replace_all("contoso")
+    last = await one.ring("contoso")
+    waiting = await database.collection("signing_keys", outbox=True, state=True).stale_outbox(
+        CLOCK.now() + timedelta(days=1), 10, skip=0
+    )
+    said = [KeysChanged.model_validate(json.loads(each.body)["body"]) for _, sent in waiting for each in sent]
+    assert [each.version for each in said] == [1, 2, 3, 4, 5]
+    assert upcoming is not None
+    assert last.next is not None
+    text = certificate_base64
+    assert [(each.current, each.next, each.previous) for each in said] == [
+        (text(first.current), None, None),
+        (text(first.current), text(upcoming), None),
+        (text(upcoming), None, text(first.current)),
+        (text(upcoming), None, None),
+        (text(last.current), text(last.next), None),
+    ]
+
+
+async def test_keys_from_before_they_were_announced_are_told_and_change(tmp_path: Path) -> None:
+    database = MemoryDatabase(clock=CLOCK)
+    make_key(tmp_path / "seal", SeededIds("seal"))
+    sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
+    store = SigningKeyRepository(database, sealing, CLOCK, make_system(tmp_path).signer("wsfed"))
+    await store.ring("contoso")
+    (document,) = database.data["signing_keys"].values()
+    del document["version"]
+    (event,) = store.source.row(document).events
+    assert isinstance(event, KeysChanged)
+    assert event.version == 1
+    assert await store.add_next("contoso")
+    (document,) = database.data["signing_keys"].values()
+    assert document["version"] == 2
 
 
 async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_one_went(
@@ -650,7 +709,9 @@ async def test_unsealed_keys_are_held_of_so_many_tenants_and_the_log_says_which_
     monkeypatch.setattr(keys_module, "log", log)
     make_key(tmp_path / "seal", SeededIds("seal"))
     sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
-    store = SigningKeyRepository(MemoryDatabase(clock=CLOCK), sealing, CLOCK)
+    store = SigningKeyRepository(
+        MemoryDatabase(clock=CLOCK), sealing, CLOCK, make_system(tmp_path).signer("wsfed")
+    )
     contoso = await store.current("contoso")
     await store.current("fabrikam")
     assert await store.current("contoso") is contoso
@@ -665,7 +726,9 @@ async def test_no_private_key_is_readable_in_the_database(tmp_path: Path) -> Non
     database = MemoryDatabase(clock=CLOCK)
     make_key(tmp_path / "seal", SeededIds("seal"))
     sealing = SealingKey.from_file(tmp_path / "seal", SeededIds("nonce"))
-    key = await SigningKeyRepository(database, sealing, CLOCK).current("contoso")
+    key = await SigningKeyRepository(database, sealing, CLOCK, make_system(tmp_path).signer("wsfed")).current(
+        "contoso"
+    )
     assert isinstance(key, RsaSigningKey)
     private = key.private_der()
     middle = private[len(private) // 2 :][:32]  # of the secret numbers; the public ones come first

@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from deploy.standins.entra.app import build_app
+from deploy.standins.entra.domains import ScriptedDomains
 from deploy.standins.entra.settings import SettingsAddress, SettingsFile
 from shared.clock import SystemClock
 from shared.ids import SystemIds
@@ -22,6 +23,7 @@ def main() -> int:
         "--settings", required=True, help="JSON: a file, or an http address that is asked each time"
     )
     parser.add_argument("--public-url", help="where browsers reach it, when not http://127.0.0.1:PORT")
+    parser.add_argument("--scripted", type=Path, help="file in which it keeps what scripts federated")
     parser.add_argument(
         "--until-stdin-ends",
         action="store_true",
@@ -30,7 +32,14 @@ def main() -> int:
     options = parser.parse_args()
     given: str = options.settings
     source = SettingsAddress(given) if given.startswith("http://") else SettingsFile(Path(given))
-    app = build_app(source, clock=SystemClock(), ids=SystemIds(), public_url=options.public_url)
+    try:
+        scripted = ScriptedDomains(options.scripted)
+    except (OSError, ValueError) as error:
+        print(f"{options.scripted}: {error}", file=sys.stderr)
+        return 1
+    app = build_app(
+        source, clock=SystemClock(), ids=SystemIds(), public_url=options.public_url, scripted=scripted
+    )
     if options.until_stdin_ends:
         app.on_startup.append(_end_with_stdin)
     try:

@@ -9,15 +9,18 @@
     GET  /login.srf             who is signed in, by a cookie; a page that Back leads to must not want a form again
     GET  /signout?domain=       302 to the domain's signOutUri (&cleanup=1: wsignoutcleanup1.0)
     GET  /signedout             where sign-out comes back to
+    GET  /powershell            the domains, and a form that takes a federation script of Blok365
+    POST /powershell            runs it (fields script or file, and what_if): what a directory would make of it
     GET  /style.css             the style sheet of all pages
 
 Settings are read when they are needed. Pages speak the browser's language, English or French, and requests of the
 shape `desktop_browser` ask for it (mkt).
 
 With `Accept: application/json`, POST /login.srf answers `{"signed_in": {...}}` or
-`{"error": {"code": "AADSTS50107", "message": ..., "detail": ..., "correlation_id": ...}}`, and the other
-paths their errors in the same form. Requests and who signed in are kept in memory for half an hour, and
-the assertions used until they expire: a restart forgets them.
+`{"error": {"code": "AADSTS50107", "message": ..., "detail": ..., "correlation_id": ...}}`, a script's run
+`{"exit_code": 0, "reason": "run_federated", ...}` or `{"refused": "script_unknown_form"}`, and the other paths their
+errors in the first form. Requests and who signed in are kept in memory for half an hour, and the assertions used until
+they expire: a restart forgets them. What scripts federated is in a file, where one is named.
 
 Unlike Entra: an error is status 400, not 200, and the request's wreply names this program's own login.srf.
 """
@@ -31,7 +34,9 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from deploy.standins.entra import pages
+from deploy.standins.entra.domains import Outcome, ScriptedDomains, run_script
 from deploy.standins.entra.errors import Code, EntraError
+from deploy.standins.entra.powershell import MAX_SCRIPT, ScriptRefused, read_script
 from deploy.standins.entra.requests import (
     VARIANTS,
     Fields,
@@ -113,8 +118,16 @@ class PendingRequests:
 class Entra:
     """The handlers and what they remember."""
 
-    def __init__(self, settings: SettingsSource, clock: Clock, ids: Ids, public_url: str | None) -> None:
+    def __init__(
+        self,
+        settings: SettingsSource,
+        clock: Clock,
+        ids: Ids,
+        public_url: str | None,
+        scripted: ScriptedDomains,
+    ) -> None:
         self._settings = settings
+        self._scripted = scripted
         self._clock = clock
         self._ids = ids
         self._public_url = public_url
@@ -123,10 +136,12 @@ class Entra:
         self._signed_in = SignedIn()
 
     async def home(self, request: web.Request) -> web.Response:
-        federations, directory = await self._settings.current()
+        federations, directory = await self._current()
         sign_outs = [each.domain for each in federations.by_domain.values() if each.sign_out_uri is not None]
         users = [user for user in directory.by_id.values() if user.enabled][:SHOWN_USERS]
-        return _html(_pages(request).start_page(users, VARIANTS, sign_outs))
+        return _html(
+            _pages(request).start_page(users, VARIANTS, sign_outs, scripts=bool(federations.managed))
+        )
 
     async def start(self, request: web.Request) -> web.Response:
         username = request.query.get("username", "").strip()
@@ -153,7 +168,7 @@ class Entra:
         try:
             form = await _read_form(request)
             pending = self._pending.find(dict(form).get("wctx", ""), now)
-            federations, directory = await self._settings.current()
+            federations, directory = await self._current()
             user = verify_response(
                 form,
                 federations=federations,
@@ -204,15 +219,44 @@ class Entra:
         said = _pages(request)
         return _html(said.plain_page("signed_out", said.word("signed_out_text"), failed=False))
 
+    async def powershell(self, request: web.Request) -> web.Response:
+        federations, _ = await self._current()
+        return _html(_pages(request).script_page(federations))
+
+    async def run_script(self, request: web.Request) -> web.Response:
+        if request.headers.get("Origin", self._origin(request)) != self._origin(request):
+            raise web.HTTPForbidden(text=_pages(request).word("script_other_site"))
+        try:
+            given, what_if = await _read_script_form(request)
+            script = read_script(given)
+        except ScriptRefused as error:
+            if _wants_json(request):
+                return web.json_response({"refused": error.reason}, status=400)
+            federations, _ = await self._current()
+            return _html(_pages(request).script_page(federations, error.reason), status=400)
+        outcome = run_script(script, (await self._current())[0], what_if=what_if)
+        if outcome.changed:
+            self._scripted.keep(outcome.domain, outcome.federation)
+        if _wants_json(request):
+            return web.json_response(describe_outcome(outcome))
+        return _html(_pages(request).outcome_page(outcome))
+
     async def style(self, _: web.Request) -> web.Response:
         return web.Response(text=pages.STYLE, content_type="text/css", charset="utf-8")
 
     async def _federation(self, request: web.Request, domain: str) -> FederationSettings:
-        federations, _ = await self._settings.current()
+        federations, _ = await self._current()
         found = federations.for_domain(domain) if domain else None
         if found is None:
-            raise web.HTTPNotFound(text=_pages(request).word("not_federated"))
+            managed = domain in federations.managed
+            said = _pages(request).word("managed" if managed else "not_federated", domain=domain)
+            raise web.HTTPNotFound(text=said)
         return found
+
+    async def _current(self) -> tuple[Federations, Directory]:
+        """What the directory has: what it was told, and what scripts made of it."""
+        told, directory = await self._settings.current()
+        return self._scripted.onto(told), directory
 
     def _origin(self, request: web.Request) -> str:
         return self._public_url or str(request.url.origin())
@@ -229,6 +273,35 @@ def describe(user: SignedInUser) -> dict[str, object]:
         for (namespace, name), value in user.claims.items()
     ]
     return values
+
+
+def describe_outcome(outcome: Outcome) -> dict[str, object]:
+    """How a script ended, as JSON can carry it."""
+    federation = outcome.federation
+    return {
+        "exit_code": outcome.exit_code,
+        "reason": outcome.reason,
+        "domain": outcome.domain,
+        "changes": [asdict(change) for change in outcome.changes],
+        "federation": None if federation is None else federation.model_dump(mode="json", by_alias=True),
+    }
+
+
+async def _read_script_form(request: web.Request) -> tuple[bytes, bool]:
+    """The octets of the script, pasted or in a file, and whether it runs with -WhatIf. Raises ScriptRefused."""
+    try:
+        form = await request.post()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise ScriptRefused("script_too_long") from error
+    except (ValueError, LookupError) as error:
+        raise ScriptRefused("script_none") from error
+    pasted, file = form.get("script", ""), form.get("file")
+    octets = pasted.encode("utf-8", "surrogatepass") if isinstance(pasted, str) else b""
+    if isinstance(file, web.FileField):
+        octets = file.file.read(MAX_SCRIPT + 1) or octets
+    if not octets.strip():
+        raise ScriptRefused("script_none")
+    return octets, form.get("what_if") == "1"
 
 
 async def _read_form(request: web.Request) -> list[tuple[str, str]]:
@@ -298,10 +371,18 @@ def _problem(request: web.Request, status: int, text: str) -> web.Response:
 
 
 def build_app(
-    settings: SettingsSource, *, clock: Clock, ids: Ids, public_url: str | None = None
+    settings: SettingsSource,
+    *,
+    clock: Clock,
+    ids: Ids,
+    public_url: str | None = None,
+    scripted: ScriptedDomains | None = None,
 ) -> web.Application:
-    """The application. `public_url` (no slash at its end) is where browsers reach it; default: as they say."""
-    entra = Entra(settings, clock, ids, public_url)
+    """The application. `public_url` (no slash at its end) is where browsers reach it; default: as they say.
+
+    `scripted`: what scripts federated before; without it, nothing.
+    """
+    entra = Entra(settings, clock, ids, public_url, scripted or ScriptedDomains(None))
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_finish])
     app.add_routes(
         [
@@ -311,6 +392,8 @@ def build_app(
             web.get(LOGIN, entra.signed_in),
             web.get("/signout", entra.sign_out),
             web.get("/signedout", entra.signed_out),
+            web.get("/powershell", entra.powershell),
+            web.post("/powershell", entra.run_script),
             web.get("/style.css", entra.style),
         ]
     )

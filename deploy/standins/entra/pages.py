@@ -8,8 +8,9 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+from deploy.standins.entra.domains import Change, Outcome
 from deploy.standins.entra.errors import WORDS, EntraError
-from deploy.standins.entra.settings import User
+from deploy.standins.entra.settings import Federations, User
 from deploy.standins.entra.verify import SignedInUser
 from shared.clock import iso_millis
 
@@ -61,8 +62,13 @@ class Pages:
         text: str = self._words[name]
         return text.format(**values)
 
-    def start_page(self, users: Iterable[User], variants: Iterable[str], sign_outs: Iterable[str]) -> str:
-        """Some users to choose from, the user name field, the shapes of requests, and where to sign out."""
+    def start_page(
+        self, users: Iterable[User], variants: Iterable[str], sign_outs: Iterable[str], *, scripts: bool
+    ) -> str:
+        """Some users to choose from, the user name field, the shapes of requests, and where to sign out.
+
+        `scripts`: whether there are domains that a script may federate.
+        """
         accounts = "".join(
             f'<li><a class="account" href="/start?username={escape(_quoted(user.upn))}">{_chip(user.upn)}</a></li>'
             for user in users
@@ -89,8 +95,74 @@ class Pages:
             f'<label for="variant">{self._escaped("shape")}</label>\n'
             f'<select id="variant" name="variant">{options}</select>\n'
             f'<button class="second" name="method" value="post">{self._escaped("next_post")}</button>\n'
-            f"{links}</details>\n</form>",
+            f"{links}</details>\n</form>"
+            + (
+                f'\n<p class="aside"><a href="/powershell">{self._escaped("scripts")}</a></p>'
+                if scripts
+                else ""
+            ),
         )
+
+    def script_page(self, federations: Federations, refused: str = "") -> str:
+        """The domains, and the form for a script. `refused`: why the last one was not taken, by its name."""
+        rows = "".join(
+            f"<li><strong>{escape(name)}</strong> <span>{self._state(federations, name)}</span></li>"
+            for name in sorted({*federations.by_domain, *federations.managed})
+        )
+        problem = (
+            f'<div class="problem" role="alert"><h2>{self._escaped("problem_summary")}</h2>'
+            f'<p><a href="#file">{self._escaped(refused)}</a></p></div>\n'
+            if refused
+            else ""
+        )
+        return self._page(
+            "scripts",
+            f"{problem}<p>{self._escaped('scripts_what')}</p>\n"
+            f'<ul class="domains">{rows}</ul>\n'
+            '<form action="/powershell" method="post" enctype="multipart/form-data">\n'
+            f'<label for="file">{self._escaped("script_file")}</label>\n'
+            '<input id="file" name="file" type="file" accept=".ps1,text/plain">\n'
+            f'<label for="script">{self._escaped("script_pasted")}</label>\n'
+            '<textarea id="script" name="script" rows="6" spellcheck="false" autocomplete="off"></textarea>\n'
+            f"<button>{self._escaped('script_run')}</button>\n"
+            f'<button class="second" name="what_if" value="1">{self._escaped("script_what_if")}</button>\n'
+            f'</form>\n<p class="aside"><a href="/">{self._escaped("home")}</a></p>',
+            failed=bool(refused),
+        )
+
+    def outcome_page(self, outcome: Outcome) -> str:
+        """How a script ended: its exit code, what it changed, and what the directory has now."""
+        said = self._escaped(outcome.reason, domain=outcome.domain, issuer=outcome.issuer)
+        said = said.replace("-WhatIf", '<span class="whole">-WhatIf</span>')
+        changes = "".join(
+            f"<dt>{escape(change.name)}</dt><dd>{self._change(change)}</dd>" for change in outcome.changes
+        )
+        heading = self._escaped("would_change" if outcome.reason == "run_what_if" else "read_back")
+        again = "" if outcome.exit_code else self._next_steps(outcome)
+        return self._page(
+            "script_done" if outcome.exit_code == 0 else "script_failed",
+            f"<p>{said}</p>\n<p>{self._escaped('exit_code', code=str(outcome.exit_code))}</p>\n{again}"
+            f'<a class="button second" href="/powershell">{self._escaped("script_again")}</a>\n'
+            + (
+                f"<details open><summary>{heading}</summary>\n<dl>\n{changes}\n</dl></details>"
+                if changes
+                else ""
+            ),
+            icon=_TICK if outcome.exit_code == 0 else _CROSS,
+        )
+
+    def _state(self, federations: Federations, domain: str) -> str:
+        found = federations.by_domain.get(domain)
+        return self._escaped("state_managed") if found is None else self._escaped("state_federated")
+
+    def _next_steps(self, outcome: Outcome) -> str:
+        if outcome.federation is None or outcome.reason == "run_what_if":
+            return ""
+        return f'<a class="button" href="/">{self._escaped("sign_in_there")}</a>\n'
+
+    def _change(self, change: Change) -> str:
+        before = f"<del>{escape(change.before)}</del><br>" if change.before else ""
+        return f"{before}{escape(change.after)}"
 
     def post_page(self, action: str, fields: Sequence[tuple[str, str]]) -> str:
         """A form that posts the request by itself; without scripts, the button does."""
@@ -154,12 +226,13 @@ class Pages:
             icon=_CROSS if failed else _TICK,
         )
 
-    def _page(self, title: str, body: str, *, icon: str = "") -> str:
+    def _page(self, title: str, body: str, *, icon: str = "", failed: bool = False) -> str:
         heading, product = self._escaped(title), self._escaped("product")
+        name = self._escaped("error_title", title=self.word(title)) if failed else heading
         return (
             f'<!doctype html>\n<html lang="{self._language}">\n<head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<title>{heading} - {product}</title><link rel="stylesheet" href="/style.css"></head>\n<body>\n'
+            f'<title>{name} - {product}</title><link rel="stylesheet" href="/style.css"></head>\n<body>\n'
             f'<p class="stand-in"><strong>{self._escaped("stand_in")}</strong></p>\n<main>\n'
             f'<p class="product">{_MARK}{product}</p>\n{icon}<h1>{heading}</h1>\n{body}\n</main>\n</body>\n</html>\n'
         )

@@ -20,6 +20,10 @@ The settings are JSON in this form (all texts; a domain is Graph's `internalDoma
         "federatedIdpMfaBehavior": "acceptIfMfaDoneByFederatedIdp",   or enforceMfaBy..., rejectMfaBy...
         "promptLoginBehavior": "nativeSupport"          optional; or translateTo..., disabled
       }],
+      "managedDomains": [{                              optional: domains that a script may federate
+        "domain": "labs.example", "tenant": "contoso",  as above
+        "isVerified": true, "isRoot": true, "isDefault": false, "isInitial": false   optional, as in Graph
+      }],
       "users": [{
         "immutable_id": "q83vEjRWeJA=", "upn": "ada@contoso.example",
         "tenant": "contoso",                            optional, as above
@@ -31,6 +35,7 @@ The settings are JSON in this form (all texts; a domain is Graph's `internalDoma
 import base64
 import binascii
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self
@@ -38,7 +43,7 @@ from typing import Literal, Self
 import aiohttp
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 MIN_RSA_BITS = 2048
@@ -144,21 +149,41 @@ def domain_of(upn: str) -> str:
     return domain.lower() if name and at and "@" not in domain else ""
 
 
+class ManagedDomain(BaseModel):
+    """A domain that is not federated from the start, as Entra knows it (Graph `domain`)."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+    domain: str = Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")
+    tenant: str = ""
+    is_verified: bool = True
+    is_root: bool = True
+    is_default: bool = False
+    is_initial: bool = False
+
+
 @dataclass(frozen=True)
 class Federations:
-    """All federated domains, of all tenants: Entra is one place, and issuers are unique in it."""
+    """All federated domains, of all tenants: Entra is one place, and issuers are unique in it.
+
+    `managed`: the domains that scripts may federate, also while they are.
+    """
 
     by_domain: dict[str, FederationSettings] = field(default_factory=dict)
     by_issuer: dict[str, FederationSettings] = field(default_factory=dict)
+    managed: dict[str, ManagedDomain] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, *domains: FederationSettings) -> Self:
+    def of(cls, *domains: FederationSettings, managed: Iterable[ManagedDomain] = ()) -> Self:
         """Index them. Raises ValueError when a domain or an issuerUri appears twice."""
         by_domain = {each.domain: each for each in domains}
         by_issuer = {each.issuer_uri: each for each in domains}
-        if len(by_domain) != len(domains) or len(by_issuer) != len(domains):
+        by_managed = {each.domain: each for each in managed}
+        if len(by_domain) != len(domains) or len(by_issuer) != len(domains) or by_domain.keys() & by_managed:
             raise ValueError("domain and issuerUri must be unique over all domains")
-        return cls(by_domain, by_issuer)
+        return cls(by_domain, by_issuer, by_managed)
 
     def for_domain(self, name: str) -> FederationSettings | None:
         """The settings that rule this domain: its own, otherwise those of the nearest parent domain."""
@@ -192,14 +217,15 @@ class Directory:
 class Settings(BaseModel):
     """All settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
     domains: tuple[FederationSettings, ...]
+    managed_domains: tuple[ManagedDomain, ...] = Field(default=(), alias="managedDomains")
     users: tuple[User, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        Federations.of(*self.domains)
+        Federations.of(*self.domains, managed=self.managed_domains)
         Directory.of(*self.users)
         return self
 
@@ -246,4 +272,5 @@ class SettingsAddress:
 def parsed(octets: bytes) -> tuple[Federations, Directory]:
     """The settings in that JSON. Raises ValueError, ValidationError."""
     settings = Settings.model_validate(json.loads(octets))
-    return Federations.of(*settings.domains), Directory.of(*settings.users)
+    federations = Federations.of(*settings.domains, managed=settings.managed_domains)
+    return federations, Directory.of(*settings.users)

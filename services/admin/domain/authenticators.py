@@ -75,6 +75,8 @@ class Authenticator:
     key_sha256: str = ""
     reason: str = ""
     not_after: datetime | None = None
+    name: str = ""
+    """What its person has named it; empty where it has the name that the device gave itself."""
     version: int = 1
 
     @property
@@ -101,6 +103,12 @@ class Authenticator:
             version=self.version + 1,
         )
 
+    def renamed(self, name: str) -> "Authenticator | None":
+        """The authenticator under that name; None when it has it, or does not count."""
+        if not self.is_trusted or self.name == name:
+            return None
+        return replace(self, name=name, version=self.version + 1)
+
     def revoked(self, reason: Reason, now: datetime) -> "Authenticator | None":
         """The authenticator, revoked; None when it is not trusted anyway."""
         if not self.is_trusted:
@@ -126,6 +134,7 @@ class Authenticator:
             status=self.status,
             reason=self.reason,
             not_after=self.not_after,
+            name=self.name,
         )
 
     def announced(self, cause: Envelope | None = None) -> OutgoingMessage:

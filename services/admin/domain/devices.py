@@ -33,7 +33,7 @@ class ListedDevice:
 
     id: str
     name: str
-    """Empty when approval no longer has the device."""
+    """What the person has named it, otherwise what it calls itself; empty when nobody says."""
     since: datetime
     """When it was enrolled, by approval's clock; when admin decided, where approval no longer has the device."""
     backed_up: bool
@@ -61,13 +61,14 @@ def listed(
 
 def _listed(device: str, decision: Authenticator | None, known: KnownDevice | None) -> ListedDevice:
     status, reason = (None, "") if decision is None else (decision.status, decision.reason)
+    given = "" if decision is None else decision.name
     if known is None:
         assert decision is not None
-        return ListedDevice(device, "", decision.decided_at, False, status, reason)
+        return ListedDevice(device, given, decision.decided_at, False, status, reason)
     if decision is None and not known.active:
         status, reason = AuthenticatorStatus.REVOKED, Reason.DEVICE_REMOVED.value
-    notifications = known.notifications or "off"
-    return ListedDevice(device, known.name, known.enrolled_at, known.backed_up, status, reason, notifications)
+    name, notifications = given or known.name, known.notifications or "off"
+    return ListedDevice(device, name, known.enrolled_at, known.backed_up, status, reason, notifications)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class AdminCommand:
-    """What an administrator asked another service to do."""
+    """What an administrator, or a person on their own page, asked another service to do."""
 
     id: str
     tenant: str
@@ -92,3 +93,4 @@ class AdminCommand:
     """The freeze that it names; None in commands from before they named one."""
     browser: str | None = None
     """The browser that the command names."""
+    by_person: bool = False

@@ -53,6 +53,17 @@ def check_domain(text: str) -> str:
     return name
 
 
+def governing_domain(tenant: Tenant, host: str) -> str | None:
+    """The tenant's domain whose federation rules user names at that host: itself, or the nearest one above it.
+
+    Entra lets a sub-domain follow its federated root until it is promoted to a domain of its own.
+    """
+    names = {domain.name for domain in tenant.domains}
+    labels = host.split(".")
+    above = (".".join(labels[start:]) for start in range(len(labels)))
+    return next((name for name in above if name in names), None)
+
+
 def default_issuer(origin: str, tenant: str, domain: str) -> str:
     """The issuerUri of a domain. It is unique in all of Entra, since nobody else has our origin."""
     return f"{origin}/t/{tenant}/{domain}"

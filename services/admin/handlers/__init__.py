@@ -13,6 +13,13 @@ Lost phone (the same page, below)
             show_freeze, unfreeze    devices.py
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
+The person's own page (docs/flows/own-page.md)
+    6       rename_authenticator, remove_own_browser, sign_out_person
+                                     own_page.py; remove_authenticator in devices.py
+Federation (docs/flows/federation.md)
+    1       keys_changed             ../projections.py
+    2       readiness                federation.py
+    3       federation               federation.py; the scripts: ../domain/federation_scripts.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove
@@ -44,6 +51,7 @@ from services.admin.handlers.devices import (
     show_freeze,
     unfreeze,
 )
+from services.admin.handlers.federation import Readiness, federation, readiness
 from services.admin.handlers.invitations import (
     InvitationLink,
     expire_invitations,
@@ -51,6 +59,7 @@ from services.admin.handlers.invitations import (
     renew_invitation,
     withdraw_all,
 )
+from services.admin.handlers.own_page import remove_own_browser, rename_authenticator, sign_out_person
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -65,6 +74,7 @@ __all__ = [
     "AccountPage",
     "InvitationLink",
     "NewAccount",
+    "Readiness",
     "add_application",
     "add_domain",
     "change_issuer",
@@ -73,22 +83,27 @@ __all__ = [
     "create_accounts",
     "create_tenant",
     "expire_invitations",
+    "federation",
     "invite",
     "list_accounts",
     "list_browsers",
     "list_devices",
     "list_tenants",
+    "readiness",
     "remove",
     "remove_authenticator",
     "remove_browser",
     "remove_device",
+    "remove_own_browser",
     "rename",
+    "rename_authenticator",
     "renew_invitation",
     "resume",
     "show_account",
     "show_freeze",
     "show_tenant",
     "sign_out_everywhere",
+    "sign_out_person",
     "suspend",
     "unfreeze",
     "withdraw_all",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.admin.domain import accounts as rules
-from services.admin.domain.accounts import Account, AccountAction, apply_action
+from services.admin.domain.accounts import Account, AccountAction, AccountId, apply_action
 from services.admin.domain.names import check_name
 from services.admin.domain.tenants import Tenant
 from services.admin.handlers.common import checked_limit, withdraw_open
@@ -112,11 +112,11 @@ async def list_accounts(
     """Accounts in the order of their user names. Raises NotFound, BadInput (limit, cursor)."""
     limit = checked_limit(limit)
     await show_tenant(deps, slug)
-    after = None if cursor is None else _read_cursor(cursor)
+    after = None if cursor is None else read_cursor(cursor)
     found = tuple(await deps.accounts.page(slug, after=after, status=status, limit=limit + 1))
     page = found[:limit]
     last = page[-1] if len(found) > limit else None
-    return AccountPage(page, None if last is None else b64u(f"{last.upn}\n{last.id}".encode()))
+    return AccountPage(page, None if last is None else write_cursor(last))
 
 
 async def suspend(deps: Dependencies, slug: str, name: str) -> Account:
@@ -145,16 +145,27 @@ async def sign_out_everywhere(deps: Dependencies, slug: str, name: str) -> Accou
     return await _end_what_was_begun(deps, slug, name, AccountAction.SIGN_OUT_EVERYWHERE)
 
 
-async def rename(deps: Dependencies, slug: str, name: str, upn: str) -> Account:
-    """The person under another user name, from now on. Raises NotFound, BadInput, Conflict (taken, removed)."""
+async def rename(
+    deps: Dependencies, slug: str, name: str, upn: str, *, expected_version: int | None = None
+) -> Account:
+    """The person under another user name, from now on. `expected_version`: what the administrator had on the screen.
+
+    Raises NotFound, BadInput, Conflict (taken, removed, changed meanwhile).
+    """
     tenant = await show_tenant(deps, slug)
     account = await show_account(deps, slug, name)
     checked = rules.check_upn(upn, tenant)
+
+    def step(before: Account) -> Account:
+        if expected_version is not None and before.version != expected_version:
+            raise Conflict("admin.account.changed", upn=before.upn)
+        return rules.rename(before, checked)
+
     try:
         changed = await deps.accounts.change(
             slug,
             account.id,
-            lambda before: rules.rename(before, checked),
+            step,
             busy=Conflict("admin.account.being_changed", account=name),
         )
     except NotUnique as error:
@@ -188,7 +199,13 @@ def _found(account: Account | None, slug: str, name: str) -> Account:
     return account
 
 
-def _read_cursor(cursor: str) -> tuple[str, str]:
+def write_cursor(last: Account) -> str:
+    """The cursor to what comes after that account."""
+    return b64u(f"{last.upn}\n{last.id}".encode())
+
+
+def read_cursor(cursor: str) -> tuple[str, AccountId]:
+    """User name and id that a cursor names. Raises BadInput."""
     try:
         upn, _, account = unb64u(cursor).decode().partition("\n")
     except ValueError as error:

@@ -7,6 +7,7 @@ import structlog
 from services.admin.domain.authenticators import Authenticator, Reason
 from services.admin.domain.devices import AdminCommand, Freeze, ListedDevice, listed
 from services.admin.handlers.accounts import show_account
+from services.admin.handlers.own_page import check_visit
 from services.admin.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.admin import AuthenticatorStatus, RemoveAuthenticator
@@ -73,8 +74,8 @@ async def remove_authenticator(deps: Dependencies, received: VerifiedMessage[Rem
     """`admin.authenticator.remove.v1`: the person removes a device of their own, by a fresh assertion.
 
     The service that sends it is not believed: the assertion must be by a trusted key of the same account, over a
-    statement with the purpose `remove` that names the device. A copy of it that comes later finds another version and
-    changes nothing. Raises Reject, Unavailable.
+    statement with the purpose `remove` that names the device; from wsfed, over a visit to the person's own page. A copy
+    of it that comes later finds another version and changes nothing. Raises Reject, Unavailable.
     """
     command, tenant = received.message, received.tenant
     signer = await deps.authenticators.get(tenant, command.signed_by)
@@ -87,7 +88,12 @@ async def remove_authenticator(deps: Dependencies, received: VerifiedMessage[Rem
     if signer is None or signer.account != command.account or not signer.is_trusted:
         raise Reject("signed by no trusted authenticator of that account")
     try:
-        _check_removal(deps, command, signer)
+        if (
+            received.envelope.sender == "wsfed"
+        ):  # it alone may bring the proof of a visit: approval sees it pass
+            check_visit(deps, tenant, command.account, command.proof, signer)
+        else:
+            _check_removal(deps, command, signer)
     except (InvalidAssertion, ValueError) as error:
         raise Reject(f"removal not signed: {error}") from error
 

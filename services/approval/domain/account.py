@@ -122,6 +122,12 @@ class Device:
     """The `order` of the event that told the decision; 0 while there is none."""
     subscription_ended: bool = False
     """Whether the push service ended its last subscription, and it has made no other since."""
+    given_name: str = ""
+    """What the person has named it, as admin says; `name` is what it calls itself."""
+
+    @property
+    def shown_name(self) -> str:
+        return self.given_name or self.name
 
     def changed(self, account: "Account") -> DeviceChanged:
         """The event that tells this device's whole state."""

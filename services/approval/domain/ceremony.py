@@ -1,7 +1,7 @@
 """WebAuthn ceremonies, verified with py_webauthn (Web Authentication Level 3, sections 7.1 and 7.2).
 
 Beyond the library: the two frames it leaves open (crossOrigin), sizes, and keys only of the kinds that wsfed and
-the ledger verify again later. Attestation is not asked for and not believed: it proves no vendor here.
+the ledger verify again later (`shared/crypto/registration.py`).
 """
 
 import json
@@ -9,23 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from webauthn import verify_authentication_response, verify_registration_response
-from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography
-from webauthn.helpers.cose import COSEAlgorithmIdentifier
-from webauthn.helpers.structs import CredentialDeviceType
+from webauthn import verify_authentication_response
 
 from shared.contracts.approval import Proof
+from shared.crypto.registration import InvalidRegistration
+from shared.crypto.registration import VerifiedKey as VerifiedKey  # of the kind that enrolment keeps
+from shared.crypto.registration import verify_registration as verify_new_key
 from shared.crypto.statement import Purpose, Statement, read_statement
 from shared.errors import BadInput, Forbidden
 from shared.ids import b64u, unb64u
 
-ALGORITHMS = (
-    COSEAlgorithmIdentifier.ECDSA_SHA_256,
-    COSEAlgorithmIdentifier.EDDSA,
-    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
-)
 MAX_FIELD = 16 * 1024
 """Characters of one base64url field of a credential."""
 MAX_CREDENTIAL_ID = 1023
@@ -38,21 +31,6 @@ class RelyingParty:
 
     id: str
     origins: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class VerifiedKey:
-    """A new credential whose registration was verified, with user verification.
-
-    Not verified: what kind of device holds it, and that the person was invited.
-    """
-
-    credential_id: str
-    cose_key: bytes
-    public_key: bytes
-    sign_count: int
-    backup_eligible: bool
-    backed_up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,29 +95,21 @@ def registration(raw: object) -> Credential:
 
 
 def verify_registration(credential: Credential, *, challenge: bytes, rp: RelyingParty) -> VerifiedKey:
-    """Check a new credential. Raises Forbidden: not made here, now, with user verification, or a key we refuse."""
+    """Check a new credential. Raises Forbidden: not made here, now, with user verification, or a key we refuse.
+
+    Not verified: what kind of device holds it, and that the person was invited.
+    """
     try:
-        verified = verify_registration_response(
-            credential=credential.json,
+        return verify_new_key(
+            credential_id=credential.id,
+            attestation_object=credential.json["response"]["attestationObject"],
+            client_data_json=credential.json["response"]["clientDataJSON"],
             expected_challenge=challenge,
+            expected_origins=rp.origins,
             expected_rp_id=rp.id,
-            expected_origin=list(rp.origins),
-            require_user_verification=True,
-            supported_pub_key_algs=list(ALGORITHMS),
         )
-        public_key = _spki(verified.credential_public_key)
-    except Exception as error:  # the library parses a stranger's CBOR: anything it raises means no
+    except InvalidRegistration as error:
         raise Forbidden("approval.registration.unverified", code="registration") from error
-    if b64u(verified.credential_id) != credential.id:
-        raise Forbidden("approval.registration.unverified", code="registration")
-    return VerifiedKey(
-        credential_id=credential.id,
-        cose_key=verified.credential_public_key,
-        public_key=public_key,
-        sign_count=verified.sign_count,
-        backup_eligible=verified.credential_device_type == CredentialDeviceType.MULTI_DEVICE,
-        backed_up=verified.credential_backed_up,
-    )
 
 
 def verify_answer(
@@ -210,19 +180,6 @@ def check_sign_count(known: int, new: int) -> None:
     """
     if (known or new) and new <= known:
         raise Forbidden("approval.assertion.replayed", code="sign_count")
-
-
-def _spki(cose_key: bytes) -> bytes:
-    """DER SubjectPublicKeyInfo of a COSE key of a kind we accept. Raises ValueError and what the library raises."""
-    key = decoded_public_key_to_cryptography(decode_credential_public_key(cose_key))
-    accepted = (
-        (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1))
-        or isinstance(key, ed25519.Ed25519PublicKey)
-        or (isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= 4096)
-    )
-    if not accepted:
-        raise ValueError("a key of a kind that is not accepted")
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _malformed() -> BadInput:

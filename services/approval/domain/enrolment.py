@@ -292,7 +292,7 @@ def decided(account: Account, news: AuthenticatorChanged) -> Change | None:
     device = account.devices.get(news.authenticator)
     if device is None or news.order <= device.decided:
         return None
-    told = replace(device, decision=news.status.value, decided=news.order)
+    told = replace(device, decision=news.status.value, decided=news.order, given_name=news.name)
     account = account.with_device(told)
     if news.status is AuthenticatorStatus.TRUSTED or not device.active:
         return Change(account)

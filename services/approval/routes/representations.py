@@ -74,7 +74,7 @@ def device_json(device: Device) -> dict[str, Any]:
     """One of the account's own phones."""
     return {
         "id": device.id,
-        "name": device.name,
+        "name": device.shown_name,
         "credential_id": device.credential_id,
         "enrolled_at": iso_millis(device.enrolled_at),
         "backed_up": device.backed_up,

@@ -20,7 +20,7 @@ from typing import Any
 import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from shared.contracts.notify import InvitationMail, NoticeMail
+from shared.contracts.notify import AnyMail, InvitationMail, NoticeMail, TeamInvitationMail
 from shared.web.i18n import load
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -46,13 +46,15 @@ class TemplateComposer:
             keep_trailing_newline=True,
         )
 
-    def compose(self, mail: InvitationMail | NoticeMail, delivery: str, now: datetime) -> EmailMessage:
+    def compose(self, mail: AnyMail, delivery: str, now: datetime) -> EmailMessage:
         words = self._catalogues[mail.language]
         values: dict[str, Any] = {"t": words, "mail": mail, "language": mail.language}
         if isinstance(mail, InvitationMail):
             values["inviter"] = mail.invited_by or words("somebody", organisation=mail.organisation)
             values["until"] = _moment(mail.expires_at, words("moment"))
             values |= {"qr": qr_rows(mail.link), "module": MODULE}
+        elif isinstance(mail, TeamInvitationMail):
+            values["until"] = _moment(mail.expires_at, words("moment"))
         else:
             values["at"] = _moment(mail.at, words("moment"))
         local, _, domain = mail.to.rpartition("@")
@@ -66,7 +68,7 @@ class TemplateComposer:
         message["Message-ID"] = f"<{delivery}@{self._sender.domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
         message["Content-Language"] = mail.language
-        template = "invitation" if isinstance(mail, InvitationMail) else "notice"
+        template = "notice" if isinstance(mail, NoticeMail) else mail.kind
         message.set_content(self._render(f"{template}.txt", values))
         message.add_alternative(self._render(f"{template}.html", values), subtype="html")
         return message

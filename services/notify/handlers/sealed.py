@@ -4,11 +4,11 @@ from pydantic import ValidationError
 
 from services.notify.ports import Dependencies
 from shared.bus.port import Reject
-from shared.contracts.notify import MAIL, InvitationMail, NoticeMail, PushSubscription
+from shared.contracts.notify import MAIL, AnyMail, InvitationMail, PushSubscription, TeamInvitationMail
 from shared.crypto.sealed_box import CannotOpen
 
 
-def open_mail(deps: Dependencies, sealed: str, associated_data: str) -> InvitationMail | NoticeMail:
+def open_mail(deps: Dependencies, sealed: str, associated_data: str) -> AnyMail:
     """A mail to be sent. Raises Reject, without what the mail says."""
     # `from None`: pydantic's exceptions quote the values that they refuse, and those would reach the log.
     try:
@@ -18,6 +18,8 @@ def open_mail(deps: Dependencies, sealed: str, associated_data: str) -> Invitati
     except ValidationError as error:
         raise Reject(f"not a mail: {error.error_count()} faults") from None
     if isinstance(mail, InvitationMail) and not mail.link.startswith(deps.link_prefix):
+        raise Reject("the link leads elsewhere")
+    if isinstance(mail, TeamInvitationMail) and not mail.link.startswith(deps.team_link_prefix):
         raise Reject("the link leads elsewhere")
     return mail
 

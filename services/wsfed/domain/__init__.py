@@ -9,6 +9,6 @@
 - `xmltext`: text that goes into XML
 - `transaction`: one request of Entra ID in one browser, from its arrival to its token, and its table of states
 - `session`: what a browser remembers of an account; `browser`: the list of such browsers, for administrators
-- `context`, `agent`: what a phone shows and signs; the browser in a few words
+- `context`: what a phone shows and signs
 - `proof`, `trust`: our own check of an approval, and why a phone's key is believed
 """

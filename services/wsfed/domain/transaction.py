@@ -1,6 +1,7 @@
 """A sign-in transaction: one request of Entra ID in one browser, from its arrival to its token.
 
     started --3--> waiting --8--> proved --10--> issued
+                                  (to the person's own page: `proved` is the visit, and is left by nothing)
         |`--------- a session answers -------------^
         `------- a passkey, from here ------^
                     ^   |
@@ -24,6 +25,7 @@ from enum import StrEnum
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
+from services.wsfed.domain.own_page import Act
 from services.wsfed.domain.request import SignInRequest
 
 LIFETIME = timedelta(minutes=15)
@@ -89,6 +91,7 @@ class Step(StrEnum):
     PROVE_BY_PASSKEY = "prove_by_passkey"
     SPEND_PASSKEY = "spend_passkey"
     ISSUE = "issue"
+    ACT = "act"
     ANSWER = "answer"
 
 
@@ -133,6 +136,7 @@ TRANSITIONS: Mapping[Step, Transition] = {
     Step.PROVE_BY_PASSKEY: _transition(_BEFORE_PROOF, {TransactionState.PROVED}),
     Step.SPEND_PASSKEY: _transition(_BEFORE_PROOF),
     Step.ISSUE: _transition({TransactionState.PROVED}, {TransactionState.ISSUED}),
+    Step.ACT: _transition({TransactionState.PROVED}),
     Step.ANSWER: _transition(
         {
             TransactionState.STARTED,
@@ -145,7 +149,9 @@ TRANSITIONS: Mapping[Step, Transition] = {
 }
 
 
-ANSWERS = frozenset({Step.CLAIM_CHALLENGE, Step.PROVE, Step.PROVE_BY_PASSKEY, Step.ISSUE, Step.ANSWER})
+ANSWERS = frozenset(
+    {Step.CLAIM_CHALLENGE, Step.PROVE, Step.PROVE_BY_PASSKEY, Step.ISSUE, Step.ACT, Step.ANSWER}
+)
 """Steps that stand on what a device has answered, now or for the session. A stranger can take any other step."""
 
 
@@ -229,6 +235,20 @@ class Transaction:
     proof: DeviceProof | None = None
     authentication: VerifiedAuthentication | None = None
     assertion_id: str | None = None
+    own_page: str = ""
+    """The name of the person's own page, in their language, where the sign-in is to that (docs/flows/own-page.md) and
+    not to a relying party: then there is no token.
+    """
+    acts: tuple[Act, ...] = ()
+    """What the person asked for on it, oldest first."""
+    acts_asked: int = 0
+    """How many."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left that its time could end: the token was made, or the own page looks at it itself."""
+        visit = bool(self.own_page) and self.state is TransactionState.PROVED
+        return visit or self.state is TransactionState.ISSUED
 
     def belongs_to(self, browser_secret: str | None) -> bool:
         """Whether that cookie value is this transaction's browser's. Constant time."""

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from services.wsfed.domain.authentication import Method
 from services.wsfed.domain.options import policy_allows
+from services.wsfed.domain.own_page import APPLICATION
 from services.wsfed.domain.session import Session, session_id
-from services.wsfed.domain.transaction import Transaction, TransactionState
+from services.wsfed.domain.transaction import Transaction
 from services.wsfed.ports import Account, Dependencies, Tenant
+from shared.contracts.admin import Application
 from shared.errors import Forbidden, Gone, NotFound, Unavailable
 
 
@@ -29,6 +31,14 @@ async def find_tenant(deps: Dependencies, slug: str) -> Tenant:
     if tenant is None or tenant.configured.removed:
         raise NotFound("wsfed.tenant.unknown")
     return tenant
+
+
+def application_of(tenant: Tenant, transaction: Transaction) -> Application:
+    """What the person signs in to: the tenant's application, or their own page. Raises Gone (removed meanwhile)."""
+    if not transaction.own_page:
+        return tenant.application(transaction.application)
+    first = tenant.configured.applications[0].first_method if tenant.configured.applications else "push"
+    return Application(id=APPLICATION, name=transaction.own_page, first_method=first)
 
 
 def require_fresh(deps: Dependencies) -> None:
@@ -59,7 +69,7 @@ def authorize_browser(
     if transaction is None or not transaction.belongs_to(browser_secret):
         # One answer for both: a link to somebody else's sign-in tells nothing.
         raise NotFound("wsfed.transaction.unknown")
-    if deps.clock.now() >= transaction.expires_at and transaction.state is not TransactionState.ISSUED:
+    if deps.clock.now() >= transaction.expires_at and not transaction.is_over:
         raise Gone("wsfed.transaction.expired")
     return transaction
 

@@ -30,6 +30,7 @@ from services.wsfed.handlers.added_devices import added_since
 from services.wsfed.handlers.common import (
     Browser,
     PasskeyNeeded,
+    application_of,
     authorize_browser,
     find_tenant,
     is_enrolled,
@@ -222,7 +223,7 @@ def make_context(
     expires_at: datetime,
 ) -> SignInContext:
     """What is to be signed, until then. Without an account it is made all the same, for somebody who does not exist."""
-    application = tenant.application(transaction.application)
+    application = application_of(tenant, transaction)
     return SignInContext(
         tenant=tenant.slug,
         organisation=tenant.configured.name,

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from services.wsfed.domain.agent import UNKNOWN
 from services.wsfed.domain.authentication import (
     AuthenticationPolicy,
     Method,
@@ -38,6 +37,7 @@ from services.wsfed.handlers.added_devices import DevicesAdded, added_besides
 from services.wsfed.handlers.browsers import keep_browser, replace_session
 from services.wsfed.handlers.common import PasskeyNeeded, find_tenant, method_allowed, require_fresh
 from services.wsfed.ports import Account, Dependencies, Issuance, Tenant
+from shared.agent import UNKNOWN
 from shared.errors import Conflict, Forbidden
 from shared.ids import new_id, new_secret
 
@@ -94,14 +94,14 @@ class Proved:
 async def require_proved(deps: Dependencies, transaction: Transaction) -> Proved:
     """Step 10: the transaction with its proof, read again if that is not in what was held here.
 
-    Raises AlreadyIssued, NotApproved.
+    Raises AlreadyIssued, NotApproved (also for a sign-in to the own page: there is never a token for it).
     """
     if not transaction.allows(Step.ISSUE):  # another replica may have taken the proof
         transaction = await deps.transactions.get(transaction.id) or transaction
     if transaction.state is TransactionState.ISSUED:
         raise AlreadyIssued
     authentication, proof = transaction.authentication, transaction.proof
-    if not transaction.allows(Step.ISSUE) or authentication is None or proof is None:
+    if transaction.own_page or not transaction.allows(Step.ISSUE) or authentication is None or proof is None:
         raise NotApproved
     return Proved(transaction, authentication, proof)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from services.wsfed.domain.options import PageState
-from services.wsfed.pages.views import DevicesAdded, SignIn, TokenForm
+from services.wsfed.pages.views import DevicesAdded, OwnPage, Question, SignIn, TokenForm
 from shared.web.frame import Pages
 from shared.web.headers import Csp
 
@@ -47,6 +47,13 @@ class SignInPages:
     def added(self, request: web.BaseRequest, view: DevicesAdded, *, lang: str | None = None) -> web.Response:
         """The page that tells of phones before it goes on to the token."""
         return self.pages.render(request, "added.html", view=view, lang=lang)
+
+    def own(
+        self, request: web.BaseRequest, view: OwnPage | Question, *, status: int | None = None
+    ) -> web.Response:
+        """The person's own page, or the question before something that cannot be taken back."""
+        template = "me.html" if isinstance(view, OwnPage) else "question.html"
+        return self.pages.render(request, template, view=view, status=status or 200)
 
     def token(self, request: web.BaseRequest, view: TokenForm, *, lang: str | None = None) -> web.Response:
         """The form that posts itself to `view.action`.

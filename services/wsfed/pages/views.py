@@ -1,11 +1,14 @@
 """What the sign-in pages show: frozen, checked, and nothing else. Routes make these; templates only read them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from services.wsfed.domain.options import PageState, SignInOptions
+from services.wsfed.domain.own_page import Outcome, OwnPhone
 from services.wsfed.domain.transaction import CHALLENGE_LIFETIME
 from services.wsfed.domain.trust import AddedDevice
+from services.wsfed.handlers.own_page import Visit
 
 
 class FieldProblem(StrEnum):
@@ -93,6 +96,7 @@ class SignIn(OrganisationsPage):
     start_url: str = "https://m365.cloud.microsoft/"
     loop_cause: LoopCause = LoopCause.REFUSED
     key_url: str = ""
+    own_page: str = ""
 
     def __post_init__(self) -> None:
         if self.code and not (self.code.isascii() and self.code.isdigit() and 4 <= len(self.code) <= 10):
@@ -131,7 +135,8 @@ class SignIn(OrganisationsPage):
 class DevicesAdded(OrganisationsPage):
     """The page between a proof and its token that tells the person of phones which were added lately.
 
-    `txn`, `csrf`: of the form that goes on, `POST /signin/{txn}/token` with `told`.
+    `txn`, `csrf`: of the form that goes on, `POST /signin/{txn}/token` with `told`. `own_page`: where the person can do
+    something about it.
     """
 
     txn: str
@@ -139,6 +144,7 @@ class DevicesAdded(OrganisationsPage):
     devices: tuple[AddedDevice, ...]
     organisation: str
     application: str = "Microsoft 365"
+    own_page: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +169,44 @@ class TokenForm(OrganisationsPage):
 
 @dataclass(frozen=True, kw_only=True)
 class SignedOut:
-    """The page after sign-out: what has ended, and what has not."""
+    """The page after sign-out: what has ended, and what has not. `own_page`: where to see what goes on elsewhere."""
 
     start_url: str
+    own_page: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnPage(OrganisationsPage):
+    """The person's own page (docs/flows/own-page.md). `again`: where a new visit begins."""
+
+    txn: str
+    csrf: str
+    visit: Visit
+    organisation: str
+    again: str
+    now: datetime
+    problem: str = ""
+    """The id of the phone whose new name is missing."""
+
+    @property
+    def account_initials(self) -> str:
+        return initials(self.visit.account.upn)
+
+    @property
+    def minutes_left(self) -> int:
+        return max(1, round((self.visit.ends_at - self.now).total_seconds() / 60))
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is not confirmed yet, so that the page looks again by itself."""
+        return any(found is Outcome.WAITING for _, found in self.visit.results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question(OrganisationsPage):
+    """The question before what cannot be taken back. `phone`: the one to remove; None: sign out everywhere."""
+
+    txn: str
+    csrf: str
+    organisation: str
+    phone: OwnPhone | None = None

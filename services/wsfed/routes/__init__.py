@@ -6,6 +6,7 @@ from services.wsfed.ports import Watch
 from services.wsfed.routes.context import RouteContext
 from services.wsfed.routes.live import MAX_STREAMS, LiveRoutes
 from services.wsfed.routes.metadata import MetadataRoutes
+from services.wsfed.routes.own_page import OwnPageRoutes
 from services.wsfed.routes.passive import PassiveRoutes
 from services.wsfed.routes.passkeys import PasskeyRoutes
 from services.wsfed.routes.sign_in import SignInRoutes
@@ -22,5 +23,6 @@ def all_routes(context: RouteContext, watch: Watch) -> list[web.RouteDef]:
         *MetadataRoutes(context.deps).routes(),
         *SignInRoutes(context).routes(),
         *PasskeyRoutes(context).routes(),
+        *OwnPageRoutes(context).routes(),
         *LiveRoutes(context, watch, streams).routes(),
     ]

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from services.wsfed.config import WsFedSettings
-from services.wsfed.domain.agent import browser_in_words
 from services.wsfed.domain.transaction import Transaction
 from services.wsfed.handlers.common import Browser, load_for_browser
 from services.wsfed.pages import SignInPages
 from services.wsfed.ports import Dependencies
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie
 from shared.addresses import ClientNetworks
+from shared.agent import browser_in_words
 from shared.clouds import Cloud
 from shared.geoip import GeoIp
 from shared.ids import new_secret

@@ -20,6 +20,7 @@ from services.wsfed.routes.answers import session_answer
 from services.wsfed.routes.context import RouteContext, see
 from services.wsfed.routes.cookies import BROWSER_COOKIE, session_secrets
 from services.wsfed.routes.navigation import is_from_entra
+from services.wsfed.routes.own_page import own_page_link
 from shared.clouds import Cloud
 from shared.errors import BadInput
 from shared.web import inputs
@@ -84,7 +85,8 @@ class PassiveRoutes:
         if isinstance(leaving, SignOutRequest) and leaving.wreply is not None:
             response = web.Response(status=303, headers={"Location": leaving.wreply})
         else:
-            view = views.SignedOut(start_url=cloud.start_url)
+            own = own_page_link(request.match_info["tenant"])
+            view = views.SignedOut(start_url=cloud.start_url, own_page=own)
             response = self.context.pages.pages.render(request, "signedout.html", view=view)
         BROWSER_COOKIE.clear(response)
         return response

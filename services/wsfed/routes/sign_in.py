@@ -12,7 +12,7 @@ from services.wsfed.domain.request import is_user_name
 from services.wsfed.domain.session import KNOWN_FOR
 from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Step, Transaction, TransactionState
 from services.wsfed.handlers.added_devices import DevicesAdded
-from services.wsfed.handlers.common import PasskeyNeeded, find_tenant
+from services.wsfed.handlers.common import PasskeyNeeded, application_of, find_tenant
 from services.wsfed.handlers.passkeys import ask_passkey
 from services.wsfed.handlers.sessions import sso_request, would_answer
 from services.wsfed.handlers.signing_in import (
@@ -33,7 +33,9 @@ from services.wsfed.pages import views
 from services.wsfed.routes.answers import session_answer, token_page
 from services.wsfed.routes.context import RouteContext, language, see
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie, last_request, note_last_request
+from services.wsfed.routes.own_page import own_page_link
 from services.wsfed.routes.view_models import sign_in_page
+from shared.crypto.visit import own_page
 from shared.errors import Conflict, Unavailable
 from shared.ids import b64u
 
@@ -111,7 +113,7 @@ class SignInRoutes:
     ) -> web.Response:
         deps = self.context.deps
         tenant = await find_tenant(deps, transaction.tenant)
-        application = tenant.application(transaction.application)
+        application = application_of(tenant, transaction)
         browser = self.context.browser(request, transaction)
         options = await sign_in_options(deps, tenant, application, browser, transaction)
         if ask_name:
@@ -126,8 +128,11 @@ class SignInRoutes:
             problem=problem,
             typed=typed,
             passkey=await self._passkey(request, transaction) if options.ways else None,
+            own_page=own_page_link(tenant.slug, transaction.username),
             phone_origin=deps.phone_origin,
-            start_url=self.context.settings.cloud(tenant.configured.cloud).start_url,
+            start_url=own_page(deps.origin, tenant.slug)
+            if transaction.own_page
+            else self.context.settings.cloud(tenant.configured.cloud).start_url,
         )
         lang = language(transaction.request.locale)
         return self.context.pages.sign_in(request, view, lang=lang, status=status)
@@ -189,6 +194,10 @@ class SignInRoutes:
     async def token(self, request: web.Request) -> web.Response:
         """The token, once; a second post shows that it is finished."""
         transaction, form = await self.context.posted(request)
+        if (
+            transaction.own_page
+        ):  # there is no token, and the visit is the proof itself (docs/flows/own-page.md)
+            return web.Response(status=303, headers={"Location": f"/signin/{transaction.id}/me"})
         try:
             proved = await require_proved(self.context.deps, transaction)
             # By the name that was proved: what is held of a transaction before its proof may have another one.
@@ -226,6 +235,7 @@ class SignInRoutes:
             devices=tuple(devices),
             organisation=tenant.configured.name,
             application=tenant.application(transaction.application).name,
+            own_page=own_page_link(tenant.slug, transaction.username),
         )
         return self.context.pages.added(request, view, lang=language(transaction.request.locale))
 

@@ -40,6 +40,7 @@ def sign_in_page(
     passkey: views.PasskeyRequest | None,
     phone_origin: str,
     start_url: str,
+    own_page: str = "",
 ) -> views.SignIn:
     """The transaction's page with these options: with code, time left and QR code while a request is open."""
     state, challenge = options.state, transaction.challenge if options.live else None
@@ -61,6 +62,7 @@ def sign_in_page(
         qr=None if scan is None else qr_picture(f"{phone_origin}/#q={scan}"),
         key_url=f"{phone_origin}/" if scan is None else f"{phone_origin}/#q={scan}",
         start_url=start_url,
+        own_page=own_page,
     )
 
 

@@ -7,7 +7,7 @@
 | transactions | a sign-in transaction, from Entra's request to the token | yes |
 | tenants, accounts, invitations, devices | projections of admin's and approval's events | no |
 | claims | what approval says of a device whose invitation is not here yet; nobody trusts it | no |
-| signing_keys | a tenant's token-signing key, its private half sealed | no |
+| signing_keys | a tenant's token-signing key, its private half sealed | yes |
 | issuances | an issuance record; its id is `stream/number` | no |
 """
 

@@ -1,6 +1,6 @@
 """Known browsers: one document for each account in a browser, removed some days after it is known no longer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from services.wsfed.domain.browser import TOMBSTONE_KEPT, KnownBrowser
@@ -21,7 +21,13 @@ class BrowserRepository:
 
     def __init__(self, database: Database, signer: MessageSigner, clock: Clock) -> None:
         collection = database.collection(
-            "browsers", indexes=[Index((("remove_at", 1),), expire_after=0)], outbox=True, state=True
+            "browsers",
+            indexes=[
+                Index((("remove_at", 1),), expire_after=0),
+                Index((("tenant", 1), ("account", 1), ("last_seen", -1))),
+            ],
+            outbox=True,
+            state=True,
         )
         self._browsers = Aggregate(collection, _document, _browser, signer=signer, revision="version")
         self._clock = clock
@@ -36,6 +42,11 @@ class BrowserRepository:
     async def get(self, browser: str) -> KnownBrowser | None:
         found = await self._browsers.load(browser)
         return None if found is None else found.value
+
+    async def of(self, tenant: str, account: str, limit: int) -> Sequence[KnownBrowser]:
+        where = {"tenant": tenant, "account": account, "removed_at": None}
+        found = await self._browsers.find(where, sort=[("last_seen", -1), ("_id", 1)], limit=limit)
+        return [stored.value for stored in found]
 
     async def change(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from services.wsfed.domain.own_page import OwnPhone
 from services.wsfed.domain.trust import (
     AddedDevice,
     Decision,
@@ -20,6 +21,7 @@ from services.wsfed.domain.trust import (
 )
 from services.wsfed.ports import Account, Tenant
 from shared.clock import Clock
+from shared.contracts import version_of
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
@@ -233,6 +235,24 @@ class DirectoryRepository:
                 return True
         return False
 
+    async def own_phones(self, tenant: str, account: str) -> Sequence[OwnPhone]:
+        where = {"tenant": tenant, "account": account, "removed": False, LAPSED: {"$ne": True}}
+        found = await self.devices.collection.find(where, sort=[("accepted_at", 1)])
+        phones = []
+        for row in found:
+            decided = await self.authenticators.find(row["_id"])
+            if decided is None or await self._standing(row) is not Standing.TRUSTED:
+                continue
+            phones.append(
+                OwnPhone(
+                    id=row["_id"].partition("/")[2],
+                    name=decided.get("name") or row.get("name", ""),
+                    added_at=row["accepted_at"],
+                    version=version_of(int(decided["version"])),
+                )
+            )
+        return phones
+
     async def device_used(self, device: TrustedDevice, sign_count: int) -> bool:
         lower = [{"sign_count": None}, {"sign_count": {"$lt": sign_count}}]
         after = await self.devices.collection.update(
@@ -280,6 +300,8 @@ class DirectoryRepository:
             "key_sha256": decision.key_sha256,
             "status": decision.status.value,
             "not_after": decision.not_after,
+            # There is none in rows from before there were any, which are the same as what admin says of them now.
+            **({"name": decision.name} if decision.name else {}),
         }
         # A lost phone stays lost, also when admin's database is put back to a backup from before.
         revoked = AuthenticatorStatus.REVOKED

@@ -1,8 +1,13 @@
 """Issuance records: what was issued, to whom, why; durable before the token is signed."""
 
+import json
+from collections.abc import Sequence
+
+from services.wsfed.domain.authentication import Method
+from services.wsfed.domain.own_page import OwnSignIn
 from services.wsfed.ports import Issuance
 from shared.store.codec import to_document
-from shared.store.port import Database, Index
+from shared.store.port import Database, Document, Index
 from shared.store.sequencer import Sequencer
 
 
@@ -14,6 +19,7 @@ class IssuanceRepository:
             "issuances", indexes=[Index((("tenant", 1), ("account", 1), ("issued_at", -1)))]
         )
         self._sequencer = Sequencer(collection, stream)
+        self._collection = collection
 
     async def append(self, issuance: Issuance) -> None:
         account, authentication = issuance.account, issuance.authentication
@@ -38,6 +44,22 @@ class IssuanceRepository:
             }
         )
 
+    async def proved(self, tenant: str, account: str, among: int) -> Sequence[OwnSignIn]:
+        where = {"tenant": tenant, "account": account}
+        found = await self._collection.find(where, sort=[("issued_at", -1)], limit=among)
+        return [_sign_in(each) for each in found if each["proof"] is not None]
+
     async def flush(self) -> None:
         """Wait until every record that was begun is written. Called at shutdown."""
         await self._sequencer.flush()
+
+
+def _sign_in(record: Document) -> OwnSignIn:
+    # Our own text: `SignInContext`, as it was in the release that wrote the record.
+    seen = json.loads(record["proof"]["context"])
+    return OwnSignIn(
+        at=record["issued_at"],
+        method=Method(record["method"]),
+        device=record["proof"]["device"],
+        **{name: str(seen.get(name, "")) for name in ("agent", "address", "place")},
+    )

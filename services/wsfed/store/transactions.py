@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
+from services.wsfed.domain.own_page import MAX_ACTS, Act
 from services.wsfed.domain.transaction import (
     MAX_CHALLENGES,
     MAX_PASSKEYS,
@@ -220,6 +221,17 @@ class TransactionRepository:
     async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         return await self._take(Step.ISSUE, transaction, {}, _issued(assertion_id, issued_at))
 
+    async def act(self, transaction: str, act: Act, messages: Sequence[SignedMessage]) -> Transaction | None:
+        return await self._take(
+            Step.ACT,
+            transaction,
+            {"own_page": {"$ne": ""}, "acts_asked": {"$lt": MAX_ACTS}},
+            {},
+            counts="acts_asked",
+            adds={"acts": to_document(act)},
+            messages=messages,
+        )
+
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         return await self._take(Step.ANSWER, transaction, {}, _issued(assertion_id, issued_at))
 
@@ -232,11 +244,13 @@ class TransactionRepository:
         *,
         to: TransactionState | None = None,
         counts: str | None = None,
+        adds: Document | None = None,
         messages: Sequence[SignedMessage] = (),
     ) -> Transaction | None:
         """Take a step: the only update there is. Its states are those of the table, for every method.
 
         `where`: what else must hold. `to`: which of the step's ends. `counts`: a field that goes up by one.
+        `adds`: what is added to the end of an array.
         """
         transition = TRANSITIONS[step]
         after = transition.to(to)
@@ -248,6 +262,8 @@ class TransactionRepository:
             change["$set"]["state"] = after.value
         if counts is not None:
             change["$inc"] = {counts: 1}
+        if adds is not None:
+            change["$push"] = {name: {"$each": [value]} for name, value in adds.items()}
         update = self._collection.update(
             {**where, "_id": transaction, "state": {"$in": states}}, change, outbox=messages
         )

@@ -1,6 +1,6 @@
 // The browser that asks, in the reader's language: "Firefox on Windows" is "Firefox sous Windows" in French.
 //
-// The text comes from the request that is signed (services/wsfed/domain/agent.py writes it in English). Only what is
+// The text comes from the request that is signed (shared/agent.py writes it in English). Only what is
 // shown is translated; what this phone signs keeps the text as it came, and a text of any other form is shown so too.
 
 const UNKNOWN = "Unknown browser";

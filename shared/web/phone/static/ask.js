@@ -9,7 +9,7 @@ import { sign } from "./authenticator.js";
 import { canonical } from "./canonical.js";
 import { sha256, utf8 } from "./octets.js";
 import { readContext } from "./request.js";
-import { app, make, move, say, shown, speak, within, word } from "./screens.js";
+import { app, icon, make, move, remark, say, shown, speak, within, word } from "./screens.js";
 
 const MARGIN = 8; // px between the field and the keyboard, the facts and the top
 const SPOKEN = [60, 20]; // seconds left at which the time is said aloud
@@ -17,7 +17,7 @@ const OVER = ["superseded", "limited", "denied", "not_me", "not_found", "other_c
 
 const HAS_ENDED = [404, 409, 410]; // HTTP status
 
-let request = null; // {id, entry, facts, ends, left, tries, answer}; `answer`: {context, credential, sent}
+let request = null; // {id, entry, facts, ends, whole, left, tries, answer}; `answer`: {context, credential, sent}
 
 /** The screen's word for a request's end. */
 export const ending = (code) => (OVER.includes(code) ? "over" : code);
@@ -39,11 +39,13 @@ export function choose(requests, chosen) {
   list.dataset.requests = ids;
   const rows = requests.map((each) => {
     const facts = readContext(each.context);
-    const button = make("button", { type: "button", className: "button secondary" });
+    const button = make("button", { type: "button", className: "button way secondary" });
     const browser = [agentInWords(facts.agent, word), facts.place || facts.address].filter(Boolean).join(" · ");
     const lines = [facts.application_name, browser, ...(several ? [`${facts.upn} · ${facts.organisation}`] : [])];
-    for (const text of lines) button.append(make("span", { textContent: text }));
-    button.append(make("time", { textContent: ago(each.age), dateTime: facts.issued_at }));
+    const text = make("span");
+    text.append(...lines.map((line, place) => make("span", { className: place === 0 ? "name" : "line", textContent: line })));
+    text.append(make("time", { className: "line", textContent: ago(each.age), dateTime: facts.issued_at }));
+    button.append(icon("monitor"), text);
     button.addEventListener("click", () => chosen(each));
     const row = make("li");
     row.append(button);
@@ -64,7 +66,7 @@ function ago(seconds) {
 
 export function show(challenge) {
   const facts = readContext(challenge.context);
-  request = { id: challenge.id, entry: challenge.entry, facts, ends: null, left: null, tries: null, answer: null };
+  request = { id: challenge.id, entry: challenge.entry, facts, ends: null, whole: lifetime(facts), left: null, tries: null, answer: null };
   for (const place of app.querySelectorAll('[data-view="request"] [data-fact]')) {
     place.textContent = facts[place.dataset.fact];
   }
@@ -101,15 +103,23 @@ function showTries(left) {
 /** Once a second. True when the time of the request on the screen is over. */
 export function tick() {
   if (request === null) return false;
-  const timer = within("request", "[data-left]");
-  timer.parentElement.hidden = request.ends === null;
+  const timer = within("request", "[data-timer]");
+  timer.hidden = request.ends === null;
   if (request.ends === null) return false;
   const left = Math.max(0, Math.ceil((request.ends - performance.now()) / 1000));
-  timer.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+  request.whole = Math.max(request.whole, left);
+  timer.querySelector(".left").setAttribute("stroke-dasharray", `${request.whole ? (100 * left) / request.whole : 0} 100`);
+  timer.querySelector("[data-left]").textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
   const passed = SPOKEN.filter((at) => request.left !== null && request.left > at && left <= at && left > 0);
   if (passed.length > 0) speak(word(`left_${Math.min(...passed)}`));
   request.left = left;
   return left === 0;
+}
+
+/** For how many seconds the request was made: for the ring alone. */
+function lifetime({ issued_at: from, expires_at: to }) {
+  const seconds = Math.round((Date.parse(to) - Date.parse(from)) / 1000);
+  return seconds > 0 ? seconds : 0;
 }
 
 function clock(time) {
@@ -187,14 +197,16 @@ export async function send() {
   } catch (error) {
     if (!(error instanceof Refused) || error.code === "unavailable") throw error;
     request.answer = null;
-    if (sent && error.code === "accepted") return say("approved"); // it had arrived
+    if (sent && error.code === "accepted") return approved(); // it had arrived
     if (error.code !== "wrong_code" || error.status !== 403) throw error;
     within("request", "form").reset();
     showTries((request.tries ?? 3) - 1);
     return complain(word("code_wrong"));
   }
-  return say("approved");
+  return approved();
 }
+
+const approved = () => say("approved", { about: [request.facts.upn, request.facts.application_name] });
 
 /** The answer that no network took, while its request is on the screen; or null. */
 export const unsent = () => open()?.answer ?? null;
@@ -221,10 +233,25 @@ export async function declineAll(requests) {
   say("denied");
 }
 
-/** What became of the request on the screen, which is not open any more. */
-export async function ended() {
+/** What became of the request on the screen, which is not open any more. `requests`: those that are. */
+export async function ended(requests) {
   const { id, entry, answer } = request;
   const { state } = await call("GET", `/challenges/${encodeURIComponent(id)}`, undefined, entry);
   if (state === "open") return;
-  say(answer !== null && state === "accepted" ? "approved" : ending(state));
+  const next = state === "superseded" ? successor(requests) : undefined;
+  if (next !== undefined) {
+    show(next);
+    remark(word("replaced"));
+    speak(word("replaced"));
+  } else if (answer !== null && state === "accepted") approved();
+  else say(ending(state));
+}
+
+/**
+ * The newer request of the same browser, by what is signed of both: one of another browser must not be taken for it.
+ */
+function successor(requests) {
+  const { entry, facts } = request;
+  const same = (other) => other.agent === facts.agent && other.address === facts.address && other.issued_at >= facts.issued_at;
+  return requests.find((each) => each.entry.credential === entry.credential && same(readContext(each.context)));
 }

@@ -8,10 +8,14 @@ const ES256 = -7;
 const EDDSA = -8;
 const RS256 = -257; // without it Chromium warns
 
-/** What a browser needs to hold and use a key; an app's built-in browser often lacks it. */
-export async function isSupported() {
-  if (!window.PublicKeyCredential || !window.crypto?.subtle) return false;
-  return PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable().catch(() => false);
+/**
+ * What this phone lacks to hold and use a key: `browser` (an app's built-in browser often has no WebAuthn), `lock` (no
+ * PIN, finger or face to unlock a key with; some built-in browsers say so too), or nothing: an empty text.
+ */
+export async function whatIsMissing() {
+  if (!window.PublicKeyCredential || !window.crypto?.subtle) return "browser";
+  const can = await PublicKeyCredential.isUserVerifyingPlatformAuthenticatorAvailable().catch(() => false);
+  return can ? "" : "lock";
 }
 
 /**

@@ -124,5 +124,5 @@ async function finish() {
   }
   for (const older of await keep(entry)) await call("DELETE", "/sessions", undefined, older).catch(() => {});
   drop();
-  return say("enrolled");
+  return say("enrolled", { about: [entry.account, entry.organisation] });
 }

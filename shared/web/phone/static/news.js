@@ -1,6 +1,6 @@
 // What is open on all accounts of this phone. One question to the API for each session.
 
-import { call } from "./api.js";
+import { Refused, call } from "./api.js";
 import { isReadable } from "./request.js";
 import { accounts, forget } from "./storage.js";
 
@@ -22,6 +22,7 @@ export async function gather() {
     try {
       const answer = await call("GET", "/challenges", undefined, entry);
       const { challenges, notifications, subscription } = answer;
+      if (!Array.isArray(challenges)) throw new Refused(0, "other", entry);
       const said = { waiting: answer.waiting === true, notifications, subscription, asked: true, listed: challenges };
       news.entries[place] = { ...entry, ...said };
       news.sessions += 1;

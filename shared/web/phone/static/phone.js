@@ -3,11 +3,13 @@
 
 import { Refused, call } from "./api.js";
 import * as asked from "./ask.js";
-import { canEndorse, isSupported, sign } from "./authenticator.js";
+import { canEndorse, sign, whatIsMissing } from "./authenticator.js";
 import * as enrolment from "./enrolment.js";
+import * as history from "./history.js";
 import { NO_LONGER_HERE, gather } from "./news.js";
 import * as notifications from "./notifications.js";
 import * as phones from "./phones.js";
+import * as scanner from "./scanner.js";
 import { app, banner, make, move, remark, say, saidCode, shown, speak, unspeak, within, word } from "./screens.js";
 import { makeStatement } from "./statement.js";
 import { NEWS } from "./states.js";
@@ -50,7 +52,7 @@ function stay(text) {
 function unreachable(quiet) {
   banner("offline", true);
   if (asked.open() !== null) return quiet ? undefined : stay(word(asked.unsent() === null ? "not_sent" : "sent_later"));
-  return say("unavailable", enrolment.isInvited() && ["start", "invited", "said"].includes(shown()));
+  return say("unavailable", { retry: enrolment.isInvited() && ["start", "invited", "said"].includes(shown()) });
 }
 
 /** One thing at a time: a second tap while the first is under way does nothing. `quiet`: nobody has tapped. */
@@ -164,7 +166,7 @@ function watch(news) {
   banner("more", news.requests.some((each) => each.id !== id));
   if (!own.asked) return;
   const found = news.requests.find((each) => each.id === id);
-  if (found === undefined) return once(asked.ended, true);
+  if (found === undefined) return once(() => asked.ended(news.requests), true);
   asked.heard(found);
   if (asked.unsent() !== null) once(asked.send, true);
 }
@@ -190,9 +192,11 @@ function drawAccounts(entries) {
 
 function accountRow(entry, unlockable) {
   const text = make("p");
+  const circle = make("span", { className: "initials", textContent: entry.account.slice(0, 1).toUpperCase() });
+  circle.setAttribute("aria-hidden", "true");
   text.append(make("b", { textContent: entry.account }), make("span", { className: "muted small", textContent: entry.organisation }));
   const row = make("li");
-  row.append(text);
+  row.append(circle, text);
   if (unlockable && entry.token === null) {
     const button = make("button", { type: "button", className: "button secondary", textContent: word("unlock") });
     button.setAttribute("aria-label", `${word("unlock")} ${entry.account}`);
@@ -256,11 +260,24 @@ function hear({ data }) {
 
 // the page
 
-/** Read the link's fragment. */
-function readLink() {
-  const [kind, value = ""] = location.hash.slice(1).split("=");
+/** Take what a link's fragment says, without the `#`. */
+function take(fragment) {
+  const [kind, value = ""] = fragment.split("=");
   if (kind === "i") enrolment.take(value);
   if (kind === "q") handle = value;
+}
+
+/** A code of ours was in front of the camera: as if its link had been opened. */
+async function scannedCode(fragment) {
+  take(fragment);
+  if (fragment.startsWith("i=") && !(await canEndorse())) return lacking("browser");
+  return once(fragment.startsWith("i=") ? enrolment.present : look);
+}
+
+/** This phone cannot be used: why, and what to do. */
+function lacking(what) {
+  for (const part of app.querySelectorAll("[data-lack]")) part.hidden = part.dataset.lack !== what;
+  move("unsupported");
 }
 
 const actions = {
@@ -282,6 +299,9 @@ const actions = {
   "push-on": notifications.turnOn,
   "push-off": notifications.turnOff,
   devices: phones.list,
+  history: history.list,
+  scan: () => scanner.open(scannedCode),
+  reload: () => location.reload(),
   remove: async () => {
     await phones.remove();
     signedIn = false; // or the screen would go on to "Unlock" by itself
@@ -320,10 +340,10 @@ function offerInstall(offer) {
 }
 
 async function begin() {
-  readLink();
-  const usable = (await isSupported()) && (!enrolment.isInvited() || (await canEndorse()));
-  if (!usable) return move("unsupported"); // and the link stays in the address, to be copied
-  if (location.hash) history.replaceState(null, "", location.pathname); // no history keeps it
+  take(location.hash.slice(1));
+  const missing = (await whatIsMissing()) || (enrolment.isInvited() && !(await canEndorse()) ? "browser" : "");
+  if (missing) return lacking(missing); // and the link stays in the address, to be copied
+  if (location.hash) window.history.replaceState(null, "", location.pathname); // no history keeps it
   return once(handle === null && enrolment.isInvited() ? enrolment.present : look, true);
 }
 

@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { sign } from "./authenticator.js";
-import { make, move, say, within, word } from "./screens.js";
+import { icon, make, move, say, within, word } from "./screens.js";
 import { makeStatement } from "./statement.js";
 import { accounts, forget } from "./storage.js";
 
@@ -35,7 +35,7 @@ function row(device, entry, several) {
   button.setAttribute("aria-label", `${word("remove")} ${device.name}, ${about}`);
   button.addEventListener("click", () => ask(device, entry));
   const item = make("li");
-  item.append(text, button);
+  item.append(icon("smartphone"), text, button);
   return item;
 }
 

@@ -8,8 +8,14 @@ export const word = (key) => words.querySelector(`[data-word="${key}"]`).textCon
 export const within = (view, selector) => app.querySelector(`[data-view="${view}"] ${selector}`);
 export const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
 
+/** A copy of an icon, by its name. */
+export const icon = (name) => words.querySelector(`[data-icon="${name}"] svg`).cloneNode(true);
+/** A copy of what stands under `attribute` with that value: a sign and a word; null when there is none. */
+export const phrase = (attribute, value) => words.querySelector(`[${attribute}="${CSS.escape(value)}"]`)?.cloneNode(true) ?? null;
+
 let now = "start";
 let outcome = ""; // the code of what is said on the screen `said`
+const leaving = new Map(); // what is to be done when a screen is left
 
 /** The screen that is shown. */
 export const shown = () => now;
@@ -30,6 +36,7 @@ export function unspeak(text) {
 export function move(event) {
   const next = STATES[now][event];
   if (next === undefined) return false;
+  if (next !== now) leaving.get(now)?.();
   now = next;
   remark("");
   banner("more", false);
@@ -38,9 +45,18 @@ export function move(event) {
   return true;
 }
 
-/** An outcome as a screen of its own. Codes without words of their own get the general ones. `retry`: of an enrolment. */
-export function say(code, retry = false) {
-  const found = words.querySelector(`[data-code="${CSS.escape(code)}"]`) ?? words.querySelector('[data-code="other"]');
+/** Have `action` done whenever that screen is left, for whatever reason. */
+export const onLeaving = (view, action) => leaving.set(view, action);
+
+/**
+ * An outcome as a screen of its own. Codes without words of their own get the general ones. `retry`: of an enrolment.
+ * `about`: for whom, and what for.
+ */
+export function say(code, { retry = false, about = [] } = {}) {
+  const found = phrase("data-code", code) ?? phrase("data-code", "other");
+  within("said", "[data-sign]").replaceChildren(found.querySelector("svg"));
+  within("said", "[data-about]").textContent = about.join(" · ");
+  within("said", "[data-about]").hidden = about.length === 0;
   within("said", "[data-title]").textContent = found.querySelector("b").textContent;
   within("said", "[data-text]").textContent = found.querySelector("i").textContent;
   within("said", "[data-do=again]").hidden = retry;

@@ -8,8 +8,10 @@ const ANYWHERE = { invited: "invited", unsupported: "unsupported", outcome: "sai
 
 export const STATES = {
   start: { ...LOOKED, ...ANYWHERE },
-  locked: { ...LOOKED, ...ANYWHERE },
-  home: { ...LOOKED, ...ANYWHERE, devices: "devices" },
+  locked: { ...LOOKED, ...ANYWHERE, scan: "scan" },
+  home: { ...LOOKED, ...ANYWHERE, devices: "devices", scan: "scan", history: "history" },
+  scan: { ...LOOKED, ...ANYWHERE },
+  history: { ...LOOKED, ...ANYWHERE },
   choose: { ...LOOKED, ...ANYWHERE },
   request: { ...LOOKED, ...ANYWHERE },
   said: { ...LOOKED, ...ANYWHERE },
@@ -27,6 +29,8 @@ export const NEWS = {
   start: "nothing",
   locked: "all",
   home: "all",
+  scan: "new",
+  history: "new",
   choose: "all",
   request: "tell",
   said: "new",
@@ -34,4 +38,18 @@ export const NEWS = {
   remove: "tell",
   invited: "tell",
   unsupported: "nothing",
+};
+
+/**
+ * The camera, while the screen `scan` is shown: what it is doing, and what each event makes of that. `off` is what every
+ * other screen has. An event that is not there means nothing: a picture that comes late, from a camera that was stopped.
+ */
+export const CAMERA = {
+  off: { asked: "asking" },
+  asking: { granted: "looking", refused: "refused", absent: "absent", taken: "taken", unloaded: "unloaded", left: "off" },
+  looking: { foreign: "looking", ours: "off", taken: "taken", left: "off" },
+  refused: { asked: "asking", left: "off" },
+  absent: { asked: "asking", left: "off" },
+  taken: { asked: "asking", left: "off" },
+  unloaded: { asked: "asking", left: "off" },
 };

@@ -1,4 +1,6 @@
-"""admin's collections. Each document is one aggregate; each write is one conditional update, no transaction.
+"""Who exists: tenants, accounts, invitations, authenticators, and what other services announce.
+
+Each document is one aggregate; each write is one conditional update, no transaction.
 
 The collections `phones` and `errands` keep the names that they were first stored under, because renaming a
 collection would need a migration. In code they are devices and admin commands.
@@ -13,20 +15,23 @@ from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
+from services.admin.domain.federation import Certificates
 from services.admin.domain.invitations import Invitation
+from services.admin.domain.search import prefixes, words_of
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
     AuthenticatorChanged,
+    AuthenticatorStatus,
     ContactChanged,
     InvitationChanged,
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
-from shared.contracts.wsfed import BrowserChanged
+from shared.contracts.wsfed import BrowserChanged, KeysChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
@@ -38,6 +43,9 @@ VERSION = "version"
 """The field that guards each write. It belongs to the aggregates, whose announcements carry it."""
 BATCH = 200
 """Documents that are read at once."""
+SEARCH = "search"
+"""The beginnings of an account's words (`domain.search`), derived for the index. A release that does not know the field
+leaves it as it is when it renames somebody; the next change by this one makes it right."""
 LIVE = "live"
 """True on an account that holds its user name; absent on a removed one, so that the unique index frees it."""
 
@@ -89,6 +97,8 @@ class AccountRepository:
             indexes=[
                 Index((("tenant", 1), ("upn", 1)), unique=True, partial={LIVE: True}),
                 Index((("tenant", 1), ("upn", 1), ("_id", 1))),
+                Index((("tenant", 1), ("status", 1), ("upn", 1), ("_id", 1))),
+                Index((("tenant", 1), (SEARCH, 1), ("upn", 1), ("_id", 1))),
             ],
             outbox=True,
             state=True,
@@ -144,9 +154,20 @@ class AccountRepository:
         )
 
     async def page(
-        self, tenant: str, *, after: tuple[str, AccountId] | None, status: AccountStatus | None, limit: int
+        self,
+        tenant: str,
+        *,
+        after: tuple[str, AccountId] | None,
+        status: AccountStatus | None,
+        limit: int,
+        live: bool = False,
+        prefix: str = "",
     ) -> Sequence[Account]:
         where: dict[str, Any] = {"tenant": tenant}
+        if live:
+            where[LIVE] = True
+        if prefix:
+            where[SEARCH] = prefix
         if status is not None:
             where["status"] = status.value
         if after is not None:
@@ -154,6 +175,14 @@ class AccountRepository:
             where["$or"] = [{"upn": {"$gt": upn}}, {"upn": upn, "_id": {"$gt": account}}]
         found = await self._accounts.find(where, sort=[("upn", 1), ("_id", 1)], limit=limit)
         return [stored.value for stored in found]
+
+    async def index_words(self, limit: int) -> int:
+        collection = self._accounts.collection
+        found = await collection.find({SEARCH: {"$exists": False}}, limit=limit)
+        for document in found:
+            change = {"$set": {SEARCH: prefixes(words_of(_account(document)))}}
+            await collection.update({"_id": document["_id"], VERSION: document[VERSION]}, change)
+        return len(found)
 
 
 class InvitationRepository:
@@ -255,6 +284,26 @@ class AuthenticatorRepository:
                 return found
             after = f"{tenant}/{found[-1].id}"
 
+    async def holders(
+        self, tenant: str, accounts: Sequence[AccountId], now: datetime
+    ) -> frozenset[AccountId]:
+        where = {
+            "tenant": tenant,
+            "account": {"$in": list(accounts)},
+            "status": AuthenticatorStatus.TRUSTED.value,
+            "$or": [{"not_after": None}, {"not_after": {"$gt": now}}],
+        }
+        holders: set[AccountId] = set()
+        after = ""
+        while True:
+            page = await self._authenticators.find(
+                {**where, "_id": {"$gt": after}}, sort=[("_id", 1)], limit=BATCH
+            )
+            holders |= {stored.value.account for stored in page}
+            if len(page) < BATCH:
+                return frozenset(holders)
+            after = f"{tenant}/{page[-1].value.id}"
+
     async def change(
         self,
         tenant: str,
@@ -343,6 +392,21 @@ class BrowserRepository:
         return count
 
 
+class SigningCertificateRepository:
+    """Implements `ports.SigningCertificates`. `_id` is the tenant's slug."""
+
+    def __init__(self, database: Database) -> None:
+        self.projection = Projection(database.collection("certificates"))
+
+    async def keep(self, received: VerifiedMessage[KeysChanged]) -> None:
+        fields = received.message.model_dump(exclude={"version", "generation"})
+        await self.projection.keep(received.tenant, received, fields)
+
+    async def of(self, tenant: str) -> Certificates | None:
+        found = await self.projection.find(tenant)
+        return None if found is None else from_document(Certificates, found)
+
+
 class AdminCommandRepository:
     """Implements `ports.AdminCommands`."""
 
@@ -365,7 +429,7 @@ def _tenant(document: Document) -> Tenant:
 
 
 def _account_document(account: Account) -> Document:
-    document = to_document(account, key="id")
+    document = {**to_document(account, key="id"), SEARCH: prefixes(words_of(account))}
     return document if account.status is AccountStatus.REMOVED else {**document, LIVE: True}
 
 

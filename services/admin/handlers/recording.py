@@ -1,0 +1,100 @@
+"""The record of what an administrator does, written before the act and completed after it.
+
+An act touches one aggregate or several, each in a write of its own, so the record cannot be in the same write. It comes
+first: an act without a record does not happen, and a record that stays `begun` says that nobody knows how it ended.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from services.admin.domain.changes import Change
+from services.admin.domain.roles import Act, Actor
+from services.admin.handlers.common import checked_limit
+from services.admin.ports import Dependencies
+from shared.clock import iso_millis
+from shared.errors import BadInput, Blok365Error, Unavailable
+from shared.ids import b64u, new_id, unb64u
+
+
+@dataclass
+class Record:
+    """What the act finds out about itself. Nothing secret and no e-mail address goes into `before` and `after`."""
+
+    subject_id: str
+    subject: str
+    before: dict[str, str] = field(default_factory=dict)
+    after: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """One page of changes, the latest first. `cursor` leads to the next; None at the end."""
+
+    changes: tuple[Change, ...]
+    cursor: str | None
+
+
+@asynccontextmanager
+async def recorded(
+    deps: Dependencies, actor: Actor, act: Act, *, subject_id: str = "", subject: str = ""
+) -> AsyncIterator[Record]:
+    """Record the act that the block does. What the block raises is raised on; one of our errors says `refused`,
+    unless it is Unavailable: then nobody knows what was done. Raises Unavailable.
+    """
+    record = Record(subject_id, subject)
+    change = Change(
+        id=new_id(deps.ids),
+        tenant=actor.tenant,
+        at=deps.clock.now(),
+        act=act,
+        administrator=actor.administrator,
+        name=actor.name,
+        role=actor.role.value,
+        address=actor.address,
+        session=actor.session,
+        subject_id=subject_id,
+        subject=subject,
+    )
+    await deps.changes.add(change)
+    try:
+        yield record
+    except Unavailable:
+        raise
+    except Blok365Error:
+        await deps.changes.finish(replace(change, outcome="refused"))
+        raise
+    await deps.changes.finish(
+        replace(
+            change,
+            outcome="done",
+            subject_id=record.subject_id,
+            subject=record.subject,
+            before=record.before,
+            after=record.after,
+        )
+    )
+
+
+async def list_changes(
+    deps: Dependencies, tenant: str, *, subject: str | None = None, cursor: str | None = None, limit: int = 50
+) -> ChangePage:
+    """What administrators did in the tenant, or to one subject of it. Raises BadInput (limit, cursor)."""
+    limit = checked_limit(limit)
+    before = None if cursor is None else _read_cursor(cursor)
+    found = tuple(await deps.changes.page(tenant, subject=subject, before=before, limit=limit + 1))
+    page = found[:limit]
+    last = page[-1] if len(found) > limit else None
+    return ChangePage(page, None if last is None else b64u(f"{iso_millis(last.at)}\n{last.id}".encode()))
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        at, _, change = unb64u(cursor).decode().partition("\n")
+        moment = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise BadInput("admin.page.cursor") from error
+    if moment.tzinfo is None:
+        raise BadInput("admin.page.cursor")
+    return moment, change

@@ -1,0 +1,272 @@
+"""What the console's pages show: frozen, and nothing else. Routes make these; templates only read them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from services.admin.domain.accounts import Account
+from services.admin.domain.administrators import ADVISED_PASSKEYS, Administrator, ConsoleSession
+from services.admin.domain.changes import Change
+from services.admin.domain.roles import Act, Role
+from services.admin.domain.teams import Team
+from services.admin.domain.tenants import Tenant
+from services.admin.handlers.console_people import Person
+from shared.contracts.admin import AccountStatus
+from shared.errors import BadInput, Blok365Error
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """An entry of the navigation: its key in words, its path below the tenant's, the act that its page needs, and its
+    icon (`deploy.assets.make.ICONS`).
+    """
+
+    key: str
+    path: str
+    act: Act
+    icon: str
+
+
+SECTIONS = (
+    Section("people", "/people", Act.SEE_PEOPLE, "users"),
+    Section("administrators", "/administrators", Act.SEE_ADMINISTRATORS, "shield-check"),
+    Section("changes", "/changes", Act.SEE_CHANGES, "history"),
+)
+"""The navigation, in its order. A role sees the entries that it may open."""
+
+
+def initials(name: str) -> str:
+    """Up to two letters for the circle beside a name: `AL` for Ada Lovelace."""
+    words = [word for word in name.partition("@")[0].split() if word[0].isalnum()]
+    return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """What every page of somebody who is signed in shows around its content."""
+
+    administrator: Administrator
+    session: ConsoleSession
+    csrf: str
+    tenant: Tenant | None = None
+    role: Role | None = None
+    sections: Sequence[Section] = ()
+    section: str = ""
+    """Key of the entry that the page belongs to."""
+    several: bool = False
+    """Whether there are other tenants to switch to."""
+    said: str = ""
+    """Key of the sentence about what was done on the page before; empty for none."""
+    now: datetime
+
+    @property
+    def base(self) -> str:
+        """The path of the tenant's pages."""
+        return f"/t/{self.tenant.slug}" if self.tenant else ""
+
+    @property
+    def few_passkeys(self) -> bool:
+        """Whether the page advises another passkey."""
+        return len(self.administrator.passkeys) < ADVISED_PASSKEYS
+
+    @property
+    def ends_in(self) -> int:
+        """Seconds until the session ends if nothing more is asked in it."""
+        return max(0, int((self.session.ends_at - self.now).total_seconds()))
+
+    @property
+    def initials(self) -> str:
+        return initials(self.administrator.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """A step of the way to the page: a key in words, or a name as it is."""
+
+    href: str
+    key: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebAuthn:
+    """What a page's script asks the browser to sign: `challenge` in base64url."""
+
+    challenge: str
+    rp_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasskeyPage:
+    """A page that asks for a passkey: to sign in, or once more before an act.
+
+    `problem`: code of what was refused. `credentials`: the only ones that may answer; none for anybody's.
+    """
+
+    webauthn: WebAuthn
+    to: str
+    problem: str = ""
+    csrf: str = ""
+    name: str = ""
+    credentials: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinPage:
+    """The page of a one-time link."""
+
+    webauthn: WebAuthn
+    administrator: str
+    organisation: str
+    role: Role
+    name: str
+    email: str
+    action: str
+    signed_in_as: str
+    csrf: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What was typed, and what is wrong with it: errors by field."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, Blok365Error] = field(default_factory=dict)
+
+    def value(self, name: str) -> str:
+        """What stands in the field."""
+        return self.values.get(name, "")
+
+
+FIELD_OF = {
+    "admin.upn.malformed": "upn",
+    "admin.upn.other_domain": "upn",
+    "admin.upn.too_long": "upn",
+    "admin.account.exists": "upn",
+    "admin.account.changed": "upn",
+    "admin.account.unknown": "upn",
+    "admin.domain.malformed": "upn",
+    "admin.email.malformed": "email",
+    "admin.team.member_exists": "email",
+    "admin.console.typed": "typed",
+}
+"""The field of a form that an error is about."""
+
+
+def refused(values: Mapping[str, str], error: Blok365Error, *, otherwise: str) -> Form:
+    """The form again, with the error at its field. `otherwise`: the field of an error that names none."""
+    name = FIELD_OF.get(error.id, otherwise)
+    if isinstance(error, BadInput) and "field" in error.values:
+        name = str(error.values["field"])
+    return Form(values, {name: error})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page of somebody who is signed in."""
+
+    frame: Frame
+    crumbs: tuple[Crumb, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Organisations(Page):
+    """The tenants that the administrator has roles in, with the path that a choice leads to."""
+
+    tenants: Sequence[tuple[Tenant, Role, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleList(Page):
+    """A page of the list of people."""
+
+    accounts: Sequence[Account]
+    query: str = ""
+    status: AccountStatus | None = None
+    next: str | None = None
+    """The path of the next page."""
+    first: bool = True
+    """Whether it is the first page."""
+    may_create: bool = False
+
+    @property
+    def filtered(self) -> bool:
+        """Whether an empty list means that nothing matches, not that there is nobody yet."""
+        return bool(self.query or self.status or not self.first)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonPage(Page):
+    """A person's page. `offered`: the acts that the administrator may do."""
+
+    person: Person
+    offered: frozenset[Act]
+    changes: Sequence[Change]
+    sees_changes: bool
+
+    @property
+    def initials(self) -> str:
+        return initials(self.person.account.display_name)
+
+    def offers(self, act: str) -> bool:
+        """Whether the page offers the act with that value."""
+        return Act(act) in self.offered
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormPage(Page):
+    """A page with one form. `action`: where it is posted; `back`: where Cancel leads."""
+
+    form: Form
+    action: str
+    back: str
+    subject: str = ""
+    version: int = 0
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirm(Page):
+    """A question before an act that cannot be taken back, or that people feel at once.
+
+    `act`: key of its words. `typed`: what must be typed; empty when nothing must. `counts`: what its sentences name.
+    """
+
+    act: str
+    subject: str
+    action: str
+    back: str
+    counts: Mapping[str, object] = field(default_factory=dict)
+    typed: str = ""
+    form: Form = field(default_factory=Form)
+    hidden: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangesPage(Page):
+    """What administrators did."""
+
+    changes: Sequence[Change]
+    next: str | None
+    subject: str = ""
+    """The name of the one subject whose changes these are; empty for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamPage(Page):
+    """The administrators of a tenant and the invitations that are open."""
+
+    team: Team
+    now: datetime
+    may_change: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountPage(Page):
+    """The administrator's own passkeys and sessions."""
+
+    sessions: Sequence[ConsoleSession]
+    webauthn: WebAuthn
+    recent: bool
+    """Whether a passkey was used a moment ago, so that another can be added now."""

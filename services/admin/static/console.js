@@ -1,0 +1,52 @@
+// What the console's pages do more where scripts run. Everything works without them. Words are the page's.
+
+const page = document.getElementById("page");
+
+/** Times in the reader's zone; the time in UTC stays as the tooltip. Days stay days. */
+const language = document.documentElement.lang;
+const locale = navigator.language.startsWith(language) ? navigator.language : language;
+for (const time of document.querySelectorAll("time[datetime*=T]")) {
+  const at = new Date(time.dateTime);
+  const format = { dateStyle: "medium", timeStyle: "short" };
+  time.title = time.textContent;
+  time.textContent = new Intl.DateTimeFormat(locale, format).format(at);
+}
+
+/** A slash leads to the search, unless something is being typed. */
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("input, textarea, select");
+  const search = document.querySelector("[data-search]");
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || typing || !search) return;
+  event.preventDefault();
+  search.focus();
+});
+
+/** After a refused form the focus is on what is wrong. */
+const summary = document.getElementById("summary");
+if (summary) summary.focus();
+
+/** Two minutes before the session ends the page says so, and one press goes on. */
+const WARNING = 120;
+const ending = document.getElementById("ending");
+let warning;
+
+function watch(seconds) {
+  clearTimeout(warning);
+  ending.hidden = true;
+  const wait = Math.max(0, seconds - WARNING) * 1000;
+  warning = setTimeout(() => {
+    const text = ending.querySelector("[data-text]");
+    text.textContent = text.dataset.text;
+    ending.hidden = false;
+  }, wait);
+}
+
+if (page && ending) {
+  watch(Number(page.dataset.endsIn));
+  ending.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const answer = await fetch(ending.action, { method: "POST", body: new URLSearchParams(new FormData(ending)) });
+    if (answer.ok) watch((await answer.json()).ends_in);
+    else window.location.reload();
+  });
+}

@@ -1,0 +1,223 @@
+"""The console in a real Chromium with a virtual authenticator (docs/flows/console-sign-in.md).
+
+From the one-time link to a person who is invited; every page with axe-core, narrow, in both themes and languages.
+"""
+
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from services.admin import handlers
+from shared.contracts.admin import AccountStatus
+from shared.web.server import serve
+from tests.admin.conftest import CONTOSO, AdminSystem, open_system
+from tests.admin.console import link_for
+from tests.approval.handset import virtual_authenticator
+from tests.pages.axe import RUN, axe_script
+from tests.static_route import static_route
+from tests.world import make_system
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.slow,
+    pytest.mark.xdist_group("chromium"),
+    pytest.mark.asyncio(loop_scope="session"),
+]
+
+
+@dataclass
+class Desk:
+    """A page in Chromium, and the console behind it."""
+
+    system: AdminSystem
+    page: Page
+    origin: str
+    faults: list[str] = field(default_factory=list)
+
+    async def heading(self, text: str) -> None:
+        await expect(self.page.get_by_role("heading", level=1)).to_have_text(text)
+
+    async def open(self, path: str) -> None:
+        await self.page.goto(f"{self.origin}{path}")
+
+    async def press(self, name: str) -> None:
+        await self.page.get_by_role("button", name=name, exact=True).click()
+
+    async def follow(self, name: str) -> None:
+        await self.page.get_by_role("link", name=name, exact=True).click()
+
+    async def join(self) -> None:
+        """Become the first owner, by the operator's link."""
+        link = await link_for(self.system)
+        await self.page.goto(link.url)
+        await self.heading("Administer Contoso")
+        await self.press("Create a passkey")
+        await self.heading("People")
+
+    async def add_ada(self) -> None:
+        await self.follow("Add a person")
+        for label, text in (
+            ("First name", "Ada"),
+            ("Last name", "Lovelace"),
+            ("User name", "ada"),
+            ("Email for the invitation", "ada@home.example"),
+        ):
+            await self.page.get_by_label(label, exact=True).fill(text)
+        await self.press("Add person")
+        await self.heading("Ada Lovelace")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chromium: Browser) -> AsyncIterator[Desk]:
+    """Nobody has come into the console yet. At the end no script has broken and no policy was violated."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    origin = f"http://console.localhost:{port}"
+    monkeypatch.setenv("BLOK365_CONSOLE_ORIGIN", origin)
+    system = await open_system(make_system(tmp_path))
+    system.web.add_routes([static_route()])
+    runner, _ = await serve(system.web, "127.0.0.1", port)
+    context = await chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 800})
+    page = await context.new_page()
+    made = Desk(system, page, origin)
+    page.on("pageerror", lambda error: made.faults.append(str(error)))
+    page.on(
+        "console",
+        lambda said: made.faults.append(said.text) if "Content Security" in said.text else None,
+    )
+    await virtual_authenticator(page)
+    yield made
+    await context.close()
+    await runner.cleanup()
+    assert made.faults == []
+
+
+async def test_from_the_one_time_link_to_an_invited_person_and_in_again_by_passkey(desk: Desk) -> None:
+    link = await link_for(desk.system)
+    await desk.page.goto(link.url)
+    await desk.heading("Administer Contoso")
+    assert urlsplit(desk.page.url).fragment == ""  # not in the history, nor on a screen that is shared
+    await desk.press("Create a passkey")
+    await desk.heading("People")
+    await expect(desk.page.get_by_text("Welcome. You're signed in.")).to_be_visible()
+
+    await desk.add_ada()
+    await expect(desk.page.get_by_text("the invitation is on its way")).to_be_visible()
+    account = (await handlers.list_accounts(desk.system.deps, CONTOSO)).accounts[0]
+    assert (account.upn, account.status) == ("ada@contoso.example", AccountStatus.INVITED)
+
+    await desk.press("Sign out")
+    await desk.heading("Sign in to the console")
+    await desk.open(f"/t/{CONTOSO}/people/{account.id}")
+    await desk.heading("Sign in to the console")
+    await desk.press("Use a passkey")
+    await desk.heading("Ada Lovelace")
+
+
+async def test_an_act_on_administrators_asks_for_the_passkey_again(desk: Desk) -> None:
+    await desk.join()
+    desk.system.world.clock.advance(301)
+    await desk.open(f"/t/{CONTOSO}/administrators")
+    await desk.follow("Invite an administrator")
+    await desk.heading("Confirm it's you")
+    await desk.press("Use a passkey")
+    await desk.heading("Invite an administrator")
+    await desk.page.get_by_label("Name", exact=True).fill("Hugo Help")
+    await desk.page.get_by_label("Email", exact=True).fill("hugo@admins.example")
+    await desk.page.get_by_label("Help desk").check()
+    await desk.press("Send invitation")
+    await desk.heading("Administrators")
+    await expect(desk.page.get_by_text("Hugo Help")).to_be_visible()
+
+
+async def test_a_device_that_holds_a_passkey_makes_no_second_one(desk: Desk) -> None:
+    await desk.join()
+    await desk.open("/account")
+    await desk.press("Add a passkey")
+    await expect(
+        desk.page.get_by_text("This device already holds one of your passkeys.").first
+    ).to_be_visible()
+
+
+async def test_a_refused_form_leads_to_its_field_and_a_slash_to_the_search(desk: Desk) -> None:
+    await desk.join()
+    await desk.page.keyboard.press("/")
+    await expect(desk.page.locator("#q")).to_be_focused()
+    await desk.open(f"/t/{CONTOSO}/people/new")
+    await desk.press("Add person")
+    await expect(desk.page.locator("#summary")).to_be_focused()
+    assert (await desk.page.title()).startswith("Error:")
+    await desk.page.locator("#summary a").first.click()
+    await expect(desk.page.get_by_label("First name")).to_be_focused()
+
+
+async def test_two_minutes_before_its_end_the_page_asks_and_one_press_goes_on(desk: Desk) -> None:
+    await desk.join()
+    desk.system.world.clock.advance(1400)
+    await desk.page.clock.install()
+    await desk.open(f"/t/{CONTOSO}/people")
+    await desk.page.clock.fast_forward(1799 * 1000 - 120_000 + 2000)
+    await expect(desk.page.get_by_text("You'll be signed out in two minutes.")).to_be_visible()
+    desk.system.world.clock.advance(1790)
+    await desk.press("Stay signed in")
+    await expect(desk.page.locator("#ending")).to_be_hidden()
+    desk.system.world.clock.advance(1790)
+    await desk.open(f"/t/{CONTOSO}/people")
+    await desk.heading("People")
+
+
+async def test_every_page_is_accessible_narrow_and_in_both_themes_and_languages(desk: Desk) -> None:
+    await desk.join()
+    await desk.add_ada()
+    person = urlsplit(desk.page.url).path
+    team = f"/t/{CONTOSO}/administrators"
+    paths = [
+        "/account",
+        "/organisations",
+        f"/t/{CONTOSO}/people",
+        f"/t/{CONTOSO}/people?q=nobody",
+        f"/t/{CONTOSO}/people/new",
+        person,
+        *(f"{person}/{act}" for act in ("suspend", "sign-out", "rename", "remove")),
+        team,
+        f"{team}/new",
+        f"/t/{CONTOSO}/changes",
+    ]
+    axe = axe_script()
+    for locale, theme, width in (("en-GB", "light", 1280), ("fr-FR", "dark", 320)):
+        await desk.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        await desk.page.set_viewport_size({"width": width, "height": 800})
+        for path in paths:
+            await desk.open(f"{path}{'&' if '?' in path else '?'}mkt={locale}")
+            await desk.page.evaluate(axe)
+            assert await desk.page.evaluate(RUN) == [], (path, locale)
+            wider = await desk.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert wider <= 0, (path, width)
+            assert await desk.page.locator("html").get_attribute("lang") == locale[:2]
+
+
+async def test_without_scripts_everything_but_the_passkey_works(desk: Desk, chromium: Browser) -> None:
+    await desk.join()
+    state = await desk.page.context.storage_state()
+    context = await chromium.new_context(
+        locale="en-GB",
+        java_script_enabled=False,
+        storage_state=state,
+    )
+    plain = Desk(desk.system, await context.new_page(), desk.origin)
+    await plain.open(f"/t/{CONTOSO}/people")
+    await plain.add_ada()
+    await plain.follow("Suspend")
+    await plain.heading("Suspend Ada Lovelace?")
+    await plain.press("Suspend")
+    await expect(plain.page.get_by_text("Suspended. This takes effect within seconds.")).to_be_visible()
+    await plain.press("Resume")
+    await expect(plain.page.get_by_text("The person can sign in again")).to_be_visible()
+    await context.close()
