@@ -14,9 +14,13 @@ from deploy.local.entra import entra_standin
 from deploy.local.platform import make_keys
 from deploy.local.running_system import RunningSystem, one_process
 from deploy.local.settings import local_settings
+from deploy.standins.phone.phone import SoftPhone
+from deploy.standins.push.app import PushService
 from services.admin import handlers as admin
 from services.admin.handlers import NewAccount
+from shared.clock import SystemClock
 from shared.ids import SystemIds
+from shared.testing.waiting import eventually
 from tests.flows.support import Flow, start_flow
 
 
@@ -51,6 +55,15 @@ class LocalSystem:
         await self.running_system.flush()
         await tenant.tell_entra(self.running_system, self.federation)
         return upn
+
+    async def notify(self, phone: SoftPhone) -> None:
+        """Turn on that phone's notifications, so that a push starts by itself. Its push service is not there."""
+        service = PushService(SystemClock(), SystemIds(), f"http://localhost:{self.push_port}")
+        await phone.subscribe(service.subscribe(await phone.push_key()))
+        assert self.running_system.system is not None
+        directory = self.running_system.system.wired["wsfed"].dependencies.directory
+        whose = phone.key.tenant, phone.key.account
+        await eventually(lambda: directory.gets_notifications(*whose), "wsfed knows of it")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -73,6 +73,7 @@ async def walk(local_system: LocalSystem, chromium: Browser) -> AsyncIterator[Wa
     person = await local_system.person()
     async with SoftPhone() as phone:
         await enrol(local_system.running_system, SoftwarePhone(phone), person)
+        await local_system.notify(phone)
         context = await chromium.new_context()
         yield Walk(context, phone, local_system.entra, person, [])
         await context.close()
