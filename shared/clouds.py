@@ -22,6 +22,8 @@ class Cloud:
     """Where its tokens may go, compared whole; the first is where they go when a request names none."""
     start_url: str
     """Where a finished, expired or lost sign-in sends the person to begin again."""
+    authority: str
+    """Origin of its token endpoints."""
     graph: str
     """Origin of its Microsoft Graph."""
     graph_environment: str
@@ -38,6 +40,7 @@ CLOUDS: Mapping[CloudName, Cloud] = {
             "https://stamp2.login.microsoftonline.com/login.srf",
         ),
         start_url="https://m365.cloud.microsoft/",
+        authority="https://login.microsoftonline.com",
         graph="https://graph.microsoft.com",
         graph_environment="Global",
     ),
@@ -45,6 +48,7 @@ CLOUDS: Mapping[CloudName, Cloud] = {
         realm="urn:federation:MicrosoftOnline",
         reply_urls=("https://login.microsoftonline.us/login.srf",),
         start_url="https://portal.office365.us/",
+        authority="https://login.microsoftonline.us",
         graph="https://graph.microsoft.us",
         graph_environment="USGov",
     ),
@@ -52,6 +56,7 @@ CLOUDS: Mapping[CloudName, Cloud] = {
         realm="urn:federation:partner.microsoftonline.cn",
         reply_urls=("https://login.partner.microsoftonline.cn/login.srf",),
         start_url="https://portal.partner.microsoftonline.cn/",
+        authority="https://login.partner.microsoftonline.cn",
         graph="https://microsoftgraph.chinacloudapi.cn",
         graph_environment="China",
     ),

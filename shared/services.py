@@ -130,7 +130,7 @@ SERVICES = table(
         cookies=(CONSOLE_COOKIE_NAME, CONSOLE_SAID_COOKIE_NAME),
         owns_state=True,
         essential=True,
-        follows=("approval", "wsfed"),
+        follows=("approval", "wsfed", "provisioning"),
         replicas=2,
     ),
     ServiceRow(
@@ -149,6 +149,13 @@ SERVICES = table(
         owns_state=True,
         follows=("admin", "approval"),
         replicas=2,
+    ),
+    ServiceRow(
+        name="provisioning",
+        owns_state=True,
+        follows=("admin",),
+        opens_sealed=True,
+        outside=True,
     ),
     ServiceRow(
         name="notify",

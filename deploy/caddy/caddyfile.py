@@ -181,6 +181,7 @@ def _files() -> str:
     lines = [
         "(static) {",
         f"\troot * {TREE}",
+        "\tencode gzip",
         *_header(_own(FILE_CSP.text)),
         *types,
         *_only_read(1),
@@ -292,7 +293,8 @@ def _page(page: StaticPage, site: Site) -> list[str]:
     https = page.host is not Host.FRONT
     own = _own(page.csp.format(origin=origin), page.features, https=https)
     headers = {**own, "Cache-Control": "no-cache"}
-    lines = [f"\thandle {page.path} {{", f"\t\troot * {TREE}"]
+    # Only files are compressed: what a service answers may hold a secret beside what its reader has sent.
+    lines = [f"\thandle {page.path} {{", f"\t\troot * {TREE}", "\t\tencode gzip"]
     if not page.languages:
         kind = TYPES[f".{page.file.rpartition('.')[2]}"]
         lines += [*_header({**headers, "Content-Type": kind}, depth=2), *_only_read(2), "\t\thandle {"]

@@ -261,12 +261,12 @@ def remove_browser(
     if not yes:
         typer.confirm(f"Remove {browser} of {who}?", abort=True)
     found = with_admin(context.obj, lambda admin: handlers.remove_browser(admin, tenant, who, browser))
-    output.line(f"{found.agent} ({found.id}) is a stranger within seconds.")
+    output.line(f"{found.agent} ({found.id}) will be unknown within seconds.")
 
 
 @accounts.command("unfreeze")
 def unfreeze(context: typer.Context, who: Who, tenant: InTenant) -> None:
-    """Let unknown browsers ask for notifications again after somebody's "Not me"."""
+    """Let unknown browsers ask for notifications again after somebody answered "This isn't me"."""
     with_admin(context.obj, lambda admin: handlers.unfreeze(admin, tenant, who))
     output.line(f"Notifications to {who} are no longer frozen.")
 

@@ -6,7 +6,7 @@ import typer
 
 from deploy.cli import output
 from deploy.cli.options import InTenant, Json, group
-from deploy.cli.session import with_admin
+from deploy.cli.session import CONSOLE, with_admin
 from services.admin import handlers
 from services.admin.domain.roles import Role
 from services.admin.domain.teams import Team
@@ -33,7 +33,7 @@ def invite(
 ) -> None:
     """Print a one-time link to the console, good for 10 minutes. For the first owner, or when no owner can sign in."""
     new = NewAdministrator(name, email, role, account)
-    link = with_admin(context.obj, lambda admin: invite_by_operator(admin, tenant, new))
+    link = with_admin(context.obj, lambda admin: invite_by_operator(admin, tenant, new), needed=CONSOLE)
     if json:
         output.as_json(_plain_link(link))
         return

@@ -28,6 +28,11 @@ COMMANDS = {
     "domain": Entry("domains", "domains", "Domains that Entra federates to us, and what to tell Entra."),
     "admin": Entry("administrators", "administrators", "Administrators of a tenant in the console."),
     "account": Entry("accounts", "accounts", "People of a tenant, their invitations and phones."),
+    "provisioning": Entry(
+        "provisioning",
+        "provisioning",
+        "The connection to Entra, and people's users there.",
+    ),
     "signing": Entry("signing", "signing", "A tenant's token-signing key, and what Entra must be told."),
     "migrate": Entry("operate", "operations", "Build the indexes that are missing."),
     "resync": Entry("operate", "operations", "Let services ask for their whole state again."),

@@ -15,6 +15,7 @@ from deploy.local.platform import make_keys
 from deploy.local.run_folder import RunningNow
 from services.admin import handlers
 from services.admin.handlers import NewAccount
+from services.admin.handlers.console_team import end_what_a_backup_calls_open
 from services.admin.ports import Dependencies
 from shared.assembly import Wired
 from shared.clock import iso_millis
@@ -120,7 +121,8 @@ def restore(
     Put the backup back first, with the service stopped; then run this; then start the service.
 
     It raises the database's generation: what the backup says then counts more than anything newer elsewhere. Of admin's
-    it withdraws all open invitations: they may have been used or withdrawn since the backup was made.
+    it withdraws all open invitations and ends the sessions of the console: they may have been used, withdrawn or ended
+    since the backup was made. Look at `blok365 admin list` afterwards: an administrator who was removed since is back.
     """
     _known([service])
     if (running := context.obj.running) is not None:
@@ -151,6 +153,7 @@ async def restored(wired: Wired[Any], now: datetime) -> int:
     generation = await raise_generation(wired.service.database, now)
     if wired.service.name == "admin":
         await handlers.withdraw_all(wired.dependencies)
+        await end_what_a_backup_calls_open(wired.dependencies)
     return generation
 
 

@@ -32,6 +32,10 @@ SYSTEM = ("origin", *STORE)
 """What all others must be told: a wrong origin would be written into issuers and links."""
 
 
+CONSOLE = ("console_origin", *SYSTEM)
+"""What a command must be told that prints a link to the console."""
+
+
 def settings_of(options: Options, needed: Sequence[str] = SYSTEM) -> Settings:
     """`BLOK365_*`; what they leave open, as the running system has it.
 
@@ -111,13 +115,15 @@ def open_platform(settings: Settings, bus: CommandBus | None = None) -> Platform
 
 
 @asynccontextmanager
-async def opened(options: Options, build: Callable[[Platform], Wired[T]]) -> AsyncIterator[Wired[T]]:
+async def opened(
+    options: Options, build: Callable[[Platform], Wired[T]], *, needed: Sequence[str] = SYSTEM
+) -> AsyncIterator[Wired[T]]:
     """A service wired on the system's database, not running. Raises Unavailable.
 
     What was changed is with the other services at the end: over RabbitMQ it was published; otherwise the running
     process has been told to send it.
     """
-    settings = settings_of(options)
+    settings = settings_of(options, needed)
     bus = CommandBus(settings)
     wired = build(open_platform(settings, bus))
     try:
@@ -132,11 +138,13 @@ async def opened(options: Options, build: Callable[[Platform], Wired[T]]) -> Asy
         options.running.poke()
 
 
-def with_admin(options: Options, work: Callable[[Dependencies], Awaitable[T]]) -> T:
+def with_admin(
+    options: Options, work: Callable[[Dependencies], Awaitable[T]], *, needed: Sequence[str] = SYSTEM
+) -> T:
     """What `work` returns, given admin's handlers on the real database. Ends the program on a fault."""
 
     async def run() -> T:
-        async with opened(options, partial(admin_app.build, pages=False)) as wired:
+        async with opened(options, partial(admin_app.build, pages=False), needed=needed) as wired:
             for step in wired.service.on_start:
                 await step()
             return await work(wired.dependencies)

@@ -1,8 +1,10 @@
-"""`make demo`: one sign-in, headless, step by step; leaves the evidence in var/demo/signin/.
+"""`make demo`: two people made in Entra, and one sign-in, headless, step by step.
 
-The steps are those of docs/flows/enrolment.md, notification.md and sign-in.md. Everything is real but Entra, the push
-service and the phone's hardware, which are strict stand-ins: the Entra stand-in, a program of its own, verifies the
-token by an independent path. The phone is BlokKey's page in Chromium; without Chromium, a phone in software.
+The evidence is left in var/demo/signin/, and every request to Microsoft Graph in var/demo/graph/requests.jsonl. The
+steps are those of docs/flows/provisioning.md, enrolment.md, notification.md and sign-in.md. Everything is real but
+Entra, Graph, the push service and the phone's hardware, which are strict stand-ins: whom the stand-in of Graph was not
+asked to make, the Entra stand-in does not know, and it verifies the token by an independent path; both are programs of
+their own. The phone is BlokKey's page in Chromium; without Chromium, a phone in software.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import sys
 from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from playwright.async_api import Error as PlaywrightError
@@ -21,17 +24,30 @@ from deploy.local.backing.port import free_port
 from deploy.local.browser import Browser, Page, Unexpected
 from deploy.local.demo_phone import DemoPhone, SoftwarePhone, chromium_phone
 from deploy.local.entra import entra_standin
+from deploy.local.graph import (
+    Registration,
+    address,
+    entra_settings,
+    graph_standin,
+    write_set_up,
+)
 from deploy.local.platform import make_keys
 from deploy.local.running_system import RunningSystem, many_processes, one_process
 from deploy.local.settings import local_settings
 from deploy.standins.chromium import is_there
+from deploy.standins.graph.model import new_guid
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin import handlers as admin
+from services.admin.handlers import NewAccount
 from shared.contracts.admin import AccountStatus
 from shared.errors import Blok365Error
-from shared.ids import SystemIds
+from shared.ids import SystemIds, new_secret
 from shared.log import configure
 from shared.testing.waiting import eventually
+
+SECOND = "grace@contoso.example"
+LICENCE = "SPE_F1"
+PERMISSIONS = ("User.ReadWrite.All", "LicenseAssignment.Read.All", "Domain.Read.All")
 
 
 def step(number: str, text: str) -> None:
@@ -42,26 +58,35 @@ def step(number: str, text: str) -> None:
 async def demo(var: Path, mongo_url: str, bus_url: str, *, in_chromium: bool) -> None:
     """The walk. Raises Unexpected, PhoneError, TimeoutError, Blok365Error, and Playwright's Error."""
     ids = SystemIds()
-    port, entra_port, push_port = free_port(), free_port(), free_port()
+    port, entra_port, graph_port, push_port = free_port(), free_port(), free_port(), free_port()
     push_local = [f"127.0.0.1:{push_port}"] if in_chromium else []
     prefix = "demo_" + ids.random_bytes(6).hex()
     settings = local_settings(var, port, mongo_url, bus_url=bus_url, database_prefix=prefix)
     make_keys(settings, ids)
     out = var / "signin"
     out.mkdir(parents=True, exist_ok=True)
+    graph = address(graph_port)
     running_system = (
-        one_process(settings, port=port, entra_port=entra_port, push_local=push_local)
+        one_process(settings, port=port, entra_port=entra_port, graph=graph, push_local=push_local)
         if bus_url == "memory:"
         else many_processes(
-            settings, port=port, entra_port=entra_port, logs=var / "log", push_local=push_local
+            settings,
+            port=port,
+            entra_port=entra_port,
+            graph=graph,
+            push_local=push_local,
+            logs=var / "log",
         )
     )
     async with running_system as on, AsyncExitStack() as stack:
         await tenant.seed(on)
-        federation = var / "entra.json"
-        await tenant.tell_entra(on, federation)
-        entra = await stack.enter_async_context(entra_standin(entra_port, federation))
+        registration = Registration(new_guid(ids), new_secret(ids), PERMISSIONS)
+        set_up, requests = var / "graph" / "set-up.json", var / "graph" / "requests.jsonl"
+        write_set_up(set_up, "Contoso", await tenant.settled_federation(on), registration, {LICENCE: 5})
+        await stack.enter_async_context(graph_standin(graph_port, set_up, requests))
+        entra = await stack.enter_async_context(entra_standin(entra_port, entra_settings(graph)))
         browser = await stack.enter_async_context(Browser())
+        await provision(on, browser, registration, graph)
         phone: DemoPhone
         if in_chromium:
             phone = await stack.enter_async_context(chromium_phone(push_port, partial(step, "")))
@@ -69,8 +94,54 @@ async def demo(var: Path, mongo_url: str, bus_url: str, *, in_chromium: bool) ->
             phone = SoftwarePhone(await stack.enter_async_context(SoftPhone(ids=ids)))
         await enrol(on, phone)
         await sign_in(on, browser, phone, entra, out)
-    for file in sorted(out.iterdir()):
+    for file in [*sorted(out.iterdir()), requests]:
         print(f"        {file}  {file.stat().st_size} octets")
+
+
+async def provision(
+    running_system: RunningSystem, browser: Browser, registration: Registration, graph: str
+) -> None:
+    """Make two people with a licence in Entra, with the steps of docs/flows/provisioning.md."""
+    print("Provisioning")
+    deps = running_system.admin
+    properties = {
+        "client_id": registration.client_id,
+        "client_secret": registration.client_secret,
+        "tenant_domain": tenant.DOMAIN,
+    }
+    await admin.set_connection(deps, tenant.TENANT, properties=json.dumps(properties), enabled=True)
+    await running_system.flush()
+    step("1", f"the connection to {tenant.DOMAIN}'s directory is set; its secret is sealed for provisioning")
+
+    asked = await admin.check_connection(deps, tenant.TENANT)
+    await running_system.flush()
+    found = await eventually(lambda: admin.checked(deps, tenant.TENANT, asked), "the connection is tested")
+    if found.fault is not None or not found.licences:
+        raise Unexpected(f"the connection's test failed: {found}")
+    left = ", ".join(f"{each.name}, {each.left} left" for each in found.licences)
+    step("2", f"it signs in; licences: {left}")
+
+    grace = NewAccount(first_name="Grace", last_name="Hopper", upn=SECOND, email="grace@private.example")
+    await admin.create_account(deps, tenant.TENANT, grace)
+    for upn in (tenant.PERSON, SECOND):
+        await admin.set_licences(deps, tenant.TENANT, upn, usage_location="FR", licences=[LICENCE])
+    await running_system.flush()
+    step("3", f"admin has {tenant.PERSON} and {SECOND}, each to have {LICENCE}")
+
+    async def made() -> list[dict[str, Any]] | None:
+        answer = json.loads((await browser.get(f"{graph}/control/tenants/{tenant.DOMAIN}/users")).text)
+        users: list[dict[str, Any]] = answer["users"]
+        for upn in (tenant.PERSON, SECOND):
+            _, person = await admin.directory_person(deps, tenant.TENANT, upn)
+            if person is None or person.state != "done":
+                return None
+        return users if all(each["assignedLicenses"] for each in users) else None
+
+    users = await eventually(made, "both people are in Entra")
+    names = sorted(each["userPrincipalName"] for each in users)
+    if names != sorted((tenant.PERSON, SECOND)):
+        raise Unexpected(f"in Entra are {names}")
+    step("4-7", "provisioning looked for them, made both once, and gave them their licence")
 
 
 async def enrol(running_system: RunningSystem, phone: DemoPhone, upn: str = tenant.PERSON) -> None:

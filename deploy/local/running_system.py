@@ -39,14 +39,14 @@ async def one_process(
     *,
     port: int,
     entra_port: int,
+    graph: str = "",
     push_local: Sequence[str] = (),
     front_routes: Iterable[RouteDef] = (),
 ) -> AsyncIterator[RunningSystem]:
-    """A running system of all services in this process, on the bus that the settings name.
-
-    `push_local`: see `notify_settings`.
+    """A running system of all services in this process, on the bus that the settings name. `graph`, `push_local`: see
+    `service_settings`.
     """
-    own = service_settings(settings, entra_port, push_local)
+    own = service_settings(settings, entra_port, graph, push_local)
     start_url = wsfed_settings(entra_port).start_url
     async with AsyncExitStack() as stack:
         bus = None
@@ -69,6 +69,7 @@ async def many_processes(
     port: int,
     entra_port: int,
     logs: Path,
+    graph: str = "",
     push_local: Sequence[str] = (),
     replicas: Mapping[str, int] = DEFAULT_REPLICAS,
     of_replica: OfReplica | None = None,
@@ -88,6 +89,11 @@ async def many_processes(
             "BLOK365_WSFED_START_URL": local.start_url,
             "BLOK365_NOTIFY_PUSH_LOCAL": json.dumps(notify_settings(settings, push_local).push_local),
         }
+        if graph:
+            environment |= {
+                "BLOK365_PROVISIONING_GRAPH_URL": graph,
+                "BLOK365_PROVISIONING_AUTHORITY_URL": graph,
+            }
         whole = await stack.enter_async_context(
             cluster(
                 settings,

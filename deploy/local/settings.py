@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings
 
 from deploy.local.backing.port import free_port, why_not_free
 from services.notify.config import NotifySettings
+from services.provisioning.config import ProvisioningSettings
 from services.wsfed.config import WsFedSettings
 from shared.clouds import CLOUDS
 from shared.errors import BadInput, Unavailable
@@ -77,10 +78,20 @@ def notify_settings(settings: Settings, push_local: Sequence[str] = ()) -> Notif
 
 
 def service_settings(
-    settings: Settings, entra_port: int, push_local: Sequence[str] = ()
+    settings: Settings, entra_port: int, graph: str = "", push_local: Sequence[str] = ()
 ) -> dict[str, BaseSettings]:
-    """What services need to be told on one machine, by name; the others take theirs from the environment."""
-    return {"wsfed": wsfed_settings(entra_port), "notify": notify_settings(settings, push_local)}
+    """What services need to be told on one machine, by name; the others take theirs from the environment.
+
+    `graph`: the stand-in of Microsoft's login and Graph that provisioning talks to. Empty: what the environment says.
+    `push_local`: see `notify_settings`.
+    """
+    told: dict[str, BaseSettings] = {
+        "wsfed": wsfed_settings(entra_port),
+        "notify": notify_settings(settings, push_local),
+    }
+    if graph:
+        told["provisioning"] = ProvisioningSettings(graph_url=graph, authority_url=graph)
+    return told
 
 
 def wsfed_settings(entra_port: int) -> WsFedSettings:

@@ -34,7 +34,20 @@ service's own clock: approval is not believed. Otherwise the key is refused, wit
 A revoked key is the tombstone of itself, under whatever device id it comes back (`domain/authenticators.py`). An
 invitation that brought no device is marked expired by a sweeper, ten minutes after its end.
 
-URLs: none yet. Queue: `admin`, fed by the table in `consumers.py`.
+The console (docs/flows/console-sign-in.md): administrators sign in by passkeys of the console's own RP ID. Who they are
+is the aggregate `administrator`; what they may do in a tenant is the aggregate `team`, one for each tenant, and the
+table `domain.roles.RULES` from act to role. Session, administrator and team are read at each request.
+
+URLs, all on the console's host; `routes.ROUTES` has each with its act:
+
+    /                          the tenant, or a choice of several      /organisations  that choice
+    /sign-in, /sign-out, /step-up                                      a passkey, and again before some acts
+    /join/{tenant}/{id}        a one-time link, its secret in the fragment
+    /account/...               own passkeys and sessions
+    /t/{tenant}/people/...     people                                  /t/{tenant}/administrators/...  the team
+    /t/{tenant}/changes        what administrators did
+
+Queue: `admin`, fed by the table in `consumers.py`.
 """
 
 from pathlib import Path

@@ -18,6 +18,9 @@ from services.admin.store import (
     ChangeRepository,
     ConsoleSessionRepository,
     DeviceRepository,
+    DirectoryRepository,
+    DirectorySettingsRepository,
+    FirstUseRepository,
     FreezeRepository,
     InvitationRepository,
     SigningCertificateRepository,
@@ -51,7 +54,8 @@ def build(
     authenticators = AuthenticatorRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
-    certificates = SigningCertificateRepository(database)
+    directory = DirectoryRepository(database)
+    certificates, first_uses = SigningCertificateRepository(database), FirstUseRepository(database)
     shared = platform.settings
     csrf_file = shared.keys / "admin.csrf"
     deps = Dependencies(
@@ -63,7 +67,10 @@ def build(
         freezes=freezes,
         browsers=browsers,
         certificates=certificates,
+        first_uses=first_uses,
         admin_commands=AdminCommandRepository(database, signer),
+        directory_settings=DirectorySettingsRepository(database, signer),
+        directory=directory,
         administrators=AdministratorRepository(database),
         teams=TeamRepository(database, signer),
         console_sessions=ConsoleSessionRepository(database),
@@ -77,6 +84,7 @@ def build(
         rp_id=shared.rp_id,
         expected_origins=frozenset(shared.approval_origins),
         notify_sealer=sealer,
+        provisioning_sealer=load_sealer(platform.settings.keys, "provisioning"),
         console_origin=shared.origins.console,
         console_key=load_keys(csrf_file)[0],
     )
@@ -92,7 +100,8 @@ def build(
         ],
         projections={
             "approval": [devices.projection, freezes.projection],
-            "wsfed": [browsers, certificates.projection],
+            "wsfed": [browsers, certificates.projection, first_uses.projection],
+            "provisioning": [directory.connections, directory.people],
         },
         web=web,
         background=[partial(sweep, deps)],

@@ -10,7 +10,15 @@ from services.admin.handlers import (
     sign_out_person,
 )
 from services.admin.ports import Dependencies
-from services.admin.projections import browser_changed, device_enrolled, freeze_changed, keys_changed
+from services.admin.projections import (
+    browser_changed,
+    connection_changed,
+    device_enrolled,
+    domain_used,
+    freeze_changed,
+    keys_changed,
+    person_changed,
+)
 from shared.bus.port import Handlers
 from shared.contracts.admin import (
     RemoveAuthenticator,
@@ -20,7 +28,8 @@ from shared.contracts.admin import (
     SignOutPerson,
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
-from shared.contracts.wsfed import BrowserChanged, KeysChanged
+from shared.contracts.provisioning import ConnectionChanged, PersonChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 
 
 def consumers(deps: Dependencies) -> Handlers:
@@ -29,7 +38,10 @@ def consumers(deps: Dependencies) -> Handlers:
         DeviceChanged: partial(device_enrolled, deps),
         FreezeChanged: partial(freeze_changed, deps),
         BrowserChanged: partial(browser_changed, deps),
+        ConnectionChanged: partial(connection_changed, deps),
+        PersonChanged: partial(person_changed, deps),
         KeysChanged: partial(keys_changed, deps),
+        DomainUsed: partial(domain_used, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
         RenewInvitation: partial(renew_invitation, deps),
         RenameAuthenticator: partial(rename_authenticator, deps),

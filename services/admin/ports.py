@@ -13,7 +13,8 @@ from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.changes import Change
 from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
-from services.admin.domain.federation import Certificates
+from services.admin.domain.directory import DirectorySettings
+from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.teams import Team, TeamInvitation
 from services.admin.domain.tenants import Tenant
@@ -22,7 +23,8 @@ from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import InvitationMail, SendMail, TeamInvitationMail, mail_associated_data
-from shared.contracts.wsfed import BrowserChanged, KeysChanged
+from shared.contracts.provisioning import ConnectionChanged, PersonChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
@@ -217,6 +219,42 @@ class Browsers(Protocol):
         ...
 
 
+class DirectorySettingsStore(Protocol):
+    """What was asked of provisioning, by tenant."""
+
+    async def get(self, tenant: str) -> DirectorySettings:
+        """Those of a tenant that never asked for anything are empty."""
+        ...
+
+    async def change(
+        self,
+        tenant: str,
+        step: Callable[[DirectorySettings], DirectorySettings],
+        command: Callable[[DirectorySettings], OutgoingMessage],
+    ) -> DirectorySettings:
+        """The settings after `step`, written with the command that `command` makes of them.
+
+        Both are called again when somebody else wrote first. Raises what `step` raises.
+        """
+        ...
+
+
+class Directory(Protocol):
+    """Connections, and people in Entra, as provisioning announces them: projections, only higher versions."""
+
+    async def keep_connection(self, received: VerifiedMessage[ConnectionChanged]) -> None: ...
+
+    async def keep_person(self, received: VerifiedMessage[PersonChanged]) -> None: ...
+
+    async def connection(self, tenant: str) -> ConnectionChanged | None: ...
+
+    async def person(self, tenant: str, account: AccountId) -> PersonChanged | None: ...
+
+    async def failed(self, tenant: str, after: AccountId, limit: int) -> Sequence[PersonChanged]:
+        """Those whose job has failed, in the order of their accounts, behind that one."""
+        ...
+
+
 class SigningCertificates(Protocol):
     """Tenants' token-signing certificates as wsfed announces them: a projection, which accepts only higher versions."""
 
@@ -224,6 +262,16 @@ class SigningCertificates(Protocol):
 
     async def of(self, tenant: str) -> Certificates | None:
         """The tenant's; None while wsfed has not said them."""
+        ...
+
+
+class FirstUses(Protocol):
+    """When domains were first used, as wsfed announces it: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[DomainUsed]) -> None: ...
+
+    async def of(self, tenant: str, domain: str) -> FirstUse | None:
+        """Of the tenant's domain; None while it was never used."""
         ...
 
 
@@ -273,6 +321,10 @@ class Teams(Protocol):
         """Every team that this administrator is a member of, by the tenant's slug. Whole."""
         ...
 
+    async def page(self, after: str, limit: int) -> Sequence[Team]:
+        """Teams whose tenant's slug comes after `after`, in that order."""
+        ...
+
 
 class ConsoleSessions(Protocol):
     """Sessions of administrators by the digest of their secret."""
@@ -299,6 +351,10 @@ class ConsoleSessions(Protocol):
 
     async def end_others(self, administrator: str, kept: str) -> int:
         """Remove all of that administrator but the one with that id; how many they were."""
+        ...
+
+    async def end_all(self) -> int:
+        """Remove the sessions of all administrators; how many they were."""
         ...
 
 
@@ -338,7 +394,10 @@ class Dependencies:
     freezes: Freezes
     browsers: Browsers
     certificates: SigningCertificates
+    first_uses: FirstUses
     admin_commands: AdminCommands
+    directory_settings: DirectorySettingsStore
+    directory: Directory
     administrators: Administrators
     teams: Teams
     console_sessions: ConsoleSessions
@@ -356,6 +415,8 @@ class Dependencies:
     """Origins that a person's phone signs on."""
     notify_sealer: Sealer
     """Seals mails for notify, which alone can open them."""
+    provisioning_sealer: Sealer
+    """Seals a connection's secrets for provisioning."""
     console_origin: str
     """Origin of the console. Its host is the RP ID of administrators' passkeys, and it is the only one they sign on."""
     console_key: bytes

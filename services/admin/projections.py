@@ -1,5 +1,6 @@
 """What admin does when another service's state changes: docs/flows/enrolment.md, step 7, and "Lost phone";
-docs/flows/sign-out-everywhere.md, step 5; docs/flows/federation.md, step 1.
+docs/flows/sign-out-everywhere.md, step 5; docs/flows/federation.md, steps 1 and 6;
+docs/flows/provisioning.md.
 """
 
 import hashlib
@@ -23,7 +24,8 @@ from shared.bus.port import Reject
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import VerifiedMessage
-from shared.contracts.wsfed import BrowserChanged, KeysChanged
+from shared.contracts.provisioning import ConnectionChanged, PersonChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import b64u, unb64u
 
@@ -82,9 +84,24 @@ async def browser_changed(deps: Dependencies, received: VerifiedMessage[BrowserC
     await deps.browsers.keep(received)
 
 
+async def connection_changed(deps: Dependencies, received: VerifiedMessage[ConnectionChanged]) -> None:
+    """`provisioning.connection.changed.v1`: keep how the connection to the directory is. It is for people."""
+    await deps.directory.keep_connection(received)
+
+
+async def person_changed(deps: Dependencies, received: VerifiedMessage[PersonChanged]) -> None:
+    """`provisioning.person.changed.v1`: keep what became of the account in the directory. It is for people."""
+    await deps.directory.keep_person(received)
+
+
 async def keys_changed(deps: Dependencies, received: VerifiedMessage[KeysChanged]) -> None:
     """`wsfed.keys.changed.v1`: keep the certificates, which Entra has to be told. They decide nothing here."""
     await deps.certificates.keep(received)
+
+
+async def domain_used(deps: Dependencies, received: VerifiedMessage[DomainUsed]) -> None:
+    """`wsfed.domain.used.v1`: keep when a domain was first used. It is for people, and decides nothing."""
+    await deps.first_uses.keep(received)
 
 
 async def _decide(

@@ -11,6 +11,7 @@ from services.wsfed.routes import RouteContext, all_routes
 from services.wsfed.store import (
     BrowserRepository,
     DirectoryRepository,
+    FirstUseRepository,
     IssuanceRepository,
     SessionRepository,
     SigningKeyRepository,
@@ -38,6 +39,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     )
     browsers = BrowserRepository(database, assembly.signer, platform.clock)
     keys = SigningKeyRepository(database, sealing, platform.clock, assembly.signer)
+    first_uses = FirstUseRepository(database, assembly.signer, platform.clock)
     geoip = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
         transactions=transactions,
@@ -45,6 +47,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         browsers=browsers,
         directory=directory,
         keys=keys,
+        first_uses=first_uses,
         issuances=issuances,
         wake=waker,
         fresh=assembly.fresh,
@@ -74,7 +77,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     rp_id_is_kept = partial(pin_rp_id, pinned_settings(database), shared.rp_id)
     service = assembly.service(
         consumers(deps),
-        state=[browsers.source, keys.source],
+        state=[browsers.source, keys.source, first_uses.source],
         projections={
             "admin": [
                 directory.tenants,
@@ -85,8 +88,8 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
             "approval": [directory.devices, directory.claims_waiting],
         },
         web=web,
-        background=[geoip.watch, browsers.write_days],
+        background=[geoip.watch, browsers.write_days, first_uses.write_noted],
         on_start=[rp_id_is_kept, waker.start],
-        on_stop=[issuances.flush, browsers.flush],
+        on_stop=[issuances.flush, browsers.flush, first_uses.flush],
     )
     return Wired(service, deps)

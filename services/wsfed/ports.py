@@ -303,6 +303,14 @@ class SigningKeys(Protocol):
         ...
 
 
+class FirstUses(Protocol):
+    """When each domain was first used."""
+
+    def note(self, tenant: str, domain: str, now: datetime, *, signed_in: bool) -> None:
+        """A request for somebody of the domain came, or somebody of it was signed in. It is written down later."""
+        ...
+
+
 class Sessions(Protocol):
     """Sessions: one for each account in each browser that has signed in with it."""
 
@@ -421,6 +429,7 @@ class Dependencies:
     browsers: Browsers
     directory: Directory
     keys: SigningKeys
+    first_uses: FirstUses
     issuances: IssuanceLog
     wake: Wake
     fresh: Freshness

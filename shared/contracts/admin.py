@@ -1,4 +1,6 @@
-"""Messages that admin owns: tenants, accounts, contacts, invitations and authenticators, each as its whole state."""
+"""Messages that admin owns: tenants, accounts with contacts and profiles, invitations and authenticators, each as its
+whole state.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -73,7 +75,7 @@ class TenantConfigured(StateEvent):
     """The whole state of a tenant: its applications, domains and policy."""
 
     TYPE: ClassVar[str] = "admin.tenant.configured.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify", "provisioning"})
     name: str
     applications: tuple[Application, ...]
     domains: tuple[Domain, ...]
@@ -111,7 +113,7 @@ class AccountChanged(CarriesSessionEpoch):
     """The whole state of an account."""
 
     TYPE: ClassVar[str] = "admin.account.changed.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "provisioning"})
     account: str
     upn: str
     """The userPrincipalName in lower case."""
@@ -128,6 +130,20 @@ class ContactChanged(StateEvent):
     account: str = Field(max_length=64)
     sealed: str = Field(max_length=MAX_SEALED)
     """`Contact` as JSON, sealed for notify with `contact_associated_data`; empty when the account was removed."""
+
+
+class ProfileChanged(StateEvent):
+    """What Entra is told of a person beside the account itself. Only provisioning needs it."""
+
+    TYPE: ClassVar[str] = "admin.profile.changed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"provisioning"})
+    account: str = Field(max_length=64)
+    first_name: str = Field(max_length=64)
+    last_name: str = Field(max_length=64)
+    usage_location: str = Field(default="", max_length=2)
+    """Country of two letters (ISO 3166-1), which a licence needs; empty: none is set from here."""
+    licences: tuple[str, ...] = Field(default=(), max_length=100)
+    """SKU ids of the licences that are assigned from here."""
 
 
 InvitationStatus = Literal["open", "used", "withdrawn", "expired"]
@@ -195,7 +211,7 @@ class AuthenticatorChanged(StateEvent):
     """
 
     TYPE: ClassVar[str] = "admin.authenticator.changed.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify", "provisioning"})
     authenticator: str = Field(max_length=MAX_ID)
     """A phone's is the device id that approval announced."""
     kind: Literal["phone", "passkey", "badge", "kiosk"]
@@ -280,14 +296,14 @@ class SignOutPerson(AskedOnOwnPage):
 
 
 class AdminPullState(PullState):
-    """A follower asks admin for the tenants, accounts, contacts, invitations and authenticators that have changed."""
+    """A follower asks admin for the tenants, accounts with all that is theirs, and decisions that have changed."""
 
     TYPE: ClassVar[str] = "admin.state.pull.v1"
-    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify", "provisioning"})
 
 
 class AdminStatePulled(StatePulled):
-    """A page of tenants, accounts, contacts, invitations and authenticators, those that ended included."""
+    """A page of tenants, accounts, contacts, profiles, invitations and authenticators, those that ended included."""
 
     TYPE: ClassVar[str] = "admin.state.pulled.v1"
-    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify"})
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "notify", "provisioning"})

@@ -10,6 +10,7 @@ from shared.contracts.state import PullState, StatePulled
 
 MAX_CERTIFICATE = 8192
 """Characters of a certificate: RSA of 4096 bits takes some 2000."""
+MAX_DOMAIN = 253
 MAX_ID = 64
 """Characters of an id. Followers keep what wsfed says in rows, so its fields have limits."""
 
@@ -79,6 +80,18 @@ class KeysChanged(StateEvent):
     """The one that has signed until lately."""
 
 
+class DomainUsed(StateEvent):
+    """When a domain of the tenant was first used: how an administrator sees that its federation has taken effect."""
+
+    TYPE: ClassVar[str] = "wsfed.domain.used.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    domain: str = Field(max_length=MAX_DOMAIN)
+    first_request_at: datetime
+    """When the first request for a person of the domain came. Not proved: anybody can make one."""
+    first_sign_in_at: datetime | None = None
+    """When the first person of the domain got a token."""
+
+
 class RemoveBrowser(Command):
     """An administrator ends what one browser is known for, and its session.
 
@@ -96,14 +109,14 @@ class RemoveBrowser(Command):
 
 
 class WsFedPullState(PullState):
-    """A follower asks wsfed for the known browsers and certificates that have changed."""
+    """A follower asks wsfed for the known browsers, certificates and first uses that have changed."""
 
     TYPE: ClassVar[str] = "wsfed.state.pull.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
 
 
 class WsFedStatePulled(StatePulled):
-    """A page of known browsers, those that were removed included, and of certificates."""
+    """A page of known browsers, those that were removed included, of certificates and first uses."""
 
     TYPE: ClassVar[str] = "wsfed.state.pulled.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"admin"})

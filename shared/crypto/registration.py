@@ -8,18 +8,8 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from webauthn import verify_registration_response
-from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography
-from webauthn.helpers.cose import COSEAlgorithmIdentifier
-from webauthn.helpers.structs import CredentialDeviceType
 
 from shared.ids import b64u
-
-ALGORITHMS = (
-    COSEAlgorithmIdentifier.ECDSA_SHA_256,
-    COSEAlgorithmIdentifier.EDDSA,
-    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
-)
 
 
 class InvalidRegistration(Exception):
@@ -57,6 +47,16 @@ def verify_registration(
     Not verified: that it was made outside of other people's frames (`crossOrigin`), which the caller looks at, because
     the library does not.
     """
+    # Imported here: the command line takes in admin's handlers without ever verifying a key, and would wait for these.
+    from webauthn import verify_registration_response
+    from webauthn.helpers.cose import COSEAlgorithmIdentifier
+    from webauthn.helpers.structs import CredentialDeviceType
+
+    algorithms = [
+        COSEAlgorithmIdentifier.ECDSA_SHA_256,
+        COSEAlgorithmIdentifier.EDDSA,
+        COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
+    ]
     credential = {
         "id": credential_id,
         "rawId": credential_id,
@@ -70,7 +70,7 @@ def verify_registration(
             expected_rp_id=expected_rp_id,
             expected_origin=list(expected_origins),
             require_user_verification=True,
-            supported_pub_key_algs=list(ALGORITHMS),
+            supported_pub_key_algs=algorithms,
         )
         public_key = _spki(verified.credential_public_key)
     except Exception as error:  # the library parses a stranger's CBOR: anything it raises means no
@@ -89,6 +89,8 @@ def verify_registration(
 
 def _spki(cose_key: bytes) -> bytes:
     """DER SubjectPublicKeyInfo of a COSE key of a kind we accept. Raises ValueError and what the library raises."""
+    from webauthn.helpers import decode_credential_public_key, decoded_public_key_to_cryptography
+
     key = decoded_public_key_to_cryptography(decode_credential_public_key(cose_key))
     accepted = (
         (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     browsers = said(blok365("account", "browsers", "ada@contoso.example", "-t", "contoso", "--json"))
     assert json.loads(browsers) == {"browsers": []}
     gone = ("account", "remove-browser", "ada@contoso.example", "nothing", "-t", "contoso", "--yes")
-    assert "no such browser" in refused(blok365(*gone))
+    assert "is not known in that browser" in refused(blok365(*gone))
     suspend = ("account", "suspend", "ada@contoso.example", "-t", "contoso")
     asked = blok365(*suspend)  # nobody answers
     assert asked.exit_code == 1
@@ -194,7 +195,7 @@ def test_settings_are_those_of_the_running_system_unless_the_environment_says_ot
         assert settings_of(Options(tmp_path)).origin == "https://id.example"
         assert settings_of(Options(tmp_path)).mongo_url == known["mongo_url"]
     monkeypatch.delenv("BLOK365_ORIGIN")
-    with pytest.raises(Unavailable, match="No system runs"):
+    with pytest.raises(Unavailable, match="No system is running"):
         settings_of(Options(tmp_path))
 
 
@@ -318,6 +319,7 @@ def federable(blok365: Blok365, mongo_url: str, mongo_database: str) -> Blok365:
 def test_the_domains_of_a_tenant_that_the_sign_in_service_has_not_met(blok365: Blok365) -> None:
     for step in (("keys",), ("migrate",), ("tenant", "add", "contoso", "--name", "Contoso")):
         said(blok365(*step))
+    said(blok365("domain", "add", "contoso.example", "-t", "contoso"))
     for command in ("entra", "script"):
         line = refused(blok365("domain", command, "contoso.example", "-t", "contoso"))
         assert "not said yet which certificate" in line
@@ -339,7 +341,7 @@ def test_the_script_of_a_domain_is_printed_or_saved(federable: Blok365, tmp_path
     said(federable("domain", "script", *domain, "--back-out", "--out", str(tmp_path / "undo.ps1")))
     assert b"Make managed again" in (tmp_path / "undo.ps1").read_bytes()
     assert "no domain" in refused(federable("domain", "script", "other.example", "-t", "contoso"))
-    assert "not a domain name" in refused(federable("domain", "script", "$(x)", "-t", "contoso"))
+    assert "no domain '$(x)'" in refused(federable("domain", "script", "$(x)", "-t", "contoso"))
     missing = tmp_path / "missing" / "x.ps1"
     assert "No such file" in refused(federable("domain", "script", *domain, "--out", str(missing)))
 
@@ -411,3 +413,22 @@ def test_a_list_in_the_environment_that_is_none_is_told_by_its_name(
     line = refused(alone("tenant", "list"))
     assert "TRUSTED_PROXIES" in line
     assert '["10.0.0.1", "10.0.0.2"]' in line
+
+
+@pytest.mark.integration
+def test_an_operator_names_the_first_owner(blok365: Blok365, monkeypatch: pytest.MonkeyPatch) -> None:
+    said(blok365("keys"))
+    said(blok365("migrate"))
+    said(blok365("tenant", "add", "contoso", "--name", "Contoso"))
+    invite = ("admin", "invite", "-t", "contoso", "--name", "Olga", "--email", "olga@contoso.example")
+    monkeypatch.delenv("BLOK365_CONSOLE_ORIGIN", raising=False)
+    assert "BLOK365_CONSOLE_ORIGIN" in refused(blok365(*invite))  # the link would lead elsewhere
+    monkeypatch.setenv("BLOK365_CONSOLE_ORIGIN", "https://console.bank.example")
+    monkeypatch.setenv("BLOK365_ORIGIN", "https://id.bank.example")
+    monkeypatch.setenv("BLOK365_KIOSK_ORIGIN", "https://kiosk.bank.example")
+    link = said(blok365(*invite)).strip()
+    assert re.fullmatch(r"https://console\.bank\.example/join/contoso/[\w-]{22}#[\w-]{43}", link)
+    listed = json.loads(said(blok365("admin", "list", "-t", "contoso", "--json")))
+    assert listed["administrators"] == []
+    assert [(each["name"], each["role"]) for each in listed["invitations"]] == [("Olga", "owner")]
+    assert "There is no tenant nowhere" in refused(blok365("admin", "list", "-t", "nowhere"))

@@ -9,7 +9,7 @@ from services.admin.domain.accounts import Account
 from services.admin.domain.authenticators import Authenticator, Reason
 from shared.contracts.admin import AuthenticatorStatus
 from shared.contracts.wsfed import KeysChanged
-from shared.errors import BadInput, Conflict, NotFound
+from shared.errors import NotFound, Unavailable
 from tests.admin.conftest import CONTOSO, FABRIKAM, AdminSystem
 
 CERTIFICATE, UPCOMING = "MIIDCjCCAfKgAwIBAgIUTE9OR0VS", "MIIDCjCCAfKgAwIBAgIUTkVYVA=="
@@ -59,7 +59,7 @@ async def test_entra_is_told_the_certificates_that_the_sign_in_service_announced
 
 async def test_there_is_no_script_before_the_certificate_is_known(system: AdminSystem) -> None:
     await announce(system, FABRIKAM)
-    with pytest.raises(Conflict) as refused:
+    with pytest.raises(Unavailable) as refused:
         await handlers.federation(system.deps, CONTOSO, DOMAIN)
     assert refused.value.id == "admin.domain.no_certificate"
 
@@ -71,7 +71,7 @@ async def test_only_a_domain_of_the_tenant_has_a_federation(system: AdminSystem,
         await handlers.federation(system.deps, CONTOSO, domain)
     with pytest.raises(NotFound):
         await handlers.readiness(system.deps, CONTOSO, domain)
-    with pytest.raises(BadInput):
+    with pytest.raises(NotFound):
         await handlers.federation(system.deps, CONTOSO, "'; x")
 
 

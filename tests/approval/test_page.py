@@ -83,7 +83,7 @@ async def test_wrong_code_is_said_at_the_field_and_the_third_ends(handset: Hands
     for code in ("000000", "111111"):
         await handset.code(code)
         await expect(handset.page.locator("#code-error")).to_have_text(
-            "That isn't the code on your sign-in page."
+            "That isn't the code for this request. Enter the one that your sign-in page shows now."
         )
         await expect(handset.page.get_by_label("Code from your sign-in page")).to_have_value("")
     await handset.code("222222")
@@ -114,7 +114,7 @@ async def test_the_browser_is_named_in_french_and_what_is_signed_stays_as_it_cam
     await expect(handset.page.locator("[data-fact=agent]")).to_have_text("Firefox sous Windows")
     await handset.page.get_by_label("Code de votre page de connexion").fill(asked.code)
     await handset.press("Approuver")
-    await handset.heading("Approuvé")
+    await handset.heading("Connexion approuvée")
     assert handset.approval.state(asked) == "accepted"  # over the text with "Firefox on Windows"
 
 
@@ -359,6 +359,31 @@ async def test_browser_without_a_key_says_how_to_go_on(handset: Handset) -> None
     await handset.open("#i=x.y")
     await handset.heading("Open this in your browser")
     assert handset.page.url.endswith("#i=x.y")  # so that the link can be copied
+
+
+async def test_the_answers_are_in_reach_and_hide_no_field_that_is_typed_in(handset: Handset) -> None:
+    """On a small phone the whole question does not fit; at 200 % nothing sticks, or nothing else would be seen."""
+    await handset.enrol()
+    await handset.ask(address="198.51.100.7")
+    await handset.look()
+    await handset.heading("Are you signing in to")
+    answers = [
+        handset.page.get_by_role("button", name=name) for name in ("Approve", "Decline", "This isn't me")
+    ]
+    await handset.page.set_viewport_size({"width": 390, "height": 664})
+    for button in answers:
+        await expect(button).to_be_in_viewport(ratio=1)
+    field = handset.page.get_by_label("Code from your sign-in page")
+    await field.focus()
+    await expect(field).to_be_in_viewport(ratio=1)
+    below = await answers[0].bounding_box()
+    box = await field.bounding_box()
+    assert below is not None
+    assert box is not None
+    assert box["y"] + box["height"] <= below["y"]
+    await handset.page.set_viewport_size({"width": 195, "height": 332})
+    await handset.page.locator("section:not([hidden]) h1").focus()
+    assert await answers[0].evaluate("each => getComputedStyle(each.parentElement).position") == "static"
 
 
 async def test_no_sideways_scroll_at_any_width(handset: Handset, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from shared.testing.waiting import eventually
 from shared.web.static_pages import PAGES
 from tests.approval import camera
 from tests.approval.handset import Handset, open_handset
+from tests.pages.axe import RUN, axe_script
 from tests.pages.browser import CHROMIUM, FLAGS, OLD_HEADLESS, Shown, sample_server
 
 pytestmark = [
@@ -168,6 +169,8 @@ async def test_a_foreign_code_is_said_and_not_opened_and_the_next_one_is_read(sc
     await expect(scanning.page.locator("#status")).to_contain_text("That isn't a BlokKey code")
     assert scanning.page.url == f"{handset.origin}/"
     assert await scanning.running() == 1
+    await scanning.page.evaluate(axe_script())
+    assert await scanning.page.evaluate(RUN) == []
     await handset.press("Stop scanning")
     await handset.heading("No requests")
     assert await scanning.running() == 0

@@ -163,7 +163,7 @@ async def test_make_run_with_what_is_no_port_says_so(tmp_path: Path) -> None:
         "-m", "deploy", "run", "--var", str(tmp_path), environment={"BLOK365_PORT": "abc"}
     ) as program:
         refused = await program.ends(ENDS)
-    assert refused.one_line().startswith("'abc' is no port")
+    assert refused.one_line().startswith("'abc' is not a port number")
     assert refused.err.count("\n") == 1
 
 
@@ -325,7 +325,7 @@ async def test_make_run_a_second_time_says_where_the_first_one_runs(
     port = two_ports()
     status = ("-m", "deploy", "status", "--var", str(tmp_path))
     nothing = await ended(*status, environment={})
-    assert nothing.one_line().startswith("No system runs in")
+    assert nothing.one_line().startswith("No system is running in")
     async with make_run(tmp_path, port, **on(mongod)) as program:
         await program.said(LISTENS)
         async with make_run(tmp_path, two_ports()) as second:

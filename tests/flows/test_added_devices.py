@@ -31,7 +31,7 @@ async def test_the_first_page_after_a_proof_tells_of_a_phone_that_was_added_sinc
     page = await signed_in(flow, mine, browser)
     assert HEADING in page.words()
     assert "“Somebody's phone”, on 2 March 2026, 09:01 UTC" in page.words()
-    assert "Wasn't you? Tell your administrator at once" in page.words()
+    assert "If it wasn't you, tell your administrator at once" in page.words()
     assert "wresult" not in page.text
     assert len(flow.issuances()) == 1  # nothing was used up
     assert "wresult" in token_form(await on_with(browser, page)).fields

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_der_publ
 from lxml import etree
 
 from deploy.standins.entra.requests import WTREALM
+from deploy.standins.graph import check
 from tests.flows.support import ADA, TENANT
 from tests.wsfed.test_token_checkers import (
     METADATA_ID,
@@ -57,7 +58,7 @@ def run_demo(var: Path, phone: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The demo went through." in done.stdout
-    for step in ("1-2", "3-5", "6-8", "10", "11"):
+    for step in ("4-7", "1-2", "3-5", "6-8", "10", "11"):
         assert f" {step} " in done.stdout
     return done.stdout
 
@@ -92,6 +93,28 @@ def assertion(wresult: str) -> str:
 def test_leaves_exactly_the_six_files(evidence: Path) -> None:
     assert {file.name for file in evidence.iterdir()} == FILES
     assert all(file.stat().st_size > 0 for file in evidence.iterdir())
+
+
+def test_two_people_were_made_through_graph_each_once(evidence: Path) -> None:
+    record = [
+        json.loads(line) for line in (evidence.parent / "graph" / "requests.jsonl").read_text().splitlines()
+    ]
+    assert all(list(each) == ["at", "method", "url", "headers", "body", "status"] for each in record)
+    assert list(check.problems(record)) == []
+    asked = [(each["method"], each["url"], each["body"]) for each in record]
+    for each in record:
+        if each["url"].endswith("/v1.0/$batch"):
+            asked += [(item["method"], item["url"], item.get("body")) for item in each["body"]["requests"]]
+    made = sorted(
+        body["userPrincipalName"] for method, url, body in asked if (method, url[-6:]) == ("POST", "/users")
+    )
+    assert made == [ADA, "grace@contoso.example"]
+    assert sum(url.endswith("/assignLicense") for _, url, _ in asked) == 2
+    assert {each["headers"].get("authorization", "hidden") for each in record} == {"hidden"}
+    secrets = [
+        body["passwordProfile"]["password"] for _, url, body in asked if url.endswith("/users") and body
+    ]
+    assert set(secrets) == {"hidden"} == {record[0]["body"]["client_secret"]}
 
 
 def test_request_has_the_shape_of_entras(evidence: Path) -> None:

@@ -10,6 +10,7 @@ from deploy.standins.entra.powershell import read_script
 from deploy.standins.entra.settings import Directory, Federations, ManagedDomain, User
 from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_response
 from services.admin import handlers as admin
+from services.admin.domain.federation import FirstUse
 from services.admin.domain.federation_scripts import back_out_script, federation_script
 from services.admin.domain.powershell import script_octets
 from services.wsfed import app as wsfed_app
@@ -86,6 +87,34 @@ async def test_2_to_7_from_managed_to_the_first_sign_in_and_back(flow: Flow, ent
     with pytest.raises(EntraError) as refused:
         await entra.sign_in(phone)
     assert refused.value.code is Code.ISSUER_UNKNOWN
+
+
+async def test_6_the_first_request_and_the_first_sign_in_are_seen(flow: Flow, entra: Entra) -> None:
+    async def seen() -> FirstUse | None:
+        wsfed = flow.world.services["wsfed"]
+        for write_down in wsfed.on_stop:  # what its background does every few seconds
+            await write_down()
+        await wsfed.relay.flush()
+        await flow.world.settle()
+        return await admin.first_use(flow.admin, TENANT, LABS)
+
+    phone = await flow.phone(EVE)
+    await entra.run()
+    await flow.begin("ada@contoso.example")
+    await flow.begin("nobody@elsewhere.example")
+    assert await seen() is None
+    asked_at = flow.world.clock.now()
+    await flow.begin("nobody@emea.labs.example")
+    assert await seen() == FirstUse(first_request_at=asked_at)
+    flow.world.clock.advance(60)
+    signed_in_at = flow.world.clock.now()
+    await entra.sign_in(phone)
+    known = FirstUse(first_request_at=asked_at, first_sign_in_at=signed_in_at)
+    assert await seen() == known
+    flow.world.clock.advance(60)
+    await entra.sign_in(phone)
+    assert await seen() == known
+    assert len(flow.sent("wsfed.domain.used.v1")) == 3, "of contoso.example one, of labs.example two"
 
 
 async def test_the_script_made_anew_tells_entra_each_step_of_a_roll_over(

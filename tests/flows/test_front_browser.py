@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from shared.services import SERVICES
 from tests.flows.conftest import LocalSystem
@@ -51,9 +51,10 @@ async def test_the_front_page_says_how_each_service_is_under_both_names(
     for origin in origins(local_system)[:2]:
         await page.goto(f"{origin}/")
         await expect(page.locator("#summary")).to_have_text("All services are ready.")
-        checks = await page.locator("#checks").inner_text()
-        for name in SERVICES:
-            assert f"{name}.started" in checks
+        await expect(page.locator("#checks dd")).to_have_text(["working"] * len(SERVICES))
+        names = await page.locator("#checks dt").all_inner_texts()
+        assert {"Administration", "Approvals on the phone", "Sign-in page"} <= set(names)
+        assert not set(names) & set(SERVICES)  # each has words of its own
 
 
 async def test_the_front_page_says_so_when_a_service_is_not_ready(
@@ -65,9 +66,33 @@ async def test_the_front_page_says_so_when_a_service_is_not_ready(
     try:
         await page.goto(f"{origins(local_system)[0]}/")
         await expect(page.locator("#summary")).to_have_text("Some services are not ready.")
-        await expect(page.locator("#checks [data-bad]")).to_have_count(1)
+        await expect(page.locator("#checks [data-bad]")).to_have_text(["Not started yet."])
     finally:
         system.services["notify"].ready = True
+
+
+async def test_what_is_wrong_is_said_in_words(page: Page, local_system: LocalSystem) -> None:
+    checks: dict[str, bool | str] = {
+        "admin.answers": True,
+        "admin.database": False,
+        "wsfed.admin_known": False,
+        "wsfed.approval_alarm": "what is copied differs",
+        "toy.odd": False,
+    }
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(status=503, json={"ready": False, "checks": checks})
+
+    await page.route("**/readyz", answer)
+    await page.goto(f"{origins(local_system)[0]}/")
+    await expect(page.locator("#checks dt")).to_have_text(["Administration", "Sign-in page", "toy"])
+    await expect(page.locator("#checks dd")).to_have_text(
+        [
+            "The database doesn't answer.",
+            "Still getting data from “Administration”. what is copied differs",
+            "odd",
+        ]
+    )
 
 
 async def test_its_links_lead_to_the_sign_in_the_phone_and_what_is_planned(

@@ -1,5 +1,6 @@
 """What our pages take from npm: it is made, whole, and no more of it than the pages use."""
 
+import gzip
 import json
 import re
 from xml.etree import ElementTree
@@ -86,3 +87,14 @@ def test_lock_names_no_registry_and_every_package_by_its_hash() -> None:
             assert "resolved" not in package
             assert package["integrity"].startswith("sha512-")
     assert {name: lock["packages"][f"node_modules/{name}"]["version"] for name in wanted} == wanted
+
+
+def test_weight_of_the_phones_page() -> None:
+    """Compressed: the page, and every file that it names but its font and what is only fetched to scan."""
+    tree = built()
+    page = tree["pages/phone.en.html"].decode()
+    named = set(re.findall(r'(?:src|href)="/(static/phone/[^"#]+)', page))
+    assert {"phone.js", "scanner.js", "phone.css", "icons.svg"} <= {name.rpartition("/")[2] for name in named}
+    assert not any(name.endswith("/qr.js") for name in named)
+    texts = [page.encode(), *(tree[name] for name in sorted(named) if not name.endswith((".woff2", ".png")))]
+    assert sum(len(gzip.compress(text)) for text in texts) <= 60_000

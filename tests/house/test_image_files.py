@@ -11,6 +11,7 @@ from shared.services import SERVICES
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = (
+    "deploy.assets.make",
     "deploy.cli.commands",
     "deploy.pages.builder",
     "deploy.setup.secrets",

@@ -10,7 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     *("shared.clock", "shared.ids", "shared.errors", "shared.store.mongo", "shared.contracts.wsfed"),
-    *("shared.testing.waiting", "deploy.standins.entra.tokens", "deploy.local.backing"),
+    *(
+        "shared.testing.waiting",
+        "deploy.standins.entra.tokens",
+        "deploy.standins.graph.users",
+        "deploy.local.backing",
+    ),
     *(
         f"services.{service}.{module}"
         for service in ("wsfed", "approval")
@@ -39,6 +44,7 @@ def tree(tmp_path: Path) -> Path:
     _write(tmp_path, "services.wsfed.store", "import shared.store.mongo")
     _write(tmp_path, "services.wsfed.app", "import services.wsfed.routes, services.wsfed.store")
     _write(tmp_path, "deploy.standins.entra.tokens", "import shared.clock, shared.ids")
+    _write(tmp_path, "deploy.standins.graph.users", "import shared.clock, shared.ids")
     _write(tmp_path, "deploy.local.backing", "import shared.testing.waiting")
     return tmp_path
 
@@ -76,8 +82,9 @@ def test_accepts_the_shape_of_the_house(tree: Path) -> None:
         ("services.wsfed.routes", "import motor.motor_asyncio", "motor only in shared.store"),
         ("services.wsfed.handlers", "import shared.testing.waiting", "What only tests"),
         ("shared.ids", "import shared.testing.waiting", "What only tests"),
-        ("deploy.standins.entra.tokens", "import shared.errors", "Entra's stand-in"),
-        ("deploy.standins.entra.tokens", "import services.wsfed.domain", "Entra's stand-in"),
+        ("deploy.standins.entra.tokens", "import shared.errors", "Microsoft's stand-ins"),
+        ("deploy.standins.entra.tokens", "import services.wsfed.domain", "Microsoft's stand-ins"),
+        ("deploy.standins.graph.users", "import shared.errors", "Microsoft's stand-ins"),
     ],
 )
 def test_breaks_on_a_planted_import(tree: Path, module: str, line: str, broken: str) -> None:

@@ -1,5 +1,6 @@
 """Caddy, the cluster's router and the one-process server apply one rule: each is asked before hostile services."""
 
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -249,6 +250,25 @@ async def test_static_files_are_on_every_host_and_kept_only_under_their_own_hash
     assert (answer.status, answer.header("cache-control")) == (200, "no-store")
     for path in NO_FILES:
         assert (await proxy.get(host, path)).status in (400, 404), path
+
+
+async def test_a_compressed_file_is_the_same_file_and_a_font_is_never_compressed(proxy: Proxy) -> None:
+    """The front of a public system compresses; on one machine there is nothing to save."""
+    for name, data in built().items():
+        if "/latest/" in name or not name.startswith("static/phone/"):
+            continue
+        answer = await proxy.get(Host.PHONE, f"/{name}", ("Accept-Encoding", "gzip"))
+        compressed = answer.header("content-encoding") == "gzip"
+        assert (gzip.decompress(answer.body) if compressed else answer.body) == data, name
+        assert not (compressed and name.endswith((".woff2", ".png")))
+        assert not compressed or answer.header("vary") == "Accept-Encoding"
+        assert answer.header("cache-control") == "public, max-age=31536000, immutable"
+
+
+async def test_what_a_service_answers_is_not_compressed(proxy: Proxy) -> None:
+    """Its length would tell of a secret in it, beside a text that a stranger chose."""
+    answer = await proxy.get(Host.SIGNIN, "/signin/x", ("Accept-Encoding", "gzip"))
+    assert answer.header("content-encoding") is None
 
 
 async def test_a_file_is_only_read(proxy: Proxy) -> None:

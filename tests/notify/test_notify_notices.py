@@ -120,7 +120,7 @@ async def test_one_key_is_told_once_whoever_says_it_and_however_often(notify: No
         await notify.later(60)
     assert told(notify) == [(ADA, ADDED)]
     text = text_of(notify.outside.mails[0], "plain")
-    assert 'The phone "Ada\'s phone" can now approve sign-ins for ada@contoso.example at Contoso Ltd.' in text
+    assert "The phone “Ada's phone” can now approve sign-ins for ada@contoso.example at Contoso Ltd." in text
 
 
 async def test_it_is_told_once_though_it_is_said_again_weeks_later(notify: Notify) -> None:
@@ -158,7 +158,7 @@ async def test_admins_revocation_is_told_once_with_the_name_that_the_phone_had(n
     await notify.say("admin", decided(notify, "revoked", version=2))
     await notify.say("approval", changed(notify, status="removed", version=2))
     assert told(notify) == [(ADA, ADDED), (ADA, REMOVED)]
-    assert 'The phone "Ada\'s phone" can no longer approve' in text_of(notify.outside.mails[1], "plain")
+    assert "The phone “Ada's phone” can no longer approve" in text_of(notify.outside.mails[1], "plain")
 
 
 async def test_a_refused_phone_is_told_as_refused_and_not_as_removed(notify: Notify) -> None:
@@ -296,7 +296,7 @@ async def test_a_removal_that_approval_told_long_before_is_told_when_admin_revok
         await notify.say("admin", decided(notify, "revoked", version=2))
         await notify.later(DAY)
     assert told(notify) == [(ADA, ADDED), (ADA, REMOVED), (ADA, REMOVED)]
-    assert 'The phone "Ada\'s phone" can no longer approve' in text_of(notify.outside.mails[2], "plain")
+    assert "The phone “Ada's phone” can no longer approve" in text_of(notify.outside.mails[2], "plain")
 
 
 async def test_many_words_of_approval_at_once_bring_about_no_more_notices(

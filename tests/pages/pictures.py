@@ -8,9 +8,15 @@ from pathlib import Path
 from playwright.sync_api import Browser
 
 from tests.pages.browser import AUTHENTICATOR, Shown, chromium, sample_server
-from tests.pages.samples import TXN, VIEWS
+from tests.pages.samples import OWN_PAGES, TXN, VIEWS
 
-EXTRA = {"added": "/added", "problem": "/problem", "token": "/token", "signed-out": "/signed-out"}
+EXTRA = {
+    "added": "/added",
+    "problem": "/problem",
+    "token": "/token",
+    "signed-out": "/signed-out",
+    **{name: f"/own/{name}" for name in OWN_PAGES},
+}
 PASSKEY = ("passkey-asking", "passkey-stopped", "passkey-refused")
 """The start page after a press on "Use a passkey"."""
 STILL = ("proved", "token", "passkey-missing")
@@ -38,7 +44,7 @@ def take(browser: Browser, shown: Shown, out: Path, name: str, size: str, theme:
         page.locator("#passkey button").click()
         page.locator(f"[data-passkey={outcome}]").wait_for()
     suffix = "" if lang == "en" else f"-{lang}"
-    page.screenshot(path=out / f"{name}-{size}-{theme}{suffix}.png")
+    page.screenshot(path=out / f"{name}-{size}-{theme}{suffix}.png", full_page=name.startswith("own"))
     context.close()
 
 

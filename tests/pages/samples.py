@@ -2,20 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from services.wsfed.domain.authentication import DeviceMethod
+from services.wsfed.domain.authentication import DeviceMethod, Method
+from services.wsfed.domain.browser import KnownBrowser
 from services.wsfed.domain.options import PageState, SignInOptions
+from services.wsfed.domain.own_page import Act, ActKind, Outcome, OwnPhone, OwnSignIn, VisitEnd
 from services.wsfed.domain.trust import AddedDevice
+from services.wsfed.handlers.own_page import Visit
 from services.wsfed.pages.views import (
     DevicesAdded,
     FieldProblem,
     LoopCause,
+    OwnPage,
     PasskeyRequest,
+    Question,
     SignIn,
     TokenForm,
 )
+from services.wsfed.ports import Account, Tenant
 from services.wsfed.routes.view_models import qr_picture
+from shared.contracts.admin import AccountStatus, TenantConfigured
 
 TXN = "tKq3ZVbW0m5rH1xJ8uYc2A"
 
@@ -91,7 +98,75 @@ VIEWS: Mapping[str, SignIn] = {
     "start-added": with_added(view(PageState.START)),
 }
 
-DEVICES_ADDED = DevicesAdded(txn=TXN, csrf="c" * 43, devices=ADDED, organisation="Contoso Ltd")
+DEVICES_ADDED = DevicesAdded(
+    txn=TXN,
+    csrf="c" * 43,
+    devices=ADDED,
+    organisation="Contoso Ltd",
+    own_page="/t/contoso/me?login_hint=ada@contoso.example",
+)
+
+_NOW = datetime(2026, 3, 2, 9, 45, tzinfo=UTC)
+_PHONES = (
+    OwnPhone(id="d1", name="Ada's phone", added_at=_NOW - timedelta(days=200), version=1, in_use=True),
+    OwnPhone(id="d2", name="Pixel 9", added_at=_NOW, version=2, last_used=_NOW - timedelta(hours=3)),
+    OwnPhone(id="d3", name="", added_at=_NOW - timedelta(days=2), version=1),
+)
+_BROWSERS = tuple(
+    KnownBrowser(
+        id=f"b{number}",
+        tenant="contoso",
+        account="ada",
+        session_epoch=0,
+        agent=agent,
+        method=Method.PASSKEY,
+        device="d1",
+        first_seen=_NOW - timedelta(days=90),
+        known_since=_NOW - timedelta(days=90),
+        last_seen=_NOW,
+    )
+    for number, agent in enumerate(("Firefox on Windows", "Unknown browser on Linux"))
+)
+_SIGN_INS = (
+    OwnSignIn(
+        at=_NOW, method=Method.BLOKKEY_PUSH, device="d1", agent="Edge on Windows", place="Lyon, France"
+    ),
+    OwnSignIn(at=_NOW - timedelta(days=1), method=Method.PASSKEY, device="d2", address="192.0.2.17"),
+)
+VISIT = Visit(
+    tenant=Tenant("contoso", TenantConfigured(version=1, name="Contoso Ltd", applications=(), domains=())),
+    account=Account("contoso", "ada", "ada@contoso.example", "immutable", AccountStatus.ACTIVE),
+    end=None,
+    ends_at=_NOW + timedelta(minutes=4),
+    phones=_PHONES,
+    browsers=_BROWSERS,
+    sign_ins=_SIGN_INS,
+    results=(),
+)
+
+
+def own_page(visit: Visit, **more: object) -> OwnPage:
+    """The own page of that visit; `more` changes fields."""
+    fields: dict[str, object] = {"txn": TXN, "csrf": "c" * 43, "organisation": "Contoso Ltd", "now": _NOW}
+    return OwnPage(**{**fields, "visit": visit, "again": "/t/contoso/me", **more})  # type: ignore[arg-type]
+
+
+def _results(found: Outcome) -> tuple[tuple[Act, Outcome], ...]:
+    return tuple(
+        (Act(kind=kind, at=_NOW, label="Pixel 9", name="Work phone", version=1), found) for kind in ActKind
+    )
+
+
+OWN_PAGES: Mapping[str, OwnPage | Question] = {
+    "own": own_page(VISIT),
+    "own-empty": own_page(replace(VISIT, phones=_PHONES[:1], browsers=(), sign_ins=())),
+    "own-problem": own_page(VISIT, problem="d2"),
+    **{f"own-{found.value}": own_page(replace(VISIT, results=_results(found))) for found in Outcome},
+    **{f"own-over-{end.value}": own_page(replace(VISIT, end=end)) for end in VisitEnd},
+    "own-remove": Question(txn=TXN, csrf="c" * 43, organisation="Contoso Ltd", phone=_PHONES[0]),
+    "own-sign-out": Question(txn=TXN, csrf="c" * 43, organisation="Contoso Ltd"),
+}
+"""The person's own page in each of its forms."""
 
 TOKEN = TokenForm(
     action="https://login.microsoftonline.com/login.srf",

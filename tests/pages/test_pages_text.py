@@ -11,8 +11,9 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from bs4 import BeautifulSoup
 
-from services.wsfed.domain.authentication import DeviceMethod
+from services.wsfed.domain.authentication import DeviceMethod, Method
 from services.wsfed.domain.options import PageState
+from services.wsfed.domain.own_page import ActKind, Outcome, VisitEnd
 from services.wsfed.pages import PACKAGE, SIGN_IN_CSP, SignInPages
 from services.wsfed.pages.views import SignIn, TokenForm, initials
 from shared.web.frame import NONCE, REQUEST_ID
@@ -45,13 +46,27 @@ def test_both_languages_have_the_same_keys_and_the_same_values_in_them() -> None
 
 
 def test_no_words_are_left_unused() -> None:
-    files = [*(PACKAGE / "pages").glob("*.html")]
+    files = [*(PACKAGE / "pages").glob("*.html"), PACKAGE / "routes" / "own_page.py"]
     used = "".join(file.read_text("utf-8") for file in files)
     for key in json.loads((PACKAGE / "pages" / "en.json").read_text("utf-8")):
         parts = key.split(".")
         assert key in used or (
-            parts[0] == "signin" and len(parts) == 3 and _said(parts[1], parts[2], used)
+            len(parts) == 3
+            and (
+                _said(parts[1], parts[2], used)
+                if parts[0] == "signin"
+                else _said_of_own_page(parts[0], parts[1], parts[2], used)
+            )
         ), key
+
+
+def _said_of_own_page(page: str, group: str, word: str, used: str) -> bool:
+    """Whether templates build that key: me.{act}.{outcome}, or me.{group}.{word of the group}."""
+    if page != "me":
+        return False
+    if group in set(ActKind):
+        return word in set(Outcome)
+    return f'"me.{group}."' in used and word in {*VisitEnd, *Method}
 
 
 def _said(group: str, word: str, used: str) -> bool:

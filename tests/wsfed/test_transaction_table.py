@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from services.wsfed.domain import transaction as domain
+from services.wsfed.domain.own_page import MAX_ACTS, Act, ActKind
 from services.wsfed.domain.transaction import TRANSITIONS, Step, Transaction, TransactionState, Transition
 from services.wsfed.ports import Transactions
 from services.wsfed.store import TransactionRepository
@@ -37,6 +38,7 @@ TAKE: dict[Step, Callable[[TransactionRepository], Awaitable[Transaction | None]
     Step.PROVE_BY_PASSKEY: lambda store: store.prove_by_passkey(NAME, "passkey", AUTHENTICATION, PROOF),
     Step.SPEND_PASSKEY: lambda store: _spend(store),
     Step.ISSUE: lambda store: store.issue(NAME, "_a", START),
+    Step.ACT: lambda store: store.act(NAME, Act(kind=ActKind.SIGN_OUT, at=START), []),
     Step.ANSWER: lambda store: store.answer(NAME, "_a", START),
 }
 
@@ -53,7 +55,10 @@ async def in_state(state: TransactionState, step: Step) -> TransactionRepository
     store = TransactionRepository(MemoryDatabase(clock=clock), clock)
     browser = domain.UNBOUND if step is Step.BIND else "b" * 64
     passkey = None if step is Step.ASK_PASSKEY else a_context("passkey")
-    await store.add(a_transaction(state=state, browser=browser, challenge=OPEN, passkey=passkey))
+    own_page = "your account" if step is Step.ACT else ""
+    await store.add(
+        a_transaction(state=state, browser=browser, challenge=OPEN, passkey=passkey, own_page=own_page)
+    )
     return store
 
 
@@ -91,6 +96,18 @@ async def test_no_method_has_a_guard_of_its_own_beside_the_table(
     opposite = replace(right, sources=frozenset(TransactionState) - right.sources)
     monkeypatch.setitem(TRANSITIONS, step, opposite)
     assert (await took(state, step) is None) == (state in right.sources)
+
+
+async def test_acts_are_kept_for_the_own_page_alone_and_up_to_their_limit() -> None:
+    act = Act(kind=ActKind.SIGN_OUT, at=START)
+    store = await in_state(TransactionState.PROVED, Step.ACT)
+    for _ in range(MAX_ACTS + 1):
+        await store.act(NAME, act, [])
+    kept = await store.get(NAME)
+    assert kept is not None
+    assert kept.acts == (act,) * MAX_ACTS
+    other = await in_state(TransactionState.PROVED, Step.ISSUE)
+    assert await other.act(NAME, act, []) is None
 
 
 def test_every_method_that_changes_a_transaction_is_a_step_of_the_table() -> None:
@@ -131,7 +148,10 @@ def test_a_token_needs_a_proof_or_a_session_and_nothing_follows_it() -> None:
         *((Step.PROVE_BY_PASSKEY, state) for state in before_proof),
     }
     assert not any(TransactionState.ISSUED in transition.sources for transition in TRANSITIONS.values())
-    assert [s for s, t in TRANSITIONS.items() if TransactionState.PROVED in t.sources] == [Step.ISSUE]
+    assert [s for s, t in TRANSITIONS.items() if TransactionState.PROVED in t.sources] == [
+        Step.ISSUE,
+        Step.ACT,
+    ]
 
 
 def test_a_choice_among_several_ends_has_to_be_made() -> None:

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -38,6 +39,10 @@ def main() -> int:
         help="end when whoever holds the other end of stdin is gone",
     )
     options = parser.parse_args()
+    if options.port == 0 and options.public_url is None:
+        parser.error(
+            "with --port 0 nobody knows the address that links and audiences must name: use --public-url"
+        )
     try:
         standin = StandIn(
             clock=ControlledClock(SystemClock()),
@@ -51,7 +56,8 @@ def main() -> int:
         app = GraphApp(standin).app()
         if options.until_stdin_ends:
             app.on_startup.append(_end_with_stdin)
-        web.run_app(app, host="127.0.0.1", port=options.port, print=_first_line)
+        with suppress(web.GracefulExit):
+            web.run_app(app, host="127.0.0.1", port=options.port, print=_first_line)
     except OSError as error:
         print(os.strerror(error.errno) if error.errno else error, file=sys.stderr)
         return 1

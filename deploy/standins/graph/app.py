@@ -141,9 +141,7 @@ class GraphApp:
         return web.Response(status=204)
 
     async def _requests(self, _: web.Request) -> web.Response:
-        lines = "".join(
-            json.dumps(each, ensure_ascii=False) + "\n" for each in self._standin.record.entries()
-        )
+        lines = "".join(json.dumps(each) + "\n" for each in self._standin.record.entries())
         return web.Response(text=lines, content_type="application/jsonl", charset="utf-8")
 
     async def _entra(self, _: web.Request) -> web.Response:
@@ -160,7 +158,7 @@ def _response(answer: Answer) -> web.Response:
     return web.Response(
         status=answer.status,
         headers=headers,
-        text=json.dumps(answer.body, ensure_ascii=False),
+        text=json.dumps(answer.body),
         content_type="application/json",
         charset="utf-8",
     )

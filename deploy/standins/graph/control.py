@@ -128,6 +128,10 @@ class SetUp(_Form):
     limits: LimitsForm = LimitsForm()
 
 
+USUAL_SECONDS = {Kind.NOT_FOUND_AFTER_CREATE: 90.0, Kind.SLOW: 5.0}
+"""Seconds of a rule that does not say how many."""
+
+
 class FaultForm(_Form):
     """A rule of misbehaviour (`faults.Rule`)."""
 
@@ -138,11 +142,13 @@ class FaultForm(_Form):
     skip: int = Field(default=0, ge=0)
     probability: float = Field(default=1.0, ge=0, le=1)
     retry_after: int | None = Field(default=None, ge=0)
-    seconds: float = Field(default=0.0, ge=0)
+    seconds: float | None = Field(default=None, ge=0)
     share: float = Field(default=1.0, ge=0, le=1)
 
     def rule(self) -> Rule:
-        return Rule(**self.model_dump())
+        """With the time that a kind has where none was given."""
+        given = self.model_dump(exclude_none=True)
+        return Rule(**{"seconds": USUAL_SECONDS.get(self.kind, 0.0), **given})
 
 
 def set_up(standin: StandIn, form: SetUp) -> list[str]:

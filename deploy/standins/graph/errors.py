@@ -1,7 +1,7 @@
 """Graph's errors, in Graph's words where they are known.
 
-Not verified against the real Graph: wordings marked with `(ours)`. Everything else was seen in Microsoft's pages, in
-recorded traffic or in other people's reports.
+The words here were seen in Microsoft's pages, in recorded traffic or in other people's reports, but for those marked
+`(ours)`. What is worded at the place of a rule is called not verified in the docstring of its module, or is known.
 """
 
 from collections.abc import Mapping

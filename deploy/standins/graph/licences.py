@@ -1,4 +1,7 @@
-"""Licences: subscriptions, their units, and who holds them."""
+"""Licences: subscriptions, their units, and who holds them.
+
+Not verified: the words for a licence in both lists and for a service plan that the licence has not.
+"""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -28,6 +28,8 @@ _FILTERABLE = (
 )
 FILTERABLE = frozenset(_FILTERABLE.split())
 """Properties that an index answers."""
+MAX_DEPTH = 50
+"""Parentheses and `not` within each other in a $filter."""
 EXACT = frozenset({"onPremisesImmutableId", "id"})
 """Compared exactly; other texts are compared without regard to case."""
 
@@ -158,6 +160,7 @@ class _FilterParser:
         self._advanced = advanced
         self._text = text
         self._variable: str | None = None
+        self._depth = 0
 
     def parse(self) -> Filter:
         test = self._or()
@@ -184,6 +187,14 @@ class _FilterParser:
         return tests[0] if len(tests) == 1 else lambda item: all(each(item) for each in tests)
 
     def _unary(self) -> Test:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise self._wrong()
+        test = self._negated()
+        self._depth -= 1
+        return test
+
+    def _negated(self) -> Test:
         if self._take("word", "not"):
             self._needs_advanced()
             inner = self._unary()

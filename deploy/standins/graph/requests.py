@@ -88,7 +88,7 @@ class Record:
         if self._file is None:
             self._kept.append(entry)
         else:
-            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            self._file.write(json.dumps(entry) + "\n")
 
     def entries(self) -> Iterator[Json]:
         """All of them, oldest first; those of a file with what was in it before."""

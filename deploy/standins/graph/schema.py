@@ -119,7 +119,7 @@ def _check_one(name: str, value: object, of: str) -> None:
             )
         else:
             _check_object(plain, value)
-    elif name not in _PRIMITIVES or not _PRIMITIVES[name](value):
+    elif not is_primitive(name, value):
         raise _cannot_convert(value, name)
 
 
@@ -147,6 +147,11 @@ def _cannot_convert(value: object, name: str) -> GraphError:
 
 def _shown(value: object) -> str:
     return str(value)[:100]
+
+
+def is_primitive(name: str, value: object) -> bool:
+    """Is it a value of that primitive type (`Edm.String`)? An unknown type has none."""
+    return name in _PRIMITIVES and _PRIMITIVES[name](value)
 
 
 def is_guid(value: object) -> bool:

@@ -28,6 +28,7 @@ from deploy.standins.graph.model import Application, User, new_guid
 from deploy.standins.graph.permissions import allowed
 from deploy.standins.graph.requests import Record
 from deploy.standins.graph.routes import BASE, Place, place
+from deploy.standins.graph.schema import is_guid
 from deploy.standins.graph.tenant import Tenant
 from deploy.standins.graph.throttle import Throttle, Verdict
 from shared.clock import Clock, iso_millis
@@ -91,7 +92,7 @@ class StandIn:
 
     def _token(self, request: Request, now: datetime) -> Answer:
         trace_id, correlation_id = tokens.trace(self.ids)
-        correlation_id = request.headers.get("client-request-id", correlation_id)
+        correlation_id = _client_request_id(request) or correlation_id
         rules = self.faults.chosen(request.method, "/token")
         if any(rule.kind is Kind.DROP_BEFORE_WRITE for rule in rules):
             return Answer(503, fate=Fate.DROPPED)
@@ -125,9 +126,8 @@ class StandIn:
             application = tenant.applications.get(caller.client_id) if tenant is not None else None
             if tenant is None or application is None:
                 raise unauthorized("The identity of the calling application could not be established.")
-            application = replace(
-                application, permissions=caller.roles
-            )  # consent counts from the next token on
+            # What an administrator has consented to since counts from the next token on.
+            application = replace(application, permissions=caller.roles)
             found = place(request.path.removeprefix(BASE))
             if found.template == "/$batch":
                 return self._batch(request, now)
@@ -214,7 +214,7 @@ class StandIn:
 
     def _refusal(self, error: GraphError, request: Request, now: datetime) -> Answer:
         request_id = new_guid(self.ids)
-        client_request_id = request.headers.get("client-request-id", request_id)
+        client_request_id = _client_request_id(request) or request_id
         body = error.body(
             date=now.strftime("%Y-%m-%dT%H:%M:%S"), request_id=request_id, client_request_id=client_request_id
         )
@@ -225,7 +225,7 @@ class StandIn:
         request_id = request_id or new_guid(self.ids)
         return {
             "request-id": request_id,
-            "client-request-id": request.headers.get("client-request-id", request_id),
+            "client-request-id": _client_request_id(request) or request_id,
             "Cache-Control": "no-cache",
             "OData-Version": "4.0",
             "Date": now.strftime("%a, %d %b %Y %H:%M:%S GMT"),
@@ -256,6 +256,12 @@ class StandIn:
         if len(self._waits) > 10_000:
             self._waits = {key: until for key, until in self._waits.items() if until > now}
         self._waits[_same(request)] = now + timedelta(seconds=seconds)
+
+
+def _client_request_id(request: Request) -> str | None:
+    """What the client calls this request, if it is a GUID: anything else is not repeated."""
+    given = request.headers.get("client-request-id")
+    return given if is_guid(given) else None
 
 
 def _tenant_name(path: str) -> str:

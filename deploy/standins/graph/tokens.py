@@ -280,8 +280,13 @@ def _iso(seconds: int) -> str:
 def _thumbprint(der: bytes, *, sha1: object, sha256: object) -> bool:
     """Does the header name this certificate? SHA-256 counts where both are given (RFC 7515 section 4.1.8)."""
     if sha256 is not None:
-        return sha256 == b64u(hashlib.sha256(der).digest())
-    return sha1 == b64u(hashlib.sha1(der).digest())  # noqa: S324 - a name, not a proof
+        return _unpadded(sha256) == b64u(hashlib.sha256(der).digest())
+    return _unpadded(sha1) == b64u(hashlib.sha1(der).digest())  # noqa: S324 - a name, not a proof
+
+
+def _unpadded(text: object) -> str:
+    """MSAL writes the padding that RFC 7515 leaves out; Microsoft takes both."""
+    return text.rstrip("=") if isinstance(text, str) else ""
 
 
 def _signed(key: RSAPublicKey, algorithm: object, octets: bytes, signature: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 Sources: Microsoft's pages on the user resource and its methods; the error texts are recorded ones but for those that
 `errors` marks. Not verified: that an empty text is refused everywhere, the anchor of a deleted user as a conflict,
-and the words for a changed immutable id in a federated domain.
+and the words for a PATCH of nothing and for a changed immutable id in a federated domain.
 """
 
 import re

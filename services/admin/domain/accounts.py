@@ -8,7 +8,7 @@ from enum import Enum
 
 from services.admin.domain.names import check_host, shown
 from services.admin.domain.tenants import Tenant
-from shared.contracts.admin import AccountChanged, AccountStatus
+from shared.contracts.admin import AccountChanged, AccountStatus, ProfileChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage
 from shared.errors import BadInput, Conflict
 from shared.ids import unb64u
@@ -42,6 +42,10 @@ class Account:
     created_at: datetime
     session_epoch: int = 0
     """Raised when everything that was begun for the person is to end. It never goes back."""
+    usage_location: str = ""
+    """Country of two letters, which licences need; empty: none is set from here."""
+    licences: tuple[str, ...] = ()
+    """SKU ids of the licences that are assigned from here."""
     version: int = 1
 
     def event(self) -> AccountChanged:
@@ -54,6 +58,17 @@ class Account:
             immutable_id=self.immutable_id,
             status=self.status,
             session_epoch=self.session_epoch,
+        )
+
+    def profile(self) -> ProfileChanged:
+        """What provisioning alone may know besides."""
+        return ProfileChanged(
+            version=self.version,
+            account=self.id,
+            first_name=self.first_name,
+            last_name=self.last_name,
+            usage_location=self.usage_location,
+            licences=self.licences,
         )
 
     def announced(self, cause: Envelope | None = None) -> OutgoingMessage:
@@ -156,6 +171,19 @@ def check_upn(text: str, tenant: Tenant) -> str:
     if len(upn) > MAX_UPN:
         raise BadInput("admin.upn.too_long", upn=upn, length=len(upn), longest=MAX_UPN)
     return upn
+
+
+def check_location(text: str) -> str:
+    """A country of two letters (ISO 3166-1), upper case, or nothing. Raises BadInput. Not checked: that it exists."""
+    location = text.strip().upper()
+    if location and not re.fullmatch("[A-Z]{2}", location):
+        raise BadInput("admin.location.malformed", location=shown(text))
+    return location
+
+
+def same_profile(one: Account, other: Account) -> bool:
+    """Whether provisioning would be told the same of both."""
+    return replace(one, version=1).profile() == replace(other, version=1).profile()
 
 
 def check_email(text: str) -> str:

@@ -87,7 +87,8 @@ class AdminCommand:
     id: str
     tenant: str
     account: AccountId
-    what: Literal["unfreeze", "remove_browser"]
+    """Empty where it is about no account."""
+    what: Literal["unfreeze", "remove_browser", "check_connection", "retry_person"]
     asked_at: datetime
     freeze: str | None = None
     """The freeze that it names; None in commands from before they named one."""

@@ -32,6 +32,16 @@ class Certificates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FirstUse:
+    """When a domain was first used, as wsfed announced it: its federation has taken effect."""
+
+    first_request_at: datetime
+    """Of the first request for a person of the domain. Not proved: anybody can make one."""
+    first_sign_in_at: datetime | None = None
+    """When the first person of the domain got a token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Federation:
     """One domain as Entra is told of it.
 

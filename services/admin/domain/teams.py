@@ -108,6 +108,10 @@ class Team:
             raise NotFound("admin.team.no_invitation")
         return self._changed(invitations=kept)
 
+    def without_invitations(self) -> "Team":
+        """The team after all of them were withdrawn."""
+        return self._changed(invitations=())
+
     def invitation(self, invitation: str, now: datetime) -> TeamInvitation:
         """An open invitation. Raises Gone, with the same words for a used, an expired and an unknown one."""
         found = next((each for each in self.invitations if each.id == invitation), None)

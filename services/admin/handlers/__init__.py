@@ -20,6 +20,8 @@ Federation (docs/flows/federation.md)
     1       keys_changed             ../projections.py
     2       readiness                federation.py
     3       federation               federation.py; the scripts: ../domain/federation_scripts.py
+    6       domain_used              ../projections.py
+            first_use                federation.py
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume, remove
@@ -28,6 +30,10 @@ Sign out everywhere (docs/flows/sign-out-everywhere.md)
     5       browser_changed          ../projections.py
     6       list_browsers            browsers.py
             remove_browser           browsers.py
+Provisioning (docs/flows/provisioning.md)
+    1       set_connection           directory.py
+    2       check_connection, checked
+    9       retry_person; what is shown: show_connection, directory_person, failed_people
 """
 
 from services.admin.handlers.accounts import (
@@ -51,7 +57,18 @@ from services.admin.handlers.devices import (
     show_freeze,
     unfreeze,
 )
-from services.admin.handlers.federation import Readiness, federation, readiness
+from services.admin.handlers.directory import (
+    DirectoryView,
+    check_connection,
+    checked,
+    directory_person,
+    failed_people,
+    retry_person,
+    set_connection,
+    set_licences,
+    show_connection,
+)
+from services.admin.handlers.federation import Readiness, federation, first_use, readiness
 from services.admin.handlers.invitations import (
     InvitationLink,
     expire_invitations,
@@ -72,18 +89,24 @@ from services.admin.handlers.tenants import (
 
 __all__ = [
     "AccountPage",
+    "DirectoryView",
     "InvitationLink",
     "NewAccount",
     "Readiness",
     "add_application",
     "add_domain",
     "change_issuer",
+    "check_connection",
+    "checked",
     "configure_tenant",
     "create_account",
     "create_accounts",
     "create_tenant",
+    "directory_person",
     "expire_invitations",
+    "failed_people",
     "federation",
+    "first_use",
     "invite",
     "list_accounts",
     "list_browsers",
@@ -99,7 +122,11 @@ __all__ = [
     "rename_authenticator",
     "renew_invitation",
     "resume",
+    "retry_person",
+    "set_connection",
+    "set_licences",
     "show_account",
+    "show_connection",
     "show_freeze",
     "show_tenant",
     "sign_out_everywhere",

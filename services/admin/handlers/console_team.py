@@ -15,6 +15,7 @@ from services.admin.domain.teams import (
     secret_digest,
 )
 from services.admin.handlers.accounts import show_account
+from services.admin.handlers.common import MAX_PAGE
 from services.admin.handlers.recording import recorded
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
@@ -140,6 +141,21 @@ async def remove_administrator(deps: Dependencies, actor: Actor, administrator: 
     ) as record:
         record.before["role"] = member.role.value
         await deps.teams.change(actor.tenant, lambda team: team.without_member(administrator, actor))
+
+
+async def end_what_a_backup_calls_open(deps: Dependencies) -> None:
+    """End every session of the console and every administrator's invitation, after a backup was put back.
+
+    Since it was made a session may have been ended, an invitation used or withdrawn, and the backup calls it open.
+    Safe to repeat and to interrupt. Raises Unavailable.
+    """
+    await deps.console_sessions.end_all()
+    after = ""
+    while page := await deps.teams.page(after, MAX_PAGE):
+        for team in page:
+            if team.invitations:
+                await deps.teams.change(team.tenant, Team.without_invitations)
+        after = page[-1].tenant
 
 
 def _member(team: Team, administrator: str) -> Member:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from services.admin.domain.accounts import Account
-from services.admin.domain.federation import Federation, federation_of
-from services.admin.domain.names import check_host
-from services.admin.domain.tenants import governing_domain
+from services.admin.domain.federation import Federation, FirstUse, federation_of
+from services.admin.domain.names import check_host, shown
+from services.admin.domain.tenants import Tenant, governing_domain
 from services.admin.handlers.common import MAX_PAGE
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
-from shared.errors import Conflict, NotFound
+from shared.errors import BadInput, NotFound, Unavailable
 
 SIGNS_IN = frozenset({AccountStatus.INVITED, AccountStatus.ACTIVE})
 """Who would sign in. A suspended person is kept out on purpose, and a removed one is gone."""
@@ -40,25 +40,30 @@ class Readiness:
 async def federation(deps: Dependencies, slug: str, domain: str) -> Federation:
     """What Entra is told of the domain, with the certificates that sign today.
 
-    Raises NotFound, BadInput, Conflict (wsfed has not said them yet).
+    Raises NotFound, Unavailable (wsfed has not said them yet).
     """
     tenant = await show_tenant(deps, slug)
+    name = _of(tenant, domain)
     certificates = await deps.certificates.of(slug)
     if certificates is None:
-        raise Conflict("admin.domain.no_certificate", tenant=slug)
-    return federation_of(tenant, check_host(domain), certificates, origin=deps.origin)
+        raise Unavailable("admin.domain.no_certificate", tenant=slug)
+    return federation_of(tenant, name, certificates, origin=deps.origin)
+
+
+async def first_use(deps: Dependencies, slug: str, domain: str) -> FirstUse | None:
+    """When the domain was first used; None while it was never. Raises NotFound."""
+    tenant = await show_tenant(deps, slug)
+    return await deps.first_uses.of(slug, _of(tenant, domain))
 
 
 async def readiness(deps: Dependencies, slug: str, domain: str) -> Readiness:
     """Who of the domain, and of its sub-domains that follow it, has no authenticator that counts now.
 
     It reads every account of the tenant, 200 at a time, so it says nothing that held at one single moment. Raises
-    NotFound, BadInput.
+    NotFound.
     """
     tenant = await show_tenant(deps, slug)
-    name = check_host(domain)
-    if all(each.name != name for each in tenant.domains):
-        raise NotFound("admin.domain.unknown", tenant=slug, domain=name)
+    name = _of(tenant, domain)
     people, without = 0, list[Account]()
     after: tuple[str, str] | None = None
     while page := await deps.accounts.page(slug, after=after, status=None, limit=MAX_PAGE):
@@ -72,3 +77,14 @@ async def readiness(deps: Dependencies, slug: str, domain: str) -> Readiness:
         people += len(found)
         without += [each for each in found if each.id not in have]
     return Readiness(name, people, tuple(without))
+
+
+def _of(tenant: Tenant, domain: str) -> str:
+    """The name of one of the tenant's domains. Raises NotFound, also for what is no domain at all."""
+    try:
+        name = check_host(domain)
+    except BadInput as error:
+        raise NotFound("admin.domain.unknown", tenant=tenant.slug, domain=shown(domain)) from error
+    if all(each.name != name for each in tenant.domains):
+        raise NotFound("admin.domain.unknown", tenant=tenant.slug, domain=name)
+    return name

@@ -64,26 +64,63 @@ async def add_application(
     expected_version: int | None = None,
 ) -> Application:
     """An application from the template "Microsoft 365". Raises NotFound, BadInput, Conflict."""
+    application = _application(new_id(deps.ids), name, session_hours, first_method)
+
+    def change(tenant: Tenant) -> Tenant:
+        _check_name_is_free(tenant, application)
+        return replace(tenant, applications=(*tenant.applications, application))
+
+    await _change_tenant(deps, slug, change, expected_version)
+    return application
+
+
+async def change_application(
+    deps: Dependencies,
+    slug: str,
+    application: str,
+    *,
+    name: str,
+    session_hours: int,
+    first_method: str,
+    expected_version: int | None = None,
+) -> Application:
+    """Name, session length and first method of an application. `application`: its id.
+
+    Raises NotFound, BadInput, Conflict (changed meanwhile, or the name is taken).
+    """
+    changed = _application(application, name, session_hours, first_method)
+
+    def change(tenant: Tenant) -> Tenant:
+        if all(each.id != application for each in tenant.applications):
+            raise NotFound("admin.application.unknown")
+        _check_name_is_free(tenant, changed)
+        kept = (changed if each.id == application else each for each in tenant.applications)
+        return replace(tenant, applications=tuple(kept))
+
+    await _change_tenant(deps, slug, change, expected_version)
+    return changed
+
+
+def _application(application: str, name: str, session_hours: int, first_method: str) -> Application:
+    """Raises BadInput."""
     if session_hours not in rules.SESSION_HOURS:
         raise BadInput("admin.application.session_hours", hours=session_hours)
     if first_method not in rules.FIRST_METHODS:
         raise BadInput("admin.application.first_method", method=repr(first_method[:20]))
-    application = Application.model_validate(
+    return Application.model_validate(
         {
-            "id": new_id(deps.ids),
+            "id": application,
             "name": check_name(name, "application's name"),
             "session_hours": session_hours,
             "first_method": first_method,
         }
     )
 
-    def change(tenant: Tenant) -> Tenant:
-        if any(a.name.casefold() == application.name.casefold() for a in tenant.applications):
-            raise Conflict("admin.application.exists", tenant=slug, application=application.name)
-        return replace(tenant, applications=(*tenant.applications, application))
 
-    await _change_tenant(deps, slug, change, expected_version)
-    return application
+def _check_name_is_free(tenant: Tenant, application: Application) -> None:
+    name = application.name.casefold()
+    if any(each.name.casefold() == name and each.id != application.id for each in tenant.applications):
+        raise Conflict("admin.application.exists", tenant=tenant.slug, application=application.name)
 
 
 async def add_domain(

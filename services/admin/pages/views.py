@@ -6,12 +6,16 @@ from datetime import datetime
 
 from services.admin.domain.accounts import Account
 from services.admin.domain.administrators import ADVISED_PASSKEYS, Administrator, ConsoleSession
+from services.admin.domain.certificates import CertificateFacts, certificate_facts
 from services.admin.domain.changes import Change
+from services.admin.domain.federation import Certificates, Federation
 from services.admin.domain.roles import Act, Role
 from services.admin.domain.teams import Team
 from services.admin.domain.tenants import Tenant
+from services.admin.handlers.console_federation import ListedDomain, ShownDomain
 from services.admin.handlers.console_people import Person
-from shared.contracts.admin import AccountStatus
+from services.admin.handlers.federation import Readiness
+from shared.contracts.admin import AccountStatus, Application, Policy
 from shared.errors import BadInput, Blok365Error
 
 
@@ -29,6 +33,8 @@ class Section:
 
 SECTIONS = (
     Section("people", "/people", Act.SEE_PEOPLE, "users"),
+    Section("applications", "/applications", Act.SEE_APPLICATIONS, "layout-grid"),
+    Section("federation", "/federation", Act.SEE_FEDERATION, "globe"),
     Section("administrators", "/administrators", Act.SEE_ADMINISTRATORS, "shield-check"),
     Section("changes", "/changes", Act.SEE_CHANGES, "history"),
 )
@@ -150,6 +156,11 @@ FIELD_OF = {
     "admin.email.malformed": "email",
     "admin.team.member_exists": "email",
     "admin.console.typed": "typed",
+    "admin.federation.readiness": "typed",
+    "admin.application.session_hours": "session_hours",
+    "admin.application.first_method": "first_method",
+    "admin.policy.idle": "idle_minutes",
+    "admin.policy.sign_in": "sign_in",
 }
 """The field of a form that an error is about."""
 
@@ -241,6 +252,104 @@ class Confirm(Page):
     typed: str = ""
     form: Form = field(default_factory=Form)
     hidden: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplicationsPage(Page):
+    """The applications."""
+
+    applications: Sequence[Application]
+    may_change: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateLine:
+    """One of the token-signing certificates. `role`: current, next or previous; `text`: base64 of DER."""
+
+    role: str
+    text: str
+    facts: CertificateFacts
+
+
+def certificate_lines(certificates: Certificates | None) -> tuple[CertificateLine, ...]:
+    """Those that there are, the current one first."""
+    if certificates is None:
+        return ()
+    texts = (
+        ("current", certificates.current),
+        ("next", certificates.next),
+        ("previous", certificates.previous),
+    )
+    return tuple(
+        CertificateLine(role=role, text=text, facts=certificate_facts(text))
+        for role, text in texts
+        if text is not None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplicationPage(Page):
+    """An application: its settings, the addresses that Entra is told for each domain, certificates, the policy."""
+
+    application: Application
+    policy: Policy
+    federations: Sequence[Federation]
+    domains: int
+    """How many domains the tenant has; the addresses of one are shown once its certificate is known."""
+    certificates: Certificates | None
+    may_change: bool
+
+    @property
+    def lines(self) -> tuple[CertificateLine, ...]:
+        return certificate_lines(self.certificates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FederationPage(Page):
+    """The domains."""
+
+    domains: Sequence[ListedDomain]
+    may_change: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainPage(Page):
+    """A domain: what Entra is told of it, and how far its federation has come."""
+
+    shown: ShownDomain
+    applications: int
+    may_change: bool
+
+    @property
+    def lines(self) -> tuple[CertificateLine, ...]:
+        told = self.shown.federation
+        if told is None:
+            return ()
+        return certificate_lines(
+            Certificates(current=told.signing_certificate, next=told.next_signing_certificate)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadinessPage(Page):
+    """Who would be locked out, or the question before the script. `shown`: one page of them."""
+
+    readiness: Readiness
+    shown: Sequence[Account] = ()
+    next: str | None = None
+    first: bool = True
+    form: Form = field(default_factory=Form)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptPage(Page):
+    """One of the two scripts. `typed`: what was typed to get it, which its download asks for again."""
+
+    domain: str
+    script: str = ""
+    file: str = ""
+    typed: str = ""
+    back_out: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

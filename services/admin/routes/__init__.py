@@ -2,6 +2,8 @@
 
 from aiohttp import web
 
+from services.admin.routes.applications import APPLICATION_ROUTES
+from services.admin.routes.federation import FEDERATION_ROUTES
 from services.admin.routes.guard import (
     ConsoleRoute,
     OwnRoute,
@@ -14,7 +16,14 @@ from services.admin.routes.people import PEOPLE_ROUTES
 from services.admin.routes.sign_in import SIGN_IN_ROUTES
 from services.admin.routes.team import TEAM_ROUTES
 
-ROUTES: tuple[ConsoleRoute, ...] = (*SIGN_IN_ROUTES, *OWN_ROUTES, *TEAM_ROUTES, *PEOPLE_ROUTES)
+ROUTES: tuple[ConsoleRoute, ...] = (
+    *SIGN_IN_ROUTES,
+    *OWN_ROUTES,
+    *TEAM_ROUTES,
+    *PEOPLE_ROUTES,
+    *APPLICATION_ROUTES,
+    *FEDERATION_ROUTES,
+)
 """Every address of the console, with who may ask for it. A test walks it (`tests/admin/test_console_routes.py`)."""
 
 

@@ -1,4 +1,6 @@
-"""admin's collections: `directory`, who exists; `console`, who administers them."""
+"""admin's collections: `directory`, who exists; `console`, who administers them;
+`provisioning`, what becomes of them in Entra.
+"""
 
 from services.admin.store.console import (
     AdministratorRepository,
@@ -13,11 +15,13 @@ from services.admin.store.directory import (
     AuthenticatorRepository,
     BrowserRepository,
     DeviceRepository,
+    FirstUseRepository,
     FreezeRepository,
     InvitationRepository,
     SigningCertificateRepository,
     TenantRepository,
 )
+from services.admin.store.provisioning import DirectoryRepository, DirectorySettingsRepository
 
 __all__ = [
     "AccountRepository",
@@ -28,6 +32,9 @@ __all__ = [
     "ChangeRepository",
     "ConsoleSessionRepository",
     "DeviceRepository",
+    "DirectoryRepository",
+    "DirectorySettingsRepository",
+    "FirstUseRepository",
     "FreezeRepository",
     "InvitationRepository",
     "SigningCertificateRepository",

@@ -74,6 +74,10 @@ class TeamRepository:
         assert changed is not None
         return changed.value
 
+    async def page(self, after: str, limit: int) -> Sequence[Team]:
+        found = await self._teams.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit)
+        return [stored.value for stored in found]
+
     async def of(self, administrator: str) -> Sequence[Team]:
         found: list[Team] = []
         while True:
@@ -119,6 +123,9 @@ class ConsoleSessionRepository:
 
     async def end_others(self, administrator: str, kept: str) -> int:
         return await self._sessions.delete({"administrator": administrator, "id": {"$ne": kept}})
+
+    async def end_all(self) -> int:
+        return await self._sessions.delete({})
 
 
 class UsedChallengeRepository:

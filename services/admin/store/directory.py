@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.accounts import Account, AccountId, same_profile
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.contacts import same_contact
 from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
-from services.admin.domain.federation import Certificates
+from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.search import prefixes, words_of
 from services.admin.domain.tenants import Tenant
@@ -27,11 +27,12 @@ from shared.contracts.admin import (
     AuthenticatorStatus,
     ContactChanged,
     InvitationChanged,
+    ProfileChanged,
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, MessageSigner, OutgoingMessage, VerifiedMessage
-from shared.contracts.wsfed import BrowserChanged, KeysChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 from shared.errors import Conflict
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
@@ -104,7 +105,7 @@ class AccountRepository:
             state=True,
         )
         self._accounts = Aggregate(collection, _account_document, _account, signer=signer, revision=VERSION)
-        self.source = Source(collection, [AccountChanged], _account_row)
+        self.source = Source(collection, [AccountChanged, ProfileChanged], _account_row)
         """All accounts of all tenants, removed ones too, for the services that follow admin."""
         self.contacts = Source(collection, [ContactChanged], self._contact_row)
         """How to reach the persons behind them, for notify. A source of its own, because each contact is sealed."""
@@ -119,6 +120,8 @@ class AccountRepository:
         told = [account.announced(cause)]
         if before is None or not same_contact(before, account):
             told.append(OutgoingMessage(self._contact(account), account.tenant, cause))
+        if before is None or not same_profile(before, account):
+            told.append(OutgoingMessage(account.profile(), account.tenant, cause))
         return told
 
     async def add(self, account: Account) -> bool:
@@ -407,6 +410,22 @@ class SigningCertificateRepository:
         return None if found is None else from_document(Certificates, found)
 
 
+class FirstUseRepository:
+    """Implements `ports.FirstUses`. Domains' names hold no slash, so `_id` is `tenant/domain`."""
+
+    def __init__(self, database: Database) -> None:
+        self.projection = Projection(database.collection("first_uses"))
+
+    async def keep(self, received: VerifiedMessage[DomainUsed]) -> None:
+        used = received.message
+        fields = {"first_request_at": used.first_request_at, "first_sign_in_at": used.first_sign_in_at}
+        await self.projection.keep(f"{received.tenant}/{used.domain}", received, fields)
+
+    async def of(self, tenant: str, domain: str) -> FirstUse | None:
+        found = await self.projection.find(f"{tenant}/{domain}")
+        return None if found is None else from_document(FirstUse, found)
+
+
 class AdminCommandRepository:
     """Implements `ports.AdminCommands`."""
 
@@ -461,7 +480,7 @@ def _tenant_row(document: Document) -> Row:
 
 def _account_row(document: Document) -> Row:
     account = _account(document)
-    return Row(account.tenant, [account.event()])
+    return Row(account.tenant, [account.event(), account.profile()])
 
 
 def _invitation_row(document: Document) -> Row:

@@ -5,6 +5,7 @@
 | sign-in 4 | `challenges.open_challenge` |
 | 5 | `challenges.list_requests`; QR: `challenges.request_by_handle` |
 | 6, 7 | `challenges.approve`, `challenges.refuse`; nobody answers: `challenges.end_overdue` |
+| the phone's page, recent sign-ins | `challenges.past_requests` |
 | the phone's session | `sessions.begin_session`, `open_session`, `signed_in`, `close_session` |
 | enrolment 2, 8 | `tenant_configured`, `account_changed`, `invitation_changed` in `services/approval/projections.py` |
 | 3 | `enrolment.begin_enrolment` |

@@ -97,8 +97,8 @@ def new_assertion_id(ids: Ids) -> str:
     return f"_{new_id(ids)}"
 
 
-def issuer_for(upn: str, domains: Iterable[FederatedDomain]) -> str:
-    """The issuer of the domain that the UPN's suffix belongs to, out of one tenant's `domains`.
+def domain_for(upn: str, domains: Iterable[FederatedDomain]) -> FederatedDomain:
+    """The domain that the UPN's suffix belongs to, out of one tenant's `domains`: its issuer speaks for the person.
 
     Equal name first, then the nearest configured parent: Entra ID lets subdomains use their root's issuer.
     Case of ASCII letters does not matter. Raises Forbidden `domain_not_federated` when nothing matches, and
@@ -106,13 +106,18 @@ def issuer_for(upn: str, domains: Iterable[FederatedDomain]) -> str:
     """
     local, _, suffix = upn.partition("@")
     if local and suffix.isascii():
-        issuers = {domain.name.lower(): domain.issuer for domain in domains}
+        by_name = {domain.name.lower(): domain for domain in domains}
         labels = suffix.lower().split(".")
         if all(labels) and "@" not in suffix:
             for start in range(len(labels)):
-                if issuer := issuers.get(".".join(labels[start:])):
-                    return issuer
+                if found := by_name.get(".".join(labels[start:])):
+                    return found
     raise Forbidden("wsfed.domain.not_federated", code="domain_not_federated")
+
+
+def issuer_for(upn: str, domains: Iterable[FederatedDomain]) -> str:
+    """The issuer of the domain that the UPN's suffix belongs to. Raises as `domain_for` does."""
+    return domain_for(upn, domains).issuer
 
 
 def issue_token(

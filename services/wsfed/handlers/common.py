@@ -6,6 +6,7 @@ from services.wsfed.domain.authentication import Method
 from services.wsfed.domain.options import policy_allows
 from services.wsfed.domain.own_page import APPLICATION
 from services.wsfed.domain.session import Session, session_id
+from services.wsfed.domain.token import FederatedDomain
 from services.wsfed.domain.transaction import Transaction
 from services.wsfed.ports import Account, Dependencies, Tenant
 from shared.contracts.admin import Application
@@ -31,6 +32,11 @@ async def find_tenant(deps: Dependencies, slug: str) -> Tenant:
     if tenant is None or tenant.configured.removed:
         raise NotFound("wsfed.tenant.unknown")
     return tenant
+
+
+def federated_domains(tenant: Tenant) -> list[FederatedDomain]:
+    """The tenant's domains."""
+    return [FederatedDomain(domain.name, domain.issuer) for domain in tenant.configured.domains]
 
 
 def application_of(tenant: Tenant, transaction: Transaction) -> Application:

@@ -19,12 +19,15 @@ from shared.errors import Conflict, Forbidden
 log = structlog.get_logger(__name__)
 
 
-async def ask_passkey(deps: Dependencies, transaction: Transaction, browser: Browser) -> SignInContext | None:
+async def ask_passkey(
+    deps: Dependencies, transaction: Transaction, browser: Browser, known: bool | None = None
+) -> SignInContext | None:
     """Step 1: what a passkey is to sign, for the page that is about to be drawn; None where it can offer none.
 
     It is in the page beforehand, because Safari forgets the press on the button while a script waits for the network.
     It lives as long as the sign-in and serves every drawing of the page until it is spent. The same for every name,
     whether there is such an account or not; how recent what we know of accounts is matters when the answer comes.
+    `known`: whether the browser is known for the account; None when nobody has looked yet.
     Raises NotFound (tenant), Unavailable.
     """
     if not transaction.allows(Step.ASK_PASSKEY) or not transaction.username:
@@ -35,7 +38,8 @@ async def ask_passkey(deps: Dependencies, transaction: Transaction, browser: Bro
         return None
     tenant = await find_tenant(deps, transaction.tenant)
     account = await deps.directory.account_by_upn(transaction.tenant, transaction.username)
-    known = await known_session(deps, browser.session_secret, account) is not None
+    if known is None:
+        known = await known_session(deps, browser.session_secret, account) is not None
     context = make_context(
         deps,
         transaction,

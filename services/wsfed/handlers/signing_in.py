@@ -1,6 +1,7 @@
 """Steps 1 to 4 of docs/flows/sign-in.md: from Entra's request to the question on the phone."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Literal
@@ -12,6 +13,7 @@ from services.wsfed.domain.context import SignInContext, digest
 from services.wsfed.domain.options import SignInOptions, page_options, policy_allows
 from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.tabs import LastRequest, continued_elsewhere
+from services.wsfed.domain.token import domain_for
 from services.wsfed.domain.transaction import (
     CHALLENGE_LIFETIME,
     ENDED_CHALLENGE,
@@ -32,6 +34,7 @@ from services.wsfed.handlers.common import (
     PasskeyNeeded,
     application_of,
     authorize_browser,
+    federated_domains,
     find_tenant,
     is_enrolled,
     known_session,
@@ -42,7 +45,7 @@ from services.wsfed.handlers.common import (
 from services.wsfed.ports import Account, Dependencies, Tenant
 from shared.contracts.admin import Application
 from shared.contracts.approval import OpenChallenge
-from shared.errors import Conflict, Gone, NotFound
+from shared.errors import Conflict, Forbidden, Gone, NotFound
 from shared.ids import b64u, new_code, new_id, new_secret
 
 log = structlog.get_logger(__name__)
@@ -72,8 +75,16 @@ async def begin(
         from_entra=from_entra,
     )
     await deps.transactions.add(transaction)
+    _note_domain(deps, tenant, request.user_name, now)
     log.info("signin.begun", tenant=slug, transaction=transaction.id, client_request_id=request.correlation)
     return transaction
+
+
+def _note_domain(deps: Dependencies, tenant: Tenant, username: str, now: datetime) -> None:
+    """A request for somebody of one of our domains came: Entra sends that domain's people here."""
+    with suppress(Forbidden):  # no name, or one that is not ours
+        domain = domain_for(username, federated_domains(tenant))
+        deps.first_uses.note(tenant.slug, domain.name, now, signed_in=False)
 
 
 async def open_page(deps: Dependencies, transaction_id: str, browser_secret: str) -> Transaction:

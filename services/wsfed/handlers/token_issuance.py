@@ -23,11 +23,10 @@ from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.session import Session, session_id
 from services.wsfed.domain.token import (
-    FederatedDomain,
     ReplyForm,
     TokenSubject,
+    domain_for,
     issue_token,
-    issuer_for,
     new_assertion_id,
     reply_form,
 )
@@ -35,7 +34,13 @@ from services.wsfed.domain.transaction import DeviceProof, Step, Transaction, Tr
 from services.wsfed.domain.trust import AddedDevice
 from services.wsfed.handlers.added_devices import DevicesAdded, added_besides
 from services.wsfed.handlers.browsers import keep_browser, replace_session
-from services.wsfed.handlers.common import PasskeyNeeded, find_tenant, method_allowed, require_fresh
+from services.wsfed.handlers.common import (
+    PasskeyNeeded,
+    federated_domains,
+    find_tenant,
+    method_allowed,
+    require_fresh,
+)
 from services.wsfed.ports import Account, Dependencies, Issuance, Tenant
 from shared.agent import UNKNOWN
 from shared.errors import Conflict, Forbidden
@@ -243,6 +248,8 @@ class Prepared:
 
     tenant: Tenant
     account: Account
+    domain: str
+    """The federated domain whose issuer speaks for the account."""
     subject: TokenSubject
     key: SigningKey
 
@@ -263,15 +270,15 @@ class Evidence:
 async def prepare(deps: Dependencies, tenant: Tenant, account: Account) -> Prepared:
     """Key and subject, before anything is written. Raises Unavailable, and Forbidden (no federated domain)."""
     key = await deps.keys.current(tenant.slug)
-    domains = [FederatedDomain(d.name, d.issuer) for d in tenant.configured.domains]
+    domain = domain_for(account.upn, federated_domains(tenant))
     subject = TokenSubject(
         tenant=account.tenant,
         account=account.id,
-        issuer=issuer_for(account.upn, domains),
+        issuer=domain.issuer,
         upn=account.upn,
         immutable_id=account.immutable_id,
     )
-    return Prepared(tenant, account, subject, key)
+    return Prepared(tenant, account, domain.name, subject, key)
 
 
 async def issue(
@@ -301,6 +308,7 @@ async def issue(
             session=evidence.session,
         )
     )
+    deps.first_uses.note(prepared.account.tenant, prepared.domain, now, signed_in=True)
     wresult = issue_token(
         authentication,
         prepared.subject,

@@ -49,11 +49,18 @@ class SignInPages:
         return self.pages.render(request, "added.html", view=view, lang=lang)
 
     def own(
-        self, request: web.BaseRequest, view: OwnPage | Question, *, status: int | None = None
+        self,
+        request: web.BaseRequest,
+        view: OwnPage | Question,
+        *,
+        lang: str | None = None,
+        status: int | None = None,
     ) -> web.Response:
         """The person's own page, or the question before something that cannot be taken back."""
         template = "me.html" if isinstance(view, OwnPage) else "question.html"
-        return self.pages.render(request, template, view=view, status=status or 200)
+        return self.pages.render(
+            request, template, view=view, lang=lang, status=status or 200, csp=SIGN_IN_CSP
+        )
 
     def token(self, request: web.BaseRequest, view: TokenForm, *, lang: str | None = None) -> web.Response:
         """The form that posts itself to `view.action`.

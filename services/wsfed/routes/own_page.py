@@ -1,4 +1,4 @@
-"""The person's own page (docs/flows/own-page.md): links and forms, no script."""
+"""The person's own page (docs/flows/own-page.md): links and forms."""
 
 from dataclasses import dataclass
 from urllib.parse import quote

@@ -127,7 +127,7 @@ class SignInRoutes:
             application=application.name,
             problem=problem,
             typed=typed,
-            passkey=await self._passkey(request, transaction) if options.ways else None,
+            passkey=await self._passkey(request, transaction, options) if options.ways else None,
             own_page=own_page_link(tenant.slug, transaction.username),
             phone_origin=deps.phone_origin,
             start_url=own_page(deps.origin, tenant.slug)
@@ -137,9 +137,13 @@ class SignInRoutes:
         lang = language(transaction.request.locale)
         return self.context.pages.sign_in(request, view, lang=lang, status=status)
 
-    async def _passkey(self, request: web.Request, transaction: Transaction) -> views.PasskeyRequest | None:
+    async def _passkey(
+        self, request: web.Request, transaction: Transaction, options: SignInOptions
+    ) -> views.PasskeyRequest | None:
         browser = self.context.asking_browser(request, transaction)
-        signed = await ask_passkey(self.context.deps, transaction, browser)
+        # Of a sign-in that has begun, the options say it; later they may not have asked.
+        known = options.known if transaction.state is TransactionState.STARTED else None
+        signed = await ask_passkey(self.context.deps, transaction, browser, known)
         if signed is None:
             return None
         return views.PasskeyRequest(

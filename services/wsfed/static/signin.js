@@ -122,7 +122,7 @@ function drawn() {
   if (!held.matches) return;
   for (const each of document.querySelectorAll("[data-held]")) each.textContent = each.dataset.held;
   const other = document.querySelector(".other-phone");
-  if (other && !other.dataset.drawn) other.open = false;
+  if (other && !("drawn" in other.dataset)) other.open = false;
   if (other) other.dataset.drawn = ""; // from here on it is as the person leaves it
 }
 

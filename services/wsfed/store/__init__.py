@@ -8,11 +8,13 @@
 | tenants, accounts, invitations, devices | projections of admin's and approval's events | no |
 | claims | what approval says of a device whose invitation is not here yet; nobody trusts it | no |
 | signing_keys | a tenant's token-signing key, its private half sealed | yes |
+| first_use | a domain of a tenant: when it was first asked for, and when it first signed somebody in | yes |
 | issuances | an issuance record; its id is `stream/number` | no |
 """
 
 from services.wsfed.store.browsers import BrowserRepository
 from services.wsfed.store.directory import DirectoryRepository
+from services.wsfed.store.first_use import FirstUseRepository
 from services.wsfed.store.issuances import IssuanceRepository
 from services.wsfed.store.keys import SigningKeyRepository
 from services.wsfed.store.sessions import SessionRepository
@@ -21,6 +23,7 @@ from services.wsfed.store.transactions import TransactionRepository
 __all__ = [
     "BrowserRepository",
     "DirectoryRepository",
+    "FirstUseRepository",
     "IssuanceRepository",
     "SessionRepository",
     "SigningKeyRepository",

@@ -146,9 +146,10 @@ class Directory:
     ) -> Answer:
         octets = b"" if body is None else json.dumps(body).encode()
         sent = {"authorization": f"Bearer {self.token}"}
+        more = {name.lower(): value for name, value in (headers or {}).items()}
         if body is not None:
             sent["content-type"] = "application/json"
-        return self.standin.answer(Request(method, f"/v1.0{path}", {**sent, **(headers or {})}, octets))
+        return self.standin.answer(Request(method, f"/v1.0{path}", {**sent, **more}, octets))
 
     def create(self, name: str = "ada", domain: str = "contoso.example", **other: Any) -> str:
         """A user made by POST; gives the id."""
@@ -158,9 +159,7 @@ class Directory:
         self, status: int, method: str, path: str, body: object = None, **headers: str
     ) -> dict[str, Any]:
         """The body of an answer that must have this status; empty where there is none."""
-        answer = self.send(
-            method, path, body, {name.replace("_", ""): value for name, value in headers.items()}
-        )
+        answer = self.send(method, path, body, headers)
         assert answer.status == status, answer
         return answer.body or {}
 

@@ -20,20 +20,42 @@ async function ask() {
   }
 }
 
-function row(name, check) {
+/** The words for that key; null where there are none. */
+const perhaps = (key) => words.querySelector(`[data-word="${CSS.escape(key)}"]`)?.textContent ?? null;
+
+/** What a check of a service's readiness says when it does not hold. Alarms have a text of their own, in English. */
+function said(check, value) {
+  const [, owner, about] = check.match(/^(.*)_(known|alarm)$/) ?? [];
+  if (about === "known") return word("waits").replace("{owner}", perhaps(`service.${owner}`) ?? owner);
+  return typeof value === "string" ? value : perhaps(`check.${check}`) ?? check;
+}
+
+/** A row for each service: what it is, and what is wrong with it. */
+function row(service, found) {
   const term = document.createElement("dt");
   const value = document.createElement("dd");
-  term.textContent = name;
-  value.textContent = typeof check === "string" ? check : word(check ? "good" : "bad");
-  if (check === false) value.dataset.bad = "";
+  const faults = found.filter(([, holds]) => holds !== true);
+  term.textContent = perhaps(`service.${service}`) ?? service;
+  value.textContent = faults.length ? faults.map(([check, holds]) => said(check, holds)).join(" ") : word("good");
+  if (faults.some(([, holds]) => holds === false)) value.dataset.bad = "";
   return [term, value];
+}
+
+/** `{"admin.database": true, ...}` as the checks of each service. */
+function byService(all) {
+  const found = new Map();
+  for (const [name, holds] of Object.entries(all)) {
+    const [service, check] = name.split(/\.(.*)/);
+    found.set(service, [...(found.get(service) ?? []), [check, holds]]);
+  }
+  return [...found];
 }
 
 function show(state) {
   const told = typeof state === "object";
   summary.textContent = word(told ? (state.ready ? "ready" : "not_ready") : state);
   checks.hidden = !told;
-  checks.replaceChildren(...Object.entries(told ? state.checks : {}).flatMap(([name, check]) => row(name, check)));
+  checks.replaceChildren(...byService(told ? state.checks : {}).flatMap(([service, found]) => row(service, found)));
 }
 
 async function look() {

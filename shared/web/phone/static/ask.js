@@ -146,6 +146,7 @@ export function keepFactsInSight() {
   const room = window.visualViewport ?? { offsetTop: 0, height: window.innerHeight, scale: 1 };
   if (room.scale > 1.01) return;
   const covered = Math.max(0, document.documentElement.clientHeight - room.height);
+  document.body.classList.toggle("keyboard", covered > 0);
   document.body.style.paddingBottom = covered ? `${covered}px` : ""; // or the end of the page could not come up
   if (document.activeElement !== field) return;
   const below = field.getBoundingClientRect().bottom + MARGIN - (room.offsetTop + room.height);

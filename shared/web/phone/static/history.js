@@ -39,7 +39,8 @@ function row(past, several) {
   const end = phrase("data-past-state", past.state);
   text.append(make("b", { textContent: end.querySelector("b").textContent }));
   text.append(line([past.application_name, agentInWords(past.agent, word)].filter(Boolean).join(" · ")));
-  text.append(line([past.place, past.address].filter(Boolean).join(" · ")));
+  const place = past.place && `${past.place} ${word("approximate")}`;
+  text.append(line([place, past.address].filter(Boolean).join(" · ")));
   if (several) text.append(line(past.entry.account));
   const when = new Date(past.ended_at);
   const shown = when.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });

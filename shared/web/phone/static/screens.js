@@ -41,7 +41,8 @@ export function move(event) {
   remark("");
   banner("more", false);
   for (const section of app.querySelectorAll("[data-view]")) section.hidden = section.dataset.view !== next;
-  within(next, "h1").focus();
+  window.scrollTo(0, 0); // whatever was read before
+  within(next, "h1").focus({ preventScroll: true });
   return true;
 }
 

@@ -1,0 +1,100 @@
+"""Domains and their federation in the console (docs/flows/federation.md): what Entra is told, who took the script."""
+
+from dataclasses import dataclass
+
+from services.admin.domain.federation import Federation, FirstUse
+from services.admin.domain.federation_scripts import BACK_OUT, FEDERATE
+from services.admin.domain.names import check_host
+from services.admin.domain.roles import Act, Actor
+from services.admin.domain.tenants import Tenant
+from services.admin.handlers.federation import Readiness, federation, first_use, readiness
+from services.admin.handlers.recording import recorded
+from services.admin.handlers.tenants import add_domain, show_tenant
+from services.admin.ports import Dependencies
+from shared.contracts.admin import Domain
+from shared.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDomain:
+    """A domain, and how far its federation has come."""
+
+    domain: Domain
+    used: FirstUse | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownDomain:
+    """A domain with all that Entra is told of it. `federation`: None while its certificate is not known here."""
+
+    domain: Domain
+    federation: Federation | None
+    used: FirstUse | None
+
+
+async def list_domains(deps: Dependencies, actor: Actor) -> list[ListedDomain]:
+    """The tenant's domains. Raises Forbidden, NotFound."""
+    actor.require(Act.SEE_FEDERATION, deps.clock.now())
+    tenant = await show_tenant(deps, actor.tenant)
+    return [ListedDomain(each, await deps.first_uses.of(actor.tenant, each.name)) for each in tenant.domains]
+
+
+async def show_domain(deps: Dependencies, actor: Actor, name: str) -> ShownDomain:
+    """One of them. Raises Forbidden, NotFound."""
+    actor.require(Act.SEE_FEDERATION, deps.clock.now())
+    used = await first_use(deps, actor.tenant, name)
+    tenant = await show_tenant(deps, actor.tenant)
+    known = await deps.certificates.of(actor.tenant) is not None
+    told = await federation(deps, actor.tenant, name) if known else None
+    return ShownDomain(_domain(tenant, name), told, used)
+
+
+def _domain(tenant: Tenant, name: str) -> Domain:
+    """`first_use` has found it."""
+    return next(each for each in tenant.domains if each.name == check_host(name))
+
+
+async def show_readiness(deps: Dependencies, actor: Actor, name: str) -> Readiness:
+    """Who would be locked out. Raises Forbidden, NotFound."""
+    actor.require(Act.SEE_FEDERATION, deps.clock.now())
+    return await readiness(deps, actor.tenant, name)
+
+
+async def add_tenants_domain(deps: Dependencies, actor: Actor, name: str) -> Domain:
+    """A domain with its default issuer. Raises Forbidden, StepUpNeeded, BadInput, Conflict, NotFound, Unavailable."""
+    actor.require(Act.CHANGE_FEDERATION, deps.clock.now())
+    async with recorded(deps, actor, Act.CHANGE_FEDERATION, subject=name[:80]) as record:
+        made = await add_domain(deps, actor.tenant, name)
+        record.subject_id = record.subject = made.name
+        record.after = {"domain": made.name}
+    return made
+
+
+async def take_script(deps: Dependencies, actor: Actor, name: str, *, typed: str) -> Federation:
+    """What the script that federates the domain is made of, for whoever has typed how many would be locked out.
+
+    Nobody has to type that it is nobody. The number is counted anew: somebody may have removed a phone meanwhile.
+    Raises Forbidden, StepUpNeeded, NotFound, BadInput (`admin.federation.readiness`), Unavailable (no certificate yet).
+    """
+    actor.require(Act.CHANGE_FEDERATION, deps.clock.now())
+    ready = await readiness(deps, actor.tenant, name)
+    without = len(ready.without)
+    if without and typed.strip() != str(without):
+        raise BadInput("admin.federation.readiness", without=without)
+    made = await federation(deps, actor.tenant, name)
+    async with recorded(
+        deps, actor, Act.CHANGE_FEDERATION, subject_id=made.domain, subject=made.domain
+    ) as record:
+        record.after = {"script": FEDERATE, "without": str(without)}
+    return made
+
+
+async def take_back_out(deps: Dependencies, actor: Actor, name: str) -> Federation:
+    """The same for its twin. Raises Forbidden, StepUpNeeded, NotFound, BadInput, Unavailable."""
+    actor.require(Act.CHANGE_FEDERATION, deps.clock.now())
+    made = await federation(deps, actor.tenant, name)
+    async with recorded(
+        deps, actor, Act.CHANGE_FEDERATION, subject_id=made.domain, subject=made.domain
+    ) as record:
+        record.after = {"script": BACK_OUT}
+    return made

@@ -1,0 +1,200 @@
+"""The connection to a tenant's Entra directory, and what became of people there (docs/flows/provisioning.md)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from services.admin.domain.accounts import Account, check_location
+from services.admin.domain.devices import AdminCommand
+from services.admin.domain.directory import DirectorySettings, read_properties
+from services.admin.domain.names import shown
+from services.admin.handlers.accounts import show_account
+from services.admin.handlers.common import checked_limit
+from services.admin.handlers.tenants import show_tenant
+from services.admin.ports import Dependencies
+from shared.contracts.envelope import OutgoingMessage
+from shared.contracts.provisioning import (
+    GUID,
+    CheckConnection,
+    Checked,
+    ConnectionChanged,
+    ConnectionSecrets,
+    PersonChanged,
+    RetryPerson,
+    SetConnection,
+    WhenRemoved,
+    WhenSuspended,
+    connection_associated_data,
+)
+from shared.errors import BadInput, Conflict, NotFound
+from shared.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryView:
+    """A tenant's connection: what was asked, and what provisioning says of it (None until it has said anything)."""
+
+    asked: DirectorySettings
+    known: ConnectionChanged | None
+
+    @property
+    def in_force(self) -> bool:
+        """Whether provisioning has taken what was asked last."""
+        return self.known is not None and self.known.revision >= self.asked.revision
+
+
+async def set_connection(
+    deps: Dependencies,
+    slug: str,
+    *,
+    properties: str | None = None,
+    enabled: bool | None = None,
+    when_suspended: WhenSuspended | None = None,
+    when_removed: WhenRemoved | None = None,
+) -> DirectorySettings:
+    """Set the connection; what is None stays as it was. The secrets in `properties` are sealed for provisioning at once
+    and kept nowhere. Raises NotFound, BadInput.
+    """
+    await show_tenant(deps, slug)
+    secrets = None if properties is None else read_properties(properties, deps.clock.now())
+    sealed: list[str] = [""]
+
+    def step(before: DirectorySettings) -> DirectorySettings:
+        after = replace(
+            before,
+            revision=before.revision + 1,
+            enabled=before.enabled if enabled is None else enabled,
+            when_suspended=when_suspended or before.when_suspended,
+            when_removed=when_removed or before.when_removed,
+            has_secrets=before.has_secrets or secrets is not None,
+            asked_at=deps.clock.now(),
+        )
+        if after.enabled and not after.has_secrets:
+            raise BadInput("admin.connection.no_properties")
+        sealed[0] = _sealed(deps, secrets, slug, after.revision)
+        return after
+
+    def command(after: DirectorySettings) -> OutgoingMessage:
+        said = SetConnection(
+            revision=after.revision,
+            enabled=after.enabled,
+            when_suspended=after.when_suspended,
+            when_removed=after.when_removed,
+            sealed=sealed[0],
+        )
+        return OutgoingMessage(said, slug)
+
+    return await deps.directory_settings.change(slug, step, command)
+
+
+def _sealed(deps: Dependencies, secrets: ConnectionSecrets | None, slug: str, revision: int) -> str:
+    if secrets is None:
+        return ""
+    bound_to = connection_associated_data(slug, revision)
+    return deps.provisioning_sealer.seal(secrets.model_dump_json().encode(), bound_to)
+
+
+async def show_connection(deps: Dependencies, slug: str) -> DirectoryView:
+    """The connection as it was asked for and as it is. Raises NotFound (no such tenant)."""
+    await show_tenant(deps, slug)
+    asked = await deps.directory_settings.get(slug)
+    return DirectoryView(asked, await deps.directory.connection(slug))
+
+
+async def check_connection(deps: Dependencies, slug: str) -> str:
+    """Ask for a check; its id. `checked` finds its result. Raises NotFound, Conflict (there is no connection)."""
+    view = await show_connection(deps, slug)
+    if not view.asked.has_secrets:
+        raise Conflict("admin.connection.none", tenant=slug)
+    check = new_id(deps.ids)
+    record = AdminCommand(
+        id=check, tenant=slug, account="", what="check_connection", asked_at=deps.clock.now()
+    )
+    await deps.admin_commands.add(record, OutgoingMessage(CheckConnection(check=check), slug))
+    return check
+
+
+async def checked(deps: Dependencies, slug: str, check: str) -> Checked | None:
+    """What that check found; None while there is no result, or a later check has one."""
+    known = await deps.directory.connection(slug)
+    found = known.checked if known is not None else None
+    return found if found is not None and found.check == check else None
+
+
+async def directory_person(deps: Dependencies, slug: str, name: str) -> tuple[Account, PersonChanged | None]:
+    """An account, and what became of it in the directory; None when provisioning has said nothing. Raises NotFound."""
+    account = await show_account(deps, slug, name)
+    return account, await deps.directory.person(slug, account.id)
+
+
+async def failed_people(
+    deps: Dependencies, slug: str, *, after: str = "", limit: int = 50
+) -> Sequence[PersonChanged]:
+    """People whose job has failed, in the order of their ids, behind `after`. Raises NotFound, BadInput (limit)."""
+    await show_tenant(deps, slug)
+    return await deps.directory.failed(slug, after, checked_limit(limit))
+
+
+async def retry_person(deps: Dependencies, slug: str, name: str) -> Account:
+    """Try again what has failed: the command names the failure that is known here, and no later one.
+
+    Raises NotFound, Conflict (nothing has failed).
+    """
+    account, known = await directory_person(deps, slug, name)
+    if known is None or known.state != "failed":
+        raise Conflict("admin.person.not_failed", upn=account.upn)
+    record = AdminCommand(
+        id=new_id(deps.ids),
+        tenant=slug,
+        account=account.id,
+        what="retry_person",
+        asked_at=deps.clock.now(),
+    )
+    command = RetryPerson(account=account.id, version=known.version)
+    await deps.admin_commands.add(record, OutgoingMessage(command, slug))
+    return account
+
+
+async def set_licences(
+    deps: Dependencies,
+    slug: str,
+    name: str,
+    *,
+    usage_location: str | None = None,
+    licences: Sequence[str] | None = None,
+) -> Account:
+    """Which licences the person has from here, by SKU id or by name, and the usage location; what is None stays.
+
+    Raises NotFound, BadInput.
+    """
+    account = await show_account(deps, slug, name)
+    location = None if usage_location is None else check_location(usage_location)
+    known = await deps.directory.connection(slug)
+    skus = None if licences is None else tuple(sorted({_sku(each, known) for each in licences}))
+
+    def step(before: Account) -> Account:
+        return replace(
+            before,
+            usage_location=before.usage_location if location is None else location,
+            licences=before.licences if skus is None else skus,
+            version=before.version + 1,
+        )
+
+    changed = await deps.accounts.change(
+        slug, account.id, step, busy=Conflict("admin.account.being_changed", account=name)
+    )
+    if changed is None:
+        raise NotFound("admin.account.unknown", account=name[:120], tenant=slug[:40])
+    return changed
+
+
+def _sku(text: str, known: ConnectionChanged | None) -> str:
+    """The SKU id of a licence. Raises BadInput for a name that the last check did not find."""
+    if re.fullmatch(GUID, text.lower()):
+        return text.lower()
+    found = known.checked.licences if known is not None and known.checked is not None else ()
+    sku = next((each.sku for each in found if each.name.upper() == text.strip().upper()), None)
+    if sku is None:
+        names = ", ".join(each.name for each in found) or "none"
+        raise BadInput("admin.licence.unknown", licence=shown(text), known=names)
+    return sku

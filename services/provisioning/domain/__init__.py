@@ -1,0 +1,1 @@
+"""What provisioning decides, without I/O, clock and chance."""

@@ -1,0 +1,1 @@
+"""Microsoft's services: tokens of Entra ID, and Microsoft Graph."""

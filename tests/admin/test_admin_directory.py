@@ -1,0 +1,140 @@
+"""The properties of a connection as administrators type and paste them, and what is said of mistakes."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from services.admin.domain.directory import read_properties
+from shared.errors import BadInput
+
+NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+CLIENT = "0f3c9d5e-2f0a-4c56-9d4e-3a7d6f1b2c3d"
+SECRET = "Qx8Q~7a.b_c-d"
+GOOD = {"client_id": CLIENT, "client_secret": SECRET, "tenant_domain": "contoso.onmicrosoft.com"}
+
+
+def fault(text: str) -> BadInput:
+    with pytest.raises(BadInput) as raised:
+        read_properties(text, NOW)
+    assert SECRET not in f"{raised.value} {raised.value.remedy}"
+    assert SECRET not in repr(raised.value.__cause__)
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(GOOD),
+        json.dumps(GOOD, indent=2),
+        json.dumps(GOOD)[1:-1],
+        json.dumps(GOOD, indent=2)[1:-1] + ",\n",
+        "  \n" + json.dumps(GOOD)[:-1],
+        json.dumps(GOOD)[1:],
+        "\ufeff" + json.dumps(GOOD),
+        json.dumps({**GOOD, "client_id": CLIENT.upper(), "tenant_domain": " Contoso.OnMicrosoft.com "}),
+    ],
+)
+def test_properties_in_every_usual_form(text: str) -> None:
+    read = read_properties(text, NOW)
+    assert read.model_dump(exclude_defaults=True) == GOOD
+
+
+def test_a_directory_may_be_named_by_its_id() -> None:
+    assert read_properties(json.dumps({**GOOD, "tenant_domain": CLIENT}), NOW).tenant_domain == CLIENT
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["<your secret>", "{client_secret}", "...", "xxxxxxxx", "your-value-here", "REPLACE ME", "[value]"],
+)
+@pytest.mark.parametrize("name", GOOD)
+def test_a_placeholder_is_named(name: str, value: str) -> None:
+    said = fault(json.dumps({**GOOD, name: value}))
+    assert (said.id, said.values) == ("admin.connection.placeholder", {"name": name})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ('{\n"client_id": "x"\n"client_secret": "y"}', 3, 1),
+        ('"client_id": "x",\n"client_secret" "y"', 2, 17),
+        ("client_id: x", 1, 1),
+        ("\n\n{“client_id”: 1}", 3, 2),
+        ('{"client_id": "x\n"}', 1, 17),
+    ],
+)
+def test_what_is_no_json_is_shown_by_line(text: str, line: int, column: int) -> None:
+    said = fault(text)
+    assert said.id == "admin.connection.json"
+    assert (said.values["line"], said.values["column"]) == (line, column)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"client_id": ""}, "missing"),
+        ({"tenant_domain": ""}, "missing"),
+        ({"client_id": "contoso"}, "client_id"),
+        ({"client_secret": ""}, "credential"),
+        ({"client_secret": CLIENT}, "secret_id"),
+        ({"client_secret": "a b"}, "secret_malformed"),
+        ({"client_secret": "ä"}, "secret_malformed"),
+        ({"client_secret": "y" * 600}, "secret_malformed"),
+        ({"certificate": "x"}, "credential"),
+        ({"tenant": "x"}, "unknown_property"),
+        ({"client_id": 7}, "no_text"),
+        ({"client_id": None}, "no_text"),
+    ],
+)
+def test_what_is_wrong_is_said_by_the_propertys_name(changes: dict[str, object], expected: str) -> None:
+    assert fault(json.dumps({**GOOD, **changes})).id == f"admin.connection.{expected}"
+
+
+@pytest.mark.parametrize(
+    "domain", ["https://contoso.example", "contoso", "a/b.example", "-.example", "a b.example"]
+)
+def test_what_is_no_domain(domain: str) -> None:
+    assert fault(json.dumps({**GOOD, "tenant_domain": domain})).id == "admin.domain.malformed"
+
+
+def test_a_property_that_is_there_twice() -> None:
+    assert fault('"client_id": "x", "client_id": "y"').id == "admin.connection.doubled"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "7", "[" * 100_00, "x" * 40_000])
+def test_anything_else_is_refused_too(text: str) -> None:
+    assert fault(text).id.startswith("admin.connection.")
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, *, days: int = 365) -> tuple[str, str]:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "blok365")])
+    begins = NOW - timedelta(days=500)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 7, begins, NOW + timedelta(days=days))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    signed = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return signed.decode(), private.decode()
+
+
+def test_certificates_are_read_before_they_are_sent() -> None:
+    rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    certificate, key = pem(rsa_key)
+    ended, _ = pem(rsa_key, days=-1)
+    curve, curve_key = pem(ec.generate_private_key(ec.SECP256R1()))
+    base = {"client_id": CLIENT, "tenant_domain": "contoso.example"}
+    good = read_properties(json.dumps({**base, "certificate": certificate, "private_key": key}), NOW)
+    assert (good.client_secret, good.private_key) == ("", key.strip())
+    for wrong, expected in (
+        ({"certificate": ended, "private_key": key}, "certificate_ended"),
+        ({"certificate": certificate, "private_key": curve_key}, "other_key"),
+        ({"certificate": curve, "private_key": curve_key}, "other_key"),
+        ({"certificate": "-----BEGIN", "private_key": key}, "certificate"),
+        ({"certificate": certificate}, "credential"),
+        ({"certificate": certificate, "private_key": key, "client_secret": SECRET}, "credential"),
+    ):
+        assert fault(json.dumps({**base, **wrong})).id == f"admin.connection.{expected}"

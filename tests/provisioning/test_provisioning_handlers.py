@@ -1,0 +1,640 @@
+"""Jobs from admin's news to the directory, over a directory in memory."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.provisioning.domain.answers import SignInFailed
+from services.provisioning.domain.requests import GraphAnswer
+from shared.contracts.admin import AccountStatus, AuthenticatorChanged, EndorsedBy
+from shared.contracts.provisioning import CheckConnection, RetryPerson
+from shared.directory import FaultKey
+from tests.provisioning.support import MINUTE, SECRETS, SKU, Provisioning, refusal
+
+LOST = GraphAnswer(None)
+
+
+async def created(provisioning: Provisioning, name: str = "ada", **fields: Any) -> None:
+    await provisioning.account(name, **fields)
+    await provisioning.work()
+    assert provisioning.person(name).state == "done"
+
+
+def key(provisioning: Provisioning, name: str = "ada") -> str | None:
+    fault = provisioning.person(name).fault
+    return None if fault is None else fault.key
+
+
+# --- the plain ways -----------------------------------------------------------------------------------------
+
+
+async def test_a_new_account_becomes_a_user(connected: Provisioning) -> None:
+    await created(connected)
+    user = connected.directory.only
+    assert user["userPrincipalName"] == "ada@contoso.example"
+    assert user["onPremisesImmutableId"] == "fd8d0ec5c5004116ada"
+    assert (user["givenName"], user["surname"], user["mailNickname"]) == ("Ada", "Lovelace", "ada")
+    assert [each.state for each in connected.told] == ["waiting", "done"]
+    assert connected.person().object_id == "object-1"
+    assert connected.person().request_id == "r-create"
+
+
+async def test_without_a_connection_nothing_is_done_and_nothing_is_said(provisioning: Provisioning) -> None:
+    await provisioning.account("ada")
+    await provisioning.later(MINUTE, rounds=3)
+    assert provisioning.directory.requests == []
+    assert provisioning.told == []
+    assert provisioning.world.documents("provisioning", "people") == []
+
+
+async def test_accounts_from_before_the_connection_are_found_by_a_sweep(provisioning: Provisioning) -> None:
+    for number in range(3):
+        await provisioning.account(f"p{number}")
+    await provisioning.account("gone", status=AccountStatus.REMOVED)
+    await provisioning.account("out", status=AccountStatus.SUSPENDED)
+    await provisioning.connect()
+    await provisioning.work(4)
+    assert len(provisioning.directory.users) == 3
+    assert {each.account for each in provisioning.told} == {"p0", "p1", "p2"}
+
+
+async def test_news_that_come_twice_or_late_make_one_user(connected: Provisioning) -> None:
+    first = await connected.account("ada")
+    await connected.account("ada", display_name="Countess Lovelace")
+    for _ in range(2):
+        await connected.world.say("admin", first)
+        await connected.world.settle()
+        await connected.work()
+    assert connected.directory.only["displayName"] == "Countess Lovelace"
+    assert connected.directory.made() == ["POST /users"]
+
+
+async def test_who_is_suspended_is_disabled_then_signed_out_of_microsoft_and_let_in_again(
+    connected: Provisioning,
+) -> None:
+    await created(connected)
+    await connected.account("ada", status=AccountStatus.SUSPENDED, session_epoch=1)
+    await connected.work()
+    assert not connected.directory.only["accountEnabled"]
+    assert connected.directory.revoked == ["object-1"]
+    assert connected.directory.made()[-2:] == [
+        "PATCH /users/object-1",
+        "POST /users/object-1/revokeSignInSessions",
+    ]
+    await connected.account("ada", status=AccountStatus.ACTIVE)
+    await connected.work()
+    assert connected.directory.only["accountEnabled"] is True
+    assert connected.directory.revoked == ["object-1"]
+
+
+async def test_who_is_removed_is_deleted_and_only_once(connected: Provisioning) -> None:
+    await created(connected)
+    removed = await connected.account("ada", status=AccountStatus.REMOVED, session_epoch=1)
+    await connected.work()
+    await connected.world.say("admin", removed)
+    await connected.work()
+    assert connected.directory.users == {}
+    assert connected.directory.made("DELETE") == ["DELETE /users/object-1"]
+    assert connected.person().state == "done"
+
+
+async def test_a_user_that_is_gone_already_counts_as_deleted(connected: Provisioning) -> None:
+    await created(connected)
+    del connected.directory.users["object-1"]
+    await connected.account("ada", status=AccountStatus.REMOVED)
+    await connected.work()
+    assert connected.person().state == "done"
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "enabled"),
+    [
+        ({"when_suspended": "keep"}, AccountStatus.SUSPENDED, True),
+        ({"when_removed": "disable"}, AccountStatus.REMOVED, False),
+        ({"when_removed": "keep"}, AccountStatus.REMOVED, True),
+    ],
+)
+async def test_the_tenant_chooses_what_becomes_of_whom(
+    provisioning: Provisioning, policy: dict[str, Any], status: AccountStatus, enabled: bool
+) -> None:
+    await provisioning.connect(**policy)
+    await created(provisioning)
+    await provisioning.account("ada", status=status, session_epoch=1)
+    await provisioning.work()
+    assert provisioning.directory.only["accountEnabled"] is enabled
+    assert provisioning.directory.revoked == ["object-1"]
+
+
+async def test_another_policy_takes_in_those_who_are_suspended_already(provisioning: Provisioning) -> None:
+    await provisioning.connect(when_suspended="keep")
+    await created(provisioning)
+    await provisioning.account("ada", status=AccountStatus.SUSPENDED)
+    await provisioning.work()
+    await provisioning.connect(secrets=False, when_suspended="disable")
+    await provisioning.work(4)
+    assert provisioning.directory.only["accountEnabled"] is False
+
+
+async def test_only_what_changed_is_sent(connected: Provisioning) -> None:
+    await created(connected)
+    await connected.account("ada", upn="countess@contoso.example")
+    await connected.profile("ada", last_name="King")
+    await connected.work()
+    assert connected.directory.bodies("PATCH") == [
+        {"userPrincipalName": "countess@contoso.example"},
+        {"surname": "King"},
+    ]
+    assert connected.directory.only["onPremisesImmutableId"] == "fd8d0ec5c5004116ada"
+
+
+async def test_what_somebody_changed_in_entra_by_hand_is_left_alone(connected: Provisioning) -> None:
+    await created(connected)
+    connected.directory.only["displayName"] = "Ada (Finance)"
+    await connected.profile("ada", last_name="King")
+    await connected.work()
+    assert connected.directory.only["displayName"] == "Ada (Finance)"
+
+
+async def test_sign_out_everywhere_revokes_microsofts_sessions(connected: Provisioning) -> None:
+    await created(connected)
+    await connected.account("ada", session_epoch=1)
+    await connected.work()
+    assert connected.directory.revoked == ["object-1"]
+
+
+async def test_a_removed_phone_revokes_microsofts_sessions_once(connected: Provisioning) -> None:
+    await created(connected)
+    said = AuthenticatorChanged(
+        version=2,
+        authenticator="phone",
+        kind="phone",
+        account="ada",
+        credential_id="",
+        key_sha256="",
+        endorsed_by=EndorsedBy(kind="invitation", id="i"),
+        status="revoked",
+        reason="administrator",
+    )
+    for _ in range(2):
+        await connected.world.say("admin", said)
+        await connected.world.say("admin", said, tenant="fabrikam")
+        await connected.world.settle()
+        await connected.work()
+    assert connected.directory.revoked == ["object-1"]
+
+
+async def test_a_phone_that_was_removed_before_there_was_a_user_revokes_nothing(
+    connected: Provisioning,
+) -> None:
+    await connected.account("ada", status=AccountStatus.SUSPENDED)
+    await connected.work()
+    assert connected.directory.requests == []
+
+
+# --- licences -----------------------------------------------------------------------------------------------
+
+
+async def test_licences_are_assigned_after_the_location_and_taken_back(connected: Provisioning) -> None:
+    await connected.account("ada")
+    await connected.profile("ada", usage_location="FR", licences=(SKU,))
+    await connected.work()
+    assert connected.directory.only["usageLocation"] == "FR"
+    assert connected.directory.only["assignedLicenses"] == [{"skuId": SKU}]
+    connected.directory.only["assignedLicenses"].append({"skuId": "somebody-elses"})
+    await connected.profile("ada", usage_location="FR", licences=())
+    await connected.work()
+    assert connected.directory.only["assignedLicenses"] == [{"skuId": "somebody-elses"}]
+    assert connected.directory.bodies("POST")[-1] == {"addLicenses": [], "removeLicenses": [SKU]}
+
+
+async def test_a_licence_without_a_location_is_not_even_asked_for(connected: Provisioning) -> None:
+    await connected.account("ada")
+    await connected.profile("ada", licences=(SKU,))
+    await connected.work()
+    assert connected.person().state == "failed"
+    assert key(connected) == FaultKey.LOCATION_MISSING
+    assert connected.directory.made() == ["POST /users"]
+
+
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        ("Subscription with SKU x does not have any available licenses.", FaultKey.LICENCE_UNITS),
+        ("License x does not correspond to a valid company License.", FaultKey.LICENCE_UNKNOWN),
+    ],
+)
+async def test_what_licences_can_fail_of(connected: Provisioning, message: str, fault: FaultKey) -> None:
+    connected.directory.trick("POST /users/object-1/assignLicense", refusal(400, message))
+    await connected.account("ada")
+    await connected.profile("ada", usage_location="FR", licences=(SKU,))
+    await connected.work()
+    assert (connected.person().state, key(connected)) == ("failed", fault)
+    assert connected.person().object_id == "object-1"
+
+
+async def test_a_location_that_licensing_does_not_know_yet_is_tried_again(connected: Provisioning) -> None:
+    answer = refusal(400, "License assignment cannot be done for user with invalid usage location.")
+    connected.directory.trick("POST /users/object-1/assignLicense", answer, answer)
+    await connected.account("ada")
+    await connected.profile("ada", usage_location="FR", licences=(SKU,))
+    await connected.work()
+    await connected.later(20, rounds=3)
+    assert connected.person().state == "done"
+
+
+# --- what gets lost, comes late, is taken -----------------------------------------------------------------------
+
+
+async def test_a_creation_whose_answer_is_lost_makes_no_second_user(connected: Provisioning) -> None:
+    connected.directory.trick("POST /users", LOST, after=True)
+    await connected.account("ada")
+    await connected.work()
+    await connected.later(5)
+    assert connected.person().state == "done"
+    assert connected.directory.made() == ["POST /users"]
+    assert len(connected.directory.users) == 1
+
+
+@pytest.mark.parametrize("answer", [LOST, refusal(500, "Boom"), refusal(503, "Away"), refusal(504, "Late")])
+async def test_a_lost_creation_that_does_not_show_yet_makes_no_second_user(
+    connected: Provisioning, answer: GraphAnswer
+) -> None:
+    """The look-up is of yesterday, the second POST is refused, and the user is found when it shows."""
+    connected.directory.trick("POST /users", answer, after=True)
+    connected.directory.hidden.add("object-1")
+    await connected.account("ada")
+    await connected.work()
+    await connected.later(10, rounds=5)
+    assert connected.person().state == "working"
+    connected.directory.hidden.clear()
+    await connected.later(60, rounds=4)
+    assert connected.person().state == "done"
+    assert connected.person().object_id == "object-1"
+    assert len(connected.directory.users) == 1
+
+
+async def test_a_new_user_that_does_not_show_yet_is_changed_when_it_does(connected: Provisioning) -> None:
+    await created(connected)
+    connected.directory.hidden.add("object-1")
+    await connected.account("ada", display_name="Countess")
+    await connected.work()
+    await connected.later(10, rounds=3)
+    connected.directory.hidden.clear()
+    await connected.later(60, rounds=3)
+    assert connected.directory.only["displayName"] == "Countess"
+    assert connected.person().state == "done"
+    assert connected.directory.made().count("POST /users") == 1
+
+
+async def test_a_foreign_user_of_the_same_name_is_never_adopted(connected: Provisioning) -> None:
+    connected.directory.add("theirs", "ada@contoso.example", "somebody")
+    before = dict(connected.directory.users["theirs"])
+    await connected.account("ada")
+    await connected.work()
+    await connected.later(10)
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.NAME_TAKEN)
+    assert connected.directory.users == {"theirs": before}
+    await connected.account("ada", upn="ada.l@contoso.example")
+    await connected.work()
+    assert connected.person().state == "done"
+    assert len(connected.directory.users) == 2
+
+
+async def test_an_address_that_nobody_finds_is_given_up_with_its_own_words(connected: Provisioning) -> None:
+    taken = "Another object with the same value for property proxyAddresses already exists."
+    connected.directory.trick("POST /users", *([refusal(400, taken)] * 10))
+    await connected.account("ada")
+    await connected.work()
+    await connected.later(5 * MINUTE, rounds=10)
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.ADDRESS_TAKEN)
+
+
+async def test_a_name_goes_from_who_is_removed_to_who_is_new(connected: Provisioning) -> None:
+    await created(connected, "ada", upn="desk@contoso.example")
+    connected.directory.trick("DELETE /users/object-1", refusal(503, "Away"))
+    await connected.account("ada", status=AccountStatus.REMOVED)
+    await connected.account("bob", upn="desk@contoso.example")
+    await connected.work()
+    await connected.later(20, rounds=4)
+    assert connected.person("ada").state == "done"
+    assert connected.person("bob").state == "done"
+    assert connected.directory.only["onPremisesImmutableId"] == "fd8d0ec5c5004116bob"
+
+
+async def test_a_user_with_our_immutable_id_is_taken_over(connected: Provisioning) -> None:
+    connected.directory.add("theirs", "ada@contoso.example", "fd8d0ec5c5004116ada")
+    await created(connected)
+    assert connected.person().object_id == "theirs"
+    assert "POST /users" not in connected.directory.made()
+    assert connected.directory.only["displayName"] == "Ada Lovelace"
+
+
+async def test_a_holder_of_a_directory_role_is_never_adopted(connected: Provisioning) -> None:
+    connected.directory.add("admin", "ada@contoso.example", "fd8d0ec5c5004116ada")
+    connected.directory.roles["admin"] = ["global"]
+    await connected.account("ada")
+    await connected.work()
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.HOLDS_ROLE)
+    await connected.account("ada", status=AccountStatus.SUSPENDED, session_epoch=1)
+    await connected.work()
+    assert connected.directory.made() == []
+
+
+async def test_nobody_is_adopted_while_roles_cannot_be_read(connected: Provisioning) -> None:
+    connected.directory.add("theirs", "ada@contoso.example", "fd8d0ec5c5004116ada")
+    connected.directory.forbidden = ("GET /users/theirs/transitiveMemberOf",)
+    await connected.account("ada")
+    await connected.work()
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.ROLES_UNREADABLE)
+    assert connected.directory.made() == []
+
+
+async def test_immutable_ids_that_differ_in_case_are_two_people(connected: Provisioning) -> None:
+    connected.directory.add("other", "bob@contoso.example", "FD8D0EC5C5004116ADA")
+    await created(connected)
+    assert len(connected.directory.users) == 2
+    assert connected.person().object_id != "other"
+    assert connected.directory.users["other"]["userPrincipalName"] == "bob@contoso.example"
+
+
+async def test_a_synced_user_is_never_patched(connected: Provisioning) -> None:
+    connected.directory.add("synced", "ada@contoso.example", "AbC+/==", onPremisesSyncEnabled=True)
+    await connected.account("ada", immutable_id="AbC+/==")
+    await connected.work()
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.DIRECTORY_SYNCED)
+    assert connected.directory.made() == []
+    assert connected.directory.only["onPremisesImmutableId"] == "AbC+/=="
+    connected.directory.only.update(displayName="Ada Lovelace", givenName="Ada", surname="Lovelace")
+    await connected.world.say("admin", RetryPerson(account="ada", version=connected.person().version))
+    await connected.work()
+    await connected.account("ada", session_epoch=1)
+    await connected.work()
+    assert connected.directory.revoked == ["synced"]
+
+
+async def test_an_object_that_became_somebody_else_is_left_alone(connected: Provisioning) -> None:
+    await created(connected)
+    connected.directory.trick("PATCH", LOST)
+    connected.directory.only["onPremisesImmutableId"] = "another"
+    await connected.account("ada", display_name="Countess")
+    await connected.work()
+    await connected.later(5)
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.OTHER_IDENTITY)
+    assert connected.directory.only["displayName"] == "Ada Lovelace"
+
+
+async def test_a_user_that_was_deleted_in_entra_comes_back_when_the_account_changes(
+    connected: Provisioning,
+) -> None:
+    await created(connected)
+    connected.world.clock.advance(10 * MINUTE)
+    connected.directory.deleted["object-1"] = connected.directory.users.pop("object-1")
+    await connected.account("ada", display_name="Countess")
+    await connected.work()
+    await connected.later(5, rounds=2)
+    assert connected.person().state == "done"
+    assert connected.directory.only["displayName"] == "Countess"
+    assert connected.directory.made().count("POST /users") == 1
+
+
+# --- what Microsoft asks for ----------------------------------------------------------------------------------
+
+
+async def test_retry_after_is_waited_for(connected: Provisioning) -> None:
+    slow = GraphAnswer(429, {"error": {"code": "TooManyRequests"}}, retry_after=timedelta(seconds=30))
+    connected.directory.trick("POST /users", slow)
+    await connected.account("ada")
+    await connected.work()
+    await connected.account("bob")
+    await connected.later(29)
+    assert connected.directory.made() == ["POST /users"]
+    await connected.later(5)
+    assert connected.person("ada").state == "done"
+    assert connected.person("bob").state == "done"
+
+
+async def test_who_is_to_be_kept_out_goes_before_all_who_wait(connected: Provisioning) -> None:
+    await created(connected)
+    for number in range(30):
+        await connected.account(f"p{number}")
+    await connected.account("ada", status=AccountStatus.SUSPENDED, session_epoch=1)
+    connected.directory.requests.clear()
+    await connected.worker.round()
+    await connected.worker.idle()
+    assert connected.directory.revoked == ["object-1"]
+    assert len(connected.directory.users) < 30
+
+
+# --- the connection -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code", "fault"),
+    [
+        (401, "invalid_client", 7000215, FaultKey.WRONG_SECRET),
+        (401, "invalid_client", 7000222, FaultKey.EXPIRED_SECRET),
+        (400, "unauthorized_client", 700016, FaultKey.UNKNOWN_CLIENT),
+        (400, "invalid_request", 90002, FaultKey.UNKNOWN_TENANT),
+        (400, "invalid_client", 50000, FaultKey.SIGN_IN_REFUSED),
+    ],
+)
+async def test_a_sign_in_that_is_refused_pauses_everybody_and_fails_nobody(
+    connected: Provisioning, status: int, error: str, code: int, fault: FaultKey
+) -> None:
+    connected.directory.sign_in = SignInFailed(
+        status, error=error, codes=(code,), words="Words", trace_id="t"
+    )
+    for name in ("ada", "bob"):
+        await connected.account(name)
+    await connected.work()
+    said = connected.connections[-1]
+    assert said.state == "failed"
+    assert said.fault is not None
+    assert (said.fault.key, said.fault.code, said.fault.words, said.fault.request_id) == (
+        fault,
+        f"AADSTS{code}",
+        "Words",
+        "t",
+    )
+    assert connected.person().state == "waiting"
+    connected.directory.sign_in = None
+    await connected.later(5 * MINUTE)
+    assert connected.directory.requests == []
+    await connected.later(11 * MINUTE, rounds=3)
+    assert (connected.person("ada").state, connected.person("bob").state) == ("done", "done")
+    assert connected.connections[-1].state == "ready"
+
+
+async def test_other_secrets_go_on_at_once(connected: Provisioning) -> None:
+    connected.directory.sign_in = SignInFailed(401, error="invalid_client", codes=(7000215,))
+    await connected.account("ada")
+    await connected.work()
+    connected.directory.sign_in = None
+    await connected.connect()
+    await connected.later(6)
+    assert connected.person().state == "done"
+    assert connected.directory.targets[-1].revision == 2
+
+
+async def test_entra_that_does_not_answer_fails_nothing(connected: Provisioning) -> None:
+    connected.directory.sign_in = SignInFailed(None)
+    await connected.account("ada")
+    await connected.work()
+    await connected.later(5, rounds=3)
+    assert connected.connections[-1].state == "ready"
+    connected.directory.sign_in = None
+    await connected.later(MINUTE, rounds=2)
+    assert connected.person().state == "done"
+
+
+async def test_a_missing_permission_pauses_the_connection(connected: Provisioning) -> None:
+    connected.directory.forbidden = ("POST /users",)
+    await connected.account("ada")
+    await connected.work()
+    said = connected.connections[-1]
+    assert said.state == "failed"
+    assert said.fault is not None
+    assert said.fault.key == FaultKey.PERMISSION_MISSING
+    assert connected.person().state == "waiting"
+
+
+async def test_an_older_setting_that_comes_late_changes_nothing(connected: Provisioning) -> None:
+    first = connected.command(1)
+    await connected.connect(enabled=False)
+    for _ in range(2):
+        await connected.world.say("admin", first)
+        await connected.world.settle()
+    assert connected.connections[-1].state == "off"
+    await connected.account("ada")
+    await connected.work()
+    assert connected.directory.requests == []
+
+
+async def test_secrets_of_another_tenant_or_revision_do_not_open(provisioning: Provisioning) -> None:
+    copied = provisioning.command(1).model_copy(update={"revision": 2})
+    await provisioning.world.say("admin", copied)
+    await provisioning.world.say("admin", provisioning.command(1), tenant="fabrikam")
+    await provisioning.world.settle()
+    assert provisioning.world.documents("provisioning", "connections") == []
+    assert len(provisioning.world.bus.dead_letters) == 2
+    assert SECRETS.client_secret not in str(provisioning.world.bus.dead_letters)
+
+
+async def test_the_secret_is_nowhere_in_the_database(connected: Provisioning) -> None:
+    await created(connected)
+    everything = repr(connected.world.databases["provisioning"].data)
+    assert SECRETS.client_secret not in everything
+    assert SECRETS.client_id in everything
+
+
+async def test_a_check_says_what_is_there_and_what_is_missing(connected: Provisioning) -> None:
+    connected.directory.forbidden = ("GET /users/0000", "GET /subscribedSkus")
+    for _ in range(2):
+        await connected.world.say("admin", CheckConnection(check="one"))
+        await connected.work()
+    found = connected.connections[-1].checked
+    assert found is not None
+    assert {each.name: each.granted for each in found.permissions} == {
+        "User.ReadWrite.All": True,
+        "LicenseAssignment.Read.All": False,
+        "Domain.Read.All": True,
+        "RoleManagement.Read.Directory": False,
+    }
+    assert found.domains == ("contoso.example",)
+    assert len(connected.directory.requests) == 4
+
+
+# --- trying again -----------------------------------------------------------------------------------------------
+
+
+async def test_try_again_works_once_and_for_the_failure_that_was_seen(connected: Provisioning) -> None:
+    connected.directory.add("theirs", "ada@contoso.example", "somebody")
+    await connected.account("ada")
+    await connected.work()
+    await connected.later(10)
+    again = RetryPerson(account="ada", version=connected.person().version)
+    del connected.directory.users["theirs"]
+    for _ in range(2):
+        await connected.world.say("admin", again)
+        await connected.work()
+    assert connected.person().state == "done"
+    assert connected.directory.made().count("POST /users") == 2
+    await connected.world.say("admin", again, tenant="fabrikam")
+    await connected.work()
+    assert len(connected.directory.users) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (refusal(400, "Property userPrincipalName is invalid."), FaultKey.NAME_REFUSED),
+        (
+            refusal(400, "The domain portion of the userPrincipalName property is invalid."),
+            FaultKey.DOMAIN_NOT_VERIFIED,
+        ),
+        (
+            refusal(400, "SourceAnchor is a required property for creating a federated user."),
+            FaultKey.REFUSED,
+        ),
+    ],
+)
+async def test_what_cannot_succeed_stops_with_microsofts_words(
+    connected: Provisioning, answer: GraphAnswer, fault: FaultKey
+) -> None:
+    connected.directory.trick("POST /users", answer)
+    await connected.account("ada")
+    await connected.work()
+    said = connected.person()
+    assert said.state == "failed"
+    assert said.fault is not None
+    assert (said.fault.key, said.fault.code) == (fault, "Request_BadRequest")
+    assert said.fault.words == answer.error[1]
+    assert said.fault.request_id == "r-1"
+
+
+async def test_a_fault_of_our_own_is_seen_and_tried_again(
+    connected: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = connected.directory.call
+
+    async def broken(*_: object) -> GraphAnswer:
+        raise KeyError("the-value")
+
+    monkeypatch.setattr(connected.directory, "call", broken)
+    await connected.account("ada")
+    await connected.work()
+    await connected.later(5)
+    assert key(connected) == FaultKey.OWN_FAULT
+    monkeypatch.setattr(connected.directory, "call", call)
+    await connected.later(MINUTE)
+    assert connected.person().state == "done"
+
+
+async def test_a_suspension_that_comes_while_a_user_is_made_is_not_lost(
+    connected: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = connected.directory.call
+
+    async def slow(target: Any, request: Any) -> GraphAnswer:
+        answer = await call(target, request)
+        if request.method == "POST" and request.url == "/users":
+            await connected.account("ada", status=AccountStatus.SUSPENDED, session_epoch=1)
+        return answer
+
+    await connected.account("ada")
+    monkeypatch.setattr(connected.directory, "call", slow)
+    await connected.work(4)
+    assert connected.directory.only["accountEnabled"] is False
+    assert connected.directory.revoked == ["object-1"]
+    assert connected.person().state == "done"
+
+
+async def test_an_account_that_admin_no_longer_has_is_left_alone(connected: Provisioning) -> None:
+    await created(connected)
+    await connected.deps.accounts.accounts.collection.update(  # type: ignore[attr-defined]
+        {"_id": "contoso/ada"}, {"$set": {"lapsed": True}}
+    )
+    await connected.connect()
+    await connected.work()
+    assert connected.directory.made() == ["POST /users"]

@@ -1,0 +1,186 @@
+"""Against the strict stand-in of Graph: whole lives of people, misbehaviour, and kills in between."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.standins.graph import control
+from shared.contracts.admin import AccountStatus
+from shared.directory import FaultKey
+from tests.provisioning.standin import StandInDirectory
+from tests.provisioning.support import MINUTE, Provisioning, make_provisioning
+from tests.standins.graph.directory import BUSINESS
+
+Graph = tuple[Provisioning, StandInDirectory]
+
+
+@pytest.fixture
+async def graph(tmp_path: Path) -> Graph:
+    """Connected to the stand-in's tenant."""
+    made: list[StandInDirectory] = []
+
+    def directory(clock: object) -> StandInDirectory:
+        made.append(StandInDirectory(clock))  # type: ignore[arg-type]
+        return made[0]
+
+    provisioning = await make_provisioning(tmp_path, directory)
+    await provisioning.connect()
+    await provisioning.work()
+    return provisioning, made[0]
+
+
+async def test_a_whole_life(graph: Graph) -> None:
+    provisioning, directory = graph
+    await provisioning.account("ada")
+    await provisioning.profile("ada", usage_location="FR", licences=(BUSINESS,))
+    await provisioning.work()
+    await provisioning.later(10, rounds=3)
+    assert provisioning.person().state == "done", provisioning.person()
+    (user,) = directory.people
+    assert (user.upn, user.properties["onPremisesImmutableId"]) == (
+        "ada@contoso.example",
+        "fd8d0ec5c5004116ada",
+    )
+    await provisioning.account("ada", upn="o'hara-_!#^~@contoso.example", status=AccountStatus.ACTIVE)
+    await provisioning.account("ada", status=AccountStatus.SUSPENDED, session_epoch=1)
+    await provisioning.work()
+    (user,) = directory.people
+    assert (user.upn, user.properties["accountEnabled"]) == ("o'hara-_!#^~@contoso.example", False)
+    await provisioning.account("ada", status=AccountStatus.ACTIVE)
+    await provisioning.work()
+    assert directory.people[0].properties["accountEnabled"] is True
+    await provisioning.account("ada", status=AccountStatus.REMOVED, session_epoch=2)
+    await provisioning.work()
+    assert directory.people == []
+    assert provisioning.person().state == "done"
+    assert {e["status"] for e in directory.standin.record.entries()} <= {200, 201, 204, 400}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["o'brien", "a#b", "x^y~z!", "under_score", "l" * 64 + ""],
+    ids=["apostrophe", "hash", "others", "_", "64"],
+)
+async def test_every_user_name_that_entra_takes(graph: Graph, name: str) -> None:
+    provisioning, directory = graph
+    directory.go_wrong("drop_after_write", method="POST", path="/users", times=1)
+    await provisioning.account("ada", upn=f"{name}@contoso.example")
+    await provisioning.work()
+    await provisioning.later(5, rounds=3)
+    assert provisioning.person().state == "done", provisioning.person().fault
+    assert [user.upn for user in directory.people] == [f"{name}@contoso.example"]
+
+
+@pytest.mark.parametrize("name", ["$ada", "a" * 65, ".ada", "a..b", "ada ", "ä"])
+async def test_a_user_name_that_entra_would_refuse_is_refused_here(graph: Graph, name: str) -> None:
+    provisioning, directory = graph
+    await provisioning.account("ada", upn=f"{name}@contoso.example")
+    await provisioning.work()
+    fault = provisioning.person().fault
+    assert fault is not None
+    assert fault.key == FaultKey.NAME_REFUSED
+    assert not any(
+        entry["method"] == "POST" and "/users" in entry["url"] for entry in directory.standin.record.entries()
+    )
+
+
+async def test_a_domain_that_is_not_verified_is_said_so(graph: Graph) -> None:
+    provisioning, _ = graph
+    await provisioning.account("ada", upn="ada@nowhere.example")
+    await provisioning.work()
+    fault = provisioning.person().fault
+    assert fault is not None
+    assert (fault.key, bool(fault.words)) == (FaultKey.DOMAIN_NOT_VERIFIED, True)
+
+
+async def test_licences_run_out_and_come_back(graph: Graph) -> None:
+    provisioning, directory = graph
+    for name in ("a", "b", "c"):
+        await provisioning.account(name)
+        await provisioning.profile(name, usage_location="FR", licences=(BUSINESS,))
+    await provisioning.work(5)
+    await provisioning.later(10, rounds=4)
+    states = Counter(provisioning.person(name).state for name in ("a", "b", "c"))
+    assert states == {"done": 2, "failed": 1}
+    failed = next(name for name in ("a", "b", "c") if provisioning.person(name).state == "failed")
+    fault = provisioning.person(failed).fault
+    assert fault is not None
+    assert fault.key == FaultKey.LICENCE_UNITS
+    assert len(directory.people) == 3
+
+
+async def test_a_deleted_user_keeps_its_immutable_id_and_comes_back(graph: Graph) -> None:
+    """provisioning's own database is lost: the deleted user of the account is found, looked at, and taken up again."""
+    provisioning, directory = graph
+    directory.permit("User.ReadWrite.All", "RoleManagement.Read.Directory")
+    await provisioning.account("ada")
+    await provisioning.work()
+    person = directory.people[0]
+    await provisioning.world.databases["provisioning"].collection("people").delete({"_id": "contoso/ada"})
+    tenant = next(iter(directory.standin.tenants.values()))
+
+    tenant.put(replace(person, deleted=provisioning.world.clock.now()))
+    await provisioning.connect()
+    await provisioning.work(5)
+    await provisioning.later(10, rounds=5)
+    (user,) = directory.people
+    assert user.id == person.id
+
+
+async def many(provisioning: Provisioning, directory: StandInDirectory, number: int, *, kills: int) -> None:
+    """That many creations while much goes wrong, and the process is killed now and then."""
+    directory.go_wrong("too_many", probability=0.05, retry_after=3)
+    directory.go_wrong("unavailable", probability=0.05)
+    directory.go_wrong("drop_after_write", method="POST", probability=0.02)
+    directory.go_wrong("error_after_write", method="POST", probability=0.02)
+    directory.go_wrong("not_found_after_create", seconds=90, share=0.5)
+    directory.go_wrong("expired_token", probability=0.01)
+    names = [f"p{index:04}" for index in range(number)]
+    for name in names:
+        await provisioning.account(name)
+    rounds = 0
+    while rounds < 2000 and any(
+        each["state"] != "done" for each in provisioning.world.documents("provisioning", "people")
+    ):
+        rounds += 1
+        await provisioning.worker.round()
+        if kills and rounds % 7 == 3:
+            kills -= 1
+            for task in list(provisioning.worker._running.values()):
+                task.cancel()
+            await provisioning.restart()
+        await provisioning.worker.idle()
+        provisioning.world.clock.advance(2)
+    await provisioning.world.settle()
+    assert {provisioning.person(name).state for name in names} == {"done"}
+    identities = Counter(user.properties["onPremisesImmutableId"] for user in directory.people)
+    assert identities == {f"fd8d0ec5c5004116{name}": 1 for name in names}
+    assert len({provisioning.person(name).object_id for name in names}) == number
+    assert {provisioning.person(name).object_id for name in names} == {user.id for user in directory.people}
+    assert directory.standin.early == 0
+
+
+async def test_a_hundred_creations_while_much_goes_wrong_and_the_process_is_killed(graph: Graph) -> None:
+    provisioning, directory = graph
+    await many(provisioning, directory, 100, kills=6)
+
+
+@pytest.mark.slow
+async def test_a_thousand_creations_while_much_goes_wrong_and_the_process_is_killed(graph: Graph) -> None:
+    provisioning, directory = graph
+    await many(provisioning, directory, 1000, kills=8)
+
+
+async def test_throttled_as_a_whole_it_slows_down_and_finishes(graph: Graph) -> None:
+    provisioning, directory = graph
+
+    control.set_up(directory.standin, control.SetUp.model_validate({"limits": {"writes": 10}}))
+    for index in range(30):
+        await provisioning.account(f"p{index}")
+    await provisioning.work(4)
+    assert len(directory.people) < 15
+    await provisioning.later(MINUTE, rounds=15)
+    assert len(directory.people) == 30
+    assert directory.standin.early == 0

@@ -1,0 +1,78 @@
+"""People made through Graph sign in at the stand-in of Entra: one tenant, two programs."""
+
+import json
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from deploy.local.backing.port import free_port
+from deploy.local.graph import Registration, entra_settings, graph_standin, write_set_up
+from deploy.standins.entra.app import build_app
+from deploy.standins.entra.settings import SettingsAddress
+from shared.clock import ManualClock
+from shared.errors import Unavailable
+from shared.ids import SeededIds
+from tests.standins.entra_tokens import NOW, Token, certificate_text
+from tests.standins.graph.directory import CLIENT, SECRET, person
+
+pytestmark = pytest.mark.integration
+
+DOMAIN = {
+    "domain": "contoso.example",
+    "tenant": "contoso",
+    "issuerUri": "https://idp.example/t/contoso",
+    "passiveSignInUri": "https://idp.example/t/contoso/wsfed",
+    "signingCertificate": certificate_text("current"),
+    "federatedIdpMfaBehavior": "acceptIfMfaDoneByFederatedIdp",
+}
+FORM = {
+    "grant_type": "client_credentials",
+    "client_id": CLIENT,
+    "client_secret": SECRET,
+    "scope": "https://graph.microsoft.com/.default",
+}
+JSON = {"Accept": "application/json"}
+
+
+async def test_a_person_made_through_graph_signs_in_and_a_disabled_one_does_not(tmp_path: Path) -> None:
+    set_up, requests = tmp_path / "graph" / "set-up.json", tmp_path / "graph" / "requests.jsonl"
+    write_set_up(set_up, "Contoso", {"domains": [DOMAIN]}, Registration(CLIENT, SECRET), {"SPE_F1": 5})
+    async with graph_standin(free_port(), set_up, requests) as graph, aiohttp.ClientSession() as http:
+        async with http.post(f"{graph}/contoso.example/oauth2/v2.0/token", data=FORM) as answer:
+            headers = {"Authorization": f"Bearer {(await answer.json())['access_token']}"}
+        body = person(onPremisesImmutableId=Token().immutable_id)
+        async with http.post(f"{graph}/v1.0/users", json=body, headers=headers) as answer:
+            user = f"{graph}/v1.0/users/{(await answer.json())['id']}"
+
+        entra = build_app(
+            SettingsAddress(entra_settings(graph)), clock=ManualClock(NOW), ids=SeededIds("entra")
+        )
+        async with TestClient(TestServer(entra, host="127.0.0.1")) as browser:
+
+            async def sign_in(token: Token) -> dict[str, dict[str, str]]:
+                started = await browser.get(f"/start?username={token.upn}", allow_redirects=False)
+                assert started.status == 302, await started.text()
+                wctx = dict(parse_qsl(urlsplit(started.headers["Location"]).query))["wctx"]
+                form = {"wa": "wsignin1.0", "wresult": token.response(), "wctx": wctx}
+                answer = await browser.post("/login.srf", data=form, headers=JSON)
+                said: dict[str, dict[str, str]] = await answer.json()
+                return said
+
+            assert (await sign_in(Token()))["signed_in"]["upn"] == "ada@contoso.example"
+            async with http.patch(user, json={"accountEnabled": False}, headers=headers) as answer:
+                assert answer.status == 204
+            refused = await sign_in(Token(assertion_id="_bbbbbbbbbbbbbbbbbbbbbb-2"))
+            assert refused["error"]["code"] == "AADSTS50057"
+    statuses = [json.loads(line)["status"] for line in requests.read_text().splitlines()]
+    assert statuses == [200, 201, 204]
+
+
+async def test_a_stand_in_that_ends_at_its_start_is_noticed(tmp_path: Path) -> None:
+    set_up = tmp_path / "set-up.json"
+    set_up.write_text("{")
+    with pytest.raises(Unavailable, match="--set-up"):
+        async with graph_standin(free_port(), set_up, tmp_path / "requests.jsonl"):
+            pass
