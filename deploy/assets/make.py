@@ -60,8 +60,8 @@ FONTS = {
     "inter-latin-ext.woff2": "inter-latin-ext-wght-normal.woff2",
 }
 """Our name, and the name in `@fontsource-variable/inter`: upright, every weight, by the range of its characters."""
-QR = 'export { decodeQR } from "qr/decode.js";\n'
-"""What `qr.js` offers: no more than the scanner needs."""
+QR = 'export { decodeQR } from "qr/decode.js"; export { default as encodeQR } from "qr";\n'
+"""What `qr.js` offers: no more than the scanner needs, and the phone that shows a code to a further one."""
 LICENCES = {
     "Lucide (lucide-static)": "lucide-static/LICENSE",
     "Inter (@fontsource-variable/inter)": "@fontsource-variable/inter/LICENSE",

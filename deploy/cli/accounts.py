@@ -158,7 +158,10 @@ def sign_out_everywhere(
         f"{account.upn} is signed out of Blok365 everywhere within seconds. "
         "A sign-in page that waits for the phone says so only when its time is over; it signs nobody in."
     )
-    output.line("Microsoft's own sessions go on until they are revoked in Entra.")
+    output.line(
+        "Microsoft's own sessions are revoked too where a connection to Entra is on "
+        "(blok365 provisioning show); otherwise they go on."
+    )
 
 
 @accounts.command("rename")
@@ -168,7 +171,7 @@ def rename(
     upn: Annotated[str, typer.Argument(help="The new Microsoft 365 user name.")],
     tenant: InTenant,
 ) -> None:
-    """Give a person another user name; phones and ImmutableID stay. Rename the user in Entra too."""
+    """Give a person another user name; phones and ImmutableID stay. Without a connection to Entra, rename there too."""
     account = with_admin(context.obj, lambda admin: handlers.rename(admin, tenant, who, upn))
     output.line(f"The user name is {account.upn}; the ImmutableID is still {account.immutable_id}.")
 

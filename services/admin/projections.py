@@ -15,6 +15,7 @@ from services.admin.domain.authenticators import (
     Refusal,
     TooManyRefused,
     check_claim,
+    check_endorser,
     spend,
     with_missing_key,
 )
@@ -26,6 +27,8 @@ from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
 from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
+from shared.crypto.assertion import InvalidAssertion
+from shared.crypto.endorsement import verify_endorsement
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import b64u, unb64u
 
@@ -45,21 +48,26 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
     decided = await deps.authenticators.get(received.tenant, device.device)
     if decided is not None and decided.key_sha256 and await deps.devices.knows(received):
         return
-    invitation = await deps.invitations.get(received.tenant, device.endorsement.by)
-    if invitation is None or invitation.account != device.account:
-        raise Reject("no such invitation for that account")
-    key = _endorsed_key(invitation, device)
-    decided = decided or await _decide(deps, invitation, key, received)
+    if device.endorsement.kind == "authenticator":
+        invitation, key, decided = None, *await _endorsed_by_phone(deps, received, decided)
+    else:
+        invitation = await deps.invitations.get(received.tenant, device.endorsement.by)
+        if invitation is None or invitation.account != device.account:
+            raise Reject("no such invitation for that account")
+        key = _endorsed_key(invitation, device)
+        decided = decided or await _decide(deps, invitation, key, received)
     if decided.account != device.account or not decided.may_have(key):
         # An id is approval's choice: it must not touch somebody else's device.
         raise Reject("another device has that id")
     if not decided.key_sha256:
+        by = "" if invitation is None else invitation.id
         await deps.authenticators.change(
-            received.tenant, decided.id, lambda before: before.with_key(key, invitation.id), cause=cause
+            received.tenant, decided.id, lambda before: before.with_key(key, by), cause=cause
         )
-        await deps.invitations.change(
-            received.tenant, invitation.id, lambda before: with_missing_key(before, key), cause=cause
-        )
+        if invitation is not None:
+            await deps.invitations.change(
+                received.tenant, invitation.id, lambda before: with_missing_key(before, key), cause=cause
+            )
     if device.status == "removed":
         await deps.authenticators.change(
             received.tenant,
@@ -117,7 +125,7 @@ async def _decide(
     epoch = None if account is None else account.session_epoch
     status, reason = AuthenticatorStatus.TRUSTED, ""
     try:
-        check_claim(key, invitation, await deps.authenticators.of(tenant, invitation.account))
+        check_claim(key, invitation.id, await deps.authenticators.of(tenant, invitation.account))
         await deps.invitations.change(
             tenant, invitation.id, lambda before: spend(before, key, epoch, now), cause=cause
         )
@@ -147,6 +155,73 @@ async def _decide(
     # Another replica was faster, with the same announcement or with another one under this id.
     there = await deps.authenticators.get(tenant, key.device)
     return there or decided
+
+
+async def _endorsed_by_phone(
+    deps: Dependencies, received: VerifiedMessage[DeviceChanged], decided: Authenticator | None
+) -> tuple[EndorsedKey, Authenticator]:
+    """The key that another phone of the person endorsed, and admin's decision (docs/flows/further-phone.md, step 7).
+
+    The signature is verified with the key that admin has of that phone. Whether the phone counts is asked now, and its
+    statement must be of the last minutes by this service's clock; a decision that was made stands. Raises Reject.
+    """
+    device, tenant, now = received.message, received.tenant, deps.clock.now()
+    endorser = await deps.authenticators.get(tenant, device.endorsement.by)
+    if endorser is None or endorser.account != device.account or endorser.id == device.device:
+        raise Reject("no such phone of that account")
+    try:
+        new = NewDeviceKey(
+            tenant=tenant,
+            account=device.account,
+            invitation=device.endorsement.offer,
+            credential_id=device.credential_id,
+            public_key=unb64u(device.public_key),
+        )
+        statement = verify_endorsement(
+            device.endorsement,
+            new,
+            endorser_key=unb64u(endorser.public_key),
+            origins=deps.expected_origins,
+            rp_id=deps.rp_id,
+        )
+    except (InvalidAssertion, ValueError) as error:
+        raise Reject(f"the phone did not endorse this key: {error}") from error
+    key = EndorsedKey(
+        device=device.device,
+        credential_id=device.credential_id,
+        public_key=device.public_key,
+        key_sha256=b64u(hashlib.sha256(new.public_key).digest()),
+    )
+    if decided is not None:
+        return key, decided
+    account = await deps.accounts.get(tenant, device.account)
+    status, reason = AuthenticatorStatus.TRUSTED, ""
+    try:
+        check_claim(key, endorser.id, await deps.authenticators.of(tenant, device.account))
+        check_endorser(endorser, account, statement, now)
+    except Refusal as refusal:
+        status, reason = AuthenticatorStatus.REFUSED, refusal.reason.value
+        log.warning("device.refused", tenant=tenant, account=device.account, device=key.device, reason=reason)
+    except TooManyRefused as error:
+        raise Reject(str(error)) from error
+    if status is AuthenticatorStatus.TRUSTED and device.status == "removed":
+        status, reason = AuthenticatorStatus.REVOKED, Reason.DEVICE_REMOVED.value
+    made = Authenticator(
+        id=key.device,
+        tenant=tenant,
+        account=device.account,
+        invitation="",
+        endorser=endorser.id,
+        status=status,
+        reason=reason,
+        decided_at=now,
+        credential_id=key.credential_id,
+        public_key=key.public_key,
+        key_sha256=key.key_sha256,
+    )
+    if await deps.authenticators.add(made, cause=received.envelope):
+        return key, made
+    return key, await deps.authenticators.get(tenant, key.device) or made
 
 
 def _enrolled(account: Account) -> Account | None:

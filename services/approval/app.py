@@ -13,6 +13,7 @@ from services.approval.store import (
     AccountRepository,
     CeremonyRepository,
     DecoyRepository,
+    OfferRepository,
     SessionRepository,
     TenantRepository,
 )
@@ -34,6 +35,7 @@ def build(platform: Platform, settings: ApprovalSettings | None = None) -> Wired
         decoys=DecoyRepository(database, assembly.signer),
         sessions=SessionRepository(database),
         ceremonies=CeremonyRepository(database),
+        offers=OfferRepository(database),
         tenants=tenants,
         fresh=assembly.fresh,
         clock=platform.clock,

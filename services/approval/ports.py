@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from services.approval.domain.account import Account, Change
 from services.approval.domain.ceremony import RelyingParty
+from services.approval.domain.further import Offer
 from shared.clock import Clock
 from shared.contracts.admin import TenantConfigured
 from shared.contracts.envelope import VerifiedMessage
@@ -127,6 +128,21 @@ class Ceremonies(Protocol):
         ...
 
 
+class Offers(Protocol):
+    """The store of offers to endorse a further phone; removed a day after their end."""
+
+    async def add(self, offer: Offer) -> None: ...
+
+    async def find(self, offer: str) -> Offer | None: ...
+
+    async def change(self, offer: str, compute: Callable[[Offer], Offer | None]) -> Offer | None:
+        """The offer after `compute`, in one conditional write. None: there is none, or `compute` returned None.
+
+        `compute` is called again when somebody else wrote first. Raises what it raises, Unavailable.
+        """
+        ...
+
+
 class Tenants(Protocol):
     """The projection of tenants' names, which admin owns."""
 
@@ -167,6 +183,7 @@ class Dependencies:
     """Requests to accounts that do not exist or may not sign in."""
     sessions: Sessions
     ceremonies: Ceremonies
+    offers: Offers
     tenants: Tenants
     fresh: Freshness
     clock: Clock

@@ -20,6 +20,7 @@ from services.approval.domain.account import (
     Subscription,
 )
 from services.approval.domain.challenges import REMEMBER, next_deadline
+from services.approval.domain.further import Offer
 from services.approval.domain.lifecycle import ChallengeState
 from services.approval.ports import C, Ceremony, Session, StoredAccount
 from shared.contracts.admin import AccountStatus, TenantConfigured
@@ -241,6 +242,28 @@ class CeremonyRepository:
         if found is None or not await self._ceremonies.delete({"_id": ceremony_id}):
             return None  # unknown, or another request was faster
         return found
+
+
+class OfferRepository:
+    """Implements `ports.Offers`."""
+
+    def __init__(self, database: Database) -> None:
+        collection = database.collection("offers", indexes=(Index((("expires_at", 1),), expire_after=_DAY),))
+        self._offers = Aggregate(
+            collection,
+            lambda offer: to_document(offer, key="id"),
+            lambda found: from_document(Offer, found, key="id"),
+        )
+
+    async def add(self, offer: Offer) -> None:
+        await self._offers.insert(offer)
+
+    async def find(self, offer: str) -> Offer | None:
+        found = await self._offers.load(offer)
+        return None if found is None else found.value
+
+    async def change(self, offer: str, compute: Callable[[Offer], Offer | None]) -> Offer | None:
+        return await self._offers.change_value(offer, compute, lambda *_: ())
 
 
 class TenantRepository:

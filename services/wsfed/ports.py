@@ -188,6 +188,10 @@ class Directory(Protocol):
 
     async def invitation(self, tenant: str, invitation: str) -> Invitation | None: ...
 
+    async def endorsed_device(self, tenant: str, device: str) -> EndorsedDevice | None:
+        """The device, whether it counts or was removed, if its chain was verified here."""
+        ...
+
     async def standing(self, tenant: str, account: str, device: str) -> Standing:
         """Whether the device counts for that account: for whoever must know why it does not."""
         ...

@@ -2,7 +2,14 @@
 
 import structlog
 
-from services.wsfed.domain.trust import Invitation, Untrusted, key_hash, verify_chain
+from services.wsfed.domain.trust import (
+    EndorsedDevice,
+    Invitation,
+    Untrusted,
+    key_hash,
+    verify_chain,
+    verify_endorsed,
+)
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
@@ -15,8 +22,8 @@ from shared.ids import unb64u
 log = structlog.get_logger(__name__)
 
 CLAIMS_AT_ONCE = 200
-"""Claims of one invitation that are decided when it comes. An honest approval makes one; more would hold up admin's
-page. What is left is decided when approval's next full pull says each device again.
+"""Claims of one invitation, or phone, that are decided when it comes. An honest approval makes one; more would hold up
+admin's page. What is left is decided when approval's next full pull says each device again.
 """
 
 
@@ -40,11 +47,7 @@ async def invitation_changed(deps: Dependencies, received: VerifiedMessage[Invit
         raise Reject(f"not base64url: {error}") from error
     invitation = await deps.directory.invitation(received.tenant, received.message.invitation)
     if invitation is not None:
-        claims = await deps.directory.claims(received.tenant, invitation.id, CLAIMS_AT_ONCE)
-        for claim in claims:
-            await _decide(deps, claim, invitation)
-        if len(claims) == CLAIMS_AT_ONCE:
-            log.warning("device.claims_left", tenant=received.tenant, invitation=invitation.id)
+        await _decide_claims(deps, received.tenant, invitation)
 
 
 async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[AuthenticatorChanged]) -> None:
@@ -56,8 +59,8 @@ async def authenticator_changed(deps: Dependencies, received: VerifiedMessage[Au
 async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceChanged]) -> None:
     """Enrolment step 6: keep a device key only by its chain. A removal needs no chain.
 
-    By its chain alone it does not count yet (`services/wsfed/domain/trust.py`). A device whose invitation is not here
-    yet is kept as a claim and decided when the invitation comes. Raises Reject when the chain does not hold.
+    By its chain alone it does not count yet (`services/wsfed/domain/trust.py`). A device whose invitation, or endorsing
+    phone, is not here yet is kept as a claim and decided when that comes. Raises Reject when the chain does not hold.
     """
     directory, tenant = deps.directory, received.tenant
     try:
@@ -69,18 +72,39 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
     if received.message.status == "removed":
         await directory.keep_device(received)
         return
-    invitation = await directory.invitation(tenant, received.message.endorsement.by)
-    if invitation is None:
+    root = await _root(deps, received)
+    if root is None:
         await directory.keep_claim(received)
-        invitation = await directory.invitation(tenant, received.message.endorsement.by)  # it came meanwhile?
-    if invitation is not None:
-        await _keep(deps, received, invitation)
+        root = await _root(deps, received)  # it came meanwhile?
+    if root is not None:
+        await _keep(deps, received, root)
         await directory.drop_claim(received)
 
 
-async def _decide(deps: Dependencies, claim: VerifiedMessage[DeviceChanged], invitation: Invitation) -> None:
+async def _root(
+    deps: Dependencies, received: VerifiedMessage[DeviceChanged]
+) -> Invitation | EndorsedDevice | None:
+    """What a device's chain begins with here: the invitation, or the phone, that endorsed it. None: not here yet."""
+    endorsement = received.message.endorsement
+    if endorsement.kind == "authenticator":
+        return await deps.directory.endorsed_device(received.tenant, endorsement.by)
+    return await deps.directory.invitation(received.tenant, endorsement.by)
+
+
+async def _decide_claims(deps: Dependencies, tenant: str, root: Invitation | EndorsedDevice) -> None:
+    """Decide on the devices that wait for this invitation, or for this phone."""
+    claims = await deps.directory.claims(tenant, root.id, CLAIMS_AT_ONCE)
+    for claim in claims:
+        await _decide(deps, claim, root)
+    if len(claims) == CLAIMS_AT_ONCE:
+        log.warning("device.claims_left", tenant=tenant, endorsed_by=root.id)
+
+
+async def _decide(
+    deps: Dependencies, claim: VerifiedMessage[DeviceChanged], root: Invitation | EndorsedDevice
+) -> None:
     try:
-        await _keep(deps, claim, invitation)
+        await _keep(deps, claim, root)
     except Reject as error:
         log.warning(
             "device.claim_refused", tenant=claim.tenant, device=claim.message.device, reason=str(error)
@@ -88,25 +112,39 @@ async def _decide(deps: Dependencies, claim: VerifiedMessage[DeviceChanged], inv
     await deps.directory.drop_claim(claim)
 
 
-async def _keep(deps: Dependencies, received: VerifiedMessage[DeviceChanged], invitation: Invitation) -> None:
-    """Verify the chain and keep the device. Raises Reject."""
+async def _keep(
+    deps: Dependencies, received: VerifiedMessage[DeviceChanged], root: Invitation | EndorsedDevice
+) -> None:
+    """Verify the chain and keep the device, and decide on those that waited for it. Raises Reject."""
     message, tenant = received.message, received.tenant
+    endorsement = message.endorsement
     try:
         key = NewDeviceKey(
             tenant=tenant,
             account=message.account,
-            invitation=message.endorsement.by,
+            invitation=endorsement.offer if endorsement.kind == "authenticator" else endorsement.by,
             credential_id=message.credential_id,
             public_key=unb64u(message.public_key),
         )
-        endorsement = unb64u(message.endorsement.signature)
-        device = verify_chain(device=message.device, key=key, endorsement=endorsement, invitation=invitation)
+        if isinstance(root, EndorsedDevice):
+            device = verify_endorsed(
+                device=message.device,
+                key=key,
+                endorsement=endorsement,
+                endorser=root,
+                origins=deps.expected_origins,
+                rp_id=deps.rp_id,
+            )
+        else:
+            signature = unb64u(endorsement.signature)
+            device = verify_chain(device=message.device, key=key, endorsement=signature, invitation=root)
     except (Untrusted, ValueError) as error:
         raise Reject(f"device not endorsed: {error}") from error
     if not await deps.directory.keep_device(received):
         raise Reject("the device has another key")
     log.info("device.endorsed", tenant=tenant, account=message.account, device=device.id)
     await _accept(deps, tenant, device.id, received.envelope)
+    await _decide_claims(deps, tenant, device)
 
 
 async def _accept(deps: Dependencies, tenant: str, device_id: str, cause: Envelope) -> None:

@@ -117,17 +117,24 @@ class ChallengeUnnotified(Event):
 
 
 class Endorsement(BaseModel):
-    """Why a new device key may be trusted: an older key signed it (docs/flows/enrolment.md).
+    """Why a new device key may be trusted: an older key signed it (docs/flows/enrolment.md, further-phone.md).
 
-    The signature is over `shared.crypto.enrolment.NewDeviceKey.octets`.
+    An invitation's signature is over `shared.crypto.enrolment.NewDeviceKey.octets`; a phone's over a statement that
+    names their SHA-256.
     """
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-    kind: Literal["invitation"]
+    kind: Literal["invitation", "authenticator"]
     by: str = Field(max_length=MAX_ID)
-    """The id of the invitation whose key signed."""
-    signature: str = Field(max_length=128)
-    """The Ed25519 signature over the new key, 64 octets as base64url."""
+    """The id of the invitation, or of the phone, whose key signed."""
+    signature: str = Field(default="", max_length=128)
+    """An invitation's Ed25519 signature over the new key, 64 octets as base64url; empty from a phone."""
+    offer: str = Field(default="", max_length=MAX_ID)
+    """From a phone: the id of the offer, in the place of the invitation's in what names the new key."""
+    server_nonce: str = Field(default="", max_length=64)
+    """From a phone: approval's nonce in the statement, base64url."""
+    proof: Proof | None = None
+    """From a phone: `context` is the statement with the purpose `endorse`."""
 
 
 Notifications = Literal["off", "on", "ended"]

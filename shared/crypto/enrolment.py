@@ -28,6 +28,7 @@ class NewDeviceKey:
     tenant: str
     account: str
     invitation: str
+    """The invitation's id; for a further phone, the offer's (docs/flows/further-phone.md)."""
     credential_id: str
     """The WebAuthn credential id, base64url."""
     public_key: bytes
@@ -46,6 +47,14 @@ class NewDeviceKey:
                 "public_key_sha256": b64u(hashlib.sha256(self.public_key).digest()),
             }
         )
+
+    def digest(self) -> str:
+        """SHA-256 of the octets, base64url: how a phone that endorses the key names it."""
+        return b64u(hashlib.sha256(self.octets()).digest())
+
+    def code(self) -> str:
+        """Six digits by which a person sees on two phones that both speak of the same key."""
+        return f"{int.from_bytes(hashlib.sha256(self.octets()).digest()[:6]) % 1_000_000:06}"
 
 
 @dataclass(frozen=True, slots=True)

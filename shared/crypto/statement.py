@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.canonical import canonical
@@ -34,6 +35,8 @@ class Purpose(StrEnum):
     """A phone unlocks BlokKey. The text is a statement."""
     REMOVE = "remove"
     """A person removes one of their own phones. The text is a statement that names the device."""
+    ENDORSE = "endorse"
+    """A phone vouches for a further phone of its person. The text is a statement that names the new key and a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,10 @@ class Statement:
     """The API's nonce, base64url, good for one answer."""
     device: str | None = None
     """The device to remove; only with the purpose `remove`."""
+    new_key: str | None = None
+    """SHA-256 of `NewDeviceKey.octets`, base64url; only with the purpose `endorse`."""
+    made_at: str | None = None
+    """When the phone made it, by its own clock, as `iso_millis` writes it; only with the purpose `endorse`."""
 
     def text(self) -> str:
         """The canonical JSON; SHA-256 of it is the WebAuthn challenge."""
@@ -63,6 +70,10 @@ class Statement:
         }
         if self.device is not None:
             fields["device"] = self.device
+        if self.new_key is not None:
+            fields["new_key"] = self.new_key
+        if self.made_at is not None:
+            fields["made_at"] = self.made_at
         return canonical(fields).decode()
 
     def digest(self) -> bytes:
@@ -78,12 +89,14 @@ def read_statement(
     rp_id: str,
     server_nonce: str,
     device: str | None = None,
+    new_key: str | None = None,
 ) -> Statement:
     """The statement that `text` is, if it is exactly the expected one.
 
-    Only the phone's nonce and, among `origins`, its origin are taken from the text. The statement is made anew from
-    them and from what was expected, and must be the text octet for octet: so every field is compared, and there can be
-    no further one. Raises ValueError. Not verified: that anybody signed it, that the nonces were not used before.
+    Only the phone's nonce, its time where it endorses, and, among `origins`, its origin are taken from the text. How
+    old that time may be, the caller decides (`made_within`). The statement is made anew from them and from what was
+    expected, and must be the text octet for octet: so every field is compared, and there can be no further one. Raises
+    ValueError. Not verified: that anybody signed it, that the nonces were not used before.
     """
     if len(text) > MAX_STATEMENT:
         raise ValueError("a statement that is too long")
@@ -98,9 +111,27 @@ def read_statement(
         raise ValueError("the origin is not one that may sign")
     if not isinstance(nonce, str) or len(unb64u(nonce)) != NONCE_OCTETS:
         raise ValueError("the phone's nonce is not 32 octets")
+    made_at = fields.get("made_at") if purpose is Purpose.ENDORSE else None
+    if purpose is Purpose.ENDORSE and not isinstance(made_at, str):
+        raise ValueError("no time")
     expected = Statement(
-        purpose=purpose, origin=origin, rp_id=rp_id, nonce=nonce, server_nonce=server_nonce, device=device
+        purpose=purpose,
+        origin=origin,
+        rp_id=rp_id,
+        nonce=nonce,
+        server_nonce=server_nonce,
+        device=device,
+        new_key=new_key,
+        made_at=made_at,
     )
     if text != expected.text():
         raise ValueError("not the statement that was asked for")
     return expected
+
+
+def made_within(statement: Statement, now: datetime, limit: timedelta) -> bool:
+    """Whether the statement's time is no further from `now` than that, in either direction. Raises ValueError."""
+    made_at = datetime.fromisoformat(statement.made_at or "")
+    if made_at.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return abs(now - made_at) <= limit

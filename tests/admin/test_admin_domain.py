@@ -1,8 +1,10 @@
 """What may be written, and what may become of an account."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,6 +20,7 @@ from services.admin.domain.accounts import (
     immutable_id,
     rename,
 )
+from services.admin.domain.authenticators import Reason
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.names import check_name, check_slug
 from services.admin.domain.tenants import Tenant, check_domain, check_issuer
@@ -324,3 +327,10 @@ def test_an_invitation_that_has_ended_cannot_be_used_or_withdrawn_again() -> Non
             ended.withdrawn()
         with pytest.raises(ValueError, match="cannot become"):
             ended.expired()
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_console_has_words_for_every_reason(language: str) -> None:
+    pages = Path(__file__).parents[2] / "services" / "admin" / "pages"
+    words = json.loads((pages / f"{language}.json").read_text("utf-8"))
+    assert {f"reason.{reason.value}" for reason in Reason} <= words.keys()

@@ -354,7 +354,7 @@ async def test_a_rename_of_what_somebody_else_changed_meanwhile_is_told_and_not_
     await handlers.rename(system.deps, CONTOSO, ada.id, "countess@contoso.example")
     answer = await owner.press(page, path, upn="lady@contoso.example")
     assert answer.status == 400
-    assert "was changed by somebody else meanwhile" in answer.words
+    assert "Somebody else has changed" in answer.words
     assert (await handlers.show_account(system.deps, CONTOSO, ada.id)).upn == "countess@contoso.example"
     assert (await owner.press(answer, path, upn="lady@contoso.example")).status == 303
 

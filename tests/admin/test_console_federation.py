@@ -64,7 +64,7 @@ async def test_microsoft_365_is_added_from_its_template_once(system: AdminSystem
     )
     again = await browser.press(page, f"{BASE}/applications/new", name="Another")
     assert again.status == 400
-    assert "has a Microsoft 365 application already" in again.words
+    assert "already has a Microsoft 365 application" in again.words
     assert f"{BASE}/applications/new" not in (await browser.get(f"{BASE}/applications")).actions
 
 

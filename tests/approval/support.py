@@ -31,6 +31,7 @@ from services.approval.store import (
     AccountRepository,
     CeremonyRepository,
     DecoyRepository,
+    OfferRepository,
     SessionRepository,
     TenantRepository,
 )
@@ -449,6 +450,7 @@ def replica(world: InMemorySystem, database: Database | None = None) -> Dependen
         decoys=DecoyRepository(interleaved, world.platform.signer("approval")),
         sessions=SessionRepository(interleaved),
         ceremonies=CeremonyRepository(interleaved),
+        offers=OfferRepository(interleaved),
         tenants=TenantRepository(interleaved),
         fresh=lambda _: True,
         clock=world.clock,

@@ -15,6 +15,8 @@ from unittest import mock
 
 from playwright.async_api import Browser, Page
 
+from services.approval.handlers import further
+from shared.ids import b64u
 from shared.web.server import serve
 from tests.approval.handset import virtual_authenticator
 from tests.approval.phone_host import phone_host
@@ -105,6 +107,10 @@ class Walk(ABC):
         await self.approval.confirm()
         await self.press("devices")
         await self.see("devices")
+        await self.press("further")
+        await self.see("offer")
+        await self.press("devices")
+        await self.see("devices")
         await self.page.locator("[data-devices] button").last.click()
         await self.see("remove")
         await self.open()
@@ -127,7 +133,12 @@ class Walk(ABC):
         await self.approve()
         await self.see("said", "approved")
         await self.past()
-        await self.approval.phone("grace")
+        grace = await self.approval.phone("grace")
+        offer = await further.offer(self.approval.deps, await grace.who())
+        await self.open(f"#p={offer.id}.{b64u(bytes(32))}")
+        await self.page.locator("[data-view=invited]:not([hidden])").wait_for()
+        await self.page.locator("[data-form=enrol] .button:not(.quiet)").click()
+        await self.see("joining")
         await self.open(f"#q={(await self.approval.ask('grace', method='qr')).handle}")
         await self.see("said", "other-account")
         await self.approval.ask(browser="c")

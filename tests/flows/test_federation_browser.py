@@ -97,6 +97,11 @@ async def test_from_the_console_to_a_federated_domain(
     await page.get_by_label("Type 1 to go on").fill("1")
     await console.press("Show the script")
     await console.look("script")
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await console.press("Copy Script")
+    await expect(page.get_by_role("button", name="Copied. Script")).to_be_visible()
+    copied = await page.evaluate("navigator.clipboard.readText()")
+    assert f"$Domain = '{tenant.MANAGED_DOMAIN}'" in copied
     async with page.expect_download() as download:
         await console.press("Download")
     saved = await download.value

@@ -22,8 +22,9 @@ from deploy.standins.phone.authenticator import (
     make_private_key,
 )
 from deploy.standins.phone.request import Request, origin_of_sign_in, read_request
-from shared.crypto.enrolment import NewDeviceKey, endorse
-from shared.crypto.keys import key_from_seed
+from shared.clock import SystemClock, iso_millis
+from shared.crypto.enrolment import NewDeviceKey, endorse, is_endorsed
+from shared.crypto.keys import key_from_seed, raw_public
 from shared.crypto.statement import Purpose, Statement
 from shared.files import replace_file
 from shared.ids import Ids, SystemIds, b64u, new_secret, unb64u
@@ -73,6 +74,8 @@ class SoftPhone:
         self._current = len(self.keys) - 1
         self._unfinished: tuple[Key, str, dict[str, Any]] | None = None
         """An enrolment's key, path and body, until it is answered."""
+        self._offer: tuple[str, bytes] | None = None
+        """The id and the secret of the last offer to endorse a further phone."""
         self.last_credential: dict[str, Any] | None = None
         """What was sent last, for replays."""
 
@@ -131,16 +134,7 @@ class SoftPhone:
         if kind != "i" or not invitation or not seed:
             raise ValueError("not an invitation link")
         begun = await self._call(origin, "POST", "/enrolments", {"invitation": invitation})
-        key = Key(
-            credential_id=tamper.credential_id or b64u(self._ids.random_bytes(32)),
-            private_key=make_private_key(self._algorithm, self._ids),
-            origin=origin,
-            rp_id=urlsplit(origin_of_sign_in(origin)).hostname or "",
-            tenant=begun["tenant"],
-            account=begun["account"],
-            upn=begun["upn"],
-            sign_count=1 if self._counts else 0,
-        )
+        key = self._new_key(origin, begun, tamper)
         new = NewDeviceKey(key.tenant, key.account, invitation, key.credential_id, key.spki)
         vouched = tamper.endorsement or endorse(key_from_seed(unb64u(seed)), new)
         statement = self._statement(key, Purpose.ENROL, begun, tamper)
@@ -153,6 +147,18 @@ class SoftPhone:
         }
         self._unfinished = key, f"/enrolments/{begun['id']}", body
         return await self.enrol_again()
+
+    def _new_key(self, origin: str, begun: Mapping[str, Any], tamper: Tamper) -> Key:
+        return Key(
+            credential_id=tamper.credential_id or b64u(self._ids.random_bytes(32)),
+            private_key=make_private_key(self._algorithm, self._ids),
+            origin=origin,
+            rp_id=urlsplit(origin_of_sign_in(origin)).hostname or "",
+            tenant=begun["tenant"],
+            account=begun["account"],
+            upn=begun["upn"],
+            sign_count=1 if self._counts else 0,
+        )
 
     async def enrol_once_invited(self, link: str) -> Key:
         """`enrol`, tried until the invitation has come as far as approval. Raises as `enrol` does, and TimeoutError."""
@@ -197,6 +203,68 @@ class SoftPhone:
         self._save()
         return key
 
+    # a further phone
+
+    async def offer(self) -> str:
+        """Offer to endorse a new phone: the link that it is to open. Raises PhoneError."""
+        made = await self._in_session("POST", "/offers", {})
+        seed = self._ids.random_bytes(32)
+        self._offer = made["id"], seed
+        return f"{self.key.origin}/#p={made['id']}.{b64u(seed)}"
+
+    async def bring(self, link: str, *, name: str = "Further phone", tamper: Tamper = HONEST) -> str:
+        """Make a key for that offer; the code that the person types on the phone that offers it.
+
+        Raises ValueError (not such a link), PhoneError. The key is used once the other phone has endorsed it.
+        """
+        origin, kind, value = _read_link(link)
+        offer, _, seed = value.partition(".")
+        if kind != "p" or not offer or not seed:
+            raise ValueError("not an offer")
+        begun = await self._call(origin, "POST", f"/offers/{offer}/begin", {})
+        key = self._new_key(origin, begun, tamper)
+        new = NewDeviceKey(key.tenant, key.account, offer, key.credential_id, key.spki)
+        statement = self._statement(key, Purpose.ENROL, begun, tamper)
+        body = {
+            "statement": statement.text(),
+            "credential": attestation(key, statement.digest(), tamper),
+            "endorsement": b64u(tamper.endorsement or endorse(key_from_seed(unb64u(seed)), new)),
+            "name": name,
+        }
+        await self._call(origin, "POST", f"/offers/{offer}/key", body)
+        self.keys.append(key)
+        self._current = len(self.keys) - 1
+        self._save()
+        return new.code()
+
+    async def endorse(self, code: str, *, made_at: str = "", tamper: Tamper = HONEST) -> str:
+        """Endorse the key that came for this phone's offer, if it is the one with that code; the new device's id.
+
+        `made_at`: what the phone's clock says (`iso_millis`). Raises LookupError (no offer, no key yet, another secret
+        or code than this phone's), PhoneError.
+        """
+        if self._offer is None:
+            raise LookupError("no offer")
+        offer, seed = self._offer
+        found = await self._in_session("GET", f"/offers/{offer}")
+        if found["state"] != "taken":
+            raise LookupError(f"the offer is {found['state']}")
+        public_key = unb64u(found["public_key"])
+        new = NewDeviceKey(self.key.tenant, self.key.account, offer, found["credential_id"], public_key)
+        if not is_endorsed(raw_public(key_from_seed(seed)), new, unb64u(found["endorsement"])):
+            raise LookupError("whoever brought that key has not scanned this phone's code")
+        if code != new.code():
+            raise LookupError("another code")
+        body = self._stated(
+            Purpose.ENDORSE,
+            found,
+            tamper,
+            new_key=new.digest(),
+            made_at=made_at or iso_millis(SystemClock().now()),
+        )
+        done = await self._in_session("POST", f"/offers/{offer}/endorse", body)
+        return str(done["device"])
+
     # session
 
     async def sign_in(self, *, tamper: Tamper = HONEST) -> None:
@@ -206,6 +274,9 @@ class SoftPhone:
         body = self._stated(Purpose.SESSION, begun, tamper)
         opened = await self._call(key.origin, "POST", "/sessions", body, session=key.credential_id)
         self._tokens[key.credential_id] = opened["token"]
+        if not key.device:  # a further phone hears it here first
+            self.keys[self._current] = replace(self.key, device=opened["device"])
+            self._save()
 
     async def sign_out(self) -> None:
         """End the phone's session."""
@@ -214,11 +285,16 @@ class SoftPhone:
         self._tokens.pop(key.credential_id, None)
 
     def _stated(
-        self, purpose: Purpose, begun: Mapping[str, Any], tamper: Tamper, device: str | None = None
+        self,
+        purpose: Purpose,
+        begun: Mapping[str, Any],
+        tamper: Tamper,
+        device: str | None = None,
+        **named: str,
     ) -> dict[str, Any]:
         """The answer to a nonce: a statement of the phone's own, and the assertion over it."""
         key = self.used_key()
-        statement = self._statement(key, purpose, begun, tamper, device)
+        statement = self._statement(key, purpose, begun, tamper, device, **named)
         made = tamper.replay or assertion(key, statement.digest(), tamper)
         self.last_credential = made
         return {"id": begun["id"], "statement": statement.text(), "credential": made}
@@ -230,6 +306,7 @@ class SoftPhone:
         begun: Mapping[str, Any],
         tamper: Tamper,
         device: str | None = None,
+        **named: str,
     ) -> Statement:
         honest = Statement(
             purpose=purpose,
@@ -238,6 +315,7 @@ class SoftPhone:
             nonce=new_secret(self._ids),
             server_nonce=begun["server_nonce"],
             device=device,
+            **named,
         )
         return replace(honest, **(tamper.statement or {}))
 

@@ -13,13 +13,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from services.admin.domain.accounts import AccountId
+from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.invitations import Invitation
-from shared.contracts.admin import AuthenticatorChanged, AuthenticatorStatus, EndorsedBy
+from shared.contracts.admin import AccountStatus, AuthenticatorChanged, AuthenticatorStatus, EndorsedBy
 from shared.contracts.envelope import Envelope, OutgoingMessage
+from shared.crypto.statement import Statement, made_within
 
 GRACE = timedelta(minutes=10)
 """How long after an invitation's end its device may still arrive on the bus, by admin's clock alone."""
+ENDORSED_WITHIN = timedelta(minutes=15)
+"""How far the time in a phone's endorsement may be from admin's, when it arrives."""
 MAX_REFUSED = 10
 """Devices that admin keeps as refused for one invitation. Whoever has approval and a link could announce any number."""
 
@@ -40,6 +43,8 @@ class Reason(StrEnum):
     """An administrator removed it."""
     PERSON = "person"
     """The person removed it, by an assertion that admin verified."""
+    ENDORSER = "endorser"
+    """The phone that endorsed it does not count, or not any more."""
     DEVICE_REMOVED = "device_removed"
     """approval says that the device was removed. Its word is enough to end a device, and for nothing else."""
 
@@ -67,7 +72,7 @@ class Authenticator:
     tenant: str
     account: AccountId
     invitation: str
-    """The invitation that endorsed it. Empty where admin had not kept it when it revoked the device."""
+    """The invitation that endorsed it. Empty where a phone did, or admin had not kept it when it revoked the device."""
     status: AuthenticatorStatus
     decided_at: datetime
     credential_id: str = ""
@@ -75,6 +80,8 @@ class Authenticator:
     key_sha256: str = ""
     reason: str = ""
     not_after: datetime | None = None
+    endorser: str = ""
+    """The phone that endorsed it, where no invitation did."""
     name: str = ""
     """What its person has named it; empty where it has the name that the device gave itself."""
     version: int = 1
@@ -130,7 +137,9 @@ class Authenticator:
             account=self.account,
             credential_id=self.credential_id,
             key_sha256=self.key_sha256,
-            endorsed_by=EndorsedBy(kind="invitation", id=self.invitation),
+            endorsed_by=EndorsedBy(kind="authenticator", id=self.endorser)
+            if self.endorser
+            else EndorsedBy(kind="invitation", id=self.invitation),
             status=self.status,
             reason=self.reason,
             not_after=self.not_after,
@@ -154,8 +163,10 @@ class TooManyRefused(Exception):
     """So many devices were refused under that invitation that no more are kept."""
 
 
-def check_claim(key: EndorsedKey, invitation: Invitation, others: Sequence[Authenticator]) -> None:
+def check_claim(key: EndorsedKey, endorsed_by: str, others: Sequence[Authenticator]) -> None:
     """Refuse a key that the account has under another id. `others`: all authenticators of the account.
+
+    `endorsed_by`: the id of the invitation, or of the phone, that endorsed it.
 
     A removed key must not come back under a new name, whoever endorses it. Raises Refusal, TooManyRefused.
     """
@@ -164,11 +175,31 @@ def check_claim(key: EndorsedKey, invitation: Invitation, others: Sequence[Authe
         if other.id == key.device:
             continue
         if other.status is AuthenticatorStatus.REFUSED:
-            refused += other.invitation == invitation.id
+            refused += endorsed_by in (other.invitation, other.endorser)
         elif other.credential_id == key.credential_id or other.key_sha256 == key.key_sha256:
             raise Refusal(Reason.KNOWN_KEY)
     if refused >= MAX_REFUSED:
-        raise TooManyRefused(f"{refused} devices were refused under that invitation already")
+        raise TooManyRefused(f"{refused} devices were refused under that endorser already")
+
+
+def check_endorser(
+    endorser: Authenticator, account: Account | None, statement: Statement, now: datetime
+) -> None:
+    """Refuse what a phone endorses that does not count now, or long ago by admin's clock, or for an account that is not
+    active. Raises Refusal.
+
+    Not verified: that the phone signed the statement.
+    """
+    if not endorser.is_trusted:
+        raise Refusal(Reason.ENDORSER)
+    if account is None or account.status is not AccountStatus.ACTIVE:
+        raise Refusal(Reason.WITHDRAWN)
+    try:
+        fresh = made_within(statement, now, ENDORSED_WITHIN)
+    except ValueError as error:
+        raise Refusal(Reason.EXPIRED) from error
+    if not fresh:
+        raise Refusal(Reason.EXPIRED)
 
 
 def spend(

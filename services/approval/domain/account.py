@@ -7,7 +7,7 @@ from typing import Literal
 
 from services.approval.domain.lifecycle import ChallengeState
 from shared.contracts.admin import AccountStatus, InvitationStatus
-from shared.contracts.approval import DeviceChanged, Endorsement, Notifications
+from shared.contracts.approval import DeviceChanged, Endorsement, Notifications, Proof
 from shared.errors import Forbidden, Unavailable
 from shared.ids import b64u
 from shared.store.aggregate import Changed
@@ -94,6 +94,28 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
+class PhoneEndorsement:
+    """A phone's assertion that a further phone is its person's: followers verify it themselves."""
+
+    device: str
+    """The phone that endorsed."""
+    offer: str
+    server_nonce: str
+    proof: Proof
+    """Over the statement with the purpose `endorse`."""
+
+    def told(self) -> Endorsement:
+        """As `DeviceChanged` carries it."""
+        return Endorsement(
+            kind="authenticator",
+            by=self.device,
+            offer=self.offer,
+            server_nonce=self.server_nonce,
+            proof=self.proof,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A phone's key. A removed one stays, so that its credential id is never taken again."""
 
@@ -109,6 +131,7 @@ class Device:
     name: str
     enrolled_at: datetime
     invitation: str
+    """The invitation that endorsed it; empty where a phone did."""
     endorsement: str
     """The invitation key's signature, base64url."""
     backup_eligible: bool
@@ -122,6 +145,8 @@ class Device:
     """The `order` of the event that told the decision; 0 while there is none."""
     subscription_ended: bool = False
     """Whether the push service ended its last subscription, and it has made no other since."""
+    by_phone: "PhoneEndorsement | None" = None
+    """How a phone of the same person endorsed it, where no invitation did."""
     given_name: str = ""
     """What the person has named it, as admin says; `name` is what it calls itself."""
 
@@ -137,7 +162,9 @@ class Device:
             account=account.id,
             credential_id=self.credential_id,
             public_key=b64u(self.public_key),
-            endorsement=Endorsement(kind="invitation", by=self.invitation, signature=self.endorsement),
+            endorsement=Endorsement(kind="invitation", by=self.invitation, signature=self.endorsement)
+            if self.by_phone is None
+            else self.by_phone.told(),
             enrolled_at=self.enrolled_at,
             status="active" if self.active else "removed",
             name=self.name,

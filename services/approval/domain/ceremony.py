@@ -142,7 +142,13 @@ def verify_answer(
 
 
 def stated(
-    text: str, *, purpose: Purpose, server_nonce: str, rp: RelyingParty, device: str | None = None
+    text: str,
+    *,
+    purpose: Purpose,
+    server_nonce: str,
+    rp: RelyingParty,
+    device: str | None = None,
+    new_key: str | None = None,
 ) -> Statement:
     """The phone's statement, if it is exactly what was asked for. Raises Forbidden (code `statement`).
 
@@ -157,6 +163,7 @@ def stated(
             rp_id=rp.id,
             server_nonce=server_nonce,
             device=device,
+            new_key=new_key,
         )
     except ValueError as error:
         raise Forbidden("approval.statement.unexpected", code="statement") from error

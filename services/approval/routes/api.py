@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from services.approval.domain.lifecycle import ChallengeAction, ChallengeState
-from services.approval.handlers import challenges, enrolment, notifications, sessions
+from services.approval.handlers import challenges, enrolment, further, notifications, sessions
 from services.approval.handlers.sessions import SignedIn
 from services.approval.ports import Dependencies
 from services.approval.routes.representations import (
@@ -20,6 +20,7 @@ from services.approval.routes.representations import (
     device_json,
     enrolment_json,
     history_json,
+    offer_json,
     request_json,
 )
 from shared.addresses import ClientNetworks
@@ -63,6 +64,12 @@ class PhoneRoutes:
             web.get(f"{api}/devices", self.list_devices),
             web.post(f"{api}/devices/{{id}}/remove/nonce", self.begin_removal),
             web.post(f"{api}/devices/{{id}}/remove", self.remove_device),
+            web.post(f"{api}/offers", self.offer),
+            web.get(f"{api}/offers/{{id}}", self.own_offer),
+            web.post(f"{api}/offers/{{id}}/begin", self.begin_further),
+            web.post(f"{api}/offers/{{id}}/key", self.take_offer),
+            web.post(f"{api}/offers/{{id}}/state", self.offer_state),
+            web.post(f"{api}/offers/{{id}}/endorse", self.endorse),
             web.get(f"{api}/push-key", self.push_key),
             web.post(f"{api}/push-subscription", self.subscribe),
             web.delete(f"{api}/push-subscription", self.unsubscribe),
@@ -229,6 +236,54 @@ class PhoneRoutes:
             body.get("credential"),
         )
         return web.Response(status=204)
+
+    # a further phone
+
+    async def offer(self, request: web.Request) -> web.Response:
+        """Offer to endorse one new phone: `{id, expires_in, tenant, account, server_nonce}`."""
+        await self._body(request)
+        made = await further.offer(self._deps, await self._who(request))
+        return web.json_response(offer_json(made, self._deps.clock.now()), status=201)
+
+    async def own_offer(self, request: web.Request) -> web.Response:
+        """Answer the phone that offers: where the offer stands, and the new key once there is one."""
+        found = await further.own_offer(self._deps, await self._who(request), request.match_info["id"])
+        return web.json_response(offer_json(found, self._deps.clock.now()))
+
+    async def begin_further(self, request: web.Request) -> web.Response:
+        """Answer the new phone what it makes its key for, and a nonce."""
+        await self._body(request)
+        return web.json_response(enrolment_json(await further.begin(self._deps, request.match_info["id"])))
+
+    async def take_offer(self, request: web.Request) -> web.Response:
+        """`{statement, credential, endorsement, name}`: the new phone's key, signed with the offer's secret."""
+        body = await self._body(request)
+        await further.take(
+            self._deps,
+            request.match_info["id"],
+            _text(body, "statement"),
+            body.get("credential"),
+            _text(body, "endorsement"),
+            _text(body, "name", default=""),
+        )
+        return web.json_response({}, status=201)
+
+    async def offer_state(self, request: web.Request) -> web.Response:
+        """Answer the new phone where the offer stands: `{state}`."""
+        await self._body(request)
+        return web.json_response({"state": (await further.state(self._deps, request.match_info["id"])).value})
+
+    async def endorse(self, request: web.Request) -> web.Response:
+        """`{statement, credential}`: the offering phone vouches for the new key. Answers `{device}`, its id."""
+        body = await self._body(request)
+        made = await further.endorse(
+            self._deps,
+            await self._who(request),
+            request.match_info["id"],
+            _text(body, "statement"),
+            body.get("credential"),
+        )
+        return web.json_response({"device": made}, status=201)
 
     # notifications
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from services.approval.domain import history
 from services.approval.domain.account import Device, PastRequest
+from services.approval.domain.further import Offer
 from services.approval.handlers.challenges import Request
 from services.approval.handlers.enrolment import Begun
 from services.approval.ports import Ceremony
@@ -79,3 +81,23 @@ def device_json(device: Device) -> dict[str, Any]:
         "enrolled_at": iso_millis(device.enrolled_at),
         "backed_up": device.backed_up,
     }
+
+
+def offer_json(offer: Offer, now: datetime) -> dict[str, Any]:
+    """An offer, for the phone that made it. What it says of the new key that phone verifies itself."""
+    answer: dict[str, Any] = {
+        "id": offer.id,
+        "state": offer.state(now).value,
+        "tenant": offer.tenant,
+        "account": offer.account,
+        "server_nonce": offer.server_nonce,
+        "expires_in": max(0, int((offer.expires_at - now).total_seconds())),
+    }
+    if offer.key is not None:
+        answer |= {
+            "name": offer.name,
+            "credential_id": offer.key.credential_id,
+            "public_key": b64u(offer.key.public_key),
+            "endorsement": offer.vouched,
+        }
+    return answer

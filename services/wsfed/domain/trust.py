@@ -1,6 +1,7 @@
 """Why wsfed takes a phone's key for one that counts (docs/flows/enrolment.md, steps 7 and 8). Two things together:
 
 - the chain: the key of an invitation, which admin signed and whose secret is on no server, has signed this very key;
+  or a phone of the same person has, whose own chain holds (docs/flows/further-phone.md);
 - admin's decision that the authenticator with this id, account, credential and key is trusted.
 
 approval brings the first and cannot make it up; admin brings the second and cannot sign for the phone. Either may come
@@ -14,6 +15,9 @@ from datetime import datetime
 from enum import Enum, auto
 
 from shared.contracts.admin import AuthenticatorStatus
+from shared.contracts.approval import Endorsement
+from shared.crypto.assertion import InvalidAssertion
+from shared.crypto.endorsement import verify_endorsement
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
 from shared.ids import b64u
 
@@ -102,6 +106,35 @@ def verify_chain(
         raise Untrusted("the invitation is for somebody else")
     if not is_endorsed(invitation.public_key, key, endorsement):
         raise Untrusted("the invitation's key did not sign this device key")
+    return EndorsedDevice(
+        id=device,
+        tenant=key.tenant,
+        account=key.account,
+        public_key=key.public_key,
+        credential_id=key.credential_id,
+    )
+
+
+def verify_endorsed(
+    *,
+    device: str,
+    key: NewDeviceKey,
+    endorsement: Endorsement,
+    endorser: EndorsedDevice,
+    origins: frozenset[str],
+    rp_id: str,
+) -> EndorsedDevice:
+    """The device as endorsed by another phone of the same person, or Untrusted with the first thing that is wrong.
+
+    The endorser's own chain was verified when it was kept. Not verified: that it still counted then. That admin
+    decides, and no later removal of it takes anything from this device.
+    """
+    if (endorser.tenant, endorser.account, endorser.id) != (key.tenant, key.account, endorsement.by):
+        raise Untrusted("the endorsing phone is somebody else's")
+    try:
+        verify_endorsement(endorsement, key, endorser_key=endorser.public_key, origins=origins, rp_id=rp_id)
+    except (InvalidAssertion, ValueError) as error:
+        raise Untrusted(f"the phone did not endorse this device key: {error}") from error
     return EndorsedDevice(
         id=device,
         tenant=key.tenant,

@@ -147,6 +147,11 @@ class DirectoryRepository:
             public_key=bytes(found["public_key"]),
         )
 
+    async def endorsed_device(self, tenant: str, device: str) -> EndorsedDevice | None:
+        row = await self.devices.find(f"{tenant}/{device}")
+        # The hash is written with a verified chain; the removal of an unknown device is kept without either.
+        return None if row is None or "key_sha256" not in row else EndorsedDevice(**_fields(row))
+
     async def standing(self, tenant: str, account: str, device: str) -> Standing:
         row = await self.devices.find(f"{tenant}/{device}")
         if row is not None and row["account"] != account:

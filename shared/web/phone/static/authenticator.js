@@ -77,8 +77,11 @@ export const FIRST_SESSION = "blok365.first-session";
 export async function endorse(seed, typ, fields) {
   const octets = new Uint8Array([...PKCS8_ED25519, ...fromBase64url(seed)]);
   const key = await crypto.subtle.importKey("pkcs8", octets, { name: "Ed25519" }, false, ["sign"]);
-  return toBase64url(await crypto.subtle.sign("Ed25519", key, utf8(canonical({ v: 1, typ, ...fields }))));
+  return toBase64url(await crypto.subtle.sign("Ed25519", key, named(typ, fields)));
 }
+
+/** The octets that name a new key, or a first session. */
+export const named = (typ, fields) => utf8(canonical({ v: 1, typ, ...fields }));
 
 /** Whether `endorse` can work here: asked before a key is made in vain. */
 export async function canEndorse() {

@@ -6,6 +6,7 @@ import * as asked from "./ask.js";
 import { canEndorse, sign, whatIsMissing } from "./authenticator.js";
 import * as enrolment from "./enrolment.js";
 import * as history from "./history.js";
+import * as further from "./further.js";
 import { NO_LONGER_HERE, gather } from "./news.js";
 import * as notifications from "./notifications.js";
 import * as phones from "./phones.js";
@@ -35,6 +36,7 @@ async function fail(error, quiet = false) {
     } else if (error.status === 401) return present(await gather(), true);
     else if (error.code === "unavailable") return unreachable(quiet);
     if (error.code === "invitation") enrolment.isOver();
+    if (error.code === "offer") further.drop();
     return say(asked.ending(error.code));
   }
   if (error?.name === "NotAllowedError" || error?.name === "AbortError") return stay(word("not_finished"));
@@ -117,6 +119,7 @@ async function poll() {
   const idle = () => !busy && shown() === before && document.visibilityState === "visible";
   if (!idle() || before === "start") return;
   try {
+    await further.wait();
     const news = await gather();
     if (idle()) present(news);
   } catch {
@@ -155,7 +158,7 @@ function showAll({ requests, unreadable, connected, trouble }, wanted) {
 /** No session any more: here, by time, or because another tab has ended it. An invitation needs none, and stays. */
 function leave(wanted) {
   banner("more", false);
-  if (wanted || !["locked", "invited"].includes(shown())) move("locked");
+  if (wanted || !["locked", "invited", "joining"].includes(shown())) move("locked");
 }
 
 /** The request on the screen: still open, or what became of it; and whether another one waits. */
@@ -264,14 +267,22 @@ function hear({ data }) {
 function take(fragment) {
   const [kind, value = ""] = fragment.split("=");
   if (kind === "i") enrolment.take(value);
+  if (kind === "p") further.take(value);
   if (kind === "q") handle = value;
 }
 
 /** A code of ours was in front of the camera: as if its link had been opened. */
 async function scannedCode(fragment) {
   take(fragment);
-  if (fragment.startsWith("i=") && !(await canEndorse())) return lacking("browser");
-  return once(fragment.startsWith("i=") ? enrolment.present : look);
+  const first = setUp();
+  if (first !== null && !(await canEndorse())) return lacking("browser");
+  return once(first ?? look);
+}
+
+/** What shows whose phone this is to become, if a link asks for that; null otherwise. */
+function setUp() {
+  if (further.isOffered()) return further.present;
+  return handle === null && enrolment.isInvited() ? enrolment.present : null;
 }
 
 /** This phone cannot be used: why, and what to do. */
@@ -292,8 +303,14 @@ const actions = {
     await offerNotifications();
   },
   "new-link": enrolment.askForNewLink,
+  further: async (button) => {
+    const entry = (await accounts()).find((each) => each.credential === button.dataset.credential);
+    if (entry !== undefined) await further.offer(entry);
+  },
+  "copy-offer": further.copyLink,
   later: () => {
     enrolment.drop();
+    further.drop();
     return look();
   },
   "push-on": notifications.turnOn,
@@ -316,19 +333,24 @@ const actions = {
   },
 };
 
+const forms = {
+  enrol: async (form) => {
+    await (further.isOffered() ? further.bring(form) : enrolment.enrol(form));
+    await offerNotifications();
+  },
+  approve: asked.approve,
+  endorse: further.confirm,
+};
+
 app.addEventListener("click", (event) => {
-  const action = event.target.closest("[data-do]")?.dataset.do;
-  if (action) once(actions[action]);
+  const button = event.target.closest("[data-do]");
+  if (button) once(() => actions[button.dataset.do](button));
 });
 
 app.addEventListener("submit", (event) => {
   event.preventDefault();
   const form = event.target;
-  once(async () => {
-    if (form.dataset.form !== "enrol") return asked.approve(form);
-    await enrolment.enrol(form);
-    await offerNotifications();
-  });
+  once(() => forms[form.dataset.form](form));
 });
 
 /** A button where the browser has an offer, words where it has none, nothing where BlokKey is installed. */
@@ -341,10 +363,11 @@ function offerInstall(offer) {
 
 async function begin() {
   take(location.hash.slice(1));
-  const missing = (await whatIsMissing()) || (enrolment.isInvited() && !(await canEndorse()) ? "browser" : "");
+  const first = setUp();
+  const missing = (await whatIsMissing()) || (first !== null && !(await canEndorse()) ? "browser" : "");
   if (missing) return lacking(missing); // and the link stays in the address, to be copied
   if (location.hash) window.history.replaceState(null, "", location.pathname); // no history keeps it
-  return once(handle === null && enrolment.isInvited() ? enrolment.present : look, true);
+  return once(first ?? look, true);
 }
 
 (window.visualViewport ?? window).addEventListener("resize", asked.keepFactsInSight);

@@ -18,6 +18,7 @@ export async function list() {
     rows.push(...devices.map((device) => row(device, entry, unlocked.length > 1)));
   }
   within("devices", "[data-devices]").replaceChildren(...rows);
+  within("devices", "[data-further]").replaceChildren(...unlocked.map((entry) => more(entry, unlocked.length > 1)));
   move("devices");
 }
 
@@ -37,6 +38,15 @@ function row(device, entry, several) {
   const item = make("li");
   item.append(icon("smartphone"), text, button);
   return item;
+}
+
+/** The button that adds a phone to that account. */
+function more(entry, several) {
+  const button = make("button", { type: "button", className: "button secondary", textContent: word("further") });
+  if (several) button.append(make("span", { className: "small", textContent: ` ${entry.account}` }));
+  button.dataset.do = "further";
+  button.dataset.credential = entry.credential;
+  return button;
 }
 
 function ask(device, entry) {

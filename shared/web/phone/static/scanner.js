@@ -10,7 +10,7 @@ import { CAMERA } from "./states.js";
 const PAUSE = 120; // ms between two pictures that are read
 const EDGE = 640; // px of the square that is read: a code of the sign-in page has 41 modules at most
 const BACK = { facingMode: { ideal: "environment" }, width: { ideal: 1280 }, height: { ideal: 720 } };
-const OURS = /^[iq]=[A-Za-z0-9._-]{1,512}$/; // the fragment of a link of ours
+const OURS = /^[iqp]=[A-Za-z0-9._-]{1,512}$/; // the fragment of a link of ours
 
 let state = "off";
 let stream = null;

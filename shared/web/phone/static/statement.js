@@ -8,7 +8,7 @@ import { canonical } from "./canonical.js";
 import { sha256, toBase64url, utf8 } from "./octets.js";
 import { origin, rpId } from "./site.js";
 
-/** `{text, challenge}` for that purpose, with the API's nonce. `more`: `{device}` for the purpose `remove`. */
+/** `{text, challenge}` for that purpose, with the API's nonce. `more`: `{device}` for `remove`, `{new_key, made_at}` for `endorse`. */
 export async function makeStatement(purpose, serverNonce, more = {}) {
   if (typeof serverNonce !== "string") throw new Refused(0, "other");
   const nonce = toBase64url(crypto.getRandomValues(new Uint8Array(32)));

@@ -15,9 +15,11 @@ export const STATES = {
   choose: { ...LOOKED, ...ANYWHERE },
   request: { ...LOOKED, ...ANYWHERE },
   said: { ...LOOKED, ...ANYWHERE },
-  devices: { ...LOOKED, ...ANYWHERE, devices: "devices", remove: "remove" },
+  devices: { ...LOOKED, ...ANYWHERE, devices: "devices", remove: "remove", offer: "offer" },
   remove: { ...LOOKED, ...ANYWHERE, devices: "devices" },
-  invited: { ...LOOKED, ...ANYWHERE },
+  offer: { ...LOOKED, ...ANYWHERE, devices: "devices" },
+  invited: { ...LOOKED, ...ANYWHERE, joining: "joining" },
+  joining: { ...LOOKED, ...ANYWHERE },
   unsupported: { ...ANYWHERE },
 };
 
@@ -36,7 +38,9 @@ export const NEWS = {
   said: "new",
   devices: "new",
   remove: "tell",
+  offer: "tell",
   invited: "tell",
+  joining: "tell",
   unsupported: "nothing",
 };
 
