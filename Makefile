@@ -30,7 +30,7 @@ run: setup-run ## The whole system in one process, with its own MongoDB; Ctrl-C 
 status: setup-run ## What runs, and what to do there
 	@exec $(PY) -m deploy status $(ARGS)
 
-demo: setup-run ## People made in Entra and one sign-in, headless, into var/demo (BUS=rabbit: over RabbitMQ)
+demo: setup-run ## People made in Entra and one sign-in, which a push brings to the phone, headless, into var/demo (BUS=rabbit: over RabbitMQ)
 	@exec $(PY) -m deploy.local.demo $(ON)
 
 dev: setup-run ## As run, and starts again when a file changes

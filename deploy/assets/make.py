@@ -24,6 +24,8 @@ STAMP = ROOT / "var" / "assets.sha256"
 NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
 
 ICONS = (
+    "bell",
+    "bell-off",
     "bell-ring",
     "camera-off",
     "circle-alert",

@@ -12,7 +12,7 @@ from services.admin import handlers
 from services.admin.domain.accounts import Account
 from services.admin.domain.authenticators import Reason
 from services.admin.domain.browsers import Browser
-from services.admin.domain.devices import ListedDevice
+from services.admin.domain.devices import Freeze, ListedDevice
 from services.admin.handlers import InvitationLink, NewAccount
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
@@ -106,12 +106,27 @@ def list_accounts(
 
 @accounts.command("show")
 def show(context: typer.Context, who: Who, tenant: InTenant, json: Json = False) -> None:
-    """Show one person's account."""
-    account = with_admin(context.obj, lambda admin: handlers.show_account(admin, tenant, who))
+    """Show one person's account, and whether "This isn't me" has frozen its notifications."""
+
+    async def work(admin: Dependencies) -> tuple[Account, Freeze | None]:
+        account = await handlers.show_account(admin, tenant, who)
+        return account, await handlers.show_freeze(admin, tenant, account.id)
+
+    account, freeze = with_admin(context.obj, work)
+    frozen = {"notifications_frozen_since": None if freeze is None else iso_millis(freeze.since)}
+    plain = _plain(account) | frozen
     if json:
-        output.as_json(_plain(account))
-    else:
-        output.fields([(name.replace("_", " "), str(value)) for name, value in _plain(account).items()])
+        output.as_json(plain)
+        return
+    output.fields(
+        [(name.replace("_", " "), "no" if value is None else str(value)) for name, value in plain.items()]
+    )
+    if freeze is not None:
+        typer.echo(
+            f'Somebody answered "This isn\'t me" to a sign-in request of {account.upn}. When it is settled who asked: '
+            f"blok365 account unfreeze {account.upn}",
+            err=True,
+        )
 
 
 @accounts.command("suspend")
@@ -182,9 +197,17 @@ def devices(context: typer.Context, who: Who, tenant: InTenant, json: Json = Fal
         output.as_json({"devices": [_plain_phone(phone) for phone in found]})
         return
     output.table(
-        ("device", "name", "enrolled", "backed up", "status", "reason"),
+        ("device", "name", "enrolled", "backed up", "notifications", "status", "reason"),
         [
-            (p.id, p.name, iso_millis(p.since), "yes" if p.backed_up else "no", _status(p), _reason(p))
+            (
+                p.id,
+                p.name,
+                iso_millis(p.since),
+                "yes" if p.backed_up else "no",
+                p.notifications,
+                _status(p),
+                _reason(p),
+            )
             for p in found
         ],
         empty=f"{who} has no phone. Invite: blok365 account invite",
@@ -280,6 +303,7 @@ def _plain_phone(phone: ListedDevice) -> dict[str, Any]:
         "name": phone.name,
         "enrolled_at": iso_millis(phone.since),
         "backed_up": phone.backed_up,
+        "notifications": phone.notifications,
         "status": _status(phone),
         "reason": phone.reason,
     }

@@ -1,24 +1,28 @@
 """`make demo`: two people made in Entra, and one sign-in, headless, step by step.
 
 The evidence is left in var/demo/signin/, and every request to Microsoft Graph in var/demo/graph/requests.jsonl. The
-steps are those of docs/flows/provisioning.md, enrolment.md and sign-in.md. Everything is real but Entra, Graph and the
-phone, which are strict stand-ins, programs of their own: whom the stand-in of Graph was not asked to make, the Entra
-stand-in does not know, and it verifies the token by an independent path.
+steps are those of docs/flows/provisioning.md, enrolment.md, notification.md and sign-in.md. Everything is real but
+Entra, Graph, the push service and the phone's hardware, which are strict stand-ins: whom the stand-in of Graph was not
+asked to make, the Entra stand-in does not know, and it verifies the token by an independent path; both are programs of
+their own. The phone is BlokKey's page in Chromium; without Chromium, a phone in software.
 """
 
 import argparse
 import json
 import sys
 from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvloop
+from playwright.async_api import Error as PlaywrightError
 
 from deploy.local import tenant
 from deploy.local.backing import BackingServiceFailed, BackingServiceMissing, mongod, rabbitmq
 from deploy.local.backing.port import free_port
 from deploy.local.browser import Browser, Page, Unexpected
+from deploy.local.demo_phone import DemoPhone, SoftwarePhone, chromium_phone
 from deploy.local.entra import entra_standin
 from deploy.local.graph import (
     Registration,
@@ -30,6 +34,7 @@ from deploy.local.graph import (
 from deploy.local.platform import make_keys
 from deploy.local.running_system import RunningSystem, many_processes, one_process
 from deploy.local.settings import local_settings
+from deploy.standins.chromium import is_there
 from deploy.standins.graph.model import new_guid
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin import handlers as admin
@@ -50,10 +55,11 @@ def step(number: str, text: str) -> None:
     print(f"  {number:>4}  {text}", flush=True)
 
 
-async def demo(var: Path, mongo_url: str, bus_url: str) -> None:
-    """The walk. Raises Unexpected, PhoneError, TimeoutError, Blok365Error."""
+async def demo(var: Path, mongo_url: str, bus_url: str, *, in_chromium: bool) -> None:
+    """The walk. Raises Unexpected, PhoneError, TimeoutError, Blok365Error, and Playwright's Error."""
     ids = SystemIds()
-    port, entra_port, graph_port = free_port(), free_port(), free_port()
+    port, entra_port, graph_port, push_port = free_port(), free_port(), free_port(), free_port()
+    push_local = [f"127.0.0.1:{push_port}"] if in_chromium else []
     prefix = "demo_" + ids.random_bytes(6).hex()
     settings = local_settings(var, port, mongo_url, bus_url=bus_url, database_prefix=prefix)
     make_keys(settings, ids)
@@ -61,9 +67,16 @@ async def demo(var: Path, mongo_url: str, bus_url: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     graph = address(graph_port)
     running_system = (
-        one_process(settings, port=port, entra_port=entra_port, graph=graph)
+        one_process(settings, port=port, entra_port=entra_port, graph=graph, push_local=push_local)
         if bus_url == "memory:"
-        else many_processes(settings, port=port, entra_port=entra_port, graph=graph, logs=var / "log")
+        else many_processes(
+            settings,
+            port=port,
+            entra_port=entra_port,
+            graph=graph,
+            push_local=push_local,
+            logs=var / "log",
+        )
     )
     async with running_system as on, AsyncExitStack() as stack:
         await tenant.seed(on)
@@ -74,7 +87,11 @@ async def demo(var: Path, mongo_url: str, bus_url: str) -> None:
         entra = await stack.enter_async_context(entra_standin(entra_port, entra_settings(graph)))
         browser = await stack.enter_async_context(Browser())
         await provision(on, browser, registration, graph)
-        phone = await stack.enter_async_context(SoftPhone(ids=ids))
+        phone: DemoPhone
+        if in_chromium:
+            phone = await stack.enter_async_context(chromium_phone(push_port, partial(step, "")))
+        else:
+            phone = SoftwarePhone(await stack.enter_async_context(SoftPhone(ids=ids)))
         await enrol(on, phone)
         await sign_in(on, browser, phone, entra, out)
     for file in [*sorted(out.iterdir()), requests]:
@@ -127,15 +144,15 @@ async def provision(
     step("4-7", "provisioning looked for them, made both once, and gave them their licence")
 
 
-async def enrol(running_system: RunningSystem, phone: SoftPhone, upn: str = tenant.PERSON) -> None:
+async def enrol(running_system: RunningSystem, phone: DemoPhone, upn: str = tenant.PERSON) -> None:
     """Enrol a phone for that person, with the steps of docs/flows/enrolment.md."""
     print("Enrolment")
     link = await admin.invite(running_system.admin, tenant.TENANT, upn)
     await running_system.flush()
     step("1-2", f"admin invites {upn}; the link's secret is in its fragment only")
 
-    key = await phone.enrol_once_invited(link.url)
-    step("3-5", f"the phone makes a key and has it endorsed: credential {key.credential_id[:12]}...")
+    credential = await phone.enrol(link.url)
+    step("3-5", f"the phone made a key and had it endorsed: credential {credential[:12]}...")
 
     async def active() -> bool | None:
         account = await admin.show_account(running_system.admin, tenant.TENANT, upn)
@@ -146,7 +163,7 @@ async def enrol(running_system: RunningSystem, phone: SoftPhone, upn: str = tena
 
 
 async def sign_in(
-    running_system: RunningSystem, browser: Browser, phone: SoftPhone, entra: str, out: Path
+    running_system: RunningSystem, browser: Browser, phone: DemoPhone, entra: str, out: Path
 ) -> None:
     """One sign-in, with the steps of docs/flows/sign-in.md."""
     print("Sign-in")
@@ -161,14 +178,7 @@ async def sign_in(
     page = await browser.submit(page.form("/push"))
     code = page.code()
     step("3-4", f"the page shows the code {code}; the phone is asked")
-
-    async def approve() -> dict[str, str] | None:
-        try:
-            return await phone.approve(code)
-        except LookupError:
-            return None  # the request is still on its way
-
-    proof = await eventually(approve, "the request reaches the phone")
+    proof = await phone.approve(code)
     (out / "proof.json").write_text(json.dumps(proof, indent=2) + "\n")
     step("5-7", "the phone typed the code, verified its user and signed the context")
 
@@ -212,16 +222,25 @@ def main() -> int:
     """Exit code 1 and one clear line when something is not as it should be."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--bus", choices=["memory", "rabbit"], default="memory")
+    parser.add_argument(
+        "--phone",
+        choices=["auto", "chromium", "software"],
+        default="auto",
+        help="auto: Chromium, if it is there",
+    )
     parser.add_argument("--var", type=Path, default=Path("var/demo"))
     options = parser.parse_args()
     configure(json=False, quiet=True)
+    in_chromium = options.phone == "chromium" or (options.phone == "auto" and is_there())
+    if options.phone == "auto" and not in_chromium:
+        print("There is no Chromium here (Debian: apt install chromium): the phone is in software.")
     try:
         with ExitStack() as parts:
             mongo = parts.enter_context(mongod(options.var / "mongo"))
             bus_url = "memory:"
             if options.bus == "rabbit":
                 bus_url = parts.enter_context(rabbitmq(options.var / "rabbit")).url
-            uvloop.run(demo(options.var, mongo.url, bus_url))
+            uvloop.run(demo(options.var, mongo.url, bus_url, in_chromium=in_chromium))
     except (
         Unexpected,
         PhoneError,
@@ -229,6 +248,7 @@ def main() -> int:
         BackingServiceMissing,
         BackingServiceFailed,
         Blok365Error,
+        PlaywrightError,
     ) as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         return 1

@@ -1,7 +1,7 @@
 """A system to walk through, in one process or in many, with admin's handlers at hand: for demo, tests, benchmark."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from aiohttp.web import RouteDef
 
 from deploy import wiring
 from deploy.local.cluster import DEFAULT_REPLICAS, Cluster, OfReplica, cluster
-from deploy.local.settings import service_settings, wsfed_settings
+from deploy.local.settings import notify_settings, service_settings, wsfed_settings
 from deploy.local.system import System, running
 from services.admin import app as admin_app
 from services.admin.ports import Dependencies
@@ -40,12 +40,13 @@ async def one_process(
     port: int,
     entra_port: int,
     graph: str = "",
+    push_local: Sequence[str] = (),
     front_routes: Iterable[RouteDef] = (),
 ) -> AsyncIterator[RunningSystem]:
-    """A running system of all services in this process, on the bus that the settings name. `graph`: see
+    """A running system of all services in this process, on the bus that the settings name. `graph`, `push_local`: see
     `service_settings`.
     """
-    own = service_settings(settings, entra_port, graph)
+    own = service_settings(settings, entra_port, graph, push_local)
     start_url = wsfed_settings(entra_port).start_url
     async with AsyncExitStack() as stack:
         bus = None
@@ -69,6 +70,7 @@ async def many_processes(
     entra_port: int,
     logs: Path,
     graph: str = "",
+    push_local: Sequence[str] = (),
     replicas: Mapping[str, int] = DEFAULT_REPLICAS,
     of_replica: OfReplica | None = None,
 ) -> AsyncIterator[RunningSystem]:
@@ -85,6 +87,7 @@ async def many_processes(
         environment = {
             "BLOK365_WSFED_REPLY_URLS": json.dumps(local.reply_urls),
             "BLOK365_WSFED_START_URL": local.start_url,
+            "BLOK365_NOTIFY_PUSH_LOCAL": json.dumps(notify_settings(settings, push_local).push_local),
         }
         if graph:
             environment |= {

@@ -1,6 +1,7 @@
 """Settings for one machine: everything on localhost, all state under one folder."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic_settings import BaseSettings
@@ -64,22 +65,29 @@ def local_settings(
     return Settings.model_validate({**Settings().model_dump(), **given})
 
 
-def notify_settings(settings: Settings) -> NotifySettings:
-    """The settings of notify from the environment; unless it says otherwise, mails land beside the keys' folder."""
+def notify_settings(settings: Settings, push_local: Sequence[str] = ()) -> NotifySettings:
+    """The settings of notify from the environment; unless it says otherwise, mails land beside the keys' folder.
+
+    `push_local`: `host:port` of push services on this machine, beside those of the environment.
+    """
     given = NotifySettings()
-    if "mail_folder" in given.model_fields_set:
-        return given
-    return given.model_copy(update={"mail_folder": settings.keys.parent / "mail"})
+    local: dict[str, object] = {"push_local": (*given.push_local, *push_local)}
+    if "mail_folder" not in given.model_fields_set:
+        local["mail_folder"] = settings.keys.parent / "mail"
+    return given.model_copy(update=local)
 
 
-def service_settings(settings: Settings, entra_port: int, graph: str = "") -> dict[str, BaseSettings]:
+def service_settings(
+    settings: Settings, entra_port: int, graph: str = "", push_local: Sequence[str] = ()
+) -> dict[str, BaseSettings]:
     """What services need to be told on one machine, by name; the others take theirs from the environment.
 
     `graph`: the stand-in of Microsoft's login and Graph that provisioning talks to. Empty: what the environment says.
+    `push_local`: see `notify_settings`.
     """
     told: dict[str, BaseSettings] = {
         "wsfed": wsfed_settings(entra_port),
-        "notify": notify_settings(settings),
+        "notify": notify_settings(settings, push_local),
     }
     if graph:
         told["provisioning"] = ProvisioningSettings(graph_url=graph, authority_url=graph)

@@ -12,7 +12,7 @@ from services.admin.domain.administrators import Administrator, ConsoleSession
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.changes import Change
-from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
 from services.admin.domain.directory import DirectorySettings
 from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
@@ -202,8 +202,8 @@ class Devices(Protocol):
 class Freezes(Protocol):
     """What "Not me" froze, as approval announces it: a projection, which accepts only higher versions."""
 
-    async def of(self, tenant: str, account: AccountId) -> str:
-        """The name of the freeze that is in force; empty when there is none."""
+    async def of(self, tenant: str, account: AccountId) -> Freeze | None:
+        """The freeze that is in force; None when there is none."""
         ...
 
     async def keep(self, received: VerifiedMessage[FreezeChanged]) -> None: ...

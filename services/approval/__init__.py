@@ -12,7 +12,7 @@ store operations each. The states of a challenge are in `domain/lifecycle.py`, t
 | POST /api/enrolments/{id} | `{statement, credential, endorsement, name, session?, session_signature?}` to `{device}` |
 | POST /api/sessions/nonce | `{}` to `{id, server_nonce}` |
 | POST /api/sessions | `{id, statement, credential}` to `{token, account, device}`; DELETE ends the session |
-| GET /api/challenges | session: open requests, at most three, and what this phone has scanned |
+| GET /api/challenges | session: open requests, at most three, and what this phone has scanned; its notifications |
 | POST /api/challenges/by-handle | session: `{handle}` from a QR code to its request; once |
 | POST /api/challenges/{id}/approve | `{context, credential}`; the assertion is the authentication |
 | POST /api/challenges/{id}/deny, /not-me | session: `{}` |

@@ -8,7 +8,7 @@ from services.approval.ports import Dependencies
 from shared.bus.port import Handlers
 from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
 from shared.contracts.approval import OpenChallenge, UnfreezePush
-from shared.contracts.notify import SubscriptionGone
+from shared.contracts.notify import PushFailed, SubscriptionGone
 
 
 def consumers(deps: Dependencies) -> Handlers:
@@ -20,5 +20,6 @@ def consumers(deps: Dependencies) -> Handlers:
         AuthenticatorChanged: partial(projections.authenticator_changed, deps),
         OpenChallenge: partial(challenges.open_challenge, deps),
         UnfreezePush: partial(administration.unfreeze, deps),
+        PushFailed: partial(notifications.push_failed, deps),
         SubscriptionGone: partial(notifications.subscription_gone, deps),
     }

@@ -186,7 +186,7 @@ def _account(document: Document) -> Account:
 
 def _row(document: Document) -> Row:
     account = _account(document)
-    devices = [device.changed(account.id) for device in account.devices.values()]
+    devices = [device.changed(account) for device in account.devices.values()]
     freeze = freezing.state(account)
     return Row(account.tenant, devices if freeze is None else [*devices, freeze])
 

@@ -99,14 +99,10 @@ class Opener(Protocol):
 
 
 class Composer(Protocol):
-    """Writes the texts of mails and pushes."""
+    """Writes the texts of mails."""
 
     def compose(self, mail: AnyMail, delivery: str, now: datetime) -> EmailMessage:
         """The mail as text and HTML. `delivery` makes its Message-ID, the same at every attempt."""
-        ...
-
-    def push_text(self, kind: str, language: str) -> bytes:
-        """The payload of a push, JSON. It says of what kind it is, and nothing about whose or what."""
         ...
 
 

@@ -7,7 +7,13 @@ from services.wsfed.handlers import browsers, phone_responses
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Handlers
 from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
-from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded, DeviceChanged
+from shared.contracts.approval import (
+    ChallengeAccepted,
+    ChallengeClaimed,
+    ChallengeEnded,
+    ChallengeUnnotified,
+    DeviceChanged,
+)
 from shared.contracts.wsfed import RemoveBrowser
 
 
@@ -20,6 +26,7 @@ def consumers(deps: Dependencies) -> Handlers:
         AuthenticatorChanged: partial(projections.authenticator_changed, deps),
         DeviceChanged: partial(projections.device_changed, deps),
         RemoveBrowser: partial(browsers.remove_browser, deps),
+        ChallengeUnnotified: partial(phone_responses.challenge_unnotified, deps),
         ChallengeClaimed: partial(phone_responses.challenge_claimed, deps),
         ChallengeAccepted: partial(phone_responses.challenge_accepted, deps),
         ChallengeEnded: partial(phone_responses.challenge_ended, deps),

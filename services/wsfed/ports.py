@@ -121,6 +121,10 @@ class Transactions(Protocol):
         """Step 5: a phone has scanned this one, the current or the previous; it is the current one from now on."""
         ...
 
+    async def mark_unnotified(self, transaction: str, challenge: str) -> Transaction | None:
+        """Step 4: no phone was notified of this one, which a browser that is known may see. Once for each."""
+        ...
+
     async def end_challenge(
         self, transaction: str, challenge: str, end: TransactionState
     ) -> Transaction | None:
@@ -204,6 +208,10 @@ class Directory(Protocol):
 
     async def devices_since(self, tenant: str, account: str, since: datetime) -> Sequence[AddedDevice]:
         """The account's devices that count now and first did after that time, oldest first, ten at most."""
+        ...
+
+    async def gets_notifications(self, tenant: str, account: str) -> bool:
+        """Whether any device of the account that counts now gets notifications. Only approval's word."""
         ...
 
     async def own_phones(self, tenant: str, account: str) -> Sequence[OwnPhone]:

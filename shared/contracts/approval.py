@@ -49,6 +49,9 @@ class OpenChallenge(Command):
     decoy: bool = False
     """Nobody is asked: there is no such account, or it may not sign in, and `account` is an id of nobody. approval does
     the same work as for any other, so that nobody can measure the difference."""
+    expects_push: bool = True
+    """Whether the page lets the person expect a notification. Where it does not, as far as wsfed knows of the phones,
+    nobody has to be told that there was none."""
 
 
 class Proof(BaseModel):
@@ -99,6 +102,20 @@ class ChallengeEnded(Event):
     outcome: Literal["denied", "not_me", "expired", "superseded", "wrong_code", "limited"]
 
 
+class ChallengeUnnotified(Event):
+    """No phone was notified of a challenge: none has notifications on, a quota or a freeze stops them, or every push
+    failed. The challenge goes on, and waits in the phones' own lists. It is said only of challenges of known browsers,
+    since others must not learn of it, and only where a notification is expected.
+    """
+
+    TYPE: ClassVar[str] = "approval.challenge.unnotified.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed"})
+    MAX_AGE: ClassVar[timedelta | None] = timedelta(minutes=10)
+    challenge: str
+    transaction: str
+    account: str
+
+
 class Endorsement(BaseModel):
     """Why a new device key may be trusted: an older key signed it (docs/flows/enrolment.md, further-phone.md).
 
@@ -120,6 +137,10 @@ class Endorsement(BaseModel):
     """From a phone: `context` is the statement with the purpose `endorse`."""
 
 
+Notifications = Literal["off", "on", "ended"]
+"""Whether a phone gets notifications. `ended`: its push service knows the subscription no longer."""
+
+
 class DeviceChanged(StateEvent):
     """A phone's key, whole. `public_key` is DER SubjectPublicKeyInfo, base64url."""
 
@@ -136,6 +157,7 @@ class DeviceChanged(StateEvent):
     name: str = Field(default="", max_length=200)
     backup_eligible: bool = False
     backed_up: bool = False
+    notifications: Notifications = "off"
 
 
 class FreezeChanged(StateEvent):

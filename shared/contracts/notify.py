@@ -1,4 +1,4 @@
-"""Messages that notify owns: mail and push to be sent, and what a push service said of a subscription.
+"""Messages that notify owns: mail and push to be sent, and what push services said of them.
 
 What a stranger must not read (an invitation link, an address, a push endpoint) is sealed for notify with
 `shared.crypto.sealed_box`: it is in no message, log or database but sealed. The models of what is sealed are
@@ -80,6 +80,18 @@ class SubscriptionGone(Event):
 
     TYPE: ClassVar[str] = "notify.subscription.gone.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"approval"})
+    account: str
+    subscription: str
+
+
+class PushFailed(Event):
+    """A push did not reach its push service, and will not: refused for good, or the subscription is gone."""
+
+    TYPE: ClassVar[str] = "notify.push.failed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"approval"})
+    MAX_AGE: ClassVar[timedelta | None] = timedelta(minutes=10)
+    delivery: str = Field(pattern=DELIVERY_ID)
+    """The `delivery` of the command that asked for it."""
     account: str
     subscription: str
 
@@ -185,7 +197,6 @@ class PushSubscription(_Sealed):
     """P-256 public key, uncompressed point, base64url (RFC 8291 section 3.1)."""
     auth: Annotated[str, Field(max_length=30), AfterValidator(_auth)]
     """Authentication secret, 16 octets, base64url (RFC 8291 section 3.2)."""
-    language: Language = "en"
 
 
 def mail_associated_data(tenant: str, delivery: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import APIResponse, Browser, CDPSession, Page, Route, expect
 
+from deploy.standins.chromium import virtual_authenticator as virtual_authenticator
 from shared.web.server import serve
 from tests.approval.phone_host import phone_host
 from tests.approval.support import Approval, Asked, make_approval
@@ -81,21 +82,6 @@ class Handset:
     async def code(self, code: str) -> None:
         await self.page.get_by_label("Code from your sign-in page").fill(code)
         await self.press("Approve")
-
-
-async def virtual_authenticator(page: Page) -> tuple[CDPSession, str]:
-    """A platform authenticator that verifies its user, for that tab; and its id."""
-    devtools = await page.context.new_cdp_session(page)
-    await devtools.send("WebAuthn.enable")
-    options = {
-        "protocol": "ctap2",
-        "transport": "internal",
-        "hasResidentKey": True,
-        "hasUserVerification": True,
-        "isUserVerified": True,
-    }
-    made = await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
-    return devtools, made["authenticatorId"]
 
 
 async def passed_on(route: Route) -> APIResponse:

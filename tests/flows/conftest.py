@@ -14,9 +14,13 @@ from deploy.local.entra import entra_standin
 from deploy.local.platform import make_keys
 from deploy.local.running_system import RunningSystem, one_process
 from deploy.local.settings import local_settings
+from deploy.standins.phone.phone import SoftPhone
+from deploy.standins.push.app import PushService
 from services.admin import handlers as admin
 from services.admin.handlers import NewAccount
+from shared.clock import SystemClock
 from shared.ids import SystemIds
+from shared.testing.waiting import eventually
 from tests.flows.support import Flow, start_flow
 
 
@@ -36,6 +40,8 @@ class LocalSystem:
     """The address of Entra's stand-in."""
     federation: Path
     """What the stand-in knows; it reads the file again when it changes."""
+    push_port: int
+    """Where a test may have a push service: notify speaks to it."""
     people: int = 0
 
     async def person(self) -> str:
@@ -50,6 +56,15 @@ class LocalSystem:
         await tenant.tell_entra(self.running_system, self.federation)
         return upn
 
+    async def notify(self, phone: SoftPhone) -> None:
+        """Turn on that phone's notifications, so that a push starts by itself. Its push service is not there."""
+        service = PushService(SystemClock(), SystemIds(), f"http://localhost:{self.push_port}")
+        await phone.subscribe(service.subscribe(await phone.push_key()))
+        assert self.running_system.system is not None
+        directory = self.running_system.system.wired["wsfed"].dependencies.directory
+        whose = phone.key.tenant, phone.key.account
+        await eventually(lambda: directory.gets_notifications(*whose), "wsfed knows of it")
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def local_system(
@@ -57,7 +72,7 @@ async def local_system(
 ) -> AsyncIterator[LocalSystem]:
     """One for the run: starting it takes longer than a whole sign-in. Needs the marker `integration`."""
     folder = tmp_path_factory.mktemp("local-system")
-    port, entra_port = free_port(), free_port()
+    port, entra_port, push_port = free_port(), free_port(), free_port()
     ids = SystemIds()
     prefix = f"local_{ids.random_bytes(6).hex()}"
     settings = local_settings(folder, port, mongo_url, database_prefix=prefix)
@@ -65,9 +80,9 @@ async def local_system(
     federation = folder / "entra.json"
     async with AsyncExitStack() as stack:
         running_system = await stack.enter_async_context(
-            one_process(settings, port=port, entra_port=entra_port)
+            one_process(settings, port=port, entra_port=entra_port, push_local=[f"localhost:{push_port}"])
         )
         await tenant.seed(running_system)
         await tenant.tell_entra(running_system, federation)
         entra = await stack.enter_async_context(entra_standin(entra_port, federation))
-        yield LocalSystem(running_system, entra, federation)
+        yield LocalSystem(running_system, entra, federation, push_port)

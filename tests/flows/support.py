@@ -39,6 +39,7 @@ from deploy.standins.entra.verify import ReplayMemory, SignedInUser, verify_resp
 from deploy.standins.phone.authenticator import HONEST, Key, Tamper, assertion
 from deploy.standins.phone.phone import SoftPhone
 from deploy.standins.phone.request import Request
+from deploy.standins.push.app import PushService
 from services.admin import handlers as admin
 from services.admin.domain.accounts import Account
 from services.admin.handlers import NewAccount
@@ -97,6 +98,12 @@ class Phone(SoftPhone):
     def __init__(self, flow: "Flow", *, peer: str = "", **options: Any) -> None:
         super().__init__(ids=flow.world.ids, **options)
         self._http = flow.http(peer)
+        self._clock = flow.world.clock
+
+    async def turn_on_notifications(self) -> str:
+        """Subscribe at a push service that nobody reaches; the subscription's id."""
+        service = PushService(self._clock, self._ids, "http://127.0.0.1:9")
+        return await self.subscribe(service.subscribe(await self.push_key()))
 
 
 @dataclass

@@ -43,12 +43,10 @@ SAML = "{urn:oasis:names:tc:SAML:1.0:assertion}"
 FILES = {"request.txt", "response.html", "wresult.xml", "signing.pem", "metadata.xml", "proof.json"}
 
 
-@pytest.fixture(scope="module")
-def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that one demo leaves. The program must say what it does and end well."""
-    var = tmp_path_factory.mktemp("demo")
+def run_demo(var: Path, phone: str) -> str:
+    """What the program says. It must say what it does and end well."""
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.local.demo", "--var", str(var)],
+        [sys.executable, "-m", "deploy.local.demo", "--phone", phone, "--var", str(var)],
         cwd=ROOT,
         env={
             name: value for name, value in os.environ.items() if not name.startswith(("BLOK365_", "PYTHON"))
@@ -62,6 +60,14 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "The demo went through." in done.stdout
     for step in ("4-7", "1-2", "3-5", "6-8", "10", "11"):
         assert f" {step} " in done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that one demo leaves, with the phone in software."""
+    var = tmp_path_factory.mktemp("demo")
+    run_demo(var, "software")
     return var / "signin"
 
 
@@ -170,6 +176,10 @@ def test_metadata_is_signed_by_and_names_the_certificate_and_the_issuer(
 
 @pytest.fixture(scope="module")
 def proof(evidence: Path) -> dict[str, bytes]:
+    return proof_in(evidence)
+
+
+def proof_in(evidence: Path) -> dict[str, bytes]:
     """Each part decoded: base64url without padding."""
     raw: dict[str, str] = json.loads((evidence / "proof.json").read_text())
     assert all("=" not in value and "+" not in value and "/" not in value for value in raw.values())
@@ -231,6 +241,17 @@ def test_proof_is_about_this_very_sign_in(proof: dict[str, bytes], evidence: Pat
     assert len(context["code"]) >= 6
     page = (evidence / "response.html").read_text()
     assert f"/signin/{context['transaction']}" in page
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("chromium")
+def test_a_push_wakes_blokkey_in_chromium_which_approves(tmp_path: Path) -> None:
+    said = run_demo(tmp_path, "chromium")
+    assert "notifications are on" in said
+    assert "the phone shows “Sign-in request”" in said
+    evidence = tmp_path / "signin"
+    assert {file.name for file in evidence.iterdir()} == FILES
+    assert verifies(proof_in(evidence))
 
 
 def test_token_claims_what_the_proof_shows_and_no_more(assertion: str) -> None:

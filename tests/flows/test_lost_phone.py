@@ -136,6 +136,7 @@ async def test_browser_that_a_removed_phone_made_known_is_a_stranger(flow: Flow)
     assert "data-code" not in (await known.post("qr")).text  # known: no number is asked for
     await removed(flow, stolen.key.device)
     new = await flow.phone()
+    await new.turn_on_notifications()
     again = await flow.begin(browser=thief.browser)
     assert "data-autostart" not in (await again.page()).text
     await again.push()

@@ -8,6 +8,7 @@ from playwright.async_api import Browser, Page, expect
 
 from deploy.local import tenant
 from deploy.local.demo import enrol
+from deploy.local.demo_phone import SoftwarePhone
 from deploy.standins.phone.phone import SoftPhone
 from shared.testing.waiting import eventually
 from tests.flows.conftest import LocalSystem
@@ -24,7 +25,7 @@ pytestmark = [
 async def phone(local_system: LocalSystem) -> AsyncIterator[SoftPhone]:
     person = await local_system.person()
     async with SoftPhone() as phone:
-        await enrol(local_system.running_system, phone, person)
+        await enrol(local_system.running_system, SoftwarePhone(phone), person)
         yield phone
 
 

@@ -11,6 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from deploy.local.demo import enrol
+from deploy.local.demo_phone import SoftwarePhone
 from deploy.standins.phone.phone import SoftPhone
 from shared.testing.waiting import eventually
 from tests.flows.conftest import LocalSystem
@@ -71,7 +72,8 @@ class Walk:
 async def walk(local_system: LocalSystem, chromium: Browser) -> AsyncIterator[Walk]:
     person = await local_system.person()
     async with SoftPhone() as phone:
-        await enrol(local_system.running_system, phone, person)
+        await enrol(local_system.running_system, SoftwarePhone(phone), person)
+        await local_system.notify(phone)
         context = await chromium.new_context()
         yield Walk(context, phone, local_system.entra, person, [])
         await context.close()
@@ -122,7 +124,7 @@ async def test_a_phone_that_was_added_stops_the_page_until_the_person_has_read_i
     walk: Walk, local_system: LocalSystem
 ) -> None:
     async with SoftPhone() as another:
-        await enrol(local_system.running_system, another, walk.person)
+        await enrol(local_system.running_system, SoftwarePhone(another), walk.person)
     page = await walk.start()
     await page.get_by_role("button", name="Send a request to my phone").click()
     await walk.approve(await walk.code(page))

@@ -19,6 +19,7 @@ from deploy.local.backing import Broker
 from deploy.local.backing.port import free_port
 from deploy.local.browser import Browser
 from deploy.local.demo import enrol
+from deploy.local.demo_phone import SoftwarePhone
 from deploy.local.platform import make_keys
 from deploy.local.running_system import RunningSystem, one_process
 from deploy.local.settings import local_settings
@@ -92,7 +93,7 @@ async def test_the_clock_does_not_tell_accounts_apart(running_system: RunningSys
     await running_system.flush()
     origin = running_system.settings.origin
     async with SoftPhone() as phone:
-        await enrol(running_system, phone, existing)
+        await enrol(running_system, SoftwarePhone(phone), existing)
     for upn in (existing, nobody) * 20:  # what is made once is made
         await state_after_push(origin, upn)
     seconds: dict[str, list[float]] = {existing: [], nobody: []}

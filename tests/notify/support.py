@@ -23,6 +23,7 @@ from shared.contracts import Message
 from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.notify import (
     InvitationMail,
+    PushFailed,
     PushSubscription,
     SendMail,
     SendPush,
@@ -135,6 +136,7 @@ class Notify:
     wired: Wired[Dependencies]
     settings: NotifySettings
     heard: list[SubscriptionGone] = field(default_factory=list)
+    failed: list[PushFailed] = field(default_factory=list)
 
     @property
     def mails(self) -> DeliveryLoop:
@@ -266,8 +268,11 @@ async def make_notify(
     async def hear(received: VerifiedMessage[SubscriptionGone]) -> None:
         notify.heard.append(received.message)
 
+    async def hear_failed(received: VerifiedMessage[PushFailed]) -> None:
+        notify.failed.append(received.message)
+
     await world.bus.consume("notify", dict.fromkeys(wired.service.handlers, handle))
-    await world.bus.consume("approval", {SubscriptionGone: hear})
+    await world.bus.consume("approval", {SubscriptionGone: hear, PushFailed: hear_failed})
     return notify
 
 

@@ -22,17 +22,21 @@ async def test_a_mail_is_sent_at_once(notify: Notify) -> None:
     assert notify.document(command)["state"] == "sent"
 
 
-async def test_a_push_says_only_that_something_waits(notify: Notify) -> None:
-    await notify.say("approval", notify.push(subscription(language="fr"), seconds=90))
-    ((_, payload, lifetime),) = notify.outside.pushes
-    assert said(payload) == {
-        "v": 1,
-        "kind": "request",
-        "title": "Blok365",
-        "body": "Une demande de connexion vous attend. Ouvrez BlokKey si elle vient de vous.",
-        "lang": "fr",
-    }
-    assert lifetime == timedelta(seconds=90)
+async def test_a_push_says_only_of_what_kind_it_is(notify: Notify) -> None:
+    """Its id is the same when it is sent again, another one for another push, and no id of anything else."""
+    command = notify.push(subscription(), seconds=90)
+    endpoint = subscription().endpoint
+    notify.outside.says[endpoint] = [Later("HTTP 503")]
+    await notify.say("approval", command)
+    await notify.later(5)
+    await notify.say("approval", notify.push(subscription()))
+    first, second = [said(payload) for _, payload, _ in notify.outside.pushes]
+    assert first.keys() == {"v", "kind", "id"}
+    assert (first["v"], first["kind"]) == (1, "request")
+    assert first["id"] != second["id"]
+    assert command.delivery not in first["id"]
+    assert len(first["id"]) == 12
+    assert timedelta(seconds=84) < notify.outside.pushes[0][2] <= timedelta(seconds=85)
 
 
 async def test_a_command_delivered_twice_is_one_mail(notify: Notify) -> None:

@@ -2,15 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from aiohttp import web
-from playwright.async_api import Browser as AsyncBrowser
-from playwright.async_api import async_playwright
 from playwright.sync_api import Browser, sync_playwright
 
+from deploy.standins.chromium import CHROMIUM as CHROMIUM
+from deploy.standins.chromium import FLAGS as FLAGS
+from deploy.standins.chromium import OLD_HEADLESS as OLD_HEADLESS
+from deploy.standins.chromium import chromium as async_chromium
 from services.wsfed.domain.options import PageState
 from services.wsfed.pages import SignInPages
 from services.wsfed.pages.views import SignedOut, SignIn, TokenForm
@@ -23,14 +25,6 @@ from shared.web.sse import Event, stream
 from tests.pages.samples import DEVICES_ADDED, OWN_PAGES, TOKEN, VIEWS, in_state
 from tests.static_route import static_route
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-    "--disable-lcd-text",
-]  # fmt: skip
-OLD_HEADLESS = ["--headless"]
-"""Playwright's own flag asks for the old headless mode; FLAGS ask for the new one, which is the whole browser."""
 START = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
 
@@ -208,19 +202,6 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
-
-
-@asynccontextmanager
-async def async_chromium() -> AsyncIterator[AsyncBrowser]:
-    """The same for coroutines."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, ignore_default_args=OLD_HEADLESS
-        )
-        try:
-            yield browser
-        finally:
-            await browser.close()
 
 
 __all__ = ["AUTHENTICATOR", "BUTTON_NAMES", "Shown", "async_chromium", "chromium", "sample_server"]

@@ -1,22 +1,23 @@
-"""What tests/pages needs from npm, installed by its lock into var/pages."""
+"""What tests need from npm, installed by the lock beside them into a folder below var/."""
 
 import shutil
 import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).parent
-INSTALLED = HERE.parents[1] / "var/pages"
+VAR = HERE.parents[1] / "var"
 
 
-def node_modules() -> Path:
-    """The folder of the packages. Without npm the test fails and says so."""
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    modules, installed = INSTALLED / "node_modules", INSTALLED / "package-lock.json"
-    lock = (HERE / "package-lock.json").read_text()
+def node_modules(folder: Path = HERE) -> Path:
+    """The folder of the packages that `package.json` in that folder names. Without npm the test fails and says so."""
+    to = VAR / folder.name
+    to.mkdir(parents=True, exist_ok=True)
+    modules, installed = to / "node_modules", to / "package-lock.json"
+    lock = (folder / "package-lock.json").read_text()
     if not modules.is_dir() or not installed.is_file() or installed.read_text() != lock:
         assert shutil.which("npm"), "install npm (Debian: apt install npm), or put a Node with it on the PATH"
         for name in ("package.json", "package-lock.json", ".npmrc"):
-            shutil.copy(HERE / name, INSTALLED / name)
+            shutil.copy(folder / name, to / name)
         npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        subprocess.run(npm, cwd=INSTALLED, check=True)
+        subprocess.run(npm, cwd=to, check=True)
     return modules

@@ -42,7 +42,7 @@ def view(state: PageState, methods: tuple[DeviceMethod, ...] = tuple(DeviceMetho
         "passkey": PasskeyRequest(challenge="A" * 43, rp_id="id.localhost", timeout=120_000),
         "key_url": "https://key.id.example/",
     }
-    if state is PageState.PUSH_WAITING:
+    if state in (PageState.PUSH_WAITING, PageState.PUSH_UNNOTIFIED):
         fields |= {"code": "482913", "expires_in": 107}
     if state is PageState.QR_WAITING:
         url = f"https://key.id.example/#q={TXN}.x7Yp2LwQ9aNc4RkT"
@@ -68,12 +68,19 @@ def with_added(shown: SignIn) -> SignIn:
     return replace(shown, options=replace(shown.options, known=True, added=ADDED[:1]))
 
 
+def unnotified(shown: SignIn) -> SignIn:
+    """The same view in a known browser of an account none of whose phones gets notifications."""
+    return replace(shown, options=replace(shown.options, known=True, unnotified=True))
+
+
 VIEWS: Mapping[str, SignIn] = {
     "start": view(PageState.START),
     "start-qr": view(PageState.START, methods=(DeviceMethod.QR, DeviceMethod.PUSH)),
     "account": view(PageState.START, account=None),
     "account-problem": view(PageState.START, account=None, typed="ada", problem=FieldProblem.MALFORMED),
     "push-waiting": view(PageState.PUSH_WAITING),
+    "push-unnotified": view(PageState.PUSH_UNNOTIFIED),
+    "start-unnotified": unnotified(view(PageState.START, methods=(DeviceMethod.QR, DeviceMethod.PUSH))),
     "qr-waiting": view(PageState.QR_WAITING),
     "qr-known": view(PageState.QR_WAITING, code=""),
     "qr-scanned": view(PageState.QR_SCANNED),

@@ -24,6 +24,7 @@ NEW_TRY = (
 )
 RUNNING = {
     PageState.PUSH_WAITING: DeviceMethod.PUSH,
+    PageState.PUSH_UNNOTIFIED: DeviceMethod.PUSH,
     PageState.QR_WAITING: DeviceMethod.QR,
     PageState.QR_SCANNED: DeviceMethod.QR,
 }
@@ -71,6 +72,35 @@ def test_only_a_push_in_a_known_browser_that_comes_from_entra_starts_by_itself(
     assert options.autostart is (known and from_entra and methods == BOTH[::-1])
     assert not page_options(replace(transaction, username=""), START, methods=methods, known=known).autostart
     assert not replace(options, state=PageState.DENIED).autostart
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("methods", [BOTH, BOTH[::-1], (DeviceMethod.QR,), ()])
+def test_where_no_phone_gets_notifications_a_known_browser_offers_the_qr_code_first(
+    known: bool, methods: tuple[DeviceMethod, ...]
+) -> None:
+    """And no browser that is not known, because only phones of an account that exists get any."""
+    transaction = a_transaction(from_entra=True)
+    told = page_options(transaction, START, methods=methods, known=known)
+    options = page_options(transaction, START, methods=methods, known=known, unnotified=True)
+    assert set(options.methods) == set(methods)
+    if known:
+        assert options.unnotified is (DeviceMethod.PUSH in methods)
+        assert options.methods in (BOTH, (DeviceMethod.QR,), ())
+        assert not options.autostart
+    else:
+        assert options == told
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_no_phone_was_notified_is_seen_in_a_known_browser_only(known: bool) -> None:
+    challenge = a_challenge()
+    context = replace(challenge.context, known_browser=known)
+    waiting = a_transaction(
+        state=TransactionState.WAITING, challenge=replace(challenge, context=context, unnotified=True)
+    )
+    shown = PageState.PUSH_UNNOTIFIED if known else PageState.PUSH_WAITING
+    assert page_options(waiting, START, methods=BOTH, known=known).state is shown
 
 
 def test_without_a_user_name_the_page_asks_for_it_and_offers_no_way() -> None:

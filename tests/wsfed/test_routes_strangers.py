@@ -187,7 +187,9 @@ OURS = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetc
 async def test_a_push_starts_by_itself_only_when_entra_or_we_led_here(
     flow: Flow, headers: Mapping[str, str], starts: bool
 ) -> None:
-    browser = (await known_browser(flow, await flow.phone())).browser
+    phone = await flow.phone()
+    await phone.turn_on_notifications()
+    browser = (await known_browser(flow, phone)).browser
     url, _ = flow.entra.request("ada@contoso.example")
     page = await browser.get(url, headers=headers)
     assert page.status == 200
@@ -205,7 +207,9 @@ async def test_a_push_starts_by_itself_in_no_sign_in_that_somebody_else_has_post
     """A program can say that it comes from Entra. The sign-in that it posts is nobody's until a browser opens it, and a
     page of the attacker's leads Ada's there.
     """
-    victims = (await known_browser(flow, await flow.phone())).browser
+    phone = await flow.phone()
+    await phone.turn_on_notifications()
+    victims = (await known_browser(flow, phone)).browser
     url, _ = flow.entra.request("ada@contoso.example")
     address, _, query = url.partition("?")
     attackers = await flow.browser()
@@ -215,6 +219,22 @@ async def test_a_push_starts_by_itself_in_no_sign_in_that_somebody_else_has_post
         page = await victims.get(f"{flow.origin}{posted.headers['Location']}", headers=headers)
         assert any(form.action.endswith("/push") for form in page.forms())
         assert "data-autostart" not in page.text
+
+
+async def test_a_push_starts_by_itself_only_where_it_notifies_somebody(flow: Flow) -> None:
+    phone = await flow.phone()
+    browser = (await known_browser(flow, phone)).browser
+    url, _ = flow.entra.request("ada@contoso.example")
+    starts = []
+    for step in (None, phone.turn_on_notifications, phone.unsubscribe):
+        if step is not None:
+            await step()
+        page = await browser.get(url, headers=ENTRA)
+        starts.append("data-autostart" in page.text)
+        first = next(form for form in page.forms() if form.action.endswith(("/push", "/qr")))
+        assert first.action.endswith("/push" if starts[-1] else "/qr")
+        assert ("Your phone gets no notifications." in page.words()) is not starts[-1]
+    assert starts == [False, True, False]
 
 
 async def test_a_push_starts_by_itself_in_no_browser_that_is_not_known(flow: Flow) -> None:

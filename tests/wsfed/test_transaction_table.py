@@ -17,7 +17,9 @@ from tests.wsfed.test_store import AUTHENTICATION, PROOF, USERNAME, a_challenge,
 
 NAME = "transaction-1"
 NOT_STEPS = {"add", "get", "recent", "forget"}
-OPEN = replace(a_challenge("open"), handle="handle")
+OPEN = replace(
+    a_challenge("open"), handle="handle", context=replace(a_challenge("open").context, known_browser=True)
+)
 
 ALL = pytest.mark.parametrize("step", list(Step))
 EVERYWHERE = pytest.mark.parametrize("state", list(TransactionState))
@@ -28,6 +30,7 @@ TAKE: dict[Step, Callable[[TransactionRepository], Awaitable[Transaction | None]
     Step.OPEN_CHALLENGE: lambda store: store.open_challenge(NAME, USERNAME, "ada", a_challenge("new"), []),
     Step.RENEW_CHALLENGE: lambda store: store.renew_challenge(NAME, "ada", OPEN, a_challenge("new"), []),
     Step.CLAIM_CHALLENGE: lambda store: store.claim_challenge(NAME, OPEN),
+    Step.MARK_UNNOTIFIED: lambda store: store.mark_unnotified(NAME, OPEN.id),
     Step.END_CHALLENGE: lambda store: store.end_challenge(NAME, OPEN.id, TransactionState.DENIED),
     Step.SUPERSEDE: lambda store: store.supersede(NAME, OPEN.id),
     Step.PROVE: lambda store: store.prove(NAME, OPEN.id, AUTHENTICATION, PROOF),

@@ -8,6 +8,7 @@ from typing import Literal
 from services.admin.domain.accounts import AccountId
 from services.admin.domain.authenticators import Authenticator, Reason
 from shared.contracts.admin import AuthenticatorStatus
+from shared.contracts.approval import Notifications
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class KnownDevice:
     backed_up: bool
     active: bool
     version: int
+    notifications: Notifications | None = None
+    """Whether it gets notifications; None stands for `off`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class ListedDevice:
     status: AuthenticatorStatus | None
     """None: a device that was enrolled before admin decided, until `blok365 migrate`."""
     reason: str
+    notifications: Notifications = "off"
+    """Whether it gets notifications, as approval says."""
 
     @property
     def may_count(self) -> bool:
@@ -62,7 +67,17 @@ def _listed(device: str, decision: Authenticator | None, known: KnownDevice | No
         return ListedDevice(device, given, decision.decided_at, False, status, reason)
     if decision is None and not known.active:
         status, reason = AuthenticatorStatus.REVOKED, Reason.DEVICE_REMOVED.value
-    return ListedDevice(device, given or known.name, known.enrolled_at, known.backed_up, status, reason)
+    name, notifications = given or known.name, known.notifications or "off"
+    return ListedDevice(device, name, known.enrolled_at, known.backed_up, status, reason, notifications)
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """What "This isn't me" froze: notifications that unknown browsers ask for, and those of the refused one."""
+
+    name: str
+    """The challenge that was reported last."""
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ A link that no longer works (the same page, below)
 Lost phone (the same page, below)
     1       list_devices             devices.py; device_enrolled keeps the list
     2       remove_device            devices.py; by the person: remove_authenticator
-            unfreeze                 devices.py
+            show_freeze, unfreeze    devices.py
 Notification (docs/flows/notification.md)
     8       invite                   invitations.py
 The person's own page (docs/flows/own-page.md)
@@ -50,7 +50,13 @@ from services.admin.handlers.accounts import (
     suspend,
 )
 from services.admin.handlers.browsers import list_browsers, remove_browser
-from services.admin.handlers.devices import list_devices, remove_authenticator, remove_device, unfreeze
+from services.admin.handlers.devices import (
+    list_devices,
+    remove_authenticator,
+    remove_device,
+    show_freeze,
+    unfreeze,
+)
 from services.admin.handlers.directory import (
     DirectoryView,
     check_connection,
@@ -121,6 +127,7 @@ __all__ = [
     "set_licences",
     "show_account",
     "show_connection",
+    "show_freeze",
     "show_tenant",
     "sign_out_everywhere",
     "sign_out_person",

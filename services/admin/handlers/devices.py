@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog
 
 from services.admin.domain.authenticators import Authenticator, Reason
-from services.admin.domain.devices import AdminCommand, ListedDevice, listed
+from services.admin.domain.devices import AdminCommand, Freeze, ListedDevice, listed
 from services.admin.handlers.accounts import show_account
 from services.admin.handlers.own_page import check_visit
 from services.admin.ports import Dependencies
@@ -128,6 +128,12 @@ def _check_removal(deps: Dependencies, command: RemoveAuthenticator, signer: Aut
     )
 
 
+async def show_freeze(deps: Dependencies, slug: str, name: str) -> Freeze | None:
+    """What somebody's "This isn't me" froze, as far as approval has said; None when nothing is. Raises NotFound."""
+    account = await show_account(deps, slug, name)
+    return await deps.freezes.of(slug, account.id)
+
+
 async def unfreeze(deps: Dependencies, slug: str, name: str) -> None:
     """End the freeze that somebody's "Not me" began: the one that is known here, and none that begins later.
 
@@ -135,7 +141,7 @@ async def unfreeze(deps: Dependencies, slug: str, name: str) -> None:
     """
     account = await show_account(deps, slug, name)
     freeze = await deps.freezes.of(slug, account.id)
-    if not freeze:
+    if freeze is None:
         raise Conflict("admin.push.not_frozen", upn=account.upn)
     record = AdminCommand(
         id=new_id(deps.ids),
@@ -143,7 +149,7 @@ async def unfreeze(deps: Dependencies, slug: str, name: str) -> None:
         account=account.id,
         what="unfreeze",
         asked_at=deps.clock.now(),
-        freeze=freeze,
+        freeze=freeze.name,
     )
-    command = UnfreezePush(account=account.id, freeze=freeze)
+    command = UnfreezePush(account=account.id, freeze=freeze.name)
     await deps.admin_commands.add(record, OutgoingMessage(command, slug))

@@ -14,7 +14,7 @@ from services.admin.domain.accounts import Account, AccountId, same_profile
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.contacts import same_contact
-from services.admin.domain.devices import AdminCommand, KnownDevice
+from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
 from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.search import prefixes, words_of
@@ -348,9 +348,10 @@ class FreezeRepository:
     def __init__(self, database: Database) -> None:
         self.projection = Projection(database.collection("freezes"))
 
-    async def of(self, tenant: str, account: AccountId) -> str:
+    async def of(self, tenant: str, account: AccountId) -> Freeze | None:
         found = await self.projection.find(f"{tenant}/{account}")
-        return "" if found is None else str(found["freeze"])
+        in_force = found is not None and found["freeze"] and found["since"]
+        return Freeze(found["freeze"], found["since"]) if found is not None and in_force else None
 
     async def keep(self, received: VerifiedMessage[FreezeChanged]) -> None:
         frozen = received.message
@@ -505,4 +506,6 @@ def _device_fields(received: VerifiedMessage[DeviceChanged]) -> Document:
         "enrolled_at": device.enrolled_at,
         "backed_up": device.backed_up,
         "active": device.status == "active",
+        # Empty for `off`: so rows from before there were any are the same as what approval says of them now.
+        "notifications": None if device.notifications == "off" else device.notifications,
     }

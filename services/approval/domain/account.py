@@ -7,7 +7,7 @@ from typing import Literal
 
 from services.approval.domain.lifecycle import ChallengeState
 from shared.contracts.admin import AccountStatus, InvitationStatus
-from shared.contracts.approval import DeviceChanged, Endorsement, Proof
+from shared.contracts.approval import DeviceChanged, Endorsement, Notifications, Proof
 from shared.errors import Forbidden, Unavailable
 from shared.ids import b64u
 from shared.store.aggregate import Changed
@@ -51,6 +51,10 @@ class Challenge:
     """How many wrong codes were typed so far."""
     silenced: bool = False
     """No notification may be sent for it: a quota is spent, or push is frozen. It is listed all the same."""
+    expects_push: bool = True
+    """`OpenChallenge.expects_push`."""
+    notifying: tuple[str, ...] = ()
+    """The subscriptions to which notify was asked to push it, without those of which it has said that this failed."""
     ended_at: datetime | None = None
 
     @property
@@ -139,6 +143,8 @@ class Device:
     """
     decided: int = 0
     """The `order` of the event that told the decision; 0 while there is none."""
+    subscription_ended: bool = False
+    """Whether the push service ended its last subscription, and it has made no other since."""
     by_phone: "PhoneEndorsement | None" = None
     """How a phone of the same person endorsed it, where no invitation did."""
     given_name: str = ""
@@ -148,12 +154,12 @@ class Device:
     def shown_name(self) -> str:
         return self.given_name or self.name
 
-    def changed(self, account: str) -> DeviceChanged:
+    def changed(self, account: "Account") -> DeviceChanged:
         """The event that tells this device's whole state."""
         return DeviceChanged(
             version=self.version,
             device=self.id,
-            account=account,
+            account=account.id,
             credential_id=self.credential_id,
             public_key=b64u(self.public_key),
             endorsement=Endorsement(kind="invitation", by=self.invitation, signature=self.endorsement)
@@ -164,6 +170,7 @@ class Device:
             name=self.name,
             backup_eligible=self.backup_eligible,
             backed_up=self.backed_up,
+            notifications=account.notifications_of(self),
         )
 
 
@@ -258,6 +265,14 @@ class Account:
     def device_of(self, credential_id: str) -> Device | None:
         """The device with that credential, active or not."""
         return next((d for d in self.devices.values() if d.credential_id == credential_id), None)
+
+    def notifications_of(self, device: Device) -> Notifications:
+        """Whether that device of the account gets notifications."""
+        if not device.active:
+            return "off"
+        if device.id in self.subscriptions:
+            return "on"
+        return "ended" if device.subscription_ended else "off"
 
     def check_usable(self) -> None:
         """Raises Forbidden for a suspended or removed account, Unavailable while its news are under way.

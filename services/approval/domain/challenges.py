@@ -31,7 +31,7 @@ from services.approval.domain.lifecycle import (
     ChallengeAction,
     ChallengeState,
 )
-from services.approval.domain.notifications import pushes
+from services.approval.domain.notifications import notify_of
 from shared.contracts import Message
 from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded
 from shared.contracts.envelope import OutgoingMessage
@@ -125,12 +125,11 @@ def _count_push(account: Account, challenge: Challenge, now: datetime) -> Change
     silenced = spent or freezing.silences(account, challenge)
     if not silenced:
         asked = (*asked, now)
-    challenge = replace(challenge, silenced=silenced)
-    account = account.with_challenge(challenge)
-    messages = pushes(account, challenge, now)
     if challenge.browser_known:
-        return Change(replace(account, pushes_known=asked), messages)
-    return Change(replace(account, pushes_unknown=asked), messages)
+        account = replace(account, pushes_known=asked)
+    else:
+        account = replace(account, pushes_unknown=asked)
+    return notify_of(account, replace(challenge, silenced=silenced))
 
 
 def approve(

@@ -16,7 +16,7 @@ from services.approval.domain.account import (
     require_confirmed,
 )
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey, check_sign_count
-from services.approval.domain.notifications import without
+from services.approval.domain.notifications import unsubscribe_all, without
 from shared.contracts import version_of
 from shared.contracts.admin import (
     AccountChanged,
@@ -65,10 +65,11 @@ def account_changed(
             session_epoch=news.epoch,
             upn=news.upn,
             display_name=news.display_name,
-            subscriptions={} if news.status is AccountStatus.REMOVED else account.subscriptions,
             history={} if news.status is AccountStatus.REMOVED else account.history,
         )
     )
+    if news.status is AccountStatus.REMOVED:
+        changed = unsubscribe_all(changed.value)
     return ended.then(changed)
 
 
@@ -172,7 +173,7 @@ def enrol(
     )
     spent = {**account.invitations, invitation_id: replace(invitation, spent_by=device_id)}
     account = replace(account.with_device(device), invitations=spent)
-    return Change(account, (OutgoingMessage(device.changed(account.id), account.tenant),))
+    return Change(account, (OutgoingMessage(device.changed(account), account.tenant),))
 
 
 def device_made(
@@ -280,7 +281,7 @@ def remove_device(account: Account, device_id: str) -> Change:
     device = removable(account, device_id)
     removed = replace(device, active=False, version=device.version + 1)
     account = without(account.with_device(removed), device_id)
-    return Change(account, (OutgoingMessage(removed.changed(account.id), account.tenant),))
+    return Change(account, (OutgoingMessage(removed.changed(account), account.tenant),))
 
 
 def decided(account: Account, news: AuthenticatorChanged) -> Change | None:

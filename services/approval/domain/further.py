@@ -123,5 +123,5 @@ def endorse(
         decision="waiting",
     )
     return used.then(
-        Change(account.with_device(device), (OutgoingMessage(device.changed(account.id), account.tenant),))
+        Change(account.with_device(device), (OutgoingMessage(device.changed(account), account.tenant),))
     )

@@ -16,7 +16,7 @@
 | notification 1 | none: the key is a setting |
 | 2 | `notifications.subscribe`, `unsubscribe` |
 | 3 | `challenges.open_challenge`, in the same write |
-| 7 | `notifications.subscription_gone` |
+| 7 | `notifications.subscription_gone`, `push_failed` |
 
 Each reads the account, computes the change with a pure function of `domain/`, and writes both state and messages by
 `Accounts.update`.

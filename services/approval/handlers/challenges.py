@@ -98,6 +98,7 @@ async def open_challenge(deps: Dependencies, received: VerifiedMessage[OpenChall
         sent_at=sent_at,
         handle_deadline=_after(now, command.handle_lifetime) if command.method == "qr" else None,
         same_network=command.same_network,
+        expects_push=command.expects_push,
         browser_address=context.browser_address,
         network=network_of(context.browser_address),
     )

@@ -29,9 +29,14 @@ class SignedIn:
         return self.stored.value
 
     @property
+    def device(self) -> Device:
+        """The phone that has the session."""
+        return self.account.devices[self.session.device]
+
+    @property
     def waiting(self) -> bool:
         """Whether admin has not decided yet that this phone counts."""
-        return self.account.devices[self.session.device].decision == "waiting"
+        return self.device.decision == "waiting"
 
 
 async def begin_session(deps: Dependencies) -> Ceremony:

@@ -140,10 +140,16 @@ class PhoneRoutes:
     # challenges
 
     async def list_requests(self, request: web.Request) -> web.Response:
-        """Answer the open requests, at most three, and what this phone has scanned."""
+        """Answer the open requests, at most three, and what this phone has scanned; and how this phone stands."""
         who = await self._who(request)
         found = await challenges.list_requests(self._deps, who, self._address(request), choose(request))
-        answer = {"challenges": [request_json(each) for each in found], "waiting": who.waiting}
+        subscription = notifications.subscription_of(who)
+        answer = {
+            "challenges": [request_json(each) for each in found],
+            "waiting": who.waiting,
+            "notifications": who.account.notifications_of(who.device),
+            "subscription": None if subscription is None else subscription.id,
+        }
         return web.json_response(answer)
 
     async def request_by_handle(self, request: web.Request) -> web.Response:
@@ -200,7 +206,12 @@ class PhoneRoutes:
         return web.json_response(
             {
                 "devices": [
-                    {**device_json(d), "this": d.id == who.session.device} for d in sessions.devices(who)
+                    {
+                        **device_json(d),
+                        "this": d.id == who.session.device,
+                        "notifications": who.account.notifications_of(d),
+                    }
+                    for d in sessions.devices(who)
                 ]
             }
         )
@@ -284,7 +295,7 @@ class PhoneRoutes:
         """`PushSubscription.toJSON()` of this phone's browser, in place of an older one."""
         body = await self._body(request)
         who = await self._who(request)
-        made = await notifications.subscribe(self._deps, who, body, choose(request))
+        made = await notifications.subscribe(self._deps, who, body)
         return web.json_response({"subscription": made.id}, status=201)
 
     async def unsubscribe(self, request: web.Request) -> web.Response:

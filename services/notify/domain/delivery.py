@@ -97,6 +97,11 @@ class Delivery:
     """Why the last attempt did not succeed: a code, never an address."""
     ended_at: datetime | None = None
 
+    @property
+    def name(self) -> str:
+        """What its sender calls it."""
+        return self.id.rpartition("/")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:

@@ -4,6 +4,7 @@ No I/O, no clock and no random values, so that a test can compare it with the RF
 library: docs/adr/0008.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from services.notify.domain.delivery import Delivery
 from shared.crypto.vapid import public_point
 from shared.ids import b64u, unb64u
 
@@ -26,6 +28,16 @@ REQUEST = "request"
 """The topic of a push about a sign-in request. A newer push of a topic replaces one that is not delivered yet (RFC 8030
 section 5.4); each kind of push is a topic, at most 32 characters of the base64url alphabet.
 """
+
+
+def payload_of(delivery: Delivery) -> bytes:
+    """What the phone gets: JSON `{v, kind, id}`. The phone has the words, by `kind`; nothing personal is in it.
+
+    `id` tells a push that comes twice from a newer one of its kind. It is a digest, so that it says nothing of what it
+    is about.
+    """
+    digest = hashlib.sha256(delivery.id.encode()).digest()
+    return json.dumps({"v": 1, "kind": delivery.kind, "id": b64u(digest[:9])}).encode()
 
 
 def encrypt(

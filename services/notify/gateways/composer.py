@@ -1,4 +1,4 @@
-"""Composes mails and the texts of pushes, in each language, from the templates in `templates/`.
+"""Composes mails, in each language, from the templates in `templates/`.
 
 An invitation says who invites, why, until when, and shows the whole address that it leads to. No mail has an
 attachment, a tracker or a picture from elsewhere.
@@ -8,7 +8,6 @@ that is sent along is an attachment. All programs show a table without asking. T
 that is printed beneath it. Its blue frame and title keep people from taking it for a sign-in code.
 """
 
-import json
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -22,7 +21,7 @@ import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from shared.contracts.notify import AnyMail, InvitationMail, NoticeMail, TeamInvitationMail
-from shared.web.i18n import DEFAULT, load
+from shared.web.i18n import load
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 MODULE = 5
@@ -76,17 +75,6 @@ class TemplateComposer:
 
     def _render(self, template: str, values: dict[str, Any]) -> str:
         return self._environment.get_template(template).render(values)
-
-    def push_text(self, kind: str, language: str) -> bytes:
-        words = self._catalogues.get(language, self._catalogues[DEFAULT])
-        text = {
-            "v": 1,
-            "kind": kind,
-            "title": "Blok365",
-            "body": words(f"push_{kind}"),
-            "lang": words.language,
-        }
-        return json.dumps(text, ensure_ascii=False).encode()
 
 
 def _address(text: str) -> Address:

@@ -15,11 +15,13 @@ from services.notify.domain.delivery import (
     claim,
     settle,
 )
+from services.notify.domain.webpush import payload_of
 from services.notify.handlers.sealed import open_mail, open_subscription
 from services.notify.ports import Dependencies
 from shared.bus.port import Reject
+from shared.contracts import Message
 from shared.contracts.envelope import SignedMessage
-from shared.contracts.notify import SubscriptionGone
+from shared.contracts.notify import PushFailed, SubscriptionGone
 from shared.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -47,16 +49,27 @@ async def attempt(deps: Dependencies, delivery: Delivery) -> State | None:
         outcome = Later(f"fault: {type(error).__name__}")
     fraction = int.from_bytes(deps.ids.random_bytes(4), "big") / 2**32
     after = settle(claimed, outcome, deps.clock.now(), fraction)
-    messages = []
-    if after.state is State.GONE:
-        gone = SubscriptionGone(account=after.account, subscription=after.subscription)
-        messages = [deps.signer.sign(gone, tenant=after.tenant, correlation_id=after.correlation)]
+    messages = [
+        deps.signer.sign(each, tenant=after.tenant, correlation_id=after.correlation)
+        for each in _said_of(after)
+    ]
     if not await _record(deps, claimed, after, messages):
         # The lease was over before the attempt was: another process has claimed the delivery since.
         log.warning("delivery.overtaken", delivery=claimed.id)
         return None
     _log(after)
     return after.state
+
+
+def _said_of(delivery: Delivery) -> Sequence[Message]:
+    """What approval is told of a push that did not go out. One whose time is over is over for approval too."""
+    if delivery.channel != "push" or delivery.state not in (State.GONE, State.FAILED):
+        return ()
+    whose = {"account": delivery.account, "subscription": delivery.subscription}
+    said: list[Message] = [PushFailed(delivery=delivery.name, **whose)]
+    if delivery.state is State.GONE:
+        said.append(SubscriptionGone(**whose))
+    return said
 
 
 async def _record(
@@ -80,14 +93,13 @@ async def _send(deps: Dependencies, delivery: Delivery) -> Outcome:
     try:
         if delivery.channel == "mail":
             mail = open_mail(deps, delivery.sealed, delivery.associated_data)
-            name = delivery.id.rpartition("/")[2]
-            return await deps.mailer.send(deps.composer.compose(mail, name, delivery.created_at))
+            return await deps.mailer.send(deps.composer.compose(mail, delivery.name, delivery.created_at))
         subscription = open_subscription(deps, delivery.sealed, delivery.associated_data)
     except Reject as error:  # it opened on arrival: notify's key was replaced since
         return Failed(str(error))
     if deps.pusher.destination(subscription) is None:
         return Gone("not a push service that we speak to")
-    payload = deps.composer.push_text(delivery.kind, subscription.language)
+    payload = payload_of(delivery)
     lifetime = delivery.expires_at - deps.clock.now()
     return await deps.pusher.send(subscription, payload, lifetime, delivery.kind)
 

@@ -44,6 +44,8 @@ class PageState(StrEnum):
     START = "start"
     """Nothing asked yet. Without an account the page asks for the user name first."""
     PUSH_WAITING = "push_waiting"
+    PUSH_UNNOTIFIED = "push_unnotified"
+    """As before, but no phone was notified: the person has to open BlokKey. Shown in known browsers only."""
     QR_WAITING = "qr_waiting"
     QR_SCANNED = "qr_scanned"
     """A phone has the request: no code to scan any more, the person finishes there."""
@@ -80,6 +82,7 @@ _PAGE_STATES = {
 
 _RUNNING = {
     PageState.PUSH_WAITING: DeviceMethod.PUSH,
+    PageState.PUSH_UNNOTIFIED: DeviceMethod.PUSH,
     PageState.QR_WAITING: DeviceMethod.QR,
     PageState.QR_SCANNED: DeviceMethod.QR,
 }
@@ -108,8 +111,11 @@ def page_state(transaction: Transaction, now: datetime) -> PageState:
     if state is TransactionState.WAITING and transaction.challenge is not None:
         if transaction.challenge.claimed:
             return PageState.QR_SCANNED
-        by_qr = transaction.challenge.handle is not None
-        return PageState.QR_WAITING if by_qr else PageState.PUSH_WAITING
+        if transaction.challenge.handle is not None:
+            return PageState.QR_WAITING
+        # Whether a phone was notified tells that there is such an account.
+        told = transaction.challenge.unnotified and transaction.challenge.context.known_browser
+        return PageState.PUSH_UNNOTIFIED if told else PageState.PUSH_WAITING
     return _PAGE_STATES[state]
 
 
@@ -124,6 +130,9 @@ class SignInOptions:
     """What the tenant takes in this browser beside a passkey, the application's first method first."""
     known: bool = False
     """Whether the account has signed in from this browser before."""
+    unnotified: bool = False
+    """Whether a push notifies nobody, because none of the account's phones gets notifications. False for a stranger's,
+    whatever is true."""
     added: tuple[AddedDevice, ...] = ()
     """Devices that were added to the account since it last signed in from this browser; none for a stranger's."""
     from_entra: bool = False
@@ -200,14 +209,18 @@ def page_options(
     *,
     methods: tuple[DeviceMethod, ...],
     known: bool,
+    unnotified: bool = False,
     added: tuple[AddedDevice, ...] = (),
 ) -> SignInOptions:
-    """The options of a transaction's page at that moment. `methods`, `known`, `added`: of its browser."""
+    """The options of a transaction's page at that moment. `methods`, `known`, `unnotified`, `added`: of its browser."""
+    unnotified = known and unnotified and DeviceMethod.PUSH in methods
     options = SignInOptions(
         state=page_state(transaction, now),
         named=bool(transaction.username),
-        methods=methods,
+        # A QR code comes before a push that notifies nobody.
+        methods=methods[::-1] if unnotified and methods[0] is DeviceMethod.PUSH else methods,
         known=known,
+        unnotified=unnotified,
         added=added,
         from_entra=transaction.from_entra,
     )

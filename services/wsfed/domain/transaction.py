@@ -83,6 +83,7 @@ class Step(StrEnum):
     OPEN_CHALLENGE = "open_challenge"
     RENEW_CHALLENGE = "renew_challenge"
     CLAIM_CHALLENGE = "claim_challenge"
+    MARK_UNNOTIFIED = "mark_unnotified"
     END_CHALLENGE = "end_challenge"
     SUPERSEDE = "supersede"
     PROVE = "prove"
@@ -126,6 +127,7 @@ TRANSITIONS: Mapping[Step, Transition] = {
     Step.OPEN_CHALLENGE: _transition(_BEFORE_PROOF, {TransactionState.WAITING}),
     Step.RENEW_CHALLENGE: _transition({TransactionState.WAITING}),
     Step.CLAIM_CHALLENGE: _transition({TransactionState.WAITING}),
+    Step.MARK_UNNOTIFIED: _transition({TransactionState.WAITING}),
     Step.END_CHALLENGE: _transition({TransactionState.WAITING}, ENDED_CHALLENGE),
     # An end that the browser must not learn of looks like waiting.
     Step.SUPERSEDE: _transition({TransactionState.WAITING} | ENDED_BY_DEVICE, {TransactionState.SUPERSEDED}),
@@ -169,6 +171,8 @@ class Challenge:
     """For a QR code: the one-time handle that it shows."""
     claimed: bool = False
     """approval says that a phone has scanned the QR code."""
+    unnotified: bool = False
+    """No phone was notified of it, as far as approval says. Kept for browsers that are known only."""
     session_epoch: int = 0
     """That of the account when the request was made. After another one an approval comes too late."""
 

@@ -5,7 +5,7 @@
 | sign-in | 1 | `signing_in.begin`, or `sessions.answer_from_session` when the browser's session is enough |
 | | 2 | `signing_in.open_page`, `name_account`, `sign_in_options`; `common.load_for_browser` on every later request |
 | | several tabs | `signing_in.leave_to_other_tab` |
-| | 3, 4 | `signing_in.open_challenge` |
+| | 3, 4 | `signing_in.open_challenge`; nobody was notified: `phone_responses.challenge_unnotified` |
 | | 5, 7 | `phone_responses.challenge_claimed`, `challenge_ended` |
 | | 8 | `phone_responses.challenge_accepted`; it decides by `domain.proof.verify_approval` |
 | | 9 | none: the route reads the transaction again (`routes/live.py`) |

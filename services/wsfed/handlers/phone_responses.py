@@ -1,4 +1,4 @@
-"""Steps 5, 7 and 8 of docs/flows/sign-in.md: a code scanned, and what the phone answered."""
+"""Steps 4, 5, 7 and 8 of docs/flows/sign-in.md: nobody notified, a code scanned, and what the phone answered."""
 
 import structlog
 
@@ -7,11 +7,25 @@ from services.wsfed.domain.transaction import ENDED_BY_DEVICE, Transaction, Tran
 from services.wsfed.domain.trust import Standing
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Reject, Retry
-from shared.contracts.approval import ChallengeAccepted, ChallengeClaimed, ChallengeEnded
+from shared.contracts.approval import (
+    ChallengeAccepted,
+    ChallengeClaimed,
+    ChallengeEnded,
+    ChallengeUnnotified,
+)
 from shared.contracts.envelope import VerifiedMessage
 from shared.ids import unb64u
 
 log = structlog.get_logger(__name__)
+
+
+async def challenge_unnotified(deps: Dependencies, received: VerifiedMessage[ChallengeUnnotified]) -> None:
+    """Step 4: no phone was notified. A known browser's page says so; in any other it would tell of the account."""
+    message = received.message
+    transaction = await _transaction(deps, received.tenant, message.transaction)
+    if await deps.transactions.mark_unnotified(transaction.id, message.challenge) is not None:
+        log.info("signin.unnotified", tenant=received.tenant, transaction=transaction.id)
+        await deps.wake(transaction.id)
 
 
 async def challenge_claimed(deps: Dependencies, received: VerifiedMessage[ChallengeClaimed]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -15,6 +16,7 @@ from services.wsfed.domain.tabs import LastRequest, continued_elsewhere
 from services.wsfed.domain.token import domain_for
 from services.wsfed.domain.transaction import (
     CHALLENGE_LIFETIME,
+    ENDED_CHALLENGE,
     HANDLE_LIFETIME,
     LIFETIME,
     MAX_CHALLENGES,
@@ -130,20 +132,26 @@ async def sign_in_options(
     deps: Dependencies, tenant: Tenant, application: Application, browser: Browser, transaction: Transaction
 ) -> SignInOptions:
     """Step 2: what the page may offer in this browser. The same for every browser without the account's cookie."""
-    session, added = None, tuple[AddedDevice, ...]()
-    # Who is known matters for a push that starts by itself, and to a policy that asks for it: else nothing is read.
+    session, added, unnotified = None, tuple[AddedDevice, ...](), False
+    # Who is known matters for a push that starts by itself, for which method comes first in a browser that was known
+    # before, and to a policy that asks for it: else nothing is read.
+    challenge = transaction.challenge
+    again = transaction.state in ENDED_CHALLENGE and challenge is not None and challenge.context.known_browser
     matters = transaction.state is TransactionState.STARTED or tenant.configured.policy.sign_in != "open"
-    if browser.session_secret is not None and matters:
+    if browser.session_secret is not None and (matters or again):
         account = await deps.directory.account_by_upn(transaction.tenant, transaction.username)
         session = await known_session(deps, browser.session_secret, account)
         if account is not None and session is not None:
             added = tuple(await added_since(deps, account, session))
+            unnotified = not await deps.directory.gets_notifications(account.tenant, account.id)
     first = DeviceMethod(application.first_method)
     in_order = (first, *(method for method in DeviceMethod if method is not first))
     policy, enrolled = tenant.configured.policy.sign_in, await is_enrolled(deps, session)
     methods = tuple(each for each in in_order if policy_allows(policy, each.proves, enrolled=enrolled))
     known = session is not None
-    return page_options(transaction, deps.clock.now(), methods=methods, known=known, added=added)
+    return page_options(
+        transaction, deps.clock.now(), methods=methods, known=known, unnotified=unnotified, added=added
+    )
 
 
 async def open_challenge(
@@ -189,6 +197,9 @@ async def open_challenge(
         expires_at=deps.clock.now() + CHALLENGE_LIFETIME,
     )
     challenge = _challenge(deps, context, 0 if account is None else account.session_epoch)
+    if method is DeviceMethod.PUSH and session is not None:
+        notified = await deps.directory.gets_notifications(session.tenant, session.account)
+        challenge = replace(challenge, unnotified=not notified)
     same_network = tenant.configured.policy.same_network_or_passkey
     command = _open_challenge(
         challenge,
@@ -288,4 +299,5 @@ def _open_challenge(
         same_network=same_network,
         renews=renews,
         decoy=decoy,
+        expects_push=not challenge.unnotified,
     )

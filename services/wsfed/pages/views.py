@@ -101,7 +101,7 @@ class SignIn(OrganisationsPage):
     def __post_init__(self) -> None:
         if self.code and not (self.code.isascii() and self.code.isdigit() and 4 <= len(self.code) <= 10):
             raise ValueError("a code is 4 to 10 digits")
-        if self.state is PageState.PUSH_WAITING and not self.code:
+        if self.state in (PageState.PUSH_WAITING, PageState.PUSH_UNNOTIFIED) and not self.code:
             raise ValueError("a push always comes with a code")
         if self.state is PageState.QR_WAITING and self.qr is None:
             raise ValueError("the QR page needs a QR code")

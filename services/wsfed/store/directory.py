@@ -42,6 +42,8 @@ CLAIM_KEPT = 8 * 24 * 3600
 """Seconds. Longer than any invitation lives: afterwards nobody can vouch for the device any more."""
 MAX_NEWS = 10
 """Added devices that a person is told of on one page."""
+MAX_DEVICES = 20
+"""Devices with notifications that are looked at in one account. Those in use are fewer (`approval`'s limit is ten)."""
 MAX_DECISIONS = 20
 """Decisions that are read for one device: its own, and tombstones of its key. Were there more, some are tombstones."""
 BEFORE_ACCEPTANCE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -223,6 +225,20 @@ class DirectoryRepository:
             for each in found
             if await self._standing(each) is Standing.TRUSTED
         ]
+
+    async def gets_notifications(self, tenant: str, account: str) -> bool:
+        where = {
+            "tenant": tenant,
+            "account": account,
+            "removed": False,
+            "notifications": "on",
+            LAPSED: {"$ne": True},
+        }
+        found = await self.devices.collection.find(where, limit=MAX_DEVICES)
+        for each in found:
+            if await self._standing(each) is Standing.TRUSTED:
+                return True
+        return False
 
     async def own_phones(self, tenant: str, account: str) -> Sequence[OwnPhone]:
         where = {"tenant": tenant, "account": account, "removed": False, LAPSED: {"$ne": True}}
@@ -411,7 +427,14 @@ def _is_same_device(row: Document, identity: Document) -> bool:
 
 
 def _condition(received: VerifiedMessage[DeviceChanged]) -> Document:
-    return {"removed": received.message.status == "removed"}
+    """What becomes of a device. `notifications` is empty for `off`: so rows from before there were any are the same as
+    what approval says of them now.
+    """
+    device = received.message
+    return {
+        "removed": device.status == "removed",
+        "notifications": None if device.notifications == "off" else device.notifications,
+    }
 
 
 def _account(found: Document | None) -> Account | None:

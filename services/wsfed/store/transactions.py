@@ -166,6 +166,14 @@ class TransactionRepository:
             {"challenge": to_document(replace(challenge, claimed=True)), "previous": None},
         )
 
+    async def mark_unnotified(self, transaction: str, challenge: str) -> Transaction | None:
+        where = {
+            "challenge.context.challenge": challenge,
+            "challenge.context.known_browser": True,
+            "challenge.unnotified": {"$ne": True},
+        }
+        return await self._take(Step.MARK_UNNOTIFIED, transaction, where, {"challenge.unnotified": True})
+
     async def end_challenge(
         self, transaction: str, challenge: str, end: TransactionState
     ) -> Transaction | None:

@@ -9,7 +9,8 @@ export const NO_LONGER_HERE = ["device_removed", "refused", "unknown_device"];
 
 /**
  * `{entries, sessions, requests, unreadable, connected, gone, trouble}`. `entries`: the accounts, with `waiting` where
- * the organisation has not confirmed this phone yet and `asked` where the API answered. `requests`: those whose text
+ * the organisation has not confirmed this phone yet, `asked` where the API answered, and what it said of notifications:
+ * `notifications` (on, off, ended) and the id of the `subscription` that it has. `requests`: those whose text
  * can be shown, each with its `entry`. `unreadable`: how many cannot. `gone`: why a key was forgotten, or null.
  * `trouble`: any other refusal.
  */
@@ -19,9 +20,11 @@ export async function gather() {
     news.entries[place] = entry;
     if (entry.token === null) return;
     try {
-      const { challenges, waiting } = await call("GET", "/challenges", undefined, entry);
+      const answer = await call("GET", "/challenges", undefined, entry);
+      const { challenges, notifications, subscription } = answer;
       if (!Array.isArray(challenges)) throw new Refused(0, "other", entry);
-      news.entries[place] = { ...entry, waiting: waiting === true, asked: true, listed: challenges };
+      const said = { waiting: answer.waiting === true, notifications, subscription, asked: true, listed: challenges };
+      news.entries[place] = { ...entry, ...said };
       news.sessions += 1;
     } catch (error) {
       await missing(news, entry, place, error);

@@ -8,9 +8,10 @@ import * as enrolment from "./enrolment.js";
 import * as history from "./history.js";
 import * as further from "./further.js";
 import { NO_LONGER_HERE, gather } from "./news.js";
+import * as notifications from "./notifications.js";
 import * as phones from "./phones.js";
 import * as scanner from "./scanner.js";
-import { app, banner, make, move, remark, say, saidCode, shown, speak, within, word } from "./screens.js";
+import { app, banner, make, move, remark, say, saidCode, shown, speak, unspeak, within, word } from "./screens.js";
 import { makeStatement } from "./statement.js";
 import { NEWS } from "./states.js";
 import { accounts, forget, forgetToken, keep } from "./storage.js";
@@ -67,7 +68,7 @@ async function once(action, quiet = false) {
   }
   try {
     await action();
-    if (!quiet) speak("");
+    if (!quiet) unspeak(word("busy"));
   } catch (error) {
     if (!quiet) speak("");
     await fail(error, quiet).catch(() => say("other"));
@@ -132,6 +133,9 @@ function present(news, wanted = false) {
   for (const { id } of news.requests) seen.add(id);
   waiting = news.requests;
   drawAccounts(news.entries);
+  notifications.tend(news.entries);
+  const heardAll = news.sessions > 0 && news.entries.every((entry) => entry.asked);
+  if (heardAll && news.requests.length === 0) clearNotifications();
   const was = signedIn;
   signedIn = news.sessions > 0;
   if (news.gone !== null) return say(news.gone);
@@ -226,6 +230,7 @@ async function unlock(entries = null) {
 
 /** All accounts. Without a network too: a token that nobody has any more opens nothing. */
 async function lock() {
+  await notifications.forgetAtServer();
   for (const entry of await accounts()) {
     if (entry.token === null) continue;
     await call("DELETE", "/sessions", undefined, entry).catch(() => {});
@@ -234,6 +239,26 @@ async function lock() {
   signedIn = false;
   drawAccounts(await accounts());
   leave(true);
+}
+
+// notifications
+
+/** On the screen that says that this phone is ready: at once, not with the next news. */
+async function offerNotifications() {
+  if (saidCode() === "enrolled") await notifications.tend((await gather()).entries);
+}
+
+/** What the person has seen here need not be read a second time. */
+async function clearNotifications() {
+  const registration = await navigator.serviceWorker?.getRegistration().catch(() => undefined);
+  const found = await registration?.getNotifications?.({ tag: "request" });
+  for (const each of found ?? []) each.close();
+}
+
+/** A push has come, or somebody has tapped on a notification: what is open is looked for at once. */
+function hear({ data }) {
+  if (data?.news === true) return poll();
+  if (data?.tapped === true) return NEWS[shown()] === "tell" ? poll() : once(look, true);
 }
 
 // the page
@@ -273,7 +298,10 @@ const actions = {
   "not-me": () => asked.refuse("not-me", "not_me"),
   "decline-all": () => asked.declineAll(waiting),
   again: look,
-  retry: enrolment.retry,
+  retry: async () => {
+    await enrolment.retry();
+    await offerNotifications();
+  },
   "new-link": enrolment.askForNewLink,
   further: async (button) => {
     const entry = (await accounts()).find((each) => each.credential === button.dataset.credential);
@@ -285,6 +313,8 @@ const actions = {
     further.drop();
     return look();
   },
+  "push-on": notifications.turnOn,
+  "push-off": notifications.turnOff,
   devices: phones.list,
   history: history.list,
   scan: () => scanner.open(scannedCode),
@@ -304,7 +334,10 @@ const actions = {
 };
 
 const forms = {
-  enrol: (form) => (further.isOffered() ? further.bring(form) : enrolment.enrol(form)),
+  enrol: async (form) => {
+    await (further.isOffered() ? further.bring(form) : enrolment.enrol(form));
+    await offerNotifications();
+  },
   approve: asked.approve,
   endorse: further.confirm,
 };
@@ -345,6 +378,7 @@ window.addEventListener("beforeinstallprompt", (event) => {
 window.addEventListener("appinstalled", () => offerInstall(null));
 window.addEventListener("offline", () => banner("offline", true));
 window.addEventListener("online", poll);
+navigator.serviceWorker?.addEventListener("message", hear);
 window.addEventListener("hashchange", begin);
 document.addEventListener("visibilitychange", poll);
 setInterval(poll, POLL);

@@ -6,6 +6,8 @@ import { icon, make, move, say, within, word } from "./screens.js";
 import { makeStatement } from "./statement.js";
 import { accounts, forget } from "./storage.js";
 
+const NOTIFICATIONS = ["on", "off", "ended"];
+
 let leaving = null; // the phone that is about to be removed: {id, own, entry}
 
 export async function list() {
@@ -22,7 +24,12 @@ export async function list() {
 
 function row(device, entry, several) {
   const since = new Date(device.enrolled_at).toLocaleDateString(document.documentElement.lang, { dateStyle: "medium" });
-  const about = [several ? entry.account : "", device.this ? word("this_phone") : "", `${word("since")} ${since}`].filter(Boolean).join(", ");
+  const about = [
+    several ? entry.account : "",
+    device.this ? word("this_phone") : "",
+    `${word("since")} ${since}`,
+    NOTIFICATIONS.includes(device.notifications) ? word(`notify_${device.notifications}`) : "",
+  ].filter(Boolean).join(", ");
   const text = make("p");
   text.append(make("b", { textContent: device.name }), make("span", { className: "muted small", textContent: about }));
   const button = make("button", { type: "button", className: "button secondary", textContent: word("remove") });

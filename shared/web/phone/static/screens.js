@@ -27,6 +27,11 @@ export function speak(text) {
   document.getElementById("status").textContent = text;
 }
 
+/** Take it back, unless something else was said since. */
+export function unspeak(text) {
+  if (document.getElementById("status").textContent === text) speak("");
+}
+
 /** Go where that event leads from here. False when it means nothing on this screen. */
 export function move(event) {
   const next = STATES[now][event];
@@ -57,6 +62,7 @@ export function say(code, { retry = false, about = [] } = {}) {
   within("said", "[data-text]").textContent = found.querySelector("i").textContent;
   within("said", "[data-do=again]").hidden = retry;
   within("said", "[data-do=retry]").hidden = !retry;
+  for (const each of app.querySelectorAll("[data-only]")) each.hidden = each.dataset.only !== code;
   within("said", "[data-do=new-link]").hidden = code !== "invitation";
   within("said", "[data-do=again]").classList.toggle("secondary", code === "invitation");
   outcome = code;

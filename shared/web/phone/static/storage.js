@@ -1,7 +1,8 @@
-// What this phone keeps between visits: one entry for each account, `{credential, token, account, organisation}`. The
-// credential's id is no secret: it spares a choice between keys. The token is the session's, null while there is none;
-// account and organisation are names for the eye. Tabs share it. Where a browser keeps nothing, it lasts as long as the
-// page.
+// What this phone keeps between visits: one entry for each account, `{credential, token, account, organisation, push}`.
+// The credential's id is no secret: it spares a choice between keys. The token is the session's, null while there is
+// none; account and organisation are names for the eye. `push`: which push subscription the server has of it
+// (notifications.js), missing or null where none was sent. Tabs share it. Where a browser keeps nothing, it lasts as long
+// as the page.
 
 const STORE = "accounts";
 const inMemory = new Map();
@@ -59,13 +60,19 @@ export async function forget(credential) {
 }
 
 /** That session is over, unless another tab has opened a new one since. */
-export async function forgetToken({ credential, token }) {
-  const over = (found) => found !== undefined && found.token === token;
-  if (over(inMemory.get(credential))) inMemory.set(credential, { ...inMemory.get(credential), token: null });
+export const forgetToken = ({ credential, token }) => change(credential, { token: null }, (found) => found.token === token);
+
+/** Which push subscription the server has of that account: `{id, endpoint}`, or null. */
+export const keepPush = (credential, push) => change(credential, { push });
+
+/** Put these fields into the account's entry as it is now, if there is one and it is such as asked for. */
+async function change(credential, fields, isSuch = () => true) {
+  const fits = (found) => found !== undefined && isSuch(found);
+  if (fits(inMemory.get(credential))) inMemory.set(credential, { ...inMemory.get(credential), ...fields });
   await inStore("readwrite", (store) => {
     const asked = store.get(credential);
     asked.onsuccess = () => {
-      if (over(asked.result)) store.put({ ...asked.result, token: null });
+      if (fits(asked.result)) store.put({ ...asked.result, ...fields });
     };
   }).catch(() => {});
 }
