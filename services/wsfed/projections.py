@@ -1,5 +1,7 @@
 """What admin and approval say, kept as projections (docs/flows/enrolment.md, steps 2, 6 and 7)."""
 
+from collections import deque
+
 import structlog
 
 from services.wsfed.domain.trust import (
@@ -22,8 +24,9 @@ from shared.ids import unb64u
 log = structlog.get_logger(__name__)
 
 CLAIMS_AT_ONCE = 200
-"""Claims of one invitation, or phone, that are decided when it comes. An honest approval makes one; more would hold up
-admin's page. What is left is decided when approval's next full pull says each device again.
+"""Claims that are decided when an invitation or a phone comes, with those that wait for the phones among them. An honest
+approval makes one; more would hold up admin's page. What is left is decided when approval's next full pull says each
+device again.
 """
 
 
@@ -77,8 +80,9 @@ async def device_changed(deps: Dependencies, received: VerifiedMessage[DeviceCha
         await directory.keep_claim(received)
         root = await _root(deps, received)  # it came meanwhile?
     if root is not None:
-        await _keep(deps, received, root)
+        device = await _keep(deps, received, root)
         await directory.drop_claim(received)
+        await _decide_claims(deps, tenant, device)
 
 
 async def _root(
@@ -92,30 +96,43 @@ async def _root(
 
 
 async def _decide_claims(deps: Dependencies, tenant: str, root: Invitation | EndorsedDevice) -> None:
-    """Decide on the devices that wait for this invitation, or for this phone."""
-    claims = await deps.directory.claims(tenant, root.id, CLAIMS_AT_ONCE)
-    for claim in claims:
-        await _decide(deps, claim, root)
-    if len(claims) == CLAIMS_AT_ONCE:
+    """Decide on the devices that wait for this invitation, or for this phone, and on those that wait for them.
+
+    One after the other, and not by recursion: whoever has approval and a phone can make a chain of any length.
+    """
+    roots: deque[Invitation | EndorsedDevice] = deque([root])
+    left = CLAIMS_AT_ONCE
+    while roots and left:
+        by = roots.popleft()
+        claims = await deps.directory.claims(tenant, by.id, left)
+        left -= len(claims)
+        for claim in claims:
+            device = await _decide(deps, claim, by)
+            if device is not None:
+                roots.append(device)
+    if not left:
         log.warning("device.claims_left", tenant=tenant, endorsed_by=root.id)
 
 
 async def _decide(
     deps: Dependencies, claim: VerifiedMessage[DeviceChanged], root: Invitation | EndorsedDevice
-) -> None:
+) -> EndorsedDevice | None:
+    """The device that waited, if it is kept now."""
+    device: EndorsedDevice | None = None
     try:
-        await _keep(deps, claim, root)
+        device = await _keep(deps, claim, root)
     except Reject as error:
         log.warning(
             "device.claim_refused", tenant=claim.tenant, device=claim.message.device, reason=str(error)
         )
     await deps.directory.drop_claim(claim)
+    return device
 
 
 async def _keep(
     deps: Dependencies, received: VerifiedMessage[DeviceChanged], root: Invitation | EndorsedDevice
-) -> None:
-    """Verify the chain and keep the device, and decide on those that waited for it. Raises Reject."""
+) -> EndorsedDevice:
+    """Verify the chain and keep the device. Raises Reject."""
     message, tenant = received.message, received.tenant
     endorsement = message.endorsement
     try:
@@ -144,7 +161,7 @@ async def _keep(
         raise Reject("the device has another key")
     log.info("device.endorsed", tenant=tenant, account=message.account, device=device.id)
     await _accept(deps, tenant, device.id, received.envelope)
-    await _decide_claims(deps, tenant, device)
+    return device
 
 
 async def _accept(deps: Dependencies, tenant: str, device_id: str, cause: Envelope) -> None:
