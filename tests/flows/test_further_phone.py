@@ -9,6 +9,7 @@ import pytest
 from deploy.standins.phone.authenticator import UP, Key, Tamper
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from services.admin import handlers as admin
+from services.wsfed.projections import CLAIMS_AT_ONCE
 from shared.clock import iso_millis
 from shared.contracts.approval import DeviceChanged, Endorsement
 from shared.contracts.envelope import Envelope
@@ -278,6 +279,29 @@ async def test_endorsement_is_worth_nothing_after_its_phone_was_removed(flow: Fl
     assert await flow.counts(kept.key)
 
 
+@pytest.mark.parametrize("refused_as", ["suspended", "dated ahead"])
+async def test_endorsement_that_was_refused_is_not_tried_again_under_another_id(
+    flow: Flow, refused_as: str
+) -> None:
+    phone = await flow.phone()
+    key = await new_key(flow, phone)
+    ahead = timedelta(minutes=16 if refused_as == "dated ahead" else 0)
+    message = endorsed(flow, phone.key, key, made_at=iso_millis(flow.world.clock.now() + ahead))
+    if refused_as == "suspended":
+        await admin.suspend(flow.admin, TENANT, ADA)
+        await flow.world.settle()
+    await flow.say("approval", message)
+    if refused_as == "suspended":
+        await admin.resume(flow.admin, TENANT, ADA)
+        await flow.world.settle()
+    flow.world.clock.advance(120)  # now the time in it is one that counts
+    again = message.model_copy(update={"device": "again"})
+    await flow.say("approval", again)
+    assert await flow.decision(message.device) is not None
+    assert not await counts(flow, again, key)
+    assert await flow.decision("again") == ("refused", "known_key")
+
+
 @pytest.mark.parametrize("minutes", [-16, 16])
 async def test_endorsement_that_was_kept_back_or_dated_ahead_is_refused(flow: Flow, minutes: int) -> None:
     phone = await flow.phone()
@@ -355,3 +379,16 @@ async def test_removed_further_phone_is_gone(flow: Flow) -> None:
     await said(flow, again)
     assert not await counts(flow, again, new.key)
     assert unb64u(told.public_key) == new.key.spki
+
+
+async def test_chain_of_phones_in_the_wrong_order_is_decided_up_to_a_limit(flow: Flow) -> None:
+    """Each key waits for the one that endorsed it. approval and a phone are enough to make as many as he likes."""
+    phone = await flow.phone()
+    signer, chain = phone.key, []
+    for _ in range(CLAIMS_AT_ONCE + 5):
+        key = await new_key(flow, phone)
+        chain.append(endorsed(flow, signer, key))
+        signer = replace(key, device=chain[-1].device)
+    for message in reversed(chain):
+        await flow.say("approval", message)
+    assert len(flow.world.documents("wsfed", "claims")) == len(chain) - 1 - CLAIMS_AT_ONCE

@@ -168,15 +168,21 @@ def check_claim(key: EndorsedKey, endorsed_by: str, others: Sequence[Authenticat
 
     `endorsed_by`: the id of the invitation, or of the phone, that endorsed it.
 
-    A removed key must not come back under a new name, whoever endorses it. Raises Refusal, TooManyRefused.
+    A removed key must not come back under a new name, whoever endorses it. Nor must one that was refused when the same
+    phone endorsed it: nothing spends a phone's endorsement, so without that the same one would be tried again once the
+    account may be used. Raises Refusal, TooManyRefused.
     """
     refused = 0
     for other in others:
         if other.id == key.device:
             continue
-        if other.status is AuthenticatorStatus.REFUSED:
-            refused += endorsed_by in (other.invitation, other.endorser)
-        elif other.credential_id == key.credential_id or other.key_sha256 == key.key_sha256:
+        same_key = other.credential_id == key.credential_id or other.key_sha256 == key.key_sha256
+        if other.status is not AuthenticatorStatus.REFUSED:
+            if same_key:
+                raise Refusal(Reason.KNOWN_KEY)
+            continue
+        refused += endorsed_by in (other.invitation, other.endorser)
+        if same_key and other.endorser == endorsed_by:
             raise Refusal(Reason.KNOWN_KEY)
     if refused >= MAX_REFUSED:
         raise TooManyRefused(f"{refused} devices were refused under that endorser already")
