@@ -24,9 +24,9 @@ from shared.ids import unb64u
 log = structlog.get_logger(__name__)
 
 CLAIMS_AT_ONCE = 200
-"""Claims that are decided when an invitation or a phone comes, with those that wait for the phones among them. An honest
-approval makes one; more would hold up admin's page. What is left is decided when approval's next full pull says each
-device again.
+"""Claims that are decided when an invitation or a phone comes, with those that wait for the phones among them. An
+honest approval makes one; more would hold up admin's page. What is left is decided when approval's next full pull says
+each device again.
 """
 
 
