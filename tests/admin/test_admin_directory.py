@@ -1,5 +1,6 @@
 """The properties of a connection as administrators type and paste them, and what is said of mistakes."""
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -121,6 +122,13 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, *, days: int = 365)
     return signed.decode(), private.decode()
 
 
+def on_an_unknown_curve(text: str) -> str:
+    """A key or certificate of `pem` on P-256, as if it were on a curve that nobody knows."""
+    label, (first, *lines, last) = b"\x2a\x86\x48\xce\x3d\x03\x01", text.strip().splitlines()
+    octets = base64.b64decode("".join(lines)).replace(label + b"\x07", label + b"\x77")
+    return "\n".join([first, base64.b64encode(octets).decode(), last])
+
+
 def test_certificates_are_read_before_they_are_sent() -> None:
     rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     certificate, key = pem(rsa_key)
@@ -134,6 +142,8 @@ def test_certificates_are_read_before_they_are_sent() -> None:
         ({"certificate": certificate, "private_key": curve_key}, "other_key"),
         ({"certificate": curve, "private_key": curve_key}, "other_key"),
         ({"certificate": "-----BEGIN", "private_key": key}, "certificate"),
+        ({"certificate": certificate, "private_key": on_an_unknown_curve(curve_key)}, "certificate"),
+        ({"certificate": on_an_unknown_curve(curve), "private_key": key}, "certificate"),
         ({"certificate": certificate}, "credential"),
         ({"certificate": certificate, "private_key": key, "client_secret": SECRET}, "credential"),
     ):

@@ -122,15 +122,16 @@ def _check_certificate(certificate: str, private_key: str, now: datetime) -> Non
     """Raises BadInput for a certificate that cannot sign in."""
     # Imported here because every command of the command line would wait for it, and hardly one needs it.
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         read = x509.load_pem_x509_certificate(certificate.encode())
-        key = load_pem_private_key(private_key.encode(), password=None)
-    except (ValueError, TypeError):
+        key, certified = load_pem_private_key(private_key.encode(), password=None), read.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise BadInput("admin.connection.certificate") from None
-    if not isinstance(key, RSAPrivateKey) or key.public_key() != read.public_key():
+    if not isinstance(key, RSAPrivateKey) or key.public_key() != certified:
         raise BadInput("admin.connection.other_key")
     if read.not_valid_after_utc <= now:
         raise BadInput("admin.connection.certificate_ended", ended=f"{read.not_valid_after_utc:%Y-%m-%d}")

@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
@@ -106,7 +107,7 @@ class Tokens:
         try:
             certificate = x509.load_pem_x509_certificate(target.secrets.certificate.encode())
             key = serialization.load_pem_private_key(target.secrets.private_key.encode(), password=None)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise _no_certificate() from error
         if not isinstance(key, rsa.RSAPrivateKey):
             raise _no_certificate()
@@ -123,7 +124,11 @@ class Tokens:
         }
         signed = f"{b64u(canonical(header))}.{b64u(canonical(claims))}"
         salted = padding.PSS(padding.MGF1(hashes.SHA256()), salt_length=hashes.SHA256.digest_size)
-        return f"{signed}.{b64u(key.sign(signed.encode(), salted, hashes.SHA256()))}"
+        try:
+            signature = key.sign(signed.encode(), salted, hashes.SHA256())
+        except ValueError as error:  # too short a key for this kind of signature
+            raise _no_certificate() from error
+        return f"{signed}.{b64u(signature)}"
 
 
 class Sessions:
