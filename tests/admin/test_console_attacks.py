@@ -12,8 +12,10 @@ from services.admin.domain.roles import Role
 from services.admin.handlers import console_people
 from services.admin.handlers.console_access import visit
 from services.admin.handlers.console_team import (
+    NewAdministrator,
     change_role,
     end_what_a_backup_calls_open,
+    invite_administrator,
     remove_administrator,
 )
 from services.admin.routes.guard import local_path
@@ -286,6 +288,30 @@ async def test_two_owners_who_remove_each_other_at_once_leave_one(system: AdminS
     )
     assert sum(isinstance(each, Forbidden | Conflict) for each in results) == 1, results
     assert len((await system.deps.teams.get(CONTOSO)).owners) == 1
+
+
+async def test_an_owner_who_is_removed_at_that_moment_leaves_no_invitation_behind(
+    system: AdminSystem,
+) -> None:
+    one, two = await signed_in(system), await signed_in(system, Role.OWNER, "Otto Owner")
+    visitors = [await visit(system.deps, each.cookies["__Host-console"]) for each in (one, two)]
+    actors = [each.actor(CONTOSO, "unknown") for each in visitors if each is not None]
+    await remove_administrator(system.deps, actors[0], actors[1].administrator)
+    mine = NewAdministrator("Otto Again", "otto@elsewhere.example", Role.OWNER)
+    with pytest.raises(Forbidden):
+        await invite_administrator(system.deps, actors[1], mine)
+    assert (await system.deps.teams.get(CONTOSO)).invitations == ()
+
+
+async def test_what_was_typed_is_one_short_line_in_the_record(system: AdminSystem) -> None:
+    owner = await signed_in(system)
+    fields = {"name": "x\r\n\u202e" + "y" * 9000, "session_hours": "8", "first_method": "push"}
+    refused = await owner.post(f"/t/{CONTOSO}/applications/new", {**fields, "csrf": owner.csrf})
+    assert refused.status == 400
+    subjects = [each["subject"] for each in system.world.documents("admin", "changes")]
+    assert subjects
+    assert max(map(len, subjects)) <= 120
+    assert all(each.isprintable() for each in subjects)
 
 
 async def test_nobody_changes_their_own_role_and_the_last_owner_stays(system: AdminSystem) -> None:

@@ -87,6 +87,12 @@ class Team:
             account.email.casefold(),
         )
 
+    def require_owner(self, actor: Actor) -> None:
+        """Raises Forbidden unless the actor is an owner in this very version of the team."""
+        own = self.member(actor.administrator)
+        if own is None or own.role is not Role.OWNER:
+            raise Forbidden("admin.console.role", code="role")
+
     # --- changes; each raises the version by one -----------------------------------------------------------------
 
     def with_invitation(self, invitation: TeamInvitation, now: datetime) -> "Team":
@@ -157,13 +163,11 @@ class Team:
 
     def _other(self, administrator: str, by: Actor) -> Member:
         """The member who is changed by somebody else, who still is an owner as this is written."""
-        own = self.member(by.administrator)
-        if own is None or own.role is not Role.OWNER:
-            raise Forbidden("admin.console.role", code="role")
+        self.require_owner(by)
         member = self.member(administrator)
         if member is None:
             raise NotFound("admin.team.no_member")
-        if member is own:
+        if administrator == by.administrator:
             raise Forbidden("admin.team.own_role", code="own_role")
         return member
 

@@ -72,7 +72,12 @@ async def invite_administrator(deps: Dependencies, actor: Actor, new: NewAdminis
     async with recorded(deps, actor, Act.INVITE_ADMINISTRATOR, subject=new.name) as record:
         link = await _link(deps, actor.tenant, new, lifetime=MAIL_LIFETIME, invited_by=actor.name)
         mail = deps.team_mail_message(tenant, link.invitation, link.url)
-        await deps.teams.change(actor.tenant, lambda team: team.with_invitation(link.invitation, now), mail)
+
+        def with_invitation(team: Team) -> Team:
+            team.require_owner(actor)  # whoever is removed at this moment leaves no invitation behind
+            return team.with_invitation(link.invitation, now)
+
+        await deps.teams.change(actor.tenant, with_invitation, mail)
         record.subject_id = link.invitation.id
         record.after["role"] = new.role.value
     return link.invitation

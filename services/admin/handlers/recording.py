@@ -16,6 +16,10 @@ from services.admin.ports import Dependencies
 from shared.clock import iso_millis
 from shared.errors import BadInput, Blok365Error, Unavailable
 from shared.ids import b64u, new_id, unb64u
+from shared.text import clean_line
+
+MAX_SUBJECT = 120
+"""Characters of a name in a record."""
 
 
 @dataclass
@@ -43,6 +47,7 @@ async def recorded(
     """Record the act that the block does. What the block raises is raised on; one of our errors says `refused`,
     unless it is Unavailable: then nobody knows what was done. Raises Unavailable.
     """
+    subject = clean_line(subject, MAX_SUBJECT)  # as it was typed: nobody has checked it yet
     record = Record(subject_id, subject)
     change = Change(
         id=new_id(deps.ids),
