@@ -330,8 +330,10 @@ async def test_a_user_with_our_immutable_id_is_taken_over(connected: Provisionin
     assert connected.directory.only["displayName"] == "Ada Lovelace"
 
 
-async def test_a_holder_of_a_directory_role_is_never_adopted(connected: Provisioning) -> None:
-    connected.directory.add("admin", "ada@contoso.example", "fd8d0ec5c5004116ada")
+@pytest.mark.parametrize("created", ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"])
+async def test_a_holder_of_a_directory_role_is_never_adopted(connected: Provisioning, created: str) -> None:
+    """Made before the job began, or since."""
+    connected.directory.add("admin", "ada@contoso.example", "fd8d0ec5c5004116ada", createdDateTime=created)
     connected.directory.roles["admin"] = ["global"]
     await connected.account("ada")
     await connected.work()

@@ -130,8 +130,9 @@ def precheck(step: Step, wanted: Wanted, person: Person) -> FaultKey | None:
 def found(finding: Finding, wanted: Wanted, person: Person) -> tuple[Person, User | None]:
     """The job after a look-up, and the user that is to be adopted first, if there is one.
 
-    A user is ours without further ado when it is the one that was linked, or when it was made since we began to make
-    it: the answer to our own POST was lost. Raises NotOurs.
+    A user is ours without further ado when it is the one that was linked. One that was made since we began to make it
+    is ours most likely, since the answer to our own POST was lost; but that may be long ago, so its roles are asked for
+    too. Raises NotOurs.
     """
     user = finding.user
     if user is None:
@@ -140,7 +141,7 @@ def found(finding: Finding, wanted: Wanted, person: Person) -> tuple[Person, Use
         if (
             gone is not None
             and gone.immutable_id == wanted.immutable_id
-            and (wants or _is_known(gone, person))
+            and (wants or is_known(gone, person))
         ):
             return replace(
                 person,
@@ -153,15 +154,15 @@ def found(finding: Finding, wanted: Wanted, person: Person) -> tuple[Person, Use
         return replace(person, object_id="", applied=None, deleted=False, sure=True, synced=False), None
     if user.immutable_id != wanted.immutable_id:
         raise NotOurs(FaultKey.OTHER_IDENTITY)
-    if _is_known(user, person):
+    if user.object_id == person.object_id:
         return linked(person, user, wanted, None), None
-    if wanted.presence is Presence.PRESENT:
+    if wanted.presence is Presence.PRESENT or is_known(user, person):
         return person, user
     # Somebody made it, and the person is not to be let in: not ours to touch.
     return replace(person, object_id="", applied=None, deleted=False, sure=True, synced=False), None
 
 
-def _is_known(user: User, person: Person) -> bool:
+def is_known(user: User, person: Person) -> bool:
     """Whether it is the user that was linked, or one that was made since our own POST."""
     if user.object_id == person.object_id:
         return True

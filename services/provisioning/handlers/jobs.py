@@ -32,6 +32,7 @@ from services.provisioning.domain.steps import (
     NotOurs,
     Step,
     found,
+    is_known,
     linked,
     next_step,
     precheck,
@@ -172,18 +173,20 @@ class _Job:
         if candidate is None:
             self._learn(lambda person: found(finding, sought, person)[0])
             return
-        # Somebody else made it with this ImmutableID. Holders of directory roles are never taken over.
+        # Somebody else made it with this ImmutableID, or we did and the answer was lost. Holders of directory roles are
+        # never taken over; what was made since we began is, also where roles cannot be read.
         self._step = Step.ADOPT
         answer = await self._call(requests.directory_roles(candidate.object_id))
         what = meaning(Step.ADOPT, answer, self._person.attempts)
-        if what.verdict is not Verdict.DONE:
+        ours = is_known(candidate, self._person)
+        if what.verdict is not Verdict.DONE and not (ours and what.key is FaultKey.ROLES_UNREADABLE):
             await self._settle(what, answer)
         elif answer.values:
             await self._stop(FaultKey.HOLDS_ROLE, answer)
         else:
             log.info("person.adopted", tenant=known.tenant, account=known.account, user=candidate.object_id)
-            now = self._now
-            self._learn(lambda person: linked(person, candidate, sought, now))
+            since = None if ours else self._now
+            self._learn(lambda person: linked(person, candidate, sought, since))
 
     async def _take(self, step: Step, sought: Wanted) -> None:
         if (
