@@ -46,7 +46,7 @@ test-long: setup ## The tests that take minutes: many pages in Chromium, 100,000
 	exit $$failed
 
 test-fast: setup-run ## The tests that need no sockets and no other programs
-	@$(PY) -m pytest -n 2 -m "not integration and not long" $(ARGS)
+	@$(PY) -m pytest -n 2 -m "not integration and not long and not slow and not soak" $(ARGS)
 
 test-compose: setup ## The containers of docker-compose.yml: build, start, sign in to them, remove
 	@deploy/setup/test-compose

@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 from PIL import Image
 
+import tests.admin.pictures
 import tests.approval.pictures
 import tests.pages.pictures
 
@@ -97,10 +98,11 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     out = ROOT / "var/pictures"
     shutil.rmtree(out, ignore_errors=True)
-    for name in ("signin", "key"):
+    for name in ("signin", "key", "console"):
         (out / name).mkdir(parents=True, exist_ok=True)
     tests.pages.pictures.draw(out / "signin")
     asyncio.run(tests.approval.pictures.draw(out / "key"))
+    asyncio.run(tests.admin.pictures.draw(out / "console"))
     print(f"{len(list(out.glob('*/*.png')))} pictures in {out.relative_to(ROOT)}/")
     (ROOT / SHOWN).mkdir(exist_ok=True)
     for name in stale():

@@ -95,12 +95,12 @@ class Accounts(Protocol):
         status: AccountStatus | None,
         limit: int,
         live: bool = False,
-        prefix: str = "",
+        beginnings: Sequence[str] = (),
     ) -> Sequence[Account]:
         """Accounts in the order of (user name, id) that come after `after`.
 
-        `live`: without removed ones. `prefix`: only those of which a word begins so; it has at most
-        `domain.search.PREFIX` characters.
+        `live`: without removed ones. `beginnings`: only those that have a word with each of them
+        (`domain.search.indexed`).
         """
         ...
 

@@ -89,6 +89,8 @@ def _holds(reached: list[Any], operator: str, operand: Any) -> bool:
             return not _equals(reached, operand)
         case "$in":
             return any(_equals(reached, option) for option in operand)
+        case "$all":
+            return bool(operand) and all(_equals(reached, each) for each in operand)
         case "$nin":
             return not any(_equals(reached, option) for option in operand)
         case "$lt" | "$lte" | "$gt" | "$gte":

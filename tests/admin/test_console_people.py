@@ -134,7 +134,8 @@ async def test_accounts_from_before_the_search_are_found_after_their_words_were_
 
 
 def test_only_short_beginnings_are_indexed_and_none_is_longer() -> None:
-    assert search.prefixes(["adalovelace", "al"]) == ["a", "ad", "ada", "adal", "al"]
+    assert search.prefixes(["adalovelace", "al"]) == ["a", "ad", "ada", "adal", "adalov", "adalovel", "al"]
+    assert search.indexed(("adalovelace", "adalovel", "zoe")) == ("adalovel", "zoe")
     assert search.wanted(" Ada  LOVELACE ada@x ") == ("lovelace", "ada@x", "ada")
     assert search.wanted("x" * 5000) == ("x" * search.MAX_QUERY,)
 

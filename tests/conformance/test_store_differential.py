@@ -42,6 +42,7 @@ conditions = st.one_of(
     st.builds(lambda v: {"$ne": v}, values),
     st.builds(lambda v: {"$in": v}, st.lists(scalars, max_size=3)),
     st.builds(lambda v: {"$nin": v}, st.lists(scalars, max_size=3)),
+    st.builds(lambda v: {"$all": v}, st.lists(scalars, max_size=3)),
     st.builds(lambda v: {"$exists": v}, st.booleans()),
 )
 plain_filters = st.dictionaries(paths, conditions, max_size=2)

@@ -76,7 +76,10 @@ class OfRequests(list[tuple[str, str]]):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step causes: the operations that its answer waits for, those that follow from it, and messages."""
+    """What a step causes: the operations that its answer waits for, those that follow from it, and messages.
+
+    Without the pulls of state: they come with the time, whatever anybody asks for.
+    """
 
     operations: Counter[tuple[str, str]]
     after: Counter[tuple[str, str]]
@@ -102,7 +105,7 @@ async def walk(flow: Flow, upn: str, method: str, *, invented: bool) -> tuple[li
             Cost(
                 Counter(database.operations),
                 Counter(map(_alike, approval.operations)),
-                Counter(signed.type for signed in flow.world.bus.sent),
+                Counter(signed.type for signed in flow.world.bus.sent if ".state.pull" not in signed.type),
             )
         )
         words.append(f"{page.status} {normal(page)}".replace("carl@fabrikam.example", "NAME"))

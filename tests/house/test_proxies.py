@@ -249,7 +249,11 @@ async def test_static_files_are_on_every_host_and_kept_only_under_their_own_hash
     answer = await proxy.get(host, "/static/wsfed/0123456789abcdef/signin.js")
     assert (answer.status, answer.header("cache-control")) == (200, "no-store")
     for path in NO_FILES:
-        assert (await proxy.get(host, path)).status in (400, 404), path
+        answer = await proxy.get(host, path)
+        # On the console's host every other address is admin's to answer; a file of ours it is nowhere.
+        assert answer.status in (400, 404) or (host is Host.CONSOLE and b'"who": "admin"' in answer.body), (
+            path
+        )
 
 
 async def test_a_compressed_file_is_the_same_file_and_a_font_is_never_compressed(proxy: Proxy) -> None:

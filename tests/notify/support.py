@@ -28,6 +28,7 @@ from shared.contracts.notify import (
     SendMail,
     SendPush,
     SubscriptionGone,
+    TeamInvitationMail,
     mail_associated_data,
     push_associated_data,
 )
@@ -54,6 +55,11 @@ def invitation(to: str = "ada@private.example", **fields: Any) -> InvitationMail
         "expires_at": "2026-03-03T08:00:00Z",
     }
     return InvitationMail.model_validate(values | fields)
+
+
+def team_invitation(**fields: Any) -> TeamInvitationMail:
+    values = invitation().model_dump() | {"kind": "team_invitation", "invited_by": "Olga Owner"}
+    return TeamInvitationMail.model_validate(values | fields)
 
 
 def subscription(endpoint: str = f"https://{HOST}/wpush/v2/capability", **fields: Any) -> PushSubscription:

@@ -8,7 +8,16 @@ import structlog
 from services.notify.domain.delivery import Failed, Later
 from shared.contracts.envelope import SignedMessage
 from shared.contracts.notify import NoticeMail, mail_associated_data, push_associated_data
-from tests.notify.support import LINK, SECRET, Notify, everything, invitation, subscription
+from tests.notify.support import (
+    LINK,
+    SECRET,
+    Notify,
+    everything,
+    invitation,
+    subscription,
+    team_invitation,
+    text_of,
+)
 
 # Who may ask for what
 
@@ -47,6 +56,33 @@ async def test_a_taken_over_admin_cannot_mail_links_to_elsewhere(notify: Notify,
     await notify.say("admin", notify.mail(invitation(link=link)))
     assert notify.outside.mails == []
     assert notify.reasons() == ["rejected: the link leads elsewhere"]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://evil.example/join/contoso/x#y",
+        "http://console.localhost:8365.evil.example/join/contoso/x#y",
+        "http://console.localhost:8365/sign-in?to=/join/",
+        "http://key.id.localhost:8365/#i=a.b",
+    ],
+)
+async def test_a_taken_over_admin_cannot_mail_administrators_links_to_elsewhere(
+    notify: Notify, link: str
+) -> None:
+    await notify.say("admin", notify.mail(team_invitation(link=link), kind="team_invitation"))
+    assert notify.outside.mails == []
+    assert notify.reasons() == ["rejected: the link leads elsewhere"]
+
+
+async def test_an_administrators_link_is_mailed(notify: Notify) -> None:
+    link = "http://console.localhost:8365/join/contoso/mS0i1_yPPUmN1G5ZpLz1TQ#c2VjcmV0"
+    await notify.say("admin", notify.mail(team_invitation(link=link), kind="team_invitation"))
+    (mail,) = notify.outside.mails
+    assert link in text_of(mail, "plain")
+    assert "Olga Owner has invited you to administer sign-in for Contoso" in " ".join(
+        text_of(mail, "plain").split()
+    )
 
 
 @pytest.mark.parametrize(

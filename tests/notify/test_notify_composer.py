@@ -13,7 +13,7 @@ import segno
 
 from services.notify.gateways.composer import TEMPLATES, TemplateComposer
 from shared.contracts.notify import MAIL, NoticeMail
-from tests.notify.support import LINK, invitation, text_of
+from tests.notify.support import LINK, invitation, team_invitation, text_of
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 COMPOSER = TemplateComposer(sender="Blok365 <sign-in@contoso.example>", reply_to="help@contoso.example")
@@ -27,6 +27,7 @@ def notice(kind: str = "device_added", **fields: Any) -> NoticeMail:
 
 MAKERS: dict[str, Callable[..., Any]] = {
     "invitation": invitation,
+    "team_invitation": team_invitation,
     "device_added": notice,
     "device_removed": partial(notice, "device_removed"),
     "device_refused": partial(notice, "device_refused"),

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from services.admin.domain.accounts import Account
 
-PREFIX = 4
-"""Characters of the longest beginning that is indexed."""
+LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
+"""Lengths of the beginnings that are indexed: few for each word, and still few accounts that share a long one."""
 MAX_QUERY = 100
 _WORD = re.compile(r"\w+")
 
@@ -30,8 +30,14 @@ def words_of(account: Account) -> frozenset[str]:
 
 
 def prefixes(words: Iterable[str]) -> list[str]:
-    """The beginnings of those words up to `PREFIX` characters, sorted."""
-    return sorted({word[:length] for word in words for length in range(1, min(len(word), PREFIX) + 1)})
+    """The beginnings of those words that are indexed, sorted."""
+    return sorted({word[:length] for word in words for length in LENGTHS if length <= len(word)})
+
+
+def indexed(words: Iterable[str]) -> tuple[str, ...]:
+    """Of each word that is looked for the longest beginning that is indexed; the longest first, none twice."""
+    longest = {word[: max(length for length in LENGTHS if length <= len(word))] for word in words}
+    return tuple(sorted(longest, key=lambda each: (-len(each), each)))
 
 
 def wanted(query: str) -> tuple[str, ...]:

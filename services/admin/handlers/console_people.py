@@ -12,7 +12,7 @@ from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import ListedDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.roles import RULES, Act, Actor, Role
-from services.admin.domain.search import PREFIX, matches, wanted
+from services.admin.domain.search import indexed, matches, wanted
 from services.admin.handlers.accounts import AccountPage, NewAccount, read_cursor, write_cursor
 from services.admin.handlers.common import checked_limit, withdraw_open
 from services.admin.handlers.recording import Record, recorded
@@ -65,7 +65,7 @@ async def find_people(
             status=status,
             limit=size,
             live=status is None,
-            prefix=words[0][:PREFIX] if words else "",
+            beginnings=indexed(words),
         )
         found += [each for each in page if matches(each, words)]
         if len(page) < size:

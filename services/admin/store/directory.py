@@ -164,13 +164,13 @@ class AccountRepository:
         status: AccountStatus | None,
         limit: int,
         live: bool = False,
-        prefix: str = "",
+        beginnings: Sequence[str] = (),
     ) -> Sequence[Account]:
         where: dict[str, Any] = {"tenant": tenant}
         if live:
             where[LIVE] = True
-        if prefix:
-            where[SEARCH] = prefix
+        if beginnings:
+            where[SEARCH] = {"$all": list(beginnings)}
         if status is not None:
             where["status"] = status.value
         if after is not None:

@@ -1,0 +1,74 @@
+"""Pictures of the console's pages: desktop (1280x800) in light and dark, phone (390x844) in light."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+from playwright.async_api import Page
+
+from services.admin import handlers
+from shared.web.server import serve
+from tests.admin.conftest import CONTOSO, open_system
+from tests.admin.console import link_for
+from tests.approval.handset import virtual_authenticator
+from tests.pages.browser import async_chromium
+from tests.static_route import static_route
+from tests.world import make_system
+
+LOOKS = (("desktop", 1280, 800, "light"), ("desktop", 1280, 800, "dark"), ("phone", 390, 844, "light"))
+NAMES = ("ada", "grace", "alan", "edsger", "barbara", "ken", "radia")
+
+
+async def take(page: Page, out: Path, name: str) -> None:
+    for size, width, height, theme in LOOKS:
+        await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        await page.set_viewport_size({"width": width, "height": height})
+        await page.screenshot(path=out / f"{name}-{size}-{theme}.png")
+
+
+async def draw(out: Path) -> None:
+    """All of them into the folder `out`, as `{page}-{size}-{theme}.png`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    origin = f"http://console.localhost:{port}"
+    os.environ["BLOK365_CONSOLE_ORIGIN"] = origin
+    with tempfile.TemporaryDirectory() as folder:
+        system = await open_system(make_system(Path(folder)))
+        system.web.add_routes([static_route()])
+        runner, _ = await serve(system.web, "127.0.0.1", port)
+        async with async_chromium() as chromium:
+            context = await chromium.new_context(locale="en-GB", reduced_motion="reduce")
+            page = await context.new_page()
+            await virtual_authenticator(page)
+            await page.goto(f"{origin}/sign-in")
+            await take(page, out, "sign-in")
+            await page.goto((await link_for(system)).url)
+            await take(page, out, "join")
+            await page.get_by_role("button", name="Create a passkey").click()
+            await page.wait_for_url("**/people")
+            await take(page, out, "people-empty")
+            for name in NAMES:
+                await system.account(name)
+            accounts = (await handlers.list_accounts(system.deps, CONTOSO)).accounts
+            await handlers.suspend(system.deps, CONTOSO, accounts[1].id)
+            person = f"/t/{CONTOSO}/people/{accounts[0].id}"
+            await page.goto(f"{origin}{person}")
+            await page.get_by_role("button", name="Send an invitation").click()
+            await page.get_by_text("The invitation is on its way.").wait_for()
+            await take(page, out, "person")
+            for name, path in (
+                ("people", f"/t/{CONTOSO}/people"),
+                ("person-new", f"/t/{CONTOSO}/people/new"),
+                ("remove", f"{person}/remove"),
+                ("account", "/account"),
+                ("administrators", f"/t/{CONTOSO}/administrators"),
+                ("administrator-new", f"/t/{CONTOSO}/administrators/new"),
+                ("changes", f"/t/{CONTOSO}/changes"),
+            ):
+                await page.goto(f"{origin}{path}")
+                await take(page, out, name)
+            await context.close()
+        await runner.cleanup()
+    del os.environ["BLOK365_CONSOLE_ORIGIN"]
