@@ -64,7 +64,7 @@ PAGES = (
         host=Host.PHONE,
         path="/sw.js",
         file="pages/sw.js",
-        csp="default-src 'none'; connect-src {origin}",
+        csp="default-src 'none'; connect-src {origin}; img-src {origin}/static/",  # the notification's icon
     ),
     StaticPage(
         host=Host.FRONT,

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 from playwright.async_api import expect
 
 from deploy.pages import built
+from shared.services import Host
+from shared.web.static_pages import static_page
 from tests.approval.handset import Handset
 from tests.pages.icons import FOLDER, ICONS, drawn
 
@@ -33,6 +36,15 @@ async def test_icons_are_drawn_from_the_mark() -> None:
         now, kept = Image.open(io.BytesIO(data)), Image.open(FOLDER / name)
         assert kept.size == (ICONS[name][0],) * 2
         assert now.tobytes() == kept.convert(now.mode).tobytes(), f"{name}: python -m tests.pages.icons"
+
+
+async def test_icon_of_a_notification_is_there_and_may_be_shown() -> None:
+    worker = built()["pages/sw.js"].decode()
+    (icon,) = re.findall(r'const icon = "/(static/[^"]+)"', worker)
+    assert icon in built()
+    page = static_page(Host.PHONE, "/sw.js")
+    assert page is not None
+    assert "img-src {origin}/static/" in page.csp
 
 
 async def test_browser_finds_nothing_wrong_with_the_manifest(handset: Handset) -> None:

@@ -22,6 +22,8 @@ from shared.assembly import Platform, Wired
 from shared.clock import Clock
 from tests.flows.support import Flow, start_flow
 
+pytestmark = pytest.mark.long
+
 OFF = timedelta(minutes=5)
 APPS = {"approval": approval_app, "wsfed": wsfed_app}
 BOTH_WAYS = pytest.mark.parametrize("off", [OFF, -OFF], ids=["ahead", "behind"])

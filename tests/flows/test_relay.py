@@ -26,6 +26,8 @@ from shared.crypto.statement import Purpose
 from shared.ids import b64u, new_id
 from tests.flows.support import ADA, BrowserWindow, Flow, Phone, SignIn, accepted, peers, token_form
 
+pytestmark = pytest.mark.long
+
 ATTACKER, VICTIM, VICTIMS_PHONE = "203.0.113.9", "198.51.100.7", "198.51.100.20"
 """The victim's phone is on the network of her browser, as at a desk."""
 GUESS = "000000"

@@ -27,6 +27,8 @@ from shared.store.memory import MemoryDatabase
 from tests.flows.support import ADA, DOMAIN, TENANT, Flow, SignIn, start_flow
 from tests.world import make_system
 
+pytestmark = pytest.mark.long
+
 ACCOUNT = AccountChanged.TYPE
 PULL, PULLED = "admin.state.pull.v1", "admin.state.pulled.v1"
 Backup = dict[str, dict[str, dict[str, Any]]]

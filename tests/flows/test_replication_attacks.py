@@ -20,6 +20,8 @@ from shared.ids import b64u
 from tests.flows.support import TENANT, Flow, said_active_again, start_flow
 from tests.flows.test_enrolment_attacks import Link, Thief
 
+pytestmark = pytest.mark.long
+
 DEVICE = DeviceChanged.TYPE
 
 

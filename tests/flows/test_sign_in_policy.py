@@ -12,6 +12,8 @@ from services.admin import handlers as admin
 from services.admin.domain.tenants import Tenant
 from tests.flows.support import ADA, TENANT, BrowserWindow, Flow, SignIn, normal, peers, token_form
 
+pytestmark = pytest.mark.long
+
 START_URL = "https://m365.cloud.microsoft/"
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from shared.services import SERVICES
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = (
     "deploy.assets.make",

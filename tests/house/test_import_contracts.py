@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     *("shared.clock", "shared.ids", "shared.errors", "shared.store.mongo", "shared.contracts.wsfed"),

@@ -13,6 +13,8 @@ from shared.contracts.state import PullState, StateItem, pull_of, pulled_of
 from tests.shared.replication_support import TRUSTED, Stage, device, page_of, tenant
 from tests.shared.replication_support import account as account_event
 
+pytestmark = pytest.mark.long
+
 PULL = pull_of("approval").TYPE
 TOO_HIGH = 2**32 - 1
 LONGEST_RETURN = 600

@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -19,6 +20,8 @@ from shared.contracts.envelope import Origin, SignedMessage
 from shared.replication.projection import LAPSED
 from shared.store.port import Document
 from tests.shared.replication_support import Replica, Stage, account
+
+pytestmark = pytest.mark.long
 
 NAMES = ("ada", "bob", "cleo")
 STATUSES = tuple(AccountStatus)
