@@ -92,7 +92,8 @@ HEAD = """\
 	}
 	handle {
 		respond `<!doctype html><html lang=en><title>That does not exist</title><h1>That does not exist</h1>
-		<p>Check the address, or start again from Microsoft 365.` {http.error.status_code}
+		<p>Check the address, or start again from
+		<a href="{$BLOK365_WSFED_START_URL:https://m365.cloud.microsoft/}">Microsoft 365</a>.` {http.error.status_code}
 	}
 }
 

@@ -9,6 +9,7 @@ from shared.errors import NotFound
 from shared.services import Host, Services
 from shared.web.headers import CSP, HEADER_POLICY, HeaderPolicy, StaticCsp
 from shared.web.paths import STATIC, TRY, Origins, Own, destination, lead
+from shared.web.problems import WAY_ON, Link
 from shared.web.static import TYPES
 from shared.web.static_pages import language, static_page
 
@@ -25,7 +26,8 @@ FOREVER = "public, max-age=31536000, immutable"
 class Site:
     """Answers from the built tree, in memory.
 
-    `start_url`: where sign-ins begin, which is where our front page leads whoever wants to try one.
+    `start_url`: where sign-ins begin, which is where our front page leads whoever wants to try one, and where the
+    problem pages of the front and of the sign-in host lead on.
     """
 
     def __init__(self, tree: Tree, origins: Origins, table: Services, start_url: str) -> None:
@@ -39,6 +41,8 @@ class Site:
         host = self._origins.host_of(request.host)
         if host is None:
             raise NotFound
+        if host in (Host.FRONT, Host.SIGNIN):
+            request[WAY_ON] = Link(self._start_url, "Microsoft 365")
         kind = destination(host, request.path, self._table)
         if kind is Own.NOTHING:
             raise NotFound

@@ -347,7 +347,9 @@ async def test_one_process_tells_services_apart_by_host_and_path(start: Start) -
     ids = SeededIds("combined")
     rows = table(_WSFED, ServiceRow(name="admin", mounts=(Mount(Host.CONSOLE, "/"),)))
     apps = {"wsfed": wsfed, "admin": admin}
-    port = await start(combine(apps, ORIGINS, tree={}, clock=SystemClock(), ids=ids, table=rows))
+    start_url = "https://m365.example/"
+    whole = combine(apps, ORIGINS, tree={}, clock=SystemClock(), ids=ids, table=rows, start_url=start_url)
+    port = await start(whole)
     assert started == ["admin"]
     assert (await ask(port, "/signin/me")).text == "me"
     assert (await ask(port, "/me")).status == 404  # wsfed has such a route, but not on that path of the table
@@ -357,6 +359,8 @@ async def test_one_process_tells_services_apart_by_host_and_path(start: Start) -
     nobody = await ask(port, "/", host="key.id.example")  # approval does not run here
     assert nobody.status == 404
     assert "frame-ancestors 'none'" in nobody.headers["content-security-policy"]
+    assert start_url not in nobody.text
+    assert f'href="{start_url}"' in (await ask(port, "/nothing", host="id.example")).text
     ready = await ask(port, "/readyz", host="id.example")
     assert ready.json == {"ready": False, "checks": {"admin.store": False}}
     assert (await ask(port, "/x", X="a" * 20_000)).status == 400
