@@ -274,6 +274,11 @@ def test_focus_order(open_page: Open, shown: Shown) -> None:
                      "button way secondary", "waiting", "button way secondary", "summary"]  # fmt: skip
 
 
+def test_the_text_names_the_way_that_comes_first(open_page: Open, shown: Shown) -> None:
+    expect(open_page().locator("[data-passkey-first]")).to_contain_text("Approve the sign-in in BlokKey")
+    expect(open_page(**TOUCH).locator("[data-passkey-first]")).to_contain_text("Use a passkey, or approve")
+
+
 def test_by_keyboard_alone_from_start_to_code(open_page: Open, shown: Shown) -> None:
     shown.on_post = lambda action, fields: shown.set(view(PageState.PUSH_WAITING, version=4))
     page = open_page()

@@ -255,6 +255,15 @@ def test_expired_says_that_nothing_was_approved_and_offers_a_new_request() -> No
     assert "Send a new request" in text
 
 
+@pytest.mark.parametrize(("shown", "words"), [(False, "Show a QR code"), (True, "Show a new code")])
+def test_a_qr_code_is_called_new_only_where_one_was_shown(shown: bool, words: str) -> None:
+    declined = view(PageState.DENIED, methods=(DeviceMethod.QR,))
+    options = dataclasses.replace(declined.options, qr_shown=shown)
+    button = soup(page(dataclasses.replace(declined, options=options))).select_one("form[action$=qr] .name")
+    assert button is not None
+    assert button.text == words
+
+
 def test_field_error_is_in_title_summary_and_field() -> None:
     found = soup(page(VIEWS["account-problem"]))
     words = "Enter your user name in the form ada@contoso.example"

@@ -122,6 +122,14 @@ def test_a_qr_code_is_renewed_while_it_is_shown_and_not_scanned() -> None:
     assert (options.state, options.renews, options.renewals_left) == (PageState.QR_SCANNED, "", 0)
 
 
+@pytest.mark.parametrize("handle", [None, "handle"])
+def test_another_qr_code_is_a_new_one_only_after_a_qr_code(handle: str | None) -> None:
+    challenge = replace(a_challenge(), handle=handle)
+    declined = a_transaction(state=TransactionState.DENIED, challenge=challenge)
+    assert page_options(declined, START, methods=BOTH, known=True).qr_shown is (handle is not None)
+    assert not page_options(a_transaction(), START, methods=BOTH, known=True).qr_shown
+
+
 def test_a_browser_may_see_what_it_has_done_in_another_tab() -> None:
     ended = a_transaction(state=TransactionState.SUPERSEDED, challenge=a_challenge())
     assert ended.effective_state(START) is TransactionState.SUPERSEDED

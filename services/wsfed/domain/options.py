@@ -137,6 +137,8 @@ class SignInOptions:
     """Devices that were added to the account since it last signed in from this browser; none for a stranger's."""
     from_entra: bool = False
     """Whether a page of Entra's or our own led the browser here."""
+    qr_shown: bool = False
+    """Whether the transaction's latest request was a QR code, so that another one is a new one."""
     renews: str = ""
     """The challenge whose QR code the page may replace by itself; empty when there is none."""
     renewals_left: int = 0
@@ -214,6 +216,7 @@ def page_options(
 ) -> SignInOptions:
     """The options of a transaction's page at that moment. `methods`, `known`, `unnotified`, `added`: of its browser."""
     unnotified = known and unnotified and DeviceMethod.PUSH in methods
+    challenge = transaction.challenge
     options = SignInOptions(
         state=page_state(transaction, now),
         named=bool(transaction.username),
@@ -223,8 +226,8 @@ def page_options(
         unnotified=unnotified,
         added=added,
         from_entra=transaction.from_entra,
+        qr_shown=challenge is not None and challenge.handle is not None,
     )
-    challenge = transaction.challenge
     if not options.live or challenge is None or not transaction.renewable(challenge.id):
         return options
     return replace(options, renews=challenge.id, renewals_left=MAX_RENEWALS - transaction.renewals)

@@ -136,6 +136,7 @@ function offerPasskey() {
     main.closest("form").before(panel);
     main.classList.add("secondary");
     panel.querySelector("button").classList.remove("secondary");
+    for (const each of document.querySelectorAll("[data-passkey-first]")) each.textContent = each.dataset.passkeyFirst;
   }
   panel.hidden = false;
   panel.querySelector("form").addEventListener("submit", passkeyPressed);
