@@ -204,6 +204,7 @@ class Approval:
         renews: str | None = None,
         same_network: bool = False,
         address: str = BROWSER_ADDRESS,
+        place: str = "Lyon, France",
         code: str = CODE,
         decoy: bool = False,
         deliver: bool = True,
@@ -223,7 +224,7 @@ class Approval:
         fields |= {"nonce": new_secret(self.ids)}
         fields |= {"organisation": "Contoso", "upn": f"{account}@{tenant}.example", "realm": "urn:federation"}
         fields |= {"code_required": bool(code), "known_browser": known}
-        fields |= {"address": address, "place": "Lyon, France", "agent": "Firefox on Windows"}
+        fields |= {"address": address, "place": place, "agent": "Firefox on Windows"}
         now = self.world.clock.now()
         fields |= {
             "issued_at": iso_millis(now),

@@ -91,6 +91,60 @@ async def test_wrong_code_is_said_at_the_field_and_the_third_ends(handset: Hands
     assert handset.approval.state(asked) == "wrong_code"
 
 
+async def test_after_a_wrong_code_the_field_and_what_is_said_stand_above_the_answers(
+    handset: Handset,
+) -> None:
+    await handset.page.set_viewport_size({"width": 360, "height": 640})
+    await handset.enrol()
+    await handset.ask()
+    await handset.look()
+    await handset.code("000000")
+    await expect(handset.page.locator("#code-error")).to_be_visible()
+    await expect(handset.page.locator("[data-summary]")).to_be_focused()
+    tops = await handset.page.evaluate(
+        """["[data-summary]", "#code-error", "#code", ".answers"].map((selector) => {
+          const { top, bottom } = document.querySelector(`[data-view=request] ${selector}`).getBoundingClientRect();
+          return [top, bottom];
+        })"""
+    )
+    assert tops[0][0] >= 0
+    assert tops[1][0] >= 0
+    assert tops[2][1] <= tops[3][0]
+
+
+async def test_a_link_within_the_page_moves_the_focus_and_begins_nothing(handset: Handset) -> None:
+    await handset.enrol()
+    await handset.ask()
+    await handset.look()
+    await handset.code("000000")
+    await handset.page.get_by_role("link", name="That isn't the code").click()
+    await expect(handset.page.get_by_label("Code from your sign-in page")).to_be_focused()
+    await handset.page.locator(".skip-link").focus()
+    await handset.page.keyboard.press("Enter")
+    await expect(handset.page.locator("#main")).to_be_focused()
+    await handset.page.evaluate("location.hash = 'main'")
+    await expect(handset.page.locator("#code-error")).to_be_visible()
+    await handset.heading("Are you signing in to")
+
+
+async def test_an_unknown_place_is_said_to_be_one_beside_the_address(handset: Handset) -> None:
+    await handset.enrol()
+    await handset.ask(address="127.0.0.1", place="")
+    await handset.look()
+    await expect(handset.page.locator("[data-view=request] [data-fact=place]")).to_have_text("Unknown")
+    await expect(handset.page.locator("[data-view=request] [data-fact=address]")).to_have_text("127.0.0.1")
+
+
+async def test_dates_are_written_as_the_reader_of_that_language_does(handset: Handset) -> None:
+    await handset.enrol()
+    for tag, form in (("en-GB", r"since \d{1,2} [A-Z]"), ("fr-CA,en-GB", r"depuis \d{1,2} ")):
+        override = {"userAgent": "Test", "acceptLanguage": tag}
+        await handset.devtools.send("Emulation.setUserAgentOverride", override)
+        await handset.open()
+        await handset.page.locator("[data-do=devices]:visible").first.click()
+        await expect(handset.page.locator("[data-devices]")).to_contain_text(re.compile(form))
+
+
 @pytest.mark.parametrize(
     ("button", "heading", "outcome"),
     [("Decline", "Declined", "denied"), ("This isn't me", "Thank you for telling us", "not_me")],

@@ -51,6 +51,8 @@ async def test_a_further_phone_is_set_up_by_the_one_at_hand(handset: Handset, ot
     await other.get_by_role("button", name="Set up").click()
     await heading(other, "Enter these digits on your other phone")
     digits = await other.locator("[data-digits]").inner_text()
+    assert len(digits) == 6  # a copy holds no gap
+    await expect(other.locator("[data-digits] .group")).to_have_count(2)
     await handset.page.get_by_label("Digits shown on the new phone").fill(
         "000000" if digits != "000000" else "1" * 6
     )

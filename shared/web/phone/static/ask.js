@@ -9,7 +9,7 @@ import { sign } from "./authenticator.js";
 import { canonical } from "./canonical.js";
 import { sha256, utf8 } from "./octets.js";
 import { readContext } from "./request.js";
-import { app, icon, make, move, remark, say, shown, speak, within, word } from "./screens.js";
+import { app, icon, locale, make, move, remark, say, shown, speak, within, word } from "./screens.js";
 
 const MARGIN = 8; // px between the field and the keyboard, the facts and the top
 const SPOKEN = [60, 20]; // seconds left at which the time is said aloud
@@ -58,7 +58,7 @@ export function choose(requests, chosen) {
 /** "2 minutes ago"; `seconds` by the server's clock, nothing when it does not say. */
 function ago(seconds) {
   if (!Number.isFinite(seconds)) return "";
-  const format = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto" });
+  const format = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
   return seconds < 60 ? format.format(-Math.max(0, Math.round(seconds)), "second") : format.format(-Math.floor(seconds / 60), "minute");
 }
 
@@ -71,6 +71,7 @@ export function show(challenge) {
     place.textContent = facts[place.dataset.fact];
   }
   within("request", '[data-fact="agent"]').textContent = agentInWords(facts.agent, word);
+  within("request", '[data-fact="place"]').textContent = facts.place || word("place_unknown");
   within("request", "[data-approximate]").hidden = !facts.place;
   within("request", "[data-unknown]").hidden = facts.known_browser;
   const countries = challenge.country_differs ?? null;
@@ -123,7 +124,7 @@ function lifetime({ issued_at: from, expires_at: to }) {
 }
 
 function clock(time) {
-  return new Date(time).toLocaleTimeString(document.documentElement.lang, { hour: "numeric", minute: "2-digit" });
+  return new Date(time).toLocaleTimeString(locale, { hour: "numeric", minute: "2-digit" });
 }
 
 /** Both countries in words; read with the heading, which has the focus. It says more than different networks do. */
@@ -162,6 +163,7 @@ function complain(text) {
   const field = document.getElementById("code");
   if (text) {
     field.setAttribute("aria-invalid", "true");
+    within("request", "[data-code-field]").scrollIntoView({ block: "nearest" }); // above the answers, with what is said of it
     within("request", "[data-summary]").focus();
   } else {
     field.removeAttribute("aria-invalid");

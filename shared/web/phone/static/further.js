@@ -7,7 +7,7 @@
 import { Refused, call } from "./api.js";
 import { NEW_KEY, endorse, make, named, sign } from "./authenticator.js";
 import { fromBase64url, sha256, toBase64url } from "./octets.js";
-import { app, move, remark, say, shown, speak, within, word } from "./screens.js";
+import { app, make as element, move, remark, say, shown, speak, within, word } from "./screens.js";
 import { origin } from "./site.js";
 import { makeStatement } from "./statement.js";
 import { keep } from "./storage.js";
@@ -118,9 +118,15 @@ export async function bring(form) {
   await call("POST", `/offers/${encodeURIComponent(id)}/key`, body);
   const names = { account: String(begun.upn), organisation: String(begun.organisation) };
   joined = { id, entry: { credential: made.credential.id, token: null, ...names } };
-  within("joining", "[data-digits]").textContent = digits(await sha256(named(NEW_KEY, fields)));
+  drawDigits(digits(await sha256(named(NEW_KEY, fields))));
   drop();
   move("joining");
+}
+
+/** In two groups, as the code of a sign-in is; what is copied holds plain digits. */
+function drawDigits(text) {
+  const group = (part) => element("span", { className: "group", textContent: part });
+  within("joining", "[data-digits]").replaceChildren(group(text.slice(0, 3)), group(text.slice(3)));
 }
 
 /** While the digits are shown: whether the other phone has endorsed this one. */

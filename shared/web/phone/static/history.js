@@ -3,7 +3,7 @@
 
 import { agentInWords } from "./agent.js";
 import { Refused, call } from "./api.js";
-import { make, move, phrase, within, word } from "./screens.js";
+import { locale, make, move, phrase, within, word } from "./screens.js";
 import { accounts } from "./storage.js";
 
 const FACTS = ["state", "application_name", "agent", "place", "address", "ended_at"];
@@ -43,7 +43,7 @@ function row(past, several) {
   text.append(line([place, past.address].filter(Boolean).join(" · ")));
   if (several) text.append(line(past.entry.account));
   const when = new Date(past.ended_at);
-  const shown = when.toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+  const shown = when.toLocaleString(locale, { dateStyle: "medium", timeStyle: "short" });
   text.append(make("time", { className: "muted small", textContent: shown, dateTime: past.ended_at }));
   const item = make("li");
   item.append(end.querySelector("svg"), text);

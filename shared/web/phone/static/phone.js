@@ -361,6 +361,19 @@ function offerInstall(offer) {
   for (const hint of app.querySelectorAll("[data-install]")) hint.hidden = offer !== null || installed;
 }
 
+/** A link inside the page moves the focus and nothing else: the address may hold a link of ours that is still needed. */
+function goWithin(event) {
+  const target = document.getElementById(event.target.closest('a[href^="#"]')?.hash.slice(1) ?? "");
+  if (target === null) return;
+  event.preventDefault();
+  target.focus();
+}
+
+/** The fragment has changed under the open page: only a link of ours begins anything. */
+function followed() {
+  if (/^#[ipq]=/.test(location.hash)) begin();
+}
+
 async function begin() {
   take(location.hash.slice(1));
   const first = setUp();
@@ -379,7 +392,8 @@ window.addEventListener("appinstalled", () => offerInstall(null));
 window.addEventListener("offline", () => banner("offline", true));
 window.addEventListener("online", poll);
 navigator.serviceWorker?.addEventListener("message", hear);
-window.addEventListener("hashchange", begin);
+window.addEventListener("hashchange", followed);
+document.addEventListener("click", goWithin);
 document.addEventListener("visibilitychange", poll);
 setInterval(poll, POLL);
 setInterval(second, SECOND);

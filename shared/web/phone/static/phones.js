@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { sign } from "./authenticator.js";
-import { icon, make, move, say, within, word } from "./screens.js";
+import { icon, locale, make, move, say, within, word } from "./screens.js";
 import { makeStatement } from "./statement.js";
 import { accounts, forget } from "./storage.js";
 
@@ -23,7 +23,7 @@ export async function list() {
 }
 
 function row(device, entry, several) {
-  const since = new Date(device.enrolled_at).toLocaleDateString(document.documentElement.lang, { dateStyle: "medium" });
+  const since = new Date(device.enrolled_at).toLocaleDateString(locale, { dateStyle: "medium" });
   const about = [
     several ? entry.account : "",
     device.this ? word("this_phone") : "",

@@ -8,6 +8,10 @@ export const word = (key) => words.querySelector(`[data-word="${key}"]`).textCon
 export const within = (view, selector) => app.querySelector(`[data-view="${view}"] ${selector}`);
 export const make = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
 
+const language = document.documentElement.lang;
+/** How dates and times are written: the reader's own form of the page's language, such as en-GB on an English page. */
+export const locale = navigator.languages?.find((tag) => tag.split("-")[0].toLowerCase() === language) ?? language;
+
 /** A copy of an icon, by its name. */
 export const icon = (name) => words.querySelector(`[data-icon="${name}"] svg`).cloneNode(true);
 /** A copy of what stands under `attribute` with that value: a sign and a word; null when there is none. */
