@@ -303,6 +303,24 @@ async def test_an_owner_who_is_removed_at_that_moment_leaves_no_invitation_behin
     assert (await system.deps.teams.get(CONTOSO)).invitations == ()
 
 
+@pytest.mark.parametrize("role", [None, Role.AUDITOR, Role.OWNER])
+async def test_invitations_of_an_owner_who_is_one_no_longer_are_withdrawn(
+    system: AdminSystem, role: Role | None
+) -> None:
+    one, two = await signed_in(system), await signed_in(system, Role.OWNER, "Otto Owner")
+    visitors = [await visit(system.deps, each.cookies["__Host-console"]) for each in (one, two)]
+    actors = [each.actor(CONTOSO, "unknown") for each in visitors if each is not None]
+    for actor, name in zip(actors, ("mine", "theirs"), strict=True):
+        new = NewAdministrator(name, f"{name}@elsewhere.example", Role.OWNER)
+        await invite_administrator(system.deps, actor, new)
+    if role is None:
+        await remove_administrator(system.deps, actors[0], actors[1].administrator)
+    else:
+        await change_role(system.deps, actors[0], actors[1].administrator, role)
+    open_ = [each.name for each in (await system.deps.teams.get(CONTOSO)).invitations]
+    assert open_ == (["mine", "theirs"] if role is Role.OWNER else ["mine"])
+
+
 async def test_what_was_typed_is_one_short_line_in_the_record(system: AdminSystem) -> None:
     owner = await signed_in(system)
     fields = {"name": "x\r\n\u202e" + "y" * 9000, "session_hours": "8", "first_method": "push"}

@@ -124,6 +124,10 @@ async def test_step_1_the_name_of_whoever_was_here_last_is_taken(flow: Flow) -> 
     assert ADA in page.words()
     nobody = await (await flow.browser()).get(f"{flow.origin}/t/{TENANT}/me")
     assert nobody.form("/account").fields["username"] == ""
+    flow.world.clock.advance(12 * 3600)  # the session is over: whoever sits here now may be somebody else
+    await flow.world.current()
+    later = await browser.get(f"{flow.origin}/t/{TENANT}/me")
+    assert later.form("/account").fields["username"] == ""
 
 
 async def test_step_2_a_session_however_fresh_is_not_enough(flow: Flow) -> None:
