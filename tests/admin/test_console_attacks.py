@@ -388,6 +388,38 @@ async def test_what_is_typed_wrong_comes_back_with_the_reason_at_its_field(
     assert system.world.documents("admin", "accounts") == []
 
 
+async def test_all_wrong_fields_of_a_new_person_are_told_at_once_and_the_domains_named(
+    system: AdminSystem,
+) -> None:
+    await handlers.add_domain(system.deps, CONTOSO, "contoso.net")
+    owner = await signed_in(system)
+    fields = {"first": "", "last": "x" * 65, "upn": "eve", "email": "nothing", "csrf": owner.csrf}
+    answer = await owner.post(f"/t/{CONTOSO}/people/new", fields)
+    assert answer.status == 400
+    for name in ("first", "last", "upn", "email"):
+        assert answer.soup.find(id=f"{name}-error"), name
+    told = answer.soup.find(id="upn-error")
+    assert told is not None
+    assert "contoso.example, contoso.net" in told.text
+    other = await owner.post(f"/t/{CONTOSO}/people/new", {**fields, "upn": "eve@elsewhere.example"})
+    tenant = await system.deps.tenants.get(CONTOSO)
+    assert tenant is not None
+    assert f"elsewhere.example is not a domain of {tenant.name}" in other.words
+
+
+async def test_the_account_page_leads_back_and_two_passkeys_have_two_names(system: AdminSystem) -> None:
+    owner = await signed_in(system)
+    page = await owner.get("/account")
+    assert page.soup.select_one("nav.sections a") is not None
+    assert "Badge desk" not in (await owner.get(f"/t/{CONTOSO}/administrators/new")).words
+    found = await visit(system.deps, owner.cookies["__Host-console"])
+    assert found is not None
+    (there,) = found.administrator.passkeys
+    assert found.administrator.default_name("Safari on macOS", START) == "Safari on macOS"
+    named = found.administrator.default_name(there.name, START)
+    assert named == f"{there.name}, {START:%Y-%m-%d %H:%M} UTC"
+
+
 async def test_a_rename_of_what_somebody_else_changed_meanwhile_is_told_and_not_done(
     system: AdminSystem,
 ) -> None:
