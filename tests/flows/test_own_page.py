@@ -185,6 +185,18 @@ async def test_steps_5_to_7_a_phone_is_renamed_everywhere(flow: Flow) -> None:
     assert "is now called “Once more”" in page.words()
 
 
+async def test_step_7_an_outcome_is_told_once_and_only_the_latest(flow: Flow) -> None:
+    phone = await flow.phone()
+    visited = await visit(flow, phone)
+    assert "is now called" in (await visited.post("/name", name="Green phone")).words()
+    assert "is now called" not in (await visited.page()).words()
+    visited.last = await visited.browser.get(f"{visited.url}/sign-out")
+    page = await visited.post("/sign-out")
+    assert "You've been signed out everywhere" in page.words()
+    assert "is now called" not in page.words()
+    assert "data-result" not in (await visited.page()).text
+
+
 async def test_step_5_a_phone_needs_a_name(flow: Flow) -> None:
     phone = await flow.phone()
     visited = await visit(flow, phone)
