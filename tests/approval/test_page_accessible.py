@@ -32,7 +32,7 @@ class Checked(Walk):
         self.views.add(view)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 async def test_axe_finds_nothing_in_any_state(chromium: Browser, theme: str) -> None:
     async with phone_page(chromium, color_scheme=theme, bypass_csp=True) as (approval, page, origin):
         checked = Checked(approval, page, origin)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def clone(tmp_path: Path) -> Path:
     """As much of the tree as set-up needs, in a folder with a space in its name."""
     folder = tmp_path / "a clone"
-    for name in ("deploy/__init__.py", "deploy/setup", "requirements", "blok365"):
+    for name in ("deploy/__init__.py", "deploy/setup", "deploy/assets", "requirements", "blok365"):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, target)

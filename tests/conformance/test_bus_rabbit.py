@@ -174,7 +174,7 @@ async def test_full_queue_refuses_and_nothing_is_lost(rabbit_world: RabbitWorld,
 
 
 @pytest.mark.parametrize(
-    "total", [2_000, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(300)])]
+    "total", [2_000, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(300)])]
 )
 async def test_thousands_of_messages_through_a_consumer_that_dies_every_hundred(
     rabbit_world: RabbitWorld, total: int

@@ -78,7 +78,9 @@ async def test_nothing_is_left_in_an_outbox(on: FaultSystem) -> None:
     await all_sent(on)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [pytest.param(each, marks=[] if each == "waiting" else pytest.mark.slow) for each in STEPS]
+)
 async def test_broker_killed_and_started_again(on: FaultSystem, rabbitmq: Broker, step: str) -> None:
     sign_in = await on.led_to(step)
     async with away(rabbitmq):

@@ -47,7 +47,9 @@ async def on(
         yield started
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [pytest.param(each, marks=[] if each == "waiting" else pytest.mark.slow) for each in STEPS]
+)
 async def test_database_killed_and_started_again(on: FaultSystem, mongod: BackingService, step: str) -> None:
     sign_in = await on.led_to(step)
     async with away(mongod):
@@ -73,6 +75,7 @@ async def test_database_away_for_20_seconds(on: FaultSystem, mongod: BackingServ
     await sign_in.assert_signed_once()
 
 
+@pytest.mark.slow
 async def test_stops_within_ten_seconds_without_its_database(on: FaultSystem, mongod: BackingService) -> None:
     """In the middle of a sign-in, with a page open; what was not written is another replica's, or the next start's."""
     sign_in = await on.begin(await on.person())

@@ -37,10 +37,13 @@ def cases(writes: Sequence[Write]) -> list[Any]:
     groups = {2: "faults", 1: "faults-one"}
     chosen = [(2, write, moment) for write in writes for moment in Moment]
     chosen += [(1, write, Moment.AFTER) for write in writes if write in ALONE]
-    return [
-        pytest.param(n, w, m, id=f"{n}-{w}-{m.name.lower()}", marks=pytest.mark.xdist_group(groups[n]))
-        for n, w, m in chosen
-    ]
+
+    def marks(replicas: int, moment: Moment) -> list[pytest.MarkDecorator]:
+        group = pytest.mark.xdist_group(groups[replicas])
+        # Every run kills one of two after each write; the rest is for `make test-long`.
+        return [group] if (replicas, moment) == (2, Moment.AFTER) else [group, pytest.mark.slow]
+
+    return [pytest.param(n, w, m, id=f"{n}-{w}-{m.name.lower()}", marks=marks(n, m)) for n, w, m in chosen]
 
 
 @pytest.mark.parametrize(("system", "write", "moment"), cases(SIGN_IN), indirect=["system"])

@@ -154,7 +154,7 @@ async def test_make_run_with_another_host_says_so_and_stops_its_mongod(tmp_path:
 
 @pytest.mark.parametrize("text", ["abc", "0", "70000", "-1", "65535", "8 365", "８３６５"])
 def test_what_is_no_port_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="no port"):
+    with pytest.raises(BadInput, match="is not a port number"):
         port_of(text)
 
 
@@ -173,7 +173,7 @@ async def test_make_run_names_a_port_that_is_taken(tmp_path: Path, behind: int) 
     with taken(port + behind):
         async with make_run(tmp_path, port) as program:
             refused = await program.ends(ENDS)
-    assert refused.one_line().startswith(f"Port {port + behind}, for ")
+    assert refused.one_line().startswith(f"Cannot listen on port {port + behind}, which is for ")
     assert refused.err.count("\n") == 1
 
 
@@ -248,7 +248,7 @@ async def test_make_run_with_a_service_that_hangs(tmp_path: Path, mongod: Backin
         for program in (starting, stopping):
             program.send(signal.SIGTERM)
         for program in (starting, stopping):
-            assert "did not stop in order" in (await program.ends(SIGNALLED)).one_line()
+            assert NOT_CLEANLY in (await program.ends(SIGNALLED)).one_line()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -335,7 +335,12 @@ async def test_make_run_a_second_time_says_where_the_first_one_runs(
         again = await ended(*status, environment={})
         assert again.code == 0, again
         stopped = await program.stopped()
-    assert again.out.strip() in stopped.out
+    # The link for the console's first owner is shown where it was made, and nowhere else.
+    first_steps, _, console = again.out.strip().partition("  Console ")
+    assert first_steps in stopped.out
+    assert "admin invite" in console
+    assert "/join/" in stopped.out
+    assert "/join/" not in console
     assert "\x1b" not in stopped.out
     assert stopped.err == ""
     lines = (tmp_path / "run" / "log.json").read_text().splitlines()
@@ -423,7 +428,10 @@ def keys(tmp_path: Path) -> Path:
     [
         ({"BLOK365_ORIGIN": "nonsense"}, "BLOK365_ORIGIN: an origin is"),
         ({"BLOK365_LISTEN": "abc"}, "BLOK365_LISTEN: "),
-        ({"BLOK365_TRUSTED_PROXIES": "nonsense"}, 'error parsing value for field "trusted_proxies"'),
+        (
+            {"BLOK365_TRUSTED_PROXIES": "nonsense"},
+            'the variable for TRUSTED_PROXIES holds no list; one is written as JSON, such as ["10.0.0.1"',
+        ),
         ({"BLOK365_KEYS": "/nowhere"}, "/nowhere/trusted.json: No such file"),
         ({"BLOK365_BUS_URL": "memory:"}, "BLOK365_BUS_URL must name a RabbitMQ server"),
     ],
@@ -436,6 +444,7 @@ async def test_service_with_a_wrong_setting(keys: Path, environment: Mapping[str
     assert line["reason"].startswith(reason)
 
 
+NOT_CLEANLY = "It did not shut down cleanly within"
 FAULTY = """
     from dataclasses import replace
     from services.approval import app
@@ -556,7 +565,7 @@ async def test_a_program_that_hangs_ends_all_the_same() -> None:
         gone.assert_no_traceback()
         assert gone.code == 0
         assert "first thing stopped" in gone.out
-        assert "did not stop in order" in (await blocked.ends(SIGNALLED)).one_line()
+        assert NOT_CLEANLY in (await blocked.ends(SIGNALLED)).one_line()
 
 
 async def test_a_fault_at_the_stop_does_not_hide_the_one_before_it() -> None:

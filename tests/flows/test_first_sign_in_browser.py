@@ -69,7 +69,9 @@ async def window(chromium: Browser, words: Words) -> AsyncIterator[BrowserContex
     await context.close()
 
 
-@pytest.mark.parametrize("words", [ENGLISH, FRENCH], ids=["English", "French"])
+@pytest.mark.parametrize(
+    "words", [ENGLISH, pytest.param(FRENCH, marks=pytest.mark.slow)], ids=["English", "French"]
+)
 async def test_from_the_front_page_to_the_signed_in_page(
     chromium: Browser, mongod: BackingService, tmp_path: Path, words: Words
 ) -> None:

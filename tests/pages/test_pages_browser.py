@@ -58,7 +58,7 @@ def open_page(browser: Browser, shown: Shown) -> Iterator[Open]:
     assert complaints == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_in_any_state(browser: Browser, shown: Shown, axe: str, theme: str) -> None:
     context = browser.new_context(bypass_csp=True, color_scheme=theme, service_workers="block")  # type: ignore[arg-type]
     page = context.new_page()
@@ -102,6 +102,7 @@ def press_passkey(page: Page, outcome: str) -> None:
     expect(page.locator("#status")).to_have_text(page.locator(f"[data-passkey={outcome}]").inner_text())
 
 
+@pytest.mark.slow
 def test_passkey_is_offered_in_every_state_with_a_way_on_and_in_no_other(
     open_page: Open, shown: Shown
 ) -> None:

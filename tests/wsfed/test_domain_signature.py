@@ -80,7 +80,7 @@ def verify_with_signxml(assertion: bytes) -> etree._Element:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("examples", [200, pytest.param(2_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [200, pytest.param(2_000, marks=pytest.mark.slow)])
 def test_octets_we_sign_are_the_canonical_ones(examples: int) -> None:
     @settings(max_examples=examples)
     @given(SUBJECTS, ASSERTION_IDS, TIMES)
@@ -109,7 +109,7 @@ def test_octets_we_sign_are_the_canonical_ones(examples: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("examples", [100, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [100, pytest.param(500, marks=pytest.mark.slow)])
 def test_signxml_signs_the_same_and_verifies_ours(examples: int) -> None:
     @settings(max_examples=examples)
     @given(SUBJECTS, ASSERTION_IDS)

@@ -142,7 +142,7 @@ def assert_answer(answer: Answer) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("examples", [300, pytest.param(20_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [300, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_no_request_of_anybodys_is_a_fault_of_ours(tmp_path: Path, examples: int) -> None:
     seen: Counter[int] = Counter()
     with asyncio.Runner() as runner:
