@@ -122,6 +122,8 @@ CONSOLE_SAID_COOKIE_NAME = "console-said"
 """admin: which sentence the next page of the console shows, about what was done on the page before."""
 LAST_REQUEST_COOKIE_NAME = "blok365-last"
 """wsfed: which of the browser's tabs asked a phone last."""
+OUTCOME_TOLD_COOKIE_NAME = "blok365-told"
+"""wsfed: which outcome the person's own page has told already."""
 
 SERVICES = table(
     ServiceRow(
@@ -145,7 +147,12 @@ SERVICES = table(
     ServiceRow(
         name="wsfed",
         mounts=(Mount(Host.SIGNIN, "/t/"), Mount(Host.SIGNIN, "/signin/")),
-        cookies=(BROWSER_COOKIE_NAME, f"{ACCOUNT_COOKIE_PREFIX}*", LAST_REQUEST_COOKIE_NAME),
+        cookies=(
+            BROWSER_COOKIE_NAME,
+            f"{ACCOUNT_COOKIE_PREFIX}*",
+            LAST_REQUEST_COOKIE_NAME,
+            OUTCOME_TOLD_COOKIE_NAME,
+        ),
         owns_state=True,
         follows=("admin", "approval"),
         replicas=2,

@@ -106,6 +106,7 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     assert "ada.king@contoso.example" in king
     assert added["immutable_id"] in king
     assert "no account" in refused(blok365("account", "show", "ada@contoso.example", "-t", "contoso"))
+    assert "no tenant nope" in refused(blok365("account", "show", "ada@contoso.example", "-t", "nope"))
     said(blok365("account", "rename", "ada.king@contoso.example", "ada@contoso.example", "-t", "contoso"))
     out = ("account", "sign-out-everywhere", "ada@contoso.example", "-t", "contoso")
     assert blok365(*out).exit_code == 1  # asked, and nobody said yes

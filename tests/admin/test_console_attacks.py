@@ -303,6 +303,24 @@ async def test_an_owner_who_is_removed_at_that_moment_leaves_no_invitation_behin
     assert (await system.deps.teams.get(CONTOSO)).invitations == ()
 
 
+@pytest.mark.parametrize("role", [None, Role.AUDITOR, Role.OWNER])
+async def test_invitations_of_an_owner_who_is_one_no_longer_are_withdrawn(
+    system: AdminSystem, role: Role | None
+) -> None:
+    one, two = await signed_in(system), await signed_in(system, Role.OWNER, "Otto Owner")
+    visitors = [await visit(system.deps, each.cookies["__Host-console"]) for each in (one, two)]
+    actors = [each.actor(CONTOSO, "unknown") for each in visitors if each is not None]
+    for actor, name in zip(actors, ("mine", "theirs"), strict=True):
+        new = NewAdministrator(name, f"{name}@elsewhere.example", Role.OWNER)
+        await invite_administrator(system.deps, actor, new)
+    if role is None:
+        await remove_administrator(system.deps, actors[0], actors[1].administrator)
+    else:
+        await change_role(system.deps, actors[0], actors[1].administrator, role)
+    open_ = [each.name for each in (await system.deps.teams.get(CONTOSO)).invitations]
+    assert open_ == (["mine", "theirs"] if role is Role.OWNER else ["mine"])
+
+
 async def test_what_was_typed_is_one_short_line_in_the_record(system: AdminSystem) -> None:
     owner = await signed_in(system)
     fields = {"name": "x\r\n\u202e" + "y" * 9000, "session_hours": "8", "first_method": "push"}
@@ -368,6 +386,38 @@ async def test_what_is_typed_wrong_comes_back_with_the_reason_at_its_field(
     assert title is not None
     assert title.text.startswith("Error:")
     assert system.world.documents("admin", "accounts") == []
+
+
+async def test_all_wrong_fields_of_a_new_person_are_told_at_once_and_the_domains_named(
+    system: AdminSystem,
+) -> None:
+    await handlers.add_domain(system.deps, CONTOSO, "contoso.net")
+    owner = await signed_in(system)
+    fields = {"first": "", "last": "x" * 65, "upn": "eve", "email": "nothing", "csrf": owner.csrf}
+    answer = await owner.post(f"/t/{CONTOSO}/people/new", fields)
+    assert answer.status == 400
+    for name in ("first", "last", "upn", "email"):
+        assert answer.soup.find(id=f"{name}-error"), name
+    told = answer.soup.find(id="upn-error")
+    assert told is not None
+    assert "contoso.example, contoso.net" in told.text
+    other = await owner.post(f"/t/{CONTOSO}/people/new", {**fields, "upn": "eve@elsewhere.example"})
+    tenant = await system.deps.tenants.get(CONTOSO)
+    assert tenant is not None
+    assert f"elsewhere.example is not a domain of {tenant.name}" in other.words
+
+
+async def test_the_account_page_leads_back_and_two_passkeys_have_two_names(system: AdminSystem) -> None:
+    owner = await signed_in(system)
+    page = await owner.get("/account")
+    assert page.soup.select_one("nav.sections a") is not None
+    assert "Badge desk" not in (await owner.get(f"/t/{CONTOSO}/administrators/new")).words
+    found = await visit(system.deps, owner.cookies["__Host-console"])
+    assert found is not None
+    (there,) = found.administrator.passkeys
+    assert found.administrator.default_name("Safari on macOS", START) == "Safari on macOS"
+    named = found.administrator.default_name(there.name, START)
+    assert named == f"{there.name}, {START:%Y-%m-%d %H:%M} UTC"
 
 
 async def test_a_rename_of_what_somebody_else_changed_meanwhile_is_told_and_not_done(

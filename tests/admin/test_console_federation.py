@@ -186,7 +186,9 @@ async def test_a_domains_page_says_how_far_it_is_and_its_script_asks_for_that(sy
     page = await browser.get(FEDERATION)
     shown = [each for each in page.soup.select("[data-when]") if not each.has_attr("hidden")]
     assert [each["data-when"] for each in shown] == ["signed_in"]
-    assert "First sign-in" in page.words
+    assert "First sign-in arrived" in page.words
+    assert "2 Mar 2026, 0" in page.words
+    assert page.soup.select_one("details .checks") is not None, "a domain in use is past them"
     assert json.loads((await browser.get(f"{FEDERATION}/state")).text)["sign_in"] is not None
 
 
@@ -224,7 +226,13 @@ async def test_the_script_is_shown_to_whoever_types_how_many_are_locked_out(syst
     assert saved.text == script_octets(federation_script(federation)).decode()
     assert saved.headers["Content-Disposition"] == 'attachment; filename="federate-contoso.example.ps1"'
     assert saved.headers["Content-Type"] == "application/octet-stream"
-    assert await taken(system) == [{"script": "federate", "without": "1"}] * 2
+    records = await taken(system)
+    assert sorted(each["step"] for each in records) == ["downloaded", "shown"]
+    assert all((each["script"], each["without"]) == ("federate", "1") for each in records)
+    changes = await browser.get(f"{BASE}/changes")
+    assert "Federation script shown" in changes.words
+    assert "Federation script downloaded" in changes.words
+    assert "Federation changed" not in changes.words
     await holder(system, bob)
     nobody = await script_page(browser)
     assert nobody.status == 200
@@ -255,7 +263,8 @@ async def test_the_twin_is_one_page_further_and_needs_no_number(system: AdminSys
     assert code.get_text() == back_out_script(federation)
     saved = await browser.press(shown, f"{FEDERATION}/back-out.ps1")
     assert saved.headers["Content-Disposition"] == 'attachment; filename="back-out-contoso.example.ps1"'
-    assert await taken(system) == [{"script": "back-out"}] * 2
+    records = sorted(await taken(system), key=lambda each: each["step"])
+    assert records == [{"script": "back-out", "step": each} for each in ("downloaded", "shown")]
 
 
 async def test_there_is_no_script_before_the_certificate_is_known(system: AdminSystem) -> None:

@@ -124,6 +124,10 @@ async def test_step_1_the_name_of_whoever_was_here_last_is_taken(flow: Flow) -> 
     assert ADA in page.words()
     nobody = await (await flow.browser()).get(f"{flow.origin}/t/{TENANT}/me")
     assert nobody.form("/account").fields["username"] == ""
+    flow.world.clock.advance(12 * 3600)  # the session is over: whoever sits here now may be somebody else
+    await flow.world.current()
+    later = await browser.get(f"{flow.origin}/t/{TENANT}/me")
+    assert later.form("/account").fields["username"] == ""
 
 
 async def test_step_2_a_session_however_fresh_is_not_enough(flow: Flow) -> None:
@@ -179,6 +183,18 @@ async def test_steps_5_to_7_a_phone_is_renamed_everywhere(flow: Flow) -> None:
     assert listed.name == "Ada's green phone"
     page = await visited.post("/name", name="Once more")  # with the version of now, in the same visit
     assert "is now called “Once more”" in page.words()
+
+
+async def test_step_7_an_outcome_is_told_once_and_only_the_latest(flow: Flow) -> None:
+    phone = await flow.phone()
+    visited = await visit(flow, phone)
+    assert "is now called" in (await visited.post("/name", name="Green phone")).words()
+    assert "is now called" not in (await visited.page()).words()
+    visited.last = await visited.browser.get(f"{visited.url}/sign-out")
+    page = await visited.post("/sign-out")
+    assert "You've been signed out everywhere" in page.words()
+    assert "is now called" not in page.words()
+    assert "data-result" not in (await visited.page()).text
 
 
 async def test_step_5_a_phone_needs_a_name(flow: Flow) -> None:

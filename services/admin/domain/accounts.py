@@ -158,15 +158,17 @@ def check_upn(text: str, tenant: Tenant) -> str:
 
     Entra lets a sub-domain follow its federated root; once it is promoted, it is a domain of its own here, too.
     """
+    known = ", ".join(d.name for d in tenant.domains) or "none yet"
     local, at, domain = text.strip().rpartition("@")
+    if text.strip() and not at:
+        raise BadInput("admin.upn.no_domain", upn=shown(text), known=known)
     allowed = local.isascii() and UPN_LOCAL.fullmatch(local.lower())  # lower() turns the Kelvin sign into a k
     local = local.lower()
     if not at or not allowed or local[0] == "." or local[-1] == "." or ".." in local:
         raise BadInput("admin.upn.malformed", upn=shown(text))
     name = check_host(domain)
     if not any(name == d.name or name.endswith(f".{d.name}") for d in tenant.domains):
-        known = ", ".join(d.name for d in tenant.domains) or "none yet"
-        raise BadInput("admin.upn.other_domain", domain=name, tenant=tenant.slug, known=known)
+        raise BadInput("admin.upn.other_domain", domain=name, tenant=tenant.name, known=known)
     upn = f"{local}@{name}"
     if len(upn) > MAX_UPN:
         raise BadInput("admin.upn.too_long", upn=upn, length=len(upn), longest=MAX_UPN)

@@ -14,6 +14,8 @@ SEEN_EVERY = timedelta(minutes=1)
 """How often a request of a session is written down. A session that is idle ends up to that much earlier."""
 MAX_PASSKEYS = 20
 ADVISED_PASSKEYS = 2
+MAX_BROWSER = 40
+"""Characters of a browser in the name of a passkey, so that there is room for the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ class Administrator:
     def passkey(self, credential_id: str) -> Passkey | None:
         """The passkey with that credential id."""
         return next((each for each in self.passkeys if each.credential_id == credential_id), None)
+
+    def default_name(self, browser: str, now: datetime) -> str:
+        """The name of a further passkey that was given none: the browser's, with the time where one has it already."""
+        if all(each.name != browser for each in self.passkeys):
+            return browser
+        return f"{browser[:MAX_BROWSER]}, {now:%Y-%m-%d %H:%M} UTC"
 
     def used(self, credential_id: str, sign_count: int, now: datetime) -> "Administrator":
         """The administrator after a passkey was used.

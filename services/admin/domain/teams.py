@@ -48,6 +48,8 @@ class TeamInvitation:
     expires_at: datetime
     invited_by: str
     """The administrator's name; empty: the operator of the installation."""
+    inviter: str = ""
+    """The administrator's id. Empty: the operator, or made before this was kept."""
     account: AccountId | None = None
 
 
@@ -148,18 +150,33 @@ class Team:
         )
 
     def with_role(self, administrator: str, role: Role, by: Actor) -> "Team":
-        """The team with that member in another role. Raises NotFound, Forbidden, Conflict (the last owner)."""
+        """The team with that member in another role; whoever is no owner any more has invited nobody.
+
+        Raises NotFound, Forbidden, Conflict (the last owner).
+        """
         member = self._other(administrator, by)
-        if member.role is Role.OWNER and role is not Role.OWNER:
-            self._require_another_owner(administrator)
+        invitations = self.invitations
+        if role is not Role.OWNER:
+            invitations = self._not_invited_by(administrator)
+            if member.role is Role.OWNER:
+                self._require_another_owner(administrator)
         changed = replace(member, role=role)
-        return self._changed(members=tuple(changed if each is member else each for each in self.members))
+        members = tuple(changed if each is member else each for each in self.members)
+        return self._changed(members=members, invitations=invitations)
 
     def without_member(self, administrator: str, by: Actor) -> "Team":
-        """The team without that member. Raises NotFound, Forbidden, Conflict (the last owner)."""
+        """The team without that member and the invitations that they made: somebody who is removed for good reason
+        must not come back by a link of their own. Raises NotFound, Forbidden, Conflict (the last owner).
+        """
         member = self._other(administrator, by)
         self._require_another_owner(administrator)
-        return self._changed(members=tuple(each for each in self.members if each is not member))
+        return self._changed(
+            members=tuple(each for each in self.members if each is not member),
+            invitations=self._not_invited_by(administrator),
+        )
+
+    def _not_invited_by(self, administrator: str) -> tuple[TeamInvitation, ...]:
+        return tuple(each for each in self.invitations if each.inviter != administrator)
 
     def _other(self, administrator: str, by: Actor) -> Member:
         """The member who is changed by somebody else, who still is an owner as this is written."""

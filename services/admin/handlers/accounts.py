@@ -92,12 +92,15 @@ def _account(deps: Dependencies, tenant: Tenant, new: NewAccount) -> Account:
 async def show_account(deps: Dependencies, slug: str, name: str) -> Account:
     """The account with that user name or id.
 
-    Raises NotFound, with the same text for another tenant's account as for none, so that nobody can probe for them.
+    Raises NotFound, with the same text for another tenant's account as for none, so that nobody can probe for them; a
+    tenant that does not exist is named as what is missing.
     """
     if "@" in name:
         account = await deps.accounts.by_upn(slug, name.strip().lower())
     else:
         account = await deps.accounts.get(slug, name)
+    if account is None:
+        await show_tenant(deps, slug)
     return _found(account, slug, name)
 
 

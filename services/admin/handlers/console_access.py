@@ -286,12 +286,13 @@ async def add_passkey(
 ) -> Passkey:
     """A further passkey of the administrator. Raises StepUpNeeded, Forbidden, BadInput, Conflict."""
     require_recent(deps, visitor)
+    now = deps.clock.now()
     verified = verify_new_passkey(
         posted,
         console=_console(deps),
         purpose=adding(visitor.session),
-        name=_passkey_name(name, browser),
-        now=deps.clock.now(),
+        name=check_name(name or visitor.administrator.default_name(browser.agent, now), "name"),
+        now=now,
     )
     await _spend(deps, verified.challenge)
     try:

@@ -1,6 +1,7 @@
 """Domains and their federation in the console (docs/flows/federation.md): what Entra is told, who took the script."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from services.admin.domain.federation import Federation, FirstUse
 from services.admin.domain.federation_scripts import BACK_OUT, FEDERATE
@@ -13,6 +14,9 @@ from services.admin.handlers.tenants import add_domain, show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.admin import Domain
 from shared.errors import BadInput
+
+ScriptStep = Literal["shown", "downloaded"]
+"""How a script was taken. Neither changes anything in Entra, and the record does not say that it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,9 @@ async def add_tenants_domain(deps: Dependencies, actor: Actor, name: str) -> Dom
     return made
 
 
-async def take_script(deps: Dependencies, actor: Actor, name: str, *, typed: str) -> Federation:
+async def take_script(
+    deps: Dependencies, actor: Actor, name: str, *, typed: str, step: ScriptStep
+) -> Federation:
     """What the script that federates the domain is made of, for whoever has typed how many would be locked out.
 
     Nobody has to type that it is nobody. The number is counted anew: somebody may have removed a phone meanwhile.
@@ -85,16 +91,16 @@ async def take_script(deps: Dependencies, actor: Actor, name: str, *, typed: str
     async with recorded(
         deps, actor, Act.CHANGE_FEDERATION, subject_id=made.domain, subject=made.domain
     ) as record:
-        record.after = {"script": FEDERATE, "without": str(without)}
+        record.after = {"script": FEDERATE, "step": step, "without": str(without)}
     return made
 
 
-async def take_back_out(deps: Dependencies, actor: Actor, name: str) -> Federation:
+async def take_back_out(deps: Dependencies, actor: Actor, name: str, *, step: ScriptStep) -> Federation:
     """The same for its twin. Raises Forbidden, StepUpNeeded, NotFound, BadInput, Unavailable."""
     actor.require(Act.CHANGE_FEDERATION, deps.clock.now())
     made = await federation(deps, actor.tenant, name)
     async with recorded(
         deps, actor, Act.CHANGE_FEDERATION, subject_id=made.domain, subject=made.domain
     ) as record:
-        record.after = {"script": BACK_OUT}
+        record.after = {"script": BACK_OUT, "step": step}
     return made

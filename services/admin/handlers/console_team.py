@@ -70,7 +70,7 @@ async def invite_administrator(deps: Dependencies, actor: Actor, new: NewAdminis
     actor.require(Act.INVITE_ADMINISTRATOR, now)
     tenant = await show_tenant(deps, actor.tenant)
     async with recorded(deps, actor, Act.INVITE_ADMINISTRATOR, subject=new.name) as record:
-        link = await _link(deps, actor.tenant, new, lifetime=MAIL_LIFETIME, invited_by=actor.name)
+        link = await _link(deps, actor.tenant, new, lifetime=MAIL_LIFETIME, by=actor)
         mail = deps.team_mail_message(tenant, link.invitation, link.url)
 
         def with_invitation(team: Team) -> Team:
@@ -84,7 +84,7 @@ async def invite_administrator(deps: Dependencies, actor: Actor, new: NewAdminis
 
 
 async def _link(
-    deps: Dependencies, slug: str, new: NewAdministrator, *, lifetime: timedelta, invited_by: str = ""
+    deps: Dependencies, slug: str, new: NewAdministrator, *, lifetime: timedelta, by: Actor | None = None
 ) -> TeamLink:
     secret = deps.ids.random_bytes(32)
     account: AccountId | None = None
@@ -97,7 +97,8 @@ async def _link(
         email=check_email(new.email),
         role=new.role,
         expires_at=deps.clock.now() + lifetime,
-        invited_by=invited_by,
+        invited_by="" if by is None else by.name,
+        inviter="" if by is None else by.administrator,
         account=account,
     )
     return TeamLink(invitation, f"{deps.console_origin}/join/{slug}/{invitation.id}#{b64u(secret)}")
@@ -121,7 +122,8 @@ async def withdraw_invitation(deps: Dependencies, actor: Actor, invitation: str)
 
 
 async def change_role(deps: Dependencies, actor: Actor, administrator: str, role: Role) -> None:
-    """Step 10: another role, in force at that administrator's next request.
+    """Step 10: another role, in force at that administrator's next request. The open invitations of whoever is no
+    owner any more are withdrawn in the same write.
 
     Raises Forbidden (also for one's own), StepUpNeeded, NotFound, Conflict (the last owner).
     """
@@ -135,7 +137,8 @@ async def change_role(deps: Dependencies, actor: Actor, administrator: str, role
 
 
 async def remove_administrator(deps: Dependencies, actor: Actor, administrator: str) -> None:
-    """Step 10: no administrator of this tenant any more, from their next request on.
+    """Step 10: no administrator of this tenant any more, from their next request on. The open invitations that they
+    made are withdrawn in the same write.
 
     Raises Forbidden (also for oneself), StepUpNeeded, NotFound, Conflict (the last owner).
     """

@@ -147,6 +147,7 @@ class Form:
 
 FIELD_OF = {
     "admin.upn.malformed": "upn",
+    "admin.upn.no_domain": "upn",
     "admin.upn.other_domain": "upn",
     "admin.upn.too_long": "upn",
     "admin.account.exists": "upn",

@@ -138,7 +138,7 @@ async def show_script(visit: TenantVisit) -> web.Response:
     """The script."""
     typed = visit.form.get("typed", "")
     try:
-        made = await domains.take_script(visit.deps, visit.actor, _domain(visit), typed=typed)
+        made = await domains.take_script(visit.deps, visit.actor, _domain(visit), typed=typed, step="shown")
     except BadInput as error:
         return await _ask_script(visit, refused({"typed": typed}, error, otherwise="typed"))
     return _script(visit, made, federation_script, typed=typed)
@@ -147,7 +147,7 @@ async def show_script(visit: TenantVisit) -> web.Response:
 async def download_script(visit: TenantVisit) -> web.Response:
     """The same as a file. Raises BadInput when another number of people would be locked out by now."""
     typed = visit.form.get("typed", "")
-    made = await domains.take_script(visit.deps, visit.actor, _domain(visit), typed=typed)
+    made = await domains.take_script(visit.deps, visit.actor, _domain(visit), typed=typed, step="downloaded")
     return _file(federation_script(made), script_name(made.domain))
 
 
@@ -162,13 +162,13 @@ async def ask_back_out(visit: TenantVisit) -> web.Response:
 
 async def show_back_out(visit: TenantVisit) -> web.Response:
     """The script that undoes it."""
-    made = await domains.take_back_out(visit.deps, visit.actor, _domain(visit))
+    made = await domains.take_back_out(visit.deps, visit.actor, _domain(visit), step="shown")
     return _script(visit, made, back_out_script, back_out=True)
 
 
 async def download_back_out(visit: TenantVisit) -> web.Response:
     """The same as a file."""
-    made = await domains.take_back_out(visit.deps, visit.actor, _domain(visit))
+    made = await domains.take_back_out(visit.deps, visit.actor, _domain(visit), step="downloaded")
     return _file(back_out_script(made), script_name(made.domain, back_out=True))
 
 

@@ -14,7 +14,8 @@ from services.admin.handlers.console_access import (
     remove_passkey,
     require_recent,
 )
-from services.admin.pages.views import SECTIONS, AccountPage, Confirm, Crumb, Organisations
+from services.admin.handlers.tenants import show_tenant
+from services.admin.pages.views import SECTIONS, AccountPage, Confirm, Crumb, Frame, Organisations
 from services.admin.routes.guard import ConsoleRoute, OwnRoute, Visit, redirect
 from services.admin.routes.sign_in import key_of, webauthn
 from shared.errors import NotFound
@@ -48,13 +49,31 @@ async def organisations(visit: Visit) -> web.Response:
 async def account(visit: Visit) -> web.Response:
     """Own passkeys and sessions."""
     age = visit.deps.clock.now() - visit.visitor.session.proven_at
+    frame = await _frame_in_the_only_tenant(visit)
     view = AccountPage(
-        frame=visit.frame("account"),
+        frame=frame or visit.frame("account"),
+        crumbs=() if frame else (Crumb("/organisations", key="organisations.heading"),),
         sessions=await list_sessions(visit.deps, visit.visitor),
         webauthn=webauthn(visit.context, adding(visit.visitor.session)),
         recent=timedelta(0) <= age < STEP_UP,
     )
     return visit.render("account.html", view)
+
+
+async def _frame_in_the_only_tenant(visit: Visit) -> Frame | None:
+    """The frame with the navigation of the administrator's tenant; None with none or several, where it is no one's."""
+    if len(visit.visitor.teams) != 1:
+        return None
+    slug = visit.visitor.teams[0].tenant
+    address = visit.context.browser(visit.request).address
+    return visit.context.pages.frame(
+        visit.visitor,
+        csrf=visit.csrf,
+        actor=visit.visitor.actor(slug, address),
+        tenant=await show_tenant(visit.deps, slug),
+        section="account",
+        said=visit.said,
+    )
 
 
 async def add(visit: Visit) -> web.Response:

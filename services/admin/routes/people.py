@@ -6,8 +6,10 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from services.admin.domain.accounts import check_email, check_upn
 from services.admin.domain.names import check_name
 from services.admin.domain.roles import Act, Actor
+from services.admin.domain.tenants import Tenant
 from services.admin.handlers import console_people as people
 from services.admin.handlers.accounts import NewAccount
 from services.admin.handlers.recording import list_changes
@@ -15,7 +17,7 @@ from services.admin.pages.views import Confirm, Crumb, Form, FormPage, PeopleLis
 from services.admin.ports import Dependencies
 from services.admin.routes.guard import ConsoleRoute, TenantRoute, TenantVisit, redirect
 from shared.contracts.admin import AccountStatus
-from shared.errors import BadInput, Conflict, NotFound
+from shared.errors import BadInput, Blok365Error, Conflict, NotFound
 
 PEOPLE = "/t/{tenant}/people"
 PERSON = f"{PEOPLE}/{{account}}"
@@ -73,29 +75,40 @@ def _new_person(visit: TenantVisit, form: Form) -> web.Response:
 async def create_person(visit: TenantVisit) -> web.Response:
     """Make the account, and mail the invitation if that was wished."""
     values = {name: visit.form.get(name, "") for name in (*NEW_FIELDS, "invite")}
-    missing = [name for name in NEW_FIELDS if not values[name].strip()]
-    if missing:
-        return _new_person(visit, Form(values, {name: BadInput("admin.console.empty") for name in missing}))
     upn = values["upn"].strip()
     domains = visit.tenant.domains
-    if "@" not in upn and len(domains) == 1:
+    if upn and "@" not in upn and len(domains) == 1:
         upn = f"{upn}@{domains[0].name}"
+    wrong = _wrong_fields({**values, "upn": upn}, visit.tenant)
+    if wrong:
+        return _new_person(visit, Form(values, wrong))
     new = NewAccount(upn, values["first"], values["last"], values["email"])
     invite = values["invite"] == "yes"
     try:
         account = await people.create_person(visit.deps, visit.actor, new, invite=invite)
     except (BadInput, Conflict) as error:
-        return _new_person(visit, refused(values, error, otherwise=_name_field(values)))
+        return _new_person(visit, refused(values, error, otherwise="last"))
     return redirect(visit.path(f"/people/{account.id}"), said="created_invited" if invite else "created")
 
 
-def _name_field(values: dict[str, str]) -> str:
-    """Which of the names a complaint about a name is about."""
-    try:
-        check_name(values["first"], "first name")
-    except BadInput:
-        return "first"
-    return "last"
+def _wrong_fields(values: dict[str, str], tenant: Tenant) -> dict[str, Blok365Error]:
+    """What is wrong with the fields of a new person, in their order: all of it at once."""
+    checks: dict[str, Callable[[str], str]] = {
+        "first": lambda text: check_name(text, "first name"),
+        "last": lambda text: check_name(text, "last name"),
+        "upn": lambda text: check_upn(text, tenant),
+        "email": check_email,
+    }
+    wrong: dict[str, Blok365Error] = {}
+    for name in NEW_FIELDS:
+        if not values[name].strip():
+            wrong[name] = BadInput("admin.console.empty")
+            continue
+        try:
+            checks[name](values[name])
+        except BadInput as error:
+            wrong[name] = error
+    return wrong
 
 
 async def show_person(visit: TenantVisit) -> web.Response:

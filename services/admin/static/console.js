@@ -2,15 +2,19 @@
 
 const page = document.getElementById("page");
 
-/** Times in the reader's zone; the time in UTC stays as the tooltip. Days stay days. */
+/** Times in the reader's zone, which stands beside them; the time in UTC stays as the tooltip. Days stay days. */
 const language = document.documentElement.lang;
 const locale = navigator.language.startsWith(language) ? navigator.language : language;
-for (const time of document.querySelectorAll("time[datetime*=T]")) {
-  const at = new Date(time.dateTime);
-  const format = { dateStyle: "medium", timeStyle: "short" };
-  time.title = time.textContent;
-  time.textContent = new Intl.DateTimeFormat(locale, format).format(at);
+const DAY = { day: "numeric", month: "short", year: "numeric" };
+const MOMENT = { ...DAY, hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+function localise(time) {
+  const isMoment = time.dateTime.includes("T");
+  if (isMoment) time.title = time.textContent || time.dateTime;
+  const format = isMoment ? MOMENT : { ...DAY, timeZone: "UTC" };
+  time.textContent = new Intl.DateTimeFormat(locale, format).format(new Date(time.dateTime));
 }
+for (const time of document.querySelectorAll("time[datetime]")) localise(time);
+document.addEventListener("dated", (event) => localise(event.target));
 
 /** A slash leads to the search, unless something is being typed. */
 document.addEventListener("keydown", (event) => {

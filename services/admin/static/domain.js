@@ -3,8 +3,16 @@
 const EVERY = 5000;
 const live = document.getElementById("live");
 
-function show(state) {
+/** `firsts`: of `request` and `sign_in`, the time in UTC or null. */
+function show(state, firsts) {
   live.dataset.state = state;
+  for (const [name, at] of Object.entries(firsts)) {
+    if (!at) continue;
+    for (const each of live.querySelectorAll(`[data-first="${name}"]`)) each.hidden = false;
+    const time = live.querySelector(`[data-first="${name}"] time`);
+    time.dateTime = at;
+    time.dispatchEvent(new Event("dated", { bubbles: true })); // console.js writes it as it does all others
+  }
   for (const each of live.querySelectorAll("[data-when]")) each.hidden = each.dataset.when !== state;
 }
 
@@ -13,8 +21,8 @@ async function look() {
     try {
       const answer = await fetch(live.dataset.poll, { headers: { Accept: "application/json" } });
       if (!answer.ok || answer.redirected) return; // signed out meanwhile: the page says so at the next click
-      const { state } = await answer.json();
-      if (state !== live.dataset.state) show(state);
+      const { state, ...firsts } = await answer.json();
+      if (state !== live.dataset.state) show(state, firsts);
       if (state === "signed_in") return;
     } catch {
       // the network is away for a moment

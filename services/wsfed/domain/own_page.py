@@ -3,7 +3,7 @@
 Pure.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -136,3 +136,14 @@ def outcome(
     if done:
         return Outcome.DONE
     return Outcome.SLOW if now - act.at >= SLOW else Outcome.WAITING
+
+
+def outcomes_to_tell(
+    results: Sequence[tuple[Act, Outcome]], *, told: bool
+) -> tuple[tuple[Act, Outcome], ...]:
+    """What the page says of the acts of a visit, in their order: what became of the latest, and which of the others are
+    awaited still. `told`: whether the person has read what became of the latest: that it was done is said once.
+    """
+    awaited = tuple(each for each in results[:-1] if each[1] is Outcome.WAITING)
+    latest = tuple(each for each in results[-1:] if not (told and each[1] is Outcome.DONE))
+    return awaited + latest

@@ -94,15 +94,19 @@ async def begin_visit(
 async def last_name_here(deps: Dependencies, slug: str, session_secrets: Sequence[str]) -> str:
     """The user name of the tenant's account that signed in last in the browser with these cookies; empty without one.
 
-    Only a name to begin with: it proves nothing.
+    Only of a session that is still live: on a shared computer nobody reads who was here before. The name is one to
+    begin with and proves nothing.
     """
     found = [await deps.sessions.get(session_id(secret)) for secret in session_secrets[:MAX_COOKIES]]
-    own = [session for session in found if session is not None and session.tenant == slug]
+    now = deps.clock.now()
+    own = [each for each in found if each is not None and each.tenant == slug and each.live(now)]
     if not own:
         return ""
     latest = max(own, key=lambda session: session.authentication.authenticated_at)
     account = await deps.directory.account(slug, latest.account)
-    return "" if account is None else account.upn
+    if account is None or not account.status.can_sign_in or not latest.begun_under(account.session_epoch):
+        return ""
+    return account.upn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from services.wsfed.domain.options import PageState, SignInOptions
-from services.wsfed.domain.own_page import Outcome, OwnPhone
+from services.wsfed.domain.own_page import Act, Outcome, OwnPhone, outcomes_to_tell
 from services.wsfed.domain.transaction import CHALLENGE_LIFETIME
 from services.wsfed.domain.trust import AddedDevice
 from services.wsfed.handlers.own_page import Visit
@@ -187,6 +187,18 @@ class OwnPage(OrganisationsPage):
     now: datetime
     problem: str = ""
     """The id of the phone whose new name is missing."""
+    told: bool = False
+    """Whether this browser has shown already what became of the latest act."""
+
+    @property
+    def results(self) -> tuple[tuple[Act, Outcome], ...]:
+        """The acts of which the page says something."""
+        return outcomes_to_tell(self.visit.results, told=self.told)
+
+    @property
+    def tells_that_it_is_done(self) -> bool:
+        """Whether the page says that the latest act was done."""
+        return any(found is Outcome.DONE for _, found in self.results)
 
     @property
     def account_initials(self) -> str:
@@ -199,7 +211,7 @@ class OwnPage(OrganisationsPage):
     @property
     def waiting(self) -> bool:
         """Whether something is not confirmed yet, so that the page looks again by itself."""
-        return any(found is Outcome.WAITING for _, found in self.visit.results)
+        return any(found is Outcome.WAITING for _, found in self.results)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,24 @@
-"""The cookies of a browser: one of its own, one for each account that has signed in from it, and one that says which of
-its tabs asked a phone last.
+"""The cookies of a browser: one of its own, one for each account that has signed in from it, one that says which of its
+tabs asked a phone last, and one that says which outcome its own page has told.
 """
 
 from aiohttp import web
 
+from services.wsfed.domain.own_page import VISIT
 from services.wsfed.domain.session import cookie_name
 from services.wsfed.domain.tabs import LastRequest
 from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Transaction
-from shared.services import ACCOUNT_COOKIE_PREFIX, BROWSER_COOKIE_NAME, LAST_REQUEST_COOKIE_NAME
+from shared.services import (
+    ACCOUNT_COOKIE_PREFIX,
+    BROWSER_COOKIE_NAME,
+    LAST_REQUEST_COOKIE_NAME,
+    OUTCOME_TOLD_COOKIE_NAME,
+)
 from shared.web.cookies import HostCookie
 
 BROWSER_COOKIE = HostCookie(BROWSER_COOKIE_NAME)
 _LAST_REQUEST_COOKIE = HostCookie(LAST_REQUEST_COOKIE_NAME)
+_OUTCOME_TOLD_COOKIE = HostCookie(OUTCOME_TOLD_COOKIE_NAME)
 
 
 def account_cookie(tenant: str, upn: str) -> HostCookie:
@@ -31,6 +38,16 @@ def note_last_request(response: web.StreamResponse, transaction: Transaction) ->
     last = LastRequest.of(transaction)
     if last is not None:
         _LAST_REQUEST_COOKIE.set(response, last.value, max_age=int(CHALLENGE_LIFETIME.total_seconds()))
+
+
+def outcome_was_told(request: web.Request, transaction: Transaction, acts: int) -> bool:
+    """Whether this browser was told what became of the latest of that many acts of the visit. It decides nothing."""
+    return _OUTCOME_TOLD_COOKIE.read(request) == f"{transaction.id}-{acts}"
+
+
+def note_outcome_told(response: web.StreamResponse, transaction: Transaction, acts: int) -> None:
+    """Remember that, for as long as a visit lasts."""
+    _OUTCOME_TOLD_COOKIE.set(response, f"{transaction.id}-{acts}", max_age=int(VISIT.total_seconds()))
 
 
 def session_secrets(request: web.Request) -> list[str]:

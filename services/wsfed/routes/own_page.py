@@ -13,7 +13,12 @@ from services.wsfed.handlers.own_page import VisitOver
 from services.wsfed.handlers.token_issuance import NotApproved
 from services.wsfed.pages import views
 from services.wsfed.routes.context import RouteContext, see
-from services.wsfed.routes.cookies import BROWSER_COOKIE, session_secrets
+from services.wsfed.routes.cookies import (
+    BROWSER_COOKIE,
+    note_outcome_told,
+    outcome_was_told,
+    session_secrets,
+)
 from services.wsfed.routes.navigation import is_from_entra
 from shared.errors import BadInput
 from shared.web import i18n
@@ -81,8 +86,12 @@ class OwnPageRoutes:
             again=own_page_link(visit.tenant.slug, visit.account.upn),
             now=self.context.deps.clock.now(),
             problem=problem,
+            told=outcome_was_told(request, transaction, len(visit.results)),
         )
-        return self.context.pages.own(request, view, status=status)
+        response = self.context.pages.own(request, view, status=status)
+        if view.tells_that_it_is_done:
+            note_outcome_told(response, transaction, len(visit.results))
+        return response
 
     # questions before what cannot be taken back
 
