@@ -12,6 +12,7 @@ from services.admin.app import build
 from services.admin.domain.accounts import Account
 from services.admin.handlers import NewAccount
 from services.admin.ports import Dependencies
+from shared.clock import SystemClock
 from shared.store.mongo import MongoDatabase
 from shared.store.outbox import Relay
 from shared.store.port import Database
@@ -60,6 +61,8 @@ async def stored(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield await open_system(world)
         return
     url, name = request.getfixturevalue("mongo_url"), request.getfixturevalue("mongo_database")
+    # By the tests' own clock mongod would remove sessions and challenges as long over, whenever it looks.
+    world.clock.advance((SystemClock().now() - world.clock.now()).total_seconds())
 
     def open_database(service: str, relay: Relay) -> Database:
         return MongoDatabase(url, name, clock=world.clock, listener=relay)

@@ -225,9 +225,10 @@ async def test_a_session_that_is_asked_in_is_written_once_a_minute(stored: Admin
 
 async def test_a_challenge_is_spent_once(stored: AdminSystem) -> None:
     challenges = stored.deps.used_challenges
-    assert await challenges.spend(b"one", START)
-    assert not await challenges.spend(b"one", START)
-    assert await challenges.spend(b"two", START)
+    now = stored.world.clock.now()
+    assert await challenges.spend(b"one", now)
+    assert not await challenges.spend(b"one", now)
+    assert await challenges.spend(b"two", now)
 
 
 async def test_teams_are_found_by_member_and_a_new_tenant_has_an_empty_one(stored: AdminSystem) -> None:

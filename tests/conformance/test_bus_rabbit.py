@@ -276,7 +276,12 @@ async def test_consumes_again_after_its_queue_was_deleted(rabbit_world: RabbitWo
     await bus.consume("wsfed", inbox.handlers("wsfed"))
     await asyncio.to_thread(rabbit.management.call, "DELETE", f"/queues/{rabbit.name}/wsfed")
     signed = ended("c")
-    await Outbox(bus).send(signed)
+    try:
+        await Outbox(bus).send(signed)
+    except TimeoutError as error:  # seen on a busy machine, and not understood: so it says what RabbitMQ has
+        queues = rabbit.management.call("GET", f"/queues/{rabbit.name}")
+        consuming = bus._consumers[0].connection
+        raise AssertionError(f"consuming: {consuming.is_up}, {consuming._fault}; queues: {queues}") from error
     await inbox.until_done(1)
 
 

@@ -38,7 +38,7 @@ def tree(tmp_path: Path) -> Path:
     """A copy of what pictures are drawn from, with pictures that were just drawn from it."""
     for shown in PICTURES.values():
         for pattern in shown.inputs:
-            for file in ROOT.glob(pattern):
+            for file in filter(Path.is_file, ROOT.glob(pattern)):
                 copy = tmp_path / file.relative_to(ROOT)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)

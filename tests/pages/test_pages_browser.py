@@ -484,7 +484,8 @@ def test_post_without_an_answer_is_not_sent_again_by_itself(browser: Browser, sh
     expect(page.locator("#status")).to_contain_text("Check your connection")
     context.set_offline(False)
     assert shown.posts == []
-    page.get_by_role("button", name="Send a request").click()
+    with page.expect_response(lambda answer: answer.request.method == "POST"):
+        page.get_by_role("button", name="Send a request").click()
     expect(page.locator("#offline")).to_be_hidden()
     assert [action for action, _ in shown.posts] == ["push"]
     context.close()
