@@ -6,8 +6,8 @@ and to know at any moment whether there is a connection.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import aio_pika
 import structlog
@@ -18,6 +18,7 @@ from yarl import URL
 from shared.errors import Unavailable
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 FAULTS = (AMQPError, OSError, RuntimeError, TimeoutError)
 """What aio-pika raises when a connection or channel is lost, refused, or in the middle of closing."""
@@ -30,7 +31,7 @@ HEARTBEAT = 10
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Seconds between tries to connect."""
 
-Setup = Callable[[AbstractConnection, Callable[[], None]], Awaitable[None]]
+Setup = Callable[[AbstractConnection, Callable[[], None]], Coroutine[Any, Any, None]]
 """Makes channels on a new connection. The second argument is to be called when one of them is lost: then the
 whole connection is made anew."""
 
@@ -84,13 +85,11 @@ class Connection:
     async def _once(self) -> bool:
         """Connect and stay until the connection is lost."""
         lost = asyncio.Event()
-        connection = await aio_pika.connect(
-            self._url, timeout=CONNECT_TIMEOUT, client_properties={"connection_name": self._name}
-        )
+        connecting = aio_pika.connect(self._url, client_properties={"connection_name": self._name})
+        connection = await _within(CONNECT_TIMEOUT, connecting)
         try:
             connection.close_callbacks.add(on_close(lost.set))
-            async with asyncio.timeout(SETUP_TIMEOUT):
-                await self._setup(connection, lost.set)
+            await _within(SETUP_TIMEOUT, self._setup(connection, lost.set))
             self._up.set()
             log.info("bus.connected", connection=self._name)
             await lost.wait()
@@ -100,8 +99,25 @@ class Connection:
         finally:
             self._up.clear()
             with contextlib.suppress(*FAULTS):
-                async with asyncio.timeout(CONNECT_TIMEOUT):
-                    await connection.close()
+                await _within(CONNECT_TIMEOUT, connection.close())
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """Its result. Raises TimeoutError after so many seconds, also when the work does not listen to being cancelled.
+
+    aio-pika's sometimes does not: with `asyncio.timeout` a lost connection was never made again.
+    """
+    task = asyncio.create_task(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
+        task.cancel()
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        raise TimeoutError
+    return task.result()
 
 
 def on_close(then: Callable[[], None]) -> Callable[..., None]:
