@@ -33,6 +33,7 @@ class FaultKey(StrEnum):
     DIRECTORY_SYNCED = "directory_synced"
     HOLDS_ROLE = "holds_role"
     ROLES_UNREADABLE = "roles_unreadable"
+    DELETED_USER = "deleted_user"
     OTHER_IDENTITY = "other_identity"
     PERSON_REFUSED = "person_refused"
     LICENCE_UNITS = "licence_units"

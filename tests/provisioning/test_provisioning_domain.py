@@ -287,11 +287,12 @@ FACT = st.builds(
     st.booleans(),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
 )
 def test_steps_lead_to_an_end_and_no_step_is_taken_twice(
-    goal: Wanted, has: Facts, exists: bool, deleted: bool, begun_before: bool
+    goal: Wanted, has: Facts, exists: bool, deleted: bool, begun_before: bool, linked_before: bool
 ) -> None:
-    job = working(begun_at=NOW if begun_before else None)
+    job = working(begun_at=NOW if begun_before else None, object_id="o" if linked_before else "")
     user = User("o", "id", has, created_at=NOW)
     taken: list[Step] = []
     while (step := next_step(goal, job)) is not None:
@@ -299,6 +300,10 @@ def test_steps_lead_to_an_end_and_no_step_is_taken_twice(
         taken.append(step)
         if step is Step.FIND:
             finding = Finding() if not exists else Finding(deleted=user) if deleted else Finding(user=user)
+            if goal.presence is Presence.PRESENT and exists and deleted and not linked_before:
+                with pytest.raises(NotOurs):
+                    found(finding, goal, job)
+                return
             job, candidate = found(finding, goal, job)
             if candidate is not None:
                 job = linked(job, candidate, goal, NOW)
@@ -332,6 +337,19 @@ def test_a_user_that_was_made_since_we_began_is_ours_once_its_roles_were_read() 
     user = User("other", "id-ada", FACTS, created_at=NOW - timedelta(minutes=1))
     for presence in Presence:
         assert found(Finding(user=user), want(presence), working()) == (working(), user)
+
+
+@pytest.mark.parametrize("made", [NOW - timedelta(days=1), NOW])
+def test_a_deleted_user_that_was_never_linked_is_not_restored(made: datetime) -> None:
+    """It may hold a directory role, which nobody sees while it is deleted: also one that was made since we began."""
+    user = User("other", "id-ada", FACTS, created_at=made)
+    for job in (working(), live(sure=False, linked_at=NOW)):
+        with pytest.raises(NotOurs) as refused:
+            found(Finding(deleted=user), want(), job)
+        assert refused.value.key is FaultKey.DELETED_USER
+    for presence in (Presence.KEPT, Presence.LEFT, Presence.ABSENT):
+        job, _ = found(Finding(deleted=user), want(presence), working())
+        assert (job.object_id, next_step(want(presence), job)) == ("", None)
 
 
 @pytest.mark.parametrize("presence", [Presence.KEPT, Presence.ABSENT])
@@ -394,6 +412,7 @@ SYNCED = refusal(
         (Step.FIND, GraphAnswer(403), 1, Meaning(Verdict.PAUSE, FaultKey.PERMISSION_MISSING)),
         (Step.ADOPT, GraphAnswer(403), 1, Meaning(Verdict.STOP, FaultKey.ROLES_UNREADABLE)),
         (Step.DISABLE, GraphAnswer(403), 1, Meaning(Verdict.STOP, FaultKey.PERSON_REFUSED)),
+        (Step.RESTORE, GraphAnswer(403), 1, Meaning(Verdict.STOP, FaultKey.PERSON_REFUSED)),
         (Step.CREATE, CONFLICT, 99, Meaning(Verdict.CONFLICT, FaultKey.NAME_TAKEN)),
         (Step.RENAME, CONFLICT, 1, Meaning(Verdict.RETRY, FaultKey.NAME_TAKEN)),
         (Step.RENAME, CONFLICT, 6, Meaning(Verdict.STOP, FaultKey.NAME_TAKEN)),

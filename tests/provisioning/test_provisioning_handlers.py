@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from services.provisioning.domain.answers import SignInFailed
-from services.provisioning.domain.requests import GraphAnswer
+from services.provisioning.domain.requests import GraphAnswer, GraphRequest
 from shared.contracts.admin import AccountStatus, AuthenticatorChanged, EndorsedBy
 from shared.contracts.provisioning import CheckConnection, RetryPerson
 from shared.directory import FaultKey
+from shared.errors import Unavailable
 from tests.provisioning.support import MINUTE, SECRETS, SKU, Provisioning, refusal
 
 LOST = GraphAnswer(None)
@@ -350,6 +351,80 @@ async def test_nobody_is_adopted_while_roles_cannot_be_read(connected: Provision
     await connected.work()
     assert (connected.person().state, key(connected)) == ("failed", FaultKey.ROLES_UNREADABLE)
     assert connected.directory.made() == []
+
+
+@pytest.mark.parametrize("created", ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"])
+async def test_a_deleted_user_that_was_never_linked_is_left_to_a_person(
+    connected: Provisioning, created: str
+) -> None:
+    """Made before the job began, or since. Once somebody has restored it, its roles are read as anybody's."""
+    directory = connected.directory
+    directory.add("admin", "ada@contoso.example", "fd8d0ec5c5004116ada", createdDateTime=created)
+    directory.roles["admin"] = ["global"]
+    directory.deleted["admin"] = directory.users.pop("admin")
+    await connected.account("ada")
+    await connected.work()
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.DELETED_USER)
+    directory.users["admin"] = directory.deleted.pop("admin")
+    await connected.world.say("admin", RetryPerson(account="ada", version=connected.person().version))
+    await connected.work()
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.HOLDS_ROLE)
+    assert directory.made() == []
+
+
+async def test_a_user_that_was_purged_after_it_was_linked_does_not_vouch_for_a_deleted_namesake(
+    connected: Provisioning,
+) -> None:
+    await created(connected)
+    connected.world.clock.advance(10 * MINUTE)
+    directory = connected.directory
+    directory.add("admin", "ada@contoso.example", "fd8d0ec5c5004116ada")
+    directory.deleted["admin"] = directory.users.pop("admin")
+    del directory.users["object-1"]
+    await connected.account("ada", display_name="Countess")
+    await connected.work()
+    await connected.later(5, rounds=2)
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.DELETED_USER)
+    assert list(directory.deleted) == ["admin"]
+
+
+async def test_one_person_whom_microsoft_does_not_let_us_restore_stops_nobody_else(
+    connected: Provisioning,
+) -> None:
+    """Who was given an administrator role meanwhile is restored by administrators only."""
+    await created(connected)
+    await connected.account("ada", status=AccountStatus.REMOVED)
+    await connected.work()
+    connected.directory.forbidden = ("POST /directory/deletedItems/object-1/restore",)
+    await connected.account("ada", status=AccountStatus.ACTIVE)
+    await connected.account("bob")
+    await connected.work()
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.PERSON_REFUSED)
+    assert connected.person("bob").state == "done"
+    assert connected.connections[-1].state == "ready"
+
+
+async def test_a_user_of_ours_that_is_deleted_as_soon_as_it_is_found_can_be_restored_later(
+    connected: Provisioning,
+) -> None:
+    """Its making was not answered, and the process dies after it has deleted it."""
+    connected.directory.trick("POST /users", LOST, after=True)
+    await connected.account("ada")
+    await connected.work()
+    await connected.account("ada", status=AccountStatus.REMOVED)
+
+    def die(_: GraphRequest) -> GraphAnswer:
+        raise Unavailable("killed")
+
+    connected.directory.after.append(("DELETE", die))
+    await connected.later(5)
+    await connected.later(3 * MINUTE)
+    assert connected.person().state == "done"
+    assert list(connected.directory.deleted) == ["object-1"]
+    await connected.account("ada", status=AccountStatus.ACTIVE)
+    await connected.work()
+    assert connected.person().state == "done"
+    assert connected.directory.only["id"] == "object-1"
 
 
 async def test_immutable_ids_that_differ_in_case_are_two_people(connected: Provisioning) -> None:

@@ -111,8 +111,10 @@ async def test_licences_run_out_and_come_back(graph: Graph) -> None:
     assert len(directory.people) == 3
 
 
-async def test_a_deleted_user_keeps_its_immutable_id_and_comes_back(graph: Graph) -> None:
-    """provisioning's own database is lost: the deleted user of the account is found, looked at, and taken up again."""
+async def test_a_deleted_user_that_nobody_remembers_is_taken_up_again_once_somebody_restored_it(
+    graph: Graph,
+) -> None:
+    """provisioning's own database is lost: the deleted user of the account is found, and its roles cannot be read."""
     provisioning, directory = graph
     directory.permit("User.ReadWrite.All", "RoleManagement.Read.Directory")
     await provisioning.account("ada")
@@ -125,6 +127,15 @@ async def test_a_deleted_user_keeps_its_immutable_id_and_comes_back(graph: Graph
     await provisioning.connect()
     await provisioning.work(5)
     await provisioning.later(10, rounds=5)
+    said = provisioning.told[-1]
+    assert said.fault is not None
+    assert (said.state, said.fault.key) == ("failed", FaultKey.DELETED_USER)
+    assert directory.people == []
+    tenant.put(person)
+    await provisioning.connect()
+    await provisioning.work(5)
+    await provisioning.later(10, rounds=5)
+    assert provisioning.told[-1].state == "done"
     (user,) = directory.people
     assert user.id == person.id
 

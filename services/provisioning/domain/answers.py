@@ -31,7 +31,7 @@ class Verdict(Enum):
 
 
 ANY = frozenset(Step)
-CHANGES = ANY - {Step.FIND, Step.ADOPT, Step.CREATE, Step.RESTORE}
+CHANGES = ANY - {Step.FIND, Step.ADOPT, Step.CREATE}
 
 
 @dataclass(frozen=True, slots=True)

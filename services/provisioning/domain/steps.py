@@ -132,26 +132,19 @@ def found(finding: Finding, wanted: Wanted, person: Person) -> tuple[Person, Use
 
     A user is ours without further ado when it is the one that was linked. One that was made since we began to make it
     is ours most likely, since the answer to our own POST was lost; but that may be long ago, so its roles are asked for
-    too. Raises NotOurs.
+    too. Those of a deleted user cannot be read, and it would come back with them: only the one that was linked is
+    restored. Raises NotOurs.
     """
-    user = finding.user
+    user, gone = finding.user, finding.deleted
+    nobody = replace(person, object_id="", applied=None, deleted=False, sure=True, synced=False)
     if user is None:
-        gone = finding.deleted
-        wants = wanted.presence is Presence.PRESENT
-        if (
-            gone is not None
-            and gone.immutable_id == wanted.immutable_id
-            and (wants or is_known(gone, person))
-        ):
-            return replace(
-                person,
-                object_id=gone.object_id,
-                applied=gone.facts,
-                deleted=True,
-                sure=True,
-                synced=gone.synced,
-            ), None
-        return replace(person, object_id="", applied=None, deleted=False, sure=True, synced=False), None
+        if gone is None or gone.immutable_id != wanted.immutable_id:
+            return nobody, None
+        if gone.object_id == person.object_id:
+            return replace(person, applied=gone.facts, deleted=True, sure=True, synced=gone.synced), None
+        if wanted.presence is Presence.PRESENT:
+            raise NotOurs(FaultKey.DELETED_USER)
+        return nobody, None
     if user.immutable_id != wanted.immutable_id:
         raise NotOurs(FaultKey.OTHER_IDENTITY)
     if user.object_id == person.object_id:
@@ -159,7 +152,7 @@ def found(finding: Finding, wanted: Wanted, person: Person) -> tuple[Person, Use
     if wanted.presence is Presence.PRESENT or is_known(user, person):
         return person, user
     # Somebody made it, and the person is not to be let in: not ours to touch.
-    return replace(person, object_id="", applied=None, deleted=False, sure=True, synced=False), None
+    return nobody, None
 
 
 def is_known(user: User, person: Person) -> bool:
@@ -214,10 +207,7 @@ def succeeded(step: Step, wanted: Wanted, person: Person, now: datetime, object_
         case Step.DELETE:
             return replace(person, deleted=True)
         case Step.RESTORE:
-            # It comes back with what it had, perhaps under another name: to be read. One that was never ours is then
-            # looked at like any other that somebody else made.
-            if person.linked_at is None:
-                return replace(person, object_id="", applied=None, deleted=False, sure=False)
+            # It comes back with what it had, perhaps under another name: to be read.
             return replace(person, deleted=False, sure=False, linked_at=now)
         case Step.REVOKE:
             return sessions_revoked(person, wanted.epoch, person.to_revoke)

@@ -189,9 +189,10 @@ class _Job:
             self._learn(lambda person: linked(person, candidate, sought, since))
 
     async def _take(self, step: Step, sought: Wanted) -> None:
-        if (
-            self._person.next_at - self._now < STEP_TIME
-        ):  # the look-up took long: nobody else may begin meanwhile
+        # The look-up may have taken long: nobody else may begin meanwhile. And a deleted user can no longer be shown to
+        # be the account's, so that it is ours is written down before.
+        late = self._person.next_at - self._now < STEP_TIME
+        if late or (step is Step.DELETE and self._learnt):
             await self._write(lambda person: replace(person, next_at=self._now + LEASE))
         answer = await self._call(self._request(step, sought))
         what = meaning(step, answer, self._person.attempts)
