@@ -6,7 +6,7 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from deploy.standins.graph import control
-from deploy.standins.graph.http import Answer, Fate, Request
+from deploy.standins.graph.exchange import Answer, Fate, Request
 from deploy.standins.graph.model import User
 from deploy.standins.graph.standin import StandIn
 from services.provisioning.domain.answers import SignInFailed

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 from deploy.standins.graph import control, entra
 from deploy.standins.graph.clock import ControlledClock
 from deploy.standins.graph.errors import GraphError
-from deploy.standins.graph.http import Answer, Fate, Request
+from deploy.standins.graph.exchange import Answer, Fate, Request
 from deploy.standins.graph.standin import StandIn
 from shared.clock import ManualClock
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.standins.graph.errors import GraphError, malformed
-from deploy.standins.graph.http import Answer, Fate, Json, Request
+from deploy.standins.graph.exchange import Answer, Fate, Json, Request
 from deploy.standins.graph.routes import BASE
 
 MAX_ITEMS = 20

@@ -31,9 +31,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from deploy.standins.graph import domains, schema, tokens, views
+from deploy.standins.graph.exchange import Json
 from deploy.standins.graph.faults import Kind, Rule
 from deploy.standins.graph.graph import Settings
-from deploy.standins.graph.http import Json
 from deploy.standins.graph.model import Application, Domain, Licence, Secret, Sku, User, new_guid
 from deploy.standins.graph.standin import StandIn
 from deploy.standins.graph.tenant import Tenant

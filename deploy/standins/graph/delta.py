@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from deploy.standins.graph import odata, views
 from deploy.standins.graph.errors import GraphError, bad_request
-from deploy.standins.graph.http import Json
+from deploy.standins.graph.exchange import Json
 from deploy.standins.graph.tenant import Tenant
 
 LIFE = timedelta(days=7)

@@ -26,7 +26,7 @@ from deploy.standins.graph.errors import (
     read_only,
     required,
 )
-from deploy.standins.graph.http import Json
+from deploy.standins.graph.exchange import Json
 from deploy.standins.graph.model import Application, Domain, new_guid
 from deploy.standins.graph.tenant import Tenant
 from shared.ids import Ids

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from deploy.standins.graph.http import Json
+from deploy.standins.graph.exchange import Json
 from deploy.standins.graph.tenant import Tenant
 
 FIELDS = (

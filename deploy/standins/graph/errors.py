@@ -6,7 +6,7 @@ The words here were seen in Microsoft's pages, in recorded traffic or in other p
 
 from collections.abc import Mapping
 
-from deploy.standins.graph.http import Json
+from deploy.standins.graph.exchange import Json
 
 
 class GraphError(Exception):

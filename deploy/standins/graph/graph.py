@@ -9,8 +9,8 @@ from datetime import datetime
 
 from deploy.standins.graph import delta, domains, licences, odata, schema, users, views
 from deploy.standins.graph.errors import malformed, not_found, not_json
+from deploy.standins.graph.exchange import Answer, Json, Request, parsed_json
 from deploy.standins.graph.faults import Kind, Rule
-from deploy.standins.graph.http import Answer, Json, Request, parsed_json
 from deploy.standins.graph.model import Application, User
 from deploy.standins.graph.routes import BASE, Place
 from deploy.standins.graph.tenant import Tenant

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from deploy.standins.graph import schema
 from deploy.standins.graph.errors import bad_request, not_found
-from deploy.standins.graph.http import Json
+from deploy.standins.graph.exchange import Json
 from deploy.standins.graph.model import Licence, Sku, User
 from deploy.standins.graph.tenant import Tenant
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from deploy.standins.graph.http import Json
+from deploy.standins.graph.exchange import Json
 from shared.ids import Ids
 
 SOFT_DELETED_DAYS = 30

@@ -13,7 +13,7 @@ from typing import Any
 
 from deploy.standins.graph import schema
 from deploy.standins.graph.errors import bad_request, malformed, not_here, unsupported_query
-from deploy.standins.graph.http import Json, decoded
+from deploy.standins.graph.exchange import Json, decoded
 
 Test = Callable[[Mapping[str, Any]], bool]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import parse_qsl
 
-from deploy.standins.graph.http import Json, Request, parsed_json
+from deploy.standins.graph.exchange import Json, Request, parsed_json
 
 HIDDEN = "hidden"
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})

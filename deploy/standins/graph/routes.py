@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from deploy.standins.graph.errors import GraphError, malformed, no_segment
-from deploy.standins.graph.http import decoded
+from deploy.standins.graph.exchange import decoded
 
 BASE = "/v1.0"
 

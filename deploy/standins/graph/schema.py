@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.standins.graph.errors import GraphError, bad_request, not_json
-from deploy.standins.graph.http import Json
+from deploy.standins.graph.exchange import Json
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,7})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)

@@ -21,9 +21,9 @@ from deploy.standins.graph.errors import (
     throttled,
     unauthorized,
 )
+from deploy.standins.graph.exchange import Answer, Fate, Json, Request, decoded, parsed_json
 from deploy.standins.graph.faults import Faults, Kind, Rule
 from deploy.standins.graph.graph import METHODS, Call, Settings
-from deploy.standins.graph.http import Answer, Fate, Json, Request, decoded, parsed_json
 from deploy.standins.graph.model import Application, User, new_guid
 from deploy.standins.graph.permissions import allowed
 from deploy.standins.graph.requests import Record

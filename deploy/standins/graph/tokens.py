@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from deploy.standins.graph.errors import unauthorized
-from deploy.standins.graph.http import Answer, Json, Request
+from deploy.standins.graph.exchange import Answer, Json, Request
 from deploy.standins.graph.model import Application, new_guid
 from deploy.standins.graph.tenant import Tenant
 from shared.ids import Ids, b64u

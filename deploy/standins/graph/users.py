@@ -24,7 +24,7 @@ from deploy.standins.graph.errors import (
     required,
     synced,
 )
-from deploy.standins.graph.http import Json
+from deploy.standins.graph.exchange import Json
 from deploy.standins.graph.model import Application, User, domain_of, new_guid
 from deploy.standins.graph.permissions import allowed
 from deploy.standins.graph.tenant import Tenant

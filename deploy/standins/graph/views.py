@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deploy.standins.graph import schema
-from deploy.standins.graph.http import Json
+from deploy.standins.graph.exchange import Json
 from deploy.standins.graph.model import Domain, User
 from deploy.standins.graph.tenant import Tenant
 

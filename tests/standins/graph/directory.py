@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from deploy.standins.graph import control
-from deploy.standins.graph.http import Answer, Request
+from deploy.standins.graph.exchange import Answer, Request
 from deploy.standins.graph.standin import StandIn
 from deploy.standins.graph.tenant import Tenant
 from shared.clock import ManualClock

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.standins.graph import schema
+from deploy.standins.graph.exchange import Request
 from deploy.standins.graph.graph import METHODS
-from deploy.standins.graph.http import Request
 from tests.standins.graph.directory import BUSINESS, Directory, person
 
 JSON = {"content-type": "application/json"}

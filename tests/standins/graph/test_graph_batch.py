@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.standins.graph import control
-from deploy.standins.graph.http import Fate, Request
+from deploy.standins.graph.exchange import Fate, Request
 from deploy.standins.graph.requests import Record
 from tests.standins.graph.directory import ORIGIN, SECRET, Directory, person
 

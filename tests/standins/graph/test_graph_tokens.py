@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from msal.oauth2cli import JwtAssertionCreator  # type: ignore[import-untyped]
 
-from deploy.standins.graph.http import Answer, Request
+from deploy.standins.graph.exchange import Answer, Request
 from deploy.standins.graph.tokens import FAULTS
 from tests.standins.entra_tokens import certificate_of, certificate_text, key_of
 from tests.standins.graph.directory import CLIENT, NOW, ORIGIN, SECRET, TENANT, Directory
