@@ -1,14 +1,10 @@
 """`python -m deploy.standins.graph --port 8368 --set-up file.json --requests requests.jsonl` (README beside this)."""
 
-import argparse
-import asyncio
 import json
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
-from aiohttp import web
 from pydantic import ValidationError
 
 from deploy.standins.graph import control
@@ -17,26 +13,20 @@ from deploy.standins.graph.clock import ControlledClock
 from deploy.standins.graph.errors import GraphError
 from deploy.standins.graph.requests import Record
 from deploy.standins.graph.standin import StandIn
+from deploy.standins.program import arguments, serve
 from shared.clock import SystemClock
 from shared.ids import SeededIds, SystemIds
 
 
 def main() -> int:
     """Serve on 127.0.0.1 until interrupted. Exit code 1 and one line when it cannot start."""
-    parser = argparse.ArgumentParser(
-        prog="deploy.standins.graph", description="Stand-in of Microsoft's login and Graph, for tests"
+    parser = arguments(
+        "deploy.standins.graph", "Stand-in of Microsoft's login and Graph, for tests", port=8368
     )
-    parser.add_argument("--port", type=int, default=8368)
     parser.add_argument("--set-up", type=Path, help="tenants, JSON (the form: deploy.standins.graph.control)")
     parser.add_argument("--requests", type=Path, help="file that every request is added to, JSON lines")
     parser.add_argument(
         "--seed", help="draw ids, secrets and chance from this, so that a run can be repeated"
-    )
-    parser.add_argument("--public-url", help="where clients reach it, when not http://127.0.0.1:PORT")
-    parser.add_argument(
-        "--until-stdin-ends",
-        action="store_true",
-        help="end when whoever holds the other end of stdin is gone",
     )
     options = parser.parse_args()
     if options.port == 0 and options.public_url is None:
@@ -53,32 +43,13 @@ def main() -> int:
         if options.set_up is not None:
             form = control.SetUp.model_validate(json.loads(options.set_up.read_bytes()))
             control.set_up(standin, form)
-        app = GraphApp(standin).app()
-        if options.until_stdin_ends:
-            app.on_startup.append(_end_with_stdin)
-        with suppress(web.GracefulExit):
-            web.run_app(app, host="127.0.0.1", port=options.port, print=_first_line)
     except OSError as error:
         print(os.strerror(error.errno) if error.errno else error, file=sys.stderr)
         return 1
     except (ValidationError, ValueError, GraphError) as error:
         print(f"--set-up: {error}", file=sys.stderr)
         return 1
-    return 0
-
-
-async def _end_with_stdin(_: web.Application) -> None:
-    """Nobody writes to it: it becomes readable when it ends."""
-    asyncio.get_running_loop().add_reader(sys.stdin, _end)
-
-
-def _end() -> None:
-    raise web.GracefulExit
-
-
-def _first_line(text: str) -> None:
-    """Of aiohttp's two lines the one that says where it listens: whoever started us waits for it."""
-    print(text.partition("\n")[0], flush=True)
+    return serve(GraphApp(standin).app(), options)
 
 
 if __name__ == "__main__":
