@@ -344,6 +344,39 @@ async def test_a_holder_of_a_directory_role_is_never_adopted(connected: Provisio
     assert connected.directory.made() == []
 
 
+@pytest.mark.parametrize("created", ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"])
+async def test_a_role_on_a_later_page_counts_as_one_on_the_first(
+    connected: Provisioning, created: str
+) -> None:
+    """Graph may answer an empty page that others follow."""
+    connected.directory.add("admin", "ada@contoso.example", "fd8d0ec5c5004116ada", createdDateTime=created)
+    connected.directory.roles["admin"] = ["global"]
+    link = "https://graph.microsoft.com/v1.0/users/admin/transitiveMemberOf?$skiptoken=a%2Bb"
+    empty = GraphAnswer(200, {"value": [], "@odata.nextLink": link})
+    connected.directory.trick("GET /users/admin/transitiveMemberOf", empty, empty)
+    await connected.account("ada")
+    await connected.work()
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.HOLDS_ROLE)
+    assert connected.directory.requests[-1].url == "/users/admin/transitiveMemberOf?$skiptoken=a%2Bb"
+    assert connected.directory.made() == []
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"value": {}}, {"value": [], "@odata.nextLink": "https://graph.microsoft.com/v1.0/users/x"}]
+)
+async def test_roles_whose_list_does_not_end_are_unreadable(
+    connected: Provisioning, body: dict[str, Any]
+) -> None:
+    connected.directory.add("theirs", "ada@contoso.example", "fd8d0ec5c5004116ada")
+    roles = [GraphAnswer(200, body)] * 20
+    connected.directory.trick("GET /users/theirs/transitiveMemberOf", *roles)
+    connected.directory.trick("GET /users/x", *roles)
+    await connected.account("ada")
+    await connected.work()
+    assert (connected.person().state, key(connected)) == ("failed", FaultKey.ROLES_UNREADABLE)
+    assert connected.directory.made() == []
+
+
 async def test_nobody_is_adopted_while_roles_cannot_be_read(connected: Provisioning) -> None:
     connected.directory.add("theirs", "ada@contoso.example", "fd8d0ec5c5004116ada")
     connected.directory.forbidden = ("GET /users/theirs/transitiveMemberOf",)
@@ -620,6 +653,21 @@ async def test_a_check_says_what_is_there_and_what_is_missing(connected: Provisi
     }
     assert found.domains == ("contoso.example",)
     assert len(connected.directory.requests) == 4
+
+
+async def test_a_check_that_nobody_answers_lets_no_failed_connection_go_on(connected: Provisioning) -> None:
+    connected.directory.sign_in = SignInFailed(401, error="invalid_client", codes=(7000215,))
+    await connected.account("ada")
+    await connected.work()
+    assert connected.connections[-1].state == "failed"
+    connected.directory.sign_in = SignInFailed(None)
+    await connected.world.say("admin", CheckConnection(check="one"))
+    await connected.work()
+    said = connected.connections[-1]
+    assert said.checked is not None
+    assert said.checked.fault is not None
+    assert said.checked.fault.key == FaultKey.NO_ANSWER
+    assert (said.state, said.fault and said.fault.key) == ("failed", FaultKey.WRONG_SECRET)
 
 
 # --- trying again -----------------------------------------------------------------------------------------------

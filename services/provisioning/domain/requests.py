@@ -29,6 +29,10 @@ FIELDS = {
 """What `UPDATE` sets: the field of `Facts`, and the property of the user."""
 
 
+NEXT_LINK = "@odata.nextLink"
+"""Where the next page of a list is (Microsoft Graph, "Paging")."""
+
+
 @dataclass(frozen=True, slots=True)
 class GraphRequest:
     """One request. `body`: JSON, or None for none."""
@@ -80,6 +84,11 @@ class GraphAnswer:
             return ()
         return [each for each in found if isinstance(each, Mapping)]
 
+    @property
+    def ends_list(self) -> bool:
+        """Whether it is a list, or the last page of one. A page may be empty although others follow."""
+        return isinstance(self.body.get("value"), list) and NEXT_LINK not in self.body
+
 
 def literal(text: str) -> str:
     """A string in an OData filter: a quote is doubled (OData 4.01 part 2, section 5.1.1.6.1), then percent-encoded.
@@ -117,6 +126,12 @@ def directory_roles(object_id: str) -> GraphRequest:
     """The directory roles that a user holds, also through groups."""
     path = f"/users/{quote(object_id, safe='')}/transitiveMemberOf/microsoft.graph.directoryRole"
     return GraphRequest("GET", f"{path}?$select=id")
+
+
+def next_page(answer: GraphAnswer) -> GraphRequest | None:
+    """The page behind that one, of the same Graph, whatever host its link names; None for none."""
+    _, _, url = str(answer.body.get(NEXT_LINK) or "").partition("/v1.0/")
+    return GraphRequest("GET", f"/{url}") if url else None
 
 
 def create(wanted: Wanted, password: str) -> GraphRequest:

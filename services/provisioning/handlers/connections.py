@@ -99,14 +99,16 @@ async def check(deps: Dependencies, connection: Connection) -> None:
     def take(before: Connection) -> Connection | None:
         if before.revision != connection.revision:
             return None
-        lasting = fault if fault is not None and fault.key not in TRANSIENT else None
-        return was_checked(before, result, lasting, now)
+        if fault is not None and fault.key in TRANSIENT:  # it says nothing of the connection
+            return replace(before, checked=result)
+        return was_checked(before, result, fault, now)
 
     await deps.connections.change(connection.tenant, take)
     deps.queue.wake(connection.tenant)
 
 
 TRANSIENT = (FaultKey.NO_ANSWER, FaultKey.SERVICE_AWAY, FaultKey.THROTTLED)
+"""Faults of a check after which the connection is as it was."""
 
 
 async def target_of(deps: Dependencies, connection: Connection) -> Target | None:

@@ -31,6 +31,7 @@ from services.provisioning.domain.requests import GraphAnswer, GraphRequest
 from services.provisioning.domain.steps import (
     NotOurs,
     Step,
+    User,
     found,
     is_known,
     linked,
@@ -54,6 +55,8 @@ STEP_TIME = timedelta(seconds=85)
 """What must be left of the lease when a step begins: a request for a token and one to Graph take no longer."""
 MAX_STEPS = 20
 """Steps under one claim; more is a fault of ours, and the job would go round in circles."""
+MAX_PAGES = 10
+"""Empty pages of directory roles that are passed over; behind more of them the roles count as unreadable."""
 HELD_WAIT = timedelta(seconds=10)
 CONNECTION_WAIT = timedelta(seconds=5)
 """How long a job rests whose connection has failed; it is claimed again only when the connection is tried again."""
@@ -176,17 +179,29 @@ class _Job:
         # Somebody else made it with this ImmutableID, or we did and the answer was lost. Holders of directory roles are
         # never taken over; what was made since we began is, also where roles cannot be read.
         self._step = Step.ADOPT
-        answer = await self._call(requests.directory_roles(candidate.object_id))
+        answer = await self._roles_of(candidate)
         what = meaning(Step.ADOPT, answer, self._person.attempts)
         ours = is_known(candidate, self._person)
         if what.verdict is not Verdict.DONE and not (ours and what.key is FaultKey.ROLES_UNREADABLE):
             await self._settle(what, answer)
         elif answer.values:
             await self._stop(FaultKey.HOLDS_ROLE, answer)
+        elif answer.ok and not answer.ends_list:
+            await self._stop(FaultKey.ROLES_UNREADABLE, answer)
         else:
             log.info("person.adopted", tenant=known.tenant, account=known.account, user=candidate.object_id)
             since = None if ours else self._now
             self._learn(lambda person: linked(person, candidate, sought, since))
+
+    async def _roles_of(self, user: User) -> GraphAnswer:
+        """The first page of the user's directory roles that has any, or else the last one that was asked for."""
+        answer = await self._call(requests.directory_roles(user.object_id))
+        for _ in range(MAX_PAGES):
+            following = requests.next_page(answer)
+            if not answer.ok or answer.values or following is None:
+                break
+            answer = await self._call(following)
+        return answer
 
     async def _take(self, step: Step, sought: Wanted) -> None:
         # The look-up may have taken long: nobody else may begin meanwhile. And a deleted user can no longer be shown to
