@@ -1,5 +1,6 @@
 """Jobs from admin's news to the directory, over a directory in memory."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from services.provisioning.domain.answers import SignInFailed
 from services.provisioning.domain.requests import GraphAnswer, GraphRequest
+from services.provisioning.ports import Target
 from shared.contracts.admin import AccountStatus, AuthenticatorChanged, EndorsedBy
 from shared.contracts.provisioning import CheckConnection, RetryPerson
 from shared.directory import FaultKey
@@ -607,6 +609,31 @@ async def test_a_missing_permission_pauses_the_connection(connected: Provisionin
     assert said.fault is not None
     assert said.fault.key == FaultKey.PERMISSION_MISSING
     assert connected.person().state == "waiting"
+
+
+async def test_a_job_under_way_while_the_connection_is_set_anew_follows_the_new_settings(
+    provisioning: Provisioning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep of the new settings passes by what is under way under the old ones."""
+    await provisioning.connect(when_removed="keep")
+    await created(provisioning)
+    answered, call = asyncio.Event(), provisioning.directory.call
+
+    async def slow(target: Target, request: GraphRequest) -> GraphAnswer:
+        await answered.wait()
+        return await call(target, request)
+
+    monkeypatch.setattr(provisioning.directory, "call", slow)
+    await provisioning.account("ada", status=AccountStatus.REMOVED, session_epoch=1)
+    await provisioning.worker.round()
+    await provisioning.connect(when_removed="disable")
+    await provisioning.worker.round()
+    await provisioning.worker._running["sweep/contoso"]
+    answered.set()
+    await provisioning.worker.idle()
+    await provisioning.work()
+    assert provisioning.directory.only["accountEnabled"] is False
+    assert provisioning.person().state == "done"
 
 
 async def test_an_older_setting_that_comes_late_changes_nothing(connected: Provisioning) -> None:

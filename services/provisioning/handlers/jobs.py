@@ -313,10 +313,10 @@ class _Job:
             key=key.value,
             step=step,
         )
-        revoking = self._person.to_revoke
+        revoking, set_anew = self._person.to_revoke, await self._is_set_anew()
 
         def stop(person: Person) -> Person:
-            if self._has_news(person) or person.to_revoke != revoking:
+            if set_anew or self._has_news(person) or person.to_revoke != revoking:
                 return _at_once(person, now)
             return stopped(person, fault, now, step)
 
@@ -330,14 +330,24 @@ class _Job:
             revision = self._connection.revision
             await self._deps.connections.change(self._target.tenant, lambda before: works(before, revision))
 
+        set_anew = await self._is_set_anew()
+
         def finish(person: Person) -> Person:
             sought = self._sought
-            if self._has_news(person) or (sought is not None and next_step(sought[0], person) is not None):
+            more = sought is not None and next_step(sought[0], person) is not None
+            if set_anew or more or self._has_news(person):
                 return _at_once(person, now)
             return finished(replace(person, request_id=request_id or person.request_id), now)
 
         await self._write(finish)
         raise _Over
+
+    async def _is_set_anew(self) -> bool:
+        """Whether the connection was set since: its sweep may have passed this job by while it was under way."""
+        connection = await self._deps.connections.get(self._target.tenant)
+        if connection is None or connection.state == "off":
+            return False
+        return connection.revision != self._connection.revision
 
     def _has_news(self, person: Person) -> bool:
         """Whether the account has changed since it was read here."""
