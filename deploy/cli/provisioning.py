@@ -2,8 +2,6 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,29 +24,6 @@ PATIENCE = 40
 """How often a check is looked for, half a second apart."""
 
 
-class Suspended(StrEnum):
-    """`shared.contracts.provisioning.WhenSuspended`, as the command line lists it."""
-
-    DISABLE = "disable"
-    KEEP = "keep"
-
-
-class Removed(StrEnum):
-    """`shared.contracts.provisioning.WhenRemoved`, as the command line lists it."""
-
-    DELETE = "delete"
-    DISABLE = "disable"
-    KEEP = "keep"
-
-
-SUSPENDED: Mapping[Suspended, WhenSuspended] = {Suspended.DISABLE: "disable", Suspended.KEEP: "keep"}
-REMOVED: Mapping[Removed, WhenRemoved] = {
-    Removed.DELETE: "delete",
-    Removed.DISABLE: "disable",
-    Removed.KEEP: "keep",
-}
-
-
 @provisioning.command("connect")
 def connect(
     context: typer.Context,
@@ -63,10 +38,10 @@ def connect(
     ] = None,
     enabled: Annotated[bool, typer.Option("--on/--off", help="Whether people are provisioned.")] = True,
     suspended: Annotated[
-        Suspended | None, typer.Option(help="What becomes of a suspended person's user in Entra.")
+        WhenSuspended | None, typer.Option(help="What becomes of a suspended person's user in Entra.")
     ] = None,
     removed: Annotated[
-        Removed | None, typer.Option(help="What becomes of a removed person's user in Entra.")
+        WhenRemoved | None, typer.Option(help="What becomes of a removed person's user in Entra.")
     ] = None,
 ) -> None:
     """Set the connection: what was not named stays. The secret is sealed at once and shown nowhere again."""
@@ -77,8 +52,8 @@ def connect(
             tenant,
             properties=None if properties is None else _read(properties),
             enabled=enabled,
-            when_suspended=SUSPENDED[suspended] if suspended else None,
-            when_removed=REMOVED[removed] if removed else None,
+            when_suspended=suspended,
+            when_removed=removed,
         )
 
     with_admin(context.obj, work)
