@@ -12,6 +12,7 @@ from deploy.cli.options import InTenant, Json, group
 from deploy.cli.session import with_admin
 from services.admin import handlers
 from services.admin.domain.accounts import Account
+from services.admin.domain.directory import DirectorySettings
 from services.admin.handlers import DirectoryView
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
@@ -36,7 +37,13 @@ def connect(
             allow_dash=True,
         ),
     ] = None,
-    enabled: Annotated[bool, typer.Option("--on/--off", help="Whether people are provisioned.")] = True,
+    enabled: Annotated[
+        bool | None,
+        typer.Option(
+            "--on/--off",
+            help="Whether people are provisioned; unless it is said, as before, and on with the first properties.",
+        ),
+    ] = None,
     suspended: Annotated[
         WhenSuspended | None, typer.Option(help="What becomes of a suspended person's user in Entra.")
     ] = None,
@@ -46,20 +53,21 @@ def connect(
 ) -> None:
     """Set the connection: what was not named stays. The secret is sealed at once and shown nowhere again."""
 
-    async def work(admin: Dependencies) -> None:
-        await handlers.set_connection(
+    async def work(admin: Dependencies) -> DirectorySettings:
+        is_first = not (await handlers.show_connection(admin, tenant)).asked.has_secrets
+        return await handlers.set_connection(
             admin,
             tenant,
             properties=None if properties is None else _read(properties),
-            enabled=enabled,
+            enabled=True if enabled is None and is_first else enabled,
             when_suspended=suspended,
             when_removed=removed,
         )
 
-    with_admin(context.obj, work)
+    settings = with_admin(context.obj, work)
     output.line(
         f"Set. Next: blok365 provisioning test -t {tenant}"
-        if enabled
+        if settings.enabled
         else "Switched off: nothing is changed in Entra."
     )
 

@@ -348,6 +348,32 @@ def test_the_script_of_a_domain_is_printed_or_saved(federable: Blok365, tmp_path
 
 
 @pytest.mark.integration
+def test_of_the_connection_to_entra_what_is_not_named_stays(federable: Blok365, tmp_path: Path) -> None:
+    properties = tmp_path / "properties.json"
+    secret = "a~secret~of~forty~characters~or~nearly~so"
+    told = {"client_id": "22222222-2222-4222-8222-222222222222", "tenant_domain": "contoso.onmicrosoft.com"}
+    properties.write_text(json.dumps({**told, "client_secret": secret}))
+    connect, in_tenant = ("provisioning", "connect"), ("-t", "contoso")
+    assert "properties" in refused(federable(*connect, *in_tenant))
+    assert "blok365 provisioning test" in said(federable(*connect, str(properties), *in_tenant))
+    assert "Switched off" in said(federable(*connect, *in_tenant, "--off"))
+    assert "Switched off" in said(federable(*connect, *in_tenant, "--removed", "keep"))
+    assert "Switched off" in said(federable(*connect, str(properties), *in_tenant))
+    assert "blok365 provisioning test" in said(federable(*connect, *in_tenant, "--on"))
+    shown = federable("provisioning", "show", *in_tenant, "--json")
+    view = json.loads(said(shown))
+    assert (view["when suspended"], view["when removed"]) == ("disable", "keep")
+    assert view["in force"] == "not yet"
+    assert secret not in shown.output
+    assert federable(*connect, *in_tenant, "--removed", "purge").exit_code == 2
+    missing = str(tmp_path / "missing.json")
+    assert "No such file" in refused(federable(*connect, missing, *in_tenant))
+    assert "ada@contoso.example" in refused(
+        federable("provisioning", "retry", "ada@contoso.example", *in_tenant)
+    )
+
+
+@pytest.mark.integration
 def test_readiness_names_who_would_be_locked_out(federable: Blok365) -> None:
     listed = federable("domain", "readiness", "contoso.example", "-t", "contoso")
     assert said(listed) == ("user name\tname\tstatus\nada@contoso.example\tAda Lovelace\tinvited\n")
