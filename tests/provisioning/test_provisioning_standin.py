@@ -111,6 +111,19 @@ async def test_licences_run_out_and_come_back(graph: Graph) -> None:
     assert len(directory.people) == 3
 
 
+async def test_a_licence_that_was_taken_back_in_entra_already_stops_nobody(graph: Graph) -> None:
+    provisioning, directory = graph
+    await provisioning.account("ada")
+    await provisioning.profile("ada", usage_location="FR", licences=(BUSINESS,))
+    await provisioning.work(5)
+    (user,) = directory.people
+    next(iter(directory.standin.tenants.values())).put(replace(user, licences=()))
+    await provisioning.profile("ada", usage_location="FR", licences=())
+    await provisioning.work()
+    await provisioning.later(10, rounds=2)
+    assert provisioning.person().state == "done", provisioning.person().fault
+
+
 async def test_a_deleted_user_that_nobody_remembers_is_taken_up_again_once_somebody_restored_it(
     graph: Graph,
 ) -> None:

@@ -91,6 +91,8 @@ RULES: tuple[Rule, ...] = (
     _rule(V.STOP, K.DOMAIN_NOT_VERIFIED, [400], words=("domain portion of the userprincipalname",)),
     _rule(V.STOP, K.LICENCE_UNITS, [400], [Step.LICENSE], ("available licenses", "not have any available")),
     _rule(V.STOP, K.LICENCE_UNKNOWN, [400], [Step.LICENSE], ("valid company license", "does not correspond")),
+    # Somebody has taken back already what is to be taken back: looked up, it is no longer there.
+    _rule(V.LOOK, K.REFUSED, [400], [Step.LICENSE], ("not have a corresponding license",), at_most=3),
     # Just after it was set, the licensing service may not know the location yet.
     _rule(V.RETRY, K.LOCATION_REFUSED, [400], [Step.LICENSE], ("usage location",), at_most=8),
     _rule(V.STOP, K.LOCATION_REFUSED, [400], [Step.UPDATE, Step.CREATE], ("usagelocation",)),
