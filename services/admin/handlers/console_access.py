@@ -85,7 +85,9 @@ class Visitor:
 
 def challenge(deps: Dependencies, purpose: str) -> bytes:
     """What a passkey is to sign for that purpose, good for five minutes. Nothing is stored."""
-    return make_challenge(deps.console_keys[0], purpose, deps.ids.random_bytes(NONCE_OCTETS), deps.clock.now())
+    return make_challenge(
+        deps.console_keys[0], purpose, deps.ids.random_bytes(NONCE_OCTETS), deps.clock.now()
+    )
 
 
 def joining(invitation: str, administrator: str) -> str:
