@@ -1,7 +1,7 @@
 """`python -m deploy.compose --origin URL --entra-port N -- docker-compose -p PROJECT ...`: sign in to what runs there.
 
-Called by deploy/setup/test-compose, which starts and removes it. Steps are those of docs/flows/enrolment.md and
-sign-in.md; in a second sign-in a replica of wsfed is killed while the phone is being asked.
+Called by deploy/setup/test-compose, which starts and removes it. Steps are those of docs/flows/enrolment.md,
+sign-in.md and console-sign-in.md; in a second sign-in a replica of wsfed is killed while the phone is being asked.
 """
 
 import argparse
@@ -12,7 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urljoin
 
+from deploy.compose.console import Administrator
 from deploy.compose.containers import Containers, Fault, run
 from deploy.compose.hardening import check_hardening
 from deploy.local.browser import Browser, Page, Unexpected
@@ -20,6 +22,7 @@ from deploy.local.entra import entra_standin
 from deploy.local.tenant import DOMAIN, PERSON, TENANT, signing_certificate
 from deploy.standins.phone.phone import PhoneError, SoftPhone
 from shared.clock import SystemClock
+from shared.ids import SystemIds
 from shared.services import SERVICES
 from shared.testing.waiting import eventually
 from shared.web.paths import Origins
@@ -66,6 +69,16 @@ class Walk:
             if elsewhere.status != 421:
                 raise Fault(f"{elsewhere.status} for a host that is not ours")
 
+    async def ready(self) -> None:
+        """Each process of each service says at /readyz, which its health check asks, that it has what it needs."""
+        ours = [name for row in SERVICES.values() for name in row.containers]
+
+        async def healthy() -> bool | None:
+            found = await self.containers.inspect()
+            return all(found[name]["State"]["Health"]["Status"] == "healthy" for name in ours) or None
+
+        await eventually(healthy, "every service is healthy")
+
     async def seed(self) -> None:
         """The demo tenant, by the operator's own commands in admin's container."""
         blok365 = self.containers.blok365
@@ -89,12 +102,23 @@ class Walk:
                 return page if page.status == 200 else None
 
             metadata = await eventually(fetch, "wsfed knows the tenant")
+        certificate = signing_certificate(metadata.text)
+
+        async def script_has_it() -> bool:
+            try:
+                return certificate in await self.containers.blok365("domain", "script", DOMAIN, "-t", TENANT)
+            except Fault:
+                return False  # admin has not heard of the certificate yet
+
+        await eventually(
+            script_has_it, "the script for Entra has the certificate that wsfed signs with", every=1
+        )
         domain = {
             "domain": DOMAIN,
             "tenant": TENANT,
             "issuerUri": tenant["domains"][0]["issuer"],
             "passiveSignInUri": f"{self.origin}/t/{TENANT}/wsfed",
-            "signingCertificate": signing_certificate(metadata.text),
+            "signingCertificate": certificate,
             "federatedIdpMfaBehavior": "acceptIfMfaDoneByFederatedIdp",
         }
         user = {"immutable_id": person["immutable_id"], "upn": PERSON, "tenant": TENANT}
@@ -142,6 +166,22 @@ class Walk:
             if answer.status != 200 or PERSON not in answer.words():
                 raise Fault(f"Entra's stand-in refused: {answer.words()[:600]}")
 
+    async def administer(self) -> None:
+        """docs/flows/console-sign-in.md: the first owner joins, signs out, and signs in again.
+
+        Caddy gives each request to the next replica, so what one of them made (challenge, form, session) the other
+        one takes.
+        """
+        named = ("--name", "Olga Owner", "--email", "olga@private.example")
+        link = await self.containers.blok365("admin", "invite", "--tenant", TENANT, *named, "--json")
+        async with Browser(ca=self.ca) as browser:
+            owner = Administrator(browser, json.loads(link)["link"], SystemIds())
+            page, key = await owner.join()
+            page = await owner.sign_in(await browser.submit(page.form("/sign-out")), key)
+            page = await browser.get(urljoin(page.url, f"/t/{TENANT}/people"))
+            if page.status != 200 or PERSON not in page.words():
+                raise Fault(f"{page.status} {page.url}: {page.words()[:600]}")
+
 
 async def check(compose: Sequence[str], origin: str, entra_port: int, var: Path) -> None:
     """Check the running containers and sign in to them. Raises Fault, TimeoutError, Unexpected, PhoneError."""
@@ -150,6 +190,8 @@ async def check(compose: Sequence[str], origin: str, entra_port: int, var: Path)
     walk = Walk(containers, origin, ca)
     with timed("containers run without root, without rights, each with its own keys and data only"):
         await check_hardening(containers)
+    with timed("every process of every service is ready"):
+        await walk.ready()
     with timed("Caddy's certificate authority, fetched"):
         await asyncio.to_thread(ca.write_text, await containers.inside("caddy", "cat", CA))
     with timed("every host has its own pages and no other's"):
@@ -167,6 +209,8 @@ async def check(compose: Sequence[str], origin: str, entra_port: int, var: Path)
             await walk.sign_in(phone, entra)
         with timed("signed in again, with wsfed-1 killed while the phone was asked"):
             await walk.sign_in(phone, entra, lose="wsfed-1")
+    with timed("the first owner joined the console by link and passkey, and signed in again"):
+        await walk.administer()
     stopped = tuple(row.containers[-1] for row in SERVICES.values())
     with timed(f"{', '.join(stopped)} stopped in good order"):
         await run("docker", "stop", "-t", "15", *(containers.ids[service] for service in stopped))

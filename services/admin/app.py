@@ -86,7 +86,7 @@ def build(
         notify_sealer=sealer,
         provisioning_sealer=load_sealer(platform.settings.keys, "provisioning"),
         console_origin=shared.origins.console,
-        console_key=load_keys(csrf_file)[0],
+        console_keys=load_keys(csrf_file),
     )
     web = _console(assembly, deps, csrf_file) if pages else None
     service = assembly.service(

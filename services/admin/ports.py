@@ -419,8 +419,10 @@ class Dependencies:
     """Seals a connection's secrets for provisioning."""
     console_origin: str
     """Origin of the console. Its host is the RP ID of administrators' passkeys, and it is the only one they sign on."""
-    console_key: bytes
-    """Makes the challenges of the console's ceremonies. 32 octets that no browser sees."""
+    console_keys: Sequence[bytes]
+    """Of 32 octets that no browser sees. The first makes the challenges of the ceremonies; those made with the
+    others are taken, too, while the key file is replaced.
+    """
 
     @property
     def console_rp_id(self) -> str:

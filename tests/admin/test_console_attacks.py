@@ -174,7 +174,7 @@ async def test_malformed_answers_get_a_page_and_never_a_fault(
 
 def test_a_challenge_is_for_one_purpose_and_cannot_be_stretched() -> None:
     made = make_challenge(b"k" * 32, "sign-in", bytes(16), START)
-    check_challenge(b"k" * 32, "sign-in", made, START)
+    check_challenge([b"k" * 32], "sign-in", made, START)
     later = made[:16] + (int.from_bytes(made[16:24], "big") + 3600).to_bytes(8, "big") + made[24:]
     for key, purpose, challenge in (
         (b"k" * 32, "step-up", made),
@@ -184,7 +184,7 @@ def test_a_challenge_is_for_one_purpose_and_cannot_be_stretched() -> None:
         (b"k" * 32, "sign-in", b""),
     ):
         with pytest.raises(Forbidden):
-            check_challenge(key, purpose, challenge, START)
+            check_challenge([key], purpose, challenge, START)
 
 
 # sessions

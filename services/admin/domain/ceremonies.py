@@ -4,6 +4,7 @@ Web Authentication Level 3, sections 7.1 (registration) and 7.2 (authentication)
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,11 +21,11 @@ MAX_FIELD = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """Whom administrators' passkeys are for: the one origin, its RP ID, and the key that makes the challenges."""
+    """Whom administrators' passkeys are for: the one origin, its RP ID, and the keys whose challenges are taken."""
 
     origin: str
     rp_id: str
-    key: bytes
+    keys: Sequence[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def verify_new_passkey(
 ) -> VerifiedPasskey:
     """Check a registration. Raises BadInput (malformed), Forbidden (anything that does not verify, or is over)."""
     challenge = _challenge(posted.client_data_json)
-    check_challenge(console.key, purpose, challenge, now)
+    check_challenge(console.keys, purpose, challenge, now)
     try:
         key = verify_registration(
             credential_id=_checked(posted.credential_id),
@@ -96,7 +97,7 @@ def verify_use(
 ) -> VerifiedUse:
     """Check an assertion by that passkey. Raises BadInput (malformed), Forbidden (it does not verify, or is over)."""
     challenge = _challenge(posted.client_data_json)
-    check_challenge(console.key, purpose, challenge, now)
+    check_challenge(console.keys, purpose, challenge, now)
     try:
         verified = verify_assertion(
             authenticator_data=unb64u(_checked(posted.authenticator_data)),

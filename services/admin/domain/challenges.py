@@ -7,6 +7,7 @@ used once is the store's part: only a challenge over which a signature verified 
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared.errors import Forbidden
@@ -23,10 +24,11 @@ def make_challenge(key: bytes, purpose: str, nonce: bytes, now: datetime) -> byt
     return head + _mac(key, purpose, head)
 
 
-def check_challenge(key: bytes, purpose: str, challenge: bytes, now: datetime) -> datetime:
-    """When the challenge ends. Raises Forbidden: not made here, or for something else, or over."""
+def check_challenge(keys: Sequence[bytes], purpose: str, challenge: bytes, now: datetime) -> datetime:
+    """When the challenge ends. Raises Forbidden: made with none of these keys, or for something else, or over."""
     head, mac = challenge[:_HEAD], challenge[_HEAD:]
-    if len(challenge) != OCTETS or not hmac.compare_digest(mac, _mac(key, purpose, head)):
+    is_ours = any(hmac.compare_digest(mac, _mac(key, purpose, head)) for key in keys)
+    if len(challenge) != OCTETS or not is_ours:
         raise Forbidden("admin.console.challenge", code="challenge")
     ends = datetime.fromtimestamp(int.from_bytes(head[NONCE_OCTETS:], "big"), UTC)
     if now >= ends:

@@ -85,7 +85,9 @@ class Visitor:
 
 def challenge(deps: Dependencies, purpose: str) -> bytes:
     """What a passkey is to sign for that purpose, good for five minutes. Nothing is stored."""
-    return make_challenge(deps.console_key, purpose, deps.ids.random_bytes(NONCE_OCTETS), deps.clock.now())
+    return make_challenge(
+        deps.console_keys[0], purpose, deps.ids.random_bytes(NONCE_OCTETS), deps.clock.now()
+    )
 
 
 def joining(invitation: str, administrator: str) -> str:
@@ -316,7 +318,7 @@ async def remove_passkey(deps: Dependencies, visitor: Visitor, credential_id: st
 
 
 def _console(deps: Dependencies) -> Console:
-    return Console(deps.console_origin, deps.console_rp_id, deps.console_key)
+    return Console(deps.console_origin, deps.console_rp_id, deps.console_keys)
 
 
 async def _use(deps: Dependencies, administrator: str, used: VerifiedUse) -> None:
