@@ -101,15 +101,15 @@ class Projection:
             "$set": {**fields, "version": received.message.order},
             "$unset": {LAPSED: ""},
         }
-        upsert = comparison is _Comparison.NEWS
-        if upsert and at_first:
+        if comparison is not _Comparison.NEWS:
+            return await self.collection.update(where, change, confirm=True) is not None
+        if at_first:
             change["$setOnInsert"] = at_first
-        written = await self.collection.update(where, change, upsert=upsert, confirm=True)
-        if written is None and upsert:
-            # Two events of a new row met at the database, and the other one inserted it. If that was the older one,
-            # this one still counts.
-            written = await self.collection.update(where, change, confirm=True)
-        return written is not None
+        if await self.collection.put(where, change):
+            return True
+        # Two events of a new row met at the database, and the other one inserted it. If that was the older one, this
+        # one still counts.
+        return await self.collection.update(where, change, confirm=True) is not None
 
     async def _settled(
         self, document_id: str, received: VerifiedMessage[StateEvent], comparison: _Comparison
@@ -117,7 +117,7 @@ class Projection:
         """Whether the row stays as it is; when a full pull brings the same, it is confirmed."""
         if comparison is _Comparison.SAME and received.origin is Origin.FULL_PULL:
             where = {"_id": document_id, "version": received.message.order}
-            await self.collection.update(where, {}, confirm=True)
+            await self.collection.confirm(where)
         return comparison in (_Comparison.SAME, _Comparison.OLDER)
 
     async def lapse(self, before: Position) -> int:

@@ -126,6 +126,12 @@ class MemoryCollection:
         after = apply(apply({"_id": document_id}, {"$set": fixed}), made, inserting=True)
         return None if document_id in self._documents else self._replace(after, outbox)
 
+    async def put(self, where: Filter, change: Change) -> bool:
+        return await self.update(where, change, upsert=True, confirm=True) is not None
+
+    async def confirm(self, where: Filter) -> None:
+        await self.update(where, {}, confirm=True)
+
     def _replace(self, after: Document, outbox: Sequence[SignedMessage]) -> Document | None:
         if self._collides(after):
             return None

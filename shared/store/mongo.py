@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from bson import Timestamp
@@ -29,9 +30,9 @@ from pymongo.read_concern import ReadConcern
 from shared.clock import Clock
 from shared.contracts.envelope import SignedMessage
 from shared.errors import Unavailable
+from shared.store.batcher import Batcher, ReadBatcher
 from shared.store.outbox import OutboxListener, entry, message_of
 from shared.store.port import Change, Collection, Document, Fence, Filter, Index, Position, Sort
-from shared.store.read_batcher import ReadBatcher
 from shared.store.schema_version import (
     CHANGED,
     CONFIRMED,
@@ -68,6 +69,15 @@ async def _reported() -> AsyncIterator[None]:
         raise
 
 
+@dataclass(frozen=True, slots=True)
+class _Put:
+    """A write that may go together with others; `where` names one document by its `_id`."""
+
+    where: Filter
+    change: Change
+    upsert: bool
+
+
 class MongoCollection:
     """Implements `shared.store.port.Collection`."""
 
@@ -90,6 +100,7 @@ class MongoCollection:
         self._clock = clock
         self._listener = listener
         self._reads = ReadBatcher(self._by_ids)
+        self._puts: Batcher[_Put, bool] = Batcher(self._put_together)
 
     async def insert(
         self, document: Document, *, outbox: Sequence[SignedMessage] = (), confirm: bool = False
@@ -156,6 +167,44 @@ class MongoCollection:
         if after is not None:
             self._written(after["_id"], outbox)
         return after
+
+    async def put(self, where: Filter, change: Change) -> bool:
+        check_upsert(where)
+        return await self._puts.ask(_Put(where, change, upsert=True))
+
+    async def confirm(self, where: Filter) -> None:
+        await self._puts.ask(_Put(where, {}, upsert=False))
+
+    async def _put_together(self, puts: Sequence[_Put]) -> Sequence[bool | Exception]:
+        """Whether each was written; of one that makes no document nobody asks."""
+        if len(puts) == 1:
+            return [await self._put_alone(puts[0], upsert=puts[0].upsert)]
+        faults: Mapping[int, Mapping[str, Any]] = {}
+        async with _reported():
+            try:
+                await self._inner.bulk_write([self._operation(put) for put in puts], ordered=False)
+            except BulkWriteError as error:
+                if error.details.get("writeConcernErrors"):
+                    raise  # nothing is sure of any of them
+                faults = {fault["index"]: fault for fault in error.details.get("writeErrors", [])}
+        answers: list[bool | Exception] = []
+        for number, put in enumerate(puts):
+            fault = faults.get(number)
+            if fault is None:
+                answers.append(True)
+            elif fault["code"] == _DUPLICATE_KEY:  # as in `update`: only a second look tells
+                answers.append(await self._put_alone(put, upsert=False))
+            else:
+                answers.append(OperationFailure(fault.get("errmsg", ""), fault["code"]))
+        return answers
+
+    async def _put_alone(self, put: _Put, *, upsert: bool) -> bool:
+        return await self.update(put.where, put.change, upsert=upsert, confirm=True) is not None
+
+    def _operation(self, put: _Put) -> UpdateOne:
+        made = with_outbox(put.change, self._writes, (), self._clock.now(), upsert=put.upsert, stamped=True)
+        made["$currentDate"] = {CONFIRMED: {"$type": "timestamp"}}
+        return UpdateOne(put.where, made, upsert=put.upsert)
 
     async def _change(self, where: Filter, made: Document, upsert: bool) -> tuple[Document | None, bool]:
         """The document afterwards, and whether a unique key was in the way."""

@@ -94,6 +94,17 @@ class Collection(Protocol):
         """
         ...
 
+    async def put(self, where: Filter, change: Change) -> bool:
+        """`update` with `upsert` and `confirm`, of which nobody needs the document: whether it was written.
+
+        `where` names the `_id`. Those that are asked for at the same time go together, each with its own outcome.
+        """
+        ...
+
+    async def confirm(self, where: Filter) -> None:
+        """Set `confirmed` on the document that matches, if one does, together with others as in `put`."""
+        ...
+
     async def delete(self, where: Filter) -> int:
         """Remove all documents that match, and return how many they were."""
         ...

@@ -8,7 +8,6 @@ from shared.clock import ManualClock
 from shared.contracts.admin import AccountChanged, AccountStatus
 from shared.replication.projection import Projection
 from shared.store.memory import MemoryDatabase
-from shared.store.port import Document
 from tests.received import received
 from tests.world import START
 
@@ -27,20 +26,20 @@ def an_account(version: int) -> Any:
 
 
 class Raced:
-    """A collection before whose first upsert another replica inserts the row: MongoDB then changes nothing."""
+    """A collection before whose first put another replica inserts the row: MongoDB then changes nothing."""
 
     def __init__(self, collection: Any, other: Any) -> None:
         self._collection = collection
         self._other = other
         self.name = collection.name
 
-    async def update(self, *arguments: Any, upsert: bool = False, **others: Any) -> Document | None:
-        if upsert and self._other is not None:
+    async def put(self, *arguments: Any) -> bool:
+        if self._other is not None:
             other, self._other = self._other, None
             await other()
-            return None  # the duplicate key
-        found: Document | None = await self._collection.update(*arguments, upsert=upsert, **others)
-        return found
+            return False  # the duplicate key
+        written: bool = await self._collection.put(*arguments)
+        return written
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._collection, name)

@@ -85,8 +85,10 @@ class Connection:
     async def _once(self) -> bool:
         """Connect and stay until the connection is lost."""
         lost = asyncio.Event()
-        connecting = aio_pika.connect(self._url, client_properties={"connection_name": self._name})
-        connection = await _within(CONNECT_TIMEOUT, connecting)
+        connecting = aio_pika.connect(
+            self._url, timeout=CONNECT_TIMEOUT, client_properties={"connection_name": self._name}
+        )
+        connection = await _within(CONNECT_TIMEOUT + 1, connecting)
         try:
             connection.close_callbacks.add(on_close(lost.set))
             await _within(SETUP_TIMEOUT, self._setup(connection, lost.set))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from shared.errors import Unavailable
+from shared.store.batcher import AT_MOST, ReadBatcher
 from shared.store.port import Document
-from shared.store.read_batcher import AT_MOST, ReadBatcher
 
 
 class Slow:
