@@ -41,6 +41,17 @@ async def list_domains(deps: Dependencies, actor: Actor) -> list[ListedDomain]:
     return [ListedDomain(each, await deps.first_uses.of(actor.tenant, each.name)) for each in tenant.domains]
 
 
+async def list_federations(deps: Dependencies, actor: Actor) -> tuple[Federation, ...]:
+    """What Entra is told of each domain; empty while the certificate is not known here. Raises Forbidden, NotFound."""
+    actor.require(Act.SEE_FEDERATION, deps.clock.now())
+    tenant, certificates = await show_tenant(deps, actor.tenant), await deps.certificates.of(actor.tenant)
+    if certificates is None:
+        return ()
+    return tuple(
+        federation_of(tenant, each.name, certificates, origin=deps.origin) for each in tenant.domains
+    )
+
+
 async def show_domain(deps: Dependencies, actor: Actor, name: str) -> ShownDomain:
     """One of them. Raises Forbidden, NotFound."""
     actor.require(Act.SEE_FEDERATION, deps.clock.now())
