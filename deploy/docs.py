@@ -3,6 +3,7 @@
 Meanings are the docstrings.
 """
 
+import ast
 import difflib
 import importlib
 import inspect
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -113,23 +116,24 @@ def settings() -> str:
 
 
 def _variables(model: type[BaseSettings]) -> Iterator[str]:
-    prefix = model.model_config.get("env_prefix", "")
+    prefix, meanings = model.model_config.get("env_prefix", ""), _meanings(model)
     yield "| variable | value | default | meaning |"
     yield "|---|---|---|---|"
     for name, field in model.model_fields.items():
         default = "required" if field.is_required() else _code(field.get_default(call_default_factory=True))
         kind = _kind(field.annotation, field, {})
-        yield f"| `{prefix}{name.upper()}` | {kind} | {default} | {_meaning(field)} |"
+        yield f"| `{prefix}{name.upper()}` | {kind} | {default} | {_cell(meanings.get(name, ''))} |"
 
 
 def _fields(model: type[BaseModel], nested: dict[str, type[BaseModel]]) -> Iterator[str]:
+    meanings = _meanings(model)
     yield "| field | value | meaning |"
     yield "|---|---|---|"
     for name, field in model.model_fields.items():
         kind = _kind(field.annotation, field, nested)
         if not field.is_required():
             kind += f"; default {_code(field.get_default(call_default_factory=True))}"
-        yield f"| `{name}` | {kind} | {_meaning(field)} |"
+        yield f"| `{name}` | {kind} | {_cell(meanings.get(name, ''))} |"
 
 
 NAMES = {
@@ -183,9 +187,41 @@ def _code(value: Any) -> str:
     return "null" if value is None else f"`{value}`" if value != "" else "empty"
 
 
-def _meaning(field: FieldInfo) -> str:
-    """The string under the field, on one line of a table."""
-    return " ".join((field.description or "").split()).replace("|", "\\|")
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(inspect.getsource(importlib.import_module(module)))
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """The string under each field, by the field's name; a subclass's own goes before its base's.
+
+    Read here and not by pydantic's `use_attribute_docstrings`, with which every process would read the sources of all
+    its models at each start: a tenth of a second of a command.
+    """
+    found: dict[str, str] = {}
+    for each in reversed(model.__mro__):
+        if issubclass(each, BaseModel) and not each.__module__.startswith("pydantic"):
+            found |= _under_fields(each)
+    return found
+
+
+def _under_fields(cls: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    nodes = (node for node in _tree(cls.__module__).body if isinstance(node, ast.ClassDef))
+    body = next(node for node in nodes if node.name == cls.__name__).body
+    for field, under in pairwise(body):
+        if (
+            isinstance(field, ast.AnnAssign)
+            and isinstance(field.target, ast.Name)
+            and isinstance(under, ast.Expr)
+            and isinstance(under.value, ast.Constant)
+            and isinstance(under.value.value, str)
+        ):
+            yield field.target.id, under.value.value
+
+
+def _cell(text: str) -> str:
+    """On one line of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _prose(cls: type) -> str:

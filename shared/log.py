@@ -4,7 +4,19 @@ import logging
 import sys
 from typing import TextIO
 
-import structlog
+# structlog takes in rich where that is installed, as it is for the command line's typer. That is a tenth of a command's
+# time, and memory in every process, for tracebacks in frames, which nobody draws here: `format_exc_info` has made text
+# of each before. So rich cannot be imported while structlog is (The Python Language Reference, 5.3.1).
+_rich = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment]
+import structlog  # noqa: E402
+
+if _rich is None:
+    del sys.modules["rich"]
+else:
+    sys.modules["rich"] = _rich
+
+get_logger = structlog.get_logger
 
 
 def configure(*, json: bool, quiet: bool = False, file: TextIO | None = None) -> None:

@@ -26,7 +26,6 @@ class Settings(BaseSettings):
         env_prefix="BLOK365_",
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
         secrets_dir=os.environ.get("BLOK365_SECRETS"),
     )
 

@@ -3,8 +3,8 @@ exists, and the only one that decides when a key begins to count and when it sto
 
 Theory of operation
 -------------------
-Four aggregates. Each is one document, and each step is one conditional update (the expected version is in its
-filter) that stores the outgoing message in the document's outbox:
+Who exists is four aggregates. Each is one document, and each step is one conditional update (the expected version is
+in its filter) that stores the outgoing message in the document's outbox:
 
     tenant      its applications, domains and policy            -> admin.tenant.configured.v1
     account     invited, active, suspended, removed             -> admin.account.changed.v1,
@@ -45,6 +45,8 @@ URLs, all on the console's host; `routes.ROUTES` has each with its act:
     /join/{tenant}/{id}        a one-time link, its secret in the fragment
     /account/...               own passkeys and sessions
     /t/{tenant}/people/...     people                                  /t/{tenant}/administrators/...  the team
+    /t/{tenant}/applications/...  applications and the sign-in policy
+    /t/{tenant}/federation/...    domains, and what Entra is told of each
     /t/{tenant}/changes        what administrators did
 
 Queue: `admin`, fed by the table in `consumers.py`.

@@ -9,9 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class AdminSettings(BaseSettings):
     """How long invitations are good for, and the language of mails."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="BLOK365_ADMIN_", extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix="BLOK365_ADMIN_", extra="forbid", frozen=True)
 
     invitation_hours: int = Field(default=24, ge=1, le=24)
     """Hours that the first invitation of an account is good for; 24 at most."""

@@ -1,4 +1,4 @@
-"""What admin's handlers need: `Dependencies`, and the stores in it, which `store.py` implements."""
+"""What admin's handlers need: `Dependencies`, and the stores in it, which `store/` implements."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -4,6 +4,9 @@ docs/flows/provisioning.md.
 """
 
 import hashlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -30,6 +33,7 @@ from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
 from shared.crypto.assertion import InvalidAssertion
 from shared.crypto.endorsement import verify_endorsement
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
+from shared.crypto.statement import Statement
 from shared.ids import b64u, unb64u
 
 log = structlog.get_logger(__name__)
@@ -49,13 +53,19 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
     if decided is not None and decided.key_sha256 and await deps.devices.knows(received):
         return
     if device.endorsement.kind == "authenticator":
-        invitation, key, decided = None, *await _endorsed_by_phone(deps, received, decided)
+        invitation, endorser, key, statement = None, *await _endorsed_by_phone(deps, received)
+
+        async def endorsed(account: Account | None, now: datetime) -> None:
+            check_endorser(endorser, account, statement, now)
+
+        decided = decided or await _decide(deps, received, key, endorsed, endorser=endorser.id)
     else:
         invitation = await deps.invitations.get(received.tenant, device.endorsement.by)
         if invitation is None or invitation.account != device.account:
             raise Reject("no such invitation for that account")
         key = _endorsed_key(invitation, device)
-        decided = decided or await _decide(deps, invitation, key, received)
+        spent = partial(_spent, deps, received, invitation, key)
+        decided = decided or await _decide(deps, received, key, spent, invitation=invitation.id)
     if decided.account != device.account or not decided.may_have(key):
         # An id is approval's choice: it must not touch somebody else's device.
         raise Reject("another device has that id")
@@ -113,27 +123,29 @@ async def domain_used(deps: Dependencies, received: VerifiedMessage[DomainUsed])
 
 
 async def _decide(
-    deps: Dependencies, invitation: Invitation, key: EndorsedKey, received: VerifiedMessage[DeviceChanged]
+    deps: Dependencies,
+    received: VerifiedMessage[DeviceChanged],
+    key: EndorsedKey,
+    endorsed: Callable[[Account | None, datetime], Awaitable[None]],
+    *,
+    invitation: str = "",
+    endorser: str = "",
 ) -> Authenticator:
     """Admin's decision on a device that it has not decided on yet: the one place where trust begins.
 
-    The invitation is spent first, by one conditional update, so that of two devices at once one gets it. Raises Reject,
+    `invitation`, `endorser`: the id of the invitation or of the phone that endorsed the key; the signature is verified.
+    `endorsed`: asks what else must be true of it, for the account and at this moment; raises Refusal. Raises Reject,
     Unavailable.
     """
-    tenant, cause, now = received.tenant, received.envelope, deps.clock.now()
-    account = await deps.accounts.get(tenant, invitation.account)
-    epoch = None if account is None else account.session_epoch
+    tenant, holder, now = received.tenant, received.message.account, deps.clock.now()
+    account = await deps.accounts.get(tenant, holder)
     status, reason = AuthenticatorStatus.TRUSTED, ""
     try:
-        check_claim(key, invitation.id, await deps.authenticators.of(tenant, invitation.account))
-        await deps.invitations.change(
-            tenant, invitation.id, lambda before: spend(before, key, epoch, now), cause=cause
-        )
+        check_claim(key, invitation or endorser, await deps.authenticators.of(tenant, holder))
+        await endorsed(account, now)
     except Refusal as refusal:
         status, reason = AuthenticatorStatus.REFUSED, refusal.reason.value
-        log.warning(
-            "device.refused", tenant=tenant, account=invitation.account, device=key.device, reason=reason
-        )
+        log.warning("device.refused", tenant=tenant, account=holder, device=key.device, reason=reason)
     except TooManyRefused as error:
         raise Reject(str(error)) from error
     if status is AuthenticatorStatus.TRUSTED and received.message.status == "removed":
@@ -141,8 +153,9 @@ async def _decide(
     decided = Authenticator(
         id=key.device,
         tenant=tenant,
-        account=invitation.account,
-        invitation=invitation.id,
+        account=holder,
+        invitation=invitation,
+        endorser=endorser,
         status=status,
         reason=reason,
         decided_at=now,
@@ -150,22 +163,42 @@ async def _decide(
         public_key=key.public_key,
         key_sha256=key.key_sha256,
     )
-    if await deps.authenticators.add(decided, cause=cause):
+    if await deps.authenticators.add(decided, cause=received.envelope):
         return decided
     # Another replica was faster, with the same announcement or with another one under this id.
-    there = await deps.authenticators.get(tenant, key.device)
-    return there or decided
+    return await deps.authenticators.get(tenant, key.device) or decided
+
+
+async def _spent(
+    deps: Dependencies,
+    received: VerifiedMessage[DeviceChanged],
+    invitation: Invitation,
+    key: EndorsedKey,
+    account: Account | None,
+    now: datetime,
+) -> None:
+    """Spend the invitation for that key, by one conditional update, so that of two devices at once one gets it.
+
+    Raises Refusal, Unavailable.
+    """
+    epoch = None if account is None else account.session_epoch
+    await deps.invitations.change(
+        received.tenant,
+        invitation.id,
+        lambda before: spend(before, key, epoch, now),
+        cause=received.envelope,
+    )
 
 
 async def _endorsed_by_phone(
-    deps: Dependencies, received: VerifiedMessage[DeviceChanged], decided: Authenticator | None
-) -> tuple[EndorsedKey, Authenticator]:
-    """The key that another phone of the person endorsed, and admin's decision (docs/flows/further-phone.md, step 7).
+    deps: Dependencies, received: VerifiedMessage[DeviceChanged]
+) -> tuple[Authenticator, EndorsedKey, Statement]:
+    """The phone that endorsed the key, the key, and what the phone signed (docs/flows/further-phone.md, step 7).
 
-    The signature is verified with the key that admin has of that phone. Whether the phone counts is asked now, and its
-    statement must be of the last minutes by this service's clock; a decision that was made stands. Raises Reject.
+    The signature is verified with the key that admin has of that phone. Not verified: that the phone counts, that the
+    statement is a recent one. Raises Reject.
     """
-    device, tenant, now = received.message, received.tenant, deps.clock.now()
+    device, tenant = received.message, received.tenant
     endorser = await deps.authenticators.get(tenant, device.endorsement.by)
     if endorser is None or endorser.account != device.account or endorser.id == device.device:
         raise Reject("no such phone of that account")
@@ -186,42 +219,7 @@ async def _endorsed_by_phone(
         )
     except (InvalidAssertion, ValueError) as error:
         raise Reject(f"the phone did not endorse this key: {error}") from error
-    key = EndorsedKey(
-        device=device.device,
-        credential_id=device.credential_id,
-        public_key=device.public_key,
-        key_sha256=b64u(hashlib.sha256(new.public_key).digest()),
-    )
-    if decided is not None:
-        return key, decided
-    account = await deps.accounts.get(tenant, device.account)
-    status, reason = AuthenticatorStatus.TRUSTED, ""
-    try:
-        check_claim(key, endorser.id, await deps.authenticators.of(tenant, device.account))
-        check_endorser(endorser, account, statement, now)
-    except Refusal as refusal:
-        status, reason = AuthenticatorStatus.REFUSED, refusal.reason.value
-        log.warning("device.refused", tenant=tenant, account=device.account, device=key.device, reason=reason)
-    except TooManyRefused as error:
-        raise Reject(str(error)) from error
-    if status is AuthenticatorStatus.TRUSTED and device.status == "removed":
-        status, reason = AuthenticatorStatus.REVOKED, Reason.DEVICE_REMOVED.value
-    made = Authenticator(
-        id=key.device,
-        tenant=tenant,
-        account=device.account,
-        invitation="",
-        endorser=endorser.id,
-        status=status,
-        reason=reason,
-        decided_at=now,
-        credential_id=key.credential_id,
-        public_key=key.public_key,
-        key_sha256=key.key_sha256,
-    )
-    if await deps.authenticators.add(made, cause=received.envelope):
-        return key, made
-    return key, await deps.authenticators.get(tenant, key.device) or made
+    return endorser, _key_of(device, new), statement
 
 
 def _enrolled(account: Account) -> Account | None:
@@ -245,9 +243,13 @@ def _endorsed_key(invitation: Invitation, device: DeviceChanged) -> EndorsedKey:
     )
     if not is_endorsed(unb64u(invitation.public_key), claimed, signature):
         raise Reject("the endorsement is not the invitation's")
+    return _key_of(device, claimed)
+
+
+def _key_of(device: DeviceChanged, key: NewDeviceKey) -> EndorsedKey:
     return EndorsedKey(
         device=device.device,
         credential_id=device.credential_id,
         public_key=device.public_key,
-        key_sha256=b64u(hashlib.sha256(public_key).digest()),
+        key_sha256=b64u(hashlib.sha256(key.public_key).digest()),
     )

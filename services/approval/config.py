@@ -7,9 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ApprovalSettings(BaseSettings):
     """Which phones may answer, and how long their sessions last."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="BLOK365_APPROVAL_", extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix="BLOK365_APPROVAL_", extra="forbid", frozen=True)
 
     session_hours: int = Field(default=12, ge=1, le=24)
     """Hours after which a phone's session ends, used or not."""

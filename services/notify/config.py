@@ -14,9 +14,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class NotifySettings(BaseSettings):
     """How mail is sent, and which push services are connected to."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="BLOK365_NOTIFY_", extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix="BLOK365_NOTIFY_", extra="forbid", frozen=True)
 
     smtp_host: str = ""
     """Mail server; empty: mails are kept as files in `mail_folder`."""

@@ -11,9 +11,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class ProvisioningSettings(BaseSettings):
     """Where Microsoft's services are, and how much is asked of them at once."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="BLOK365_PROVISIONING_", extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix="BLOK365_PROVISIONING_", extra="forbid", frozen=True)
 
     graph_url: str = ""
     """Origin of Microsoft Graph, with another path before `/v1.0` if there is one. Empty: that of the tenant's cloud. A

@@ -11,9 +11,7 @@ from shared.clouds import CLOUDS, Cloud, CloudName
 class WsFedSettings(BaseSettings):
     """Where tokens may go, and whose signatures count."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="BLOK365_WSFED_", extra="forbid", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix="BLOK365_WSFED_", extra="forbid", frozen=True)
 
     reply_urls: tuple[str, ...] = ()
     """Where tokens may go in place of the reply URLs of the tenant's cloud: for stand-ins of Entra. The first is the

@@ -28,7 +28,7 @@ _GRAMMAR = re.compile(r"^(?P<owner>[a-z]+)\.[a-z]+\.[a-z]+\.v[1-9][0-9]*$")
 class Message(BaseModel):
     """Base of every message. Subclasses set the class variables; a wrong grammar fails at import."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     TYPE: ClassVar[str]
     KIND: ClassVar[Literal["event", "command"]]

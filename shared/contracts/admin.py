@@ -35,7 +35,7 @@ class AccountStatus(StrEnum):
 class Domain(BaseModel):
     """A DNS domain of the tenant that Entra federates to us."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
     name: str
     """Lower case, e.g. `contoso.example`."""
     issuer: str
@@ -45,7 +45,7 @@ class Domain(BaseModel):
 class Application(BaseModel):
     """What people sign in to, made from a template."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
     id: str
     name: str
     template: Literal["microsoft365"] = "microsoft365"
@@ -60,7 +60,7 @@ SignInPolicy = Literal["open", "known_browsers", "passkeys_only"]
 class Policy(BaseModel):
     """Tenant policy; every field has a default, so that new behaviour is never a surprise."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
     badge_counts_as_mfa: bool = False
     """BlokBadge at a registered kiosk counts as MFA only where the tenant says so (docs/conformance-800-63b.md)."""
     session_idle_minutes: int = Field(default=120, ge=5, le=720)
@@ -199,7 +199,7 @@ class AuthenticatorStatus(StrEnum):
 class EndorsedBy(BaseModel):
     """What vouched for a new authenticator's key."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
     kind: Literal["invitation", "authenticator", "activation"]
     id: str = Field(max_length=MAX_ID)
 

@@ -57,7 +57,7 @@ class OpenChallenge(Command):
 class Proof(BaseModel):
     """A WebAuthn assertion over SHA-256(context), all base64url without padding except `context`."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
     context: str
     """Canonical JSON with the code, exactly the octets that were hashed."""
     authenticator_data: str
@@ -123,7 +123,7 @@ class Endorsement(BaseModel):
     names their SHA-256.
     """
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
     kind: Literal["invitation", "authenticator"]
     by: str = Field(max_length=MAX_ID)
     """The id of the invitation, or of the phone, whose key signed."""

@@ -52,7 +52,7 @@ class SignedMessage:
 class Envelope(BaseModel):
     """What surrounds a message. `body` is the message as JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
     v: int
     id: str
     type: str

@@ -99,7 +99,7 @@ class PushFailed(Event):
 class _Sealed(BaseModel):
     """Base of the models that are sealed for notify."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class InvitationMail(_Sealed):

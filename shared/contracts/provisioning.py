@@ -27,7 +27,7 @@ WhenRemoved = Literal["delete", "disable", "keep"]
 class ConnectionSecrets(BaseModel):
     """What the registered application signs in to Entra with. Sealed with `connection_associated_data`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
     client_id: Guid
     """Application (client) ID."""
     tenant_domain: str = Field(min_length=3, max_length=253, pattern=r"^[a-z0-9.-]+$")
@@ -85,7 +85,7 @@ class RetryPerson(Command):
 class Fault(BaseModel):
     """Why a job or a connection does not get on."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
     key: str = Field(max_length=40)
     """What it means and what to do: `shared.directory.explanation`. One of `FaultKey`, or of a later release's."""
     code: str = Field(default="", max_length=120)
@@ -109,7 +109,7 @@ class Permission(BaseModel):
 class Licence(BaseModel):
     """A subscribed SKU of the directory."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
     sku: Guid
     name: str = Field(max_length=120)
     """Microsoft's skuPartNumber, such as `SPE_F1`."""
@@ -120,7 +120,7 @@ class Licence(BaseModel):
 class Checked(BaseModel):
     """What a check of the connection found."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
     check: str = Field(max_length=MAX_ID)
     at: AwareDatetime
     fault: Fault | None = None

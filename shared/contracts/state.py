@@ -39,7 +39,7 @@ class PullState(Command):
 class StateItem(BaseModel):
     """One state event as the owner would send it now."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
     type: str
     tenant: str
     body: dict[str, Any]

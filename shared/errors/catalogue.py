@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import structlog
+from shared.log import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)  # by way of shared.log, because every process comes here first
 
 ENGLISH = "en"
 """The language of logs, problem+json and the command line, and of every sentence that has no translation."""

@@ -17,6 +17,7 @@ from services.admin.handlers.console_team import (
     end_what_a_backup_calls_open,
     invite_administrator,
     remove_administrator,
+    withdraw_invitation,
 )
 from services.admin.routes.guard import local_path
 from shared.contracts.admin import AccountStatus
@@ -301,6 +302,20 @@ async def test_an_owner_who_is_removed_at_that_moment_leaves_no_invitation_behin
     with pytest.raises(Forbidden):
         await invite_administrator(system.deps, actors[1], mine)
     assert (await system.deps.teams.get(CONTOSO)).invitations == ()
+
+
+async def test_an_owner_who_is_removed_at_that_moment_withdraws_nobodys_invitation(
+    system: AdminSystem,
+) -> None:
+    one, two = await signed_in(system), await signed_in(system, Role.OWNER, "Otto Owner")
+    visitors = [await visit(system.deps, each.cookies["__Host-console"]) for each in (one, two)]
+    actors = [each.actor(CONTOSO, "unknown") for each in visitors if each is not None]
+    new = NewAdministrator("Nora", "nora@elsewhere.example", Role.OWNER)
+    invitation = await invite_administrator(system.deps, actors[0], new)
+    await remove_administrator(system.deps, actors[0], actors[1].administrator)
+    with pytest.raises(Forbidden):
+        await withdraw_invitation(system.deps, actors[1], invitation.id)
+    assert (await system.deps.teams.get(CONTOSO)).invitations == (invitation,)
 
 
 @pytest.mark.parametrize("role", [None, Role.AUDITOR, Role.OWNER])

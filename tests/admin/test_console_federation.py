@@ -192,6 +192,16 @@ async def test_a_domains_page_says_how_far_it_is_and_its_script_asks_for_that(sy
     assert json.loads((await browser.get(f"{FEDERATION}/state")).text)["sign_in"] is not None
 
 
+async def test_a_page_that_asks_by_itself_keeps_no_session_open(system: AdminSystem) -> None:
+    browser = await signed_in(system)
+    assert (await browser.get(FEDERATION)).status == 200
+    for _ in range(29):
+        system.world.clock.advance(60)
+        assert (await browser.get(f"{FEDERATION}/state")).status == 200
+    system.world.clock.advance(60)
+    assert (await browser.get(f"{FEDERATION}/state")).status == 303
+
+
 @pytest.mark.parametrize("path", ["", "/state", "/readiness", "/script", "/back-out"])
 async def test_another_tenants_domain_is_not_there(system: AdminSystem, path: str) -> None:
     await announce(system)

@@ -97,8 +97,14 @@ class Team:
 
     # --- changes; each raises the version by one -----------------------------------------------------------------
 
-    def with_invitation(self, invitation: TeamInvitation, now: datetime) -> "Team":
-        """The team with that invitation in the place of an earlier one to the same address. Raises Conflict."""
+    def with_invitation(self, invitation: TeamInvitation, now: datetime, by: Actor | None = None) -> "Team":
+        """The team with that invitation in the place of an earlier one to the same address.
+
+        `by`: None for the operator. Raises Conflict, Forbidden: whoever is removed at this moment leaves no invitation
+        behind.
+        """
+        if by is not None:
+            self.require_owner(by)
         email = invitation.email.casefold()
         if any(each.email.casefold() == email for each in self.members):
             raise Conflict("admin.team.member_exists", email=invitation.email)
@@ -109,8 +115,9 @@ class Team:
             raise Conflict("admin.team.full", members=MAX_MEMBERS, invitations=MAX_INVITATIONS)
         return self._changed(invitations=(*kept, invitation))
 
-    def without_invitation(self, invitation: str) -> "Team":
-        """The team after an invitation was withdrawn. Raises NotFound."""
+    def without_invitation(self, invitation: str, by: Actor) -> "Team":
+        """The team after an invitation was withdrawn. Raises NotFound, Forbidden."""
+        self.require_owner(by)
         kept = tuple(each for each in self.invitations if each.id != invitation)
         if len(kept) == len(self.invitations):
             raise NotFound("admin.team.no_invitation")

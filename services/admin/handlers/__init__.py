@@ -30,6 +30,18 @@ Sign out everywhere (docs/flows/sign-out-everywhere.md)
     5       browser_changed          ../projections.py
     6       list_browsers            browsers.py
             remove_browser           browsers.py
+A further phone (docs/flows/further-phone.md)
+    7       device_enrolled          ../projections.py
+Into the console (docs/flows/console-sign-in.md)
+    1       invite_by_operator, invite_administrator
+                                     console_team.py
+    2, 4, 5 show_team_invitation, accept_invitation, join_team
+                                     console_access.py
+    6 to 9  sign_in, visit, step_up  console_access.py
+    10      change_role, remove_administrator
+                                     console_team.py
+    11      recorded                 recording.py
+            what administrators then do: console_people.py, console_applications.py, console_federation.py
 Provisioning (docs/flows/provisioning.md)
     1       set_connection           directory.py
     2       check_connection, checked

@@ -223,9 +223,10 @@ async def _open_session(
     return OpenedSession(session, secret)
 
 
-async def visit(deps: Dependencies, secret: str | None) -> Visitor | None:
+async def visit(deps: Dependencies, secret: str | None, *, used: bool = True) -> Visitor | None:
     """Step 8, at each request: who holds the session, as everything stands at this moment; None for nobody.
 
+    `used`: whether the request is somebody's. What a page asks by itself, without anybody there, lengthens no session.
     A session whose passkey was removed is over, and so is one of an administrator who is gone.
     """
     if secret is None:
@@ -236,7 +237,7 @@ async def visit(deps: Dependencies, secret: str | None) -> Visitor | None:
     administrator = await deps.administrators.get(session.administrator)
     if administrator is None or administrator.passkey(session.passkey) is None:
         return None
-    if now - session.seen_at >= SEEN_EVERY:
+    if used and now - session.seen_at >= SEEN_EVERY:
         await deps.console_sessions.seen(session.digest, now)
         session = replace(session, seen_at=now)
     return Visitor(administrator, session, await deps.teams.of(administrator.id))

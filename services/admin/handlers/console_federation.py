@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from services.admin.domain.federation import Federation, FirstUse
+from services.admin.domain.federation import Federation, FirstUse, federation_of
 from services.admin.domain.federation_scripts import BACK_OUT, FEDERATE
-from services.admin.domain.names import check_host
 from services.admin.domain.roles import Act, Actor
-from services.admin.domain.tenants import Tenant
-from services.admin.handlers.federation import Readiness, federation, first_use, readiness
+from services.admin.handlers.federation import Readiness, domain_of, federation, readiness
 from services.admin.handlers.recording import recorded
 from services.admin.handlers.tenants import add_domain, show_tenant
 from services.admin.ports import Dependencies
@@ -43,19 +41,27 @@ async def list_domains(deps: Dependencies, actor: Actor) -> list[ListedDomain]:
     return [ListedDomain(each, await deps.first_uses.of(actor.tenant, each.name)) for each in tenant.domains]
 
 
+async def list_federations(deps: Dependencies, actor: Actor) -> tuple[Federation, ...]:
+    """What Entra is told of each domain; empty while the certificate is not known here. Raises Forbidden, NotFound."""
+    actor.require(Act.SEE_FEDERATION, deps.clock.now())
+    tenant, certificates = await show_tenant(deps, actor.tenant), await deps.certificates.of(actor.tenant)
+    if certificates is None:
+        return ()
+    return tuple(
+        federation_of(tenant, each.name, certificates, origin=deps.origin) for each in tenant.domains
+    )
+
+
 async def show_domain(deps: Dependencies, actor: Actor, name: str) -> ShownDomain:
     """One of them. Raises Forbidden, NotFound."""
     actor.require(Act.SEE_FEDERATION, deps.clock.now())
-    used = await first_use(deps, actor.tenant, name)
     tenant = await show_tenant(deps, actor.tenant)
-    known = await deps.certificates.of(actor.tenant) is not None
-    told = await federation(deps, actor.tenant, name) if known else None
-    return ShownDomain(_domain(tenant, name), told, used)
-
-
-def _domain(tenant: Tenant, name: str) -> Domain:
-    """`first_use` has found it."""
-    return next(each for each in tenant.domains if each.name == check_host(name))
+    domain = domain_of(tenant, name)
+    certificates = await deps.certificates.of(actor.tenant)
+    told = (
+        None if certificates is None else federation_of(tenant, domain.name, certificates, origin=deps.origin)
+    )
+    return ShownDomain(domain, told, await deps.first_uses.of(actor.tenant, domain.name))
 
 
 async def show_readiness(deps: Dependencies, actor: Actor, name: str) -> Readiness:

@@ -72,12 +72,9 @@ async def invite_administrator(deps: Dependencies, actor: Actor, new: NewAdminis
     async with recorded(deps, actor, Act.INVITE_ADMINISTRATOR, subject=new.name) as record:
         link = await _link(deps, actor.tenant, new, lifetime=MAIL_LIFETIME, by=actor)
         mail = deps.team_mail_message(tenant, link.invitation, link.url)
-
-        def with_invitation(team: Team) -> Team:
-            team.require_owner(actor)  # whoever is removed at this moment leaves no invitation behind
-            return team.with_invitation(link.invitation, now)
-
-        await deps.teams.change(actor.tenant, with_invitation, mail)
+        await deps.teams.change(
+            actor.tenant, lambda team: team.with_invitation(link.invitation, now, actor), mail
+        )
         record.subject_id = link.invitation.id
         record.after["role"] = new.role.value
     return link.invitation
@@ -118,7 +115,7 @@ async def withdraw_invitation(deps: Dependencies, actor: Actor, invitation: str)
     if found is None:
         raise NotFound("admin.team.no_invitation")
     async with recorded(deps, actor, Act.WITHDRAW_ADMINISTRATOR, subject_id=invitation, subject=found.name):
-        await deps.teams.change(actor.tenant, lambda before: before.without_invitation(invitation))
+        await deps.teams.change(actor.tenant, lambda before: before.without_invitation(invitation, actor))
 
 
 async def change_role(deps: Dependencies, actor: Actor, administrator: str, role: Role) -> None:

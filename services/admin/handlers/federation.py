@@ -9,7 +9,7 @@ from services.admin.domain.tenants import Tenant, governing_domain
 from services.admin.handlers.common import MAX_PAGE
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
-from shared.contracts.admin import AccountStatus
+from shared.contracts.admin import AccountStatus, Domain
 from shared.errors import BadInput, NotFound, Unavailable
 
 SIGNS_IN = frozenset({AccountStatus.INVITED, AccountStatus.ACTIVE})
@@ -43,7 +43,7 @@ async def federation(deps: Dependencies, slug: str, domain: str) -> Federation:
     Raises NotFound, Unavailable (wsfed has not said them yet).
     """
     tenant = await show_tenant(deps, slug)
-    name = _of(tenant, domain)
+    name = domain_of(tenant, domain).name
     certificates = await deps.certificates.of(slug)
     if certificates is None:
         raise Unavailable("admin.domain.no_certificate", tenant=slug)
@@ -53,7 +53,7 @@ async def federation(deps: Dependencies, slug: str, domain: str) -> Federation:
 async def first_use(deps: Dependencies, slug: str, domain: str) -> FirstUse | None:
     """When the domain was first used; None while it was never. Raises NotFound."""
     tenant = await show_tenant(deps, slug)
-    return await deps.first_uses.of(slug, _of(tenant, domain))
+    return await deps.first_uses.of(slug, domain_of(tenant, domain).name)
 
 
 async def readiness(deps: Dependencies, slug: str, domain: str) -> Readiness:
@@ -63,7 +63,7 @@ async def readiness(deps: Dependencies, slug: str, domain: str) -> Readiness:
     NotFound.
     """
     tenant = await show_tenant(deps, slug)
-    name = _of(tenant, domain)
+    name = domain_of(tenant, domain).name
     people, without = 0, list[Account]()
     after: tuple[str, str] | None = None
     while page := await deps.accounts.page(slug, after=after, status=None, limit=MAX_PAGE):
@@ -79,12 +79,13 @@ async def readiness(deps: Dependencies, slug: str, domain: str) -> Readiness:
     return Readiness(name, people, tuple(without))
 
 
-def _of(tenant: Tenant, domain: str) -> str:
-    """The name of one of the tenant's domains. Raises NotFound, also for what is no domain at all."""
+def domain_of(tenant: Tenant, domain: str) -> Domain:
+    """One of the tenant's domains. Raises NotFound, also for what is no domain at all."""
     try:
         name = check_host(domain)
     except BadInput as error:
         raise NotFound("admin.domain.unknown", tenant=tenant.slug, domain=shown(domain)) from error
-    if all(each.name != name for each in tenant.domains):
+    found = next((each for each in tenant.domains if each.name == name), None)
+    if found is None:
         raise NotFound("admin.domain.unknown", tenant=tenant.slug, domain=name)
-    return name
+    return found

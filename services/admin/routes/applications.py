@@ -7,7 +7,7 @@ from aiohttp import web
 from services.admin.domain.roles import Act
 from services.admin.domain.tenants import SESSION_HOURS
 from services.admin.handlers import console_applications as applications
-from services.admin.handlers.console_federation import list_domains, show_domain
+from services.admin.handlers.console_federation import list_federations
 from services.admin.pages.views import (
     ApplicationPage,
     ApplicationsPage,
@@ -57,15 +57,13 @@ async def add_application(visit: TenantVisit) -> web.Response:
 async def show_application(visit: TenantVisit) -> web.Response:
     """One of them: settings, what Entra is told, certificates, and how people sign in."""
     application = _application(visit)
-    listed = await list_domains(visit.deps, visit.actor)
-    shown = [await show_domain(visit.deps, visit.actor, each.domain.name) for each in listed]
     view = ApplicationPage(
         frame=visit.frame("applications"),
         crumbs=(_list(visit),),
         application=application,
         policy=visit.tenant.policy,
-        federations=tuple(each.federation for each in shown if each.federation is not None),
-        domains=len(listed),
+        federations=await list_federations(visit.deps, visit.actor),
+        domains=len(visit.tenant.domains),
         certificates=await visit.deps.certificates.of(visit.actor.tenant),
         may_change=visit.actor.may(Act.CHANGE_APPLICATION),
     )

@@ -215,7 +215,7 @@ FEDERATION_ROUTES: tuple[ConsoleRoute, ...] = (
     TenantRoute("GET", f"{FEDERATION}/new", Act.CHANGE_FEDERATION, new_domain),
     TenantRoute("POST", f"{FEDERATION}/new", Act.CHANGE_FEDERATION, add_domain, f"{FEDERATION}/new"),
     TenantRoute("GET", DOMAIN, Act.SEE_FEDERATION, show_domain),
-    TenantRoute("GET", f"{DOMAIN}/state", Act.SEE_FEDERATION, show_state),
+    TenantRoute("GET", f"{DOMAIN}/state", Act.SEE_FEDERATION, show_state, by_itself=True),
     TenantRoute("GET", f"{DOMAIN}/readiness", Act.SEE_FEDERATION, show_readiness),
     TenantRoute("GET", f"{DOMAIN}/script", Act.CHANGE_FEDERATION, ask_script),
     TenantRoute("POST", f"{DOMAIN}/script", Act.CHANGE_FEDERATION, show_script, f"{DOMAIN}/script"),

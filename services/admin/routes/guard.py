@@ -159,7 +159,7 @@ class TenantRoute:
     """For administrators of the tenant in the path whose role allows the act. The path begins with `/t/{tenant}`.
 
     `form`: the page that a post was made on, where the passkey is asked for when its last use is too long ago. Names in
-    braces are those of the path.
+    braces are those of the path. `by_itself`: a page's script asks for it again and again, also when nobody is there.
     """
 
     method: str
@@ -167,10 +167,11 @@ class TenantRoute:
     act: Act
     handler: InTenant
     form: str = ""
+    by_itself: bool = False
 
     def bind(self, context: RouteContext) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            visitor = await _visitor(context, request)
+            visitor = await _visitor(context, request, used=not self.by_itself)
             if visitor is None:
                 return _sign_in_first(request)
             csrf, form = await _posted(context, request)
@@ -203,9 +204,9 @@ class TenantRoute:
 ConsoleRoute = PublicRoute | OwnRoute | TenantRoute
 
 
-async def _visitor(context: RouteContext, request: web.Request) -> Visitor | None:
+async def _visitor(context: RouteContext, request: web.Request, *, used: bool = True) -> Visitor | None:
     request[WAY_ON] = Link("/", "Blok365")
-    return await visit(context.deps, SESSION_COOKIE.read(request))
+    return await visit(context.deps, SESSION_COOKIE.read(request), used=used)
 
 
 async def _posted(context: RouteContext, request: web.Request) -> tuple[str, dict[str, str]]:

@@ -1,5 +1,5 @@
-"""admin's collections: `directory`, who exists; `console`, who administers them;
-`provisioning`, what becomes of them in Entra.
+"""admin's collections: `directory`, who exists; `console`, who administers them; `projections`, what approval and wsfed
+say of them; `provisioning`, what becomes of them in Entra.
 """
 
 from services.admin.store.console import (
@@ -13,13 +13,15 @@ from services.admin.store.directory import (
     AccountRepository,
     AdminCommandRepository,
     AuthenticatorRepository,
+    InvitationRepository,
+    TenantRepository,
+)
+from services.admin.store.projections import (
     BrowserRepository,
     DeviceRepository,
     FirstUseRepository,
     FreezeRepository,
-    InvitationRepository,
     SigningCertificateRepository,
-    TenantRepository,
 )
 from services.admin.store.provisioning import DirectoryRepository, DirectorySettingsRepository
 
