@@ -100,6 +100,20 @@ async def known_session(
     return None if device is None else session
 
 
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """Whom a sign-in names, None if there is no such account, and the session by which its browser is known for it."""
+
+    account: Account | None
+    session: Session | None
+
+
+async def recognise(deps: Dependencies, transaction: Transaction, browser: Browser) -> Recognised:
+    """Read whom the transaction names, and whether this browser is known for them: once for each request."""
+    account = await deps.directory.account_by_upn(transaction.tenant, transaction.username)
+    return Recognised(account, await known_session(deps, browser.session_secret, account))
+
+
 async def is_enrolled(deps: Dependencies, session: Session | None) -> bool:
     """Whether a passkey has vouched for the browser that holds this session, by a device that is still trusted."""
     if session is None or session.enrolled_by is None:

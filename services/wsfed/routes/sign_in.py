@@ -12,7 +12,7 @@ from services.wsfed.domain.request import is_user_name
 from services.wsfed.domain.session import KNOWN_FOR
 from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Step, Transaction, TransactionState
 from services.wsfed.handlers.added_devices import DevicesAdded
-from services.wsfed.handlers.common import PasskeyNeeded, application_of, find_tenant
+from services.wsfed.handlers.common import PasskeyNeeded, Recognised, application_of, find_tenant
 from services.wsfed.handlers.passkeys import ask_passkey
 from services.wsfed.handlers.sessions import sso_request, would_answer
 from services.wsfed.handlers.signing_in import (
@@ -115,7 +115,7 @@ class SignInRoutes:
         tenant = await find_tenant(deps, transaction.tenant)
         application = application_of(tenant, transaction)
         browser = self.context.browser(request, transaction)
-        options = await sign_in_options(deps, tenant, application, browser, transaction)
+        options, recognised = await sign_in_options(deps, tenant, application, browser, transaction)
         if ask_name:
             options = SignInOptions(state=PageState.START, named=False)
         view = sign_in_page(
@@ -127,7 +127,7 @@ class SignInRoutes:
             application=application.name,
             problem=problem,
             typed=typed,
-            passkey=await self._passkey(request, transaction, options) if options.ways else None,
+            passkey=await self._passkey(request, transaction, recognised) if options.ways else None,
             own_page=own_page_link(tenant.slug, transaction.username),
             phone_origin=deps.phone_origin,
             start_url=own_page(deps.origin, tenant.slug)
@@ -138,12 +138,10 @@ class SignInRoutes:
         return self.context.pages.sign_in(request, view, lang=lang, status=status)
 
     async def _passkey(
-        self, request: web.Request, transaction: Transaction, options: SignInOptions
+        self, request: web.Request, transaction: Transaction, recognised: Recognised | None
     ) -> views.PasskeyRequest | None:
         browser = self.context.asking_browser(request, transaction)
-        # Of a sign-in that has begun, the options say it; later they may not have asked.
-        known = options.known if transaction.state is TransactionState.STARTED else None
-        signed = await ask_passkey(self.context.deps, transaction, browser, known)
+        signed = await ask_passkey(self.context.deps, transaction, browser, recognised)
         if signed is None:
             return None
         return views.PasskeyRequest(
