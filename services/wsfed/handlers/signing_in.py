@@ -142,7 +142,7 @@ async def sign_in_options(
     challenge = transaction.challenge
     again = transaction.state in ENDED_CHALLENGE and challenge is not None and challenge.context.known_browser
     matters = transaction.state is TransactionState.STARTED or tenant.configured.policy.sign_in != "open"
-    if browser.session_secret is not None and (matters or again):
+    if browser.held.secret is not None and (matters or again):
         recognised = await recognise(deps, transaction, browser)
         account, session = recognised.account, recognised.session
         if account is not None and session is not None:
