@@ -173,7 +173,7 @@ class Transactions(Protocol):
         ...
 
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        """A session answers: from `started` to `issued`. Of many callers at once, one gets the transaction."""
+        """A session answers: to `issued`, from where nothing was refused. Of many callers at once, one gets it."""
         ...
 
 

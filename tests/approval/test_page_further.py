@@ -41,8 +41,32 @@ async def link(handset: Handset) -> str:
     return str(await handset.page.evaluate("navigator.clipboard.readText()"))
 
 
+OTHER_SIGNATURES = """() => {
+    const sign = SubtleCrypto.prototype.sign;
+    SubtleCrypto.prototype.sign = async function (...asked) {
+        const made = new Uint8Array(await sign.apply(this, asked));
+        made[0] ^= 1;
+        return made.buffer;
+    };
+}"""
+"""Safari signs the same octets with the same Ed25519 key differently each time (WebKit bug 262499)."""
+
+
+FORGED_ENDORSEMENT = """() => {
+    window.honest = window.fetch;
+    window.fetch = async (address, ...more) => {
+        const answer = await window.honest(address, ...more);
+        if (!/\\/offers\\/[^/]+$/.test(address)) return answer;
+        const forged = { ...(await answer.json()), endorsement: "A".repeat(86) };
+        return new Response(JSON.stringify(forged), { status: answer.status, headers: answer.headers });
+    };
+}"""
+"""What a taken-over approval says, which does not have the secret that the code holds."""
+
+
 async def test_a_further_phone_is_set_up_by_the_one_at_hand(handset: Handset, other: Page) -> None:
     await handset.enrol_and_unlock()
+    await handset.page.evaluate(OTHER_SIGNATURES)
     await handset.page.clock.set_fixed_time(handset.approval.world.clock.now())
     shown = await link(handset)
     await other.goto(shown)
@@ -60,6 +84,10 @@ async def test_a_further_phone_is_set_up_by_the_one_at_hand(handset: Handset, ot
     await expect(handset.page.locator("#remark")).to_contain_text("These aren't the digits")
     assert len(await handset.approval.devices_told()) == 1
     await handset.page.get_by_label("Digits shown on the new phone").fill(f"{digits[:3]} {digits[3:]}")
+    await handset.page.evaluate(FORGED_ENDORSEMENT)
+    await handset.press("Add this phone")
+    await expect(handset.page.locator("#remark")).to_contain_text("These aren't the digits")
+    await handset.page.evaluate("() => { window.fetch = window.honest; }")
     await handset.press("Add this phone")
     await handset.heading("The new phone was added")
     await heading(other, "This phone is ready")

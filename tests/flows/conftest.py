@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from deploy.local import tenant
 from deploy.local.backing.port import free_port
@@ -21,6 +22,7 @@ from services.admin.handlers import NewAccount
 from shared.clock import SystemClock
 from shared.ids import SystemIds
 from shared.testing.waiting import eventually
+from tests.flows.post import Post, with_notify
 from tests.flows.support import Flow, start_flow
 
 
@@ -29,6 +31,28 @@ async def flow(tmp_path: Path) -> AsyncIterator[Flow]:
     """admin, approval and wsfed at work; Ada is invited."""
     async with start_flow(tmp_path) as started:
         yield started
+
+
+@pytest.fixture
+async def post(flow: Flow, tmp_path: Path) -> AsyncIterator[Post]:
+    """notify beside the others; its mails are files, and its push service is not reached."""
+    async for made in with_notify(
+        flow, tmp_path, PushService(flow.world.clock, SystemIds(), "http://127.0.0.1:9")
+    ):
+        yield made
+
+
+@pytest.fixture
+async def real_post(flow: Flow, tmp_path: Path) -> AsyncIterator[Post]:
+    """The same with the push service on a real socket."""
+    service = PushService(flow.world.clock, SystemIds())
+    runner = web.AppRunner(service.app(), shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    service.origin = "http://{}:{}".format(*runner.addresses[0])
+    async for made in with_notify(flow, tmp_path, service):
+        yield made
+    await runner.cleanup()
 
 
 @dataclass

@@ -281,6 +281,19 @@ async def test_step_5_the_same_pressed_twice_is_asked_once(flow: Flow) -> None:
     assert len(visited.sign_in.stored["acts"]) == 1
 
 
+async def test_step_5_what_came_too_late_for_its_version_can_be_asked_for_again(flow: Flow) -> None:
+    """Two tabs: admin takes no name for the version that the second one shows. Read anew, the page takes it."""
+    phone = await flow.phone()
+    visited = await visit(flow, phone)
+    old = visited.last
+    await visited.post("/name", name="First")
+    await visited.browser.submit(old.form("/name"), name="Second")
+    assert [each["name"] for each in await phone.devices()] == ["First"]
+    visited.last = await visited.page()
+    assert "is now called “Second”" in (await visited.post("/name", name="Second")).words()
+    assert [each["name"] for each in await phone.devices()] == ["Second"]
+
+
 async def test_step_5_at_most_twenty_acts_and_the_next_is_refused_aloud(flow: Flow) -> None:
     phone = await flow.phone()
     visited = await visit(flow, phone)

@@ -112,6 +112,6 @@ async def test_a_sign_in_in_a_known_browser_writes_nothing_of_the_browser(flow: 
     print(f"\n  a known browser: {total.operations} store operations  {dict(total.kinds)}")
     assert total.kinds == {
         "write": 9 + 1,
-        "read": 24 + 2,  # the page and the push ask whether any phone gets notifications
+        "read": 22 + 2,  # the page and the push ask whether any phone gets notifications
         "batched removal": 2,
     }  # the session before it is forgotten

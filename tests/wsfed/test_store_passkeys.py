@@ -17,11 +17,9 @@ from tests.wsfed.test_store import (
     USERNAME,
     a_challenge,
     a_context,
-    a_device,
     a_transaction,
-    decide,
-    keep_device,
 )
+from tests.wsfed.test_store_directory import a_device, decide, keep_device
 
 CLOCK = ManualClock(START)
 DEVICE = a_device()

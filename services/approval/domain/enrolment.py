@@ -12,6 +12,7 @@ from services.approval.domain.account import (
     Change,
     Device,
     Invitation,
+    PhoneEndorsement,
     active_device,
     require_confirmed,
 )
@@ -154,6 +155,26 @@ def enrol(
     invitation = usable_invitation(account, invitation_id, now)
     if not _vouches(invitation, account, key, endorsement):
         raise Forbidden("approval.invitation.endorsement", code="endorsement")
+    spent = {**account.invitations, invitation_id: replace(invitation, spent_by=device_id)}
+    account = replace(account, invitations=spent)
+    return add_device(account, key, device_id, name, now, invitation=invitation_id, endorsement=endorsement)
+
+
+def add_device(
+    account: Account,
+    key: VerifiedKey,
+    device_id: str,
+    name: str,
+    now: datetime,
+    *,
+    invitation: str = "",
+    endorsement: str = "",
+    by_phone: PhoneEndorsement | None = None,
+) -> Change:
+    """Make a device of that key, endorsed by an invitation or by a phone. It waits for admin.
+
+    Raises Forbidden (code `too_many_devices`).
+    """
     if sum(device.active for device in account.devices.values()) >= MAX_DEVICES:
         raise Forbidden("approval.account.too_many_devices", code="too_many_devices")
     device = Device(
@@ -165,14 +186,14 @@ def enrol(
         sign_count=key.sign_count,
         name=name,
         enrolled_at=now,
-        invitation=invitation_id,
+        invitation=invitation,
         endorsement=endorsement,
         backup_eligible=key.backup_eligible,
         backed_up=key.backed_up,
         decision="waiting",
+        by_phone=by_phone,
     )
-    spent = {**account.invitations, invitation_id: replace(invitation, spent_by=device_id)}
-    account = replace(account.with_device(device), invitations=spent)
+    account = account.with_device(device)
     return Change(account, (OutgoingMessage(device.changed(account), account.tenant),))
 
 

@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.approval.domain import enrolment
-from services.approval.domain.account import Account, Change, Device, PhoneEndorsement, require_confirmed
+from services.approval.domain.account import Account, Change, PhoneEndorsement, require_confirmed
 from services.approval.domain.ceremony import VerifiedAnswer, VerifiedKey
-from shared.contracts.envelope import OutgoingMessage
 from shared.crypto.enrolment import NewDeviceKey
-from shared.errors import Forbidden, Gone
+from shared.errors import Gone
 
 LIFETIME = timedelta(minutes=10)
 """How long an offer may be taken and endorsed, by our clock."""
@@ -103,25 +102,7 @@ def endorse(
         return None
     check_offering(account, offer)
     used = enrolment.device_used(account, offer.device, answer) or Change(account)
-    account = used.value
-    if sum(device.active for device in account.devices.values()) >= enrolment.MAX_DEVICES:
-        raise Forbidden("approval.account.too_many_devices", code="too_many_devices")
-    device = Device(
-        id=device_id,
-        version=1,
-        credential_id=offer.key.credential_id,
-        cose_key=offer.key.cose_key,
-        public_key=offer.key.public_key,
-        sign_count=offer.key.sign_count,
-        name=offer.name,
-        enrolled_at=now,
-        invitation="",
-        endorsement="",
-        by_phone=PhoneEndorsement(offer.device, offer.id, offer.server_nonce, answer.proof),
-        backup_eligible=offer.key.backup_eligible,
-        backed_up=offer.key.backed_up,
-        decision="waiting",
-    )
+    by_phone = PhoneEndorsement(offer.device, offer.id, offer.server_nonce, answer.proof)
     return used.then(
-        Change(account.with_device(device), (OutgoingMessage(device.changed(account), account.tenant),))
+        enrolment.add_device(used.value, offer.key, device_id, offer.name, now, by_phone=by_phone)
     )

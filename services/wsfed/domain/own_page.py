@@ -49,8 +49,13 @@ class Act:
     """For `sign_out`: the account's session epoch."""
 
     def same_as(self, other: "Act") -> bool:
-        """Whether the other asks for the same."""
-        return (self.kind, self.target, self.name) == (other.kind, other.target, other.name)
+        """Whether the other asks for the same, of the same version: after another one the first has changed nothing."""
+        return (self.kind, self.target, self.name, self.version) == (
+            other.kind,
+            other.target,
+            other.name,
+            other.version,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,23 @@ from shared.contracts.admin import Application
 from shared.errors import Forbidden, Gone, NotFound, Unavailable
 
 
+class HeldSession:
+    """The session that a browser's cookie for an account names. Read when it is first needed, once for each request."""
+
+    def __init__(self, deps: Dependencies, secret: str | None) -> None:
+        self.secret = secret
+        self._sessions = deps.sessions
+        self._read = False
+        self._session: Session | None = None
+
+    async def read(self) -> Session | None:
+        """The session, live or not; None without a cookie. Raises Unavailable."""
+        if self.secret is not None and not self._read:
+            self._session = await self._sessions.get(session_id(self.secret))
+            self._read = True
+        return self._session
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Browser:
     """The browser that asks, as far as it can be known. `secret`: the value of its own cookie."""
@@ -22,8 +39,8 @@ class Browser:
     agent: str
     place: str = ""
     """Where the address seems to be, in words, when a request is made and the operator's file knows it."""
-    session_secret: str | None = None
-    """The value of its cookie for the account that the transaction names, if it has one."""
+    held: HeldSession
+    """Of its cookie for the account that the transaction names."""
 
 
 async def find_tenant(deps: Dependencies, slug: str) -> Tenant:
@@ -80,24 +97,34 @@ def authorize_browser(
     return transaction
 
 
-async def known_session(
-    deps: Dependencies, session_secret: str | None, account: Account | None
-) -> Session | None:
+async def known_session(deps: Dependencies, held: HeldSession, account: Account | None) -> Session | None:
     """The session, live or not, by which this browser is known for the account: it has signed in from here before.
 
     Only by a device that is still trusted: whoever signed in with one that was lost since is a stranger again. So is
     everybody after a suspension or a sign-out everywhere.
     """
-    if session_secret is None:
-        return None
     # Read also when there is no such account: with an invented cookie every name must cost the same.
-    session = await deps.sessions.get(session_id(session_secret))
+    session = await held.read()
     if session is None or account is None or not session.belongs_to(account.tenant, account.id):
         return None
     if not session.begun_under(account.session_epoch) or not session.makes_known(deps.clock.now()):
         return None
     device = await deps.directory.trusted_device(account.tenant, account.id, session.device)
     return None if device is None else session
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """Whom a sign-in names, None if there is no such account, and the session by which its browser is known for it."""
+
+    account: Account | None
+    session: Session | None
+
+
+async def recognise(deps: Dependencies, transaction: Transaction, browser: Browser) -> Recognised:
+    """Read whom the transaction names, and whether this browser is known for them: once for each request."""
+    account = await deps.directory.account_by_upn(transaction.tenant, transaction.username)
+    return Recognised(account, await known_session(deps, browser.held, account))
 
 
 async def is_enrolled(deps: Dependencies, session: Session | None) -> bool:

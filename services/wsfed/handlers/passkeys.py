@@ -11,7 +11,7 @@ from services.wsfed.domain.proof import (
     verify_passkey,
 )
 from services.wsfed.domain.transaction import MAX_PASSKEYS, Step, Transaction
-from services.wsfed.handlers.common import Browser, find_tenant, known_session, require_fresh
+from services.wsfed.handlers.common import Browser, Recognised, find_tenant, recognise, require_fresh
 from services.wsfed.handlers.signing_in import make_context
 from services.wsfed.ports import Dependencies
 from shared.errors import Conflict, Forbidden
@@ -20,14 +20,14 @@ log = structlog.get_logger(__name__)
 
 
 async def ask_passkey(
-    deps: Dependencies, transaction: Transaction, browser: Browser, known: bool | None = None
+    deps: Dependencies, transaction: Transaction, browser: Browser, recognised: Recognised | None = None
 ) -> SignInContext | None:
     """Step 1: what a passkey is to sign, for the page that is about to be drawn; None where it can offer none.
 
     It is in the page beforehand, because Safari forgets the press on the button while a script waits for the network.
     It lives as long as the sign-in and serves every drawing of the page until it is spent. The same for every name,
     whether there is such an account or not; how recent what we know of accounts is matters when the answer comes.
-    `known`: whether the browser is known for the account; None when nobody has looked yet.
+    `recognised`: what this request has read of account and browser already; None when nobody has looked yet.
     Raises NotFound (tenant), Unavailable.
     """
     if not transaction.allows(Step.ASK_PASSKEY) or not transaction.username:
@@ -37,9 +37,9 @@ async def ask_passkey(
     if transaction.passkeys >= MAX_PASSKEYS:
         return None
     tenant = await find_tenant(deps, transaction.tenant)
-    account = await deps.directory.account_by_upn(transaction.tenant, transaction.username)
-    if known is None:
-        known = await known_session(deps, browser.session_secret, account) is not None
+    if recognised is None:
+        recognised = await recognise(deps, transaction, browser)
+    account = recognised.account
     context = make_context(
         deps,
         transaction,
@@ -47,7 +47,7 @@ async def ask_passkey(
         account,
         browser,
         method="passkey",
-        known=known,
+        known=recognised.session is not None,
         expires_at=transaction.expires_at,
     )
     epoch = 0 if account is None else account.session_epoch

@@ -10,7 +10,7 @@ from services.wsfed.domain.session import Session, session_id
 from services.wsfed.domain.token import new_assertion_id
 from services.wsfed.domain.transaction import Step, Transaction
 from services.wsfed.handlers.browsers import note_seen
-from services.wsfed.handlers.common import find_tenant, method_allowed, require_fresh
+from services.wsfed.handlers.common import HeldSession, find_tenant, method_allowed, require_fresh
 from services.wsfed.handlers.token_issuance import (
     Evidence,
     Issued,
@@ -49,24 +49,21 @@ def sso_request(transaction: Transaction) -> SsoRequest | None:
     )
 
 
-async def would_answer(deps: Dependencies, asked: SsoRequest, session_secret: str | None) -> bool:
+async def would_answer(deps: Dependencies, asked: SsoRequest, held: HeldSession) -> bool:
     """Whether `answer_from_session` has an answer, be it that the sign-in goes round in circles. Changes nothing.
 
     Raises NotFound (tenant), Unavailable.
     """
-    return await _enough(deps, asked, session_secret) is not None
+    return await _enough(deps, asked, held) is not None
 
 
-async def answer_from_session(
-    deps: Dependencies, asked: SsoRequest, session_secret: str | None
-) -> Issued | None:
+async def answer_from_session(deps: Dependencies, asked: SsoRequest, held: HeldSession) -> Issued | None:
     """A token from this browser's session of the very account that was asked for; None when it must sign in.
 
-    `session_secret`: of the browser's cookie for that account. Raises NotFound (tenant), RedirectLoop, Forbidden,
-    Unavailable.
+    `held`: of the browser's cookie for that account. Raises NotFound (tenant), RedirectLoop, Forbidden, Unavailable.
     """
-    enough = await _enough(deps, asked, session_secret)
-    if enough is None or session_secret is None:
+    enough = await _enough(deps, asked, held)
+    if enough is None or held.secret is None:
         return None
     session, tenant, account = enough
     now = deps.clock.now()
@@ -93,18 +90,18 @@ async def answer_from_session(
         assertion_id=assertion_id,
         evidence=Evidence(session=used.id, proved_by=used.proved_by, transaction=asked.transaction),
     )
-    return Issued(form, tenant, account, session_secret)
+    return Issued(form, tenant, account, held.secret)
 
 
 async def _enough(
-    deps: Dependencies, asked: SsoRequest, session_secret: str | None
+    deps: Dependencies, asked: SsoRequest, held: HeldSession
 ) -> tuple[Session, Tenant, Account] | None:
     """The session, if it is enough for what was asked, with its tenant and account."""
-    if session_secret is None:
+    if held.secret is None:
         return None
     require_fresh(deps)
     # The session before the account: with an invented cookie every name costs the same, whether it exists or not.
-    session = await deps.sessions.get(session_id(session_secret))
+    session = await held.read()
     if session is None or not session.live(deps.clock.now()):
         return None
     tenant = await find_tenant(deps, asked.tenant)

@@ -32,14 +32,15 @@ from services.wsfed.handlers.added_devices import added_since
 from services.wsfed.handlers.common import (
     Browser,
     PasskeyNeeded,
+    Recognised,
     application_of,
     authorize_browser,
     federated_domains,
     find_tenant,
     is_enrolled,
-    known_session,
     load_for_browser,
     method_allowed,
+    recognise,
     require_fresh,
 )
 from services.wsfed.ports import Account, Dependencies, Tenant
@@ -130,28 +131,37 @@ async def leave_to_other_tab(
 
 async def sign_in_options(
     deps: Dependencies, tenant: Tenant, application: Application, browser: Browser, transaction: Transaction
-) -> SignInOptions:
-    """Step 2: what the page may offer in this browser. The same for every browser without the account's cookie."""
-    session, added, unnotified = None, tuple[AddedDevice, ...](), False
+) -> tuple[SignInOptions, Recognised | None]:
+    """Step 2: what the page may offer in this browser. The same for every browser without the account's cookie.
+
+    With it what was read for that, for the rest of the request; None where nothing had to be.
+    """
+    recognised, added, unnotified = None, tuple[AddedDevice, ...](), False
     # Who is known matters for a push that starts by itself, for which method comes first in a browser that was known
     # before, and to a policy that asks for it: else nothing is read.
     challenge = transaction.challenge
     again = transaction.state in ENDED_CHALLENGE and challenge is not None and challenge.context.known_browser
     matters = transaction.state is TransactionState.STARTED or tenant.configured.policy.sign_in != "open"
-    if browser.session_secret is not None and (matters or again):
-        account = await deps.directory.account_by_upn(transaction.tenant, transaction.username)
-        session = await known_session(deps, browser.session_secret, account)
+    if browser.held.secret is not None and (matters or again):
+        recognised = await recognise(deps, transaction, browser)
+        account, session = recognised.account, recognised.session
         if account is not None and session is not None:
             added = tuple(await added_since(deps, account, session))
             unnotified = not await deps.directory.gets_notifications(account.tenant, account.id)
     first = DeviceMethod(application.first_method)
     in_order = (first, *(method for method in DeviceMethod if method is not first))
-    policy, enrolled = tenant.configured.policy.sign_in, await is_enrolled(deps, session)
+    known_by = None if recognised is None else recognised.session
+    policy, enrolled = tenant.configured.policy.sign_in, await is_enrolled(deps, known_by)
     methods = tuple(each for each in in_order if policy_allows(policy, each.proves, enrolled=enrolled))
-    known = session is not None
-    return page_options(
-        transaction, deps.clock.now(), methods=methods, known=known, unnotified=unnotified, added=added
+    options = page_options(
+        transaction,
+        deps.clock.now(),
+        methods=methods,
+        known=known_by is not None,
+        unnotified=unnotified,
+        added=added,
     )
+    return options, recognised
 
 
 async def open_challenge(
@@ -180,8 +190,8 @@ async def open_challenge(
         raise Gone("wsfed.challenge.too_many")
     require_fresh(deps)
     tenant = await find_tenant(deps, transaction.tenant)
-    account = await deps.directory.account_by_upn(transaction.tenant, transaction.username)
-    session = await known_session(deps, browser.session_secret, account)
+    recognised = await recognise(deps, transaction, browser)
+    account, session = recognised.account, recognised.session
     if not await method_allowed(deps, tenant, method.proves, session):
         raise PasskeyNeeded
     known = session is not None

@@ -2,21 +2,20 @@
 
 from aiohttp import web
 
+from services.wsfed.handlers.common import HeldSession
 from services.wsfed.handlers.sessions import SsoRequest, answer_from_session
 from services.wsfed.handlers.token_issuance import Issued, RedirectLoop
 from services.wsfed.pages import views
 from services.wsfed.routes import view_models
 from services.wsfed.routes.context import RouteContext, language
-from services.wsfed.routes.cookies import account_cookie
 
 
 async def session_answer(
-    context: RouteContext, request: web.Request, asked: SsoRequest
+    context: RouteContext, request: web.Request, asked: SsoRequest, held: HeldSession
 ) -> web.Response | None:
     """The token at once when this browser's session is enough; None when the person must sign in."""
-    secret = account_cookie(asked.tenant, asked.upn).read(request)
     try:
-        issued = await answer_from_session(context.deps, asked, secret)
+        issued = await answer_from_session(context.deps, asked, held)
     except RedirectLoop as loop:
         return loop_page(context, request, loop)
     if issued is None:

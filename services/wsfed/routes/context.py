@@ -6,7 +6,7 @@ from aiohttp import web
 
 from services.wsfed.config import WsFedSettings
 from services.wsfed.domain.transaction import Transaction
-from services.wsfed.handlers.common import Browser, load_for_browser
+from services.wsfed.handlers.common import Browser, HeldSession, load_for_browser
 from services.wsfed.pages import SignInPages
 from services.wsfed.ports import Dependencies
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie
@@ -58,8 +58,12 @@ class RouteContext:
             secret=BROWSER_COOKIE.read(request) or "",
             address=inputs.client_address(request, self.client_networks),
             agent=browser_in_words(request.headers.get("User-Agent", "")),
-            session_secret=account_cookie(transaction.tenant, transaction.username).read(request),
+            held=self.held(request, transaction.tenant, transaction.username),
         )
+
+    def held(self, request: web.Request, tenant: str, username: str) -> HeldSession:
+        """The session of this browser's cookie for that account."""
+        return HeldSession(self.deps, account_cookie(tenant, username).read(request))
 
     def asking_browser(self, request: web.Request, transaction: Transaction) -> Browser:
         """The browser with its place, where it seems to be, in the language of its page; empty when unknown."""

@@ -61,7 +61,9 @@ class PassiveRoutes:
             asked = SsoRequest(
                 tenant=slug, upn=parsed.user_name, request=parsed, requested_at=deps.clock.now()
             )
-            answer = await session_answer(self.context, request, asked)
+            answer = await session_answer(
+                self.context, request, asked, self.context.held(request, asked.tenant, asked.upn)
+            )
             if answer is not None:
                 return answer
         secret, is_new = self.context.browser_secret(request)

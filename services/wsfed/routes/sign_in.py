@@ -1,7 +1,7 @@
 """The sign-in page and what is posted from it (docs/flows/sign-in.md, steps 2, 3, 10 and 11)."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -12,7 +12,7 @@ from services.wsfed.domain.request import is_user_name
 from services.wsfed.domain.session import KNOWN_FOR
 from services.wsfed.domain.transaction import CHALLENGE_LIFETIME, Step, Transaction, TransactionState
 from services.wsfed.handlers.added_devices import DevicesAdded
-from services.wsfed.handlers.common import PasskeyNeeded, application_of, find_tenant
+from services.wsfed.handlers.common import Browser, PasskeyNeeded, Recognised, application_of, find_tenant
 from services.wsfed.handlers.passkeys import ask_passkey
 from services.wsfed.handlers.sessions import sso_request, would_answer
 from services.wsfed.handlers.signing_in import (
@@ -65,15 +65,18 @@ class SignInRoutes:
         """The sign-in page as the transaction stands now; its token, if this browser's session is enough for it."""
         secret, is_new = self.context.browser_secret(request)
         transaction = await open_page(self.context.deps, request.match_info["transaction"], secret)
-        response = await self._from_session(request, transaction)
+        browser = self.context.asking_browser(request, transaction)
+        response = await self._from_session(request, transaction, browser)
         if response is None:
             transaction = await leave_to_other_tab(self.context.deps, transaction, last_request(request))
-            response = await self._show(request, transaction, secret)
+            response = await self._show(request, transaction, replace(browser, secret=secret))
         if is_new:
             BROWSER_COOKIE.set(response, secret)
         return response
 
-    async def _from_session(self, request: web.Request, transaction: Transaction) -> web.Response | None:
+    async def _from_session(
+        self, request: web.Request, transaction: Transaction, browser: Browser
+    ) -> web.Response | None:
         """The token at once when this browser's session is enough. 204 for the page's script, which cannot post it: it
         has the browser itself come here.
         """
@@ -82,9 +85,9 @@ class SignInRoutes:
             return None
         try:
             if not _is_script(request):
-                return await session_answer(self.context, request, asked)
-            secret = account_cookie(asked.tenant, asked.upn).read(request)
-            return web.Response(status=204) if await would_answer(self.context.deps, asked, secret) else None
+                return await session_answer(self.context, request, asked, browser.held)
+            answered = await would_answer(self.context.deps, asked, browser.held)
+            return web.Response(status=204) if answered else None
         except Unavailable:
             if transaction.state is TransactionState.STARTED:
                 raise
@@ -105,7 +108,7 @@ class SignInRoutes:
         self,
         request: web.Request,
         transaction: Transaction,
-        secret: str,
+        browser: Browser,
         problem: views.FieldProblem | None = None,
         typed: str = "",
         status: int | None = None,
@@ -114,20 +117,19 @@ class SignInRoutes:
         deps = self.context.deps
         tenant = await find_tenant(deps, transaction.tenant)
         application = application_of(tenant, transaction)
-        browser = self.context.browser(request, transaction)
-        options = await sign_in_options(deps, tenant, application, browser, transaction)
+        options, recognised = await sign_in_options(deps, tenant, application, browser, transaction)
         if ask_name:
             options = SignInOptions(state=PageState.START, named=False)
         view = sign_in_page(
             transaction,
             options,
             deps.clock.now(),
-            csrf=self.context.csrf.token(secret, transaction.id),
+            csrf=self.context.csrf.token(browser.secret, transaction.id),
             organisation=tenant.configured.name,
             application=application.name,
             problem=problem,
             typed=typed,
-            passkey=await self._passkey(request, transaction, options) if options.ways else None,
+            passkey=await self._passkey(transaction, browser, recognised) if options.ways else None,
             own_page=own_page_link(tenant.slug, transaction.username),
             phone_origin=deps.phone_origin,
             start_url=own_page(deps.origin, tenant.slug)
@@ -138,12 +140,9 @@ class SignInRoutes:
         return self.context.pages.sign_in(request, view, lang=lang, status=status)
 
     async def _passkey(
-        self, request: web.Request, transaction: Transaction, options: SignInOptions
+        self, transaction: Transaction, browser: Browser, recognised: Recognised | None
     ) -> views.PasskeyRequest | None:
-        browser = self.context.asking_browser(request, transaction)
-        # Of a sign-in that has begun, the options say it; later they may not have asked.
-        known = options.known if transaction.state is TransactionState.STARTED else None
-        signed = await ask_passkey(self.context.deps, transaction, browser, known)
+        signed = await ask_passkey(self.context.deps, transaction, browser, recognised)
         if signed is None:
             return None
         return views.PasskeyRequest(
@@ -159,8 +158,8 @@ class SignInRoutes:
         transaction = await self.context.load(request)
         if not transaction.allows(Step.NAME_ACCOUNT):
             return see(transaction.id)
-        secret, _ = self.context.browser_secret(request)
-        return await self._show(request, transaction, secret, typed=transaction.username, ask_name=True)
+        browser = self.context.asking_browser(request, transaction)
+        return await self._show(request, transaction, browser, typed=transaction.username, ask_name=True)
 
     async def account(self, request: web.Request) -> web.Response:
         """Step 2: take the user name that the person typed, and go back to the page."""
@@ -169,8 +168,8 @@ class SignInRoutes:
         if not is_user_name(typed):
             problem = views.FieldProblem.MALFORMED if typed else views.FieldProblem.EMPTY
             shown = typed[:320] if typed.isprintable() else ""
-            secret, _ = self.context.browser_secret(request)
-            return await self._show(request, transaction, secret, problem, shown, ask_name=True)
+            browser = self.context.asking_browser(request, transaction)
+            return await self._show(request, transaction, browser, problem, shown, ask_name=True)
         with suppress(Conflict):  # proved meanwhile: the page says so
             await name_account(self.context.deps, transaction, typed)
         return see(transaction.id)
@@ -183,13 +182,13 @@ class SignInRoutes:
         if renews is not None:  # two tabs would renew their codes against each other
             transaction = await leave_to_other_tab(self.context.deps, transaction, last_request(request))
             if transaction.state is TransactionState.SUPERSEDED:
-                return await self._show(request, transaction, browser.secret)
+                return await self._show(request, transaction, browser)
         try:
             asked = await open_challenge(self.context.deps, transaction, browser, method, renews)
         except PasskeyNeeded as refusal:
-            return await self._show(request, transaction, browser.secret, status=refusal.status)
+            return await self._show(request, transaction, browser, status=refusal.status)
         # Our own script is spared the redirect.
-        response = await self._show(request, asked, browser.secret) if _is_script(request) else see(asked.id)
+        response = await self._show(request, asked, browser) if _is_script(request) else see(asked.id)
         note_last_request(response, asked)
         return response
 

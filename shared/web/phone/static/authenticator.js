@@ -80,6 +80,20 @@ export async function endorse(seed, typ, fields) {
   return toBase64url(await crypto.subtle.sign("Ed25519", key, named(typ, fields)));
 }
 
+/**
+ * A key for a link of this phone's own: `{seed, publicKey}`. Whether the seed has signed something is verified with the
+ * public half: two signatures of the same octets differ in Safari, so they cannot be compared. Throws as `endorse` does.
+ */
+export async function makeSeed() {
+  const { privateKey, publicKey } = await crypto.subtle.generateKey({ name: "Ed25519" }, true, ["sign", "verify"]);
+  const { d: seed } = await crypto.subtle.exportKey("jwk", privateKey);
+  return { seed, publicKey };
+}
+
+/** Whether the seed of that public key has signed `fields`; `signature` in base64url. */
+export const isEndorsed = (publicKey, signature, typ, fields) =>
+  crypto.subtle.verify("Ed25519", publicKey, fromBase64url(signature), named(typ, fields));
+
 /** The octets that name a new key, or a first session. */
 export const named = (typ, fields) => utf8(canonical({ v: 1, typ, ...fields }));
 

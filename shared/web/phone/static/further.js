@@ -5,7 +5,7 @@
 // it and the person has typed the digits that are made from it, so no server can have a key of its own endorsed.
 
 import { Refused, call } from "./api.js";
-import { NEW_KEY, endorse, make, named, sign } from "./authenticator.js";
+import { NEW_KEY, endorse, isEndorsed, make, makeSeed, named, sign } from "./authenticator.js";
 import { fromBase64url, sha256, toBase64url } from "./octets.js";
 import { app, make as element, move, remark, say, shown, speak, within, word } from "./screens.js";
 import { origin } from "./site.js";
@@ -14,7 +14,7 @@ import { keep } from "./storage.js";
 
 const TEXT = /^[A-Za-z0-9_-]{1,2048}$/; // base64url
 
-let offered = null; // of this phone: {id, seed, entry, nonce, tenant, account, link}
+let offered = null; // of this phone: {id, publicKey, entry, nonce, tenant, account, link}
 let given = null; // of another phone, from its code: {id, seed}
 let begun = null; // the API's answer to that
 let joined = null; // {id, entry}: this phone's key was brought, and waits
@@ -23,11 +23,11 @@ let joined = null; // {id, entry}: this phone's key was brought, and waits
 
 /** Show a code that a new phone may scan, for that account. */
 export async function offer(entry) {
+  const { seed, publicKey } = await makeSeed();
   const made = await call("POST", "/offers", {}, entry);
-  const seed = toBase64url(crypto.getRandomValues(new Uint8Array(32)));
   const { id, tenant, account, server_nonce: nonce } = made;
   if (![id, tenant, account, nonce].every((each) => typeof each === "string")) throw new Refused(0, "other");
-  offered = { id, seed, entry, nonce, tenant, account, link: `${origin}/#p=${id}.${seed}` };
+  offered = { id, publicKey, entry, nonce, tenant, account, link: `${origin}/#p=${id}.${seed}` };
   within("offer", "form").reset();
   within("offer", "[data-of-account]").textContent = entry.account;
   await draw(offered.link);
@@ -49,16 +49,17 @@ async function draw(text) {
 
 /** The person has typed the digits: if they are those of the key that came, this phone's key vouches for it. */
 export async function confirm(form) {
-  const { id, seed, entry, nonce, tenant, account } = offered;
+  const { id, publicKey, entry, nonce, tenant, account } = offered;
   const typed = form.elements.digits.value.replaceAll(/[\s-]/g, "");
   if (!/^[0-9]{6}$/.test(typed)) return stay("digits_needed");
   const found = await call("GET", `/offers/${encodeURIComponent(id)}`, undefined, entry);
   if (found.state === "open") return stay("no_phone_yet");
   if (found.state !== "taken") throw new Refused(410, "offer");
-  if (!TEXT.test(found.credential_id) || !TEXT.test(found.public_key)) throw new Refused(0, "other");
+  const said = [found.credential_id, found.public_key, found.endorsement];
+  if (!said.every((each) => TEXT.test(each))) throw new Refused(0, "other");
   const key = toBase64url(await sha256(fromBase64url(found.public_key)));
   const fields = { tenant, account, invitation: id, credential_id: found.credential_id, public_key_sha256: key };
-  const scanned = (await endorse(seed, NEW_KEY, fields)) === found.endorsement; // such signatures are always the same
+  const scanned = await isEndorsed(publicKey, found.endorsement, NEW_KEY, fields);
   const digest = await sha256(named(NEW_KEY, fields));
   if (!scanned || typed !== digits(digest)) return stay("digits_wrong");
   const more = { new_key: toBase64url(digest), made_at: new Date().toISOString() };
