@@ -15,6 +15,7 @@ from shared.clock import ManualClock
 from shared.contracts.admin import (
     AccountChanged,
     AccountStatus,
+    Application,
     AuthenticatorChanged,
     AuthenticatorStatus,
     EndorsedBy,
@@ -59,6 +60,20 @@ async def test_older_news_of_an_account_change_nothing(database: Database) -> No
     assert await directory.account("contoso", "ada") == suspended
     await keep_account(directory, an_account(), 4)
     assert await directory.account_by_upn("contoso", "ada@contoso.example") == an_account()
+
+
+async def test_a_new_application_is_found_at_once_at_every_replica(database: Database) -> None:
+    """Only one replica gets the event. The other one must not go on saying that there is no application."""
+    here, there = DirectoryRepository(database, CLOCK), DirectoryRepository(database, CLOCK)
+    first = TenantConfigured(version=1, name="Contoso", applications=(), domains=())
+    await here.keep_tenant(received(first, tenant="contoso"))
+    assert await there.tenant("contoso") is not None
+    application = Application(id="app", name="Microsoft 365")
+    added = first.model_copy(update={"version": 2, "applications": (application,)})
+    await here.keep_tenant(received(added, tenant="contoso"))
+    found = await there.tenant("contoso")
+    assert found is not None
+    assert found.application("app") == application
 
 
 async def test_an_account_keeps_its_session_epoch_with_the_generation(database: Database) -> None:

@@ -49,7 +49,7 @@ MAX_DECISIONS = 20
 BEFORE_ACCEPTANCE = datetime(1970, 1, 1, tzinfo=UTC)
 """`accepted_at` of a device that counted before acceptance was recorded: it is no news to anybody."""
 FRESH_FOR = 5.0
-"""Seconds that a replica holds a tenant's configuration."""
+"""Seconds that a replica holds the configuration of a tenant with an application."""
 
 
 class WaitingClaims:
@@ -72,7 +72,9 @@ class DirectoryRepository:
     """Implements `services.wsfed.ports.Directory`.
 
     A tenant's configuration is read at every step and changes once a year, so each replica holds it for
-    `FRESH_FOR` seconds. Accounts, phones and decisions are read anew each time: a suspension counts at once.
+    `FRESH_FOR` seconds. A tenant that still waits for its application is read each time, so that the first sign-in
+    after the application was added finds it at every replica. Accounts, phones and decisions are read anew each
+    time: a suspension counts at once.
     `trust_without_decision`: the setting of that name.
     """
 
@@ -124,7 +126,8 @@ class DirectoryRepository:
         if found is None:
             return None
         tenant = Tenant(slug, TenantConfigured.model_validate(found["configured"]))
-        self._held[slug] = (now, tenant)
+        if tenant.configured.applications:
+            self._held[slug] = (now, tenant)
         return tenant
 
     async def account(self, tenant: str, account: str) -> Account | None:
