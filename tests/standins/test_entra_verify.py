@@ -149,7 +149,7 @@ def test_rejects_any_single_changed_character_of_the_assertion() -> None:
 
 
 def test_shares_no_code_with_what_it_checks() -> None:
-    """One bug must not hide in both: of ours it may use only the clock, the ids and how a program starts, and not signxml."""
+    """One bug must not hide in both: of ours it uses the clock, the ids and how a program starts, and not signxml."""
     used = set()
     for file in Path(entra.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
