@@ -12,6 +12,7 @@ from services.admin.domain.administrators import Administrator, ConsoleSession
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.changes import Change
+from services.admin.domain.configuration import Checklist
 from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
 from services.admin.domain.directory import DirectorySettings
 from services.admin.domain.federation import Certificates, FirstUse
@@ -382,6 +383,19 @@ class Changes(Protocol):
         ...
 
 
+class Checklists(Protocol):
+    """What administrators said of their Microsoft 365, by tenant. A tenant without a document has said nothing."""
+
+    async def get(self, tenant: str) -> Checklist: ...
+
+    async def change(self, tenant: str, step: Callable[[Checklist], Checklist]) -> Checklist:
+        """The checklist after `step`; nothing is written when `step` returns what it was given.
+
+        Raises what `step` raises; Unavailable when others were first each time.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Dependencies:
     """Everything that admin's handlers work with."""
@@ -403,6 +417,7 @@ class Dependencies:
     console_sessions: ConsoleSessions
     used_challenges: UsedChallenges
     changes: Changes
+    checklists: Checklists
     clock: Clock
     ids: Ids
     settings: AdminSettings

@@ -42,6 +42,9 @@ Into the console (docs/flows/console-sign-in.md)
                                      console_team.py
     11      recorded                 recording.py
             what administrators then do: console_people.py, console_applications.py, console_federation.py
+Tenant configuration (docs/flows/tenant-configuration.md)
+    1 to 4  show_configuration, show_item, mark_item, take_back_mark
+                                     console_configuration.py; the rules: ../domain/configuration.py
 Provisioning (docs/flows/provisioning.md)
     1       set_connection           directory.py
     2       check_connection, checked

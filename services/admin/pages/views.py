@@ -8,10 +8,12 @@ from services.admin.domain.accounts import Account
 from services.admin.domain.administrators import ADVISED_PASSKEYS, Administrator, ConsoleSession
 from services.admin.domain.certificates import CertificateFacts, certificate_facts
 from services.admin.domain.changes import Change
+from services.admin.domain.configuration import Row, may_be_marked
 from services.admin.domain.federation import Certificates, Federation
 from services.admin.domain.roles import Act, Role
 from services.admin.domain.teams import Team
 from services.admin.domain.tenants import Tenant
+from services.admin.handlers.console_configuration import ShownItem
 from services.admin.handlers.console_federation import ListedDomain, ShownDomain
 from services.admin.handlers.console_people import Person
 from services.admin.handlers.federation import Readiness
@@ -35,6 +37,7 @@ SECTIONS = (
     Section("people", "/people", Act.SEE_PEOPLE, "users"),
     Section("applications", "/applications", Act.SEE_APPLICATIONS, "layout-grid"),
     Section("federation", "/federation", Act.SEE_FEDERATION, "globe"),
+    Section("configuration", "/configuration", Act.SEE_CONFIGURATION, "list-checks"),
     Section("administrators", "/administrators", Act.SEE_ADMINISTRATORS, "shield-check"),
     Section("changes", "/changes", Act.SEE_CHANGES, "history"),
 )
@@ -351,6 +354,36 @@ class ScriptPage(Page):
     file: str = ""
     typed: str = ""
     back_out: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigurationPage(Page):
+    """The checklist of the tenant's Microsoft 365, by group."""
+
+    groups: Mapping[str, Sequence[Row]]
+
+    @property
+    def all(self) -> int:
+        """How many items there are to do; what is optional is not counted."""
+        return sum(row.state != "optional" for group in self.groups.values() for row in group)
+
+    @property
+    def done(self) -> int:
+        return sum(row.is_done for group in self.groups.values() for row in group)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigurationItemPage(Page):
+    """One item of it, with its steps."""
+
+    shown: ShownItem
+    may_change: bool
+    may_change_policy: bool
+
+    @property
+    def may_mark(self) -> bool:
+        """Whether the page asks for the administrator's word."""
+        return self.may_change and may_be_marked(self.shown.row.item)
 
 
 @dataclass(frozen=True, kw_only=True)

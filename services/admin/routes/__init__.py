@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from services.admin.routes.applications import APPLICATION_ROUTES
+from services.admin.routes.configuration import CONFIGURATION_ROUTES
 from services.admin.routes.federation import FEDERATION_ROUTES
 from services.admin.routes.guard import (
     ConsoleRoute,
@@ -23,6 +24,7 @@ ROUTES: tuple[ConsoleRoute, ...] = (
     *PEOPLE_ROUTES,
     *APPLICATION_ROUTES,
     *FEDERATION_ROUTES,
+    *CONFIGURATION_ROUTES,
 )
 """Every address of the console, with who may ask for it. A test walks it (`tests/admin/test_console_routes.py`)."""
 

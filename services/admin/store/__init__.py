@@ -5,6 +5,7 @@ say of them; `provisioning`, what becomes of them in Entra.
 from services.admin.store.console import (
     AdministratorRepository,
     ChangeRepository,
+    ChecklistRepository,
     ConsoleSessionRepository,
     TeamRepository,
     UsedChallengeRepository,
@@ -32,6 +33,7 @@ __all__ = [
     "AuthenticatorRepository",
     "BrowserRepository",
     "ChangeRepository",
+    "ChecklistRepository",
     "ConsoleSessionRepository",
     "DeviceRepository",
     "DirectoryRepository",
