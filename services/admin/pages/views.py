@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 
 from services.admin.domain.accounts import Account
 from services.admin.domain.administrators import ADVISED_PASSKEYS, Administrator, ConsoleSession
@@ -72,6 +73,11 @@ class Frame:
     def base(self) -> str:
         """The path of the tenant's pages."""
         return f"/t/{self.tenant.slug}" if self.tenant else ""
+
+    @property
+    def finds_people(self) -> bool:
+        """Whether the role sees people, so that the frame has a search for them."""
+        return any(each.key == "people" for each in self.sections)
 
     @property
     def few_passkeys(self) -> bool:
@@ -181,6 +187,8 @@ def refused(values: Mapping[str, str], error: Blok365Error, *, otherwise: str) -
 class Page:
     """A page of somebody who is signed in."""
 
+    is_list: ClassVar[bool] = False
+    """Whether its script fetches lists (`static/lists.js`)."""
     frame: Frame
     crumbs: tuple[Crumb, ...] = ()
 
@@ -195,6 +203,8 @@ class Organisations(Page):
 @dataclass(frozen=True, kw_only=True)
 class PeopleList(Page):
     """A page of the list of people."""
+
+    is_list = True
 
     accounts: Sequence[Account]
     query: str = ""
@@ -389,6 +399,8 @@ class ConfigurationItemPage(Page):
 @dataclass(frozen=True, kw_only=True)
 class ChangesPage(Page):
     """What administrators did."""
+
+    is_list = True
 
     changes: Sequence[Change]
     next: str | None
