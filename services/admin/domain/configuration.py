@@ -245,9 +245,7 @@ def row(item: Item, checklist: Checklist, known: Known) -> Row:
 
 def rows(checklist: Checklist, known: Known) -> Mapping[str, tuple[Row, ...]]:
     """All of them, by group."""
-    return {
-        group: tuple(row(item, checklist, known) for item in items) for group, items in GROUPS.items()
-    }
+    return {group: tuple(row(item, checklist, known) for item in items) for group, items in GROUPS.items()}
 
 
 def _federation(known: Known) -> Row:

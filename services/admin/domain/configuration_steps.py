@@ -16,7 +16,7 @@ languages call its third value `mac`), which is why it is read back.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.admin.domain.configuration import Item
+from services.admin.domain.configuration import RULES, Item
 from services.admin.domain.federation import MFA_BEHAVIOR, PROMPT_BEHAVIOR
 from services.admin.domain.powershell import literal
 from services.admin.domain.tenants import Tenant
@@ -78,9 +78,7 @@ def _domain_property(name: str, value: str) -> Callable[[Tenant], Steps]:
     """A property of each domain's federation. `name`: as a parameter, with a capital at its beginning."""
 
     def look(domain: str, _: str) -> str:
-        return (
-            f"Get-MgDomainFederationConfiguration -DomainId {domain} | Format-List -Property IssuerUri, {name}\n"
-        )
+        return f"Get-MgDomainFederationConfiguration -DomainId {domain} | Format-List -Property IssuerUri, {name}\n"
 
     def put_right(domain: str, issuer: str) -> str:
         return (
@@ -176,7 +174,8 @@ def _policies(condition: str, shown: str = "DisplayName, State") -> Callable[[Te
 def _legacy(tenant: Tenant) -> Steps:
     """A policy that only reports, so that nobody is locked out by a line that was copied."""
     looking = _policies(
-        "$_.Conditions.ClientAppTypes -contains 'other'", "DisplayName, State, { $_.GrantControls.BuiltInControls }"
+        "$_.Conditions.ClientAppTypes -contains 'other'",
+        "DisplayName, State, { $_.GrantControls.BuiltInControls }",
     )
     return Steps(
         looking(tenant).look,
@@ -222,10 +221,10 @@ def _passkey_campaign(tenant: Tenant) -> Steps:
 
 
 def _break_glass(tenant: Tenant) -> Steps:
-    scopes = ("RoleManagement.Read.Directory", "User.Read.All", "UserAuthenticationMethod.Read.All")
+    scopes = RULES[Item.BREAK_GLASS].permissions
+    chosen = literal(f"roleTemplateId eq '{GLOBAL_ADMINISTRATOR}'")
     return Steps(
-        _connect(tenant, scopes)
-        + f"$Role = Get-MgDirectoryRole -Filter {literal(f'roleTemplateId eq {chr(39)}{GLOBAL_ADMINISTRATOR}{chr(39)}')}\n"
+        _connect(tenant, scopes) + f"$Role = Get-MgDirectoryRole -Filter {chosen}\n"
         "$Found = Get-MgDirectoryRoleMemberAsUser -DirectoryRoleId $Role.Id -All |\n"
         f"    Where-Object -FilterScript {{ $_.UserPrincipalName -like {literal('*.' + INITIAL[tenant.cloud])} }}\n"
         "foreach ($Administrator in $Found) {\n"

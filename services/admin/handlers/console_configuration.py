@@ -91,7 +91,7 @@ async def mark_item(deps: Dependencies, actor: Actor, name: str, *, domains: fro
 async def take_back_mark(deps: Dependencies, actor: Actor, name: str, mark: str) -> None:
     """Step 4: the item is not known to be done any more. `mark`: the id of the one that the page showed.
 
-    Raises Forbidden, NotFound (no such item, or it has no mark), Conflict (somebody set another one since), Unavailable.
+    Raises Forbidden, NotFound (no such item, or no mark), Conflict (somebody set another one since), Unavailable.
     """
     actor.require(Act.UNMARK_CONFIGURATION, deps.clock.now())
     item = _item(name)
@@ -118,5 +118,3 @@ async def _known(deps: Dependencies, tenant: Tenant) -> Known:
         certificate_until=None if certificates is None else certificate_facts(certificates.current).not_after,
         now=deps.clock.now(),
     )
-
-
