@@ -66,9 +66,14 @@ async def draw(out: Path) -> None:
                 ("administrators", f"/t/{CONTOSO}/administrators"),
                 ("administrator-new", f"/t/{CONTOSO}/administrators/new"),
                 ("changes", f"/t/{CONTOSO}/changes"),
+                ("configuration", f"/t/{CONTOSO}/configuration"),
+                ("configuration-item", f"/t/{CONTOSO}/configuration/mfa-behavior"),
             ):
                 await page.goto(f"{origin}{path}")
                 await take(page, out, name)
+            await page.set_viewport_size({"width": 390, "height": 844})
+            await page.get_by_role("button", name="Menu").click()
+            await page.screenshot(path=out / "menu-phone-light.png")
             await context.close()
         await runner.cleanup()
     del os.environ["BLOK365_CONSOLE_ORIGIN"]
