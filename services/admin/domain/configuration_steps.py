@@ -78,7 +78,10 @@ def _domain_property(name: str, value: str) -> Callable[[Tenant], Steps]:
     """A property of each domain's federation. `name`: as a parameter, with a capital at its beginning."""
 
     def look(domain: str, _: str) -> str:
-        return f"Get-MgDomainFederationConfiguration -DomainId {domain} | Format-List -Property IssuerUri, {name}\n"
+        return (
+            f"Get-MgDomainFederationConfiguration -DomainId {domain} | "
+            f"Format-List -Property @('IssuerUri', '{name}')\n"
+        )
 
     def put_right(domain: str, issuer: str) -> str:
         return (
@@ -104,7 +107,7 @@ def _system_browser(tenant: Tenant) -> Steps:
         return (
             "(Invoke-MgGraphRequest -Method GET "
             f"-Uri ('/v1.0/domains/' + {domain} + '/federationConfiguration') -OutputType PSObject).value | "
-            "Format-List -Property issuerUri, systemBrowserEnabledOn\n"
+            "Format-List -Property @('issuerUri', 'systemBrowserEnabledOn')\n"
         )
 
     def put_right(domain: str, issuer: str) -> str:
@@ -127,7 +130,7 @@ def _certificate(tenant: Tenant) -> Steps:
     def look(domain: str, _: str) -> str:
         return (
             f"Get-MgDomainFederationConfiguration -DomainId {domain} | "
-            "Format-List -Property IssuerUri, SigningCertificate, NextSigningCertificate\n"
+            "Format-List -Property @('IssuerUri', 'SigningCertificate', 'NextSigningCertificate')\n"
         )
 
     return Steps(_domains(tenant, look, _READ_DOMAIN))
@@ -137,7 +140,7 @@ def _federation(tenant: Tenant) -> Steps:
     def look(domain: str, _: str) -> str:
         return (
             f"Get-MgDomain -DomainId {domain} | "
-            "Format-List -Property Id, AuthenticationType, IsVerified, IsDefault\n"
+            "Format-List -Property @('Id', 'AuthenticationType', 'IsVerified', 'IsDefault')\n"
         )
 
     return Steps(_domains(tenant, look, ("Domain.Read.All",)))
@@ -158,14 +161,14 @@ def _token_validation(tenant: Tenant) -> Steps:
     )
 
 
-def _policies(condition: str, shown: str = "DisplayName, State") -> Callable[[Tenant], Steps]:
+def _policies(condition: str, shown: str = "'DisplayName', 'State'") -> Callable[[Tenant], Steps]:
     """The Conditional Access policies that fit."""
 
     def made(tenant: Tenant) -> Steps:
         return Steps(
             _connect(tenant, _READ_POLICY) + "Get-MgIdentityConditionalAccessPolicy -All |\n"
             f"    Where-Object -FilterScript {{ {condition} }} |\n"
-            f"    Format-List -Property {shown}\n"
+            f"    Format-List -Property @({shown})\n"
         )
 
     return made
@@ -175,7 +178,7 @@ def _legacy(tenant: Tenant) -> Steps:
     """A policy that only reports, so that nobody is locked out by a line that was copied."""
     looking = _policies(
         "$_.Conditions.ClientAppTypes -contains 'other'",
-        "DisplayName, State, { $_.GrantControls.BuiltInControls }",
+        "'DisplayName', 'State', { $_.GrantControls.BuiltInControls }",
     )
     return Steps(
         looking(tenant).look,
@@ -201,7 +204,7 @@ def _legacy(tenant: Tenant) -> Steps:
 def _home_realm(tenant: Tenant) -> Steps:
     return Steps(
         _connect(tenant, _READ_POLICY) + "Get-MgPolicyHomeRealmDiscoveryPolicy -All | "
-        "Format-List -Property DisplayName, IsOrganizationDefault, Definition\n"
+        "Format-List -Property @('DisplayName', 'IsOrganizationDefault', 'Definition')\n"
     )
 
 
@@ -216,7 +219,7 @@ def _passkey_campaign(tenant: Tenant) -> Steps:
     return Steps(
         _connect(tenant, _READ_POLICY) + "$Methods = Get-MgPolicyAuthenticationMethodPolicy\n"
         "$Methods.RegistrationEnforcement.AuthenticationMethodsRegistrationCampaign | Format-List -Property State\n"
-        "$Methods.AuthenticationMethodConfigurations | Format-List -Property Id, State\n"
+        "$Methods.AuthenticationMethodConfigurations | Format-List -Property @('Id', 'State')\n"
     )
 
 
@@ -247,16 +250,16 @@ _STEPS: Mapping[Item, Callable[[Tenant], Steps]] = {
     Item.LEGACY_AUTHENTICATION: _legacy,
     Item.AUTHENTICATION_STRENGTH: _policies(
         "$_.GrantControls.AuthenticationStrength.Id",
-        "DisplayName, State, { $_.GrantControls.AuthenticationStrength.DisplayName }",
+        "'DisplayName', 'State', { $_.GrantControls.AuthenticationStrength.DisplayName }",
     ),
     Item.SIGN_IN_FREQUENCY: _policies(
         "$_.SessionControls.SignInFrequency.IsEnabled",
-        "DisplayName, State, { $_.SessionControls.SignInFrequency.Value }, "
+        "'DisplayName', 'State', { $_.SessionControls.SignInFrequency.Value }, "
         "{ $_.SessionControls.SignInFrequency.Type }, { $_.SessionControls.SignInFrequency.FrequencyInterval }",
     ),
     Item.STAY_SIGNED_IN: _policies(
         "$_.SessionControls.PersistentBrowser.IsEnabled",
-        "DisplayName, State, { $_.SessionControls.PersistentBrowser.Mode }",
+        "'DisplayName', 'State', { $_.SessionControls.PersistentBrowser.Mode }",
     ),
     Item.PASSKEY_CAMPAIGN: _passkey_campaign,
     Item.SYSTEM_BROWSER: _system_browser,
