@@ -72,7 +72,7 @@ async def draw(out: Path) -> None:
                 await page.goto(f"{origin}{path}")
                 await take(page, out, name)
             await page.set_viewport_size({"width": 390, "height": 844})
-            await page.get_by_role("button", name="Menu").click()
+            await page.get_by_role("button", name="Menu", exact=True).click()
             await page.screenshot(path=out / "menu-phone-light.png")
             await context.close()
         await runner.cleanup()
