@@ -20,7 +20,9 @@ const policy = window.trustedTypes ? window.trustedTypes.createPolicy("blok365-l
 htmx.registerExtension("blok365-lists", { init: (api) => api.initSecurity(policy, refuse, refuse) });
 
 /** Anything but the list itself is loaded as a page: the sign-in when the session is over, what is wrong, no network. */
-const load = (ctx) => window.location.assign(ctx.request.action);
+function load(ctx) {
+  if (ctx?.request) window.location.assign(ctx.request.action);
+}
 document.addEventListener("htmx:before:response", (event) => {
   const { ctx } = event.detail;
   if (ctx.response.raw.ok && !ctx.response.raw.redirected) return;
