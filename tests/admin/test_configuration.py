@@ -25,7 +25,7 @@ from services.admin.domain.configuration import (
     Mark,
     Reading,
     State,
-    may_be_marked,
+    Verified,
     row,
     rows,
 )
@@ -35,6 +35,7 @@ from services.admin.domain.roles import Role
 from services.admin.domain.tenants import INITIAL_DOMAINS, Tenant
 from shared.clouds import CLOUDS, CloudName
 from shared.contracts.admin import Domain, Policy
+from shared.contracts.provisioning import ConnectionChanged
 from shared.errors import Conflict, NotFound
 from tests.admin.conftest import CONTOSO, FABRIKAM, AdminSystem
 from tests.admin.console import ConsoleBrowser, signed_in
@@ -75,7 +76,8 @@ def test_every_item_has_a_rule_and_stands_in_one_group() -> None:
 def test_what_nobody_said_and_we_cannot_read_is_not_known_which_is_not_undone() -> None:
     for item in Item:
         found = row(item, NOTHING, KNOWN)
-        assert (found.state is State.UNKNOWN) is may_be_marked(item), item
+        assert (found.state is State.UNKNOWN) is (RULES[item].reading is not Reading.OURS), item
+        assert found.may_be_marked is (found.state is State.UNKNOWN)
         assert not (found.state is State.UNKNOWN and found.is_done)
 
 
@@ -110,6 +112,17 @@ def test_a_certificate_that_cannot_be_read_is_looked_at_and_one_that_is_missing_
     assert row(Item.CERTIFICATE, NOTHING, replace(KNOWN, certificate_until=None)).state is State.ATTENTION
     missing = replace(KNOWN, has_certificate=False, certificate_until=None)
     assert row(Item.CERTIFICATE, NOTHING, missing).state is State.WAITING
+
+
+def test_verified_domains_are_known_where_provisioning_has_read_them() -> None:
+    marked = NOTHING.marked(mark(Item.VERIFIED_DOMAINS, domains=(DOMAIN,)))
+    assert row(Item.VERIFIED_DOMAINS, marked, KNOWN).state is State.MARKED
+    read = replace(KNOWN, verified=Verified(frozenset({DOMAIN, "contoso.onmicrosoft.com"}), NOW))
+    done = row(Item.VERIFIED_DOMAINS, NOTHING, read)
+    assert (done.state, done.at, done.may_be_marked) == (State.DONE, NOW, False)
+    other = replace(KNOWN, verified=Verified(frozenset({"contoso.onmicrosoft.com"}), NOW))
+    found = row(Item.VERIFIED_DOMAINS, marked, other)  # Entra knows better than an administrator
+    assert (found.state, found.domains, found.mark) == (State.ATTENTION, (DOMAIN,), None)
 
 
 def test_known_browsers_are_the_policys() -> None:
@@ -359,6 +372,45 @@ async def test_readers_see_it_and_mark_nothing(system: AdminSystem, role: Role) 
     assert page.status == 200
     assert "Owners and administrators mark what is done." in page.words
     assert not [each for each in page.actions if each.startswith(BASE) and each != BASE]
+
+
+async def test_what_provisioning_read_is_shown_and_goes_before_anybodys_word(system: AdminSystem) -> None:
+    browser = await signed_in(system)
+    await press_mark(browser, Item.VERIFIED_DOMAINS)
+    page = await browser.get(f"{BASE}/verified-domains")
+    assert "Marked as done" in page.words
+    domains = ["contoso.onmicrosoft.com"]
+    for version in (1, 2):
+        checked = {"check": "c", "at": system.deps.clock.now(), "domains": domains}
+        message = ConnectionChanged.model_validate(
+            {
+                "version": version,
+                "revision": 1,
+                "state": "ready",
+                "when_suspended": "disable",
+                "when_removed": "delete",
+                "checked": checked,
+            }
+        )
+        await system.world.bus.publish([system.world.signer("provisioning").sign(message, tenant=CONTOSO)])
+        await system.world.settle()
+        shown = await browser.get(f"{BASE}/verified-domains")
+        assert "Read from Entra:" in shown.words
+        assert ("Not verified in Entra: contoso.example" in shown.words) is (version == 1)
+        assert (await browser.press(page, f"{BASE}/verified-domains/unmark")).status == (303, 404)[
+            version - 1
+        ]
+        assert (await browser.post(f"{BASE}/verified-domains/mark", {"csrf": browser.csrf})).status == 404
+        domains.append(DOMAIN)
+
+
+async def test_a_domains_checks_name_the_emergency_administrators(system: AdminSystem) -> None:
+    browser = await signed_in(system)
+    path = f"/t/{CONTOSO}/federation/{DOMAIN}"
+    assert f"{BASE}/break-glass" in (await browser.get(path)).actions
+    assert "Marked as done" not in (await browser.get(path)).words
+    await press_mark(browser, Item.BREAK_GLASS)
+    assert "Marked as done While Blok365 can't be reached" in (await browser.get(path)).words
 
 
 async def test_marks_are_their_tenants(system: AdminSystem) -> None:

@@ -25,6 +25,7 @@ class Item(StrEnum):
     TRIAL = "trial"
     BREAK_GLASS = "break-glass"
     SECURITY_DEFAULTS = "security-defaults"
+    VERIFIED_DOMAINS = "verified-domains"
     FEDERATION = "federation"
     CERTIFICATE = "certificate"
     MFA_BEHAVIOR = "mfa-behavior"
@@ -67,6 +68,7 @@ class Rule:
 
 
 _DOMAIN = Rule(Reading.GRAPH, ("Domain-InternalFederation.Read.All",), each_domain=True)
+_VERIFIED = Rule(Reading.GRAPH, ("Domain.Read.All",), each_domain=True)
 _POLICY = Rule(Reading.GRAPH, ("Policy.Read.All",))
 
 RULES: Mapping[Item, Rule] = {
@@ -75,6 +77,7 @@ RULES: Mapping[Item, Rule] = {
         Reading.GRAPH, ("RoleManagement.Read.Directory", "User.Read.All", "UserAuthenticationMethod.Read.All")
     ),
     Item.SECURITY_DEFAULTS: _POLICY,
+    Item.VERIFIED_DOMAINS: _VERIFIED,
     Item.FEDERATION: Rule(Reading.OURS),
     Item.CERTIFICATE: Rule(Reading.OURS),
     Item.MFA_BEHAVIOR: _DOMAIN,
@@ -94,6 +97,7 @@ RULES: Mapping[Item, Rule] = {
 GROUPS: Mapping[str, tuple[Item, ...]] = {
     "before": (Item.TRIAL, Item.BREAK_GLASS, Item.SECURITY_DEFAULTS),
     "domains": (
+        Item.VERIFIED_DOMAINS,
         Item.FEDERATION,
         Item.CERTIFICATE,
         Item.MFA_BEHAVIOR,
@@ -185,10 +189,19 @@ class Checklist:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The verified domains of the directory, as provisioning read them with its last check."""
+
+    names: frozenset[str]
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """What this service knows of a tenant by itself. `used`: by domain. `certificate_until`: the end of the current
-    signing certificate; None while there is none, or it cannot be read.
+    signing certificate; None while there is none, or it cannot be read. `verified`: None while nothing of ours may read
+    it.
     """
 
     tenant: Tenant
@@ -196,12 +209,13 @@ class Known:
     has_certificate: bool
     certificate_until: datetime | None
     now: datetime
+    verified: Verified | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """An item as it stands. `at`: since when, or until when for the certificate. `mark`: also where it is outdated.
-    `domains`: the names that the state is about: not used yet, or added after the mark.
+    `domains`: the names that the state is about: not used yet, not verified, or added after the mark.
     """
 
     item: Item
@@ -219,10 +233,10 @@ class Row:
         """Whether it counts as done, by whoever's word."""
         return self.state in (State.DONE, State.MARKED)
 
-
-def may_be_marked(item: Item) -> bool:
-    """Whether an administrator's word is asked for: not where this service knows better."""
-    return RULES[item].reading is not Reading.OURS
+    @property
+    def may_be_marked(self) -> bool:
+        """Whether an administrator's word is asked for: not where this service knows better."""
+        return self.state in (State.UNKNOWN, State.MARKED, State.OUTDATED)
 
 
 def row(item: Item, checklist: Checklist, known: Known) -> Row:
@@ -235,11 +249,19 @@ def row(item: Item, checklist: Checklist, known: Known) -> Row:
         case Item.KNOWN_BROWSERS:
             is_on = known.tenant.policy.sign_in != "open"
             return Row(item, State.DONE if is_on else State.OPTIONAL)
+        case Item.VERIFIED_DOMAINS if known.verified is not None and known.tenant.domains:
+            names = {each.name for each in known.tenant.domains}
+            missing = tuple(sorted(names - known.verified.names))
+            return Row(item, State.ATTENTION if missing else State.DONE, known.verified.at, domains=missing)
     mark = checklist.mark(item)
     if mark is None:
         return Row(item, State.UNKNOWN)
-    names = {each.name for each in known.tenant.domains} if RULES[item].each_domain else set()
-    added = tuple(sorted(names - set(mark.domains)))
+    spoken_for = set(mark.domains)
+    added = (
+        tuple(sorted(each.name for each in known.tenant.domains if each.name not in spoken_for))
+        if RULES[item].each_domain
+        else ()
+    )
     return Row(item, State.OUTDATED if added else State.MARKED, mark.at, mark, added)
 
 

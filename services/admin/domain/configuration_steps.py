@@ -136,7 +136,7 @@ def _certificate(tenant: Tenant) -> Steps:
     return Steps(_domains(tenant, look, _READ_DOMAIN))
 
 
-def _federation(tenant: Tenant) -> Steps:
+def _domain_itself(tenant: Tenant) -> Steps:
     def look(domain: str, _: str) -> str:
         return (
             f"Get-MgDomain -DomainId {domain} | "
@@ -241,7 +241,8 @@ def _break_glass(tenant: Tenant) -> Steps:
 _STEPS: Mapping[Item, Callable[[Tenant], Steps]] = {
     Item.BREAK_GLASS: _break_glass,
     Item.SECURITY_DEFAULTS: _security_defaults,
-    Item.FEDERATION: _federation,
+    Item.VERIFIED_DOMAINS: _domain_itself,
+    Item.FEDERATION: _domain_itself,
     Item.CERTIFICATE: _certificate,
     Item.MFA_BEHAVIOR: _domain_property("FederatedIdpMfaBehavior", MFA_BEHAVIOR),
     Item.PROMPT_BEHAVIOR: _domain_property("PromptLoginBehavior", PROMPT_BEHAVIOR),

@@ -12,7 +12,7 @@ from services.admin.domain.configuration import (
     Known,
     Mark,
     Row,
-    may_be_marked,
+    Verified,
     row,
     rows,
 )
@@ -70,7 +70,8 @@ async def mark_item(deps: Dependencies, actor: Actor, name: str, *, domains: fro
     now = deps.clock.now()
     actor.require(Act.MARK_CONFIGURATION, now)
     item, tenant = _item(name), await show_tenant(deps, actor.tenant)
-    if not may_be_marked(item):
+    before = await deps.checklists.get(actor.tenant)
+    if not row(item, before, await _known(deps, tenant)).may_be_marked:
         raise NotFound
     spoken_for = tuple(each.name for each in tenant.domains if each.name in domains)
     mark = Mark(
@@ -81,7 +82,6 @@ async def mark_item(deps: Dependencies, actor: Actor, name: str, *, domains: fro
         at=now,
         domains=spoken_for if RULES[item].each_domain else (),
     )
-    before = await deps.checklists.get(actor.tenant)
     if before.marked(mark) is before:
         return
     async with recorded(deps, actor, Act.MARK_CONFIGURATION, subject_id=item.value, subject=item.value):
@@ -110,6 +110,8 @@ def _item(name: str) -> Item:
 
 async def _known(deps: Dependencies, tenant: Tenant) -> Known:
     certificates = await deps.certificates.of(tenant.slug)
+    connection = await deps.directory.connection(tenant.slug)
+    checked = None if connection is None else connection.checked
     used = {each.name: await deps.first_uses.of(tenant.slug, each.name) for each in tenant.domains}
     return Known(
         tenant=tenant,
@@ -117,4 +119,6 @@ async def _known(deps: Dependencies, tenant: Tenant) -> Known:
         has_certificate=certificates is not None,
         certificate_until=None if certificates is None else certificate_facts(certificates.current).not_after,
         now=deps.clock.now(),
+        # Empty without the permission, and a directory has at least its initial domain.
+        verified=Verified(frozenset(checked.domains), checked.at) if checked and checked.domains else None,
     )

@@ -9,7 +9,7 @@ from services.admin.domain.accounts import Account
 from services.admin.domain.administrators import ADVISED_PASSKEYS, Administrator, ConsoleSession
 from services.admin.domain.certificates import CertificateFacts, certificate_facts
 from services.admin.domain.changes import Change
-from services.admin.domain.configuration import Row, may_be_marked
+from services.admin.domain.configuration import Row
 from services.admin.domain.federation import Certificates, Federation
 from services.admin.domain.roles import Act, Role
 from services.admin.domain.teams import Team
@@ -332,6 +332,8 @@ class DomainPage(Page):
 
     shown: ShownDomain
     applications: int
+    has_emergency: bool
+    """Whether an administrator has said that there are emergency administrators."""
     may_change: bool
 
     @property
@@ -393,7 +395,7 @@ class ConfigurationItemPage(Page):
     @property
     def may_mark(self) -> bool:
         """Whether the page asks for the administrator's word."""
-        return self.may_change and may_be_marked(self.shown.row.item)
+        return self.may_change and self.shown.row.may_be_marked
 
 
 @dataclass(frozen=True, kw_only=True)
