@@ -45,13 +45,13 @@ class Act(StrEnum):
     CHANGE_ROLE = "administrator.change_role"
     REMOVE_ADMINISTRATOR = "administrator.remove"
     SEE_CHANGES = "changes.see"
+    SEE_CONFIGURATION = "configuration.see"
+    MARK_CONFIGURATION = "configuration.mark"
+    UNMARK_CONFIGURATION = "configuration.unmark"
     SEE_APPLICATIONS = "applications.see"
     CHANGE_APPLICATION = "application.change"
     SEE_FEDERATION = "federation.see"
     CHANGE_FEDERATION = "federation.change"
-    SEE_CONFIGURATION = "configuration.see"
-    MARK_CONFIGURATION = "configuration.mark"
-    UNMARK_CONFIGURATION = "configuration.unmark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +93,13 @@ RULES: Mapping[Act, Rule] = {
     Act.CHANGE_ROLE: Rule(_OWNER, step_up=True),
     Act.REMOVE_ADMINISTRATOR: Rule(_OWNER, step_up=True),
     Act.SEE_CHANGES: Rule(_ADMINISTRATORS | {Role.AUDITOR}),
+    Act.SEE_CONFIGURATION: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    Act.MARK_CONFIGURATION: Rule(_ADMINISTRATORS),
+    Act.UNMARK_CONFIGURATION: Rule(_ADMINISTRATORS),
     Act.SEE_APPLICATIONS: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
     Act.CHANGE_APPLICATION: Rule(_ADMINISTRATORS),
     Act.SEE_FEDERATION: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
     Act.CHANGE_FEDERATION: Rule(_OWNER, step_up=True),
-    Act.SEE_CONFIGURATION: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
-    Act.MARK_CONFIGURATION: Rule(_ADMINISTRATORS),
-    Act.UNMARK_CONFIGURATION: Rule(_ADMINISTRATORS),
 }
 """Every act. One that is missing here is a KeyError and so is done by nobody."""
 

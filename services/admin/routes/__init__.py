@@ -21,10 +21,10 @@ ROUTES: tuple[ConsoleRoute, ...] = (
     *SIGN_IN_ROUTES,
     *OWN_ROUTES,
     *TEAM_ROUTES,
+    *CONFIGURATION_ROUTES,
     *PEOPLE_ROUTES,
     *APPLICATION_ROUTES,
     *FEDERATION_ROUTES,
-    *CONFIGURATION_ROUTES,
 )
 """Every address of the console, with who may ask for it. A test walks it (`tests/admin/test_console_routes.py`)."""
 
