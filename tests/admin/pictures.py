@@ -58,6 +58,8 @@ async def draw(out: Path) -> None:
             await page.get_by_role("button", name="Send an invitation").click()
             await page.get_by_text("The invitation is on its way.").wait_for()
             await take(page, out, "person")
+            await page.get_by_role("button", name="Menu", exact=True).click()  # it is a phone still
+            await page.screenshot(path=out / "menu-phone-light.png")
             for name, path in (
                 ("people", f"/t/{CONTOSO}/people"),
                 ("person-new", f"/t/{CONTOSO}/people/new"),
@@ -71,9 +73,6 @@ async def draw(out: Path) -> None:
             ):
                 await page.goto(f"{origin}{path}")
                 await take(page, out, name)
-            await page.set_viewport_size({"width": 390, "height": 844})
-            await page.get_by_role("button", name="Menu", exact=True).click()
-            await page.screenshot(path=out / "menu-phone-light.png")
             await context.close()
         await runner.cleanup()
     del os.environ["BLOK365_CONSOLE_ORIGIN"]
