@@ -14,6 +14,7 @@ from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.own_page import Act, OwnPhone, OwnSignIn
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
+from services.wsfed.domain.trial import TrialResult
 from services.wsfed.domain.trust import AddedDevice, EndorsedDevice, Invitation, Standing, TrustedDevice
 from shared.clock import Clock
 from shared.contracts.admin import (
@@ -174,6 +175,10 @@ class Transactions(Protocol):
 
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         """A session answers: to `issued`, from where nothing was refused. Of many callers at once, one gets it."""
+        ...
+
+    async def keep_result(self, transaction: str, result: TrialResult) -> Transaction | None:
+        """Try it, step 4: keep what was read from the token of a trial, once. Nothing is written for a sign-in."""
         ...
 
 
@@ -388,6 +393,8 @@ class Issuance:
     proved_by: str | None
     proof: DeviceProof | None
     session: str | None
+    trial: bool = False
+    """The token went to nobody (docs/flows/try-it.md)."""
 
 
 class IssuanceLog(Protocol):
