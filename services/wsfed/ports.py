@@ -272,16 +272,23 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRing:
-    """A tenant's certificates (DER). `next` is published and will sign; `previous` has signed until lately."""
+    """A tenant's certificates (DER). `next` is published and will sign; `previous` has signed until lately.
+
+    `version` counts their changes, as `wsfed.keys.changed.v1` says it.
+    """
 
     current: bytes
     next: bytes | None
     previous: bytes | None
     next_since: datetime | None
+    version: int = 1
 
 
 class SigningKeys(Protocol):
-    """Token-signing keys of each tenant. Changes are one conditional update each; False: the condition failed."""
+    """Token-signing keys of each tenant. Changes are one conditional update each; False: the condition failed.
+
+    `version`: of the certificates that the change was decided on; under another one nothing is changed.
+    """
 
     async def current(self, tenant: str) -> SigningKey:
         """The key that signs now; made when the tenant has none. Raises Unavailable."""
@@ -295,15 +302,15 @@ class SigningKeys(Protocol):
         """The tenant's certificates with their roles, as they are stored now."""
         ...
 
-    async def add_next(self, tenant: str) -> bool:
+    async def add_next(self, tenant: str, version: int) -> bool:
         """Make the next key. False when there is one already."""
         ...
 
-    async def switch(self, tenant: str) -> bool:
+    async def switch(self, tenant: str, version: int) -> bool:
         """Make the next key current and the current one previous, in one write. False when there is no next one."""
         ...
 
-    async def drop_previous(self, tenant: str) -> bool:
+    async def drop_previous(self, tenant: str, version: int) -> bool:
         """Destroy the previous key. False when there is none."""
         ...
 
