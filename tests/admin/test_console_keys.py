@@ -80,6 +80,7 @@ async def test_the_roll_over_from_end_to_end(system: AdminSystem) -> None:
     page = await browser.get(KEYS)
     assert "-SigningCertificate $Certificate -NextSigningCertificate $Certificate" in page.text
     # 3
+    system.world.clock.advance(1)
     await asked(system, browser, "promote")
     await announce(system, version=4, current=UPCOMING)
     assert {f"{KEYS}/steps/next"} == {each for each in (await browser.get(KEYS)).actions if "/steps/" in each}
@@ -131,6 +132,8 @@ async def test_of_two_owners_at_once_the_second_is_told_who_was_first(system: Ad
     late = await other.press(pages[1], f"{KEYS}/steps/next")
     assert late.status == 409
     assert "have changed since you opened this page" in late.words
+    assert f"{KEYS}/steps/switch" in late.actions
+    assert (await one.press(pages[0], f"{KEYS}/steps/next")).status == 303  # its own, once more
     assert len(commands(system)) == 1
 
 

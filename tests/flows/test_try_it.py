@@ -1,6 +1,7 @@
 """docs/flows/try-it.md, step by step, and what attackers try there. The numbers are those of the page."""
 
 import json
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,8 +10,7 @@ from deploy.local.browser import Form, Page
 from deploy.standins.entra.errors import Code, EntraError
 from services.admin import handlers as admin
 from services.wsfed.domain.keys import create_signing_key
-from services.wsfed.domain.trial import Check
-from services.wsfed.domain.trial import examine as _examine
+from services.wsfed.domain.trial import Check, Expected, TrialResult, examine
 from services.wsfed.handlers import trial
 from tests.flows.support import (
     ADA,
@@ -60,6 +60,18 @@ async def signed_in(flow: Flow, phone: Phone) -> BrowserWindow:
     await phone.approve(await made.push())
     await made.take()
     return made.browser
+
+
+def overheard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens that are read from now on, which no page and no store has."""
+    seen: list[str] = []
+
+    def listen(wresult: str, expected: Expected, now: datetime) -> TrialResult:
+        seen.append(wresult)
+        return examine(wresult, expected, now)
+
+    monkeypatch.setattr(trial, "examine", listen)
+    return seen
 
 
 async def test_steps_1_to_5_the_result_says_what_the_token_says(flow: Flow) -> None:
@@ -182,7 +194,7 @@ async def test_step_3_interrupted_there_is_no_result_and_another_test_is_offered
     await phone.approve(await sign_in.push())
     with monkeypatch.context() as patch:
         patch.setattr(trial, "examine", killed)
-        assert (await sign_in.post("token")).status == 500
+        assert (await sign_in.post("token")).status == 503
     page = await finish(sign_in)
     assert "There is no result for this test yet." in page.words()
     again = await sign_in.browser.get(f"{flow.origin}/t/{TENANT}/try")
@@ -209,10 +221,7 @@ async def test_step_3_nothing_follows_from_a_trial(flow: Flow) -> None:
 async def test_step_4_no_page_and_no_document_holds_the_token(
     flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
-    monkeypatch.setattr(
-        trial, "examine", lambda wresult, *rest: seen.append(wresult) or _examine(wresult, *rest)
-    )
+    seen = overheard(monkeypatch)
     sign_in, page = await tried(flow, await flow.phone())
     (token,) = seen
     signature = token.partition("<ds:SignatureValue>")[2].partition("<")[0]
@@ -230,10 +239,7 @@ async def test_step_4_entra_refuses_the_token_that_nobody_gets(
     flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second line of defence: its audience is not Entra's."""
-    seen: list[str] = []
-    monkeypatch.setattr(
-        trial, "examine", lambda wresult, *rest: seen.append(wresult) or _examine(wresult, *rest)
-    )
+    seen = overheard(monkeypatch)
     phone = await flow.phone()
     await tried(flow, phone)
     real = await flow.begin()

@@ -19,9 +19,9 @@ def key_lines(federation: Federation, done: KeyStep) -> str:
     nothing. Lines end with LF. Raises ValueError where there is nothing to tell.
     """
     if done is KeyStep.NEXT and federation.next_signing_certificate is not None:
-        certificate, names = federation.next_signing_certificate, ("NextSigningCertificate",)
+        certificate, names = federation.next_signing_certificate, ["NextSigningCertificate"]
     elif done is KeyStep.SWITCH:
-        certificate, names = federation.signing_certificate, ("SigningCertificate", "NextSigningCertificate")
+        certificate, names = federation.signing_certificate, ["SigningCertificate", "NextSigningCertificate"]
     else:
         raise ValueError(f"Entra is told nothing after {done}")
     settings = " ".join(f"-{name} $Certificate" for name in names)

@@ -56,6 +56,19 @@ class KeyRequests:
             return None
         raise Conflict("admin.key.asked", name=open_.name)
 
+    def repeats(self, request: KeyRequest, certificates: Certificates) -> bool:
+        """Whether this very request was made before, and has been followed or may be still: pressed twice."""
+        last = self.last
+        same = last is not None and (last.step, last.version, last.administrator) == (
+            request.step,
+            request.version,
+            request.administrator,
+        )
+        return same and (
+            certificates.version != request.version
+            or self.pending(request.version, request.asked_at) is not None
+        )
+
     def pending(self, version: int, now: datetime) -> KeyRequest | None:
         """The request that wsfed is at, while these are the certificates and it may still be expected to answer."""
         waits = self.unconfirmed(version)

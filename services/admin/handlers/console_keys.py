@@ -65,9 +65,11 @@ async def take_step(deps: Dependencies, actor: Actor, step: KeyStep, *, version:
     if certificates is None:
         raise Unavailable("admin.key.unknown")
     request = KeyRequest(step, version, now, actor.administrator, actor.name)
-    if (await deps.key_requests.get(actor.tenant)).asked(request) is None:
+    requests = await deps.key_requests.get(actor.tenant)
+    if requests.repeats(request, certificates):
         return
     check_step(certificates, step, version=version, at_once=at_once, now=now)
+    requests.asked(request)  # another administrator may have been first
     at_once = at_once and step is KeyStep.SWITCH
     async with recorded(
         deps,

@@ -324,6 +324,8 @@ class KeysPage(Page):
     shown: ShownKeys | None
     lines: Sequence[KeyLines]
     may_change: bool
+    form: Form
+    """What was wrong with a step that was asked for."""
 
     @property
     def certificates(self) -> tuple[CertificateLine, ...]:

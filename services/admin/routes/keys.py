@@ -16,6 +16,10 @@ STEP = f"{KEYS}/steps/{{step}}"
 
 async def show_keys(visit: TenantVisit) -> web.Response:
     """The certificates, how far the roll-over has come, and what Entra has to be told of it."""
+    return await _show(visit, Form())
+
+
+async def _show(visit: TenantVisit, form: Form) -> web.Response:
     shown = await keys.show_keys(visit.deps, visit.actor)
     view = KeysPage(
         frame=visit.frame("applications"),
@@ -23,8 +27,9 @@ async def show_keys(visit: TenantVisit) -> web.Response:
         shown=shown,
         lines=() if shown is None else _lines(shown),
         may_change=visit.actor.may(Act.ROLL_KEYS),
+        form=form,
     )
-    return visit.render("signing-keys.html", view)
+    return visit.render("signing-keys.html", view, status=409 if form.errors else 200)
 
 
 def _lines(shown: keys.ShownKeys) -> tuple[KeyLines, ...]:
@@ -52,7 +57,7 @@ async def _ask(visit: TenantVisit, form: Form) -> web.Response:
     step, shown = _step(visit), await keys.show_keys(visit.deps, visit.actor)
     if shown is None:
         raise Unavailable("admin.key.unknown")
-    if step is not shown.due and not form.errors:
+    if step is not shown.due:
         raise Conflict("admin.key.not_due")
     view = KeyStepPage(
         frame=visit.frame("applications"),
@@ -74,7 +79,9 @@ async def take_step(visit: TenantVisit) -> web.Response:
             visit.deps, visit.actor, step, version=_number(visit.form.get("version", "")), at_once=at_once
         )
     except Conflict as error:
-        return await _ask(visit, Form({}, {"at_once" if error.code == "too_new" else "step": error}))
+        if error.code == "too_new":
+            return await _ask(visit, Form({}, {"at_once": error}))
+        return await _show(visit, Form({}, {"roll-over": error}))  # as it is now
     return redirect(visit.path("/signing-keys"), said="key_asked")
 
 
