@@ -54,11 +54,13 @@ def test_no_words_are_left_unused() -> None:
         parts = key.split(".")
         assert key in used or (
             (parts[:2] == ["trial", "check"] and parts[2] in set(Check) and parts[3:] in ([], ["no"]))
-            or len(parts) == 3
-            and (
-                _said(parts[1], parts[2], used)
-                if parts[0] == "signin"
-                else _said_of_own_page(parts[0], parts[1], parts[2], used)
+            or (
+                len(parts) == 3
+                and (
+                    _said(parts[1], parts[2], used)
+                    if parts[0] == "signin"
+                    else _said_of_own_page(parts[0], parts[1], parts[2], used)
+                )
             )
         ), key
 
