@@ -62,9 +62,9 @@ class SignInPages:
             request, template, view=view, lang=lang, status=status or 200, csp=SIGN_IN_CSP
         )
 
-    def trial(self, request: web.BaseRequest, view: TrialPage) -> web.Response:
+    def trial(self, request: web.BaseRequest, view: TrialPage, *, lang: str | None = None) -> web.Response:
         """The result of a trial."""
-        return self.pages.render(request, "trial.html", view=view, csp=SIGN_IN_CSP)
+        return self.pages.render(request, "trial.html", view=view, lang=lang, csp=SIGN_IN_CSP)
 
     def token(self, request: web.BaseRequest, view: TokenForm, *, lang: str | None = None) -> web.Response:
         """The form that posts itself to `view.action`.
