@@ -17,6 +17,7 @@ from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
 from services.admin.domain.directory import DirectorySettings
 from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
+from services.admin.domain.signing_keys import KeyRequests
 from services.admin.domain.teams import Team, TeamInvitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
@@ -266,6 +267,23 @@ class SigningCertificates(Protocol):
         ...
 
 
+class KeyRequestStore(Protocol):
+    """The steps of key roll-overs that were asked of wsfed, by tenant."""
+
+    async def get(self, tenant: str) -> KeyRequests:
+        """Those of a tenant where nobody has asked for anything are empty."""
+        ...
+
+    async def change(
+        self, tenant: str, step: Callable[[KeyRequests], KeyRequests | None], command: OutgoingMessage
+    ) -> bool:
+        """Write what `step` makes of them, and the command with it. False: `step` returned None, nothing was written.
+
+        `step` is called again when somebody else wrote first. Raises what `step` raises; Unavailable.
+        """
+        ...
+
+
 class FirstUses(Protocol):
     """When domains were first used, as wsfed announces it: a projection, which accepts only higher versions."""
 
@@ -408,6 +426,7 @@ class Dependencies:
     freezes: Freezes
     browsers: Browsers
     certificates: SigningCertificates
+    key_requests: KeyRequestStore
     first_uses: FirstUses
     admin_commands: AdminCommands
     directory_settings: DirectorySettingsStore

@@ -52,6 +52,8 @@ class Act(StrEnum):
     CHANGE_APPLICATION = "application.change"
     SEE_FEDERATION = "federation.see"
     CHANGE_FEDERATION = "federation.change"
+    SEE_KEYS = "keys.see"
+    ROLL_KEYS = "keys.roll"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ RULES: Mapping[Act, Rule] = {
     Act.CHANGE_APPLICATION: Rule(_ADMINISTRATORS),
     Act.SEE_FEDERATION: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
     Act.CHANGE_FEDERATION: Rule(_OWNER, step_up=True),
+    Act.SEE_KEYS: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    Act.ROLL_KEYS: Rule(_OWNER, step_up=True),
 }
 """Every act. One that is missing here is a KeyError and so is done by nobody."""
 

@@ -12,10 +12,12 @@ from services.admin.domain.changes import Change
 from services.admin.domain.configuration import Row
 from services.admin.domain.federation import Certificates, Federation
 from services.admin.domain.roles import Act, Role
+from services.admin.domain.signing_keys import KeyStep
 from services.admin.domain.teams import Team
 from services.admin.domain.tenants import Tenant
 from services.admin.handlers.console_configuration import ShownItem
 from services.admin.handlers.console_federation import ListedDomain, ShownDomain
+from services.admin.handlers.console_keys import ShownKeys
 from services.admin.handlers.console_people import Person
 from services.admin.handlers.federation import Readiness
 from shared.contracts.admin import AccountStatus, Application, Policy
@@ -311,11 +313,57 @@ class ApplicationPage(Page):
     domains: int
     """How many domains the tenant has; the addresses of one are shown once its certificate is known."""
     certificates: Certificates | None
+    try_url: str
+    """Where a test sign-in begins (docs/flows/try-it.md): on the sign-in host."""
     may_change: bool
 
     @property
     def lines(self) -> tuple[CertificateLine, ...]:
         return certificate_lines(self.certificates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyLines:
+    """What tells Entra of a step of the roll-over, for one domain: lines of PowerShell."""
+
+    domain: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeysPage(Page):
+    """The token-signing keys. `shown`: None while wsfed has not said what they are. `lines`: of each domain."""
+
+    shown: ShownKeys | None
+    lines: Sequence[KeyLines]
+    may_change: bool
+    form: Form
+    """What was wrong with a step that was asked for."""
+
+    @property
+    def certificates(self) -> tuple[CertificateLine, ...]:
+        return certificate_lines(None if self.shown is None else self.shown.certificates)
+
+    @property
+    def steps(self) -> tuple[tuple[KeyStep, str], ...]:
+        """Each step of the roll-over with how it stands: `done`, `due` or `ahead`."""
+        order = tuple(KeyStep)
+        due = len(order) if self.shown is None else order.index(self.shown.due)
+        return tuple(
+            (each, "done" if place < due else "due" if place == due else "ahead")
+            for place, each in enumerate(order)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyStepPage(Page):
+    """The question before a step. `waits`: the next key is too new, unless somebody says that Entra has it."""
+
+    step: KeyStep
+    version: int
+    waits: bool
+    switch_from: datetime | None
+    form: Form
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,5 @@
 """admin's collections: `directory`, who exists; `console`, who administers them; `projections`, what approval and wsfed
-say of them; `provisioning`, what becomes of them in Entra.
+say of them; `provisioning`, what becomes of them in Entra; `signing_keys`, what was asked of wsfed about its keys.
 """
 
 from services.admin.store.console import (
@@ -25,6 +25,7 @@ from services.admin.store.projections import (
     SigningCertificateRepository,
 )
 from services.admin.store.provisioning import DirectoryRepository, DirectorySettingsRepository
+from services.admin.store.signing_keys import KeyRequestRepository
 
 __all__ = [
     "AccountRepository",
@@ -41,6 +42,7 @@ __all__ = [
     "FirstUseRepository",
     "FreezeRepository",
     "InvitationRepository",
+    "KeyRequestRepository",
     "SigningCertificateRepository",
     "TeamRepository",
     "TenantRepository",

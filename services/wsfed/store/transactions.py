@@ -21,6 +21,7 @@ from services.wsfed.domain.transaction import (
     TransactionState,
     stands_on_answer,
 )
+from services.wsfed.domain.trial import TrialResult
 from shared.clock import Clock
 from shared.contracts.envelope import SignedMessage
 from shared.store.codec import from_document, to_document
@@ -234,6 +235,11 @@ class TransactionRepository:
 
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         return await self._take(Step.ANSWER, transaction, {}, _issued(assertion_id, issued_at))
+
+    async def keep_result(self, transaction: str, result: TrialResult) -> Transaction | None:
+        # Not `trial != ""`: that would hold for a document from before there were any.
+        where = {"trial": {"$gt": ""}, "result": None}
+        return await self._take(Step.KEEP_RESULT, transaction, where, {"result": to_document(result)})
 
     async def _take(
         self,
