@@ -45,7 +45,6 @@ from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
 
-
 ALERT_MAIL_TRIED_FOR = timedelta(days=2)
 """For how long the delivery of a mail to administrators is tried."""
 
@@ -340,9 +339,7 @@ class Alerts(Protocol):
 
     async def mails(self, tenant: str) -> AlertMails: ...
 
-    async def send(
-        self, before: AlertMails, after: AlertMails, messages: Sequence[OutgoingMessage]
-    ) -> bool:
+    async def send(self, before: AlertMails, after: AlertMails, messages: Sequence[OutgoingMessage]) -> bool:
         """Write it with these mails if the stored one is still `before`. False: another replica was first."""
         ...
 

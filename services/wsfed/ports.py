@@ -106,9 +106,10 @@ class Transactions(Protocol):
     ) -> Transaction | None:
         """Step 3: go to `waiting`, and keep the message of step 4 in the same write.
 
+        Nothing is written over the limit of challenges, or when the transaction is about another user name by now.
         `left`: the request in whose place this one comes, if nobody has answered that; `count_at`: when nothing can
         take the place of this one any more. Both are for the figures (docs/flows/sign-in-figures.md), and so is
-        `attempt` wherever it stands: what ends with the step, kept in the same write. Nothing is written over the limit of challenges, or when the transaction is about another user name by now.
+        `attempt` wherever it stands: what ends with the step, kept in the same write.
         """
         ...
 
@@ -173,9 +174,7 @@ class Transactions(Protocol):
         """Go to `proved` from any state before it, and spend the passkey's challenge in the same update."""
         ...
 
-    async def spend_passkey(
-        self, transaction: str, challenge: str, attempt: Attempt | None = None
-    ) -> None:
+    async def spend_passkey(self, transaction: str, challenge: str, attempt: Attempt | None = None) -> None:
         """Spend a passkey's challenge after a refused assertion: nothing that signs it is accepted any more."""
         ...
 

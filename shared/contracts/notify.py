@@ -48,11 +48,15 @@ class SendMail(Command):
     delivery: str = Field(pattern=DELIVERY_ID)
     """Chosen by the sender, one for each mail."""
     kind: Literal["invitation", "team_invitation", "device_added", "alerts"]
-    """An invitation of a person, or of an administrator; what administrators should look at. `device_added` is what admin of the release before sends."""
+    """An invitation of a person, or of an administrator; what administrators should look at. `device_added` is what
+    admin of the release before sends.
+    """
     expires_at: AwareDatetime
     """The time after which the mail must not be sent any more."""
     sealed: str = Field(max_length=MAX_SEALED)
-    """The mail (`InvitationMail`, `TeamInvitationMail`, `AlertsMail`) as JSON, sealed for notify with `mail_associated_data`."""
+    """The mail (`InvitationMail`, `TeamInvitationMail`, `AlertsMail`) as JSON, sealed for notify with
+    `mail_associated_data`.
+    """
 
 
 PushKind = Literal["request", "device_added", "device_removed"]

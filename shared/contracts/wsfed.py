@@ -95,9 +95,7 @@ class DomainUsed(StateEvent):
 
 
 AttemptMethod = Literal["blokkey_push", "blokkey_qr", "passkey", "blokbadge"]
-AttemptOutcome = Literal[
-    "signed_in", "denied", "not_me", "wrong_code", "unanswered", "refused", "no_account"
-]
+AttemptOutcome = Literal["signed_in", "denied", "not_me", "wrong_code", "unanswered", "refused", "no_account"]
 MAX_ATTEMPTS = 60
 """Attempts of an account that are said: the last 50 that a device answered, and the last 10 that none did."""
 

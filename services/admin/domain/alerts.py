@@ -18,7 +18,7 @@ MAX_IN_A_MAIL = 200
 NAMED = 10
 """Alerts that a mail names one by one."""
 YOUNGER_THAN = timedelta(days=7)
-"""What is older than that when it is first heard of alarms nobody any more: after a restore everything is heard anew."""
+"""What is older when it is first heard of alarms nobody any more: after a restore everything is heard anew."""
 KEPT = timedelta(days=90)
 TOLD = frozenset({Role.OWNER, Role.ADMINISTRATOR})
 """Who gets the mails."""
@@ -91,6 +91,4 @@ class AlertMails:
 
     def sent(self, alerts: Sequence[Alert], now: datetime) -> "AlertMails":
         """After one about these."""
-        return replace(
-            self, sent_at=now, about=tuple(each.id for each in alerts), revision=self.revision + 1
-        )
+        return replace(self, sent_at=now, about=tuple(each.id for each in alerts), revision=self.revision + 1)

@@ -118,9 +118,7 @@ class AlertRepository:
         found = await self._mails.load(tenant)
         return AlertMails(tenant=tenant) if found is None else found.value
 
-    async def send(
-        self, before: AlertMails, after: AlertMails, messages: Sequence[OutgoingMessage]
-    ) -> bool:
+    async def send(self, before: AlertMails, after: AlertMails, messages: Sequence[OutgoingMessage]) -> bool:
         def step(stored: AlertMails) -> Changed[AlertMails] | None:
             return Changed(after, messages) if stored.revision == before.revision else None
 

@@ -4,7 +4,14 @@ from pydantic import ValidationError
 
 from services.notify.ports import Dependencies
 from shared.bus.port import Reject
-from shared.contracts.notify import MAIL, AlertsMail, AnyMail, InvitationMail, PushSubscription, TeamInvitationMail
+from shared.contracts.notify import (
+    MAIL,
+    AlertsMail,
+    AnyMail,
+    InvitationMail,
+    PushSubscription,
+    TeamInvitationMail,
+)
 from shared.crypto.sealed_box import CannotOpen
 
 

@@ -85,7 +85,7 @@ async def use_passkey(deps: Dependencies, transaction: Transaction, assertion: A
 
 
 async def _refused(deps: Dependencies, context: SignInContext) -> Attempt:
-    """The refused use of a passkey, for the figures. The account is read for every name, whether there is one or not."""
+    """The refused use of a passkey, for the figures. The same work for every name, whether it has an account or not."""
     account = await deps.directory.account(context.tenant, context.account)
     known = None if account is None else account.id
     return attempt_of(context, known, AttemptOutcome.REFUSED, deps.clock.now(), reason="passkey_refused")

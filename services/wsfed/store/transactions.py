@@ -237,9 +237,7 @@ class TransactionRepository:
             attempt=attempt,
         )
 
-    async def spend_passkey(
-        self, transaction: str, challenge: str, attempt: Attempt | None = None
-    ) -> None:
+    async def spend_passkey(self, transaction: str, challenge: str, attempt: Attempt | None = None) -> None:
         await self._take(
             Step.SPEND_PASSKEY,
             transaction,
@@ -274,9 +272,7 @@ class TransactionRepository:
         return await self._take(Step.ANSWER, transaction, {}, _issued(assertion_id, issued_at))
 
     async def uncounted(self, now: datetime, limit: int) -> Sequence[Uncounted]:
-        found = await self._collection.find(
-            {"count_at": {"$lte": now}}, sort=[("count_at", 1)], limit=limit
-        )
+        found = await self._collection.find({"count_at": {"$lte": now}}, sort=[("count_at", 1)], limit=limit)
         return [_uncounted(document, now) for document in found]
 
     async def uncounted_of(self, transactions: Collection[str], now: datetime) -> Sequence[Uncounted]:
