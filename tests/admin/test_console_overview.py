@@ -140,7 +140,7 @@ async def test_the_set_up_path_shows_where_the_tenant_stands_and_one_thing_to_do
         if "secondary" not in each["class"] and "quiet" not in each["class"]
     ]
     assert [each["href"] for each in primary] == [f"/t/{CONTOSO}/applications/new"]
-    await handlers.add_application(system.deps, CONTOSO, "Microsoft 365")
+    await handlers.add_application(system.deps, CONTOSO)
     await system.account()
     used = DomainUsed(version=1, domain="contoso.example", first_request_at=START, first_sign_in_at=START)
     await system.world.say("wsfed", used)
@@ -153,7 +153,7 @@ async def test_the_set_up_path_shows_where_the_tenant_stands_and_one_thing_to_do
 async def test_a_path_that_is_complete_makes_way_for_the_figures(system: AdminSystem) -> None:
     owner = await signed_in(system)
     await signed_in(system, name="Otto Owner")
-    await handlers.add_application(system.deps, CONTOSO, "Microsoft 365")
+    await handlers.add_application(system.deps, CONTOSO)
     await system.account()
     used = DomainUsed(version=1, domain="contoso.example", first_request_at=START, first_sign_in_at=START)
     await system.world.say("wsfed", used)

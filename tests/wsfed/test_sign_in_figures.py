@@ -23,7 +23,7 @@ from services.wsfed.domain.sign_in_figures import (
     ended,
     unanswered,
 )
-from services.wsfed.domain.transaction import LIFETIME, TransactionState
+from services.wsfed.domain.transaction import LIFETIME, Challenge, TransactionState
 from services.wsfed.handlers.sign_in_figures import count_sign_ins
 from services.wsfed.store import SignInFigureRepository, TransactionRepository
 from shared.clock import ManualClock
@@ -35,9 +35,14 @@ from tests.world import START
 from tests.wsfed.test_store import AUTHENTICATION, PROOF, USERNAME, a_challenge, a_transaction
 
 NOW = START + timedelta(seconds=30)
-WAITING = a_transaction(
-    state=TransactionState.WAITING, account="ada", challenge=a_challenge("c"), challenges=1
-)
+
+
+def a_request(name: str) -> Challenge:
+    made = a_challenge(name)
+    return replace(made, context=replace(made.context, tenant="contoso"))
+
+
+WAITING = a_transaction(state=TransactionState.WAITING, account="ada", challenge=a_request("c"), challenges=1)
 
 
 def an_attempt(name: str, at: datetime = NOW, **changes: Any) -> Attempt:
@@ -85,7 +90,7 @@ def test_a_request_is_unanswered_once_its_time_is_over() -> None:
 
 @pytest.mark.parametrize(("claimed", "counts"), [(False, False), (True, True)])
 def test_a_qr_code_that_nobody_scanned_has_asked_nobody(claimed: bool, counts: bool) -> None:
-    shown = replace(a_challenge("c"), handle="handle", claimed=claimed)
+    shown = replace(a_request("c"), handle="handle", claimed=claimed)
     late = START + LIFETIME
     assert (unanswered(replace(WAITING, challenge=shown), late) is not None) is counts
 
@@ -203,7 +208,7 @@ class Counted:
         store = TransactionRepository(self.database, self.clock)
         await store.add(a_transaction(name))
         await store.open_challenge(
-            name, USERNAME, "ada", a_challenge(f"c-{name}"), [], count_at=START + LIFETIME + COUNTED_AFTER
+            name, USERNAME, "ada", a_request(f"c-{name}"), [], count_at=START + LIFETIME + COUNTED_AFTER
         )
         await store.prove(name, f"c-{name}", AUTHENTICATION, PROOF)
         await store.issue(name, "_a", NOW, an_attempt(name))
@@ -297,7 +302,7 @@ async def test_an_unanswered_request_is_counted_when_its_transaction_is_over(cou
     store = TransactionRepository(counted.database, counted.clock)
     await store.add(a_transaction("one"))
     end = START + LIFETIME + COUNTED_AFTER
-    await store.open_challenge("one", USERNAME, "ada", a_challenge("c"), [], count_at=end)
+    await store.open_challenge("one", USERNAME, "ada", a_request("c"), [], count_at=end)
     replica = counted.replica()
     counted.clock.advance(300)
     assert await replica.count() == 0
@@ -315,10 +320,10 @@ async def test_asking_again_does_not_put_off_what_was_answered(counted: Counted)
     store = TransactionRepository(counted.database, counted.clock)
     await store.add(a_transaction("one"))
     end = START + LIFETIME + COUNTED_AFTER
-    await store.open_challenge("one", USERNAME, "ada", a_challenge("c"), [], count_at=end)
+    await store.open_challenge("one", USERNAME, "ada", a_request("c"), [], count_at=end)
     said = an_attempt("c", outcome=AttemptOutcome.NOT_ME)
     await store.end_challenge("one", "c", TransactionState.NOT_ME, said)
-    await store.open_challenge("one", USERNAME, "ada", a_challenge("d"), [], count_at=end)
+    await store.open_challenge("one", USERNAME, "ada", a_request("d"), [], count_at=end)
     replica = counted.replica()
     assert await replica.count() == 1
     assert await counted.counts() == {"blokkey_push/not_me": 1}
@@ -334,7 +339,7 @@ async def test_names_without_an_account_make_one_number_and_no_list(counted: Cou
     for n in range(5):
         await store.add(a_transaction(f"t{n}", username=f"nobody{n}@contoso.example"))
         await store.open_challenge(
-            f"t{n}", f"nobody{n}@contoso.example", None, a_challenge(f"c{n}"), [], count_at=end
+            f"t{n}", f"nobody{n}@contoso.example", None, a_request(f"c{n}"), [], count_at=end
         )
     counted.clock.advance((end - counted.clock.now()).total_seconds())
     assert await counted.replica().count() == 5
@@ -345,10 +350,10 @@ async def test_names_without_an_account_make_one_number_and_no_list(counted: Cou
 async def test_attempts_of_two_days_are_counted_on_each(counted: Counted) -> None:
     store = TransactionRepository(counted.database, counted.clock)
     await store.add(a_transaction("one"))
-    await store.open_challenge("one", USERNAME, "ada", a_challenge("c"), [])
+    await store.open_challenge("one", USERNAME, "ada", a_request("c"), [])
     early = an_attempt("c", datetime.fromisoformat("2026-03-01T23:59:59Z"), outcome=AttemptOutcome.DENIED)
     await store.end_challenge("one", "c", TransactionState.DENIED, early)
-    await store.open_challenge("one", USERNAME, "ada", a_challenge("d"), [])
+    await store.open_challenge("one", USERNAME, "ada", a_request("d"), [])
     await store.prove("one", "d", AUTHENTICATION, PROOF)
     await store.issue("one", "_a", NOW, an_attempt("one"))
     replica = counted.replica()

@@ -152,6 +152,7 @@ def test_a_token_needs_a_proof_or_a_session_and_nothing_follows_it() -> None:
     assert not any(TransactionState.ISSUED in transition.sources for transition in TRANSITIONS.values())
     assert [s for s, t in TRANSITIONS.items() if TransactionState.PROVED in t.sources] == [
         Step.ISSUE,
+        Step.NOTE_REFUSAL,
         Step.ACT,
     ]
 
