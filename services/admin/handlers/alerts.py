@@ -1,5 +1,7 @@
 """Step 7 of docs/flows/sign-in-figures.md: mails to owners and administrators about what they should look at."""
 
+from collections import Counter
+
 import structlog
 
 from services.admin.domain.alerts import MAX_IN_A_MAIL, NAMED, TOLD, Alert
@@ -47,7 +49,7 @@ async def _send(deps: Dependencies, tenant: str) -> bool:
     team = await deps.teams.get(tenant)
     told = [each for each in team.members if each.role in TOLD]
     lines = tuple([await _line(deps, alert) for alert in alerts[:NAMED]])
-    counts = {kind: sum(each.kind == kind for each in alerts) for kind in ("device_refused", "not_me")}
+    counts = Counter(each.kind for each in alerts)
     messages = [
         deps.alert_mail_message(
             tenant,
