@@ -13,6 +13,7 @@ from services.admin.routes.guard import (
     TenantRoute,
 )
 from services.admin.routes.keys import KEY_ROUTES
+from services.admin.routes.overview import OVERVIEW_ROUTES
 from services.admin.routes.own import OWN_ROUTES
 from services.admin.routes.people import PEOPLE_ROUTES
 from services.admin.routes.sign_in import SIGN_IN_ROUTES
@@ -21,6 +22,7 @@ from services.admin.routes.team import TEAM_ROUTES
 ROUTES: tuple[ConsoleRoute, ...] = (
     *SIGN_IN_ROUTES,
     *OWN_ROUTES,
+    *OVERVIEW_ROUTES,
     *TEAM_ROUTES,
     *CONFIGURATION_ROUTES,
     *PEOPLE_ROUTES,
