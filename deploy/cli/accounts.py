@@ -27,6 +27,7 @@ REASONS = {
     Reason.KNOWN_KEY: "its key is or was another phone's",
     Reason.ADMINISTRATOR: "removed by an administrator",
     Reason.PERSON: "removed by the person",
+    Reason.ACCOUNT_REMOVED: "the account was removed",
     Reason.DEVICE_REMOVED: "removed on the phone",
 }
 
@@ -183,10 +184,24 @@ def remove(
     tenant: InTenant,
     yes: Yes = False,
 ) -> None:
-    """Remove an account for good; its user name is free again."""
+    """Remove a person. For 30 days it can be undone and the user name stays taken; phones are gone for good."""
     if not yes:
-        typer.confirm(f"Remove {who} for good?", abort=True)
-    _print_status(with_admin(context.obj, lambda admin: handlers.remove(admin, tenant, who)))
+        typer.confirm(f"Remove {who}, and every phone of theirs for good?", abort=True)
+    account = with_admin(context.obj, lambda admin: handlers.remove(admin, tenant, who))
+    _print_status(account)
+    if account.removal is not None:
+        output.line(
+            f"Until {iso_millis(account.removal.final_at)}: blok365 account restore {account.upn} -t {tenant}"
+        )
+
+
+@accounts.command("restore")
+def restore(context: typer.Context, who: Who, tenant: InTenant) -> None:
+    """Undo a removal. The person has no phone then: invite them again."""
+    account = with_admin(context.obj, lambda admin: handlers.restore(admin, tenant, who))
+    _print_status(account)
+    if account.status is AccountStatus.INVITED:
+        output.line(f"Their phones do not come back: blok365 account invite {account.upn} -t {tenant}")
 
 
 @accounts.command("devices")
@@ -291,9 +306,11 @@ def _print_link(link: InvitationLink, shown: bool) -> None:
 
 
 def _plain(account: Account) -> dict[str, Any]:
+    removal = None if account.removal is None else iso_millis(account.removal.final_at)
     return asdict(account) | {
         "status": account.status.value,
         "created_at": iso_millis(account.created_at),
+        "removal": removal,
     }
 
 

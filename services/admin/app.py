@@ -8,6 +8,7 @@ from services.admin.config import AdminSettings
 from services.admin.consumers import consumers
 from services.admin.domain.contacts import contact_changed
 from services.admin.handlers.invitations import sweep
+from services.admin.handlers.removals import finish_removals_forever
 from services.admin.ports import Dependencies
 from services.admin.store import (
     AccountRepository,
@@ -104,7 +105,7 @@ def build(
             "provisioning": [directory.connections, directory.people],
         },
         web=web,
-        background=[partial(sweep, deps)],
+        background=[partial(sweep, deps), partial(finish_removals_forever, deps)],
     )
     return Wired(service, deps)
 

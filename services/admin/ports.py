@@ -68,7 +68,7 @@ class Accounts(Protocol):
     async def get(self, tenant: str, account: AccountId) -> Account | None: ...
 
     async def by_upn(self, tenant: str, upn: str) -> Account | None:
-        """The account that holds this user name; a removed one does not."""
+        """The account that holds this user name; one that was removed for good does not."""
         ...
 
     async def change(
@@ -97,11 +97,15 @@ class Accounts(Protocol):
         live: bool = False,
         beginnings: Sequence[str] = (),
     ) -> Sequence[Account]:
-        """Accounts in the order of (user name, id) that come after `after`.
+        """Accounts in the order of (user name, id) that come after `after`, without those that were removed for good.
 
-        `live`: without removed ones. `beginnings`: only those that have a word with each of them
+        `live`: without removed ones altogether. `beginnings`: only those that have a word with each of them
         (`domain.search.indexed`).
         """
+        ...
+
+    async def removals_over(self, now: datetime, limit: int) -> Sequence[Account]:
+        """At most `limit` accounts of all tenants whose removal is to be made final at that moment."""
         ...
 
     async def index_words(self, limit: int) -> int:

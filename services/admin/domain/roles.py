@@ -34,6 +34,7 @@ class Act(StrEnum):
     SUSPEND = "account.suspend"
     RESUME = "account.resume"
     REMOVE_ACCOUNT = "account.remove"
+    RESTORE_ACCOUNT = "account.restore"
     RENAME = "account.rename"
     SIGN_OUT_EVERYWHERE = "account.sign_out_everywhere"
     UNFREEZE = "account.unfreeze"
@@ -79,6 +80,7 @@ RULES: Mapping[Act, Rule] = {
     Act.SUSPEND: Rule(_ADMINISTRATORS, protects=True),
     Act.RESUME: Rule(_ADMINISTRATORS, protects=True),
     Act.REMOVE_ACCOUNT: Rule(_ADMINISTRATORS, protects=True),
+    Act.RESTORE_ACCOUNT: Rule(_ADMINISTRATORS, step_up=True, protects=True),
     Act.RENAME: Rule(_ADMINISTRATORS, protects=True),
     Act.SIGN_OUT_EVERYWHERE: Rule(_ADMINISTRATORS),
     Act.UNFREEZE: Rule(_HELP_DESK, protects=True),

@@ -42,7 +42,9 @@ SEARCH = "search"
 """The beginnings of an account's words (`domain.search`), derived for the index. A release that does not know the field
 leaves it as it is when it renames somebody; the next change by this one makes it right."""
 LIVE = "live"
-"""True on an account that holds its user name; absent on a removed one, so that the unique index frees it."""
+"""True on an account that holds its user name; absent on one that was removed for good, so that the unique index frees
+it."""
+FINAL_AT = "removal.final_at"
 
 
 class TenantRepository:
@@ -94,6 +96,7 @@ class AccountRepository:
                 Index((("tenant", 1), ("upn", 1), ("_id", 1))),
                 Index((("tenant", 1), ("status", 1), ("upn", 1), ("_id", 1))),
                 Index((("tenant", 1), (SEARCH, 1), ("upn", 1), ("_id", 1))),
+                Index(((FINAL_AT, 1),), partial={FINAL_AT: {"$exists": True}}),
             ],
             outbox=True,
             state=True,
@@ -160,9 +163,9 @@ class AccountRepository:
         live: bool = False,
         beginnings: Sequence[str] = (),
     ) -> Sequence[Account]:
-        where: dict[str, Any] = {"tenant": tenant}
+        where: dict[str, Any] = {"tenant": tenant, LIVE: True}
         if live:
-            where[LIVE] = True
+            where["status"] = {"$ne": AccountStatus.REMOVED.value}
         if beginnings:
             where[SEARCH] = {"$all": list(beginnings)}
         if status is not None:
@@ -171,6 +174,10 @@ class AccountRepository:
             upn, account = after
             where["$or"] = [{"upn": {"$gt": upn}}, {"upn": upn, "_id": {"$gt": account}}]
         found = await self._accounts.find(where, sort=[("upn", 1), ("_id", 1)], limit=limit)
+        return [stored.value for stored in found]
+
+    async def removals_over(self, now: datetime, limit: int) -> Sequence[Account]:
+        found = await self._accounts.find({FINAL_AT: {"$lte": now}}, sort=[(FINAL_AT, 1)], limit=limit)
         return [stored.value for stored in found]
 
     async def index_words(self, limit: int) -> int:
@@ -337,7 +344,7 @@ def _tenant(document: Document) -> Tenant:
 
 def _account_document(account: Account) -> Document:
     document = {**to_document(account, key="id"), SEARCH: prefixes(words_of(account))}
-    return document if account.status is AccountStatus.REMOVED else {**document, LIVE: True}
+    return document if account.is_tombstone else {**document, LIVE: True}
 
 
 def _account(document: Document) -> Account:
