@@ -11,7 +11,12 @@ from deploy.cli.session import report_faults, with_admin
 from services.admin import handlers
 from services.admin.domain.federation_scripts import back_out_script, federation_script, script_name
 from services.admin.domain.powershell import script_octets
+from services.admin.domain.roles import Act
 from services.admin.handlers import Readiness
+from services.admin.handlers.operator import operate
+from services.admin.handlers.recording import Record
+from services.admin.ports import Dependencies
+from shared.contracts.admin import Domain
 
 domains = group("Domains that Entra federates to us, and what to tell Entra.")
 
@@ -28,7 +33,16 @@ def add_domain(
     ] = None,
 ) -> None:
     """Add a domain."""
-    made = with_admin(context.obj, lambda admin: handlers.add_domain(admin, tenant, name, issuer=issuer))
+
+    async def work(admin: Dependencies) -> Domain:
+        async def add(record: Record) -> Domain:
+            made = await handlers.add_domain(admin, tenant, name, issuer=issuer)
+            record.subject_id = record.subject = record.after["domain"] = made.name
+            return made
+
+        return await operate(admin, tenant, Act.CHANGE_FEDERATION, add, subject=name)
+
+    made = with_admin(context.obj, work)
     output.line(f"Domain {made.name}, issuer {made.issuer}")
     output.line(f"Next, the script for Entra: blok365 domain script {made.name} -t {tenant} --out FILE")
 

@@ -18,7 +18,8 @@ from shared.contracts.state import PullState, StatePulled
 class AccountStatus(StrEnum):
     """Where an account stands.
 
-    `removed` can become `invited` or `suspended` again for 30 days (docs/flows/removal.md), then it stays as a tombstone.
+    `removed` can become `invited` or `suspended` again for 30 days, and then it stays as a tombstone
+    (docs/flows/removal.md).
     """
 
     INVITED = "invited"

@@ -109,7 +109,9 @@ async def test_after_30_days_it_is_final_whether_the_sweep_has_run_or_not(flow: 
     with pytest.raises(Conflict) as late:
         await admin.restore(flow.admin, TENANT, ADA)
     assert late.value.id == "admin.account.removed_for_good"
-    found = await asyncio.gather(*(admin.finish_removals(flow.admin) for _ in range(3)))  # 7, on three replicas
+    found = await asyncio.gather(
+        *(admin.finish_removals(flow.admin) for _ in range(3))
+    )  # 7, on three replicas
     assert found[0] == 1
     with pytest.raises(Conflict) as later:
         await admin.restore(flow.admin, TENANT, account.id)
@@ -177,9 +179,10 @@ async def test_phones_that_a_killed_removal_left_are_revoked_before_the_account_
     async def killed(*_: object) -> None:
         raise RuntimeError("killed")
 
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr("services.admin.handlers.removals.withdraw_open", killed)
+    monkeypatch.setattr("services.admin.handlers.removals.withdraw_open", killed)
+    with pytest.raises(RuntimeError):
         await admin.remove(flow.admin, TENANT, ADA)
+    monkeypatch.undo()
     await flow.world.settle()
     assert await flow.decision(phone.key.device) == ("trusted", "")
     await restored(flow)

@@ -121,7 +121,7 @@ TRANSITIONS: Mapping[tuple[AccountStatus, AccountAction], AccountStatus] = {
     (AccountStatus.SUSPENDED, AccountAction.REMOVE): AccountStatus.REMOVED,
     (AccountStatus.SUSPENDED, AccountAction.SIGN_OUT_EVERYWHERE): AccountStatus.SUSPENDED,
 }
-"""Every action that a status allows. `apply_action` refuses any other pair. Out of `removed` there is only `restore`."""
+"""Every action that a status allows. `apply_action` refuses any other pair. Out of `removed` leads only `restore`."""
 
 ENDS_WHAT_WAS_BEGUN = frozenset(
     {AccountAction.SUSPEND, AccountAction.REMOVE, AccountAction.SIGN_OUT_EVERYWHERE}

@@ -45,9 +45,14 @@ class Act(StrEnum):
     WITHDRAW_ADMINISTRATOR = "administrator.withdraw_invitation"
     CHANGE_ROLE = "administrator.change_role"
     REMOVE_ADMINISTRATOR = "administrator.remove"
+    JOIN = "administrator.join"
+    ADD_PASSKEY = "passkey.add"
+    REMOVE_PASSKEY = "passkey.remove"
+    END_SESSION = "session.end"
     SEE_CHANGES = "changes.see"
     SEE_APPLICATIONS = "applications.see"
     CHANGE_APPLICATION = "application.change"
+    CHANGE_POLICY = "policy.change"
     SEE_FEDERATION = "federation.see"
     CHANGE_FEDERATION = "federation.change"
 
@@ -91,9 +96,17 @@ RULES: Mapping[Act, Rule] = {
     Act.WITHDRAW_ADMINISTRATOR: Rule(_OWNER, step_up=True),
     Act.CHANGE_ROLE: Rule(_OWNER, step_up=True),
     Act.REMOVE_ADMINISTRATOR: Rule(_OWNER, step_up=True),
+    # What everybody does for themselves: with a one-time link, or in a session of their own.
+    Act.JOIN: Rule(_EVERYBODY),
+    Act.ADD_PASSKEY: Rule(_EVERYBODY, step_up=True),
+    Act.REMOVE_PASSKEY: Rule(_EVERYBODY, step_up=True),
+    Act.END_SESSION: Rule(_EVERYBODY),
     Act.SEE_CHANGES: Rule(_ADMINISTRATORS | {Role.AUDITOR}),
     Act.SEE_APPLICATIONS: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    # Name, session length (12 hours at most) and first method weaken nothing that keeps strangers out.
     Act.CHANGE_APPLICATION: Rule(_ADMINISTRATORS),
+    # It decides whether a look-alike page can relay a sign-in: whoever finds a console open must not lower it.
+    Act.CHANGE_POLICY: Rule(_ADMINISTRATORS, step_up=True),
     Act.SEE_FEDERATION: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
     Act.CHANGE_FEDERATION: Rule(_OWNER, step_up=True),
 }
@@ -113,6 +126,15 @@ def require_recent_use(proven_at: datetime, now: datetime) -> None:
     """
     if not timedelta(0) <= now - proven_at < STEP_UP:
         raise StepUpNeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Whoever runs the installation, on the command line. They have the database and the keys anyway, so nothing is
+    asked of them; what they do in a tenant is recorded there.
+    """
+
+    tenant: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,10 @@ async def list_accounts(
     limit: int = 50,
     status: AccountStatus | None = None,
 ) -> AccountPage:
-    """Accounts in the order of their user names, without those that were removed for good. Raises NotFound, BadInput (limit, cursor)."""
+    """Accounts in the order of their user names, without those that were removed for good.
+
+    Raises NotFound, BadInput (limit, cursor).
+    """
     limit = checked_limit(limit)
     await show_tenant(deps, slug)
     after = None if cursor is None else read_cursor(cursor)
