@@ -52,7 +52,7 @@ def build(
         database, signer, partial(contact_changed, seal=sealer.seal, language=language)
     )
     invitations = InvitationRepository(database, signer)
-    authenticators = AuthenticatorRepository(database, signer)
+    authenticators = AuthenticatorRepository(database, signer, accounts)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
     directory = DirectoryRepository(database)

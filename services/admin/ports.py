@@ -109,7 +109,36 @@ class Accounts(Protocol):
         ...
 
     async def index_words(self, limit: int) -> int:
-        """Write the words to search by of at most `limit` accounts that have none yet; of how many it was done."""
+        """Write what lists search by of at most `limit` accounts that have none yet; of how many it was done."""
+        ...
+
+    async def lacks_hosts(self, tenant: str) -> bool:
+        """Whether the tenant has accounts for which `index_words` is still to be done."""
+        ...
+
+    async def count_signing_in(
+        self, tenant: str, domain: str, *, but: Sequence[str], held: bool = True
+    ) -> int:
+        """How many people may sign in at the domain and its sub-domains, but for those at or under `but`.
+
+        Without `held`: only those of whom it is known that they have no authenticator that counts.
+        """
+        ...
+
+    async def maybe_without(
+        self,
+        tenant: str,
+        domain: str,
+        *,
+        but: Sequence[str],
+        after: tuple[str, AccountId] | None,
+        limit: int,
+        unknown: bool = False,
+    ) -> Sequence[Account]:
+        """Those of them, in the order of (user name, id) behind `after`, who may have no authenticator that counts.
+
+        `unknown`: only those of whom nothing is known; `Authenticators.holders` knows.
+        """
         ...
 
 
@@ -171,6 +200,12 @@ class Authenticators(Protocol):
         self, tenant: str, accounts: Sequence[AccountId], now: datetime
     ) -> frozenset[AccountId]:
         """Which of these accounts have one that counts at that moment."""
+        ...
+
+    async def settle(self, tenant: str, after: AccountId, limit: int) -> AccountId | None:
+        """Find out whether accounts have one, where that is not known: of at most `limit`, in the order of their ids
+        behind `after`. Returns the last one; None when there was none.
+        """
         ...
 
     async def change(

@@ -85,7 +85,7 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
             lambda before: before.revoked(Reason.DEVICE_REMOVED, deps.clock.now()),
             cause=cause,
         )
-    elif decided.is_trusted:  # one that ended says nothing, above all of somebody who was restored without it
+    elif decided.status is not AuthenticatorStatus.REFUSED and decided.reason != Reason.ACCOUNT_REMOVED:
         await deps.accounts.change(received.tenant, device.account, _enrolled, cause=cause)
     # The device is kept last, because an announcement that is kept already is not looked at again: a crash before
     # this line repeats the steps above. What else approval says of a device is only shown.

@@ -141,6 +141,11 @@ class MongoCollection:
             cursor = self._inner.find(where, limit=limit, sort=list(sort) or None)
             return [check_version(found, self.name, self._v) async for found in cursor]
 
+    async def count(self, where: Filter) -> int:
+        async with _reported():
+            counted: int = await self._inner.count_documents(where)
+            return counted
+
     async def update(
         self,
         where: Filter,

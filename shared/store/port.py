@@ -73,6 +73,10 @@ class Collection(Protocol):
         """At most `limit` documents that match, in the order of `sort`."""
         ...
 
+    async def count(self, where: Filter) -> int:
+        """How many documents match. For filters that an index answers: the database looks at each that matches."""
+        ...
+
     async def update(
         self,
         where: Filter,
