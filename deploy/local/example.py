@@ -1,8 +1,11 @@
 """The example organisation of `make run`: northwind, 300 people with some history and one problem of each kind.
 
-It is made behind the "ready" of `make run`, a little at a time, and only by admin's own handlers and software phones:
-nothing in it is written past a service. Names are the same at every start; what is there already is left as it is, so a
-start that was interrupted goes on where it was. History is made by a clock that is set back, for admin's own times.
+It is made behind the "ready" of `make run`, a little at a time, by admin's own handlers. Names are the same at every
+start; who is there already is left as they are, so a start that was interrupted goes on where it was. History is made
+by a clock that is set back, for admin's own times.
+
+Nobody has the phones of these people: admin's decisions on them are written as if they had been enrolled. So they are
+in lists and counts, and nobody can sign in as one of them until an administrator invites that person.
 
 Whoever becomes the first owner of the demo tenant becomes that of this one, so that the console has two tenants to
 switch between.
@@ -19,9 +22,8 @@ import structlog
 
 from deploy.local import tenant
 from deploy.local.running_system import RunningSystem
-from deploy.standins.phone.phone import SoftPhone
 from services.admin import handlers as admin
-from services.admin.domain.accounts import Account
+from services.admin.domain.accounts import Account, AccountAction, apply_action
 from services.admin.domain.authenticators import Authenticator, Reason
 from services.admin.domain.roles import Act, Role
 from services.admin.domain.teams import Team
@@ -33,14 +35,14 @@ from services.admin.ports import Dependencies
 from shared.clock import Clock
 from shared.contracts.admin import AuthenticatorStatus
 from shared.errors import Conflict, NotFound
-from shared.ids import new_id, unb64u
+from shared.ids import b64u, new_id, unb64u
 
 log = structlog.get_logger(__name__)
 
 TENANT, NAME, DOMAIN = "northwind", "Northwind Traders", "northwind.example"
 PEOPLE = 300
 LINE = f"{NAME}, {PEOPLE} people, made behind this in the console; --empty makes none"
-PAUSE = 0.02
+PAUSE = 0.01
 """Seconds between two people, so that the pages that somebody opens meanwhile are not held up."""
 OWNER_EVERY = 2.0
 """Seconds between two looks whether the demo tenant has an owner."""
@@ -95,9 +97,8 @@ def people() -> Iterator[Example]:
         if number < len(kinds):
             kind = kinds[number]
         else:  # of twenty: fourteen with a phone, and a few of each of the others
-            kind = ([Kind.ENROLLED] * 14 + [Kind.INVITED] * 3 + [Kind.NEW, Kind.NEW, Kind.SUSPENDED])[
-                number % 20
-            ]
+            of_twenty = [Kind.ENROLLED] * 14 + [Kind.INVITED] * 3 + [Kind.NEW, Kind.NEW, Kind.SUSPENDED]
+            kind = of_twenty[(number * 11 + number // 7) % 20]
         upn = f"{plain_first}.{plain_last}@{DOMAIN}"
         new = NewAccount(upn, first, last, f"{plain_first}.{number}@private.example")
         yield Example(new, kind, 3 + number * 37 % 85)
@@ -134,20 +135,17 @@ async def seed(running_system: RunningSystem, *, people_of: Iterator[Example] | 
             continue
     await running_system.flush()
     made = 0
-    async with SoftPhone(
-        connect=f"http://127.0.0.1:{urlsplit(running_system.settings.origin).port}"
-    ) as phone:
-        for example in people_of or people():
-            try:
-                await admin.show_account(deps, TENANT, example.new.upn)
-            except NotFound:
-                await _make(running_system, phone, example)
-                made += 1
-                await deps.clock.sleep(PAUSE)
+    for example in people_of or people():
+        try:
+            await admin.show_account(deps, TENANT, example.new.upn)
+        except NotFound:
+            await _make(running_system, example)
+            made += 1
+            await deps.clock.sleep(PAUSE)
     return made
 
 
-async def _make(running_system: RunningSystem, phone: SoftPhone, example: Example) -> None:
+async def _make(running_system: RunningSystem, example: Example) -> None:
     deps = _earlier(running_system.admin, days=example.days)
 
     async def create(record: Record) -> Account:
@@ -156,18 +154,20 @@ async def _make(running_system: RunningSystem, phone: SoftPhone, example: Exampl
         return made
 
     account = await operate(deps, TENANT, Act.CREATE_ACCOUNT, create, subject=example.new.upn)
-    later = _earlier(running_system.admin, days=example.days - 2)
+    days = min(example.days - 2, 9) if example.kind is Kind.REMOVED else example.days - 2
+    later = _earlier(running_system.admin, days=days)
     match example.kind:
-        case Kind.ENROLLED | Kind.NO_PHONE:
-            await _enrol(running_system, phone, account)
-            if example.kind is Kind.NO_PHONE:
-                await operate_on(
-                    running_system.admin,
-                    TENANT,
-                    Act.REMOVE_DEVICE,
-                    account.id,
-                    lambda who, _: admin.remove_device(running_system.admin, TENANT, who, None),
-                )
+        case Kind.ENROLLED:
+            await _enrol(later, account)
+        case Kind.NO_PHONE:
+            await _enrol(later, account)
+            await operate_on(
+                running_system.admin,
+                TENANT,
+                Act.REMOVE_DEVICE,
+                account.id,
+                lambda who, _: admin.remove_device(running_system.admin, TENANT, who, None),
+            )
         case Kind.EXPIRED:
             await _invite(later, account)
         case Kind.INVITED:
@@ -181,16 +181,33 @@ async def _make(running_system: RunningSystem, phone: SoftPhone, example: Exampl
                 later, TENANT, Act.REMOVE_ACCOUNT, account.id, lambda who, _: admin.remove(later, TENANT, who)
             )
         case Kind.REFUSED:
-            await _refuse(later, account)
+            await deps.authenticators.add(_phone(later, account, reason=Reason.WITHDRAWN))
         case Kind.NEW:
             pass
     await running_system.flush()
 
 
-async def _enrol(running_system: RunningSystem, phone: SoftPhone, account: Account) -> None:
-    link = await admin.invite(running_system.admin, TENANT, account.id, send_mail=False)
-    await running_system.flush()
-    await phone.enrol(link.url, name=f"{account.first_name}'s phone")
+async def _enrol(deps: Dependencies, account: Account) -> None:
+    await deps.authenticators.add(_phone(deps, account, name=f"{account.first_name}'s phone"))
+    await deps.accounts.change(TENANT, account.id, lambda before: apply_action(before, AccountAction.ENROL))
+
+
+def _phone(
+    deps: Dependencies, account: Account, *, name: str = "", reason: Reason | None = None
+) -> Authenticator:
+    """Admin's decision on a phone that nobody has."""
+    return Authenticator(
+        id=new_id(deps.ids),
+        tenant=TENANT,
+        account=account.id,
+        invitation=new_id(deps.ids),
+        status=AuthenticatorStatus.TRUSTED if reason is None else AuthenticatorStatus.REFUSED,
+        decided_at=deps.clock.now(),
+        credential_id=b64u(deps.ids.random_bytes(16)),
+        key_sha256=b64u(deps.ids.random_bytes(32)),
+        reason="" if reason is None else reason.value,
+        name=name,
+    )
 
 
 async def _invite(deps: Dependencies, account: Account) -> None:
@@ -200,24 +217,6 @@ async def _invite(deps: Dependencies, account: Account) -> None:
         Act.INVITE,
         account.id,
         lambda who, _: admin.invite(deps, TENANT, who, send_mail=False),
-    )
-
-
-async def _refuse(deps: Dependencies, account: Account) -> None:
-    """A phone that came with an invitation that was withdrawn. approval refuses such a one at its own door, so what
-    admin keeps of it is written here.
-    """
-    link = await admin.invite(deps, TENANT, account.id, send_mail=False)
-    await deps.authenticators.add(
-        Authenticator(
-            id=new_id(deps.ids),
-            tenant=TENANT,
-            account=account.id,
-            invitation=link.invitation.id,
-            status=AuthenticatorStatus.REFUSED,
-            decided_at=deps.clock.now(),
-            reason=Reason.WITHDRAWN.value,
-        )
     )
 
 
