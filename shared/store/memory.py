@@ -98,7 +98,7 @@ class MemoryCollection:
         return [kept(check_version(d, self.name, self._v)) for d in found[:limit]]
 
     async def count(self, where: Filter) -> int:
-        return sum(matches(d, where) for d in self._candidates(where))
+        return sum(matches(document, where) for document in self._candidates(where))
 
     async def update(
         self,

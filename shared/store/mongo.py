@@ -143,8 +143,7 @@ class MongoCollection:
 
     async def count(self, where: Filter) -> int:
         async with _reported():
-            counted: int = await self._inner.count_documents(where)
-            return counted
+            return await self._inner.count_documents(where)
 
     async def update(
         self,

@@ -74,7 +74,7 @@ class Collection(Protocol):
         ...
 
     async def count(self, where: Filter) -> int:
-        """How many documents match. For filters that an index answers: the database looks at each that matches."""
+        """How many documents match. It looks at each of them, in an index where one fits: not for the hot path."""
         ...
 
     async def update(
