@@ -9,6 +9,7 @@ from services.admin.consumers import consumers
 from services.admin.domain.contacts import contact_changed
 from services.admin.handlers.alerts import alerts_for_ever
 from services.admin.handlers.invitations import sweep
+from services.admin.handlers.removals import finish_removals_forever
 from services.admin.ports import Dependencies
 from services.admin.store import (
     AccountRepository,
@@ -56,7 +57,7 @@ def build(
         database, signer, partial(contact_changed, seal=sealer.seal, language=language)
     )
     invitations = InvitationRepository(database, signer)
-    authenticators = AuthenticatorRepository(database, signer)
+    authenticators = AuthenticatorRepository(database, signer, accounts)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
     directory = DirectoryRepository(database)
@@ -114,7 +115,11 @@ def build(
             "provisioning": [directory.connections, directory.people],
         },
         web=web,
-        background=[partial(sweep, deps), partial(alerts_for_ever, deps)],
+        background=[
+            partial(sweep, deps),
+            partial(alerts_for_ever, deps),
+            partial(finish_removals_forever, deps),
+        ],
     )
     return Wired(service, deps)
 

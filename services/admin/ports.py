@@ -89,7 +89,7 @@ class Accounts(Protocol):
     async def get(self, tenant: str, account: AccountId) -> Account | None: ...
 
     async def by_upn(self, tenant: str, upn: str) -> Account | None:
-        """The account that holds this user name; a removed one does not."""
+        """The account that holds this user name; one that was removed for good does not."""
         ...
 
     async def change(
@@ -118,15 +118,48 @@ class Accounts(Protocol):
         live: bool = False,
         beginnings: Sequence[str] = (),
     ) -> Sequence[Account]:
-        """Accounts in the order of (user name, id) that come after `after`.
+        """Accounts in the order of (user name, id) that come after `after`, without those that were removed for good.
 
-        `live`: without removed ones. `beginnings`: only those that have a word with each of them
+        `live`: without removed ones altogether. `beginnings`: only those that have a word with each of them
         (`domain.search.indexed`).
         """
         ...
 
+    async def removals_over(self, now: datetime, limit: int) -> Sequence[Account]:
+        """At most `limit` accounts of all tenants whose removal is to be made final at that moment."""
+        ...
+
     async def index_words(self, limit: int) -> int:
-        """Write the words to search by of at most `limit` accounts that have none yet; of how many it was done."""
+        """Write what lists search by of at most `limit` accounts that have none yet; of how many it was done."""
+        ...
+
+    async def lacks_hosts(self, tenant: str) -> bool:
+        """Whether the tenant has accounts for which `index_words` is still to be done."""
+        ...
+
+    async def count_signing_in(
+        self, tenant: str, domain: str, *, but: Sequence[str], held: bool = True
+    ) -> int:
+        """How many people may sign in at the domain and its sub-domains, but for those at or under `but`.
+
+        Without `held`: only those of whom it is known that they have no authenticator that counts.
+        """
+        ...
+
+    async def maybe_without(
+        self,
+        tenant: str,
+        domain: str,
+        *,
+        but: Sequence[str],
+        after: tuple[str, AccountId] | None,
+        limit: int,
+        unknown: bool = False,
+    ) -> Sequence[Account]:
+        """Those of them, in the order of (user name, id) behind `after`, who may have no authenticator that counts.
+
+        `unknown`: only those of whom nothing is known; `Authenticators.holders` knows.
+        """
         ...
 
 
@@ -188,6 +221,12 @@ class Authenticators(Protocol):
         self, tenant: str, accounts: Sequence[AccountId], now: datetime
     ) -> frozenset[AccountId]:
         """Which of these accounts have one that counts at that moment."""
+        ...
+
+    async def settle(self, tenant: str, after: AccountId, limit: int) -> AccountId | None:
+        """Find out whether accounts have one, where that is not known: of at most `limit`, in the order of their ids
+        behind `after`. Returns the last one; None when there was none.
+        """
         ...
 
     async def change(

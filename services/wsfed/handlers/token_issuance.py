@@ -143,37 +143,6 @@ async def check_token(deps: Dependencies, proved: Proved, session_secret: str | 
 
     Raises NotFound, Gone, Forbidden, Unavailable.
     """
-    try:
-        return await _take_token(deps, proved, session_secret, agent, told=told)
-    except Forbidden as refusal:
-        attempt = replace(
-            _attempt(deps, proved, agent, ""),
-            id=f"{proved.transaction.id}-refused",
-            outcome=AttemptOutcome.REFUSED,
-            reason=str(refusal.code or refusal.id)[:MAX_REASON],
-        )
-        await deps.transactions.note_refusal(proved.transaction.id, attempt)
-        raise
-
-
-def _attempt(deps: Dependencies, proved: Proved, agent: str, application: str) -> Attempt:
-    """What the figures say of this sign-in (docs/flows/sign-in-figures.md)."""
-    authentication = proved.authentication
-    return Attempt(
-        id=proved.transaction.id,
-        at=deps.clock.now(),
-        tenant=authentication.tenant,
-        account=authentication.account,
-        method=authentication.method,
-        outcome=AttemptOutcome.SIGNED_IN,
-        agent=agent[:MAX_AGENT],
-        application=application[:MAX_APPLICATION],
-    )
-
-
-async def _take_token(
-    deps: Dependencies, proved: Proved, session_secret: str | None, agent: str, *, told: bool
-) -> Issued:
     transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
     require_fresh(deps)
     tenant = await find_tenant(deps, transaction.tenant)
@@ -201,6 +170,21 @@ async def _take_token(
     return Checked(tenant, account, application, prepared, now, earlier, known)
 
 
+def _attempt(deps: Dependencies, proved: Proved, agent: str, application: str) -> Attempt:
+    """What the figures say of this sign-in (docs/flows/sign-in-figures.md)."""
+    authentication = proved.authentication
+    return Attempt(
+        id=proved.transaction.id,
+        at=deps.clock.now(),
+        tenant=authentication.tenant,
+        account=authentication.account,
+        method=authentication.method,
+        outcome=AttemptOutcome.SIGNED_IN,
+        agent=agent[:MAX_AGENT],
+        application=application[:MAX_APPLICATION],
+    )
+
+
 async def take_token(
     deps: Dependencies,
     proved: Proved,
@@ -219,13 +203,23 @@ async def take_token(
     Unavailable.
     """
     transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
-    checked = await check_token(deps, proved, session_secret)
+    try:
+        checked = await check_token(deps, proved, session_secret)
+    except Forbidden as refusal:
+        attempt = replace(
+            _attempt(deps, proved, agent, ""),
+            id=f"{transaction.id}-refused",
+            outcome=AttemptOutcome.REFUSED,
+            reason=str(refusal.code or refusal.id)[:MAX_REASON],
+        )
+        await deps.transactions.note_refusal(transaction.id, attempt)
+        raise
     tenant, account, now = checked.tenant, checked.account, checked.now
     earlier, known = checked.earlier, checked.known
     if not told and await added_besides(deps, account, proof.device, earlier, now):
         raise DevicesAdded
     assertion_id = new_assertion_id(deps.ids)
-    attempt = _attempt(deps, proved, agent, application.name)
+    attempt = _attempt(deps, proved, agent, checked.application.name)
     if await deps.transactions.issue(transaction.id, assertion_id, now, attempt) is None:
         raise AlreadyIssued
     secret = new_secret(deps.ids)
