@@ -49,6 +49,11 @@ class Act(StrEnum):
     CHANGE_APPLICATION = "application.change"
     SEE_FEDERATION = "federation.see"
     CHANGE_FEDERATION = "federation.change"
+    SEE_PROVISIONING = "provisioning.see"
+    CHANGE_PROVISIONING = "provisioning.change"
+    TEST_PROVISIONING = "provisioning.test"
+    RETRY_PROVISIONING = "account.retry_provisioning"
+    CHANGE_LICENCES = "account.change_licences"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,13 @@ RULES: Mapping[Act, Rule] = {
     Act.CHANGE_APPLICATION: Rule(_ADMINISTRATORS),
     Act.SEE_FEDERATION: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
     Act.CHANGE_FEDERATION: Rule(_OWNER, step_up=True),
+    Act.SEE_PROVISIONING: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    # No step-up: whoever fetches a secret from Entra is away for longer than `STEP_UP`, and the form that held it would
+    # come back empty. The act makes nobody a way to sign in (docs/threat-model.md).
+    Act.CHANGE_PROVISIONING: Rule(_ADMINISTRATORS),
+    Act.TEST_PROVISIONING: Rule(_ADMINISTRATORS),
+    Act.RETRY_PROVISIONING: Rule(_HELP_DESK),
+    Act.CHANGE_LICENCES: Rule(_ADMINISTRATORS),
 }
 """Every act. One that is missing here is a KeyError and so is done by nobody."""
 
