@@ -52,7 +52,9 @@ def connect(
     ] = None,
     secret_ends: Annotated[
         str,
-        typer.Option(help="When the client secret ends, as Entra shows it (2027-05-31): you are warned before."),
+        typer.Option(
+            help="When the client secret ends, as Entra shows it (2027-05-31): you are warned before."
+        ),
     ] = "",
 ) -> None:
     """Set the connection: what was not named stays. The secret is sealed at once and shown nowhere again."""

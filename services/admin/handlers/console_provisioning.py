@@ -33,7 +33,7 @@ BATCH = 200
 
 @dataclass(frozen=True, slots=True)
 class FaultyPeople:
-    """One page of people whose job has failed, with what provisioning says of each, by account."""
+    """One page of people whose job has failed, with what provisioning says of them, by account."""
 
     page: AccountPage
     faults: dict[str, Fault | None]
@@ -149,15 +149,17 @@ async def change_licences(
             licences=licences,
             expected_version=expected_version,
         )
-        record.before = {
-            "location": account.usage_location,
-            "licences": ", ".join(licence_names(account.licences, known)),
-        }
-        record.after = {
-            "location": changed.usage_location,
-            "licences": ", ".join(licence_names(changed.licences, known)),
-        }
+        was, now = _licence_facts(account, known), _licence_facts(changed, known)
+        record.before = {name: was[name] for name in was if was[name] != now[name]}
+        record.after = {name: now[name] for name in was if was[name] != now[name]}
     return changed
+
+
+def _licence_facts(account: Account, known: ConnectionChanged | None) -> dict[str, str]:
+    return {
+        "location": account.usage_location,
+        "licences": ", ".join(licence_names(account.licences, known)),
+    }
 
 
 def require_location(usage_location: str, licences: Sequence[str]) -> None:
@@ -187,13 +189,9 @@ async def faulty_people(
     faults: dict[str, Fault | None] = {}
     while len(found) <= limit:
         failed = await deps.directory.failed(actor.tenant, after, BATCH)
-        for each in failed:
-            account = await deps.accounts.get(actor.tenant, each.account)
-            if account is not None and matches(account, words):
-                found.append(account)
-                faults[account.id] = each.fault
-            if len(found) > limit:
-                break
+        faults |= {each.account: each.fault for each in failed}
+        accounts = await deps.accounts.many(actor.tenant, [each.account for each in failed])
+        found += [each for each in accounts if matches(each, words)]
         if len(failed) < BATCH:
             break
         after = failed[-1].account
