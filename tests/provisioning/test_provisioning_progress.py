@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -71,9 +72,7 @@ async def test_progress_is_told_every_ten_seconds_at_most(connected: Provisionin
     await connected.later(10, rounds=2)
     assert numbers(told(connected)[-1]) == (0, 30, 0)
     times = [each.progress.at for each in told(connected) if each.progress is not None]
-    assert all(
-        later - sooner >= timedelta(seconds=10) for sooner, later in zip(times, times[1:], strict=False)
-    )
+    assert all(later - sooner >= timedelta(seconds=10) for sooner, later in pairwise(times))
     assert len(connected.connections) - before <= 6
 
 

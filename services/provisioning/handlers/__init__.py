@@ -3,7 +3,7 @@
 1       connection_set           connections.py
 2       check                    connections.py
 3       account_changed          ../projections.py; `sweep` (sweeping.py) for what was there before
-4, 5    work                     jobs.py; `Worker` (worker.py) begins it; `count_people` (counting.py) says how far it is
+4, 5    work                     jobs.py; `Worker` (worker.py) begins it; `count_people` (counting.py) counts
 6       find                     looking_up.py
 7       take                     jobs.py
 8       authenticator_changed    ../projections.py
