@@ -268,6 +268,7 @@ def state(standin: StandIn) -> Json:
         "now": standin.clock.now().isoformat(),
         "requests": standin.record.count,
         "early": standin.early,
+        "throttled": standin.throttled,
         "faults": [
             {**asdict(each.rule), "matched": each.matched, "hit": each.hit} for each in standin.faults.active
         ],
