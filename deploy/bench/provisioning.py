@@ -127,7 +127,7 @@ async def run(
             return await database.profiles.count_documents({}) == people
 
         await eventually(known, "provisioning knows every account", within=PATIENCE, every=0.5)
-        return await _measured(system, registration, database, control, record, others, people)
+        return await _measured(system, registration, database, control, others, people)
 
 
 async def _measured(
@@ -135,7 +135,6 @@ async def _measured(
     registration: Registration,
     database: Any,
     control: aiohttp.ClientSession,
-    record: Path,
     others: Collection[int],
     people: int,
 ) -> Run:
