@@ -199,7 +199,7 @@ def _plain(view: DirectoryView) -> dict[str, Any]:
         made |= {"client_id": known.client_id, "tenant_domain": known.tenant_domain}
         made |= {"signs in with": known.credential or "nothing"}
         if known.credential_ends is not None:
-            made[f"{known.credential} ends"] = iso_millis(known.credential_ends)
+            made[f"{known.credential or 'credential'} ends"] = iso_millis(known.credential_ends)
         if known.checked is not None:
             made["tested"] = iso_millis(known.checked.at)
         if known.fault is not None:

@@ -10,7 +10,8 @@
 | GET /control/tenants/{id or domain}/users | every user with every property, deleted ones too |
 | GET /control/requests | the record, JSON lines |
 | DELETE /control/tenants | forget all tenants |
-| GET /control/entra.json | settings of `deploy.standins.entra`: federated domains and users of all tenants |
+| GET /control/entra.json | settings of `deploy.standins.entra`: domains and users of all tenants |
+| POST /control/entra.json | `{"domain", "federation"}`: what an administrator's script does to a domain; null: managed |
 
 Control takes JSON with that content type only, and a Host that names this machine: no page of another site can use it.
 """
@@ -57,6 +58,7 @@ class GraphApp:
                 web.delete("/control/tenants", self._forget),
                 web.get("/control/requests", self._requests),
                 web.get("/control/entra.json", self._entra),
+                web.post("/control/entra.json", self._federate),
                 web.route("*", "/control{rest:(/.*)?}", self._unknown),
                 web.route("*", "/{rest:.*}", self._answer),
             ]
@@ -146,6 +148,10 @@ class GraphApp:
 
     async def _entra(self, _: web.Request) -> web.Response:
         return web.json_response(entra.settings(self._standin.tenants.values()))
+
+    async def _federate(self, request: web.Request) -> web.Response:
+        control.federate(self._standin, control.FederateForm.model_validate(await request.json()))
+        return web.Response(status=204)
 
     async def _unknown(self, _: web.Request) -> web.Response:
         return web.json_response({"error": "no such control"}, status=404)

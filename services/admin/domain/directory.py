@@ -170,8 +170,8 @@ def read_licence(text: str, known: Sequence[Licence]) -> str:
 
 
 def licences_typed(values: Mapping[str, str]) -> tuple[str, ...]:
-    """The licences that a form chooses: the boxes `licence.{SKU id}`, and `skus`, SKU ids or names with spaces or commas
-    between. Not checked: that there are such.
+    """The licences that a form chooses: the boxes `licence.{SKU id}`, and in `skus` SKU ids or names with spaces or
+    commas between. Not checked: that there are such.
     """
     ticked = [name.removeprefix("licence.") for name in values if name.startswith("licence.")]
     return (*ticked, *(each for each in re.split(r"[\s,;]+", values.get("skus", "")) if each))

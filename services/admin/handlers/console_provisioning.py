@@ -56,8 +56,8 @@ async def change_connection(
     secret_ends_at: datetime | None,
     expected_revision: int,
 ) -> DirectorySettings:
-    """Set the connection. `properties`: as they were typed; empty leaves those in force. `expected_revision`: of what the
-    form showed. Raises Forbidden, BadInput, Conflict (changed meanwhile).
+    """Set the connection. `properties`: as they were typed; empty leaves those in force. `expected_revision`: of what
+    the form showed. Raises Forbidden, BadInput, Conflict (changed meanwhile).
     """
     actor.require(Act.CHANGE_PROVISIONING, deps.clock.now())
     secrets = read_properties(properties, deps.clock.now()) if properties.strip() else None
@@ -105,7 +105,7 @@ def _leads(
 
 
 async def test_connection(deps: Dependencies, actor: Actor) -> str:
-    """Ask provisioning to try the connection; the id of the test. Raises Forbidden, NotFound, Conflict (there is none)."""
+    """Ask provisioning to try the connection; the id of the test. Raises Forbidden, NotFound, Conflict (none)."""
     actor.require(Act.TEST_PROVISIONING, deps.clock.now())
     view = await directory.show_connection(deps, actor.tenant)
     subject = view.known.tenant_domain if view.known else ""

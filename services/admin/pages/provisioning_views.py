@@ -20,7 +20,9 @@ from shared.directory import permission_cost
 from shared.web.i18n import Catalogue
 
 TabState = Literal["none", "asked", "testing", "off", "ready", "failed"]
-"""`none`: never set up. `asked`: provisioning has not taken what was asked last. `testing`: the page waits for a test."""
+"""`none`: never set up. `asked`: provisioning has not taken what was asked last. `testing`: the page waits for the
+result of a test.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
