@@ -70,7 +70,7 @@ def users_page(tenants: Iterable[Tenant], accept_language: str) -> str:
 def _of(tenant: Tenant, words: Mapping[str, str]) -> str:
     everybody = sorted([*tenant.users(), *tenant.deleted_users()], key=lambda user: -user.number)
     shown = everybody[:MOST]
-    heading = f"<h2>{escape(tenant.display_name)} <small>{escape(', '.join(sorted(tenant.domains)))}</small></h2>"
+    heading = f"<h2>{escape(tenant.name)} <small>{escape(', '.join(sorted(tenant.domains)))}</small></h2>"
     if not shown:
         return f"<section>{heading}<p>{words['nobody']}</p></section>"
     more = words["more"].format(shown=len(shown), count=len(everybody)) if len(shown) < len(everybody) else ""
