@@ -97,8 +97,8 @@ def write_set_up(
     users: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write a tenant of that name: the domains in `told` (settings of the Entra stand-in, as
-    `deploy.local.tenant.federation` makes them; its users are left out), the app registration, subscriptions with so many
-    units by their part number, and `users` in Graph's form.
+    `deploy.local.tenant.federation` makes them; its users are left out), the app registration, subscriptions with so
+    many units by their part number, and `users` in Graph's form.
     """
     federated = [{"id": each["domain"], "federation": _federation(each)} for each in told["domains"]]
     managed = [{"id": each["domain"]} for each in told.get("managedDomains", ())]

@@ -1,5 +1,5 @@
-"""The stand-in over HTTP: everything below `/control/` sets it up, `/` is a page of who is in its directories, everything
-else is a request to login or Graph.
+"""The stand-in over HTTP: everything below `/control/` sets it up, `/` is a page of who is in its directories,
+everything else is a request to login or Graph.
 
 | control | |
 |---|---|

@@ -36,7 +36,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
     "fr": {
         "title": "Utilisateurs dans Entra",
         "stand_in": "Ceci est un simulateur de Microsoft Graph, ce n'est pas Microsoft.",
-        "text": "Le provisionnement de Blok365 crée et modifie ces utilisateurs. Actualisez la page pour voir les derniers.",
+        "text": "Le provisionnement de Blok365 les crée et les modifie. Actualisez la page pour voir les derniers.",
         "tenants": "Il n'y a pas encore d'annuaire.",
         "nobody": "Il n'y a encore personne dans cet annuaire.",
         "more": "Les {shown} derniers utilisateurs sur {count}.",
