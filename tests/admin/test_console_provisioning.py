@@ -55,7 +55,7 @@ def connection(version: int = 1, **more: Any) -> ConnectionChanged:
     return ConnectionChanged.model_validate({"version": version, **said, **more})
 
 
-def tested(system: AdminSystem, check: str = "test-1", **more: Any) -> Checked:
+def result_of_test(system: AdminSystem, check: str = "test-1", **more: Any) -> Checked:
     said: dict[str, Any] = {
         "permissions": (
             Permission(name="User.ReadWrite.All", granted=True),
@@ -239,7 +239,7 @@ async def test_a_test_says_what_each_missing_permission_costs(system: AdminSyste
     assert "Being tested" in waiting.words
     state = json.loads((await browser.get(f"{path}/state?check={check}")).text)
     assert state["state"] == "testing"
-    await say(system, connection(2, checked=tested(system, check).model_dump(mode="json")))
+    await say(system, connection(2, checked=result_of_test(system, check).model_dump(mode="json")))
     assert json.loads((await browser.get(f"{path}/state?check={check}")).text)["state"] == "ready"
     words = (await browser.get(path)).words
     assert "LicenseAssignment.Read.All Granted" in words
@@ -259,7 +259,7 @@ async def test_a_connection_that_entra_refuses_shows_microsofts_words_and_ours(s
         request_id="trace-1",
         at=system.world.clock.now(),
     )
-    checked = tested(system, fault=fault, permissions=(), licences=())
+    checked = result_of_test(system, fault=fault, permissions=(), licences=())
     await say(system, connection(state="failed", fault=fault, checked=checked))
     page = await browser.get(path)
     for said in (
@@ -421,7 +421,7 @@ async def test_the_filter_finds_people_with_a_fault_page_by_page_and_nobody_else
 
 async def test_a_person_is_added_with_licences_and_a_country(system: AdminSystem) -> None:
     browser = await signed_in(system, Role.ADMINISTRATOR)
-    await say(system, connection(checked=tested(system)))
+    await say(system, connection(checked=result_of_test(system)))
     path = f"{BASE}/people/new"
     page = await browser.get(path)
     typed = {"first": "Bob", "last": "Berg", "upn": "bob", "email": "bob@home.example"}
@@ -440,7 +440,7 @@ async def test_licences_are_changed_and_taken_back_and_the_second_administrator_
     system: AdminSystem,
 ) -> None:
     browser, ada = await signed_in(system, Role.ADMINISTRATOR), await system.account()
-    await say(system, connection(checked=tested(system)))
+    await say(system, connection(checked=result_of_test(system)))
     path = f"{BASE}/people/{ada.id}/licences"
     page = await browser.get(path)
     assert "2 left" in page.words
