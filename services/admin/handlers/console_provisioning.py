@@ -25,7 +25,7 @@ from shared.contracts.provisioning import (
     WhenRemoved,
     WhenSuspended,
 )
-from shared.errors import BadInput
+from shared.errors import BadInput, NotFound
 
 BATCH = 200
 """Failed jobs that are read at once."""
@@ -114,8 +114,10 @@ async def test_connection(deps: Dependencies, actor: Actor) -> str:
 
 
 async def show_link(deps: Dependencies, actor: Actor, account_id: str) -> PersonChanged | None:
-    """What became of the person in the directory; None when provisioning has said nothing. Raises Forbidden."""
+    """What became of the person in the directory; None when provisioning has said nothing. Raises Forbidden, NotFound."""
     actor.require(Act.SEE_PEOPLE, deps.clock.now())
+    if await deps.accounts.get(actor.tenant, account_id) is None:
+        raise NotFound
     return await deps.directory.person(actor.tenant, account_id)
 
 
@@ -165,7 +167,7 @@ def _licence_facts(account: Account, known: ConnectionChanged | None) -> dict[st
 def require_location(usage_location: str, licences: Sequence[str]) -> None:
     """Raises BadInput for licences without a usage location: Entra assigns none."""
     if licences and not usage_location.strip():
-        raise BadInput("admin.licence.location", field="location")
+        raise BadInput("admin.licence.location")
 
 
 def licence_names(skus: Sequence[str], known: ConnectionChanged | None) -> list[str]:

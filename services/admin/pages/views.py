@@ -173,6 +173,7 @@ FIELD_OF = {
     "admin.connection.end": "secret_ends",
     "admin.connection.end_past": "secret_ends",
     "admin.location.malformed": "location",
+    "admin.licence.location": "location",
     "admin.licence.unknown": "skus",
 }
 """The field of a form that an error is about."""
