@@ -362,7 +362,7 @@ async def test_without_a_connection_a_persons_page_says_nothing_of_entra(system:
     ],
 )
 async def test_a_persons_page_shows_the_link_in_each_state(
-    system: AdminSystem, said: dict[str, str], state: str, words: str
+    system: AdminSystem, said: dict[str, Any], state: str, words: str
 ) -> None:
     browser, ada = await signed_in(system, Role.HELP_DESK), await system.account()
     await say(system, connection())

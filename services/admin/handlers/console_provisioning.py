@@ -114,7 +114,10 @@ async def test_connection(deps: Dependencies, actor: Actor) -> str:
 
 
 async def show_link(deps: Dependencies, actor: Actor, account_id: str) -> PersonChanged | None:
-    """What became of the person in the directory; None when provisioning has said nothing. Raises Forbidden, NotFound."""
+    """What became of the person in the directory; None when provisioning has said nothing.
+
+    Raises Forbidden, NotFound.
+    """
     actor.require(Act.SEE_PEOPLE, deps.clock.now())
     if await deps.accounts.get(actor.tenant, account_id) is None:
         raise NotFound
