@@ -287,17 +287,17 @@ async def test_a_test_without_a_connection_is_refused(system: AdminSystem) -> No
 @pytest.mark.parametrize(
     ("lang", "left", "waiting", "expected"),
     [
-        ("en", 700, 6800, "3,200 of 10,000 people are done, about 12 minutes left."),
-        ("en", 20, 6800, "3,200 of 10,000 people are done, about a minute left."),
-        ("en", 9000, 6800, "3,200 of 10,000 people are done, about 2 hours left."),
-        ("en", None, 6800, "3,200 of 10,000 people are done."),
+        ("en", 700, 6800, "People done: 3,200 of 10,000, about 12 minutes left."),
+        ("en", 20, 6800, "People done: 3,200 of 10,000, about a minute left."),
+        ("en", 9000, 6800, "People done: 3,200 of 10,000, about 2 hours left."),
+        ("en", None, 6800, "People done: 3,200 of 10,000."),
         (
             "fr",
             700,
             6800,
-            "3\u202f200 personnes sur 10\u202f000 sont traitées, encore 12 minutes environ.",
+            "Personnes traitées\xa0: 3\u202f200 sur 10\u202f000, encore 12 minutes environ.",
         ),
-        ("en", None, 0, "3,200 of 3,200 people are in Entra as they should be."),
+        ("en", None, 0, "People in Entra as they should be: 3,200 of 3,200."),
     ],
 )
 async def test_progress_and_estimate_in_words(

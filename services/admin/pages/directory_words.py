@@ -23,7 +23,7 @@ def grouped(number: int, language: str) -> str:
 
 
 def progress_in_words(progress: Progress | None, t: Catalogue, language: str) -> str:
-    """`3,200 of 10,000, about 12 minutes left`; empty when nothing was counted yet."""
+    """`People done: 3,200 of 10,000, about 12 minutes left.`; empty when nothing was counted yet."""
     if progress is None:
         return ""
     done, people = grouped(progress.done, language), grouped(progress.people, language)
