@@ -154,7 +154,8 @@ async def _measured(
     await system.flush()
 
     async def done() -> bool:
-        return await database.people.count_documents({"tenant": TENANT, "state": "done"}) == people
+        finished: int = await database.people.count_documents({"tenant": TENANT, "state": "done"})
+        return finished == people
 
     await eventually(done, "everybody is in the directory", within=PATIENCE, every=0.5)
     seconds = time.monotonic() - began

@@ -183,10 +183,12 @@ async def test_a_secrets_end_that_the_administrator_named_is_told_at_30_7_and_1_
 async def test_a_new_secret_ends_the_warning(connected: Provisioning) -> None:
     await connected.connect(secret_ends_at=connected.world.clock.now() + timedelta(days=2))
     await connected.work()
-    assert connected.connections[-1].ends_within == 7
+    nearly = connected.connections[-1]
+    assert nearly.ends_within == 7
     await connected.connect()
     await connected.work()
-    assert (connected.connections[-1].credential_ends, connected.connections[-1].ends_within) == (None, None)
+    anew = connected.connections[-1]
+    assert (anew.credential_ends, anew.ends_within) == (None, None)
 
 
 async def test_the_end_of_the_secret_in_force_can_be_named_later_and_stays(connected: Provisioning) -> None:

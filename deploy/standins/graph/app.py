@@ -12,7 +12,7 @@ everything else is a request to login or Graph.
 | GET /control/requests | the record, JSON lines |
 | DELETE /control/tenants | forget all tenants |
 | GET /control/entra.json | settings of `deploy.standins.entra`: domains and users of all tenants |
-| POST /control/entra.json | `{"domain", "federation"}`: what an administrator's script does to a domain; null: managed |
+| POST /control/entra.json | `{"domain", "federation"}`: what a script does to a domain; null makes it managed |
 
 Control takes JSON with that content type only, and a Host that names this machine: no page of another site can use it.
 """
