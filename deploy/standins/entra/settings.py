@@ -256,8 +256,8 @@ class SettingsAddress:
     """Asks an address for the settings each time that they are needed: nobody has to tell it of a change.
 
     `takes_scripts`: what a script changes is told to the same address by POST, as `{"domain", "federation"}` with null
-    for a domain that is managed again. So scripts may change each of its domains, the federated ones too. Otherwise they
-    may change what is told to be managed, and the stand-in keeps that itself, as it does beside a file.
+    for a domain that is managed again. So scripts may change each of its domains, the federated ones too. Otherwise
+    they may change what is told to be managed, and the stand-in keeps that itself, as it does beside a file.
     """
 
     def __init__(self, url: str, *, takes_scripts: bool = True) -> None:
