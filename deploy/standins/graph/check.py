@@ -77,7 +77,9 @@ def _problem(method: str, target: str, body: Any) -> str | None:
 
 def _without_page(query: str) -> str:
     """The query without `$skiptoken`: that is Microsoft's own, of a link that was followed, whatever it says."""
-    return "&".join(each for each in query.split("&") if not each.startswith(("$skiptoken=", "%24skiptoken=")))
+    return "&".join(
+        each for each in query.split("&") if not each.startswith(("$skiptoken=", "%24skiptoken="))
+    )
 
 
 def _type_of(template: str) -> str:
