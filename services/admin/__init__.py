@@ -19,7 +19,8 @@ An account's status follows one table, `domain.accounts.TRANSITIONS`:
            |                    ^                     |  ^ |
            |                    +------ resume -------+  | | resume, when no phone was ever enrolled:
            +----------------- suspend -------------------+ +-> invited
-        any of them -- remove --> removed (a tombstone; its user name is free again)
+        any of them -- remove --> removed -- restore, for 30 days --> invited, or suspended if it was
+                                     +-- 30 days later --> a tombstone; its user name is free again
 
 `suspend`, `remove` and `sign out everywhere`, which leaves the status as it is, raise the account's session epoch:
 whatever was begun for the person before counts no longer (docs/flows/sign-out-everywhere.md).

@@ -1,5 +1,6 @@
 """admin's collections: `directory`, who exists; `console`, who administers them; `projections`, what approval and wsfed
-say of them; `provisioning`, what becomes of them in Entra; `signing_keys`, what was asked of wsfed about its keys.
+say of them; `provisioning`, what becomes of them in Entra; `signing_keys`, what was asked of wsfed about its keys;
+`sign_ins`, how sign-ins ended and who is told of it.
 """
 
 from services.admin.store.console import (
@@ -25,12 +26,14 @@ from services.admin.store.projections import (
     SigningCertificateRepository,
 )
 from services.admin.store.provisioning import DirectoryRepository, DirectorySettingsRepository
+from services.admin.store.sign_ins import AlertRepository, SignInRepository
 from services.admin.store.signing_keys import KeyRequestRepository
 
 __all__ = [
     "AccountRepository",
     "AdminCommandRepository",
     "AdministratorRepository",
+    "AlertRepository",
     "AuthenticatorRepository",
     "BrowserRepository",
     "ChangeRepository",
@@ -43,6 +46,7 @@ __all__ = [
     "FreezeRepository",
     "InvitationRepository",
     "KeyRequestRepository",
+    "SignInRepository",
     "SigningCertificateRepository",
     "TeamRepository",
     "TenantRepository",
