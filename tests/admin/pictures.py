@@ -11,6 +11,7 @@ from playwright.async_api import Page
 from services.admin import handlers
 from services.admin.domain.accounts import Account
 from services.admin.domain.alerts import Alert
+from shared.contracts.provisioning import Progress
 from shared.contracts.wsfed import (
     AttemptOutcome,
     OutcomeCount,
@@ -21,6 +22,15 @@ from shared.contracts.wsfed import (
 from shared.web.server import serve
 from tests.admin.conftest import CONTOSO, AdminSystem, open_system
 from tests.admin.console import link_for
+from tests.admin.test_console_provisioning import (
+    PROPERTIES,
+    connection,
+    failure,
+    person,
+    result_of_test,
+    say,
+    tab,
+)
 from tests.approval.handset import virtual_authenticator
 from tests.pages.browser import async_chromium
 from tests.static_route import static_route
@@ -76,6 +86,35 @@ async def sign_ins(system: AdminSystem, account: Account) -> None:
     await system.world.settle()
 
 
+async def draw_provisioning(system: AdminSystem, page: Page, origin: str, out: Path) -> None:
+    """The tab before and after it is set up, and people with a licence and with a fault."""
+    path = await tab(system)
+    await page.goto(f"{origin}{path}")
+    await take(page, out, "provisioning-new")
+    await handlers.set_connection(system.deps, CONTOSO, properties=PROPERTIES, enabled=True)
+    now = system.world.clock.now()
+    progress = Progress(waiting=6_800, done=3_197, failed=3, at=now, seconds_left=700)
+    await say(
+        system,
+        connection(
+            checked=result_of_test(system), progress=progress, credential_ends=now + timedelta(days=20)
+        ),
+    )
+    await page.goto(f"{origin}{path}")
+    await take(page, out, "provisioning")
+    accounts = (await handlers.list_accounts(system.deps, CONTOSO)).accounts
+    await say(system, person(system, accounts[2].id))
+    await say(system, person(system, accounts[3].id, state="failed", object_id="", fault=failure(system)))
+    for name, shown in (
+        ("person-linked", f"people/{accounts[2].id}#directory"),
+        ("person-failed", f"people/{accounts[3].id}#directory"),
+        ("licences", f"people/{accounts[2].id}/licences"),
+        ("people-fault", "people?status=fault"),
+    ):
+        await page.goto(f"{origin}/t/{CONTOSO}/{shown}")
+        await take(page, out, name)
+
+
 async def draw(out: Path) -> None:
     """All of them into the folder `out`, as `{page}-{size}-{theme}.png`."""
     with socket.socket() as probe:
@@ -126,6 +165,7 @@ async def draw(out: Path) -> None:
             ):
                 await page.goto(f"{origin}{path}")
                 await take(page, out, name)
+            await draw_provisioning(system, page, origin, out)
             await context.close()
         await runner.cleanup()
     del os.environ["BLOK365_CONSOLE_ORIGIN"]

@@ -23,6 +23,8 @@ from shared.contracts.provisioning import ConnectionChanged
 from shared.errors import BadInput
 
 ADVISED_OWNERS = 2
+CREDENTIAL_SOON = timedelta(days=30)
+"""How long before its end what the connection to Entra signs in with is something to look at."""
 ALERTS_FOR = timedelta(days=30)
 """How long the Overview shows what administrators were told by mail."""
 ALERTS_SHOWN = 5
@@ -96,6 +98,9 @@ class Overview:
     more_alerts: bool
     """Whether there are more than are shown."""
     connection: ConnectionChanged | None
+    credential_ends: datetime | None
+    """When the connection can no longer sign in, if that is soon or over."""
+    credential_over: bool
     failed: int
     """People with a provisioning fault, `FAILED_COUNTED` for that many or more."""
 
@@ -115,7 +120,9 @@ class Overview:
 
     @property
     def needs_attention(self) -> bool:
-        return bool(self.certificate or self.alerts or self.connection_failed or self.failed)
+        return bool(
+            self.certificate or self.alerts or self.credential_ends or self.connection_failed or self.failed
+        )
 
 
 async def overview(
@@ -130,6 +137,7 @@ async def overview(
     uses = [(each.name, await deps.first_uses.of(tenant.slug, each.name)) for each in tenant.domains]
     people = await deps.accounts.page(tenant.slug, after=None, status=None, limit=1, live=True)
     connection = await deps.directory.connection(tenant.slug)
+    ends = _credential_end(connection, now)
     today = now.date()
     counted = await deps.sign_ins.days(tenant.slug, today - timedelta(days=days - 1))
     found = await deps.alerts.recent(tenant.slug, now - ALERTS_FOR, ALERTS_SHOWN + 1)
@@ -153,8 +161,17 @@ async def overview(
         ),
         more_alerts=len(found) > ALERTS_SHOWN,
         connection=connection,
+        credential_ends=ends,
+        credential_over=ends is not None and ends <= now,
         failed=len(await deps.directory.failed(tenant.slug, "", FAILED_COUNTED)),
     )
+
+
+def _credential_end(connection: ConnectionChanged | None, now: datetime) -> datetime | None:
+    """When what the connection signs in with ends, if that is soon."""
+    if connection is None or connection.state == "off" or connection.credential_ends is None:
+        return None
+    return connection.credential_ends if connection.credential_ends - now < CREDENTIAL_SOON else None
 
 
 def set_up_path(

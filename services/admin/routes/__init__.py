@@ -16,6 +16,7 @@ from services.admin.routes.keys import KEY_ROUTES
 from services.admin.routes.overview import OVERVIEW_ROUTES
 from services.admin.routes.own import OWN_ROUTES
 from services.admin.routes.people import PEOPLE_ROUTES
+from services.admin.routes.provisioning import PROVISIONING_ROUTES
 from services.admin.routes.sign_in import SIGN_IN_ROUTES
 from services.admin.routes.team import TEAM_ROUTES
 
@@ -29,6 +30,7 @@ ROUTES: tuple[ConsoleRoute, ...] = (
     *APPLICATION_ROUTES,
     *KEY_ROUTES,
     *FEDERATION_ROUTES,
+    *PROVISIONING_ROUTES,
 )
 """Every address of the console, with who may ask for it. A test walks it (`tests/admin/test_console_routes.py`)."""
 
