@@ -35,6 +35,7 @@ ICONS = (
     "globe",
     "history",
     "hourglass",
+    "house",
     "inbox",
     "layout-grid",
     "lock",

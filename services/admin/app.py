@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 from services.admin.config import AdminSettings
 from services.admin.consumers import consumers
 from services.admin.domain.contacts import contact_changed
+from services.admin.handlers.alerts import alerts_for_ever
 from services.admin.handlers.invitations import sweep
 from services.admin.ports import Dependencies
 from services.admin.store import (
     AccountRepository,
     AdminCommandRepository,
     AdministratorRepository,
+    AlertRepository,
     AuthenticatorRepository,
     BrowserRepository,
     ChangeRepository,
@@ -24,6 +26,7 @@ from services.admin.store import (
     FreezeRepository,
     InvitationRepository,
     SigningCertificateRepository,
+    SignInRepository,
     TeamRepository,
     TenantRepository,
     UsedChallengeRepository,
@@ -56,6 +59,7 @@ def build(
     browsers = BrowserRepository(database, platform.clock)
     directory = DirectoryRepository(database)
     certificates, first_uses = SigningCertificateRepository(database), FirstUseRepository(database)
+    sign_ins, alerts = SignInRepository(database), AlertRepository(database, signer)
     shared = platform.settings
     csrf_file = shared.keys / "admin.csrf"
     deps = Dependencies(
@@ -68,6 +72,8 @@ def build(
         browsers=browsers,
         certificates=certificates,
         first_uses=first_uses,
+        sign_ins=sign_ins,
+        alerts=alerts,
         admin_commands=AdminCommandRepository(database, signer),
         directory_settings=DirectorySettingsRepository(database, signer),
         directory=directory,
@@ -100,11 +106,11 @@ def build(
         ],
         projections={
             "approval": [devices.projection, freezes.projection],
-            "wsfed": [browsers, certificates.projection, first_uses.projection],
+            "wsfed": [browsers, certificates.projection, first_uses.projection, *sign_ins.projections],
             "provisioning": [directory.connections, directory.people],
         },
         web=web,
-        background=[partial(sweep, deps)],
+        background=[partial(sweep, deps), partial(alerts_for_ever, deps)],
     )
     return Wired(service, deps)
 

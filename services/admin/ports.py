@@ -1,14 +1,15 @@
 """What admin's handlers need: `Dependencies`, and the stores in it, which `store/` implements."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from services.admin.config import AdminSettings
 from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.administrators import Administrator, ConsoleSession
+from services.admin.domain.alerts import Alert, AlertKind, AlertMails
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.changes import Change
@@ -16,18 +17,36 @@ from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
 from services.admin.domain.directory import DirectorySettings
 from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
-from services.admin.domain.teams import Team, TeamInvitation
+from services.admin.domain.sign_ins import DayCounts
+from services.admin.domain.teams import Member, Team, TeamInvitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
-from shared.contracts.notify import InvitationMail, SendMail, TeamInvitationMail, mail_associated_data
+from shared.contracts.notify import (
+    AlertLine,
+    AlertsMail,
+    InvitationMail,
+    SendMail,
+    TeamInvitationMail,
+    mail_associated_data,
+)
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
-from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
+from shared.contracts.wsfed import (
+    BrowserChanged,
+    DomainUsed,
+    KeysChanged,
+    SignInAttempt,
+    SignInsCounted,
+    SignInsListed,
+)
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
+
+ALERT_MAIL_TRIED_FOR = timedelta(days=2)
+"""For how long the delivery of a mail to administrators is tried."""
 
 
 class Tenants(Protocol):
@@ -279,6 +298,56 @@ class FirstUses(Protocol):
         ...
 
 
+class SignIns(Protocol):
+    """How sign-ins ended, as wsfed announces it: projections, which accept only higher versions."""
+
+    async def keep_day(self, received: VerifiedMessage[SignInsCounted]) -> None: ...
+
+    async def keep_account(self, received: VerifiedMessage[SignInsListed]) -> None: ...
+
+    async def knows_account(self, received: VerifiedMessage[SignInsListed]) -> bool:
+        """Whether this or something newer is kept already."""
+        ...
+
+    async def days(self, tenant: str, first: date) -> Sequence[DayCounts]:
+        """The tenant's counts from that day on, the oldest first; days on which nothing ended are missing."""
+        ...
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[SignInAttempt]:
+        """The account's last attempts, the latest first."""
+        ...
+
+
+class Alerts(Protocol):
+    """What owners and administrators of tenants are told by mail."""
+
+    async def add(self, alert: Alert) -> bool:
+        """Keep a new one. False when it is there already."""
+        ...
+
+    async def recent(self, tenant: str, since: datetime, limit: int) -> Sequence[Alert]:
+        """At most `limit` since that moment, mailed or not, the latest first."""
+        ...
+
+    async def next_tenant(self, after: str) -> str | None:
+        """The next tenant by its slug that has alerts which were not mailed."""
+        ...
+
+    async def unmailed(self, tenant: str, limit: int) -> Sequence[Alert]:
+        """At most `limit` of them, the oldest first."""
+        ...
+
+    async def mark_mailed(self, alerts: Sequence[str]) -> None:
+        """These went out, by their ids. Repeats change nothing."""
+        ...
+
+    async def mails(self, tenant: str) -> AlertMails: ...
+
+    async def send(self, before: AlertMails, after: AlertMails, messages: Sequence[OutgoingMessage]) -> bool:
+        """Write it with these mails if the stored one is still `before`. False: another replica was first."""
+        ...
+
+
 class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
@@ -399,6 +468,8 @@ class Dependencies:
     browsers: Browsers
     certificates: SigningCertificates
     first_uses: FirstUses
+    sign_ins: SignIns
+    alerts: Alerts
     admin_commands: AdminCommands
     directory_settings: DirectorySettingsStore
     directory: Directory
@@ -451,10 +522,39 @@ class Dependencies:
         )
         return self._sealed_mail(mail, tenant.slug, invitation.id, invitation.expires_at)
 
-    def _sealed_mail(
-        self, mail: InvitationMail | TeamInvitationMail, tenant: str, invitation: str, expires_at: datetime
+    def alert_mail_message(
+        self,
+        tenant: str,
+        name: str,
+        *,
+        to: Member,
+        organisation: str,
+        counts: Mapping[AlertKind, int],
+        lines: tuple[AlertLine, ...],
+        more: bool,
     ) -> OutgoingMessage:
-        delivery = f"{invitation}.{mail.kind}"
+        """The same for what an administrator should look at. `name`: of the mail, the same each time it is made."""
+        mail = AlertsMail(
+            to=to.email,
+            name=to.name,
+            language=self.settings.mail_language,
+            organisation=organisation,
+            device_refused=counts["device_refused"],
+            not_me=counts["not_me"],
+            lines=lines,
+            more=more,
+            link=f"{self.console_origin}/t/{tenant}",
+        )
+        return self._sealed_mail(mail, tenant, name, self.clock.now() + ALERT_MAIL_TRIED_FOR)
+
+    def _sealed_mail(
+        self,
+        mail: InvitationMail | TeamInvitationMail | AlertsMail,
+        tenant: str,
+        name: str,
+        expires_at: datetime,
+    ) -> OutgoingMessage:
+        delivery = f"{name}.{mail.kind}"
         associated_data = mail_associated_data(tenant, delivery)
         command = SendMail(
             delivery=delivery,

@@ -27,6 +27,7 @@ class Act(StrEnum):
     """What can be done in the console of a tenant. The values are stored in records of changes."""
 
     SEE_TENANT = "tenant.see"
+    SEE_OVERVIEW = "overview.see"
     SEE_PEOPLE = "people.see"
     CREATE_ACCOUNT = "account.create"
     INVITE = "account.invite"
@@ -77,6 +78,7 @@ _EVERYBODY = frozenset(Role)
 
 RULES: Mapping[Act, Rule] = {
     Act.SEE_TENANT: Rule(_EVERYBODY),
+    Act.SEE_OVERVIEW: Rule(_READERS),
     Act.SEE_PEOPLE: Rule(_READERS),
     Act.CREATE_ACCOUNT: Rule(_ADMINISTRATORS),
     Act.INVITE: Rule(_HELP_DESK, protects=True),

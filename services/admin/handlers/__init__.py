@@ -32,6 +32,11 @@ Sign out everywhere (docs/flows/sign-out-everywhere.md)
             remove_browser           browsers.py
 A further phone (docs/flows/further-phone.md)
     7       device_enrolled          ../projections.py
+Sign-in figures (docs/flows/sign-in-figures.md)
+    5       sign_ins_counted, sign_ins_listed
+                                     ../projections.py
+    6       overview                 console_overview.py
+    7       send_alerts              alerts.py
 Into the console (docs/flows/console-sign-in.md)
     1       invite_by_operator, invite_administrator
                                      console_team.py

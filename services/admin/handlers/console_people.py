@@ -19,6 +19,7 @@ from services.admin.handlers.recording import Record, recorded
 from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
+from shared.contracts.wsfed import SignInAttempt
 from shared.errors import BadInput, Conflict, NotFound
 
 BATCH = 200
@@ -35,6 +36,8 @@ class Person:
     account: Account
     devices: Sequence[ListedDevice]
     browsers: Sequence[Browser]
+    sign_ins: Sequence[SignInAttempt]
+    """The latest first: the last 50 that a device answered, and the last 10 that none did."""
     invitation: Invitation | None
     frozen: bool
     protected: bool
@@ -93,6 +96,7 @@ async def show_person(deps: Dependencies, actor: Actor, account_id: str) -> Pers
         account=account,
         devices=await handlers.list_devices(deps, actor.tenant, account.id),
         browsers=() if removed else await handlers.list_browsers(deps, actor.tenant, account.id),
+        sign_ins=await deps.sign_ins.of(actor.tenant, account.id),
         invitation=invitation,
         frozen=bool(await deps.freezes.of(actor.tenant, account.id)),
         protected=team.protects(account),

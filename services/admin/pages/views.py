@@ -10,11 +10,14 @@ from services.admin.domain.certificates import CertificateFacts, certificate_fac
 from services.admin.domain.changes import Change
 from services.admin.domain.federation import Certificates, Federation
 from services.admin.domain.roles import Act, Role
+from services.admin.domain.sign_ins import PERIODS
 from services.admin.domain.teams import Team
 from services.admin.domain.tenants import Tenant
 from services.admin.handlers.console_federation import ListedDomain, ShownDomain
+from services.admin.handlers.console_overview import Overview
 from services.admin.handlers.console_people import Person
 from services.admin.handlers.federation import Readiness
+from services.admin.pages.chart import Chart
 from services.admin.pages.directory_words import (
     Explains,
     LinkState,
@@ -40,6 +43,7 @@ class Section:
 
 
 SECTIONS = (
+    Section("overview", "", Act.SEE_OVERVIEW, "house"),
     Section("people", "/people", Act.SEE_PEOPLE, "users"),
     Section("applications", "/applications", Act.SEE_APPLICATIONS, "layout-grid"),
     Section("federation", "/federation", Act.SEE_FEDERATION, "globe"),
@@ -200,6 +204,24 @@ class Organisations(Page):
     """The tenants that the administrator has roles in, with the path that a choice leads to."""
 
     tenants: Sequence[tuple[Tenant, Role, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverviewPage(Page):
+    """The Overview. `application`: the id of the first one; `offered`: the acts that the role may do."""
+
+    overview: Overview
+    chart: Chart
+    application: str
+    offered: frozenset[Act]
+
+    def offers(self, act: str) -> bool:
+        """Whether the role may do the act with that value."""
+        return Act(act) in self.offered
+
+    @property
+    def periods(self) -> tuple[int, ...]:
+        return PERIODS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from services.admin.routes.guard import (
     RouteContext,
     TenantRoute,
 )
+from services.admin.routes.overview import OVERVIEW_ROUTES
 from services.admin.routes.own import OWN_ROUTES
 from services.admin.routes.people import PEOPLE_ROUTES
 from services.admin.routes.provisioning import PROVISIONING_ROUTES
@@ -20,6 +21,7 @@ from services.admin.routes.team import TEAM_ROUTES
 ROUTES: tuple[ConsoleRoute, ...] = (
     *SIGN_IN_ROUTES,
     *OWN_ROUTES,
+    *OVERVIEW_ROUTES,
     *TEAM_ROUTES,
     *PEOPLE_ROUTES,
     *APPLICATION_ROUTES,

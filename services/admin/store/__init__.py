@@ -1,5 +1,5 @@
 """admin's collections: `directory`, who exists; `console`, who administers them; `projections`, what approval and wsfed
-say of them; `provisioning`, what becomes of them in Entra.
+say of them; `provisioning`, what becomes of them in Entra; `sign_ins`, how sign-ins ended and who is told of it.
 """
 
 from services.admin.store.console import (
@@ -24,11 +24,13 @@ from services.admin.store.projections import (
     SigningCertificateRepository,
 )
 from services.admin.store.provisioning import DirectoryRepository, DirectorySettingsRepository
+from services.admin.store.sign_ins import AlertRepository, SignInRepository
 
 __all__ = [
     "AccountRepository",
     "AdminCommandRepository",
     "AdministratorRepository",
+    "AlertRepository",
     "AuthenticatorRepository",
     "BrowserRepository",
     "ChangeRepository",
@@ -39,6 +41,7 @@ __all__ = [
     "FirstUseRepository",
     "FreezeRepository",
     "InvitationRepository",
+    "SignInRepository",
     "SigningCertificateRepository",
     "TeamRepository",
     "TenantRepository",

@@ -7,7 +7,7 @@ the session is used up in one conditional update, the issuance record is made du
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -22,6 +22,13 @@ from services.wsfed.domain.authentication import (
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.session import Session, session_id
+from services.wsfed.domain.sign_in_figures import (
+    MAX_AGENT,
+    MAX_APPLICATION,
+    MAX_REASON,
+    Attempt,
+    AttemptOutcome,
+)
 from services.wsfed.domain.token import (
     ReplyForm,
     TokenSubject,
@@ -128,6 +135,37 @@ async def take_token(
     seen which devices were added. Raises AlreadyIssued, DevicesAdded (not told yet), NotFound, Gone, Forbidden,
     Unavailable.
     """
+    try:
+        return await _take_token(deps, proved, session_secret, agent, told=told)
+    except Forbidden as refusal:
+        attempt = replace(
+            _attempt(deps, proved, agent, ""),
+            id=f"{proved.transaction.id}-refused",
+            outcome=AttemptOutcome.REFUSED,
+            reason=str(refusal.code or refusal.id)[:MAX_REASON],
+        )
+        await deps.transactions.note_refusal(proved.transaction.id, attempt)
+        raise
+
+
+def _attempt(deps: Dependencies, proved: Proved, agent: str, application: str) -> Attempt:
+    """What the figures say of this sign-in (docs/flows/sign-in-figures.md)."""
+    authentication = proved.authentication
+    return Attempt(
+        id=proved.transaction.id,
+        at=deps.clock.now(),
+        tenant=authentication.tenant,
+        account=authentication.account,
+        method=authentication.method,
+        outcome=AttemptOutcome.SIGNED_IN,
+        agent=agent[:MAX_AGENT],
+        application=application[:MAX_APPLICATION],
+    )
+
+
+async def _take_token(
+    deps: Dependencies, proved: Proved, session_secret: str | None, agent: str, *, told: bool
+) -> Issued:
     transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
     require_fresh(deps)
     tenant = await find_tenant(deps, transaction.tenant)
@@ -155,7 +193,8 @@ async def take_token(
     if not told and await added_besides(deps, account, proof.device, earlier, now):
         raise DevicesAdded
     assertion_id = new_assertion_id(deps.ids)
-    if await deps.transactions.issue(transaction.id, assertion_id, now) is None:
+    attempt = _attempt(deps, proved, agent, application.name)
+    if await deps.transactions.issue(transaction.id, assertion_id, now, attempt) is None:
         raise AlreadyIssued
     secret = new_secret(deps.ids)
     session = Session(
