@@ -115,8 +115,18 @@ class Overview:
         return self.connection is not None and self.connection.state == "failed"
 
     @property
+    def credential_ends(self) -> datetime | None:
+        """When what provisioning signs in with ends, where that is soon or past."""
+        said = self.connection
+        return (
+            None if said is None or said.state == "off" or said.ends_within is None else said.credential_ends
+        )
+
+    @property
     def needs_attention(self) -> bool:
-        return bool(self.certificate or self.alerts or self.connection_failed or self.failed)
+        return bool(
+            self.certificate or self.alerts or self.connection_failed or self.failed or self.credential_ends
+        )
 
 
 async def overview(
