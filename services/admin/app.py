@@ -9,6 +9,7 @@ from services.admin.consumers import consumers
 from services.admin.domain.contacts import contact_changed
 from services.admin.handlers.alerts import alerts_for_ever
 from services.admin.handlers.invitations import sweep
+from services.admin.handlers.removals import finish_removals_forever
 from services.admin.ports import Dependencies
 from services.admin.store import (
     AccountRepository,
@@ -18,6 +19,7 @@ from services.admin.store import (
     AuthenticatorRepository,
     BrowserRepository,
     ChangeRepository,
+    ChecklistRepository,
     ConsoleSessionRepository,
     DeviceRepository,
     DirectoryRepository,
@@ -25,6 +27,7 @@ from services.admin.store import (
     FirstUseRepository,
     FreezeRepository,
     InvitationRepository,
+    KeyRequestRepository,
     SigningCertificateRepository,
     SignInRepository,
     TeamRepository,
@@ -54,7 +57,7 @@ def build(
         database, signer, partial(contact_changed, seal=sealer.seal, language=language)
     )
     invitations = InvitationRepository(database, signer)
-    authenticators = AuthenticatorRepository(database, signer)
+    authenticators = AuthenticatorRepository(database, signer, accounts)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
     directory = DirectoryRepository(database)
@@ -71,6 +74,7 @@ def build(
         freezes=freezes,
         browsers=browsers,
         certificates=certificates,
+        key_requests=KeyRequestRepository(database, signer),
         first_uses=first_uses,
         sign_ins=sign_ins,
         alerts=alerts,
@@ -82,6 +86,7 @@ def build(
         console_sessions=ConsoleSessionRepository(database),
         used_challenges=UsedChallengeRepository(database),
         changes=ChangeRepository(database),
+        checklists=ChecklistRepository(database),
         clock=platform.clock,
         ids=platform.ids,
         settings=admin_settings,
@@ -110,7 +115,11 @@ def build(
             "provisioning": [directory.connections, directory.people],
         },
         web=web,
-        background=[partial(sweep, deps), partial(alerts_for_ever, deps)],
+        background=[
+            partial(sweep, deps),
+            partial(alerts_for_ever, deps),
+            partial(finish_removals_forever, deps),
+        ],
     )
     return Wired(service, deps)
 

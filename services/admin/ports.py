@@ -13,11 +13,13 @@ from services.admin.domain.alerts import Alert, AlertKind, AlertMails
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.changes import Change
+from services.admin.domain.configuration import Checklist
 from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
 from services.admin.domain.directory import DirectorySettings
 from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.sign_ins import DayCounts
+from services.admin.domain.signing_keys import KeyRequests
 from services.admin.domain.teams import Member, Team, TeamInvitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
@@ -92,7 +94,7 @@ class Accounts(Protocol):
         ...
 
     async def by_upn(self, tenant: str, upn: str) -> Account | None:
-        """The account that holds this user name; a removed one does not."""
+        """The account that holds this user name; one that was removed for good does not."""
         ...
 
     async def change(
@@ -121,15 +123,48 @@ class Accounts(Protocol):
         live: bool = False,
         beginnings: Sequence[str] = (),
     ) -> Sequence[Account]:
-        """Accounts in the order of (user name, id) that come after `after`.
+        """Accounts in the order of (user name, id) that come after `after`, without those that were removed for good.
 
-        `live`: without removed ones. `beginnings`: only those that have a word with each of them
+        `live`: without removed ones altogether. `beginnings`: only those that have a word with each of them
         (`domain.search.indexed`).
         """
         ...
 
+    async def removals_over(self, now: datetime, limit: int) -> Sequence[Account]:
+        """At most `limit` accounts of all tenants whose removal is to be made final at that moment."""
+        ...
+
     async def index_words(self, limit: int) -> int:
-        """Write the words to search by of at most `limit` accounts that have none yet; of how many it was done."""
+        """Write what lists search by of at most `limit` accounts that have none yet; of how many it was done."""
+        ...
+
+    async def lacks_hosts(self, tenant: str) -> bool:
+        """Whether the tenant has accounts for which `index_words` is still to be done."""
+        ...
+
+    async def count_signing_in(
+        self, tenant: str, domain: str, *, but: Sequence[str], held: bool = True
+    ) -> int:
+        """How many people may sign in at the domain and its sub-domains, but for those at or under `but`.
+
+        Without `held`: only those of whom it is known that they have no authenticator that counts.
+        """
+        ...
+
+    async def maybe_without(
+        self,
+        tenant: str,
+        domain: str,
+        *,
+        but: Sequence[str],
+        after: tuple[str, AccountId] | None,
+        limit: int,
+        unknown: bool = False,
+    ) -> Sequence[Account]:
+        """Those of them, in the order of (user name, id) behind `after`, who may have no authenticator that counts.
+
+        `unknown`: only those of whom nothing is known; `Authenticators.holders` knows.
+        """
         ...
 
 
@@ -191,6 +226,12 @@ class Authenticators(Protocol):
         self, tenant: str, accounts: Sequence[AccountId], now: datetime
     ) -> frozenset[AccountId]:
         """Which of these accounts have one that counts at that moment."""
+        ...
+
+    async def settle(self, tenant: str, after: AccountId, limit: int) -> AccountId | None:
+        """Find out whether accounts have one, where that is not known: of at most `limit`, in the order of their ids
+        behind `after`. Returns the last one; None when there was none.
+        """
         ...
 
     async def change(
@@ -286,6 +327,23 @@ class SigningCertificates(Protocol):
 
     async def of(self, tenant: str) -> Certificates | None:
         """The tenant's; None while wsfed has not said them."""
+        ...
+
+
+class KeyRequestStore(Protocol):
+    """The steps of key roll-overs that were asked of wsfed, by tenant."""
+
+    async def get(self, tenant: str) -> KeyRequests:
+        """Those of a tenant where nobody has asked for anything are empty."""
+        ...
+
+    async def change(
+        self, tenant: str, step: Callable[[KeyRequests], KeyRequests | None], command: OutgoingMessage
+    ) -> bool:
+        """Write what `step` makes of them, and the command with it. False: `step` returned None, nothing was written.
+
+        `step` is called again when somebody else wrote first. Raises what `step` raises; Unavailable.
+        """
         ...
 
 
@@ -458,6 +516,19 @@ class Changes(Protocol):
         ...
 
 
+class Checklists(Protocol):
+    """What administrators said of their Microsoft 365, by tenant. A tenant without a document has said nothing."""
+
+    async def get(self, tenant: str) -> Checklist: ...
+
+    async def change(self, tenant: str, step: Callable[[Checklist], Checklist]) -> Checklist:
+        """The checklist after `step`; nothing is written when `step` returns what it was given.
+
+        Raises what `step` raises; Unavailable when others were first each time.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Dependencies:
     """Everything that admin's handlers work with."""
@@ -470,6 +541,7 @@ class Dependencies:
     freezes: Freezes
     browsers: Browsers
     certificates: SigningCertificates
+    key_requests: KeyRequestStore
     first_uses: FirstUses
     sign_ins: SignIns
     alerts: Alerts
@@ -481,6 +553,7 @@ class Dependencies:
     console_sessions: ConsoleSessions
     used_challenges: UsedChallenges
     changes: Changes
+    checklists: Checklists
     clock: Clock
     ids: Ids
     settings: AdminSettings

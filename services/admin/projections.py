@@ -87,7 +87,7 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
             lambda before: before.revoked(Reason.DEVICE_REMOVED, deps.clock.now()),
             cause=cause,
         )
-    elif decided.status is not AuthenticatorStatus.REFUSED:
+    elif decided.status is not AuthenticatorStatus.REFUSED and decided.reason != Reason.ACCOUNT_REMOVED:
         await deps.accounts.change(received.tenant, device.account, _enrolled, cause=cause)
     if decided.status is AuthenticatorStatus.REFUSED:
         await deps.alerts.add(alert_of_refusal(decided, device.name))

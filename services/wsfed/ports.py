@@ -15,6 +15,7 @@ from services.wsfed.domain.own_page import Act, OwnPhone, OwnSignIn
 from services.wsfed.domain.session import Session
 from services.wsfed.domain.sign_in_figures import Attempt, DayFigures, Uncounted
 from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
+from services.wsfed.domain.trial import TrialResult
 from services.wsfed.domain.trust import AddedDevice, EndorsedDevice, Invitation, Standing, TrustedDevice
 from shared.clock import Clock
 from shared.contracts.admin import (
@@ -211,6 +212,10 @@ class Transactions(Protocol):
         """A session answers: to `issued`, from where nothing was refused. Of many callers at once, one gets it."""
         ...
 
+    async def keep_result(self, transaction: str, result: TrialResult) -> Transaction | None:
+        """Try it, step 4: keep what was read from the token of a trial, once. Nothing is written for a sign-in."""
+        ...
+
 
 class Directory(Protocol):
     """wsfed's own projection of what admin and approval say. Only higher versions are accepted."""
@@ -302,16 +307,23 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRing:
-    """A tenant's certificates (DER). `next` is published and will sign; `previous` has signed until lately."""
+    """A tenant's certificates (DER). `next` is published and will sign; `previous` has signed until lately.
+
+    `version` counts their changes, as `wsfed.keys.changed.v1` says it.
+    """
 
     current: bytes
     next: bytes | None
     previous: bytes | None
     next_since: datetime | None
+    version: int = 1
 
 
 class SigningKeys(Protocol):
-    """Token-signing keys of each tenant. Changes are one conditional update each; False: the condition failed."""
+    """Token-signing keys of each tenant. Changes are one conditional update each; False: the condition failed.
+
+    `version`: of the certificates that the change was decided on; under another one nothing is changed.
+    """
 
     async def current(self, tenant: str) -> SigningKey:
         """The key that signs now; made when the tenant has none. Raises Unavailable."""
@@ -325,15 +337,15 @@ class SigningKeys(Protocol):
         """The tenant's certificates with their roles, as they are stored now."""
         ...
 
-    async def add_next(self, tenant: str) -> bool:
+    async def add_next(self, tenant: str, version: int) -> bool:
         """Make the next key. False when there is one already."""
         ...
 
-    async def switch(self, tenant: str) -> bool:
+    async def switch(self, tenant: str, version: int) -> bool:
         """Make the next key current and the current one previous, in one write. False when there is no next one."""
         ...
 
-    async def drop_previous(self, tenant: str) -> bool:
+    async def drop_previous(self, tenant: str, version: int) -> bool:
         """Destroy the previous key. False when there is none."""
         ...
 
@@ -441,6 +453,8 @@ class Issuance:
     proved_by: str | None
     proof: DeviceProof | None
     session: str | None
+    trial: bool = False
+    """The token went to nobody (docs/flows/try-it.md)."""
 
 
 class IssuanceLog(Protocol):

@@ -160,6 +160,22 @@ class RemoveBrowser(Command):
     version: int = Field(ge=1)
 
 
+class AdvanceKeys(Command):
+    """An administrator takes the next step of the roll-over of a tenant's token-signing key.
+
+    `version` is that of the certificates that the administrator saw (`KeysChanged`). Under another one the command is
+    out of date and changes nothing: so a copy changes nothing, and of two administrators at once one is followed.
+    """
+
+    TYPE: ClassVar[str] = "wsfed.keys.advance.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    step: Literal["next", "switch", "promote"]
+    """`next` makes and publishes the next key, `switch` signs with it, `promote` destroys the one before."""
+    version: int = Field(ge=1)
+    at_once: bool = False
+    """For `switch`: Entra has the next certificate, so the waiting time is spared."""
+
+
 class WsFedPullState(PullState):
     """A follower asks wsfed for the known browsers, certificates, first uses and sign-ins that have changed."""
 

@@ -157,6 +157,9 @@ async def test_sorts_and_limits(things: Collection) -> None:
     assert [d["_id"] for d in found] == ["e", "d", "b"]
     with pytest.raises(ValueError, match="limit"):
         await things.find({}, limit=0)
+    assert [await things.count(where) for where in ({}, {"n": 1}, {"n": 9})] == [
+        len(await things.find(where)) for where in ({}, {"n": 1}, {"n": 9})
+    ]
 
 
 async def test_counts_what_matches(things: Collection) -> None:

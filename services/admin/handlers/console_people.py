@@ -163,7 +163,7 @@ async def resume_person(deps: Dependencies, actor: Actor, account_id: str) -> Ac
 
 
 async def remove_person(deps: Dependencies, actor: Actor, account_id: str, *, typed: str) -> Account:
-    """Remove the account for good. `typed`: the user name, as the administrator typed it.
+    """Remove the account, which can be undone for 30 days. `typed`: the user name, as the administrator typed it.
 
     Raises Forbidden, NotFound, BadInput (something else was typed), Conflict.
     """
@@ -171,6 +171,14 @@ async def remove_person(deps: Dependencies, actor: Actor, account_id: str, *, ty
         if typed.strip().lower() != account.upn:
             raise BadInput("admin.console.typed", upn=account.upn)
         changed = await handlers.remove(deps, actor.tenant, account.id)
+        _status(record, account, changed)
+        return changed
+
+
+async def restore_person(deps: Dependencies, actor: Actor, account_id: str) -> Account:
+    """Undo a removal. Raises Forbidden, StepUpNeeded, NotFound, Conflict (not removed, or for good), BadInput."""
+    async with on_account(deps, actor, Act.RESTORE_ACCOUNT, account_id) as (account, record):
+        changed = await handlers.restore(deps, actor.tenant, account.id)
         _status(record, account, changed)
         return changed
 
@@ -239,7 +247,7 @@ async def on_account(
 
 async def _account(deps: Dependencies, actor: Actor, account_id: str) -> Account:
     found = await deps.accounts.get(actor.tenant, account_id)
-    if found is None:
+    if found is None or found.is_tombstone:
         raise NotFound
     return found
 

@@ -80,7 +80,8 @@ async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[Chall
     device = await deps.directory.trusted_device(received.tenant, account, message.device)
     if device is None:
         standing = await deps.directory.standing(received.tenant, account, message.device)
-        if standing is Standing.WAITING and not challenge.expired(deps.clock.now()):
+        # TRUSTED: the decision came between the two looks, and the next one finds the device.
+        if standing is not Standing.ENDED and not challenge.expired(deps.clock.now()):
             raise Retry("the device's key or admin's decision on it is not here yet", soon=True)
         raise Reject("no trusted device of that id")
     try:

@@ -22,6 +22,7 @@ from services.wsfed.domain.transaction import (
     TransactionState,
     stands_on_answer,
 )
+from services.wsfed.domain.trial import TrialResult
 from shared.clock import Clock
 from shared.contracts.envelope import SignedMessage
 from shared.store.codec import from_document, to_document
@@ -270,6 +271,11 @@ class TransactionRepository:
 
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         return await self._take(Step.ANSWER, transaction, {}, _issued(assertion_id, issued_at))
+
+    async def keep_result(self, transaction: str, result: TrialResult) -> Transaction | None:
+        # Not `trial != ""`: that would hold for a document from before there were any.
+        where = {"trial": {"$gt": ""}, "result": None}
+        return await self._take(Step.KEEP_RESULT, transaction, where, {"result": to_document(result)})
 
     async def uncounted(self, now: datetime, limit: int) -> Sequence[Uncounted]:
         found = await self._collection.find({"count_at": {"$lte": now}}, sort=[("count_at", 1)], limit=limit)
