@@ -23,8 +23,6 @@ from shared.contracts.provisioning import ConnectionChanged
 from shared.errors import BadInput
 
 ADVISED_OWNERS = 2
-CREDENTIAL_SOON = timedelta(days=30)
-"""How long before its end what the connection to Entra signs in with is something to look at."""
 ALERTS_FOR = timedelta(days=30)
 """How long the Overview shows what administrators were told by mail."""
 ALERTS_SHOWN = 5
@@ -98,9 +96,6 @@ class Overview:
     more_alerts: bool
     """Whether there are more than are shown."""
     connection: ConnectionChanged | None
-    credential_ends: datetime | None
-    """When the connection can no longer sign in, if that is soon or over."""
-    credential_over: bool
     failed: int
     """People with a provisioning fault, `FAILED_COUNTED` for that many or more."""
 
@@ -117,6 +112,14 @@ class Overview:
     @property
     def connection_failed(self) -> bool:
         return self.connection is not None and self.connection.state == "failed"
+
+    @property
+    def credential_ends(self) -> datetime | None:
+        """When what provisioning signs in with ends, where that is soon or past."""
+        said = self.connection
+        return (
+            None if said is None or said.state == "off" or said.ends_within is None else said.credential_ends
+        )
 
     @property
     def needs_attention(self) -> bool:
@@ -137,7 +140,6 @@ async def overview(
     uses = [(each.name, await deps.first_uses.of(tenant.slug, each.name)) for each in tenant.domains]
     people = await deps.accounts.page(tenant.slug, after=None, status=None, limit=1, live=True)
     connection = await deps.directory.connection(tenant.slug)
-    ends = _credential_end(connection, now)
     today = now.date()
     counted = await deps.sign_ins.days(tenant.slug, today - timedelta(days=days - 1))
     found = await deps.alerts.recent(tenant.slug, now - ALERTS_FOR, ALERTS_SHOWN + 1)
@@ -161,17 +163,8 @@ async def overview(
         ),
         more_alerts=len(found) > ALERTS_SHOWN,
         connection=connection,
-        credential_ends=ends,
-        credential_over=ends is not None and ends <= now,
         failed=len(await deps.directory.failed(tenant.slug, "", FAILED_COUNTED)),
     )
-
-
-def _credential_end(connection: ConnectionChanged | None, now: datetime) -> datetime | None:
-    """When what the connection signs in with ends, if that is soon."""
-    if connection is None or connection.state == "off" or connection.credential_ends is None:
-        return None
-    return connection.credential_ends if connection.credential_ends - now < CREDENTIAL_SOON else None
 
 
 def set_up_path(
