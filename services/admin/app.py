@@ -24,6 +24,7 @@ from services.admin.store import (
     FreezeRepository,
     InvitationRepository,
     KeyRequestRepository,
+    LogoRepository,
     SigningCertificateRepository,
     TeamRepository,
     TenantRepository,
@@ -53,6 +54,7 @@ def build(
     )
     invitations = InvitationRepository(database, signer)
     authenticators = AuthenticatorRepository(database, signer)
+    logos = LogoRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
     directory = DirectoryRepository(database)
@@ -69,6 +71,7 @@ def build(
         browsers=browsers,
         certificates=certificates,
         key_requests=KeyRequestRepository(database, signer),
+        logos=logos,
         first_uses=first_uses,
         admin_commands=AdminCommandRepository(database, signer),
         directory_settings=DirectorySettingsRepository(database, signer),
@@ -99,6 +102,7 @@ def build(
             accounts.contacts,
             invitations.source,
             authenticators.source,
+            logos.source,
         ],
         projections={
             "approval": [devices.projection, freezes.projection],

@@ -13,6 +13,7 @@ from services.wsfed.store import (
     DirectoryRepository,
     FirstUseRepository,
     IssuanceRepository,
+    LogoRepository,
     SessionRepository,
     SigningKeyRepository,
     TransactionRepository,
@@ -39,6 +40,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     )
     browsers = BrowserRepository(database, assembly.signer, platform.clock)
     keys = SigningKeyRepository(database, sealing, platform.clock, assembly.signer)
+    logos = LogoRepository(database)
     first_uses = FirstUseRepository(database, assembly.signer, platform.clock)
     geoip = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
@@ -46,6 +48,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         sessions=SessionRepository(database),
         browsers=browsers,
         directory=directory,
+        logos=logos,
         keys=keys,
         first_uses=first_uses,
         issuances=issuances,
@@ -81,6 +84,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         projections={
             "admin": [
                 directory.tenants,
+                logos.projection,
                 directory.accounts,
                 directory.invitations,
                 directory.authenticators,

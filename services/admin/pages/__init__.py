@@ -24,6 +24,8 @@ PACKAGE = Path(__file__).parent.parent
 
 CONSOLE_CSP = Csp(trusted_types=("'none'",))
 """No script of the console makes markup from text."""
+LOGO_CSP = Csp(trusted_types=("'none'",), image=("'self'", "blob:"))
+"""On the page of the logo the browser decodes the file that was chosen, as a picture: in it no script runs."""
 
 
 class ConsolePages:
@@ -37,7 +39,8 @@ class ConsolePages:
         self, request: web.BaseRequest, template: str, view: object, *, status: int = 200
     ) -> web.Response:
         """The page in the language that the browser prefers."""
-        return self.pages.render(request, template, view=view, status=status, csp=CONSOLE_CSP)
+        csp = LOGO_CSP if template == "logo.html" else CONSOLE_CSP
+        return self.pages.render(request, template, view=view, status=status, csp=csp)
 
     def frame(
         self,

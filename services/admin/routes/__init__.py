@@ -12,6 +12,7 @@ from services.admin.routes.guard import (
     TenantRoute,
 )
 from services.admin.routes.keys import KEY_ROUTES
+from services.admin.routes.logo import LOGO_ROUTES
 from services.admin.routes.own import OWN_ROUTES
 from services.admin.routes.people import PEOPLE_ROUTES
 from services.admin.routes.sign_in import SIGN_IN_ROUTES
@@ -24,6 +25,7 @@ ROUTES: tuple[ConsoleRoute, ...] = (
     *PEOPLE_ROUTES,
     *APPLICATION_ROUTES,
     *KEY_ROUTES,
+    *LOGO_ROUTES,
     *FEDERATION_ROUTES,
 )
 """Every address of the console, with who may ask for it. A test walks it (`tests/admin/test_console_routes.py`)."""

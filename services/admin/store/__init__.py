@@ -1,5 +1,6 @@
 """admin's collections: `directory`, who exists; `console`, who administers them; `projections`, what approval and wsfed
-say of them; `provisioning`, what becomes of them in Entra; `signing_keys`, what was asked of wsfed about its keys.
+say of them; `provisioning`, what becomes of them in Entra; `signing_keys`, what was asked of wsfed about its keys;
+`logos`, what organisations look like.
 """
 
 from services.admin.store.console import (
@@ -16,6 +17,7 @@ from services.admin.store.directory import (
     InvitationRepository,
     TenantRepository,
 )
+from services.admin.store.logos import LogoRepository
 from services.admin.store.projections import (
     BrowserRepository,
     DeviceRepository,
@@ -41,6 +43,7 @@ __all__ = [
     "FreezeRepository",
     "InvitationRepository",
     "KeyRequestRepository",
+    "LogoRepository",
     "SigningCertificateRepository",
     "TeamRepository",
     "TenantRepository",
