@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from deploy.local import run_folder, tenant
+from deploy.local import example, run_folder, tenant
 from deploy.local.backing import mongod, rabbitmq
 from deploy.local.entra import answering, entra_standin
 from deploy.local.platform import make_keys
@@ -31,8 +31,11 @@ from shared.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-def serve(var: Path, port: str, *, bus: str | None, verbose: bool) -> int:
-    """Find MongoDB, run until a signal; the exit code. The caller holds the folder `var/run`."""
+def serve(var: Path, port: str, *, bus: str | None, verbose: bool, with_example: bool) -> int:
+    """Find MongoDB, run until a signal; the exit code. The caller holds the folder `var/run`.
+
+    `with_example`: whether the example organisation is made behind it.
+    """
     # The default action of the signal would end the process when somebody pokes it too early or too late.
     signal.signal(run_folder.POKE, signal.SIG_IGN)
     try:
@@ -50,7 +53,7 @@ def serve(var: Path, port: str, *, bus: str | None, verbose: bool) -> int:
             if bus == "rabbit" or "BLOK365_BUS_URL" in os.environ:
                 _progress("Starting RabbitMQ")
                 bus_url = stack.enter_context(rabbitmq(var / "rabbit")).url
-            code = run_program(partial(_run, var, chosen, mongo.url, bus_url), _failed)
+            code = run_program(partial(_run, var, chosen, mongo.url, bus_url, with_example), _failed)
             signal.signal(run_folder.POKE, signal.SIG_IGN)
             return code
     except Exception as error:
@@ -58,7 +61,7 @@ def serve(var: Path, port: str, *, bus: str | None, verbose: bool) -> int:
         return 1
 
 
-async def _run(var: Path, port: int, mongo_url: str, bus_url: str) -> None:
+async def _run(var: Path, port: int, mongo_url: str, bus_url: str, with_example: bool) -> None:
     """Run the whole system until cancelled."""
     settings = local_settings(var, port, mongo_url, bus_url=bus_url)
     entra_port = port + ENTRA_PORT_OFFSET
@@ -87,7 +90,11 @@ async def _run(var: Path, port: int, mongo_url: str, bus_url: str) -> None:
         found = run_folder.find(var)
         assert found is not None, "this process holds the folder"
         link = await tenant.console_link(running_system)
-        print(await summary(running_system.admin, var, found, link=link), flush=True)
+        told = example.LINE if with_example else ""
+        print(await summary(running_system.admin, var, found, link=link, example_line=told), flush=True)
+        if with_example:
+            making = asyncio.create_task(example.make(running_system))
+            stack.callback(making.cancel)
         await asyncio.Event().wait()
 
 

@@ -1,7 +1,7 @@
 """What wsfed's handlers need from the world: narrow protocols, and `Dependencies`, which holds one of each."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +13,7 @@ from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.own_page import Act, OwnPhone, OwnSignIn
 from services.wsfed.domain.session import Session
+from services.wsfed.domain.sign_in_figures import Attempt, DayFigures, Uncounted
 from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
 from services.wsfed.domain.trial import TrialResult
 from services.wsfed.domain.trust import AddedDevice, EndorsedDevice, Invitation, Standing, TrustedDevice
@@ -119,10 +120,16 @@ class Transactions(Protocol):
         account: str | None,
         challenge: Challenge,
         messages: Sequence[SignedMessage],
+        *,
+        left: Attempt | None = None,
+        count_at: datetime | None = None,
     ) -> Transaction | None:
         """Step 3: go to `waiting`, and keep the message of step 4 in the same write.
 
         Nothing is written over the limit of challenges, or when the transaction is about another user name by now.
+        `left`: the request in whose place this one comes, if nobody has answered that; `count_at`: when nothing can
+        take the place of this one any more. Both are for the figures (docs/flows/sign-in-figures.md), and so is
+        `attempt` wherever it stands: what ends with the step, kept in the same write.
         """
         ...
 
@@ -146,7 +153,7 @@ class Transactions(Protocol):
         ...
 
     async def end_challenge(
-        self, transaction: str, challenge: str, end: TransactionState
+        self, transaction: str, challenge: str, end: TransactionState, attempt: Attempt | None = None
     ) -> Transaction | None:
         """Step 7: from `waiting` on this challenge to one of the ends. Raises ValueError for any other state."""
         ...
@@ -156,7 +163,12 @@ class Transactions(Protocol):
         ...
 
     async def prove(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
+        self,
+        transaction: str,
+        challenge: str,
+        authentication: VerifiedAuthentication,
+        proof: DeviceProof,
+        attempt: Attempt | None = None,
     ) -> Transaction | None:
         """Step 8: from `waiting` on this challenge to `proved`."""
         ...
@@ -172,17 +184,40 @@ class Transactions(Protocol):
         ...
 
     async def prove_by_passkey(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
+        self,
+        transaction: str,
+        challenge: str,
+        authentication: VerifiedAuthentication,
+        proof: DeviceProof,
+        attempt: Attempt | None = None,
     ) -> Transaction | None:
         """Go to `proved` from any state before it, and spend the passkey's challenge in the same update."""
         ...
 
-    async def spend_passkey(self, transaction: str, challenge: str) -> None:
+    async def spend_passkey(self, transaction: str, challenge: str, attempt: Attempt | None = None) -> None:
         """Spend a passkey's challenge after a refused assertion: nothing that signs it is accepted any more."""
         ...
 
-    async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
+    async def issue(
+        self, transaction: str, assertion_id: str, issued_at: datetime, attempt: Attempt | None = None
+    ) -> Transaction | None:
         """Step 10: from `proved` to `issued`. Of many callers at once, one gets the transaction."""
+        ...
+
+    async def note_refusal(self, transaction: str, attempt: Attempt) -> Transaction | None:
+        """Step 10, when the token is refused though the proof holds: keep that for the figures, once."""
+        ...
+
+    async def uncounted(self, now: datetime, limit: int) -> Sequence[Uncounted]:
+        """At most `limit` transactions that have something to count by now, the oldest first."""
+        ...
+
+    async def uncounted_of(self, transactions: Collection[str], now: datetime) -> Sequence[Uncounted]:
+        """Those of these that do."""
+        ...
+
+    async def mark_counted(self, seen: Uncounted, attempts: Collection[str]) -> None:
+        """These of its attempts are counted, by their ids."""
         ...
 
     async def act(self, transaction: str, act: Act, messages: Sequence[SignedMessage]) -> Transaction | None:
@@ -346,6 +381,24 @@ class FirstUses(Protocol):
         ...
 
 
+class SignInFigures(Protocol):
+    """How sign-ins ended: a tenant's counts of each day, and each account's last attempts. Each write announces the new
+    state.
+    """
+
+    async def day(self, tenant: str, day: str) -> DayFigures:
+        """Those of a day on which nothing was counted yet are empty."""
+        ...
+
+    async def write_day(self, before: DayFigures, after: DayFigures) -> bool:
+        """Write it if the stored one is still `before`. False: another replica was first; nothing was written."""
+        ...
+
+    async def list_attempts(self, tenant: str, account: str, attempts: Sequence[Attempt]) -> None:
+        """Add these to the account's last ones. Those that are there already change nothing."""
+        ...
+
+
 class Sessions(Protocol):
     """Sessions: one for each account in each browser that has signed in with it."""
 
@@ -468,6 +521,7 @@ class Dependencies:
     logos: Logos
     keys: SigningKeys
     first_uses: FirstUses
+    figures: SignInFigures
     issuances: IssuanceLog
     wake: Wake
     fresh: Freshness

@@ -97,6 +97,9 @@ class MemoryCollection:
             raise NotImplementedError(f"sort over different kinds: {error}") from None
         return [kept(check_version(d, self.name, self._v)) for d in found[:limit]]
 
+    async def count(self, where: Filter) -> int:
+        return sum(matches(document, where) for document in self._candidates(where))
+
     async def update(
         self,
         where: Filter,

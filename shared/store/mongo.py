@@ -141,6 +141,10 @@ class MongoCollection:
             cursor = self._inner.find(where, limit=limit, sort=list(sort) or None)
             return [check_version(found, self.name, self._v) async for found in cursor]
 
+    async def count(self, where: Filter) -> int:
+        async with _reported():
+            return await self._inner.count_documents(where)
+
     async def update(
         self,
         where: Filter,

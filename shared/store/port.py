@@ -73,6 +73,10 @@ class Collection(Protocol):
         """At most `limit` documents that match, in the order of `sort`."""
         ...
 
+    async def count(self, where: Filter) -> int:
+        """How many documents match. It looks at each of them, in an index where one fits: not for the hot path."""
+        ...
+
     async def update(
         self,
         where: Filter,

@@ -58,6 +58,8 @@ async def draw(out: Path) -> None:
             await page.get_by_role("button", name="Send an invitation").click()
             await page.get_by_text("The invitation is on its way.").wait_for()
             await take(page, out, "person")
+            await page.get_by_role("button", name="Menu", exact=True).click()  # it is a phone still
+            await page.screenshot(path=out / "menu-phone-light.png")
             for name, path in (
                 ("people", f"/t/{CONTOSO}/people"),
                 ("person-new", f"/t/{CONTOSO}/people/new"),
@@ -66,6 +68,8 @@ async def draw(out: Path) -> None:
                 ("administrators", f"/t/{CONTOSO}/administrators"),
                 ("administrator-new", f"/t/{CONTOSO}/administrators/new"),
                 ("changes", f"/t/{CONTOSO}/changes"),
+                ("configuration", f"/t/{CONTOSO}/configuration"),
+                ("configuration-item", f"/t/{CONTOSO}/configuration/mfa-behavior"),
             ):
                 await page.goto(f"{origin}{path}")
                 await take(page, out, name)

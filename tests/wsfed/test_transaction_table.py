@@ -14,10 +14,11 @@ from services.wsfed.store import TransactionRepository
 from shared.clock import ManualClock
 from shared.store.memory import MemoryDatabase
 from tests.world import START
+from tests.wsfed.test_sign_in_figures import an_attempt
 from tests.wsfed.test_store import AUTHENTICATION, PROOF, USERNAME, a_challenge, a_context, a_transaction
 
 NAME = "transaction-1"
-NOT_STEPS = {"add", "get", "recent", "forget"}
+NOT_STEPS = {"add", "get", "recent", "forget", "uncounted", "uncounted_of", "mark_counted"}
 OPEN = replace(
     a_challenge("open"), handle="handle", context=replace(a_challenge("open").context, known_browser=True)
 )
@@ -54,6 +55,7 @@ TAKE: dict[Step, Callable[[TransactionRepository], Awaitable[Transaction | None]
     Step.PROVE_BY_PASSKEY: lambda store: store.prove_by_passkey(NAME, "passkey", AUTHENTICATION, PROOF),
     Step.SPEND_PASSKEY: lambda store: _spend(store),
     Step.ISSUE: lambda store: store.issue(NAME, "_a", START),
+    Step.NOTE_REFUSAL: lambda store: store.note_refusal(NAME, an_attempt("refused")),
     Step.ACT: lambda store: store.act(NAME, Act(kind=ActKind.SIGN_OUT, at=START), []),
     Step.ANSWER: lambda store: store.answer(NAME, "_a", START),
     Step.KEEP_RESULT: lambda store: store.keep_result(NAME, RESULT),
@@ -182,6 +184,7 @@ def test_a_token_needs_a_proof_or_a_session_and_nothing_follows_it() -> None:
     assert TRANSITIONS[Step.KEEP_RESULT].targets == frozenset()
     assert [s for s, t in TRANSITIONS.items() if TransactionState.PROVED in t.sources] == [
         Step.ISSUE,
+        Step.NOTE_REFUSAL,
         Step.ACT,
     ]
 

@@ -18,6 +18,7 @@ from services.admin.handlers.common import checked_limit, withdraw_open
 from services.admin.handlers.recording import Record, recorded
 from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
+from shared.contracts.wsfed import SignInAttempt
 from shared.errors import BadInput, Conflict, NotFound
 
 BATCH = 200
@@ -34,6 +35,8 @@ class Person:
     account: Account
     devices: Sequence[ListedDevice]
     browsers: Sequence[Browser]
+    sign_ins: Sequence[SignInAttempt]
+    """The latest first: the last 50 that a device answered, and the last 10 that none did."""
     invitation: Invitation | None
     frozen: bool
     protected: bool
@@ -88,6 +91,7 @@ async def show_person(deps: Dependencies, actor: Actor, account_id: str) -> Pers
         account=account,
         devices=await handlers.list_devices(deps, actor.tenant, account.id),
         browsers=() if removed else await handlers.list_browsers(deps, actor.tenant, account.id),
+        sign_ins=await deps.sign_ins.of(actor.tenant, account.id),
         invitation=invitation,
         frozen=bool(await deps.freezes.of(actor.tenant, account.id)),
         protected=team.protects(account),
@@ -150,7 +154,7 @@ async def resume_person(deps: Dependencies, actor: Actor, account_id: str) -> Ac
 
 
 async def remove_person(deps: Dependencies, actor: Actor, account_id: str, *, typed: str) -> Account:
-    """Remove the account for good. `typed`: the user name, as the administrator typed it.
+    """Remove the account, which can be undone for 30 days. `typed`: the user name, as the administrator typed it.
 
     Raises Forbidden, NotFound, BadInput (something else was typed), Conflict.
     """
@@ -158,6 +162,14 @@ async def remove_person(deps: Dependencies, actor: Actor, account_id: str, *, ty
         if typed.strip().lower() != account.upn:
             raise BadInput("admin.console.typed", upn=account.upn)
         changed = await handlers.remove(deps, actor.tenant, account.id)
+        _status(record, account, changed)
+        return changed
+
+
+async def restore_person(deps: Dependencies, actor: Actor, account_id: str) -> Account:
+    """Undo a removal. Raises Forbidden, StepUpNeeded, NotFound, Conflict (not removed, or for good), BadInput."""
+    async with _on(deps, actor, Act.RESTORE_ACCOUNT, account_id) as (account, record):
+        changed = await handlers.restore(deps, actor.tenant, account.id)
         _status(record, account, changed)
         return changed
 
@@ -226,7 +238,7 @@ async def _on(
 
 async def _account(deps: Dependencies, actor: Actor, account_id: str) -> Account:
     found = await deps.accounts.get(actor.tenant, account_id)
-    if found is None:
+    if found is None or found.is_tombstone:
         raise NotFound
     return found
 

@@ -3,20 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 
 from services.admin.domain.accounts import Account
 from services.admin.domain.administrators import ADVISED_PASSKEYS, Administrator, ConsoleSession
 from services.admin.domain.certificates import CertificateFacts, certificate_facts
 from services.admin.domain.changes import Change
+from services.admin.domain.configuration import Row
 from services.admin.domain.federation import Certificates, Federation
 from services.admin.domain.roles import Act, Role
+from services.admin.domain.sign_ins import PERIODS
 from services.admin.domain.signing_keys import KeyStep
 from services.admin.domain.teams import Team
 from services.admin.domain.tenants import Tenant
+from services.admin.handlers.console_configuration import ShownItem
 from services.admin.handlers.console_federation import ListedDomain, ShownDomain
 from services.admin.handlers.console_keys import ShownKeys
+from services.admin.handlers.console_overview import Overview
 from services.admin.handlers.console_people import Person
 from services.admin.handlers.federation import Readiness
+from services.admin.pages.chart import Chart
 from shared.contracts.admin import AccountStatus, Application, Policy
 from shared.errors import BadInput, Blok365Error
 
@@ -34,9 +40,11 @@ class Section:
 
 
 SECTIONS = (
+    Section("overview", "", Act.SEE_OVERVIEW, "house"),
     Section("people", "/people", Act.SEE_PEOPLE, "users"),
     Section("applications", "/applications", Act.SEE_APPLICATIONS, "layout-grid"),
     Section("federation", "/federation", Act.SEE_FEDERATION, "globe"),
+    Section("configuration", "/configuration", Act.SEE_CONFIGURATION, "list-checks"),
     Section("administrators", "/administrators", Act.SEE_ADMINISTRATORS, "shield-check"),
     Section("changes", "/changes", Act.SEE_CHANGES, "history"),
 )
@@ -71,6 +79,11 @@ class Frame:
     def base(self) -> str:
         """The path of the tenant's pages."""
         return f"/t/{self.tenant.slug}" if self.tenant else ""
+
+    @property
+    def finds_people(self) -> bool:
+        """Whether the role sees people, so that the frame has a search for them."""
+        return any(each.key == "people" for each in self.sections)
 
     @property
     def few_passkeys(self) -> bool:
@@ -180,6 +193,8 @@ def refused(values: Mapping[str, str], error: Blok365Error, *, otherwise: str) -
 class Page:
     """A page of somebody who is signed in."""
 
+    is_list: ClassVar[bool] = False
+    """Whether its script fetches lists (`static/lists.js`)."""
     frame: Frame
     crumbs: tuple[Crumb, ...] = ()
 
@@ -192,8 +207,28 @@ class Organisations(Page):
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverviewPage(Page):
+    """The Overview. `application`: the id of the first one; `offered`: the acts that the role may do."""
+
+    overview: Overview
+    chart: Chart
+    application: str
+    offered: frozenset[Act]
+
+    def offers(self, act: str) -> bool:
+        """Whether the role may do the act with that value."""
+        return Act(act) in self.offered
+
+    @property
+    def periods(self) -> tuple[int, ...]:
+        return PERIODS
+
+
+@dataclass(frozen=True, kw_only=True)
 class PeopleList(Page):
     """A page of the list of people."""
+
+    is_list = True
 
     accounts: Sequence[Account]
     query: str = ""
@@ -377,6 +412,8 @@ class DomainPage(Page):
 
     shown: ShownDomain
     applications: int
+    has_emergency: bool
+    """Whether an administrator has said that there are emergency administrators."""
     may_change: bool
 
     @property
@@ -412,8 +449,40 @@ class ScriptPage(Page):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfigurationPage(Page):
+    """The checklist of the tenant's Microsoft 365, by group."""
+
+    groups: Mapping[str, Sequence[Row]]
+
+    @property
+    def all(self) -> int:
+        """How many items there are to do; what is optional is not counted."""
+        return sum(row.state != "optional" for group in self.groups.values() for row in group)
+
+    @property
+    def done(self) -> int:
+        return sum(row.is_done for group in self.groups.values() for row in group)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigurationItemPage(Page):
+    """One item of it, with its steps."""
+
+    shown: ShownItem
+    may_change: bool
+    may_change_policy: bool
+
+    @property
+    def may_mark(self) -> bool:
+        """Whether the page asks for the administrator's word."""
+        return self.may_change and self.shown.row.may_be_marked
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChangesPage(Page):
     """What administrators did."""
+
+    is_list = True
 
     changes: Sequence[Change]
     next: str | None

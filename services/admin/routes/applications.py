@@ -226,6 +226,6 @@ APPLICATION_ROUTES: tuple[ConsoleRoute, ...] = (
     TenantRoute("GET", APPLICATION, Act.SEE_APPLICATIONS, show_application),
     TenantRoute("GET", f"{APPLICATION}/edit", Act.CHANGE_APPLICATION, ask_change),
     TenantRoute("POST", f"{APPLICATION}/edit", Act.CHANGE_APPLICATION, change_application),
-    TenantRoute("GET", POLICY, Act.CHANGE_APPLICATION, ask_policy),
-    TenantRoute("POST", POLICY, Act.CHANGE_APPLICATION, change_policy),
+    TenantRoute("GET", POLICY, Act.CHANGE_POLICY, ask_policy),
+    TenantRoute("POST", POLICY, Act.CHANGE_POLICY, change_policy),
 )

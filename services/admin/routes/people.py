@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from services.admin.domain.accounts import check_email, check_upn
+from services.admin.domain.accounts import UNDO, check_email, check_upn
 from services.admin.domain.names import check_name
 from services.admin.domain.roles import Act, Actor
 from services.admin.domain.tenants import Tenant
@@ -183,6 +183,7 @@ async def _ask(visit: TenantVisit, act: str, form: Form | None = None) -> web.Re
             "phones": sum(each.may_count for each in person.devices),
             "browsers": len(person.browsers),
             "upn": person.account.upn,
+            "days": UNDO.days,
         },
         typed=person.account.upn if act == "remove" else "",
         form=form or Form(),
@@ -304,6 +305,14 @@ PEOPLE_ROUTES: tuple[ConsoleRoute, ...] = (
     TenantRoute("POST", f"{PERSON}/rename", Act.RENAME, rename),
     TenantRoute("GET", f"{PERSON}/remove", Act.REMOVE_ACCOUNT, _asks("remove")),
     TenantRoute("POST", f"{PERSON}/remove", Act.REMOVE_ACCOUNT, remove_person),
+    TenantRoute("GET", f"{PERSON}/restore", Act.RESTORE_ACCOUNT, _asks("restore")),
+    TenantRoute(
+        "POST",
+        f"{PERSON}/restore",
+        Act.RESTORE_ACCOUNT,
+        _does(people.restore_person, "restored"),
+        form=f"{PERSON}/restore",
+    ),
     TenantRoute("GET", _DEVICE, Act.REMOVE_DEVICE, ask_device_removal),
     TenantRoute("POST", _DEVICE, Act.REMOVE_DEVICE, remove_device),
     TenantRoute("GET", _BROWSER, Act.REMOVE_BROWSER, ask_browser_removal),

@@ -93,6 +93,7 @@ class Step(StrEnum):
     PROVE_BY_PASSKEY = "prove_by_passkey"
     SPEND_PASSKEY = "spend_passkey"
     ISSUE = "issue"
+    NOTE_REFUSAL = "note_refusal"
     ACT = "act"
     ANSWER = "answer"
     KEEP_RESULT = "keep_result"
@@ -139,6 +140,7 @@ TRANSITIONS: Mapping[Step, Transition] = {
     Step.PROVE_BY_PASSKEY: _transition(_BEFORE_PROOF, {TransactionState.PROVED}),
     Step.SPEND_PASSKEY: _transition(_BEFORE_PROOF),
     Step.ISSUE: _transition({TransactionState.PROVED}, {TransactionState.ISSUED}),
+    Step.NOTE_REFUSAL: _transition({TransactionState.PROVED}),
     Step.ACT: _transition({TransactionState.PROVED}),
     Step.ANSWER: _transition(
         {

@@ -7,7 +7,7 @@ the session is used up in one conditional update, the issuance record is made du
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -22,6 +22,13 @@ from services.wsfed.domain.authentication import (
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.session import Session, session_id
+from services.wsfed.domain.sign_in_figures import (
+    MAX_AGENT,
+    MAX_APPLICATION,
+    MAX_REASON,
+    Attempt,
+    AttemptOutcome,
+)
 from services.wsfed.domain.token import (
     ReplyForm,
     TokenSubject,
@@ -163,6 +170,21 @@ async def check_token(deps: Dependencies, proved: Proved, session_secret: str | 
     return Checked(tenant, account, application, prepared, now, earlier, known)
 
 
+def _attempt(deps: Dependencies, proved: Proved, agent: str, application: str) -> Attempt:
+    """What the figures say of this sign-in (docs/flows/sign-in-figures.md)."""
+    authentication = proved.authentication
+    return Attempt(
+        id=proved.transaction.id,
+        at=deps.clock.now(),
+        tenant=authentication.tenant,
+        account=authentication.account,
+        method=authentication.method,
+        outcome=AttemptOutcome.SIGNED_IN,
+        agent=agent[:MAX_AGENT],
+        application=application[:MAX_APPLICATION],
+    )
+
+
 async def take_token(
     deps: Dependencies,
     proved: Proved,
@@ -181,13 +203,24 @@ async def take_token(
     Unavailable.
     """
     transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
-    checked = await check_token(deps, proved, session_secret)
+    try:
+        checked = await check_token(deps, proved, session_secret)
+    except Forbidden as refusal:
+        attempt = replace(
+            _attempt(deps, proved, agent, ""),
+            id=f"{transaction.id}-refused",
+            outcome=AttemptOutcome.REFUSED,
+            reason=str(refusal.code or refusal.id)[:MAX_REASON],
+        )
+        await deps.transactions.note_refusal(transaction.id, attempt)
+        raise
     tenant, account, now = checked.tenant, checked.account, checked.now
     earlier, known = checked.earlier, checked.known
     if not told and await added_besides(deps, account, proof.device, earlier, now):
         raise DevicesAdded
     assertion_id = new_assertion_id(deps.ids)
-    if await deps.transactions.issue(transaction.id, assertion_id, now) is None:
+    attempt = _attempt(deps, proved, agent, checked.application.name)
+    if await deps.transactions.issue(transaction.id, assertion_id, now, attempt) is None:
         raise AlreadyIssued
     secret = new_secret(deps.ids)
     session = Session(
