@@ -16,6 +16,9 @@ AIMS: tuple[tuple[str, str, str, float], ...] = (
     ("signins_per_core_second_all", "signins_per_core_second_all", ">=", 60),
     ("approval_to_token_ms p99", "approval_to_token_ms.p99", "<=", 50),
     ("cost_growth", "cost_growth.ratio", "<=", 1.1),
+    ("provisioning people/s", "provisioning.per_second", ">=", 20),
+    ("provisioning cpu_ms", "provisioning.cpu_ms", "<=", 5),
+    ("throttled seconds", "provisioning_throttled.seconds", "<=", 600),
 )
 
 
@@ -81,6 +84,14 @@ def _from(name: str, result: Result) -> str:
         return (
             f"{large['cpu_ms']:.1f} ms at {large['accounts']:,} accounts, "
             f"{small['cpu_ms']:.1f} ms at {small['accounts']:,}; {small['samples']} sign-ins each"
+        )
+    if name.startswith(("provisioning", "throttled")):
+        each = result["provisioning" if name.startswith("provisioning") else "provisioning_throttled"]
+        memory = each["rss_mb"]
+        return (
+            f"{each['people']:,} people in {each['seconds']:.0f} s, {each['cpu_ms']:.1f} ms CPU each "
+            f"({each['cpu_ms_all']:.1f} with MongoDB and RabbitMQ), {memory['idle']:.0f} -> "
+            f"{memory['after_load']:.0f} MiB, {each['requests']:,} requests, {each['refused']} times 429"
         )
     each = result["approval_to_token_ms"]
     return f"p50 {each['p50']:.1f}, {each['samples']} sign-ins at {each['arrivals_per_second']:.0f} a second"

@@ -89,6 +89,10 @@ class Accounts(Protocol):
 
     async def get(self, tenant: str, account: AccountId) -> Account | None: ...
 
+    async def many(self, tenant: str, accounts: Sequence[AccountId]) -> Sequence[Account]:
+        """Those of them that there are, in the order of their ids."""
+        ...
+
     async def by_upn(self, tenant: str, upn: str) -> Account | None:
         """The account that holds this user name; one that was removed for good does not."""
         ...

@@ -162,6 +162,13 @@ async def test_sorts_and_limits(things: Collection) -> None:
     ]
 
 
+async def test_counts_what_matches(things: Collection) -> None:
+    await things.insert_many([{"_id": str(n), "n": n} for n in range(5)])
+    assert await things.count({"n": {"$lt": 3}}) == 3
+    assert await things.count({}) == 5
+    assert await things.count({"n": 7}) == 0
+
+
 async def test_deletes_what_matches(things: Collection) -> None:
     await things.insert_many([{"_id": str(n), "n": n} for n in range(5)])
     assert await things.delete({"n": {"$lt": 3}}) == 3

@@ -61,6 +61,11 @@ class Act(StrEnum):
     CHANGE_FEDERATION = "federation.change"
     SEE_KEYS = "keys.see"
     ROLL_KEYS = "keys.roll"
+    SEE_PROVISIONING = "provisioning.see"
+    CHANGE_PROVISIONING = "provisioning.change"
+    TEST_PROVISIONING = "provisioning.test"
+    RETRY_PROVISIONING = "account.retry_provisioning"
+    CHANGE_LICENCES = "account.change_licences"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,13 @@ RULES: Mapping[Act, Rule] = {
     Act.CHANGE_FEDERATION: Rule(_OWNER, step_up=True),
     Act.SEE_KEYS: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
     Act.ROLL_KEYS: Rule(_OWNER, step_up=True),
+    Act.SEE_PROVISIONING: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    # No step-up: whoever fetches a secret from Entra is away for longer than `STEP_UP`, and the form that held it would
+    # come back empty. The act makes nobody a way to sign in (docs/threat-model.md).
+    Act.CHANGE_PROVISIONING: Rule(_ADMINISTRATORS),
+    Act.TEST_PROVISIONING: Rule(_ADMINISTRATORS),
+    Act.RETRY_PROVISIONING: Rule(_HELP_DESK),
+    Act.CHANGE_LICENCES: Rule(_ADMINISTRATORS),
 }
 """Every act. One that is missing here is a KeyError and so is done by nobody."""
 

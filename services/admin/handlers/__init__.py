@@ -58,6 +58,7 @@ Provisioning (docs/flows/provisioning.md)
     1       set_connection           directory.py
     2       check_connection, checked
     9       retry_person; what is shown: show_connection, directory_person, failed_people
+            the same in the console: console_provisioning.py
 """
 
 from services.admin.handlers.accounts import (

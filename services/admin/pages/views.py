@@ -23,7 +23,15 @@ from services.admin.handlers.console_overview import Overview
 from services.admin.handlers.console_people import Person
 from services.admin.handlers.federation import Readiness
 from services.admin.pages.chart import Chart
+from services.admin.pages.directory_words import (
+    Explains,
+    LinkState,
+    known_licences,
+    licences_of,
+    link_state,
+)
 from shared.contracts.admin import AccountStatus, Application, Policy
+from shared.contracts.provisioning import ConnectionChanged, Fault, Licence
 from shared.errors import BadInput, Blok365Error
 
 
@@ -177,6 +185,11 @@ FIELD_OF = {
     "admin.application.first_method": "first_method",
     "admin.policy.idle": "idle_minutes",
     "admin.policy.sign_in": "sign_in",
+    "admin.connection.end": "secret_ends",
+    "admin.connection.end_past": "secret_ends",
+    "admin.location.malformed": "location",
+    "admin.licence.location": "location",
+    "admin.licence.unknown": "skus",
 }
 """The field of a form that an error is about."""
 
@@ -225,7 +238,7 @@ class OverviewPage(Page):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PeopleList(Page):
+class PeopleList(Page, Explains):
     """A page of the list of people."""
 
     is_list = True
@@ -233,6 +246,8 @@ class PeopleList(Page):
     accounts: Sequence[Account]
     query: str = ""
     status: AccountStatus | None = None
+    faults: Mapping[str, Fault | None] | None = None
+    """Of a list of people whose provisioning has failed: why, by account. None for any other list."""
     next: str | None = None
     """The path of the next page."""
     first: bool = True
@@ -242,11 +257,11 @@ class PeopleList(Page):
     @property
     def filtered(self) -> bool:
         """Whether an empty list means that nothing matches, not that there is nobody yet."""
-        return bool(self.query or self.status or not self.first)
+        return bool(self.query or self.status or self.faults is not None or not self.first)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PersonPage(Page):
+class PersonPage(Page, Explains):
     """A person's page. `offered`: the acts that the administrator may do."""
 
     person: Person
@@ -257,6 +272,16 @@ class PersonPage(Page):
     @property
     def initials(self) -> str:
         return initials(self.person.account.display_name)
+
+    @property
+    def link(self) -> LinkState:
+        """How the person's user in Entra is."""
+        return link_state(self.person.link)
+
+    @property
+    def licences(self) -> Sequence[str]:
+        """Names of the licences that the person has from here."""
+        return licences_of(self.person.account, self.person.connection)
 
     def offers(self, act: str) -> bool:
         """Whether the page offers the act with that value."""
@@ -273,6 +298,18 @@ class FormPage(Page):
     subject: str = ""
     version: int = 0
     domains: tuple[str, ...] = ()
+    connection: ConnectionChanged | None = None
+    """The connection to Entra, where the form asks for licences."""
+
+    @property
+    def licences(self) -> Sequence[Licence]:
+        """Those of the directory."""
+        return known_licences(self.connection)
+
+    @property
+    def others(self) -> Sequence[str]:
+        """SKU ids that are chosen and not listed: none in a new form."""
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)

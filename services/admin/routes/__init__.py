@@ -17,6 +17,7 @@ from services.admin.routes.logo import LOGO_ROUTES
 from services.admin.routes.overview import OVERVIEW_ROUTES
 from services.admin.routes.own import OWN_ROUTES
 from services.admin.routes.people import PEOPLE_ROUTES
+from services.admin.routes.provisioning import PROVISIONING_ROUTES
 from services.admin.routes.sign_in import SIGN_IN_ROUTES
 from services.admin.routes.team import TEAM_ROUTES
 
@@ -31,6 +32,7 @@ ROUTES: tuple[ConsoleRoute, ...] = (
     *KEY_ROUTES,
     *LOGO_ROUTES,
     *FEDERATION_ROUTES,
+    *PROVISIONING_ROUTES,
 )
 """Every address of the console, with who may ask for it. A test walks it (`tests/admin/test_console_routes.py`)."""
 
