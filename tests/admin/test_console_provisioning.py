@@ -226,6 +226,42 @@ async def test_the_end_of_the_credential_is_warned_of(system: AdminSystem) -> No
     assert "Create a new secret or certificate" in page.words
 
 
+def mails(system: AdminSystem) -> list[str]:
+    """The deliveries of mails about the end, as they were asked for."""
+    bodies = [
+        json.loads(signed.body)["body"]
+        for signed in system.world.bus.sent
+        if signed.type == "notify.mail.send.v1"
+    ]
+    return [str(body["delivery"]) for body in bodies if body["kind"] == "credential_ends"]
+
+
+async def test_owners_and_administrators_are_mailed_once_for_each_of_the_days(system: AdminSystem) -> None:
+    await signed_in(system, Role.OWNER)
+    await signed_in(system, Role.ADMINISTRATOR, "Adam Administrator")
+    await signed_in(system, Role.HELP_DESK, "Henry Helper")
+    ends = system.world.clock.now() + timedelta(days=29)
+    first = connection(1, credential_ends=ends, ends_within=30)
+    for said in (first, first, connection(2, credential_ends=ends, ends_within=30)):
+        await say(system, said)
+    assert len(mails(system)) == len(set(mails(system))) == 2
+    await say(system, connection(3, credential_ends=ends, ends_within=7))
+    assert len(mails(system)) == 4
+    await say(system, connection(2, credential_ends=ends, ends_within=1))  # late: nothing
+    await say(system, connection(4, credential_ends=ends + timedelta(days=365)))
+    await say(
+        system, connection(5, credential_ends=ends, ends_within=7)
+    )  # the same again after another secret
+    assert len(mails(system)) == len(set(mails(system))) == 4
+
+
+async def test_nobody_is_mailed_about_a_connection_that_is_off(system: AdminSystem) -> None:
+    await signed_in(system, Role.OWNER)
+    ends = system.world.clock.now() + timedelta(days=6)
+    await say(system, connection(state="off", credential_ends=ends, ends_within=7))
+    assert mails(system) == []
+
+
 # --- the test ---------------------------------------------------------------------------------------------------
 
 
