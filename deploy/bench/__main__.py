@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from deploy.bench import machine, reissue, report, tokens
+from deploy.bench import console, machine, reissue, report, tokens
 from deploy.bench.bench_system import BenchSystem, bench_system
 from deploy.bench.copies import NotSeeded
 from deploy.bench.counting import counts
@@ -35,7 +35,9 @@ from shared.errors import Blok365Error
 from shared.log import configure
 from shared.services import SERVICES
 
-PARTS = ("tokens", "signins", "approval", "growth", "reissue")
+PARTS = ("tokens", "signins", "approval", "growth", "reissue", "console")
+WITHOUT_SERVICES = frozenset({"tokens", "console"})
+"""Parts that need no running services."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,10 +242,15 @@ def bench(plan: Plan, parts: frozenset[str], var: Path, result: dict[str, Any]) 
         result["token_sign_vs_rsa"] = tokens.run(rounds=plan.token_rounds)
     if parts - {"tokens"}:
         with ExitStack() as stack:
-            say("MongoDB and RabbitMQ: starting")
+            say("MongoDB: starting")
             mongo = stack.enter_context(mongod(folder / "mongo"))
-            broker = stack.enter_context(rabbitmq(folder / "rabbit"))
-            uvloop.run(Bench(plan, parts, var, mongo, broker).run(result))
+            if "console" in parts:
+                say(f"console: {plan.large:,} accounts")
+                result["console_ms"] = uvloop.run(console.run(mongo.url, folder, count=plan.large))
+            if parts - WITHOUT_SERVICES:
+                say("RabbitMQ: starting")
+                broker = stack.enter_context(rabbitmq(folder / "rabbit"))
+                uvloop.run(Bench(plan, parts, var, mongo, broker).run(result))
         for data in ("mongo", "rabbit"):
             shutil.rmtree(folder / data, ignore_errors=True)
         say(f"done; the services' logs are in {folder}")

@@ -16,6 +16,8 @@ AIMS: tuple[tuple[str, str, str, float], ...] = (
     ("signins_per_core_second_all", "signins_per_core_second_all", ">=", 60),
     ("approval_to_token_ms p99", "approval_to_token_ms.p99", "<=", 50),
     ("cost_growth", "cost_growth.ratio", "<=", 1.1),
+    ("console_ms slowest page", "console_ms.page", "<=", 150),
+    ("console_ms slowest search", "console_ms.search", "<=", 200),
 )
 
 
@@ -82,5 +84,11 @@ def _from(name: str, result: Result) -> str:
             f"{large['cpu_ms']:.1f} ms at {large['accounts']:,} accounts, "
             f"{small['cpu_ms']:.1f} ms at {small['accounts']:,}; {small['samples']} sign-ins each"
         )
+    if name.startswith("console"):
+        each = result["console_ms"]
+        searches = name.endswith("search")
+        shown = ((what, ms) for what, ms in each["each"].items() if what.startswith("search") == searches)
+        times = ", ".join(f"{what} {ms:.0f}" for what, ms in shown)
+        return f"{each['accounts']:,} accounts: {times}"
     each = result["approval_to_token_ms"]
     return f"p50 {each['p50']:.1f}, {each['samples']} sign-ins at {each['arrivals_per_second']:.0f} a second"
