@@ -9,6 +9,7 @@
     load_client.py   a person: a browser and a phone
     reissue.py       sso_reissue_vs_node_wsfed
     signins.py       signins_per_core_second, approval_to_token_ms, cost_growth
+    provisioning.py  people made in the directory: per second, CPU, memory
     counting.py      store operations, messages and HTTP requests
     report.py        var/bench.json and the table
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from deploy.bench import console, machine, reissue, report, tokens
+from deploy.bench import console, machine, provisioning, reissue, report, tokens
 from deploy.bench.bench_system import BenchSystem, bench_system
 from deploy.bench.copies import NotSeeded
 from deploy.bench.counting import counts
@@ -35,9 +35,10 @@ from shared.errors import Blok365Error
 from shared.log import configure
 from shared.services import SERVICES
 
-PARTS = ("tokens", "signins", "approval", "growth", "reissue", "console")
-WITHOUT_SERVICES = frozenset({"tokens", "console"})
-"""Parts that need no running services."""
+SIGN_INS = ("signins", "approval", "growth", "reissue")
+PARTS = ("tokens", "console", *SIGN_INS, "provisioning")
+ON_REQUEST = ("throttled",)
+"""Parts that are run only when they are named: this one waits for minutes, as Microsoft's limits ask for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,10 @@ class Plan:
     growth_signins: int
     reissue_rounds: int
     reissue_seconds: float
+    people: int
+    """That provisioning makes without limits."""
+    throttled_people: int
+    """And with Microsoft's."""
     limit: float
     """Seconds for all that needs services; a machine that is too slow for it is told so."""
 
@@ -71,6 +76,8 @@ FULL = Plan(
     growth_signins=150,
     reissue_rounds=5,
     reissue_seconds=3.0,
+    people=3_000,
+    throttled_people=10_000,
     limit=600.0,
 )
 QUICK = Plan(
@@ -85,6 +92,8 @@ QUICK = Plan(
     growth_signins=40,
     reissue_rounds=2,
     reissue_seconds=1.0,
+    people=300,
+    throttled_people=3_500,
     limit=240.0,
 )
 
@@ -146,6 +155,27 @@ class Bench:
             result["rss_mb"] = {
                 name: {"idle": round(idle[name], 1), "after_load": round(after[name], 1)} for name in idle
             }
+
+    async def provisioning(self, result: dict[str, Any]) -> None:
+        """People a second before a directory that takes 50 ms for an answer, without limits and with Microsoft's."""
+        for part, people in (
+            ("provisioning", self.plan.people),
+            ("throttled", self.plan.throttled_people),
+        ):
+            if part not in self.parts:
+                continue
+            made = await provisioning.run(
+                self.mongo,
+                self.broker,
+                self.others,
+                self.var / "bench",
+                people=people,
+                latency=0.05,
+                throttled=part == "throttled",
+                say=say,
+            )
+            name = "provisioning" if part == "provisioning" else "provisioning_throttled"
+            result[name] = made.json()
 
     async def saturation(self, on: BenchSystem, result: dict[str, Any]) -> None:
         """signins_per_core_second, and what one sign-in asks of the store and the broker."""
@@ -247,10 +277,13 @@ def bench(plan: Plan, parts: frozenset[str], var: Path, result: dict[str, Any]) 
             if "console" in parts:
                 say(f"console: {plan.large:,} accounts")
                 result["console_ms"] = uvloop.run(console.run(mongo.url, folder, count=plan.large))
-            if parts - WITHOUT_SERVICES:
+            if parts - {"tokens", "console"}:
                 say("RabbitMQ: starting")
-                broker = stack.enter_context(rabbitmq(folder / "rabbit"))
-                uvloop.run(Bench(plan, parts, var, mongo, broker).run(result))
+                made = Bench(plan, parts, var, mongo, stack.enter_context(rabbitmq(folder / "rabbit")))
+                if parts & set(SIGN_INS):
+                    uvloop.run(made.run(result))
+                if parts & {"provisioning", "throttled"}:
+                    uvloop.run(made.provisioning(result))
         for data in ("mongo", "rabbit"):
             shutil.rmtree(folder / data, ignore_errors=True)
         say(f"done; the services' logs are in {folder}")
@@ -260,7 +293,9 @@ def main() -> int:
     """Exit code 1 and one clear line when it could not be measured. A missed aim is a result, not a failure."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about two minutes, to see that it works")
-    parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given again")
+    parser.add_argument(
+        "--only", action="append", choices=(*PARTS, *ON_REQUEST), help="this part; may be given again"
+    )
     parser.add_argument("--var", type=Path, default=Path("var"))
     options = parser.parse_args()
     configure(json=False, quiet=True)

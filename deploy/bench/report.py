@@ -18,6 +18,9 @@ AIMS: tuple[tuple[str, str, str, float], ...] = (
     ("cost_growth", "cost_growth.ratio", "<=", 1.1),
     ("console_ms slowest page", "console_ms.page", "<=", 150),
     ("console_ms slowest search", "console_ms.search", "<=", 200),
+    ("provisioning people/s", "provisioning.per_second", ">=", 20),
+    ("provisioning cpu_ms", "provisioning.cpu_ms", "<=", 5),
+    ("throttled seconds", "provisioning_throttled.seconds", "<=", 600),
 )
 
 
@@ -90,5 +93,13 @@ def _from(name: str, result: Result) -> str:
         shown = ((what, ms) for what, ms in each["each"].items() if what.startswith("search") == searches)
         times = ", ".join(f"{what} {ms:.0f}" for what, ms in shown)
         return f"{each['accounts']:,} accounts: {times}"
+    if name.startswith(("provisioning", "throttled")):
+        each = result["provisioning" if name.startswith("provisioning") else "provisioning_throttled"]
+        memory = each["rss_mb"]
+        return (
+            f"{each['people']:,} people in {each['seconds']:.0f} s, {each['cpu_ms']:.1f} ms CPU each "
+            f"({each['cpu_ms_all']:.1f} with MongoDB and RabbitMQ), {memory['idle']:.0f} -> "
+            f"{memory['after_load']:.0f} MiB, {each['requests']:,} requests, {each['refused']} times 429"
+        )
     each = result["approval_to_token_ms"]
     return f"p50 {each['p50']:.1f}, {each['samples']} sign-ins at {each['arrivals_per_second']:.0f} a second"

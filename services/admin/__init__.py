@@ -48,6 +48,7 @@ URLs, all on the console's host; `routes.ROUTES` has each with its act:
     /t/{tenant}/people/...     people                                  /t/{tenant}/administrators/...  the team
     /t/{tenant}/applications/...  applications and the sign-in policy
     /t/{tenant}/federation/...    domains, and what Entra is told of each
+    /t/{tenant}/configuration/... what must be right in Microsoft 365
     /t/{tenant}/changes        what administrators did
 
 Queue: `admin`, fed by the table in `consumers.py`.

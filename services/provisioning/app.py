@@ -1,5 +1,6 @@
 """The only wiring of provisioning."""
 
+from datetime import timedelta
 from functools import partial
 
 from services.provisioning.config import ProvisioningSettings
@@ -30,7 +31,8 @@ def build(
         database, signer, SealingKey.from_file(keys / "provisioning.seal", platform.ids)
     )
     people, accounts = PeopleRepository(database, signer), AccountRepository(database)
-    tenants, graph = TenantRepository(database), Graph(platform.clock, platform.ids)
+    tenants = TenantRepository(database)
+    graph = Graph(platform.clock, platform.ids, settings.answer_seconds)
     worker = Worker(lambda: deps)
     deps = Dependencies(
         connections=connections,
@@ -45,6 +47,7 @@ def build(
         graph_url=settings.graph_url,
         authority_url=settings.authority_url,
         people_at_once=settings.people_at_once,
+        answer_within=timedelta(seconds=settings.answer_seconds),
     )
     service = assembly.service(
         consumers(deps),

@@ -20,6 +20,9 @@ class ProvisioningSettings(BaseSettings):
     """Origin of Entra's token endpoints. Empty: that of the tenant's cloud."""
     people_at_once: int = Field(default=60, ge=1, le=500)
     """People of one tenant that are worked on at the same time, at most; fewer while Microsoft asks to slow down."""
+    answer_seconds: float = Field(default=40, ge=1, le=300)
+    """How long Microsoft has for one answer. A job whose process is killed is taken up again after three times as
+    long."""
 
     @field_validator("graph_url", "authority_url")
     @classmethod

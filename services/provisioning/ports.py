@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.provisioning.domain.connection import Connection
 from services.provisioning.domain.person import Person
+from services.provisioning.domain.progress import Counts
 from services.provisioning.domain.requests import GraphAnswer, GraphRequest
 from services.provisioning.domain.wanted import Account, Profile
 from shared.clock import Clock
@@ -83,6 +84,10 @@ class People(Protocol):
 
     async def next_at(self, tenant: str) -> datetime | None:
         """When the tenant's next job is due; None when none is open."""
+        ...
+
+    async def counts(self, tenant: str) -> Counts:
+        """How many of the tenant's jobs are in which state."""
         ...
 
     async def by_object(self, tenant: str, object_id: str) -> Person | None:
@@ -181,6 +186,18 @@ class Dependencies:
     """Instead of the Graph of the tenant's cloud; empty: that."""
     authority_url: str
     people_at_once: int
+    answer_within: timedelta
+    """How long Microsoft has for one answer."""
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a process has for one step of a job before another may claim it: longer than a step can take."""
+        return 3 * self.answer_within
+
+    @property
+    def step_time(self) -> timedelta:
+        """What must be left of the lease when a step begins: a request for a token and one to Graph, and some more."""
+        return 2.125 * self.answer_within
 
     def fraction(self) -> float:
         """A random number, 0 <= fraction < 1."""

@@ -12,7 +12,8 @@ import structlog
 from pydantic import ValidationError
 
 from services.provisioning.domain.connection import Connection, versioned
-from services.provisioning.domain.person import Person, begun
+from services.provisioning.domain.person import Person, State, begun
+from services.provisioning.domain.progress import Counts
 from services.provisioning.domain.wanted import Account, Profile
 from services.provisioning.ports import StoredPerson
 from shared.clouds import CloudName
@@ -97,6 +98,7 @@ class PeopleRepository:
             indexes=(
                 Index((("tenant", 1), ("urgent", -1), ("next_at", 1)), partial={OPEN: True}),
                 Index((("tenant", 1), ("object_id", 1))),
+                Index((("tenant", 1), ("state", 1))),
             ),
             outbox=True,
             state=True,
@@ -130,6 +132,14 @@ class PeopleRepository:
             found = await self._people.find(where, sort=(("next_at", 1),), limit=1)
             times += [stored.value.next_at for stored in found]
         return min(times, default=None)
+
+    async def counts(self, tenant: str) -> Counts:
+        collection = self._people.collection
+        waiting, working, done, failed = [
+            await collection.count({"tenant": tenant, "state": state.value})
+            for state in (State.WAITING, State.WORKING, State.DONE, State.FAILED)
+        ]
+        return Counts(waiting=waiting + working, done=done, failed=failed)
 
     async def by_object(self, tenant: str, object_id: str) -> Person | None:
         found = await self._people.find_one({"tenant": tenant, "object_id": object_id})

@@ -61,6 +61,9 @@ class SetConnection(Command):
     when_removed: WhenRemoved = "delete"
     sealed: str = Field(default="", max_length=2 * MAX_SEALED)
     """`ConnectionSecrets` as JSON, sealed for provisioning; empty: those in force stay."""
+    secret_ends_at: AwareDatetime | None = None
+    """When the client secret ends, as the administrator read it in Entra: nobody else tells. None: with new secrets it
+    is not known; with those in force, what is known of it stays. A certificate says it itself."""
 
 
 class CheckConnection(Command):
@@ -132,6 +135,29 @@ class Checked(BaseModel):
 
 
 ConnectionState = Literal["off", "ready", "failed"]
+EndsWithin = Literal[0, 1, 7, 30]
+"""Days before the end of a credential at which it is warned of. 0: it has ended."""
+
+
+class Progress(BaseModel):
+    """How many people of the tenant are in the directory as they are to be. Counted every 10 s at most."""
+
+    model_config = ConfigDict(frozen=True)
+    waiting: int = Field(ge=0)
+    """Jobs that are not begun, under way, or to be tried again."""
+    done: int = Field(ge=0)
+    failed: int = Field(ge=0)
+    """Jobs that go on only when somebody does something about them."""
+    at: AwareDatetime
+    """When they were counted."""
+    seconds_left: int | None = Field(default=None, ge=0)
+    """In how many seconds nothing waits any more, if it goes on as in the last minutes. None: not known, or nothing
+    waits."""
+
+    @property
+    def people(self) -> int:
+        """All of them."""
+        return self.waiting + self.done + self.failed
 
 
 class ConnectionChanged(StateEvent):
@@ -149,7 +175,12 @@ class ConnectionChanged(StateEvent):
     tenant_domain: str = ""
     credential: Literal["", "secret", "certificate"] = ""
     credential_ends: AwareDatetime | None = None
-    """A certificate's end. That of a secret is Entra's alone to know."""
+    """When the certificate, or the secret, ends: a secret's end is known only where an administrator has named it."""
+    ends_within: EndsWithin | None = None
+    """The credential ends within so many days: said anew as each of them is reached, so that whoever follows can warn
+    once for each. None: it ends later, or its end is not known."""
+    progress: Progress | None = None
+    """None until people were counted for the first time."""
     fault: Fault | None = None
     checked: Checked | None = None
 

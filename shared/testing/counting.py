@@ -41,6 +41,10 @@ class _Counted(MemoryCollection):
         self._count("find")
         return await super().find(where, sort=sort, limit=limit)
 
+    async def count(self, where: Filter) -> int:
+        self._count("count")
+        return await super().count(where)
+
     async def update(
         self,
         where: Filter,

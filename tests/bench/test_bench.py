@@ -294,6 +294,25 @@ def test_table_says_which_aims_were_missed_and_leaves_out_what_was_not_run() -> 
     assert not any(line.startswith("cost_growth") for line in lines)
 
 
+def test_table_says_how_many_people_were_made_and_what_each_cost() -> None:
+    made = {
+        "people": 3000,
+        "seconds": 60.0,
+        "per_second": 50.0,
+        "cpu_ms": 7.5,
+        "cpu_ms_all": 15.0,
+        "rss_mb": {"idle": 80.0, "after_load": 95.0},
+        "requests": 900,
+        "refused": 0,
+        "early": 0,
+    }
+    lines = report.table({**RESULT, "provisioning": made}).splitlines()
+    (rate, cpu) = [line for line in lines if line.startswith("provisioning")]
+    assert " met " in rate
+    assert " missed " in cpu
+    assert "3,000 people in 60 s" in rate
+
+
 def test_json_is_written_whole(tmp_path: Path) -> None:
     path = tmp_path / "var" / "bench.json"
     report.write(RESULT, path)
@@ -308,7 +327,8 @@ def test_json_is_written_whole(tmp_path: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(300)
 def test_quick_bench_measures_every_part_and_leaves_nothing_running(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deploy.bench", "--quick", "--only", "signins", "--only", "approval"]
+    parts = [f"--only={part}" for part in ("signins", "approval", "provisioning")]
+    command = [sys.executable, "-m", "deploy.bench", "--quick", *parts]
     done = subprocess.run(
         [*command, "--var", str(tmp_path)], capture_output=True, text=True, timeout=280, check=False
     )
@@ -319,6 +339,9 @@ def test_quick_bench_measures_every_part_and_leaves_nothing_running(tmp_path: Pa
     assert result["per_signin"]["http_requests"] == 7
     assert 2.5 < result["per_signin"]["messages_published"] < 4
     assert result["approval_to_token_ms"]["samples"] >= 30
+    made = result["provisioning"]
+    assert (made["people"], made["refused"], made["early"]) == (300, 0, 0)
+    assert made["cpu_ms"] < made["cpu_ms_all"]
     marked = [p for p in Path("/proc").glob("[0-9]*/environ") if _mentions(p, str(tmp_path))]
     assert marked == []
 

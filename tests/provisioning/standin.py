@@ -15,6 +15,7 @@ from services.provisioning.gateways.graph import retry_after
 from services.provisioning.ports import Target
 from shared.clock import ManualClock
 from shared.ids import SeededIds
+from tests.provisioning.support import check_fits
 from tests.standins.graph.directory import CLIENT, SECRET, SET_UP, TENANT
 
 
@@ -26,6 +27,8 @@ class StandInDirectory:
         self.standin = StandIn(clock=clock, ids=SeededIds(seed))
         control.set_up(self.standin, control.SetUp.model_validate(SET_UP))
         self._token = ""
+        self.misfits: list[AssertionError] = []
+        """Requests that do not fit Microsoft's schema; no test is to leave any."""
 
     def go_wrong(self, kind: str, **rule: object) -> None:
         control.add_fault(self.standin, control.FaultForm.model_validate({"kind": kind, **rule}))
@@ -34,6 +37,10 @@ class StandInDirectory:
         application = {**SET_UP["tenants"][0]["applications"][0], "permissions": permissions}
         form = {"tenants": [{"id": TENANT, "applications": [application]}]}
         control.set_up(self.standin, control.SetUp.model_validate(form))
+
+    def sign_out(self) -> None:
+        """The token has ended: the next request signs in anew."""
+        self._token = ""
 
     def add_user(self, **properties: object) -> None:
         """A user that somebody else made."""
@@ -54,6 +61,10 @@ class StandInDirectory:
 
     async def call(self, target: Target, request: GraphRequest) -> GraphAnswer:
         await asyncio.sleep(0)
+        try:
+            check_fits(request)
+        except AssertionError as error:  # a job would take it for a fault of its own and try again
+            self.misfits.append(error)
         if not self._token:
             self._sign_in()
         headers = {"authorization": f"Bearer {self._token}"}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from deploy.standins.graph.check import problems
 from services.provisioning.app import build
 from services.provisioning.domain.answers import SignInFailed
 from services.provisioning.domain.requests import GraphAnswer, GraphRequest
@@ -46,6 +47,13 @@ def refusal(status: int, message: str, code: str = "Request_BadRequest", **more:
 TAKEN = "Another object with the same value for property userPrincipalName already exists."
 
 
+def check_fits(request: GraphRequest) -> None:
+    """Raises AssertionError for a request that does not fit Microsoft's schema (CSDL)."""
+    url = f"https://graph.microsoft.com/v1.0{request.url}"
+    found = list(problems([{"method": request.method, "url": url, "body": request.body}]))
+    assert not found, found
+
+
 @dataclass
 class FakeDirectory:
     """Implements `ports.Directory`: users in memory, by Graph's rules as far as these tests need them.
@@ -67,6 +75,8 @@ class FakeDirectory:
     sign_in: SignInFailed | None = None
     revoked: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
+    misfits: list[AssertionError] = field(default_factory=list)
+    """Requests that do not fit Microsoft's schema; no test is to leave any."""
     forbidden: tuple[str, ...] = ()
     """Beginnings of `METHOD url` that the application may not."""
 
@@ -75,6 +85,10 @@ class FakeDirectory:
             raise self.sign_in
         self.targets.append(target)
         self.requests.append(request)
+        try:
+            check_fits(request)
+        except AssertionError as error:  # a job would take it for a fault of its own and try again
+            self.misfits.append(error)
         name = f"{request.method} {unquote(request.url)}"
         if name.startswith(self.forbidden):
             return refusal(

@@ -490,6 +490,13 @@ def test_every_fault_is_explained_in_both_languages(key: FaultKey, language: str
     assert said.remedy.endswith(".")
 
 
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_every_fault_has_a_message_of_its_own(language: str) -> None:
+    """A wrong secret is not an expired one, and no units of a licence are not a refused usage location."""
+    said = [explanation(key, language) for key in FaultKey]
+    assert len({each.meaning for each in said}) == len(FaultKey)
+
+
 def test_every_permission_says_what_it_costs_to_lack_it() -> None:
     for probe in PROBES:
         assert permission_cost(probe.permission, "en") != permission_cost(probe.permission, "fr") != ""

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from deploy.standins.graph import control
 from deploy.standins.graph.app import GraphApp
+from deploy.standins.graph.check import problems
 from deploy.standins.graph.standin import StandIn
 from services.provisioning.config import check_base
 from services.provisioning.domain import requests
@@ -66,6 +67,7 @@ async def outside() -> AsyncIterator[Outside]:
     graph = Graph(clock, SystemIds())
     target = Target("contoso", 1, standin.origin, standin.origin, "https://graph.microsoft.com", SECRETS)
     yield Outside(standin, graph, target, clock)
+    assert list(problems(standin.record.entries())) == []  # every request fits Microsoft's schema
     await graph.close()
     await runner.cleanup()
 

@@ -1,6 +1,7 @@
 """Against the strict stand-in of Graph: whole lives of people, misbehaviour, and kills in between."""
 
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,13 @@ from shared.contracts.admin import AccountStatus
 from shared.directory import FaultKey
 from tests.provisioning.standin import StandInDirectory
 from tests.provisioning.support import MINUTE, Provisioning, make_provisioning
-from tests.standins.graph.directory import BUSINESS
+from tests.standins.graph.directory import BUSINESS, SECRET, SET_UP, TENANT
 
 Graph = tuple[Provisioning, StandInDirectory]
 
 
 @pytest.fixture
-async def graph(tmp_path: Path) -> Graph:
+async def graph(tmp_path: Path) -> AsyncIterator[Graph]:
     """Connected to the stand-in's tenant."""
     made: list[StandInDirectory] = []
 
@@ -28,7 +29,8 @@ async def graph(tmp_path: Path) -> Graph:
     provisioning = await make_provisioning(tmp_path, directory)
     await provisioning.connect()
     await provisioning.work()
-    return provisioning, made[0]
+    yield provisioning, made[0]
+    assert made[0].misfits == []
 
 
 async def test_a_whole_life(graph: Graph) -> None:
@@ -71,6 +73,71 @@ async def test_every_user_name_that_entra_takes(graph: Graph, name: str) -> None
     await provisioning.later(5, rounds=3)
     assert provisioning.person().state == "done", provisioning.person().fault
     assert [user.upn for user in directory.people] == [f"{name}@contoso.example"]
+
+
+async def test_a_user_name_of_113_characters_is_made_and_one_more_is_not(graph: Graph) -> None:
+    provisioning, directory = graph
+    domain = f"{'d' * 40}.example"  # 48
+    form = {"tenants": [{"id": TENANT, "domains": [{"id": domain}]}]}
+    control.set_up(directory.standin, control.SetUp.model_validate(form))
+    longest = f"{'l' * 64}@{domain}"
+    assert len(longest) == 113
+    await provisioning.account("ada", upn=longest)
+    await provisioning.account("bob", upn=f"{'l' * 64}@d{domain}")
+    await provisioning.work()
+    assert [user.upn for user in directory.people] == [longest]
+    fault = provisioning.person("bob").fault
+    assert fault is not None
+    assert fault.key == FaultKey.NAME_REFUSED
+
+
+async def test_a_user_whose_name_begins_with_a_dollar_sign_is_taken_over_and_renamed(graph: Graph) -> None:
+    """No POST would take such a name, but older directories have it; a path would read it as an option of OData."""
+    provisioning, directory = graph
+    directory.permit("User.ReadWrite.All", "RoleManagement.Read.Directory")
+    directory.add_user(
+        userPrincipalName="$ada@contoso.example",
+        displayName="Ada Lovelace",
+        onPremisesImmutableId="fd8d0ec5c5004116ada",
+    )
+    await provisioning.account("ada")
+    await provisioning.work()
+    assert provisioning.person().state == "done", provisioning.person().fault
+    assert [user.upn for user in directory.people] == ["ada@contoso.example"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "fault", "code"),
+    [
+        ({"value": SECRET, "expires": "2026-03-02T07:00:00Z"}, FaultKey.EXPIRED_SECRET, "AADSTS7000222"),
+        ({"value": "another"}, FaultKey.WRONG_SECRET, "AADSTS7000215"),
+    ],
+    ids=["expired", "wrong"],
+)
+async def test_a_secret_that_counts_no_longer_is_said_so_and_another_one_goes_on(
+    graph: Graph, lost: dict[str, str], fault: FaultKey, code: str
+) -> None:
+    provisioning, directory = graph
+
+    def secrets(*those: dict[str, str]) -> None:
+        application = {**SET_UP["tenants"][0]["applications"][0], "secrets": those}
+        form = {"tenants": [{"id": TENANT, "applications": [application]}]}
+        control.set_up(directory.standin, control.SetUp.model_validate(form))
+
+    secrets(lost)
+    directory.sign_out()
+    await provisioning.account("ada")
+    await provisioning.work()
+    known = provisioning.connections[-1]
+    assert known.fault is not None
+    assert (known.state, known.fault.key, known.fault.code) == ("failed", fault, code)
+    assert directory.people == []
+    secrets({"value": SECRET})
+    await provisioning.connect()
+    await provisioning.work()
+    await provisioning.later(10)
+    assert provisioning.connections[-1].state == "ready"
+    assert provisioning.person().state == "done"
 
 
 @pytest.mark.parametrize("name", ["$ada", "a" * 65, ".ada", "a..b", "ada ", "ä"])

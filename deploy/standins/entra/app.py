@@ -26,7 +26,7 @@ Unlike Entra: an error is status 400, not 200, and the request's wreply names th
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 from urllib.parse import parse_qsl
@@ -51,6 +51,7 @@ from deploy.standins.entra.settings import (
     Directory,
     Federations,
     FederationSettings,
+    SettingsAddress,
     SettingsError,
     domain_of,
 )
@@ -236,10 +237,21 @@ class Entra:
             return _html(_pages(request).script_page(federations, error.reason), status=400)
         outcome = run_script(script, (await self._current())[0], what_if=what_if)
         if outcome.changed:
-            self._scripted.keep(outcome.domain, outcome.federation)
+            outcome = await self._keep(outcome)
         if _wants_json(request):
             return web.json_response(describe_outcome(outcome))
         return _html(_pages(request).outcome_page(outcome))
+
+    async def _keep(self, outcome: Outcome) -> Outcome:
+        """Keep what a script changed, where the directory is: here, or at the address that it is read from."""
+        if not (isinstance(self._settings, SettingsAddress) and self._settings.takes_scripts):
+            self._scripted.keep(outcome.domain, outcome.federation)
+            return outcome
+        try:
+            await self._settings.tell(outcome.domain, outcome.federation)
+        except SettingsError:
+            return replace(outcome, exit_code=2, reason="run_bad_values", changes=(), federation=None)
+        return outcome
 
     async def style(self, _: web.Request) -> web.Response:
         return web.Response(text=pages.STYLE, content_type="text/css", charset="utf-8")

@@ -36,7 +36,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -253,19 +253,49 @@ class SettingsFile:
 
 
 class SettingsAddress:
-    """Asks an address for the settings each time that they are needed: nobody has to tell it of a change."""
+    """Asks an address for the settings each time that they are needed: nobody has to tell it of a change.
 
-    def __init__(self, url: str) -> None:
+    `takes_scripts`: what a script changes is told to the same address by POST, as `{"domain", "federation"}` with null
+    for a domain that is managed again. So scripts may change each of its domains, the federated ones too. Otherwise
+    they may change what is told to be managed, and the stand-in keeps that itself, as it does beside a file.
+    """
+
+    def __init__(self, url: str, *, takes_scripts: bool = True) -> None:
         self._url = url
+        self.takes_scripts = takes_scripts
 
     async def current(self) -> tuple[Federations, Directory]:
         """What the address answers now. Raises SettingsError."""
         try:
-            timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
-            async with aiohttp.ClientSession(timeout=timeout) as client, client.get(self._url) as answer:
+            told, directory = parsed(await self._ask("GET"))
+        except (ValidationError, ValueError) as error:
+            raise SettingsError(f"{self._url}: {error}") from error
+        if not self.takes_scripts:
+            return told, directory
+        federated = {
+            each.domain: ManagedDomain(domain=each.domain, tenant=each.tenant)
+            for each in told.by_domain.values()
+        }
+        return replace(told, managed={**told.managed, **federated}), directory
+
+    async def tell(self, domain: str, federation: FederationSettings | None) -> None:
+        """Make the domain federated with those settings, or managed. Raises SettingsError when that is refused."""
+        said = None
+        if federation is not None:
+            of_us = {"domain", "tenant", "previous_signing_certificate"}
+            said = federation.model_dump(mode="json", by_alias=True, exclude=of_us, exclude_none=True)
+        await self._ask("POST", {"domain": domain, "federation": said})
+
+    async def _ask(self, method: str, body: object = None) -> bytes:
+        timeout = aiohttp.ClientTimeout(total=ANSWER_WITHIN)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as client,
+                client.request(method, self._url, json=body) as answer,
+            ):
                 answer.raise_for_status()
-                return parsed(await answer.read())
-        except (aiohttp.ClientError, TimeoutError, ValidationError, ValueError) as error:
+                return await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise SettingsError(f"{self._url}: {error or type(error).__name__}") from error
 
 

@@ -69,10 +69,17 @@ def _problem(method: str, target: str, body: Any) -> str | None:
         elif body is not None:
             return "a body where none belongs"
         if found.template != "/users/delta":
-            odata.parse(query, _type_of(found.template), advanced=True)
+            odata.parse(_without_page(query), _type_of(found.template), advanced=True)
     except GraphError as error:
         return error.message
     return None
+
+
+def _without_page(query: str) -> str:
+    """The query without `$skiptoken`: that is Microsoft's own, of a link that was followed, whatever it says."""
+    return "&".join(
+        each for each in query.split("&") if not each.startswith(("$skiptoken=", "%24skiptoken="))
+    )
 
 
 def _type_of(template: str) -> str:

@@ -257,6 +257,42 @@ def _put_user(standin: StandIn, tenant: Tenant, given: Json) -> None:
     )
 
 
+class FederateForm(_Form):
+    """What an administrator does to a domain: federates it with an `internalDomainFederation`, or makes it managed."""
+
+    domain: str
+    federation: dict[str, Any] | None
+
+
+_ADMINISTRATOR = Application(client_id="administrator", directory_role=True)
+
+
+def federate(standin: StandIn, form: FederateForm) -> None:
+    """Carry it out by the rules for callers, but those of permissions. Raises ValueError, GraphError."""
+    name = form.domain.lower()
+    tenant = next((each for each in standin.tenants.values() if name in each.domains), None)
+    if tenant is None:
+        raise ValueError(f"no tenant has the domain {name}")
+    domain = tenant.domains[name]
+    if form.federation is None:
+        if domain.federation is not None:
+            domains.unfederate(tenant, domain, domain.federation["id"], _ADMINISTRATOR)
+        return
+    if domain.federation is None:
+        domains.federate(
+            tenant, domain, form.federation, _ADMINISTRATOR, issuers=standin.issuers(), ids=standin.ids
+        )
+        return
+    domains.update_federation(
+        tenant,
+        domain,
+        domain.federation["id"],
+        form.federation,
+        _ADMINISTRATOR,
+        issuers=standin.issuers(),
+    )
+
+
 def add_fault(standin: StandIn, form: FaultForm) -> None:
     """From now on requests go wrong by this rule too."""
     standin.faults.add(form.rule())
@@ -268,6 +304,7 @@ def state(standin: StandIn) -> Json:
         "now": standin.clock.now().isoformat(),
         "requests": standin.record.count,
         "early": standin.early,
+        "throttled": standin.throttled,
         "faults": [
             {**asdict(each.rule), "matched": each.matched, "hit": each.hit} for each in standin.faults.active
         ],

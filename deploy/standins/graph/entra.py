@@ -29,10 +29,11 @@ def _signs_in(federation: Json) -> bool:
 
 
 def settings(tenants: Iterable[Tenant]) -> Json:
-    """Federated domains with their configuration, and users with an immutable id. A domain whose configuration is
-    missing (a POST without a certificate leaves that) signs nobody in, so it is left out.
+    """Federated domains with their configuration, managed ones, and users with an immutable id. A domain whose
+    configuration is missing (a POST without a certificate leaves that) signs nobody in, so it is left out.
     """
     domains: list[Json] = []
+    managed: list[Json] = []
     users: list[Json] = []
     for tenant in tenants:
         for domain in tenant.domains.values():
@@ -43,6 +44,17 @@ def settings(tenants: Iterable[Tenant]) -> Json:
                     if domain.federation.get(name) is not None
                 }
                 domains.append({"domain": domain.id, "tenant": tenant.id, **said})
+            elif not domain.federated:
+                managed.append(
+                    {
+                        "domain": domain.id,
+                        "tenant": tenant.id,
+                        "isVerified": domain.verified,
+                        "isRoot": domain.root,
+                        "isDefault": domain.default,
+                        "isInitial": domain.initial,
+                    }
+                )
         users += [
             {
                 "immutable_id": user.immutable_id,
@@ -53,4 +65,4 @@ def settings(tenants: Iterable[Tenant]) -> Json:
             for user in tenant.users()
             if user.immutable_id is not None
         ]
-    return {"domains": domains, "users": users}
+    return {"domains": domains, "managedDomains": managed, "users": users}

@@ -50,6 +50,8 @@ class StandIn:
     throttle: Throttle = field(default_factory=Throttle)
     early: int = 0
     """Requests that came again before the time of their Retry-After was over."""
+    throttled: int = 0
+    """Requests that a limit refused."""
 
     def __post_init__(self) -> None:
         self.faults = Faults(self.ids)
@@ -138,6 +140,7 @@ class StandIn:
                 tenant.id, application.client_id, request.method, found.template, now
             )
             if verdict.retry_after is not None:
+                self.throttled += 1
                 raise throttled(verdict.retry_after, verdict.headers)
             if (refused := _refused(rules)) is not None:
                 raise refused

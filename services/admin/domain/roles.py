@@ -27,6 +27,7 @@ class Act(StrEnum):
     """What can be done in the console of a tenant. The values are stored in records of changes."""
 
     SEE_TENANT = "tenant.see"
+    SEE_OVERVIEW = "overview.see"
     SEE_PEOPLE = "people.see"
     CREATE_ACCOUNT = "account.create"
     INVITE = "account.invite"
@@ -50,11 +51,21 @@ class Act(StrEnum):
     REMOVE_PASSKEY = "passkey.remove"
     END_SESSION = "session.end"
     SEE_CHANGES = "changes.see"
+    SEE_CONFIGURATION = "configuration.see"
+    MARK_CONFIGURATION = "configuration.mark"
+    UNMARK_CONFIGURATION = "configuration.unmark"
     SEE_APPLICATIONS = "applications.see"
     CHANGE_APPLICATION = "application.change"
     CHANGE_POLICY = "policy.change"
     SEE_FEDERATION = "federation.see"
     CHANGE_FEDERATION = "federation.change"
+    SEE_KEYS = "keys.see"
+    ROLL_KEYS = "keys.roll"
+    SEE_PROVISIONING = "provisioning.see"
+    CHANGE_PROVISIONING = "provisioning.change"
+    TEST_PROVISIONING = "provisioning.test"
+    RETRY_PROVISIONING = "account.retry_provisioning"
+    CHANGE_LICENCES = "account.change_licences"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,7 @@ _EVERYBODY = frozenset(Role)
 
 RULES: Mapping[Act, Rule] = {
     Act.SEE_TENANT: Rule(_EVERYBODY),
+    Act.SEE_OVERVIEW: Rule(_READERS),
     Act.SEE_PEOPLE: Rule(_READERS),
     Act.CREATE_ACCOUNT: Rule(_ADMINISTRATORS),
     Act.INVITE: Rule(_HELP_DESK, protects=True),
@@ -102,6 +114,9 @@ RULES: Mapping[Act, Rule] = {
     Act.REMOVE_PASSKEY: Rule(_EVERYBODY, step_up=True),
     Act.END_SESSION: Rule(_EVERYBODY),
     Act.SEE_CHANGES: Rule(_ADMINISTRATORS | {Role.AUDITOR}),
+    Act.SEE_CONFIGURATION: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    Act.MARK_CONFIGURATION: Rule(_ADMINISTRATORS),
+    Act.UNMARK_CONFIGURATION: Rule(_ADMINISTRATORS),
     Act.SEE_APPLICATIONS: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
     # Name, session length (12 hours at most) and first method weaken nothing that keeps strangers out.
     Act.CHANGE_APPLICATION: Rule(_ADMINISTRATORS),
@@ -109,6 +124,15 @@ RULES: Mapping[Act, Rule] = {
     Act.CHANGE_POLICY: Rule(_ADMINISTRATORS, step_up=True),
     Act.SEE_FEDERATION: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
     Act.CHANGE_FEDERATION: Rule(_OWNER, step_up=True),
+    Act.SEE_KEYS: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    Act.ROLL_KEYS: Rule(_OWNER, step_up=True),
+    Act.SEE_PROVISIONING: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    # No step-up: whoever fetches a secret from Entra is away for longer than `STEP_UP`, and the form that held it would
+    # come back empty. The act makes nobody a way to sign in (docs/threat-model.md).
+    Act.CHANGE_PROVISIONING: Rule(_ADMINISTRATORS),
+    Act.TEST_PROVISIONING: Rule(_ADMINISTRATORS),
+    Act.RETRY_PROVISIONING: Rule(_HELP_DESK),
+    Act.CHANGE_LICENCES: Rule(_ADMINISTRATORS),
 }
 """Every act. One that is missing here is a KeyError and so is done by nobody."""
 

@@ -36,6 +36,11 @@ Sign out everywhere (docs/flows/sign-out-everywhere.md)
             remove_browser           browsers.py
 A further phone (docs/flows/further-phone.md)
     7       device_enrolled          ../projections.py
+Sign-in figures (docs/flows/sign-in-figures.md)
+    5       sign_ins_counted, sign_ins_listed
+                                     ../projections.py
+    6       overview                 console_overview.py
+    7       send_alerts              alerts.py
 Into the console (docs/flows/console-sign-in.md)
     1       invite_by_operator, invite_administrator
                                      console_team.py
@@ -46,10 +51,14 @@ Into the console (docs/flows/console-sign-in.md)
                                      console_team.py
     11      recorded                 recording.py
             what administrators then do: console_people.py, console_applications.py, console_federation.py
+Tenant configuration (docs/flows/tenant-configuration.md)
+    1 to 4  show_configuration, show_item, mark_item, take_back_mark
+                                     console_configuration.py; the rules: ../domain/configuration.py
 Provisioning (docs/flows/provisioning.md)
     1       set_connection           directory.py
     2       check_connection, checked
     9       retry_person; what is shown: show_connection, directory_person, failed_people
+            the same in the console: console_provisioning.py
 """
 
 from services.admin.handlers.accounts import (

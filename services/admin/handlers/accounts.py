@@ -29,6 +29,10 @@ class NewAccount:
     email: str
     display_name: str = ""
     """The display name; first and last name unless given."""
+    usage_location: str = ""
+    """Country of two letters."""
+    licences: tuple[str, ...] = ()
+    """SKU ids (`directory.chosen_licences`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,8 @@ def _account(deps: Dependencies, tenant: Tenant, new: NewAccount) -> Account:
         status=AccountStatus.INVITED,
         enrolled=False,
         created_at=deps.clock.now(),
+        usage_location=rules.check_location(new.usage_location),
+        licences=new.licences,
     )
 
 

@@ -65,6 +65,7 @@ async def show_application(visit: TenantVisit) -> web.Response:
         federations=await list_federations(visit.deps, visit.actor),
         domains=len(visit.tenant.domains),
         certificates=await visit.deps.certificates.of(visit.actor.tenant),
+        try_url=f"{visit.deps.origin}/t/{visit.actor.tenant}/try",
         may_change=visit.actor.may(Act.CHANGE_APPLICATION),
     )
     return visit.render("application.html", view)

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from services.admin.domain.configuration import Item
 from services.admin.domain.federation import Federation
 from services.admin.domain.federation_scripts import back_out_script, federation_script, script_name
 from services.admin.domain.powershell import script_octets
@@ -76,6 +77,8 @@ async def show_domain(visit: TenantVisit) -> web.Response:
         crumbs=(_list(visit),),
         shown=shown,
         applications=len(visit.tenant.applications),
+        has_emergency=(await visit.deps.checklists.get(visit.actor.tenant)).mark(Item.BREAK_GLASS)
+        is not None,
         may_change=visit.actor.may(Act.CHANGE_FEDERATION),
     )
     return visit.render("domain.html", view)

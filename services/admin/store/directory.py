@@ -142,6 +142,11 @@ class AccountRepository:
     async def get(self, tenant: str, account: AccountId) -> Account | None:
         return await self._find_one({"_id": account, "tenant": tenant})
 
+    async def many(self, tenant: str, accounts: Sequence[AccountId]) -> Sequence[Account]:
+        where = {"_id": {"$in": list(accounts)}, "tenant": tenant}
+        found = await self._accounts.find(where, sort=[("_id", 1)], limit=len(accounts))
+        return [stored.value for stored in found]
+
     async def by_upn(self, tenant: str, upn: str) -> Account | None:
         return await self._find_one({"tenant": tenant, "upn": upn, LIVE: True})
 

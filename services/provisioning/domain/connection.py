@@ -5,12 +5,22 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from services.provisioning.domain.person import Fault
+from services.provisioning.domain.progress import is_news
 from services.provisioning.domain.wanted import Policy
 from shared.contracts.envelope import OutgoingMessage
-from shared.contracts.provisioning import Checked, ConnectionChanged, ConnectionState, SetConnection
+from shared.contracts.provisioning import (
+    Checked,
+    ConnectionChanged,
+    ConnectionState,
+    EndsWithin,
+    Progress,
+    SetConnection,
+)
 
 AGAIN_AFTER = timedelta(minutes=15)
 """How long a connection that Entra refuses rests before one person's job is tried again: consent may have come."""
+WARNED_AT: tuple[EndsWithin, ...] = (0, 1, 7, 30)
+"""Days before a credential ends at which it is said, the nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,8 @@ class Connection:
     tenant_domain: str = ""
     credential: Literal["", "secret", "certificate"] = ""
     credential_ends: datetime | None = None
+    ends_within: EndsWithin | None = None
+    """Which of `WARNED_AT` was said last of this credential."""
     secrets_of: int = 0
     """The revision that brought the secrets: they are bound to it."""
     sealed: bytes = b""
@@ -38,6 +50,7 @@ class Connection:
     """Whether that also tries again what had failed: with other settings it may succeed."""
     check_asked: str = ""
     """The check that was asked for last."""
+    progress: Progress | None = None
     version: int = 0
 
     @property
@@ -69,6 +82,8 @@ class Connection:
             tenant_domain=self.tenant_domain,
             credential=self.credential,
             credential_ends=self.credential_ends,
+            ends_within=self.ends_within,
+            progress=self.progress,
             fault=self.fault and self.fault.message(),
             checked=self.checked,
         )
@@ -114,12 +129,28 @@ def was_set(
             client_id=credential.client_id,
             tenant_domain=credential.tenant_domain,
             credential=credential.kind,
-            credential_ends=credential.ends,
+            credential_ends=credential.ends or command.secret_ends_at,
+            ends_within=None,
             sealed=credential.sealed,
             secrets_of=command.revision,
             checked=None,
         )
+    elif command.secret_ends_at is not None and connection.credential == "secret":
+        after = replace(after, credential_ends=command.secret_ends_at, ends_within=None)
     return after
+
+
+def warned(connection: Connection, now: datetime) -> Connection | None:
+    """The connection when its credential has come nearer to its end than was said of it; None when there is no news."""
+    ends, near = connection.credential_ends, None
+    if ends is not None:
+        near = next((days for days in WARNED_AT if ends - now <= timedelta(days=days)), None)
+    return None if near == connection.ends_within else replace(connection, ends_within=near)
+
+
+def progressed(connection: Connection, said: Progress) -> Connection | None:
+    """The connection after its people were counted; None when the numbers are as they were."""
+    return replace(connection, progress=said) if is_news(connection.progress, said) else None
 
 
 def failed(connection: Connection, fault: Fault, revision: int, now: datetime) -> Connection | None:

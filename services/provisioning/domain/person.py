@@ -69,7 +69,7 @@ TRANSITIONS: Mapping[tuple[State, Move], State] = {
 """Every move that exists. `_moved` makes each successor of a job and refuses any other pair."""
 
 LEASE = timedelta(seconds=120)
-"""How long a process has for one step; longer than the gateway's time-outs."""
+"""How long a process has for one step, unless the operator's settings make it another time."""
 FIRST_WAIT = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(minutes=15)
 VISIBLE_WITHIN = timedelta(minutes=5)
@@ -223,22 +223,22 @@ def asked_again(person: Person, now: datetime) -> Person:
     return _tell(replace(moved, next_at=now, attempts=0, conflicts=0, fault=None, sure=False), now)
 
 
-def claimed(person: Person, now: datetime, *, creating: bool) -> Person:
+def claimed(person: Person, now: datetime, *, creating: bool, lease: timedelta = LEASE) -> Person:
     """The job, taken by a process until the lease ends. `creating`: its user may be made under this claim."""
     return replace(
         _moved(person, Move.CLAIM),
-        next_at=now + LEASE,
+        next_at=now + lease,
         claims=person.claims + 1,
         attempts=person.attempts + 1,
         begun_at=person.begun_at or (now if creating else None),
     )
 
 
-def advanced(person: Person, now: datetime, request_id: str) -> Person:
+def advanced(person: Person, now: datetime, request_id: str, lease: timedelta = LEASE) -> Person:
     """The job after a step that succeeded."""
     return replace(
         _moved(person, Move.ADVANCE),
-        next_at=now + LEASE,
+        next_at=now + lease,
         attempts=1,
         conflicts=0,
         fault=None,

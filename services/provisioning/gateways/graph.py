@@ -22,8 +22,8 @@ from services.provisioning.ports import Target
 from shared.clock import Clock
 from shared.ids import Ids
 
-TIMEOUT = aiohttp.ClientTimeout(total=40, connect=10)
-"""Shorter than a lease, also when a token is asked for first."""
+CONNECT_WITHIN = 10.0
+"""Seconds until a connection stands, or fewer where less is left for the whole request."""
 BATCH = 20
 """Requests in one `$batch`, at most (Microsoft Graph, "Combine multiple requests")."""
 LINGER = 0.005
@@ -43,10 +43,12 @@ class _Pending:
 class Graph:
     """Implements `ports.Directory`."""
 
-    def __init__(self, clock: Clock, ids: Ids) -> None:
+    def __init__(self, clock: Clock, ids: Ids, answer_seconds: float = 40.0) -> None:
+        """`answer_seconds`: until a request, one for a token among them, counts as not answered."""
         self._clock = clock
         self._ids = ids
-        self._sessions = Sessions(TIMEOUT)
+        connect = min(CONNECT_WITHIN, answer_seconds)
+        self._sessions = Sessions(aiohttp.ClientTimeout(total=answer_seconds, connect=connect))
         self._tokens = Tokens(self._sessions, clock, ids)
         self._pending: dict[tuple[str, int], _Pending] = {}
         self._sending: set[asyncio.Task[None]] = set()

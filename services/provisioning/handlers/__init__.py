@@ -3,7 +3,7 @@
 1       connection_set           connections.py
 2       check                    connections.py
 3       account_changed          ../projections.py; `sweep` (sweeping.py) for what was there before
-4, 5    work                     jobs.py; `Worker` (worker.py) begins it
+4, 5    work                     jobs.py; `Worker` (worker.py) begins it; `count_people` (counting.py) counts
 6       find                     looking_up.py
 7       take                     jobs.py
 8       authenticator_changed    ../projections.py
@@ -11,6 +11,7 @@
 """
 
 from services.provisioning.handlers.connections import check, check_asked, connection_set
+from services.provisioning.handlers.counting import count_people
 from services.provisioning.handlers.jobs import work
 from services.provisioning.handlers.people import retry_person
 from services.provisioning.handlers.sweeping import sweep, sweep_all_again
@@ -19,6 +20,7 @@ __all__ = [
     "check",
     "check_asked",
     "connection_set",
+    "count_people",
     "retry_person",
     "sweep",
     "sweep_all_again",

@@ -16,7 +16,6 @@ from services.provisioning.domain import requests
 from services.provisioning.domain.answers import Meaning, SignInFailed, Verdict, meaning
 from services.provisioning.domain.connection import Connection, failed, works
 from services.provisioning.domain.person import (
-    LEASE,
     Fault,
     Person,
     advanced,
@@ -51,8 +50,6 @@ from shared.text import clean_line
 
 log = structlog.get_logger(__name__)
 
-STEP_TIME = timedelta(seconds=85)
-"""What must be left of the lease when a step begins: a request for a token and one to Graph take no longer."""
 MAX_STEPS = 20
 """Steps under one claim; more is a fault of ours, and the job would go round in circles."""
 MAX_PAGES = 10
@@ -102,7 +99,7 @@ async def _claim(
     person = stored.value
     sought = await _wanted(deps, connection, person)
     creating = sought is not None and sought[0].presence is Presence.PRESENT and not person.object_id
-    taken = claimed(person, deps.clock.now(), creating=creating)
+    taken = claimed(person, deps.clock.now(), creating=creating, lease=deps.lease)
     if not await deps.people.claim(stored, taken):
         return None
     return _Job(deps, connection, target, taken, sought)
@@ -206,9 +203,9 @@ class _Job:
     async def _take(self, step: Step, sought: Wanted) -> None:
         # The look-up may have taken long: nobody else may begin meanwhile. And a deleted user can no longer be shown to
         # be the account's, so that it is ours is written down before.
-        late = self._person.next_at - self._now < STEP_TIME
+        late = self._person.next_at - self._now < self._deps.step_time
         if late or (step is Step.DELETE and self._learnt):
-            await self._write(lambda person: replace(person, next_at=self._now + LEASE))
+            await self._write(lambda person: replace(person, next_at=self._now + self._deps.lease))
         answer = await self._call(self._request(step, sought))
         what = meaning(step, answer, self._person.attempts)
         object_id = str(answer.body.get("id") or "")
@@ -224,7 +221,7 @@ class _Job:
             self._learn(lambda person: succeeded(step, sought, person, now, object_id))
         log.info("person.step", tenant=self._person.tenant, account=self._person.account, step=step.value)
         if next_step(sought, self._person) is not None:
-            await self._write(lambda person: advanced(person, now, answer.request_id))
+            await self._write(lambda person: advanced(person, now, answer.request_id, self._deps.lease))
             await self._renew()
         else:
             await self._finish(answer.request_id)

@@ -9,11 +9,14 @@ from functools import partial
 
 import structlog
 
-from services.provisioning.domain.connection import Connection, failed
+from services.provisioning.domain.connection import Connection, failed, warned
 from services.provisioning.domain.pace import FIRST, Pace, paced
 from services.provisioning.domain.person import Fault, wait_after
+from services.provisioning.domain.progress import EVERY as COUNT_EVERY
+from services.provisioning.domain.progress import History
 from services.provisioning.domain.requests import GraphAnswer
 from services.provisioning.handlers.connections import check, target_of
+from services.provisioning.handlers.counting import count_people
 from services.provisioning.handlers.jobs import work
 from services.provisioning.handlers.sweeping import sweep
 from services.provisioning.ports import Dependencies, StoredPerson, Target
@@ -43,11 +46,16 @@ class Worker:
         self._under_way: Counter[str] = Counter()
         self._quiet: dict[str, datetime] = {}
         """Until when nothing of a tenant is due, as far as is known here: most tenants have nothing to do."""
+        self._uncounted: set[str] = set()
+        """Tenants in which something has happened since their people were counted."""
+        self._counted_at: dict[str, datetime] = {}
+        self._histories: dict[str, History] = {}
         self._woken = asyncio.Event()
         self._stopped = False
 
     def wake(self, tenant: str) -> None:
         self._quiet.pop(tenant, None)
+        self._uncounted.add(tenant)
         self._woken.set()
 
     def heard(self, tenant: str, answer: GraphAnswer) -> None:
@@ -113,11 +121,15 @@ class Worker:
 
     async def _round_of(self, connection: Connection) -> bool:
         deps, tenant = self._dependencies(), connection.tenant
+        if warned(connection, deps.clock.now()) is not None:
+            self._begin(f"warning/{tenant}", lambda: self._warn(tenant))
         if connection.check_due:
             self._begin(f"check/{tenant}", lambda: check(deps, connection))
         if connection.state == "off":
             return False
+        self._count(connection)
         if connection.sweep is not None:
+            self._uncounted.add(tenant)
             self._begin(f"sweep/{tenant}", lambda: sweep(deps, connection))
         now = deps.clock.now()
         if not connection.may_try(now) or now < self._quiet.get(tenant, now):
@@ -146,7 +158,35 @@ class Worker:
             await work(self._dependencies(), connection, target, stored)
         finally:
             self._under_way[connection.tenant] -= 1
+            self._uncounted.add(connection.tenant)
             self._quiet.pop(connection.tenant, None)
+
+    def _count(self, connection: Connection) -> None:
+        """Count the tenant's people if something has happened since, and not more often than every few seconds."""
+        tenant, now = connection.tenant, self._dependencies().clock.now()
+        before = self._counted_at.get(tenant)
+        if tenant not in self._uncounted or (before is not None and now - before < COUNT_EVERY):
+            return
+        self._uncounted.discard(tenant)
+        self._counted_at[tenant] = now
+
+        async def count() -> None:
+            history = self._histories.get(tenant, ())
+            try:
+                self._histories[tenant] = await count_people(self._dependencies(), connection, history)
+            except Unavailable:
+                self._uncounted.add(tenant)
+                raise
+
+        self._begin(f"count/{tenant}", count)
+
+    async def _warn(self, tenant: str) -> None:
+        """Say that the tenant's credential ends soon, or has ended."""
+        deps = self._dependencies()
+        now = deps.clock.now()
+        after = await deps.connections.change(tenant, lambda before: warned(before, now))
+        if after is not None and after.ends_within is not None:
+            log.warning("connection.credential_ends", tenant=tenant, within_days=after.ends_within)
 
     async def _cannot_open(self, connection: Connection) -> None:
         deps = self._dependencies()

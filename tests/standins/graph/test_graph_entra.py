@@ -17,6 +17,7 @@ from shared.errors import Unavailable
 from shared.ids import SeededIds
 from tests.standins.entra_tokens import NOW, Token, certificate_text
 from tests.standins.graph.directory import CLIENT, SECRET, person
+from tests.standins.test_entra_scripts import BACK_OUT, FEDERATE, LABS
 
 pytestmark = pytest.mark.integration
 
@@ -68,6 +69,39 @@ async def test_a_person_made_through_graph_signs_in_and_a_disabled_one_does_not(
             assert refused["error"]["code"] == "AADSTS50057"
     statuses = [json.loads(line)["status"] for line in requests.read_text().splitlines()]
     assert statuses == [200, 201, 204]
+
+
+async def test_a_script_at_the_stand_in_of_entra_federates_the_domain_in_graph(tmp_path: Path) -> None:
+    set_up, requests = tmp_path / "set-up.json", tmp_path / "requests.jsonl"
+    told = {"domains": [DOMAIN], "managedDomains": [{"domain": LABS}]}
+    write_set_up(set_up, "Contoso", told, Registration(CLIENT, SECRET, ("Domain.Read.All",)), {})
+    async with graph_standin(free_port(), set_up, requests) as graph, aiohttp.ClientSession() as http:
+        async with http.post(f"{graph}/contoso.example/oauth2/v2.0/token", data=FORM) as answer:
+            headers = {"Authorization": f"Bearer {(await answer.json())['access_token']}"}
+
+        async def kind() -> str:
+            async with http.get(f"{graph}/v1.0/domains/{LABS}", headers=headers) as answer:
+                said: str = (await answer.json())["authenticationType"]
+                return said
+
+        entra = build_app(
+            SettingsAddress(entra_settings(graph)), clock=ManualClock(NOW), ids=SeededIds("entra")
+        )
+        async with TestClient(TestServer(entra, host="127.0.0.1")) as browser:
+
+            async def run(octets: bytes) -> tuple[str, int]:
+                form = aiohttp.FormData({"script": octets.decode()})
+                said = await (await browser.post("/powershell", data=form, headers=JSON)).json()
+                return said["reason"], said["exit_code"]
+
+            assert await kind() == "Managed"
+            assert await run(FEDERATE) == ("run_federated", 0)
+            assert await kind() == "Federated"
+            assert await run(FEDERATE) == ("run_same", 0)
+            started = await browser.get(f"/start?username=ada@{LABS}", allow_redirects=False)
+            assert started.status == 302
+            assert await run(BACK_OUT) == ("run_managed", 0)
+            assert await kind() == "Managed"
 
 
 async def test_a_stand_in_that_ends_at_its_start_is_noticed(tmp_path: Path) -> None:
