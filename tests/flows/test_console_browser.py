@@ -110,6 +110,7 @@ async def test_from_the_one_time_link_to_an_invited_person_and_in_again_by_passk
     await desk.press("Create a passkey")
     await desk.heading("Overview")
     await expect(desk.page.get_by_text("Welcome. You're signed in.")).to_be_visible()
+    await desk.follow("People")
 
     await desk.follow("People")
     await desk.add_ada()
@@ -194,6 +195,12 @@ async def test_typing_searches_and_a_turned_page_can_be_turned_back(desk: Desk) 
     await expect(page.locator("#q")).to_be_focused()
     assert await page.evaluate("window.here")
     assert page.url.endswith("/people?q=zoe&status=")
+    await page.get_by_role("link", name="Zoe").click()
+    await desk.heading("Zoe Lovelace")
+    await page.go_back()
+    await expect(page.locator("#count")).to_have_text("1 person")
+    await expect(page.locator("#q")).to_have_value("zoe")
+
     await page.locator("#q").fill("nobody at all")
     await expect(page.get_by_text("Nobody matches.")).to_be_visible()
     await page.get_by_label("State").select_option("active")
@@ -201,6 +208,22 @@ async def test_typing_searches_and_a_turned_page_can_be_turned_back(desk: Desk) 
 
     await page.go_back()
     await expect(page.locator("#count")).to_have_text("50 people on this page, and there are more")
+
+
+async def test_a_search_is_a_use_of_the_session_and_the_warning_waits(desk: Desk) -> None:
+    await desk.join()
+    await desk.system.account("ada")
+    await desk.page.clock.install()
+    await desk.open(f"/t/{CONTOSO}/people")
+    await desk.page.clock.fast_forward(1200 * 1000)
+    desk.system.world.clock.advance(1200)
+    await desk.page.locator("#q").fill("ada")
+    await desk.page.clock.fast_forward(400)  # the search waits for a pause in the typing
+    await expect(desk.page.locator("#count")).to_have_text("1 person")
+    await desk.page.clock.fast_forward(600 * 1000)
+    await expect(desk.page.locator("#ending")).to_be_hidden()
+    await desk.page.clock.fast_forward(1100 * 1000)
+    await expect(desk.page.get_by_text("You'll be signed out in two minutes.")).to_be_visible()
 
 
 async def test_a_search_after_the_session_has_ended_leads_to_the_sign_in(desk: Desk) -> None:

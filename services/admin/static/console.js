@@ -51,6 +51,7 @@ function watch(seconds) {
 
 if (page && ending) {
   watch(Number(page.dataset.endsIn));
+  document.addEventListener("session", (event) => watch(event.detail));
   ending.addEventListener("submit", async (event) => {
     event.preventDefault();
     const answer = await fetch(ending.action, { method: "POST", body: new URLSearchParams(new FormData(ending)) });
