@@ -18,6 +18,7 @@ from shared.contracts.admin import AccountStatus
 from shared.web.server import serve
 from tests.admin.conftest import CONTOSO, AdminSystem, open_system
 from tests.admin.console import link_for
+from tests.admin.pictures import sign_ins
 from tests.approval.handset import virtual_authenticator
 from tests.pages.axe import RUN, axe_script
 from tests.static_route import static_route
@@ -58,6 +59,8 @@ class Desk:
         await self.page.goto(link.url)
         await self.heading("Administer Contoso")
         await self.press("Create a passkey")
+        await self.heading("Overview")
+        await self.open(f"/t/{CONTOSO}/people")
         await self.heading("People")
 
     async def add_ada(self) -> None:
@@ -105,9 +108,10 @@ async def test_from_the_one_time_link_to_an_invited_person_and_in_again_by_passk
     await desk.heading("Administer Contoso")
     assert urlsplit(desk.page.url).fragment == ""  # not in the history, nor on a screen that is shared
     await desk.press("Create a passkey")
-    await desk.heading("People")
+    await desk.heading("Overview")
     await expect(desk.page.get_by_text("Welcome. You're signed in.")).to_be_visible()
 
+    await desk.follow("People")
     await desk.add_ada()
     await expect(desk.page.get_by_text("the invitation is on its way")).to_be_visible()
     account = (await handlers.list_accounts(desk.system.deps, CONTOSO)).accounts[0]
@@ -325,3 +329,37 @@ async def test_without_scripts_everything_but_the_passkey_works(desk: Desk, chro
     await plain.press("Resume")
     await expect(plain.page.get_by_text("The person can sign in again")).to_be_visible()
     await context.close()
+
+
+async def test_the_overview_leads_on_and_its_chart_says_what_its_tables_say(desk: Desk) -> None:
+    await desk.join()
+    axe, overview = axe_script(), f"/t/{CONTOSO}"
+    await desk.open(overview)
+    await desk.follow("Add application")
+    await desk.heading("Add Microsoft 365")
+    account = await desk.system.account()
+    await sign_ins(desk.system, account)
+    for locale, theme, width in (("en-GB", "light", 1280), ("fr-FR", "dark", 320)):
+        await desk.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        await desk.page.set_viewport_size({"width": width, "height": 800})
+        for path in (overview, f"{overview}?days=90", f"{overview}/people/{account.id}"):
+            await desk.open(f"{path}{'&' if '?' in path else '?'}mkt={locale}")
+            for closed in await desk.page.locator("details:not([open]) > summary").all():
+                await closed.click()
+            await desk.page.evaluate(axe)
+            assert await desk.page.evaluate(RUN) == [], (path, locale)
+            wider = await desk.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert wider <= 0, (path, width)
+    await desk.open(f"{overview}?days=7&mkt=en-GB")
+    drawing = desk.page.get_by_role("img", name="Sign-ins of the last 7 days")
+    await expect(drawing).to_be_visible()
+    box = await drawing.bounding_box()
+    assert box is not None
+    assert box["height"] > 100
+    columns = await drawing.locator("g").count()
+    assert columns == 7
+    await desk.page.get_by_role("link", name="30 days").click()
+    await expect(desk.page.get_by_role("img", name="Sign-ins of the last 30 days")).to_be_visible()
+    await desk.page.get_by_role("link", name=account.display_name).first.click()
+    await desk.heading(account.display_name)
+    await expect(desk.page.get_by_role("heading", name="Sign-ins")).to_be_visible()
