@@ -18,6 +18,7 @@ from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
 from services.admin.domain.directory import DirectorySettings
 from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
+from services.admin.domain.logos import Logo
 from services.admin.domain.sign_ins import DayCounts
 from services.admin.domain.signing_keys import KeyRequests
 from services.admin.domain.teams import Member, Team, TeamInvitation
@@ -330,6 +331,18 @@ class SigningCertificates(Protocol):
         ...
 
 
+class Logos(Protocol):
+    """Logos of organisations. Each write stores the announcement of the new one with it."""
+
+    async def get(self, tenant: str) -> Logo | None:
+        """The tenant's; None where it never had one."""
+        ...
+
+    async def change(self, tenant: str, step: Callable[[Logo], Logo]) -> Logo:
+        """The logo after `step`. Raises Unavailable when others were first each time."""
+        ...
+
+
 class KeyRequestStore(Protocol):
     """The steps of key roll-overs that were asked of wsfed, by tenant."""
 
@@ -542,6 +555,7 @@ class Dependencies:
     browsers: Browsers
     certificates: SigningCertificates
     key_requests: KeyRequestStore
+    logos: Logos
     first_uses: FirstUses
     sign_ins: SignIns
     alerts: Alerts
