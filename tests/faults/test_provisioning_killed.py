@@ -42,19 +42,21 @@ DOMAIN = "contoso.example"
 PROPERTIES = json.dumps(
     {"client_id": CLIENT, "client_secret": SECRET, "tenant_domain": "contoso.onmicrosoft.com"}
 )
+CREATION: Mapping[str, Any] = {"method": "POST", "path": "/users"}
 FAULTS: Sequence[Mapping[str, Any]] = (
-    {"kind": "too_many", "probability": 0.05, "retryAfter": 1},
-    {"kind": "unavailable", "probability": 0.05},
-    {"kind": "drop_after_write", "method": "POST", "path": "/users", "probability": 0.02},
-    {"kind": "error_after_write", "method": "POST", "path": "/users", "probability": 0.02},
+    {**CREATION, "kind": "too_many", "probability": 0.05, "retryAfter": 1},
+    {**CREATION, "kind": "unavailable", "probability": 0.05},
+    {**CREATION, "kind": "drop_after_write", "probability": 0.02},
+    {**CREATION, "kind": "error_after_write", "probability": 0.02},
     {"kind": "expired_token", "probability": 0.005},
 )
+"""Of creations only: looking up is tried again in the same way, and each further attempt waits twice as long."""
 STALE: Mapping[str, Any] = {"kind": "not_found_after_create", "share": 0.5}
 ONCE: Sequence[Mapping[str, Any]] = (
     {"kind": "too_many", "times": 3, "retryAfter": 1},
     {"kind": "unavailable", "times": 3, "skip": 5},
-    {"kind": "drop_after_write", "method": "POST", "path": "/users", "times": 1, "skip": 2},
-    {"kind": "error_after_write", "method": "POST", "path": "/users", "times": 1, "skip": 7},
+    {**CREATION, "kind": "drop_after_write", "times": 1, "skip": 2},
+    {**CREATION, "kind": "error_after_write", "times": 1, "skip": 7},
     {"kind": "expired_token", "times": 1, "skip": 12},
 )
 """Each of them so often, so that a test of few people meets them all and waits little."""
