@@ -131,6 +131,16 @@ class Running:
 
         await eventually(known, "admin knows of everybody", within=60, every=0.2)
 
+    async def progress(self, count: int) -> None:
+        """Wait until admin knows from the connection's state that nothing is left to do."""
+
+        async def known() -> bool | None:
+            connection = await self.system.admin.directory.connection(SLUG)
+            said = connection.progress if connection is not None else None
+            return (said is not None and (said.waiting, said.done) == (0, count)) or None
+
+        await eventually(known, "admin knows that all are done", within=60, every=0.2)
+
     async def assert_each_account_has_one_user(self, count: int) -> None:
         found = await self.control(f"/tenants/{TENANT}/users")
         kept = [each async for each in self.database("admin").accounts.find({})]
@@ -251,4 +261,5 @@ async def test_a_thousand_people_while_everything_is_killed(tmp_path: Path) -> N
             await kill_now_and_then(on, kills, 1000, "a thousand")
             await on.done(1000, within=150)
             await on.told(1000)
+            await on.progress(1000)
             await on.assert_each_account_has_one_user(1000)
