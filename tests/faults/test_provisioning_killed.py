@@ -53,8 +53,8 @@ FAULTS: Sequence[Mapping[str, Any]] = (
 """Of creations only: looking up is tried again in the same way, and each further attempt waits twice as long."""
 STALE: Mapping[str, Any] = {"kind": "not_found_after_create", "share": 0.5}
 ONCE: Sequence[Mapping[str, Any]] = (
-    {"kind": "too_many", "times": 3, "retryAfter": 1},
-    {"kind": "unavailable", "times": 3, "skip": 5},
+    {**CREATION, "kind": "too_many", "times": 3, "retryAfter": 1},
+    {**CREATION, "kind": "unavailable", "times": 3, "skip": 5},
     {**CREATION, "kind": "drop_after_write", "times": 1, "skip": 2},
     {**CREATION, "kind": "error_after_write", "times": 1, "skip": 7},
     {"kind": "expired_token", "times": 1, "skip": 12},
