@@ -139,7 +139,7 @@ def taken(port: int = 0) -> Iterator[int]:
 
 def make_run(var: Path, port: int, *options: str, **environment: str) -> Any:
     return started(
-        *("-m", "deploy", "run", "--var", str(var), *options),
+        *("-m", "deploy", "run", "--empty", "--var", str(var), *options),
         environment={"BLOK365_PORT": str(port), **environment},
     )
 

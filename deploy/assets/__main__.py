@@ -1,4 +1,4 @@
-"""`python -m deploy.assets`: make the icons, the font and the QR reader of our pages, unless they are there already."""
+"""`python -m deploy.assets`: make icons, font, QR reader and htmx of our pages, unless they are there."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The icons, the font and the QR reader of our pages, from the packages that `package-lock.json` names.
+"""The icons, the font, the QR reader and htmx of our pages, from the packages that `package-lock.json` names.
 
 Node 20 or newer and an npm registry are needed for that; which registry is npm's own setting.
 """
@@ -35,11 +35,14 @@ ICONS = (
     "globe",
     "history",
     "hourglass",
+    "house",
     "inbox",
     "layout-grid",
+    "list-checks",
     "lock",
     "lock-keyhole-open",
     "mail",
+    "menu",
     "monitor",
     "octagon-alert",
     "qr-code",
@@ -60,12 +63,18 @@ FONTS = {
     "inter-latin-ext.woff2": "inter-latin-ext-wght-normal.woff2",
 }
 """Our name, and the name in `@fontsource-variable/inter`: upright, every weight, by the range of its characters."""
-QR = 'export { decodeQR } from "qr/decode.js"; export { default as encodeQR } from "qr";\n'
-"""What `qr.js` offers: no more than the scanner needs, and the phone that shows a code to a further one."""
+MODULES = {
+    "qr.js": 'export { decodeQR } from "qr/decode.js"; export { default as encodeQR } from "qr";\n',
+    "htmx.js": 'export { default } from "htmx.org";\n',
+}
+"""Our scripts' name for a module, and what it offers: of the QR reader no more than the scanner needs, and the phone
+that shows a code to a further one; of htmx what the console's lists are made with.
+"""
 LICENCES = {
     "Lucide (lucide-static)": "lucide-static/LICENSE",
     "Inter (@fontsource-variable/inter)": "@fontsource-variable/inter/LICENSE",
     "qr": "qr/LICENSE-MIT",
+    "htmx (htmx.org)": "htmx.org/LICENSE",
 }
 """What each licence asks to be kept with every copy. esbuild leaves nothing of itself in what it makes."""
 
@@ -112,13 +121,10 @@ def make(modules: Path, found: Node, into: Path) -> None:
     for name, original in FONTS.items():
         shutil.copyfile(modules / "@fontsource-variable" / "inter" / "files" / original, into / name)
     options = ["--bundle", "--minify", "--format=esm", "--target=es2022", "--legal-comments=none"]
-    esbuild = [
-        found.node,
-        str(modules / "esbuild" / "bin" / "esbuild"),
-        *options,
-        f"--outfile={into / 'qr.js'}",
-    ]
-    subprocess.run(esbuild, cwd=modules.parent, input=QR.encode(), capture_output=True, check=True)
+    esbuild = [found.node, str(modules / "esbuild" / "bin" / "esbuild"), *options]
+    for name, offers in MODULES.items():
+        command = [*esbuild, f"--outfile={into / name}"]
+        subprocess.run(command, cwd=modules.parent, input=offers.encode(), capture_output=True, check=True)
     (into / "licences.txt").write_bytes(licences(modules))
 
 
@@ -146,11 +152,11 @@ def is_made() -> bool:
 
 def main() -> int:
     """Make them where they are not there, whole or not at all. Exit code 1, with one line that says why, when that does
-    not work: the pages then have no icons, the system's own font, and no scanner.
+    not work: the pages then have no icons, the system's own font, no scanner, and lists that load page by page.
     """
     if is_made():
         return 0
-    print("setup: icons, font and QR reader of the pages, from npm", flush=True)
+    print("setup: icons, font, QR reader and htmx of the pages, from npm", flush=True)
     try:
         found = node()
         with tempfile.TemporaryDirectory(dir=MADE.parent, prefix=".assets-") as name:

@@ -1,7 +1,9 @@
 """The commands `blok365 account ...`."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -13,10 +15,15 @@ from services.admin.domain.accounts import Account
 from services.admin.domain.authenticators import Reason
 from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import Freeze, ListedDevice
+from services.admin.domain.roles import Act
 from services.admin.handlers import InvitationLink, NewAccount
+from services.admin.handlers.operator import operate, operate_on
+from services.admin.handlers.recording import Record
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
+
+T = TypeVar("T")
 
 accounts = group("People of a tenant, their invitations and phones.")
 
@@ -27,6 +34,7 @@ REASONS = {
     Reason.KNOWN_KEY: "its key is or was another phone's",
     Reason.ADMINISTRATOR: "removed by an administrator",
     Reason.PERSON: "removed by the person",
+    Reason.ACCOUNT_REMOVED: "the account was removed",
     Reason.DEVICE_REMOVED: "removed on the phone",
 }
 
@@ -50,12 +58,17 @@ def add(
     json: Json = False,
 ) -> None:
     """Make an account, and mail its invitation (or print the link, the only time that it is seen)."""
+    new = NewAccount(upn, first, last, email, display)
 
     async def work(admin: Dependencies) -> tuple[Account, InvitationLink | None]:
-        account = await handlers.create_account(admin, tenant, NewAccount(upn, first, last, email, display))
-        if not invite:
-            return account, None
-        return account, await handlers.invite(admin, tenant, account.id, send_mail=not show_link)
+        async def create(record: Record) -> Account:
+            made = await handlers.create_account(admin, tenant, new)
+            record.subject_id, record.subject = made.id, made.upn
+            record.after["status"] = made.status.value
+            return made
+
+        account = await operate(admin, tenant, Act.CREATE_ACCOUNT, create, subject=upn)
+        return account, await _invite(admin, tenant, account.id, show_link) if invite else None
 
     account, link = with_admin(context.obj, work)
     if json:
@@ -71,11 +84,21 @@ def invite(
     context: typer.Context, who: Who, tenant: InTenant, show_link: ShowLink = False, json: Json = False
 ) -> None:
     """Mail a new invitation and withdraw the one before. Its link is kept nowhere."""
-    link = with_admin(context.obj, lambda admin: handlers.invite(admin, tenant, who, send_mail=not show_link))
+    link = with_admin(context.obj, lambda admin: _invite(admin, tenant, who, show_link))
     if json:
         output.as_json(_plain_link(link, show_link))
     else:
         _print_link(link, show_link)
+
+
+async def _invite(admin: Dependencies, tenant: str, who: str, show_link: bool) -> InvitationLink:
+    return await operate_on(
+        admin,
+        tenant,
+        Act.INVITE,
+        who,
+        lambda account, _: handlers.invite(admin, tenant, account, send_mail=not show_link),
+    )
 
 
 @accounts.command("list")
@@ -134,13 +157,13 @@ def suspend(context: typer.Context, who: Who, tenant: InTenant, yes: Yes = False
     """Suspend a person: no sign-in until resumed, and what was begun is over for good; phones stay enrolled."""
     if not yes:
         typer.confirm(f"Suspend {who}, and sign them out everywhere?", abort=True)
-    _print_status(with_admin(context.obj, lambda admin: handlers.suspend(admin, tenant, who)))
+    _print_status(_act(context, Act.SUSPEND, handlers.suspend, tenant, who))
 
 
 @accounts.command("resume")
 def resume(context: typer.Context, who: Who, tenant: InTenant) -> None:
     """End a person's suspension."""
-    _print_status(with_admin(context.obj, lambda admin: handlers.resume(admin, tenant, who)))
+    _print_status(_act(context, Act.RESUME, handlers.resume, tenant, who))
 
 
 @accounts.command("sign-out-everywhere")
@@ -153,7 +176,7 @@ def sign_out_everywhere(
     """End a person's sessions, known browsers, open invitation and sign-ins under way; phones stay enrolled."""
     if not yes:
         typer.confirm(f"Sign {who} out everywhere?", abort=True)
-    account = with_admin(context.obj, lambda admin: handlers.sign_out_everywhere(admin, tenant, who))
+    account = _act(context, Act.SIGN_OUT_EVERYWHERE, handlers.sign_out_everywhere, tenant, who)
     output.line(
         f"{account.upn} is signed out of Blok365 everywhere within seconds. "
         "A sign-in page that waits for the phone says so only when its time is over; it signs nobody in."
@@ -172,7 +195,7 @@ def rename(
     tenant: InTenant,
 ) -> None:
     """Give a person another user name; phones and ImmutableID stay. Without a connection to Entra, rename there too."""
-    account = with_admin(context.obj, lambda admin: handlers.rename(admin, tenant, who, upn))
+    account = _act(context, Act.RENAME, partial(handlers.rename, upn=upn), tenant, who)
     output.line(f"The user name is {account.upn}; the ImmutableID is still {account.immutable_id}.")
 
 
@@ -183,10 +206,24 @@ def remove(
     tenant: InTenant,
     yes: Yes = False,
 ) -> None:
-    """Remove an account for good; its user name is free again."""
+    """Remove a person. For 30 days it can be undone and the user name stays taken; phones are gone for good."""
     if not yes:
-        typer.confirm(f"Remove {who} for good?", abort=True)
-    _print_status(with_admin(context.obj, lambda admin: handlers.remove(admin, tenant, who)))
+        typer.confirm(f"Remove {who}, and every phone of theirs for good?", abort=True)
+    account = _act(context, Act.REMOVE_ACCOUNT, handlers.remove, tenant, who)
+    _print_status(account)
+    if account.removal is not None:
+        output.line(
+            f"Until {iso_millis(account.removal.final_at)}: blok365 account restore {account.upn} -t {tenant}"
+        )
+
+
+@accounts.command("restore")
+def restore(context: typer.Context, who: Who, tenant: InTenant) -> None:
+    """Undo a removal. The person has no phone then: invite them again."""
+    account = _act(context, Act.RESTORE_ACCOUNT, handlers.restore, tenant, who)
+    _print_status(account)
+    if account.status is AccountStatus.INVITED:
+        output.line(f"Their phones do not come back: blok365 account invite {account.upn} -t {tenant}")
 
 
 @accounts.command("devices")
@@ -230,7 +267,11 @@ def remove_device(
         raise typer.BadParameter("Name one device, or say --all.")
     if not yes:
         typer.confirm(f"Remove {device or 'all phones'} of {who}?", abort=True)
-    found = with_admin(context.obj, lambda admin: handlers.remove_device(admin, tenant, who, device))
+
+    async def work(admin: Dependencies, slug: str, account: str) -> Sequence[ListedDevice]:
+        return await handlers.remove_device(admin, slug, account, device)
+
+    found = _act(context, Act.REMOVE_DEVICE, work, tenant, who)
     for phone in found:
         output.line(f"{phone.name} ({phone.id}) is out of use.")
 
@@ -263,15 +304,34 @@ def remove_browser(
     """End a person's session in one browser, which is a stranger from then on."""
     if not yes:
         typer.confirm(f"Remove {browser} of {who}?", abort=True)
-    found = with_admin(context.obj, lambda admin: handlers.remove_browser(admin, tenant, who, browser))
+
+    async def work(admin: Dependencies, slug: str, account: str) -> Browser:
+        return await handlers.remove_browser(admin, slug, account, browser)
+
+    found = _act(context, Act.REMOVE_BROWSER, work, tenant, who)
     output.line(f"{found.agent} ({found.id}) will be unknown within seconds.")
 
 
 @accounts.command("unfreeze")
 def unfreeze(context: typer.Context, who: Who, tenant: InTenant) -> None:
     """Let unknown browsers ask for notifications again after somebody answered "This isn't me"."""
-    with_admin(context.obj, lambda admin: handlers.unfreeze(admin, tenant, who))
+    _act(context, Act.UNFREEZE, handlers.unfreeze, tenant, who)
     output.line(f"Notifications to {who} are no longer frozen.")
+
+
+def _act(
+    context: typer.Context,
+    act: Act,
+    handler: Callable[[Dependencies, str, str], Awaitable[T]],
+    tenant: str,
+    who: str,
+) -> T:
+    """What the handler returns for that account, recorded as the operator's act."""
+
+    async def work(admin: Dependencies) -> T:
+        return await operate_on(admin, tenant, act, who, lambda account, _: handler(admin, tenant, account))
+
+    return with_admin(context.obj, work)
 
 
 def _print_status(account: Account) -> None:
@@ -291,9 +351,11 @@ def _print_link(link: InvitationLink, shown: bool) -> None:
 
 
 def _plain(account: Account) -> dict[str, Any]:
+    removal = None if account.removal is None else iso_millis(account.removal.final_at)
     return asdict(account) | {
         "status": account.status.value,
         "created_at": iso_millis(account.created_at),
+        "removal": removal,
     }
 
 

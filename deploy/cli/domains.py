@@ -9,9 +9,15 @@ from deploy.cli import output
 from deploy.cli.options import InTenant, Json, group
 from deploy.cli.session import report_faults, with_admin
 from services.admin import handlers
+from services.admin.domain.accounts import Account
 from services.admin.domain.federation_scripts import back_out_script, federation_script, script_name
 from services.admin.domain.powershell import script_octets
+from services.admin.domain.roles import Act
 from services.admin.handlers import Readiness
+from services.admin.handlers.operator import operate
+from services.admin.handlers.recording import Record
+from services.admin.ports import Dependencies
+from shared.contracts.admin import Domain
 
 domains = group("Domains that Entra federates to us, and what to tell Entra.")
 
@@ -28,7 +34,16 @@ def add_domain(
     ] = None,
 ) -> None:
     """Add a domain."""
-    made = with_admin(context.obj, lambda admin: handlers.add_domain(admin, tenant, name, issuer=issuer))
+
+    async def work(admin: Dependencies) -> Domain:
+        async def add(record: Record) -> Domain:
+            made = await handlers.add_domain(admin, tenant, name, issuer=issuer)
+            record.subject_id = record.subject = record.after["domain"] = made.name
+            return made
+
+        return await operate(admin, tenant, Act.CHANGE_FEDERATION, add, subject=name)
+
+    made = with_admin(context.obj, work)
     output.line(f"Domain {made.name}, issuer {made.issuer}")
     output.line(f"Next, the script for Entra: blok365 domain script {made.name} -t {tenant} --out FILE")
 
@@ -93,18 +108,29 @@ def script(
 @domains.command("readiness")
 def readiness(context: typer.Context, name: Name, tenant: InTenant, json: Json = False) -> None:
     """Who of the domain has nothing to sign in with yet, and would be locked out once it is federated."""
-    found = with_admin(context.obj, lambda admin: handlers.readiness(admin, tenant, name))
+    found, everybody = with_admin(context.obj, lambda admin: _readiness(admin, tenant, name))
     if json:
-        output.as_json({"domain": found.domain, "people": found.people, "without": found.upns})
+        upns = [each.upn for each in everybody]
+        output.as_json({"domain": found.domain, "people": found.people, "without": upns})
         return
-    if found.without:
+    if everybody:
         output.table(
             ("user name", "name", "status"),
-            [(each.upn, each.display_name, each.status.value) for each in found.without],
+            [(each.upn, each.display_name, each.status.value) for each in everybody],
             empty="",
         )
-    count = f"{len(found.without)} of {found.people} people of {found.domain}"
+    count = f"{found.without} of {found.people} people of {found.domain}"
     output.note(f"{count} have no authenticator that counts.{_advice(found)}")
+
+
+async def _readiness(admin: Dependencies, tenant: str, name: str) -> tuple[Readiness, list[Account]]:
+    """The numbers, and all of whom they speak, page by page."""
+    found = page = await handlers.readiness(admin, tenant, name)
+    everybody = [*page.shown]
+    while page.cursor is not None:
+        page = await handlers.readiness(admin, tenant, name, cursor=page.cursor)
+        everybody += page.shown
+    return found, everybody
 
 
 def _advice(found: Readiness) -> str:

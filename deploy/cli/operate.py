@@ -66,10 +66,17 @@ def migrate(
 
 
 async def index_words(admin: Dependencies) -> int:
-    """Write the words that the console searches by into accounts from before it did; of how many. Can be repeated."""
+    """Write what the console searches and counts by into accounts from before it did; of how many. Can be repeated."""
     count = 0
     while done := await admin.accounts.index_words(BATCH):
         count += done
+    after = ""
+    while page := await handlers.list_tenants(admin, after=after):
+        for each in page:
+            last: str | None = ""
+            while last is not None:
+                last = await admin.authenticators.settle(each.slug, last, BATCH)
+        after = page[-1].slug
     return count
 
 

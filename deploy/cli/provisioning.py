@@ -12,7 +12,7 @@ from deploy.cli.options import InTenant, Json, group
 from deploy.cli.session import with_admin
 from services.admin import handlers
 from services.admin.domain.accounts import Account
-from services.admin.domain.directory import DirectorySettings
+from services.admin.domain.directory import DirectorySettings, read_end
 from services.admin.handlers import DirectoryView
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
@@ -50,6 +50,12 @@ def connect(
     removed: Annotated[
         WhenRemoved | None, typer.Option(help="What becomes of a removed person's user in Entra.")
     ] = None,
+    secret_ends: Annotated[
+        str,
+        typer.Option(
+            help="When the client secret ends, as Entra shows it (2027-05-31): you are warned before."
+        ),
+    ] = "",
 ) -> None:
     """Set the connection: what was not named stays. The secret is sealed at once and shown nowhere again."""
 
@@ -62,6 +68,7 @@ def connect(
             enabled=True if enabled is None and is_first else enabled,
             when_suspended=suspended,
             when_removed=removed,
+            secret_ends_at=read_end(secret_ends, admin.clock.now()),
         )
 
     settings = with_admin(context.obj, work)

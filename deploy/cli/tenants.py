@@ -9,8 +9,13 @@ from deploy.cli import output
 from deploy.cli.options import InTenant, Json, group
 from deploy.cli.session import with_admin
 from services.admin import handlers
+from services.admin.domain.roles import Act, Operator
 from services.admin.domain.tenants import Tenant
+from services.admin.handlers import console_applications
+from services.admin.handlers.operator import operate
+from services.admin.handlers.recording import Record
 from services.admin.ports import Dependencies
+from shared.contracts.admin import Application
 
 tenants = group("Organisations.")
 applications = group("Applications that people sign in to.")
@@ -108,7 +113,9 @@ def set_policy(
         if not changes:
             return found
         policy = found.policy.model_copy(update=changes)
-        return await handlers.configure_tenant(admin, tenant, policy=policy, expected_version=found.version)
+        return await console_applications.set_policy(
+            admin, Operator(tenant), policy, expected_version=found.version
+        )
 
     policy = with_admin(context.obj, change).policy
     if json:
@@ -154,12 +161,18 @@ def add_application(
     first_method: Annotated[str, typer.Option(help="push or qr.")] = "push",
 ) -> None:
     """Add an application from the template "Microsoft 365"."""
-    made = with_admin(
-        context.obj,
-        lambda admin: handlers.add_application(
-            admin, tenant, name=name, session_hours=session_hours, first_method=first_method
-        ),
-    )
+
+    async def work(admin: Dependencies) -> Application:
+        async def add(record: Record) -> Application:
+            made = await handlers.add_application(
+                admin, tenant, name=name, session_hours=session_hours, first_method=first_method
+            )
+            record.subject_id, record.subject = made.id, made.name
+            return made
+
+        return await operate(admin, tenant, Act.CHANGE_APPLICATION, add, subject=name)
+
+    made = with_admin(context.obj, work)
     output.line(f"Application {made.name}: session {made.session_hours} h, first method {made.first_method}.")
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from deploy.local.standin import NotStarted, standin
 from shared.errors import Unavailable
 from shared.files import replace_file
@@ -44,6 +46,43 @@ async def graph_standin(port: int, set_up: Path, requests: Path) -> AsyncIterato
         raise Unavailable("local.graph.not_started", port=port, reason=error) from error
 
 
+SKU_IDS = {
+    "SPE_F1": "66b55226-6b4f-492c-910c-a3b7a3c9d993",
+    "O365_BUSINESS_PREMIUM": "f245ecc8-75af-4f8e-b61f-27d8114de5f3",
+}
+"""Microsoft's own ids of subscriptions, the same at every start: accounts keep them."""
+KEPT = (
+    *("id", "userPrincipalName", "displayName", "givenName", "surname", "mailNickname", "accountEnabled"),
+    *("onPremisesImmutableId", "usageLocation", "assignedLicenses"),
+)
+"""Properties of a user that survive a restart of `make run`."""
+
+
+def kept_users(file: Path) -> list[dict[str, Any]]:
+    """The users of an earlier run; none without a file that is ours."""
+    try:
+        found: list[dict[str, Any]] = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return []
+    return found
+
+
+async def keep_users(graph: str, tenant: str, file: Path) -> None:
+    """Write down who is in that tenant of the stand-in, for the next start. Deleted ones are not kept."""
+    timeout = aiohttp.ClientTimeout(total=2)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as client,
+            client.get(f"{graph}/control/tenants/{tenant}/users") as answer,
+        ):
+            users = (await answer.json())["users"]
+    except (aiohttp.ClientError, TimeoutError, ValueError, KeyError):
+        return  # it has ended before us: what was kept before stays
+    kept = [{name: each[name] for name in KEPT if each.get(name) is not None} for each in users]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(file, json.dumps(kept, indent=2), mode=0o600)
+
+
 def entra_settings(graph: str) -> str:
     """Where the Entra stand-in reads the people and federated domains of the stand-in at that address."""
     return f"{graph}/control/entra.json"
@@ -55,10 +94,11 @@ def write_set_up(
     told: Mapping[str, Sequence[Mapping[str, Any]]],
     registration: Registration,
     units: Mapping[str, int],
+    users: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write a tenant of that name: the domains in `told` (settings of the Entra stand-in, as
-    `deploy.local.tenant.federation` makes them; its users are left out), the app registration, and subscriptions with
-    so many units by their part number.
+    `deploy.local.tenant.federation` makes them; its users are left out), the app registration, subscriptions with so
+    many units by their part number, and `users` in Graph's form.
     """
     federated = [{"id": each["domain"], "federation": _federation(each)} for each in told["domains"]]
     managed = [{"id": each["domain"]} for each in told.get("managedDomains", ())]
@@ -73,7 +113,11 @@ def write_set_up(
                 "permissions": list(registration.permissions),
             }
         ],
-        "skus": [{"skuPartNumber": part, "enabled": count} for part, count in units.items()],
+        "skus": [
+            {"skuPartNumber": part, "skuId": SKU_IDS.get(part), "enabled": count}
+            for part, count in units.items()
+        ],
+        "users": list(users),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, json.dumps({"tenants": [tenant]}, indent=2), mode=0o600)

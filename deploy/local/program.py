@@ -18,6 +18,7 @@ def main() -> int:
     run = commands.add_parser("run", help="the whole system in one process, with its own MongoDB")
     run.add_argument("--bus", choices=["memory", "rabbit"], default=None, help="default: memory")
     run.add_argument("--port", default=os.environ.get("BLOK365_PORT") or "8365")
+    run.add_argument("--empty", action="store_true", help="without the example organisation of 300 people")
     run.add_argument("--verbose", action="store_true", help="log to the terminal, not to var/run/log.json")
     status = commands.add_parser("status", help="what runs, and what to do there")
     for command in (run, status):
@@ -37,7 +38,13 @@ def main() -> int:
         with run_folder.hold(options.var):
             from deploy.local.run import serve
 
-            return serve(options.var, options.port, bus=options.bus, verbose=options.verbose)
+            return serve(
+                options.var,
+                options.port,
+                bus=options.bus,
+                verbose=options.verbose,
+                with_example=not options.empty,
+            )
     except run_folder.AlreadyRunning as error:
         other = error.other
         where = f"at {other.front} " if other.settings else ""

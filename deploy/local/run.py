@@ -5,23 +5,32 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from deploy.local import run_folder, tenant
+from deploy.local import example, run_folder, tenant
 from deploy.local.backing import mongod, rabbitmq
 from deploy.local.entra import answering, entra_standin
+from deploy.local.graph import address, graph_standin, keep_users, kept_users, write_set_up
 from deploy.local.platform import make_keys
 from deploy.local.running_system import one_process
-from deploy.local.settings import ENTRA_PORT_OFFSET, check_ports, local_settings, port_of
+from deploy.local.settings import (
+    ENTRA_PORT_OFFSET,
+    GRAPH_PORT_OFFSET,
+    check_ports,
+    local_settings,
+    port_of,
+)
 from deploy.local.status import summary
 from deploy.local.system import System
 from deploy.local.walk import Walk
+from services.provisioning.config import ProvisioningSettings
 from shared.errors import Unavailable
 from shared.ids import SystemIds
 from shared.log import configure
@@ -31,8 +40,11 @@ from shared.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-def serve(var: Path, port: str, *, bus: str | None, verbose: bool) -> int:
-    """Find MongoDB, run until a signal; the exit code. The caller holds the folder `var/run`."""
+def serve(var: Path, port: str, *, bus: str | None, verbose: bool, with_example: bool) -> int:
+    """Find MongoDB, run until a signal; the exit code. The caller holds the folder `var/run`.
+
+    `with_example`: whether the example organisation is made behind it.
+    """
     # The default action of the signal would end the process when somebody pokes it too early or too late.
     signal.signal(run_folder.POKE, signal.SIG_IGN)
     try:
@@ -50,7 +62,7 @@ def serve(var: Path, port: str, *, bus: str | None, verbose: bool) -> int:
             if bus == "rabbit" or "BLOK365_BUS_URL" in os.environ:
                 _progress("Starting RabbitMQ")
                 bus_url = stack.enter_context(rabbitmq(var / "rabbit")).url
-            code = run_program(partial(_run, var, chosen, mongo.url, bus_url), _failed)
+            code = run_program(partial(_run, var, chosen, mongo.url, bus_url, with_example), _failed)
             signal.signal(run_folder.POKE, signal.SIG_IGN)
             return code
     except Exception as error:
@@ -58,27 +70,31 @@ def serve(var: Path, port: str, *, bus: str | None, verbose: bool) -> int:
         return 1
 
 
-async def _run(var: Path, port: int, mongo_url: str, bus_url: str) -> None:
+async def _run(var: Path, port: int, mongo_url: str, bus_url: str, with_example: bool) -> None:
     """Run the whole system until cancelled."""
     settings = local_settings(var, port, mongo_url, bus_url=bus_url)
     entra_port = port + ENTRA_PORT_OFFSET
+    # Whoever names a Graph in the environment, be it Microsoft's, gets that.
+    graph = "" if ProvisioningSettings().graph_url else address(port + GRAPH_PORT_OFFSET)
     make_keys(settings, SystemIds())
     async with stopping() as stack:
         _progress("Starting the services")
         walk = Walk(var)
         running_system = await stack.enter_async_context(
-            one_process(settings, port=port, entra_port=entra_port, front_routes=walk.routes())
+            one_process(settings, port=port, entra_port=entra_port, graph=graph, front_routes=walk.routes())
         )
         await tenant.seed(running_system)
         await tenant.seed_managed_domain(running_system)
-        await tenant.settled_federation(running_system)
-        _progress("Starting the Entra stand-in")
-        address = await stack.enter_async_context(answering(partial(tenant.federation, running_system)))
+        told = await tenant.settled_federation(running_system)
+        _progress("Starting the stand-ins of Entra and Microsoft Graph")
+        if graph:
+            await stack.enter_async_context(_graph(var, port, told))
+        answers = await stack.enter_async_context(answering(partial(tenant.federation, running_system)))
         # The domain's issuer follows our port, so what was federated under another one is federated no longer.
         scripted = var / f"entra-{port}.json"
-        entra = await stack.enter_async_context(entra_standin(entra_port, address, scripted=scripted))
+        entra = await stack.enter_async_context(entra_standin(entra_port, answers, scripted=scripted))
         stack.callback(print, "\nStopping.", flush=True)
-        walk.begin(running_system, entra)
+        walk.begin(running_system, entra, graph)
         assert running_system.system is not None
         relaying = asyncio.create_task(_send_when_poked(running_system.system))
         stack.callback(relaying.cancel)
@@ -87,8 +103,34 @@ async def _run(var: Path, port: int, mongo_url: str, bus_url: str) -> None:
         found = run_folder.find(var)
         assert found is not None, "this process holds the folder"
         link = await tenant.console_link(running_system)
-        print(await summary(running_system.admin, var, found, link=link), flush=True)
+        example_line = example.LINE if with_example else ""
+        print(
+            await summary(running_system.admin, var, found, link=link, example_line=example_line), flush=True
+        )
+        if with_example:
+            making = asyncio.create_task(example.make(running_system))
+            stack.callback(making.cancel)
         await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def _graph(
+    var: Path, port: int, told: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> AsyncIterator[None]:
+    """The stand-in of Microsoft's login and Graph, with the demo tenant and whom it had at the last stop."""
+    folder = var / "graph"
+    users = folder / "users.json"
+    set_up = folder / "set-up.json"
+    demo = {
+        kind: [each for each in told.get(kind, ()) if each["tenant"] == tenant.TENANT]
+        for kind in ("domains", "managedDomains")
+    }
+    write_set_up(set_up, "Contoso", demo, tenant.REGISTRATION, tenant.UNITS, kept_users(users))
+    async with graph_standin(port + GRAPH_PORT_OFFSET, set_up, folder / "requests.jsonl") as graph:
+        try:
+            yield
+        finally:
+            await keep_users(graph, tenant.DOMAIN, users)
 
 
 def _told(settings: Settings) -> dict[str, str]:

@@ -20,28 +20,36 @@ HIGHEST_PORT = 65_535
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 ENTRA_PORT_OFFSET = 1
 """The Entra stand-in of `make run` listens on the port after Blok365's."""
+GRAPH_PORT_OFFSET = 2
+"""The stand-in of Microsoft Graph on the one after that."""
+_PORTS = {
+    0: "Blok365",
+    ENTRA_PORT_OFFSET: "the Entra stand-in",
+    GRAPH_PORT_OFFSET: "the stand-in of Microsoft Graph",
+}
 
 
 def port_of(text: str) -> int:
-    """The port that BLOK365_PORT or `--port` names; the one after it is the Entra stand-in's. Raises BadInput."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) < HIGHEST_PORT):
-        raise BadInput("local.port.unusable", text=repr(text[:20]), highest=HIGHEST_PORT - 1)
+    """The port that BLOK365_PORT or `--port` names; the two after it are the stand-ins'. Raises BadInput."""
+    highest = HIGHEST_PORT - max(_PORTS)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= highest):
+        raise BadInput("local.port.unusable", text=repr(text[:20]), highest=highest)
     return int(text)
 
 
 def check_ports(port: int) -> None:
-    """Whether nobody listens on the two ports yet: said before anything is started. Raises Unavailable."""
-    for number, whose in ((port, "Blok365"), (port + ENTRA_PORT_OFFSET, "the Entra stand-in")):
-        if reason := why_not_free(number):
+    """Whether nobody listens on the ports yet: said before anything is started. Raises Unavailable."""
+    for behind, whose in _PORTS.items():
+        if reason := why_not_free(port + behind):
             raise Unavailable(
-                "local.port.taken", port=number, whose=whose, reason=reason, other=other_port(port)
+                "local.port.taken", port=port + behind, whose=whose, reason=reason, other=other_port(port)
             )
 
 
 def other_port(port: int) -> int:
     """A port that `make run` could have instead: a hundred higher, or as many hundreds as it takes."""
-    for candidate in range(max(port, LOWEST_PORT) + 100, HIGHEST_PORT, 100):
-        if not any(why_not_free(candidate + behind) for behind in (0, ENTRA_PORT_OFFSET)):
+    for candidate in range(max(port, LOWEST_PORT) + 100, HIGHEST_PORT - max(_PORTS), 100):
+        if not any(why_not_free(candidate + behind) for behind in _PORTS):
             return candidate
     return free_port()
 

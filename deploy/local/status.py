@@ -13,7 +13,7 @@ import typer
 
 from deploy.cli.options import Options
 from deploy.cli.session import opened, report_faults
-from deploy.local import run_folder, tenant
+from deploy.local import example, run_folder, tenant
 from deploy.local.run_folder import RunningNow
 from services.admin import app as admin_app
 from services.admin import handlers as admin
@@ -33,7 +33,8 @@ def show(var: Path, found: RunningNow) -> int:
 
     async def work() -> str:
         async with opened(options, partial(admin_app.build, pages=False)) as wired:
-            return await summary(wired.dependencies, var, found)
+            there = await wired.dependencies.tenants.get(example.TENANT) is not None
+            return await summary(wired.dependencies, var, found, example_line=example.LINE if there else "")
 
     try:
         print(report_faults(options, lambda: asyncio.run(work())))
@@ -42,8 +43,11 @@ def show(var: Path, found: RunningNow) -> int:
     return 0
 
 
-async def summary(deps: Dependencies, var: Path, found: RunningNow, *, link: str = "") -> str:
+async def summary(
+    deps: Dependencies, var: Path, found: RunningNow, *, link: str = "", example_line: str = ""
+) -> str:
     """The text, with what Ada has by now. `link`: the one-time link of the console's first owner, if one was made.
+    `example_line`: what is said of the example organisation, if there is one.
 
     Raises Unavailable.
     """
@@ -51,8 +55,8 @@ async def summary(deps: Dependencies, var: Path, found: RunningNow, *, link: str
     try:
         devices = await adas_phones(deps)
     except NotFound:
-        return _text([*_without_ada(var, found), *console], var)
-    return _text([*_first_sign_in(devices, var, found), "", *console], var)
+        return _text([*_without_ada(var, found), *console], var, example_line)
+    return _text([*_first_sign_in(devices, var, found), "", *console], var, example_line)
 
 
 async def _console(deps: Dependencies, var: Path, found: RunningNow, link: str) -> list[str]:
@@ -102,12 +106,13 @@ def _without_ada(var: Path, found: RunningNow) -> list[str]:
     ]
 
 
-def _text(sign_in: Sequence[str], var: Path) -> str:
+def _text(sign_in: Sequence[str], var: Path, example_line: str) -> str:
     return "\n".join(
         [
             "",
             *sign_in,
             "",
+            *([f"  Example        {example_line}"] if example_line else []),
             f"  Command line   {command_line(var)} --help",
             f"  This again     {_make_status(var)}",
             f"  Log            {shortest(run_folder.log_file(var))}",

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from lxml import etree
 
 from deploy.local.browser import Browser
+from deploy.local.graph import Registration
 from deploy.local.running_system import RunningSystem
 from services.admin import handlers as admin
 from services.admin.domain.roles import Role
@@ -29,6 +30,14 @@ DOMAIN = "contoso.example"
 MANAGED_DOMAIN = "contoso-labs.example"
 """The second domain: federated by its script (docs/flows/federation.md)."""
 PERSON = "ada@contoso.example"
+REGISTRATION = Registration(
+    client_id="b10c3650-0000-4000-8000-000000000365",
+    client_secret="stand-in~8Q.only-for-this-machine",  # noqa: S106 - of a stand-in
+    permissions=("User.ReadWrite.All", "LicenseAssignment.Read.All", "Domain.Read.All"),
+)
+"""The app registration that `make run`'s stand-in of Microsoft Graph has for the demo tenant."""
+UNITS = {"SPE_F1": 25, "O365_BUSINESS_PREMIUM": 25}
+"""Its subscriptions, with their units."""
 MOST_USERS = 2000
 """People of one tenant of whom the Entra stand-in is told."""
 
@@ -110,6 +119,16 @@ async def settled_federation(running_system: RunningSystem) -> dict[str, list[di
         return now if wanted <= {domain["issuerUri"] for domain in now["domains"]} else None
 
     return await eventually(served, f"metadata of {TENANT}'s domains")
+
+
+def properties() -> str:
+    """What an administrator enters on the tab Provisioning, without the outer braces."""
+    values = {
+        "client_id": REGISTRATION.client_id,
+        "client_secret": REGISTRATION.client_secret,
+        "tenant_domain": DOMAIN,
+    }
+    return ",\n".join(f'"{name}": "{value}"' for name, value in values.items())
 
 
 async def tell_entra(running_system: RunningSystem, path: Path) -> None:

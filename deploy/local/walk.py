@@ -31,11 +31,13 @@ class Walk:
     def __init__(self, var: Path) -> None:
         self._var = var
         self._system: RunningSystem | None = None
-        self._entra = ""
+        self._entra = self._graph = ""
 
-    def begin(self, system: RunningSystem, entra: str) -> None:
-        """From now on there is something to tell. `entra`: the address of the Entra stand-in."""
-        self._system, self._entra = system, entra
+    def begin(self, system: RunningSystem, entra: str, graph: str) -> None:
+        """From now on there is something to tell. `entra`: the address of the Entra stand-in; `graph`: that of
+        Microsoft Graph's, empty where there is none.
+        """
+        self._system, self._entra, self._graph = system, entra, graph
 
     def routes(self) -> Sequence[web.RouteDef]:
         """URL to function, for `deploy.local.system.running`."""
@@ -56,8 +58,21 @@ class Walk:
                 "sign_in": f"{self._entra}/start?username={quote(tenant.PERSON)}",
                 "enrol": enrol_command(self._var),
                 "approve": approve_command(origin) if in_software else None,
+                "provisioning": await self._provisioning(running) if self._graph else None,
             }
         )
+
+    async def _provisioning(self, running: RunningSystem) -> dict[str, object]:
+        """What to enter on which page of the console, where to look at the users, and whether it is on."""
+        applications = (await admin.show_tenant(running.admin, tenant.TENANT)).applications
+        application = f"/{applications[0].id}/provisioning" if applications else ""
+        known = (await admin.show_connection(running.admin, tenant.TENANT)).known
+        return {
+            "tab": f"{running.settings.origins.console}/t/{tenant.TENANT}/applications{application}",
+            "properties": tenant.properties(),
+            "users": f"{self._graph}/",
+            "on": known is not None and known.state == "ready",
+        }
 
     async def give_phone(self, request: web.Request) -> web.Response:
         """Invite Ada anew; the link is in the answer and nowhere else."""

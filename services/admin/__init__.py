@@ -19,7 +19,8 @@ An account's status follows one table, `domain.accounts.TRANSITIONS`:
            |                    ^                     |  ^ |
            |                    +------ resume -------+  | | resume, when no phone was ever enrolled:
            +----------------- suspend -------------------+ +-> invited
-        any of them -- remove --> removed (a tombstone; its user name is free again)
+        any of them -- remove --> removed -- restore, for 30 days --> invited, or suspended if it was
+                                     +-- 30 days later --> a tombstone; its user name is free again
 
 `suspend`, `remove` and `sign out everywhere`, which leaves the status as it is, raise the account's session epoch:
 whatever was begun for the person before counts no longer (docs/flows/sign-out-everywhere.md).
@@ -47,6 +48,7 @@ URLs, all on the console's host; `routes.ROUTES` has each with its act:
     /t/{tenant}/people/...     people                                  /t/{tenant}/administrators/...  the team
     /t/{tenant}/applications/...  applications and the sign-in policy
     /t/{tenant}/federation/...    domains, and what Entra is told of each
+    /t/{tenant}/configuration/... what must be right in Microsoft 365
     /t/{tenant}/changes        what administrators did
 
 Queue: `admin`, fed by the table in `consumers.py`.

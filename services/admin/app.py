@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 from services.admin.config import AdminSettings
 from services.admin.consumers import consumers
 from services.admin.domain.contacts import contact_changed
+from services.admin.handlers.alerts import alerts_for_ever
 from services.admin.handlers.invitations import sweep
+from services.admin.handlers.removals import finish_removals_forever
 from services.admin.ports import Dependencies
 from services.admin.store import (
     AccountRepository,
     AdminCommandRepository,
     AdministratorRepository,
+    AlertRepository,
     AuthenticatorRepository,
     BrowserRepository,
     ChangeRepository,
+    ChecklistRepository,
     ConsoleSessionRepository,
     DeviceRepository,
     DirectoryRepository,
@@ -23,7 +27,9 @@ from services.admin.store import (
     FirstUseRepository,
     FreezeRepository,
     InvitationRepository,
+    KeyRequestRepository,
     SigningCertificateRepository,
+    SignInRepository,
     TeamRepository,
     TenantRepository,
     UsedChallengeRepository,
@@ -51,11 +57,12 @@ def build(
         database, signer, partial(contact_changed, seal=sealer.seal, language=language)
     )
     invitations = InvitationRepository(database, signer)
-    authenticators = AuthenticatorRepository(database, signer)
+    authenticators = AuthenticatorRepository(database, signer, accounts)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
     directory = DirectoryRepository(database)
     certificates, first_uses = SigningCertificateRepository(database), FirstUseRepository(database)
+    sign_ins, alerts = SignInRepository(database), AlertRepository(database, signer)
     shared = platform.settings
     csrf_file = shared.keys / "admin.csrf"
     deps = Dependencies(
@@ -67,7 +74,10 @@ def build(
         freezes=freezes,
         browsers=browsers,
         certificates=certificates,
+        key_requests=KeyRequestRepository(database, signer),
         first_uses=first_uses,
+        sign_ins=sign_ins,
+        alerts=alerts,
         admin_commands=AdminCommandRepository(database, signer),
         directory_settings=DirectorySettingsRepository(database, signer),
         directory=directory,
@@ -76,6 +86,7 @@ def build(
         console_sessions=ConsoleSessionRepository(database),
         used_challenges=UsedChallengeRepository(database),
         changes=ChangeRepository(database),
+        checklists=ChecklistRepository(database),
         clock=platform.clock,
         ids=platform.ids,
         settings=admin_settings,
@@ -100,11 +111,15 @@ def build(
         ],
         projections={
             "approval": [devices.projection, freezes.projection],
-            "wsfed": [browsers, certificates.projection, first_uses.projection],
+            "wsfed": [browsers, certificates.projection, first_uses.projection, *sign_ins.projections],
             "provisioning": [directory.connections, directory.people],
         },
         web=web,
-        background=[partial(sweep, deps)],
+        background=[
+            partial(sweep, deps),
+            partial(alerts_for_ever, deps),
+            partial(finish_removals_forever, deps),
+        ],
     )
     return Wired(service, deps)
 

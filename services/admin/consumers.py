@@ -18,6 +18,8 @@ from services.admin.projections import (
     freeze_changed,
     keys_changed,
     person_changed,
+    sign_ins_counted,
+    sign_ins_listed,
 )
 from shared.bus.port import Handlers
 from shared.contracts.admin import (
@@ -29,7 +31,7 @@ from shared.contracts.admin import (
 )
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
-from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged, SignInsCounted, SignInsListed
 
 
 def consumers(deps: Dependencies) -> Handlers:
@@ -42,6 +44,8 @@ def consumers(deps: Dependencies) -> Handlers:
         PersonChanged: partial(person_changed, deps),
         KeysChanged: partial(keys_changed, deps),
         DomainUsed: partial(domain_used, deps),
+        SignInsCounted: partial(sign_ins_counted, deps),
+        SignInsListed: partial(sign_ins_listed, deps),
         RemoveAuthenticator: partial(remove_authenticator, deps),
         RenewInvitation: partial(renew_invitation, deps),
         RenameAuthenticator: partial(rename_authenticator, deps),

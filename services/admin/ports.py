@@ -1,33 +1,54 @@
 """What admin's handlers need: `Dependencies`, and the stores in it, which `store/` implements."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from services.admin.config import AdminSettings
 from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.administrators import Administrator, ConsoleSession
+from services.admin.domain.alerts import Alert, AlertKind, AlertMails
 from services.admin.domain.authenticators import Authenticator
 from services.admin.domain.browsers import Browser
 from services.admin.domain.changes import Change
+from services.admin.domain.configuration import Checklist
 from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
 from services.admin.domain.directory import DirectorySettings
 from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
-from services.admin.domain.teams import Team, TeamInvitation
+from services.admin.domain.sign_ins import DayCounts
+from services.admin.domain.signing_keys import KeyRequests
+from services.admin.domain.teams import Member, Team, TeamInvitation
 from services.admin.domain.tenants import Tenant
 from shared.clock import Clock
 from shared.contracts.admin import AccountStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
-from shared.contracts.notify import InvitationMail, SendMail, TeamInvitationMail, mail_associated_data
+from shared.contracts.notify import (
+    AlertLine,
+    AlertsMail,
+    InvitationMail,
+    SendMail,
+    TeamInvitationMail,
+    mail_associated_data,
+)
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
-from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
+from shared.contracts.wsfed import (
+    BrowserChanged,
+    DomainUsed,
+    KeysChanged,
+    SignInAttempt,
+    SignInsCounted,
+    SignInsListed,
+)
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
+
+ALERT_MAIL_TRIED_FOR = timedelta(days=2)
+"""For how long the delivery of a mail to administrators is tried."""
 
 
 class Tenants(Protocol):
@@ -67,8 +88,12 @@ class Accounts(Protocol):
 
     async def get(self, tenant: str, account: AccountId) -> Account | None: ...
 
+    async def many(self, tenant: str, accounts: Sequence[AccountId]) -> Sequence[Account]:
+        """Those of them that there are, in the order of their ids."""
+        ...
+
     async def by_upn(self, tenant: str, upn: str) -> Account | None:
-        """The account that holds this user name; a removed one does not."""
+        """The account that holds this user name; one that was removed for good does not."""
         ...
 
     async def change(
@@ -97,15 +122,48 @@ class Accounts(Protocol):
         live: bool = False,
         beginnings: Sequence[str] = (),
     ) -> Sequence[Account]:
-        """Accounts in the order of (user name, id) that come after `after`.
+        """Accounts in the order of (user name, id) that come after `after`, without those that were removed for good.
 
-        `live`: without removed ones. `beginnings`: only those that have a word with each of them
+        `live`: without removed ones altogether. `beginnings`: only those that have a word with each of them
         (`domain.search.indexed`).
         """
         ...
 
+    async def removals_over(self, now: datetime, limit: int) -> Sequence[Account]:
+        """At most `limit` accounts of all tenants whose removal is to be made final at that moment."""
+        ...
+
     async def index_words(self, limit: int) -> int:
-        """Write the words to search by of at most `limit` accounts that have none yet; of how many it was done."""
+        """Write what lists search by of at most `limit` accounts that have none yet; of how many it was done."""
+        ...
+
+    async def lacks_hosts(self, tenant: str) -> bool:
+        """Whether the tenant has accounts for which `index_words` is still to be done."""
+        ...
+
+    async def count_signing_in(
+        self, tenant: str, domain: str, *, but: Sequence[str], held: bool = True
+    ) -> int:
+        """How many people may sign in at the domain and its sub-domains, but for those at or under `but`.
+
+        Without `held`: only those of whom it is known that they have no authenticator that counts.
+        """
+        ...
+
+    async def maybe_without(
+        self,
+        tenant: str,
+        domain: str,
+        *,
+        but: Sequence[str],
+        after: tuple[str, AccountId] | None,
+        limit: int,
+        unknown: bool = False,
+    ) -> Sequence[Account]:
+        """Those of them, in the order of (user name, id) behind `after`, who may have no authenticator that counts.
+
+        `unknown`: only those of whom nothing is known; `Authenticators.holders` knows.
+        """
         ...
 
 
@@ -167,6 +225,12 @@ class Authenticators(Protocol):
         self, tenant: str, accounts: Sequence[AccountId], now: datetime
     ) -> frozenset[AccountId]:
         """Which of these accounts have one that counts at that moment."""
+        ...
+
+    async def settle(self, tenant: str, after: AccountId, limit: int) -> AccountId | None:
+        """Find out whether accounts have one, where that is not known: of at most `limit`, in the order of their ids
+        behind `after`. Returns the last one; None when there was none.
+        """
         ...
 
     async def change(
@@ -265,6 +329,23 @@ class SigningCertificates(Protocol):
         ...
 
 
+class KeyRequestStore(Protocol):
+    """The steps of key roll-overs that were asked of wsfed, by tenant."""
+
+    async def get(self, tenant: str) -> KeyRequests:
+        """Those of a tenant where nobody has asked for anything are empty."""
+        ...
+
+    async def change(
+        self, tenant: str, step: Callable[[KeyRequests], KeyRequests | None], command: OutgoingMessage
+    ) -> bool:
+        """Write what `step` makes of them, and the command with it. False: `step` returned None, nothing was written.
+
+        `step` is called again when somebody else wrote first. Raises what `step` raises; Unavailable.
+        """
+        ...
+
+
 class FirstUses(Protocol):
     """When domains were first used, as wsfed announces it: a projection, which accepts only higher versions."""
 
@@ -272,6 +353,56 @@ class FirstUses(Protocol):
 
     async def of(self, tenant: str, domain: str) -> FirstUse | None:
         """Of the tenant's domain; None while it was never used."""
+        ...
+
+
+class SignIns(Protocol):
+    """How sign-ins ended, as wsfed announces it: projections, which accept only higher versions."""
+
+    async def keep_day(self, received: VerifiedMessage[SignInsCounted]) -> None: ...
+
+    async def keep_account(self, received: VerifiedMessage[SignInsListed]) -> None: ...
+
+    async def knows_account(self, received: VerifiedMessage[SignInsListed]) -> bool:
+        """Whether this or something newer is kept already."""
+        ...
+
+    async def days(self, tenant: str, first: date) -> Sequence[DayCounts]:
+        """The tenant's counts from that day on, the oldest first; days on which nothing ended are missing."""
+        ...
+
+    async def of(self, tenant: str, account: AccountId) -> Sequence[SignInAttempt]:
+        """The account's last attempts, the latest first."""
+        ...
+
+
+class Alerts(Protocol):
+    """What owners and administrators of tenants are told by mail."""
+
+    async def add(self, alert: Alert) -> bool:
+        """Keep a new one. False when it is there already."""
+        ...
+
+    async def recent(self, tenant: str, since: datetime, limit: int) -> Sequence[Alert]:
+        """At most `limit` since that moment, mailed or not, the latest first."""
+        ...
+
+    async def next_tenant(self, after: str) -> str | None:
+        """The next tenant by its slug that has alerts which were not mailed."""
+        ...
+
+    async def unmailed(self, tenant: str, limit: int) -> Sequence[Alert]:
+        """At most `limit` of them, the oldest first."""
+        ...
+
+    async def mark_mailed(self, alerts: Sequence[str]) -> None:
+        """These went out, by their ids. Repeats change nothing."""
+        ...
+
+    async def mails(self, tenant: str) -> AlertMails: ...
+
+    async def send(self, before: AlertMails, after: AlertMails, messages: Sequence[OutgoingMessage]) -> bool:
+        """Write it with these mails if the stored one is still `before`. False: another replica was first."""
         ...
 
 
@@ -382,6 +513,19 @@ class Changes(Protocol):
         ...
 
 
+class Checklists(Protocol):
+    """What administrators said of their Microsoft 365, by tenant. A tenant without a document has said nothing."""
+
+    async def get(self, tenant: str) -> Checklist: ...
+
+    async def change(self, tenant: str, step: Callable[[Checklist], Checklist]) -> Checklist:
+        """The checklist after `step`; nothing is written when `step` returns what it was given.
+
+        Raises what `step` raises; Unavailable when others were first each time.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Dependencies:
     """Everything that admin's handlers work with."""
@@ -394,7 +538,10 @@ class Dependencies:
     freezes: Freezes
     browsers: Browsers
     certificates: SigningCertificates
+    key_requests: KeyRequestStore
     first_uses: FirstUses
+    sign_ins: SignIns
+    alerts: Alerts
     admin_commands: AdminCommands
     directory_settings: DirectorySettingsStore
     directory: Directory
@@ -403,6 +550,7 @@ class Dependencies:
     console_sessions: ConsoleSessions
     used_challenges: UsedChallenges
     changes: Changes
+    checklists: Checklists
     clock: Clock
     ids: Ids
     settings: AdminSettings
@@ -447,10 +595,39 @@ class Dependencies:
         )
         return self._sealed_mail(mail, tenant.slug, invitation.id, invitation.expires_at)
 
-    def _sealed_mail(
-        self, mail: InvitationMail | TeamInvitationMail, tenant: str, invitation: str, expires_at: datetime
+    def alert_mail_message(
+        self,
+        tenant: str,
+        name: str,
+        *,
+        to: Member,
+        organisation: str,
+        counts: Mapping[AlertKind, int],
+        lines: tuple[AlertLine, ...],
+        more: bool,
     ) -> OutgoingMessage:
-        delivery = f"{invitation}.{mail.kind}"
+        """The same for what an administrator should look at. `name`: of the mail, the same each time it is made."""
+        mail = AlertsMail(
+            to=to.email,
+            name=to.name,
+            language=self.settings.mail_language,
+            organisation=organisation,
+            device_refused=counts["device_refused"],
+            not_me=counts["not_me"],
+            lines=lines,
+            more=more,
+            link=f"{self.console_origin}/t/{tenant}",
+        )
+        return self._sealed_mail(mail, tenant, name, self.clock.now() + ALERT_MAIL_TRIED_FOR)
+
+    def _sealed_mail(
+        self,
+        mail: InvitationMail | TeamInvitationMail | AlertsMail,
+        tenant: str,
+        name: str,
+        expires_at: datetime,
+    ) -> OutgoingMessage:
+        delivery = f"{name}.{mail.kind}"
         associated_data = mail_associated_data(tenant, delivery)
         command = SendMail(
             delivery=delivery,

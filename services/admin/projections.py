@@ -1,6 +1,6 @@
 """What admin does when another service's state changes: docs/flows/enrolment.md, step 7, and "Lost phone";
 docs/flows/sign-out-everywhere.md, step 5; docs/flows/federation.md, steps 1 and 6;
-docs/flows/provisioning.md.
+docs/flows/provisioning.md; docs/flows/sign-in-figures.md, step 5.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 
 from services.admin.domain.accounts import Account, AccountAction, apply_action
+from services.admin.domain.alerts import alert_of_refusal, alerts_of_attempts
 from services.admin.domain.authenticators import (
     Authenticator,
     EndorsedKey,
@@ -29,7 +30,7 @@ from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
-from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
+from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged, SignInsCounted, SignInsListed
 from shared.crypto.assertion import InvalidAssertion
 from shared.crypto.endorsement import verify_endorsement
 from shared.crypto.enrolment import NewDeviceKey, is_endorsed
@@ -85,8 +86,10 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
             lambda before: before.revoked(Reason.DEVICE_REMOVED, deps.clock.now()),
             cause=cause,
         )
-    elif decided.status is not AuthenticatorStatus.REFUSED:
+    elif decided.status is not AuthenticatorStatus.REFUSED and decided.reason != Reason.ACCOUNT_REMOVED:
         await deps.accounts.change(received.tenant, device.account, _enrolled, cause=cause)
+    if decided.status is AuthenticatorStatus.REFUSED:
+        await deps.alerts.add(alert_of_refusal(decided, device.name))
     # The device is kept last, because an announcement that is kept already is not looked at again: a crash before
     # this line repeats the steps above. What else approval says of a device is only shown.
     await deps.devices.keep(received)
@@ -120,6 +123,24 @@ async def keys_changed(deps: Dependencies, received: VerifiedMessage[KeysChanged
 async def domain_used(deps: Dependencies, received: VerifiedMessage[DomainUsed]) -> None:
     """`wsfed.domain.used.v1`: keep when a domain was first used. It is for people, and decides nothing."""
     await deps.first_uses.keep(received)
+
+
+async def sign_ins_counted(deps: Dependencies, received: VerifiedMessage[SignInsCounted]) -> None:
+    """`wsfed.signins.counted.v1`: keep how many sign-ins of a day ended in which way. It is for people."""
+    await deps.sign_ins.keep_day(received)
+
+
+async def sign_ins_listed(deps: Dependencies, received: VerifiedMessage[SignInsListed]) -> None:
+    """`wsfed.signins.listed.v1`: keep a person's last sign-ins, and what administrators are to be told of them.
+
+    The alerts come first: what is kept already is not looked at again, so a crash between the two repeats both.
+    """
+    said = received.message
+    if not await deps.sign_ins.knows_account(received):
+        now = deps.clock.now()
+        for alert in alerts_of_attempts(received.tenant, said.account, said.attempts, now):
+            await deps.alerts.add(alert)
+    await deps.sign_ins.keep_account(received)
 
 
 async def _decide(

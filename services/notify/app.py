@@ -73,6 +73,7 @@ def build(
         ids=platform.ids,
         link_prefix=f"{platform.settings.origins.phone}/#i=",
         team_link_prefix=f"{platform.settings.origins.console}/join/",
+        console_link_prefix=f"{platform.settings.origins.console}/t/",
     )
     service = assembly.service(
         consumers(deps),

@@ -151,3 +151,5 @@ class Dependencies:
     """What every link in a mail begins with, so that a taken-over admin cannot lead people elsewhere by our mails."""
     team_link_prefix: str
     """The same for the links with which administrators join."""
+    console_link_prefix: str
+    """The same for links to a tenant's pages in the console."""

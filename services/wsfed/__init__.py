@@ -23,6 +23,8 @@ to Microsoft through the browser. The states are in `domain/transaction.py`, wha
 | GET /signin/{transaction}/me | 4, 7: the person's own page | own_page |
 | GET, POST /signin/{transaction}/me/sign-out, phones/{device}/remove | 5: the question, and the act | own_page |
 | POST /signin/{transaction}/me/phones/{device}/name, browsers/{browser}/remove | 5; 303 back | own_page |
+| GET /t/{tenant}/try | docs/flows/try-it.md, 1: begins a trial; 303 to the page | trial |
+| GET /signin/{transaction}/try | 5: its result | trial |
 | GET /signin/finished | where Back leads after a token from a session | sign_in |
 
 Queue `wsfed`: the table in `consumers.py`. Signals on `wsfed.transaction` wake pages on every replica (`gateways.py`).

@@ -5,6 +5,7 @@ from functools import partial
 from services.wsfed.config import WsFedSettings
 from services.wsfed.consumers import consumers
 from services.wsfed.gateways import PageWaker
+from services.wsfed.handlers.sign_in_figures import count_for_ever
 from services.wsfed.pages import SignInPages
 from services.wsfed.ports import Dependencies
 from services.wsfed.routes import RouteContext, all_routes
@@ -14,6 +15,7 @@ from services.wsfed.store import (
     FirstUseRepository,
     IssuanceRepository,
     SessionRepository,
+    SignInFigureRepository,
     SigningKeyRepository,
     TransactionRepository,
 )
@@ -40,6 +42,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     browsers = BrowserRepository(database, assembly.signer, platform.clock)
     keys = SigningKeyRepository(database, sealing, platform.clock, assembly.signer)
     first_uses = FirstUseRepository(database, assembly.signer, platform.clock)
+    figures = SignInFigureRepository(database, assembly.signer)
     geoip = GeoIp(shared.places_file, platform.clock)
     deps = Dependencies(
         transactions=transactions,
@@ -48,6 +51,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         directory=directory,
         keys=keys,
         first_uses=first_uses,
+        figures=figures,
         issuances=issuances,
         wake=waker,
         fresh=assembly.fresh,
@@ -77,7 +81,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     rp_id_is_kept = partial(pin_rp_id, pinned_settings(database), shared.rp_id)
     service = assembly.service(
         consumers(deps),
-        state=[browsers.source, keys.source, first_uses.source],
+        state=[browsers.source, keys.source, first_uses.source, *figures.sources],
         projections={
             "admin": [
                 directory.tenants,
@@ -88,7 +92,12 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
             "approval": [directory.devices, directory.claims_waiting],
         },
         web=web,
-        background=[geoip.watch, browsers.write_days, first_uses.write_noted],
+        background=[
+            geoip.watch,
+            browsers.write_days,
+            first_uses.write_noted,
+            partial(count_for_ever, deps),
+        ],
         on_start=[rp_id_is_kept, waker.start],
         on_stop=[issuances.flush, browsers.flush, first_uses.flush],
     )

@@ -3,7 +3,7 @@
 from functools import partial
 
 from services.wsfed import projections
-from services.wsfed.handlers import browsers, phone_responses
+from services.wsfed.handlers import browsers, key_rollover, phone_responses
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Handlers
 from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
@@ -14,7 +14,7 @@ from shared.contracts.approval import (
     ChallengeUnnotified,
     DeviceChanged,
 )
-from shared.contracts.wsfed import RemoveBrowser
+from shared.contracts.wsfed import AdvanceKeys, RemoveBrowser
 
 
 def consumers(deps: Dependencies) -> Handlers:
@@ -26,6 +26,7 @@ def consumers(deps: Dependencies) -> Handlers:
         AuthenticatorChanged: partial(projections.authenticator_changed, deps),
         DeviceChanged: partial(projections.device_changed, deps),
         RemoveBrowser: partial(browsers.remove_browser, deps),
+        AdvanceKeys: partial(key_rollover.advance_keys, deps),
         ChallengeUnnotified: partial(phone_responses.challenge_unnotified, deps),
         ChallengeClaimed: partial(phone_responses.challenge_claimed, deps),
         ChallengeAccepted: partial(phone_responses.challenge_accepted, deps),

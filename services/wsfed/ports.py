@@ -1,7 +1,7 @@
 """What wsfed's handlers need from the world: narrow protocols, and `Dependencies`, which holds one of each."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,9 @@ from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.own_page import Act, OwnPhone, OwnSignIn
 from services.wsfed.domain.session import Session
+from services.wsfed.domain.sign_in_figures import Attempt, DayFigures, Uncounted
 from services.wsfed.domain.transaction import Challenge, DeviceProof, Transaction, TransactionState
+from services.wsfed.domain.trial import TrialResult
 from services.wsfed.domain.trust import AddedDevice, EndorsedDevice, Invitation, Standing, TrustedDevice
 from shared.clock import Clock
 from shared.contracts.admin import (
@@ -99,10 +101,16 @@ class Transactions(Protocol):
         account: str | None,
         challenge: Challenge,
         messages: Sequence[SignedMessage],
+        *,
+        left: Attempt | None = None,
+        count_at: datetime | None = None,
     ) -> Transaction | None:
         """Step 3: go to `waiting`, and keep the message of step 4 in the same write.
 
         Nothing is written over the limit of challenges, or when the transaction is about another user name by now.
+        `left`: the request in whose place this one comes, if nobody has answered that; `count_at`: when nothing can
+        take the place of this one any more. Both are for the figures (docs/flows/sign-in-figures.md), and so is
+        `attempt` wherever it stands: what ends with the step, kept in the same write.
         """
         ...
 
@@ -126,7 +134,7 @@ class Transactions(Protocol):
         ...
 
     async def end_challenge(
-        self, transaction: str, challenge: str, end: TransactionState
+        self, transaction: str, challenge: str, end: TransactionState, attempt: Attempt | None = None
     ) -> Transaction | None:
         """Step 7: from `waiting` on this challenge to one of the ends. Raises ValueError for any other state."""
         ...
@@ -136,7 +144,12 @@ class Transactions(Protocol):
         ...
 
     async def prove(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
+        self,
+        transaction: str,
+        challenge: str,
+        authentication: VerifiedAuthentication,
+        proof: DeviceProof,
+        attempt: Attempt | None = None,
     ) -> Transaction | None:
         """Step 8: from `waiting` on this challenge to `proved`."""
         ...
@@ -152,17 +165,40 @@ class Transactions(Protocol):
         ...
 
     async def prove_by_passkey(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
+        self,
+        transaction: str,
+        challenge: str,
+        authentication: VerifiedAuthentication,
+        proof: DeviceProof,
+        attempt: Attempt | None = None,
     ) -> Transaction | None:
         """Go to `proved` from any state before it, and spend the passkey's challenge in the same update."""
         ...
 
-    async def spend_passkey(self, transaction: str, challenge: str) -> None:
+    async def spend_passkey(self, transaction: str, challenge: str, attempt: Attempt | None = None) -> None:
         """Spend a passkey's challenge after a refused assertion: nothing that signs it is accepted any more."""
         ...
 
-    async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
+    async def issue(
+        self, transaction: str, assertion_id: str, issued_at: datetime, attempt: Attempt | None = None
+    ) -> Transaction | None:
         """Step 10: from `proved` to `issued`. Of many callers at once, one gets the transaction."""
+        ...
+
+    async def note_refusal(self, transaction: str, attempt: Attempt) -> Transaction | None:
+        """Step 10, when the token is refused though the proof holds: keep that for the figures, once."""
+        ...
+
+    async def uncounted(self, now: datetime, limit: int) -> Sequence[Uncounted]:
+        """At most `limit` transactions that have something to count by now, the oldest first."""
+        ...
+
+    async def uncounted_of(self, transactions: Collection[str], now: datetime) -> Sequence[Uncounted]:
+        """Those of these that do."""
+        ...
+
+    async def mark_counted(self, seen: Uncounted, attempts: Collection[str]) -> None:
+        """These of its attempts are counted, by their ids."""
         ...
 
     async def act(self, transaction: str, act: Act, messages: Sequence[SignedMessage]) -> Transaction | None:
@@ -174,6 +210,10 @@ class Transactions(Protocol):
 
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         """A session answers: to `issued`, from where nothing was refused. Of many callers at once, one gets it."""
+        ...
+
+    async def keep_result(self, transaction: str, result: TrialResult) -> Transaction | None:
+        """Try it, step 4: keep what was read from the token of a trial, once. Nothing is written for a sign-in."""
         ...
 
 
@@ -267,16 +307,23 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRing:
-    """A tenant's certificates (DER). `next` is published and will sign; `previous` has signed until lately."""
+    """A tenant's certificates (DER). `next` is published and will sign; `previous` has signed until lately.
+
+    `version` counts their changes, as `wsfed.keys.changed.v1` says it.
+    """
 
     current: bytes
     next: bytes | None
     previous: bytes | None
     next_since: datetime | None
+    version: int = 1
 
 
 class SigningKeys(Protocol):
-    """Token-signing keys of each tenant. Changes are one conditional update each; False: the condition failed."""
+    """Token-signing keys of each tenant. Changes are one conditional update each; False: the condition failed.
+
+    `version`: of the certificates that the change was decided on; under another one nothing is changed.
+    """
 
     async def current(self, tenant: str) -> SigningKey:
         """The key that signs now; made when the tenant has none. Raises Unavailable."""
@@ -290,15 +337,15 @@ class SigningKeys(Protocol):
         """The tenant's certificates with their roles, as they are stored now."""
         ...
 
-    async def add_next(self, tenant: str) -> bool:
+    async def add_next(self, tenant: str, version: int) -> bool:
         """Make the next key. False when there is one already."""
         ...
 
-    async def switch(self, tenant: str) -> bool:
+    async def switch(self, tenant: str, version: int) -> bool:
         """Make the next key current and the current one previous, in one write. False when there is no next one."""
         ...
 
-    async def drop_previous(self, tenant: str) -> bool:
+    async def drop_previous(self, tenant: str, version: int) -> bool:
         """Destroy the previous key. False when there is none."""
         ...
 
@@ -312,6 +359,24 @@ class FirstUses(Protocol):
 
     def note(self, tenant: str, domain: str, now: datetime, *, signed_in: bool) -> None:
         """A request for somebody of the domain came, or somebody of it was signed in. It is written down later."""
+        ...
+
+
+class SignInFigures(Protocol):
+    """How sign-ins ended: a tenant's counts of each day, and each account's last attempts. Each write announces the new
+    state.
+    """
+
+    async def day(self, tenant: str, day: str) -> DayFigures:
+        """Those of a day on which nothing was counted yet are empty."""
+        ...
+
+    async def write_day(self, before: DayFigures, after: DayFigures) -> bool:
+        """Write it if the stored one is still `before`. False: another replica was first; nothing was written."""
+        ...
+
+    async def list_attempts(self, tenant: str, account: str, attempts: Sequence[Attempt]) -> None:
+        """Add these to the account's last ones. Those that are there already change nothing."""
         ...
 
 
@@ -388,6 +453,8 @@ class Issuance:
     proved_by: str | None
     proof: DeviceProof | None
     session: str | None
+    trial: bool = False
+    """The token went to nobody (docs/flows/try-it.md)."""
 
 
 class IssuanceLog(Protocol):
@@ -434,6 +501,7 @@ class Dependencies:
     directory: Directory
     keys: SigningKeys
     first_uses: FirstUses
+    figures: SignInFigures
     issuances: IssuanceLog
     wake: Wake
     fresh: Freshness

@@ -16,7 +16,11 @@ from shared.contracts.state import PullState, StatePulled
 
 
 class AccountStatus(StrEnum):
-    """Where an account stands. `removed` stays as a tombstone."""
+    """Where an account stands.
+
+    `removed` can become `invited` or `suspended` again for 30 days, and then it stays as a tombstone
+    (docs/flows/removal.md).
+    """
 
     INVITED = "invited"
     ACTIVE = "active"
@@ -116,7 +120,7 @@ class AccountChanged(CarriesSessionEpoch):
     READERS: ClassVar[frozenset[str]] = frozenset({"wsfed", "approval", "provisioning"})
     account: str
     upn: str
-    """The userPrincipalName in lower case."""
+    """The userPrincipalName in lower case. Empty, as `display_name` is, once it was removed for good."""
     display_name: str
     immutable_id: str = Field(max_length=64)
     status: AccountStatus

@@ -47,12 +47,16 @@ class SendMail(Command):
     MAX_AGE: ClassVar[timedelta | None] = timedelta(days=1)
     delivery: str = Field(pattern=DELIVERY_ID)
     """Chosen by the sender, one for each mail."""
-    kind: Literal["invitation", "team_invitation", "device_added"]
-    """An invitation of a person, or of an administrator. `device_added` is what admin of the release before sends."""
+    kind: Literal["invitation", "team_invitation", "device_added", "alerts"]
+    """An invitation of a person, or of an administrator; what administrators should look at. `device_added` is what
+    admin of the release before sends.
+    """
     expires_at: AwareDatetime
     """The time after which the mail must not be sent any more."""
     sealed: str = Field(max_length=MAX_SEALED)
-    """The mail (`InvitationMail`, `TeamInvitationMail`) as JSON, sealed for notify with `mail_associated_data`."""
+    """The mail (`InvitationMail`, `TeamInvitationMail`, `AlertsMail`) as JSON, sealed for notify with
+    `mail_associated_data`.
+    """
 
 
 PushKind = Literal["request", "device_added", "device_removed"]
@@ -157,7 +161,43 @@ class NoticeMail(_Sealed):
     """When. `added_at`: in what admin of the release before sealed."""
 
 
-AnyMail = InvitationMail | TeamInvitationMail | NoticeMail
+MAX_ALERT_LINES = 10
+
+
+class AlertLine(_Sealed):
+    """One thing that an administrator should look at."""
+
+    kind: Literal["device_refused", "not_me"]
+    at: AwareDatetime
+    upn: OneLine
+    """Whose account it is about."""
+    detail: OneLine = ""
+    """The phone's name, or the browser that had asked. Not proved."""
+    reason: Annotated[str, Field(max_length=40)] = ""
+    """Why a phone was refused, a code."""
+
+
+class AlertsMail(_Sealed):
+    """What the owners and administrators of an organisation should look at, since the mail before."""
+
+    kind: Literal["alerts"] = "alerts"
+    to: MailAddress
+    name: OneLine
+    language: Language
+    organisation: OneLine
+    device_refused: int = Field(ge=0)
+    """How many phones were refused."""
+    not_me: int = Field(ge=0)
+    """How often somebody said "This isn't me"."""
+    lines: tuple[AlertLine, ...] = Field(max_length=MAX_ALERT_LINES)
+    """The oldest of them."""
+    more: bool = False
+    """Whether there are more than these counts say, which the next mail brings."""
+    link: str = Field(max_length=1024)
+    """The Overview in the console."""
+
+
+AnyMail = InvitationMail | TeamInvitationMail | NoticeMail | AlertsMail
 Mail = Annotated[AnyMail, Field(discriminator="kind")]
 MAIL: TypeAdapter[AnyMail] = TypeAdapter(Mail)
 

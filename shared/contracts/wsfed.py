@@ -1,9 +1,11 @@
-"""Messages that wsfed owns: the keys that it takes, the browsers in which people are known, and its signing keys."""
+"""Messages that wsfed owns: the keys that it takes, the browsers in which people are known, its signing keys, and how
+sign-ins ended.
+"""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contracts import Command, Event, StateEvent
 from shared.contracts.state import PullState, StatePulled
@@ -92,6 +94,56 @@ class DomainUsed(StateEvent):
     """When the first person of the domain got a token."""
 
 
+AttemptMethod = Literal["blokkey_push", "blokkey_qr", "passkey", "blokbadge"]
+AttemptOutcome = Literal["signed_in", "denied", "not_me", "wrong_code", "unanswered", "refused", "no_account"]
+MAX_ATTEMPTS = 60
+"""Attempts of an account that are said: the last 50 that a device answered, and the last 10 that none did."""
+
+
+class SignInAttempt(BaseModel):
+    """One request to a person's device, or one use of a passkey, and what became of it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    at: datetime
+    """When it ended."""
+    method: AttemptMethod
+    outcome: AttemptOutcome
+    reason: str = Field(default="", max_length=40)
+    """Why it was refused, a code; empty for every other outcome."""
+    agent: str = Field(default="", max_length=100)
+    """What the browser that asked calls itself, in our own words, e.g. `Firefox on Windows`. Not proved."""
+    application: str = Field(default="", max_length=120)
+    """The name of what was signed in to, as it was then."""
+
+
+class OutcomeCount(BaseModel):
+    """How often attempts by one method had one outcome."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    method: AttemptMethod
+    outcome: AttemptOutcome
+    count: int = Field(ge=1, le=2**53 - 1)
+
+
+class SignInsCounted(StateEvent):
+    """How many attempts to sign in ended on one day in a tenant, by method and outcome. They are for people."""
+
+    TYPE: ClassVar[str] = "wsfed.signins.counted.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    day: date
+    """In UTC."""
+    counts: tuple[OutcomeCount, ...] = Field(max_length=64)
+
+
+class SignInsListed(StateEvent):
+    """The last attempts to sign in to one account, the latest first. They are for people, and decide nothing."""
+
+    TYPE: ClassVar[str] = "wsfed.signins.listed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    account: str = Field(max_length=MAX_ID)
+    attempts: tuple[SignInAttempt, ...] = Field(max_length=MAX_ATTEMPTS)
+
+
 class RemoveBrowser(Command):
     """An administrator ends what one browser is known for, and its session.
 
@@ -108,15 +160,31 @@ class RemoveBrowser(Command):
     version: int = Field(ge=1)
 
 
+class AdvanceKeys(Command):
+    """An administrator takes the next step of the roll-over of a tenant's token-signing key.
+
+    `version` is that of the certificates that the administrator saw (`KeysChanged`). Under another one the command is
+    out of date and changes nothing: so a copy changes nothing, and of two administrators at once one is followed.
+    """
+
+    TYPE: ClassVar[str] = "wsfed.keys.advance.v1"
+    SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
+    step: Literal["next", "switch", "promote"]
+    """`next` makes and publishes the next key, `switch` signs with it, `promote` destroys the one before."""
+    version: int = Field(ge=1)
+    at_once: bool = False
+    """For `switch`: Entra has the next certificate, so the waiting time is spared."""
+
+
 class WsFedPullState(PullState):
-    """A follower asks wsfed for the known browsers, certificates and first uses that have changed."""
+    """A follower asks wsfed for the known browsers, certificates, first uses and sign-ins that have changed."""
 
     TYPE: ClassVar[str] = "wsfed.state.pull.v1"
     SENDERS: ClassVar[frozenset[str]] = frozenset({"admin"})
 
 
 class WsFedStatePulled(StatePulled):
-    """A page of known browsers, those that were removed included, of certificates and first uses."""
+    """A page of known browsers, those that were removed included, of certificates, first uses and sign-ins."""
 
     TYPE: ClassVar[str] = "wsfed.state.pulled.v1"
     READERS: ClassVar[frozenset[str]] = frozenset({"admin"})

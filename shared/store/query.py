@@ -243,11 +243,19 @@ def _inc(at: dict[str, Any], key: str, operand: Any) -> None:
 
 
 def _max(at: dict[str, Any], key: str, operand: Any) -> None:
+    _extreme(at, key, operand, max)
+
+
+def _min(at: dict[str, Any], key: str, operand: Any) -> None:
+    _extreme(at, key, operand, min)
+
+
+def _extreme(at: dict[str, Any], key: str, operand: Any, choose: Callable[[Any, Any], Any]) -> None:
     _orderable(operand)
     if key in at:
         if not _comparable(at[key], operand):
-            raise NotImplementedError("$max over different kinds")
-        operand = max(at[key], operand)
+            raise NotImplementedError(f"${choose.__name__} over different kinds")
+        operand = choose(at[key], operand)
     at[key] = operand
 
 
@@ -261,5 +269,6 @@ _CHANGES: Mapping[str, Callable[[dict[str, Any], str, Any], None]] = {
     "$unset": _unset,
     "$inc": _inc,
     "$max": _max,
+    "$min": _min,
     "$push": _push,
 }

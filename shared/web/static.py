@@ -15,6 +15,7 @@ ASSETS = Path(__file__).parent / "assets"
 WITHOUT_ASSETS: Mapping[str, bytes] = {
     "icons.svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>',
     "qr.js": b"export const decodeQR = null;",
+    "htmx.js": b"export default { registerExtension() {} };",
 }
 """What stands for them where set-up could not make them. The font has no such file: style names another behind it."""
 

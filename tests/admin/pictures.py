@@ -3,14 +3,25 @@
 import os
 import socket
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 from playwright.async_api import Page
 
 from services.admin import handlers
+from shared.contracts.provisioning import Progress
 from shared.web.server import serve
-from tests.admin.conftest import CONTOSO, open_system
+from tests.admin.conftest import CONTOSO, AdminSystem, open_system
 from tests.admin.console import link_for
+from tests.admin.test_console_provisioning import (
+    PROPERTIES,
+    connection,
+    failure,
+    person,
+    result_of_test,
+    say,
+    tab,
+)
 from tests.approval.handset import virtual_authenticator
 from tests.pages.browser import async_chromium
 from tests.static_route import static_route
@@ -25,6 +36,35 @@ async def take(page: Page, out: Path, name: str) -> None:
         await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         await page.set_viewport_size({"width": width, "height": height})
         await page.screenshot(path=out / f"{name}-{size}-{theme}.png")
+
+
+async def draw_provisioning(system: AdminSystem, page: Page, origin: str, out: Path) -> None:
+    """The tab before and after it is set up, and people with a licence and with a fault."""
+    path = await tab(system)
+    await page.goto(f"{origin}{path}")
+    await take(page, out, "provisioning-new")
+    await handlers.set_connection(system.deps, CONTOSO, properties=PROPERTIES, enabled=True)
+    now = system.world.clock.now()
+    progress = Progress(waiting=6_800, done=3_197, failed=3, at=now, seconds_left=700)
+    await say(
+        system,
+        connection(
+            checked=result_of_test(system), progress=progress, credential_ends=now + timedelta(days=20)
+        ),
+    )
+    await page.goto(f"{origin}{path}")
+    await take(page, out, "provisioning")
+    accounts = (await handlers.list_accounts(system.deps, CONTOSO)).accounts
+    await say(system, person(system, accounts[2].id))
+    await say(system, person(system, accounts[3].id, state="failed", object_id="", fault=failure(system)))
+    for name, shown in (
+        ("person-linked", f"people/{accounts[2].id}#directory"),
+        ("person-failed", f"people/{accounts[3].id}#directory"),
+        ("licences", f"people/{accounts[2].id}/licences"),
+        ("people-fault", "people?status=fault"),
+    ):
+        await page.goto(f"{origin}/t/{CONTOSO}/{shown}")
+        await take(page, out, name)
 
 
 async def draw(out: Path) -> None:
@@ -58,6 +98,8 @@ async def draw(out: Path) -> None:
             await page.get_by_role("button", name="Send an invitation").click()
             await page.get_by_text("The invitation is on its way.").wait_for()
             await take(page, out, "person")
+            await page.get_by_role("button", name="Menu", exact=True).click()  # it is a phone still
+            await page.screenshot(path=out / "menu-phone-light.png")
             for name, path in (
                 ("people", f"/t/{CONTOSO}/people"),
                 ("person-new", f"/t/{CONTOSO}/people/new"),
@@ -66,9 +108,12 @@ async def draw(out: Path) -> None:
                 ("administrators", f"/t/{CONTOSO}/administrators"),
                 ("administrator-new", f"/t/{CONTOSO}/administrators/new"),
                 ("changes", f"/t/{CONTOSO}/changes"),
+                ("configuration", f"/t/{CONTOSO}/configuration"),
+                ("configuration-item", f"/t/{CONTOSO}/configuration/mfa-behavior"),
             ):
                 await page.goto(f"{origin}{path}")
                 await take(page, out, name)
+            await draw_provisioning(system, page, origin, out)
             await context.close()
         await runner.cleanup()
     del os.environ["BLOK365_CONSOLE_ORIGIN"]

@@ -127,6 +127,9 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     assert "suspended" in said(blok365("account", "show", "ada@contoso.example", "-t", "contoso"))
     assert "invited" in said(blok365("account", "resume", "ada@contoso.example", "-t", "contoso"))
     assert "removed" in said(blok365("account", "remove", "ada@contoso.example", "-t", "contoso", "--yes"))
+    restore = ("account", "restore", "ada@contoso.example", "-t", "contoso")
+    assert "invited" in said(blok365(*restore))
+    assert "nothing to restore" in refused(blok365(*restore))
 
 
 @pytest.mark.integration

@@ -8,8 +8,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from services.admin.domain.directory import read_properties
+from services.admin.domain.directory import PLACEHOLDER, read_end, read_properties
 from shared.errors import BadInput
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -148,3 +150,58 @@ def test_certificates_are_read_before_they_are_sent() -> None:
         ({"certificate": certificate, "private_key": key, "client_secret": SECRET}, "credential"),
     ):
         assert fault(json.dumps({**base, **wrong})).id == f"admin.connection.{expected}"
+
+
+WORDS = st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters='"\\<>{}[]xX*'), min_size=9
+)
+
+
+@given(
+    secret=WORDS,
+    braces=st.tuples(st.booleans(), st.booleans()),
+    comma=st.booleans(),
+    gap=st.sampled_from(" \t\r\n"),
+)
+def test_whatever_the_secret_the_braces_and_the_gaps_it_is_read_as_it_is(
+    secret: str, braces: tuple[bool, bool], comma: bool, gap: str
+) -> None:
+    assume(not PLACEHOLDER.fullmatch(secret))
+    text = (",\n" if comma else ",").join(
+        f'"{name}":{gap}"{value}"' for name, value in {**GOOD, "client_secret": secret}.items()
+    )
+    text = f"{'{' if braces[0] else ''}{gap}{text}{',' if comma else ''}{gap}{'}' if braces[1] else ''}"
+    assert read_properties(text, NOW).client_secret == secret
+
+
+@given(
+    text=st.one_of(
+        st.text(), st.text('{}[]":,\n\\ abc1'), st.text('{}":,\n ').map(lambda rest: json.dumps(GOOD) + rest)
+    )
+)
+def test_any_text_is_read_or_explained_and_no_explanation_quotes_the_secret(text: str) -> None:
+    found = None
+    try:
+        read_properties(text, NOW)
+    except BadInput as error:
+        found = error
+    if found is None:
+        return
+    assert found.id.startswith("admin.")
+    assert SECRET not in f"{found} {found.remedy}"
+    if found.id == "admin.connection.json":
+        assert 1 <= int(str(found.values["line"])) <= text.count("\n") + 1
+
+
+def test_the_day_on_which_a_secret_ends() -> None:
+    assert read_end(" ", NOW) is None
+    assert read_end("2027-05-31", NOW) == datetime(2027, 5, 31, tzinfo=UTC)
+    for text, expected in (
+        ("31.05.2027", "end"),
+        ("2027-13-01", "end"),
+        ("2026-03-02", "end_past"),
+        ("\x1b" * 9, "end"),
+    ):
+        with pytest.raises(BadInput) as raised:
+            read_end(text, NOW)
+        assert raised.value.id == f"admin.connection.{expected}"

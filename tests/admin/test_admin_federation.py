@@ -1,12 +1,15 @@
 """What Entra is told of a domain, and who of it would be locked out (docs/flows/federation.md)."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
+from deploy.cli.operate import index_words
 from services.admin import handlers
 from services.admin.domain.accounts import Account
 from services.admin.domain.authenticators import Authenticator, Reason
+from services.admin.store.directory import HOLDS, HOSTS, WRITERS, WRITES
 from shared.contracts.admin import AuthenticatorStatus
 from shared.contracts.wsfed import KeysChanged
 from shared.errors import NotFound, Unavailable
@@ -39,8 +42,14 @@ async def holder(system: AdminSystem, account: Account, number: int = 0, **chang
 
 
 async def without(system: AdminSystem, domain: str = DOMAIN) -> tuple[int, list[str]]:
-    found = await handlers.readiness(system.deps, CONTOSO, domain)
-    return found.people, list(found.upns)
+    """How many people the domain has, and who of them has nothing; as many as the count says."""
+    found = page = await handlers.readiness(system.deps, CONTOSO, domain)
+    names = list(page.upns)
+    while page.cursor is not None:
+        page = await handlers.readiness(system.deps, CONTOSO, domain, cursor=page.cursor)
+        names += page.upns
+    assert found.without == len(names)
+    return found.people, names
 
 
 # --- what Entra is told -----------------------------------------------------------------------------------------
@@ -120,3 +129,66 @@ async def test_everybody_is_looked_at_however_many_there_are(system: AdminSystem
             await holder(system, account, number)
     people, names = await without(system)
     assert (people, len(names), names[0]) == (450, 300, "p0150@contoso.example")
+
+
+async def _without_marks(system: AdminSystem, account: Account) -> None:
+    """The account as a release left it that did not keep who has an authenticator."""
+    fields = (HOLDS, HOSTS, WRITERS, WRITES)
+    collection = system.database.collection("accounts", outbox=True, state=True)
+    await collection.update({"_id": account.id}, {"$unset": dict.fromkeys(fields, "")})
+
+
+async def test_accounts_from_before_are_counted_after_migrate_and_no_number_is_said_until_then(
+    stored: AdminSystem,
+) -> None:
+    ada, bob = await stored.account("ada"), await stored.account("bob")
+    await holder(stored, ada)
+    for account in (ada, bob):
+        await _without_marks(stored, account)
+    with pytest.raises(Unavailable):
+        await without(stored)
+    assert await index_words(stored.deps) == 2
+    assert await without(stored) == (2, [bob.upn])
+    documents = await stored.database.collection("accounts", outbox=True, state=True).find(
+        {"tenant": CONTOSO}
+    )
+    assert {each["_id"]: each["holds"] for each in documents} == {ada.id: True, bob.id: False}
+
+
+async def test_a_write_that_was_killed_half_way_leaves_a_number_that_is_right(stored: AdminSystem) -> None:
+    """The process ends after the phone was revoked and before that is kept with the account."""
+    ada = await stored.account("ada")
+    phone = await holder(stored, ada)
+    assert await without(stored) == (1, [])
+    accounts = stored.database.collection("accounts", outbox=True, state=True)
+    await accounts.update({"_id": ada.id}, {"$inc": {WRITERS: 1, WRITES: 1}, "$unset": {HOLDS: ""}})
+    revoked = phone.revoked(Reason.ADMINISTRATOR, stored.deps.clock.now())
+    await stored.deps.authenticators.change(CONTOSO, phone.id, lambda _: revoked)
+    assert await without(stored) == (1, [ada.upn])
+    await holder(stored, ada, 1)
+    assert await without(stored) == (1, [])
+    await index_words(stored.deps)
+    await stored.deps.authenticators.change(
+        CONTOSO, f"{ada.id[:8]}-1", lambda before: before.revoked(Reason.PERSON, stored.deps.clock.now())
+    )
+    assert await without(stored) == (1, [ada.upn])
+
+
+async def test_the_number_is_right_however_many_write_at_once(stored: AdminSystem) -> None:
+    ada = await stored.account("ada")
+    for _ in range(5):
+        phones = await asyncio.gather(*(holder(stored, ada, number) for number in range(4)))
+        assert await without(stored) == (1, [])
+        await asyncio.gather(
+            *(
+                stored.deps.authenticators.change(
+                    CONTOSO, phone.id, lambda before: before.revoked(Reason.PERSON, stored.deps.clock.now())
+                )
+                for phone in phones
+            )
+        )
+        assert await without(stored) == (1, [ada.upn])
+        for phone in phones:
+            await stored.database.collection("authenticators", outbox=True, state=True).delete(
+                {"_id": f"{CONTOSO}/{phone.id}"}
+            )

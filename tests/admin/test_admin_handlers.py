@@ -164,17 +164,26 @@ async def test_a_user_name_is_given_once_under_parallel_tries(stored: AdminSyste
     assert {type(error) for error in refused} == {Conflict}
 
 
-async def test_a_removed_persons_user_name_is_free_and_the_old_immutable_id_is_not_reused(
+async def test_a_removed_persons_user_name_is_free_after_30_days_and_the_old_immutable_id_is_not_reused(
     stored: AdminSystem,
 ) -> None:
     old = await stored.account()
     await handlers.remove(stored.deps, CONTOSO, old.upn)
+    stored.world.clock.advance(timedelta(days=30).total_seconds())
+    with pytest.raises(Conflict) as taken:
+        await stored.account()
+    assert taken.value.id == "admin.account.removed_holds"
+    assert await handlers.finish_removals(stored.deps) == 1
+    assert await handlers.finish_removals(stored.deps) == 0
     new = await stored.account()
     assert new.upn == old.upn
     assert new.immutable_id != old.immutable_id
     assert await handlers.show_account(stored.deps, CONTOSO, new.upn) == new
     gone = await handlers.show_account(stored.deps, CONTOSO, old.id)
     assert gone.status is AccountStatus.REMOVED
+    assert gone.immutable_id == old.immutable_id
+    page = await handlers.list_accounts(stored.deps, CONTOSO)
+    assert [each.id for each in page.accounts] == [new.id]
 
 
 async def test_the_immutable_id_never_changes(system: AdminSystem) -> None:

@@ -539,7 +539,7 @@ async def test_the_record_names_everybody_and_holds_no_address(system: AdminSyst
     actor = found.actor(CONTOSO, "192.0.2.7")
     new = handlers.NewAccount("ada@contoso.example", "Ada", "Lovelace", "ada@secret.example")
     account = await console_people.create_person(system.deps, actor, new, invite=True)
-    (record,) = await system.deps.changes.page(CONTOSO, before=None, limit=10)
+    (record,) = await system.deps.changes.page(CONTOSO, subject=account.id, before=None, limit=10)
     assert (record.address, record.name, record.role) == ("192.0.2.7", "Olga Owner", "owner")
     assert (record.subject_id, record.subject) == (account.id, "ada@contoso.example")
     assert "secret" not in str(record)

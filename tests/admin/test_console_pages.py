@@ -10,10 +10,12 @@ from services.admin.domain.roles import RULES, Act, Role
 from services.admin.pages import PACKAGE
 from services.admin.pages.views import SECTIONS
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
+from shared.web.static import StaticFiles
 
 ROOT = Path(__file__).parents[2]
 WORDS = {lang: json.loads((PACKAGE / "pages" / f"{lang}.json").read_text("utf-8")) for lang in ("en", "fr")}
 ROUTES = "".join(file.read_text("utf-8") for file in PACKAGE.rglob("routes/*.py"))
+FILES = StaticFiles("admin", [PACKAGE / "static"])
 USED = "".join(
     file.read_text("utf-8")
     for file in (
@@ -53,6 +55,29 @@ def test_what_pages_name_by_a_value_has_words() -> None:
 def test_no_words_are_left_that_no_page_says() -> None:
     built = tuple(re.findall(r"""["']([a-z_.]+\.)["'] ~""", USED))
     assert [key for key in WORDS["en"] if key not in USED and not key.startswith(built)] == []
+
+
+def scripts_of(template: str) -> set[str]:
+    """The files of script that the template's pages load, those that they import too."""
+    text = (PACKAGE / "pages" / template).read_text("utf-8")
+    named = set(re.findall(r'script\("([\w-]+\.js)"', text))
+    for above in re.findall(r'\{% extends "([\w-]+\.html)"', text):
+        named |= scripts_of(above) if (PACKAGE / "pages" / above).exists() else set()
+    found: set[str] = set()
+    while named:
+        name = named.pop()
+        found.add(name)
+        source = FILES.files[name].decode()
+        named |= set(re.findall(r'from\s*"\./([\w-]+\.js)"', source)) - found
+    return found
+
+
+def test_no_page_has_more_than_100_kb_of_script() -> None:
+    templates = sorted(file.name for file in (PACKAGE / "pages").glob("*.html"))
+    sizes = {template: sum(len(FILES.files[name]) for name in scripts_of(template)) for template in templates}
+    assert {"lists.js", "htmx.js", "console.js"} <= scripts_of("people.html")
+    assert sizes["people.html"] > 30_000, "run `make setup`: it makes htmx.js"
+    assert max(sizes.values()) <= 100_000, sizes
 
 
 def test_styles_use_only_tokens_that_exist() -> None:

@@ -107,6 +107,12 @@ async def test_a_filter_and_a_removed_person(stored: AdminSystem) -> None:
     await handlers.remove(stored.deps, CONTOSO, ada.id)
     assert await found(stored, "berg") == ["bob"]
     assert await found(stored, "", AccountStatus.REMOVED) == ["ada"]
+    stored.world.clock.advance(timedelta(days=30).total_seconds())
+    await handlers.finish_removals(stored.deps)
+    assert await found(stored, "", AccountStatus.REMOVED) == []
+    assert await found(stored, "") == ["bob"]
+    with pytest.raises(NotFound):
+        await people.show_person(stored.deps, ACTOR, ada.id)
 
 
 async def test_a_renamed_person_is_found_by_the_new_name_alone(stored: AdminSystem) -> None:

@@ -29,7 +29,10 @@ def filled(path: str, **values: str) -> str:
 def state(system: AdminSystem) -> dict[str, str]:
     """Everything that a console's act could change. Sessions are written at each request."""
     names = ("accounts", "invitations", "teams", "tenants", "errands", "changes", "authenticators")
-    return {name: str(system.world.documents("admin", name)) for name in names}
+    return {
+        name: str(system.world.documents("admin", name))
+        for name in (*names, "checklists", "directory_settings")
+    }
 
 
 async def ask(

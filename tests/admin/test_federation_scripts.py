@@ -18,7 +18,9 @@ from tree_sitter import Node
 from deploy.standins.entra.powershell import read_script
 from services.admin.domain.federation import Certificates, Federation, federation_of
 from services.admin.domain.federation_scripts import back_out_script, federation_script, script_name
+from services.admin.domain.key_scripts import key_lines
 from services.admin.domain.powershell import literal, script_octets
+from services.admin.domain.signing_keys import KeyStep
 from services.admin.domain.tenants import Tenant
 from shared.clouds import CLOUDS, CloudName
 from shared.contracts.admin import Domain
@@ -601,3 +603,33 @@ def test_the_stand_in_reads_what_is_written(name: str) -> None:
 
 def utf16(name: str) -> bytes:
     return name.encode("utf-16-be", "surrogatepass")
+
+
+# --- the lines of a key roll-over
+
+
+@pytest.mark.parametrize("done", [KeyStep.NEXT, KeyStep.SWITCH])
+def test_the_lines_of_a_roll_over_tell_entra_what_the_script_would(done: KeyStep) -> None:
+    rolling = replace(OURS, next_signing_certificate=NEXT if done is KeyStep.NEXT else None)
+    before = replace(OURS, signing_certificate=CURRENT if done is KeyStep.NEXT else NEXT)
+    one, other = federated(before), federated(before)
+    if done is KeyStep.SWITCH:  # as the first step has left it
+        for directory in (one, other):
+            assert directory.configuration is not None
+            directory.configuration["NextSigningCertificate"] = CURRENT
+    commands = one.commands()
+    update = commands["update-mgdomainfederationconfiguration"]
+    commands["update-mgdomainfederationconfiguration"] = lambda **given: update(confirm=False, **given)
+    lines = key_lines(rolling, done)
+    assert Run(commands, {}).script(lines) == 0
+    assert run(federation_script(rolling), other).code == 0
+    assert one.configuration == other.configuration
+    assert one.connected is not None
+    assert lines.isascii()
+    assert not [node for node in nodes(parse(lines)) if node.type == "ERROR"]
+
+
+def test_after_the_last_step_there_is_nothing_to_tell() -> None:
+    for done in (KeyStep.PROMOTE, KeyStep.NEXT):  # the second without a next certificate
+        with pytest.raises(ValueError, match="told nothing"):
+            key_lines(OURS, done)

@@ -82,6 +82,8 @@ CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"$inc": {"n": 2, "count": 1}}, {"n": 7, "count": 1}),
     ({"$max": {"n": 4, "high": 4}}, {"high": 4}),
     ({"$max": {"n": 8, "when": START + timedelta(1)}}, {"n": 8, "when": START + timedelta(1)}),
+    ({"$min": {"n": 4, "low": 4}}, {"n": 4, "low": 4}),
+    ({"$min": {"n": 8, "when": START - timedelta(1)}}, {"when": START - timedelta(1)}),
     ({"$push": {"tags": "z"}}, {"tags": ["x", "y", "z"]}),
     ({"$push": {"fresh": {"$each": [1, 2]}}}, {"fresh": [1, 2]}),
     ({"$push": {"tags": {"$each": ["z"], "$slice": -2}}}, {"tags": ["y", "z"]}),
@@ -155,6 +157,9 @@ async def test_sorts_and_limits(things: Collection) -> None:
     assert [d["_id"] for d in found] == ["e", "d", "b"]
     with pytest.raises(ValueError, match="limit"):
         await things.find({}, limit=0)
+    assert [await things.count(where) for where in ({}, {"n": 1}, {"n": 9})] == [
+        len(await things.find(where)) for where in ({}, {"n": 1}, {"n": 9})
+    ]
 
 
 async def test_counts_what_matches(things: Collection) -> None:

@@ -63,6 +63,7 @@ changes = st.dictionaries(
             "$unset": st.dictionaries(fields, st.just(""), min_size=1, max_size=1),
             "$inc": st.dictionaries(fields, st.integers(-2, 2), min_size=1, max_size=1),
             "$max": st.dictionaries(fields, orderable, min_size=1, max_size=1),
+            "$min": st.dictionaries(fields, orderable, min_size=1, max_size=1),
             "$push": st.dictionaries(
                 fields,
                 st.one_of(

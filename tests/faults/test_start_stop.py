@@ -209,7 +209,7 @@ BROKEN = """
         wired = build(*given)
         return replace(wired, service=replace(wired.service, {where}=[{what}]))
     app.build = broken
-    sys.argv = ["deploy", "run", "--verbose", "--var", {var!r}]
+    sys.argv = ["deploy", "run", "--empty", "--verbose", "--var", {var!r}]
     runpy.run_module("deploy", run_name="__main__")
 """
 """`make run` with a notify, the last one to start and the first to stop, that has a fault."""

@@ -12,6 +12,7 @@ from aiohttp import web
 from deploy.local import tenant
 from deploy.local.backing.port import free_port
 from deploy.local.entra import entra_standin
+from deploy.local.graph import address
 from deploy.local.platform import make_keys
 from deploy.local.running_system import RunningSystem, one_process
 from deploy.local.settings import local_settings
@@ -66,6 +67,8 @@ class LocalSystem:
     """What the stand-in knows; it reads the file again when it changes."""
     push_port: int
     """Where a test may have a push service: notify speaks to it."""
+    graph: str
+    """Where a test may have a stand-in of Microsoft Graph: provisioning speaks to it."""
     people: int = 0
 
     async def person(self) -> str:
@@ -96,7 +99,7 @@ async def local_system(
 ) -> AsyncIterator[LocalSystem]:
     """One for the run: starting it takes longer than a whole sign-in. Needs the marker `integration`."""
     folder = tmp_path_factory.mktemp("local-system")
-    port, entra_port, push_port = free_port(), free_port(), free_port()
+    port, entra_port, push_port, graph = free_port(), free_port(), free_port(), address(free_port())
     ids = SystemIds()
     prefix = f"local_{ids.random_bytes(6).hex()}"
     settings = local_settings(folder, port, mongo_url, database_prefix=prefix)
@@ -104,9 +107,15 @@ async def local_system(
     federation = folder / "entra.json"
     async with AsyncExitStack() as stack:
         running_system = await stack.enter_async_context(
-            one_process(settings, port=port, entra_port=entra_port, push_local=[f"localhost:{push_port}"])
+            one_process(
+                settings,
+                port=port,
+                entra_port=entra_port,
+                graph=graph,
+                push_local=[f"localhost:{push_port}"],
+            )
         )
         await tenant.seed(running_system)
         await tenant.tell_entra(running_system, federation)
         entra = await stack.enter_async_context(entra_standin(entra_port, federation))
-        yield LocalSystem(running_system, entra, federation, push_port)
+        yield LocalSystem(running_system, entra, federation, push_port, graph)

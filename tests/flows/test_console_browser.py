@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from services.admin import handlers
 from shared.contracts.admin import AccountStatus
@@ -158,6 +158,107 @@ async def test_a_refused_form_leads_to_its_field_and_a_slash_to_the_search(desk:
     await expect(desk.page.get_by_label("First name")).to_be_focused()
 
 
+async def test_a_slash_leads_to_the_search_of_the_frame_where_a_page_has_none(desk: Desk) -> None:
+    await desk.join()
+    await desk.add_ada()
+    await desk.open(f"/t/{CONTOSO}/configuration")
+    await desk.page.keyboard.press("/")
+    await desk.page.keyboard.type("lovel")
+    await desk.page.keyboard.press("Enter")
+    await desk.heading("People")
+    await expect(desk.page.get_by_role("link", name="Ada Lovelace")).to_be_visible()
+
+
+async def test_typing_searches_and_a_turned_page_can_be_turned_back(desk: Desk) -> None:
+    page = desk.page
+    await desk.join()
+    for number in range(60):
+        await desk.system.account(f"p{number:02}")
+    await desk.system.account("zoe")
+    await desk.open(f"/t/{CONTOSO}/people")
+    await expect(page.locator("#count")).to_have_text("50 people on this page, and there are more")
+    await page.evaluate("window.here = true")  # a page that was loaded anew has forgotten it
+
+    await page.get_by_role("link", name="Next page").click()
+    await expect(page.locator("#count")).to_have_text("11 people")
+    await expect(page.locator("#results")).to_be_focused()
+    assert await page.evaluate("window.here")
+    assert "after=" in page.url
+
+    await page.locator("#q").press_sequentially("zoe")
+    await expect(page.locator("#count")).to_have_text("1 person")
+    await expect(page.locator("#q")).to_be_focused()
+    assert await page.evaluate("window.here")
+    assert page.url.endswith("/people?q=zoe&status=")
+    await page.locator("#q").fill("nobody at all")
+    await expect(page.get_by_text("Nobody matches.")).to_be_visible()
+    await page.get_by_label("State").select_option("active")
+    await expect(page.locator("#count")).to_have_text("0 people")
+
+    await page.go_back()
+    await expect(page.locator("#count")).to_have_text("50 people on this page, and there are more")
+
+
+async def test_a_search_after_the_session_has_ended_leads_to_the_sign_in(desk: Desk) -> None:
+    await desk.join()
+    await desk.system.account("ada")
+    await desk.open(f"/t/{CONTOSO}/people")
+    desk.system.world.clock.advance(3600)
+    await desk.page.locator("#q").fill("ada")
+    await desk.heading("Sign in to the console")
+    await desk.press("Use a passkey")
+    await desk.heading("People")
+    await expect(desk.page.locator("#count")).to_have_text("1 person")
+
+
+async def test_a_list_takes_no_script_out_of_an_answer(desk: Desk) -> None:
+    """What the server would never send: its text is escaped. Then the page's own rules have to do."""
+    page = desk.page
+    await desk.join()
+    await desk.open(f"/t/{CONTOSO}/people")
+    evil = (
+        '<div id="results"><p>swapped</p><script>window.ran = 1</script>'
+        '<script src="/static/x.js"></script><img src="x" onerror="window.ran = 2">'
+        '<b data-hx-on:click="window.ran = 3" data-hx-get="/x" data-hx-vals="js:{a: (window.ran = 4)}">press</b></div>'
+    )
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(body=evil, content_type="text/html")
+
+    await page.route("**/people?q=*", answer)
+    await page.locator("#q").fill("x")
+    await expect(page.get_by_text("swapped")).to_be_visible()
+    assert await page.locator("#results script").count() == 0
+    await page.get_by_text("press").click()
+    assert await page.evaluate("window.ran") is None
+    assert [each for each in desk.faults if "inline event handler" in each.lower()]
+    desk.faults.clear()
+
+
+async def test_on_a_phone_the_navigation_is_a_menu_with_and_without_scripts(
+    desk: Desk, chromium: Browser
+) -> None:
+    await desk.join()
+    state = await desk.page.context.storage_state()
+    plain = await chromium.new_context(locale="en-GB", java_script_enabled=False, storage_state=state)
+    for page in (desk.page, await plain.new_page()):
+        await page.set_viewport_size({"width": 320, "height": 640})
+        await page.goto(f"{desk.origin}/t/{CONTOSO}/people")
+        link = page.get_by_role("link", name="Administrators", exact=True)
+        await expect(link).to_be_hidden()
+        await page.get_by_role("button", name="Menu", exact=True).press("Enter")
+        await expect(link).to_be_visible()
+        await page.keyboard.press("Escape")
+        await expect(link).to_be_hidden()
+        await page.get_by_role("button", name="Menu", exact=True).click()
+        await link.click()
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Administrators")
+        await page.set_viewport_size({"width": 1280, "height": 800})
+        await expect(link).to_be_visible()
+        await expect(page.get_by_role("button", name="Menu", exact=True)).to_be_hidden()
+    await plain.close()
+
+
 async def test_two_minutes_before_its_end_the_page_asks_and_one_press_goes_on(desk: Desk) -> None:
     await desk.join()
     desk.system.world.clock.advance(1400)
@@ -189,6 +290,9 @@ async def test_every_page_is_accessible_narrow_and_in_both_themes_and_languages(
         team,
         f"{team}/new",
         f"/t/{CONTOSO}/changes",
+        f"/t/{CONTOSO}/configuration",
+        f"/t/{CONTOSO}/configuration/break-glass",
+        f"/t/{CONTOSO}/configuration/system-browser",
     ]
     axe = axe_script()
     for locale, theme, width in (("en-GB", "light", 1280), ("fr-FR", "dark", 320)):

@@ -14,6 +14,7 @@ from services.wsfed.domain.keys import certificate_base64, create_signing_key
 from services.wsfed.handlers import key_rollover
 from services.wsfed.ports import Dependencies
 from services.wsfed.store import keys
+from shared.contracts.wsfed import AdvanceKeys
 from shared.errors import Conflict, NotFound
 from tests.flows.support import ADA, DOMAIN, TENANT, Flow, Phone
 
@@ -156,6 +157,61 @@ async def test_steps_out_of_order_are_refused(flow: Flow, wsfed: Dependencies) -
         await key_rollover.switch_key(wsfed, TENANT, at_once=True)
     with pytest.raises(NotFound):
         await key_rollover.next_key(wsfed, "fabrikam")
+
+
+async def test_the_console_rolls_over_by_commands_of_admins(
+    flow: Flow, wsfed: Dependencies, phone: Phone
+) -> None:
+    entra = Federated(flow, current=(await key_rollover.show_keys(wsfed, TENANT)).current)
+    await flow.say("admin", AdvanceKeys(step="next", version=1))
+    ring = await key_rollover.show_keys(wsfed, TENANT)
+    assert ring.next is not None
+    entra.next = ring.next
+    # before its time, unless it is said that Entra has it
+    await flow.say("admin", AdvanceKeys(step="switch", version=2))
+    assert (await key_rollover.show_keys(wsfed, TENANT)).version == 2
+    await flow.say("admin", AdvanceKeys(step="switch", version=2, at_once=True))
+    ring = await key_rollover.show_keys(wsfed, TENANT)
+    assert (ring.current, ring.version) == (entra.next, 3)
+    await later(flow, 0.01)
+    await entra.sign_in(phone)
+    entra.current, entra.next = ring.current, None
+    await flow.say("admin", AdvanceKeys(step="promote", version=3))
+    assert (await key_rollover.show_keys(wsfed, TENANT)).previous is None
+    await entra.sign_in(phone)
+    certificates = await flow.admin.certificates.of(TENANT)
+    assert certificates is not None
+    assert (certificates.version, certificates.next, certificates.previous) == (4, None, None)
+
+
+async def test_a_command_twice_late_out_of_order_or_of_another_tenant_changes_nothing(
+    flow: Flow, wsfed: Dependencies
+) -> None:
+    first = flow.world.signer("admin").sign(AdvanceKeys(step="next", version=1), tenant=TENANT)
+    for _ in range(3):
+        await flow.publish(first)
+    made = await key_rollover.show_keys(wsfed, TENANT)
+    assert made.version == 2
+    for command in (
+        AdvanceKeys(step="next", version=1),
+        AdvanceKeys(step="next", version=3),
+        AdvanceKeys(step="promote", version=2),
+        AdvanceKeys(step="switch", version=1, at_once=True),
+    ):
+        await flow.say("admin", command)
+        assert await key_rollover.show_keys(wsfed, TENANT) == made, command
+    await flow.say("admin", AdvanceKeys(step="switch", version=2, at_once=True), tenant="fabrikam")
+    assert await key_rollover.show_keys(wsfed, TENANT) == made
+    assert flow.reasons() == ["rejected: no such tenant"]
+
+
+@pytest.mark.parametrize("service", ["approval", "notify", "provisioning"])
+async def test_nobody_but_admin_rolls_keys_over(flow: Flow, wsfed: Dependencies, service: str) -> None:
+    before = await key_rollover.show_keys(wsfed, TENANT)
+    command = AdvanceKeys(step="next", version=1)
+    await flow.publish(flow.sign(command, sender=service, key_of=service))
+    await flow.publish(flow.sign(command, sender="admin", key_of=service))
+    assert await key_rollover.show_keys(wsfed, TENANT) == before
 
 
 async def test_next_twice_makes_one_key(flow: Flow, wsfed: Dependencies) -> None:

@@ -13,6 +13,8 @@ from deploy.standins.phone.authenticator import make_private_key
 from deploy.standins.phone.phone import PhoneError
 from services.admin import handlers as admin
 from services.wsfed import app as wsfed_app
+from services.wsfed.domain.trust import TrustedDevice
+from services.wsfed.store import DirectoryRepository
 from shared.contracts.admin import AuthenticatorChanged, InvitationChanged
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import SignedMessage
@@ -262,4 +264,27 @@ async def test_phone_that_says_it_approved_before_admin_decided_waits_and_then_c
     await flow.world.live(20)  # the pulls bring device and decision
     flow.world.clock.advance(10)
     await flow.world.settle()
+    assert token_form(await sign_in.token())
+
+
+async def test_a_decision_that_comes_between_two_looks_at_a_device_refuses_no_approval(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not an attack: wsfed looks for the trusted device, then why there is none, and admin's word comes in between."""
+    phone = await flow.phone()
+    sign_in = await flow.begin()
+    challenge = await sign_in.push()
+    looked = DirectoryRepository.trusted_device
+    looks = 0
+
+    async def a_moment_too_early(directory: DirectoryRepository, *of: str) -> TrustedDevice | None:
+        nonlocal looks
+        looks += 1
+        return None if looks == 1 else await looked(directory, *of)
+
+    monkeypatch.setattr(DirectoryRepository, "trusted_device", a_moment_too_early)
+    await phone.approve(challenge)
+    flow.world.clock.advance(2)
+    await flow.world.settle()
+    assert looks > 1
     assert token_form(await sign_in.token())

@@ -21,7 +21,7 @@ SHOWN = re.compile(r"icons\.svg#([a-z0-9-]+)")
 
 @pytest.fixture(autouse=True)
 def _made() -> None:
-    assert is_made(), "run `make setup`: it makes the pages' icons, font and QR reader"
+    assert is_made(), "run `make setup`: it makes the pages' icons, font, QR reader and htmx"
 
 
 def ids() -> list[str]:
@@ -53,7 +53,10 @@ def test_every_icon_that_a_page_shows_is_there() -> None:
 @pytest.mark.parametrize("name", ICONS)
 def test_every_icon_of_the_list_is_used(name: str) -> None:
     texts = [
-        file.read_text() for folder in ("services", "shared") for file in (ROOT / folder).rglob("*.html")
+        file.read_text()
+        for folder in ("services", "shared")
+        for pattern in ("*.html", "pages/*.py")
+        for file in (ROOT / folder).rglob(pattern)
     ]
     assert any(f'"{name}"' in text for text in texts)
 

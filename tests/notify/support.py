@@ -22,6 +22,7 @@ from shared.assembly import Wired
 from shared.contracts import Message
 from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.notify import (
+    AlertsMail,
     InvitationMail,
     PushFailed,
     PushSubscription,
@@ -60,6 +61,21 @@ def invitation(to: str = "ada@private.example", **fields: Any) -> InvitationMail
 def team_invitation(**fields: Any) -> TeamInvitationMail:
     values = invitation().model_dump() | {"kind": "team_invitation", "invited_by": "Olga Owner"}
     return TeamInvitationMail.model_validate(values | fields)
+
+
+def alerts(*, detail: str = "Firefox on Windows", **fields: Any) -> AlertsMail:
+    lines = [
+        {"kind": "not_me", "at": "2026-03-02T07:00:00Z", "upn": "ada@contoso.example", "detail": detail},
+        {
+            "kind": "device_refused",
+            "at": "2026-03-02T07:30:00Z",
+            "upn": "bob@contoso.example",
+            "detail": "",
+            "reason": "used",
+        },
+    ]
+    values = invitation().model_dump() | {"kind": "alerts", "device_refused": 2, "not_me": 1, "lines": lines}
+    return AlertsMail.model_validate(values | fields)
 
 
 def subscription(endpoint: str = f"https://{HOST}/wpush/v2/capability", **fields: Any) -> PushSubscription:

@@ -12,6 +12,7 @@ from tests.notify.support import (
     LINK,
     SECRET,
     Notify,
+    alerts,
     everything,
     invitation,
     subscription,
@@ -71,6 +72,15 @@ async def test_a_taken_over_admin_cannot_mail_administrators_links_to_elsewhere(
     notify: Notify, link: str
 ) -> None:
     await notify.say("admin", notify.mail(team_invitation(link=link), kind="team_invitation"))
+    assert notify.outside.mails == []
+    assert notify.reasons() == ["rejected: the link leads elsewhere"]
+
+
+@pytest.mark.parametrize(
+    "link", ["https://evil.example/t/contoso", "http://console.localhost:8365/join/contoso/x#y"]
+)
+async def test_nor_alerts_that_lead_elsewhere(notify: Notify, link: str) -> None:
+    await notify.say("admin", notify.mail(alerts(link=link), kind="alerts"))
     assert notify.outside.mails == []
     assert notify.reasons() == ["rejected: the link leads elsewhere"]
 

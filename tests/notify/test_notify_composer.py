@@ -13,7 +13,7 @@ import segno
 
 from services.notify.gateways.composer import TEMPLATES, TemplateComposer
 from shared.contracts.notify import MAIL, NoticeMail
-from tests.notify.support import LINK, invitation, team_invitation, text_of
+from tests.notify.support import LINK, alerts, invitation, team_invitation, text_of
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 COMPOSER = TemplateComposer(sender="Blok365 <sign-in@contoso.example>", reply_to="help@contoso.example")
@@ -32,6 +32,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "device_removed": partial(notice, "device_removed"),
     "device_refused": partial(notice, "device_refused"),
     "former": partial(notice, former=True),
+    "alerts": alerts,
 }
 MAILS = [
     pytest.param(make(language=language), id=f"{kind}-{language}")
@@ -94,6 +95,24 @@ def test_an_invitation_says_who_why_where_until_when_and_how_to_check(language: 
             "http://key.id.localhost:8365/",
         ):
             assert said in text
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_an_alert_counts_everything_and_names_what_it_has_room_for(language: str) -> None:
+    mail = COMPOSER.compose(alerts(language=language, not_me=12, more=True), "d1", NOW)
+    for kind in ("plain", "html"):
+        text = text_of(mail, kind).replace("&#39;", "'")
+        assert "12" in text
+        assert "ada@contoso.example" in text
+        assert "Firefox on Windows" in text
+        assert {"en": "And 12 more.", "fr": "Et 12 autres."}[language] in text
+        assert LINK in text
+    assert "Its invitation had already been used" in text_of(COMPOSER.compose(alerts(), "d1", NOW), "plain")
+
+
+def test_markup_in_an_alert_stays_text() -> None:
+    html = text_of(COMPOSER.compose(alerts(detail=MARKUP), "d1", NOW), "html")
+    assert "<img" not in html
 
 
 def test_without_a_name_an_administrator_of_the_organisation_invites() -> None:

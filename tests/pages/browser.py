@@ -22,7 +22,7 @@ from shared.ids import SeededIds
 from shared.web.inputs import form
 from shared.web.server import WebSettings, make_app, serve
 from shared.web.sse import Event, stream
-from tests.pages.samples import DEVICES_ADDED, OWN_PAGES, TOKEN, VIEWS, in_state
+from tests.pages.samples import DEVICES_ADDED, OWN_PAGES, TOKEN, TRIALS, VIEWS, in_state
 from tests.static_route import static_route
 
 START = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
@@ -142,12 +142,16 @@ class Shown:
         async def added(request: web.Request) -> web.StreamResponse:
             return pages.added(request, DEVICES_ADDED, lang=self.lang)
 
+        async def trial(request: web.Request) -> web.StreamResponse:
+            return pages.trial(request, TRIALS[request.match_info["name"]], lang=self.lang)
+
         async def own(request: web.Request) -> web.StreamResponse:
             view = OWN_PAGES[request.match_info["name"]]
             return pages.own(request, view, lang=self.lang)
 
         return [
             web.get("/own/{name}", own),
+            web.get("/trial/{name}", trial),
             web.get("/added", added),
             web.get("/token", token),
             web.get("/signed-out", signed_out),

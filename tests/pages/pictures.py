@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser
 
 from tests.pages.browser import AUTHENTICATOR, Shown, chromium, sample_server
-from tests.pages.samples import OWN_PAGES, TXN, VIEWS
+from tests.pages.samples import OWN_PAGES, TRIALS, TXN, VIEWS
 
 EXTRA = {
     "added": "/added",
@@ -16,6 +16,7 @@ EXTRA = {
     "token": "/token",
     "signed-out": "/signed-out",
     **{name: f"/own/{name}" for name in OWN_PAGES},
+    **{name: f"/trial/{name}" for name in TRIALS},
 }
 PASSKEY = ("passkey-asking", "passkey-stopped", "passkey-refused")
 """The start page after a press on "Use a passkey"."""
@@ -44,7 +45,9 @@ def take(browser: Browser, shown: Shown, out: Path, name: str, size: str, theme:
         page.locator("#passkey button").click()
         page.locator(f"[data-passkey={outcome}]").wait_for()
     suffix = "" if lang == "en" else f"-{lang}"
-    page.screenshot(path=out / f"{name}-{size}-{theme}{suffix}.png", full_page=name.startswith("own"))
+    page.screenshot(
+        path=out / f"{name}-{size}-{theme}{suffix}.png", full_page=name.startswith(("own", "trial"))
+    )
     context.close()
 
 

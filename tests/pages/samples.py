@@ -8,6 +8,7 @@ from services.wsfed.domain.authentication import DeviceMethod, Method
 from services.wsfed.domain.browser import KnownBrowser
 from services.wsfed.domain.options import PageState, SignInOptions
 from services.wsfed.domain.own_page import Act, ActKind, Outcome, OwnPhone, OwnSignIn, VisitEnd
+from services.wsfed.domain.trial import Check, ReadClaim, TrialResult
 from services.wsfed.domain.trust import AddedDevice
 from services.wsfed.handlers.own_page import Visit
 from services.wsfed.pages.views import (
@@ -19,6 +20,7 @@ from services.wsfed.pages.views import (
     Question,
     SignIn,
     TokenForm,
+    TrialPage,
 )
 from services.wsfed.ports import Account, Tenant
 from services.wsfed.routes.view_models import qr_picture
@@ -167,6 +169,50 @@ OWN_PAGES: Mapping[str, OwnPage | Question] = {
     "own-sign-out": Question(txn=TXN, csrf="c" * 43, organisation="Contoso Ltd"),
 }
 """The person's own page in each of its forms."""
+
+TRIAL = TrialResult(
+    made_at=_NOW,
+    issuer="https://id.example/t/contoso/contoso.example",
+    audience="https://id.example/t/contoso/try",
+    subject="dGhlIHNhbWUgYXMgaW4gRW50cmE=",
+    authentication_method="http://schemas.microsoft.com/claims/multipleauthn",
+    authenticated_at="2026-11-21T09:29:58.000Z",
+    not_before="2026-11-21T09:29:00.000Z",
+    not_on_or_after="2026-11-21T09:39:00.000Z",
+    claims=tuple(
+        ReadClaim(name=name, namespace="http://schemas.microsoft.com/claims", value=value)
+        for name, value in (
+            ("UPN", "ada@contoso.example"),
+            ("ImmutableID", "dGhlIHNhbWUgYXMgaW4gRW50cmE="),
+            ("authnmethodsreferences", "http://schemas.microsoft.com/claims/multipleauthn"),
+            ("authenticationinstant", "2026-11-21T09:29:58.000Z"),
+        )
+    ),
+    certificate="0123456789ABCDEF" * 4,
+    certificate_ends=_NOW + timedelta(days=1000),
+    failed=(),
+)
+
+
+def trial_page(result: TrialResult | None, *, interrupted: bool = False) -> TrialPage:
+    return TrialPage(
+        txn=TXN,
+        organisation="Contoso Ltd",
+        account="ada@contoso.example",
+        again="/t/contoso/try",
+        realm="urn:federation:MicrosoftOnline",
+        result=result,
+        interrupted=interrupted,
+    )
+
+
+TRIALS: Mapping[str, TrialPage] = {
+    "trial": trial_page(TRIAL),
+    "trial-failed": trial_page(replace(TRIAL, failed=tuple(Check))),
+    "trial-interrupted": trial_page(None, interrupted=True),
+    "trial-over": trial_page(None),
+}
+"""The result of a test sign-in in each of its forms."""
 
 TOKEN = TokenForm(
     action="https://login.microsoftonline.com/login.srf",

@@ -12,7 +12,7 @@ from services.wsfed.pages.views import TokenForm
 from services.wsfed.routes.view_models import qr_picture
 from tests.pages.axe import RUN, axe_script
 from tests.pages.browser import AUTHENTICATOR, BUTTON_NAMES, Shown
-from tests.pages.samples import OWN_PAGES, TOKEN, TXN, VIEWS, in_state, view
+from tests.pages.samples import OWN_PAGES, TOKEN, TRIALS, TXN, VIEWS, in_state, view
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("chromium")]
 
@@ -70,7 +70,8 @@ def test_axe_finds_nothing_in_any_state(browser: Browser, shown: Shown, axe: str
         violations = page.evaluate(RUN)
         if violations:
             found[name] = violations
-    for path in ("/signed-out", "/problem", "/added", *(f"/own/{name}" for name in OWN_PAGES)):
+    others = (*(f"/own/{name}" for name in OWN_PAGES), *(f"/trial/{name}" for name in TRIALS))
+    for path in ("/signed-out", "/problem", "/added", *others):
         page.goto(shown.origin + path)
         page.evaluate(axe)
         violations = page.evaluate(RUN)
@@ -208,13 +209,15 @@ def test_nothing_is_cut_off_at_320_px_or_at_200_percent(open_page: Open, shown: 
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
-@pytest.mark.parametrize("name", ["own", "own-problem", "own-slow", "own-remove"])
-def test_nothing_of_the_own_page_is_cut_off_at_320_px_or_at_200_percent(
-    open_page: Open, shown: Shown, name: str
+@pytest.mark.parametrize(
+    "path", ["own/own", "own/own-problem", "own/own-slow", "own/own-remove", "trial/trial-failed"]
+)
+def test_nothing_of_the_own_page_or_a_trial_is_cut_off_at_320_px_or_at_200_percent(
+    open_page: Open, shown: Shown, path: str
 ) -> None:
     for shown.lang in ("en", "fr"):
         page = open_page(viewport={"width": 320, "height": 640})
-        page.goto(f"{shown.origin}/own/{name}")
+        page.goto(f"{shown.origin}/{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
         page.evaluate("document.documentElement.style.fontSize = '200%'")
         assert page.evaluate("document.documentElement.scrollWidth") <= 320

@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 from services.wsfed.domain.authentication import DeviceMethod, Method
 from services.wsfed.domain.options import PageState
 from services.wsfed.domain.own_page import ActKind, Outcome, VisitEnd
+from services.wsfed.domain.trial import Check
 from services.wsfed.pages import PACKAGE, SIGN_IN_CSP, SignInPages
 from services.wsfed.pages.views import SignIn, TokenForm, initials
 from shared.web.frame import NONCE, REQUEST_ID
@@ -46,16 +47,20 @@ def test_both_languages_have_the_same_keys_and_the_same_values_in_them() -> None
 
 
 def test_no_words_are_left_unused() -> None:
-    files = [*(PACKAGE / "pages").glob("*.html"), PACKAGE / "routes" / "own_page.py"]
+    routes = [PACKAGE / "routes" / name for name in ("own_page.py", "trial.py")]
+    files = [*(PACKAGE / "pages").glob("*.html"), *routes]
     used = "".join(file.read_text("utf-8") for file in files)
     for key in json.loads((PACKAGE / "pages" / "en.json").read_text("utf-8")):
         parts = key.split(".")
         assert key in used or (
-            len(parts) == 3
-            and (
-                _said(parts[1], parts[2], used)
-                if parts[0] == "signin"
-                else _said_of_own_page(parts[0], parts[1], parts[2], used)
+            (parts[:2] == ["trial", "check"] and parts[2] in set(Check) and parts[3:] in ([], ["no"]))
+            or (
+                len(parts) == 3
+                and (
+                    _said(parts[1], parts[2], used)
+                    if parts[0] == "signin"
+                    else _said_of_own_page(parts[0], parts[1], parts[2], used)
+                )
             )
         ), key
 

@@ -153,6 +153,9 @@ async def test_an_address_is_asked_each_time() -> None:
         assert (await source.current())[1].find("", "q83vEjRWeJA=") is None
         told["users"] = [USER]
         assert (await source.current())[1].find("", "q83vEjRWeJA=") is not None
+        assert set((await source.current())[0].managed) == {"contoso.example"}
+        keeps_itself = SettingsAddress(str(server.make_url("/federation.json")), takes_scripts=False)
+        assert not (await keeps_itself.current())[0].managed  # no script may change it
         told["domains"] = [DOMAIN | {"surprise": "x"}]
         with pytest.raises(SettingsError, match="surprise"):
             await source.current()

@@ -55,11 +55,15 @@ async def test_each_change_of_the_keys_is_announced_and_two_at_once_do_not_overw
     if isinstance(database, MongoDatabase):
         await database.migrate()
     first = await one.ring("contoso")
-    assert sorted(await asyncio.gather(one.add_next("contoso"), other.add_next("contoso"))) == [False, True]
+    assert sorted(
+        await asyncio.gather(*(each.add_next("contoso", first.version) for each in (one, other)))
+    ) == [False, True]
     upcoming = (await one.ring("contoso")).next
-    assert await one.switch("contoso")
-    assert not await other.switch("contoso")
-    assert await other.drop_previous("contoso")
+    assert not await one.switch("contoso", first.version)  # decided on what was there before
+    assert await one.switch("contoso", 2)
+    assert not await other.switch("contoso", 2)
+    assert not await other.drop_previous("contoso", 2)
+    assert await other.drop_previous("contoso", 3)
     await one.replace_all("contoso")
     last = await one.ring("contoso")
     waiting = await database.collection("signing_keys", outbox=True, state=True).stale_outbox(
@@ -90,7 +94,7 @@ async def test_keys_from_before_they_were_announced_are_told_and_change(tmp_path
     (event,) = store.source.row(document).events
     assert isinstance(event, KeysChanged)
     assert event.version == 1
-    assert await store.add_next("contoso")
+    assert await store.add_next("contoso", 1)
     (document,) = database.data["signing_keys"].values()
     assert document["version"] == 2
 

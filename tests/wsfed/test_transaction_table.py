@@ -8,17 +8,34 @@ import pytest
 from services.wsfed.domain import transaction as domain
 from services.wsfed.domain.own_page import MAX_ACTS, Act, ActKind
 from services.wsfed.domain.transaction import TRANSITIONS, Step, Transaction, TransactionState, Transition
+from services.wsfed.domain.trial import TrialResult
 from services.wsfed.ports import Transactions
 from services.wsfed.store import TransactionRepository
 from shared.clock import ManualClock
 from shared.store.memory import MemoryDatabase
 from tests.world import START
+from tests.wsfed.test_sign_in_figures import an_attempt
 from tests.wsfed.test_store import AUTHENTICATION, PROOF, USERNAME, a_challenge, a_context, a_transaction
 
 NAME = "transaction-1"
-NOT_STEPS = {"add", "get", "recent", "forget"}
+NOT_STEPS = {"add", "get", "recent", "forget", "uncounted", "uncounted_of", "mark_counted"}
 OPEN = replace(
     a_challenge("open"), handle="handle", context=replace(a_challenge("open").context, known_browser=True)
+)
+
+RESULT = TrialResult(
+    made_at=START,
+    issuer="https://id.example/contoso",
+    audience="https://id.example/t/contoso/try",
+    subject="immutable",
+    authentication_method="",
+    authenticated_at="",
+    not_before="",
+    not_on_or_after="",
+    claims=(),
+    certificate="",
+    certificate_ends=START,
+    failed=(),
 )
 
 ALL = pytest.mark.parametrize("step", list(Step))
@@ -38,8 +55,10 @@ TAKE: dict[Step, Callable[[TransactionRepository], Awaitable[Transaction | None]
     Step.PROVE_BY_PASSKEY: lambda store: store.prove_by_passkey(NAME, "passkey", AUTHENTICATION, PROOF),
     Step.SPEND_PASSKEY: lambda store: _spend(store),
     Step.ISSUE: lambda store: store.issue(NAME, "_a", START),
+    Step.NOTE_REFUSAL: lambda store: store.note_refusal(NAME, an_attempt("refused")),
     Step.ACT: lambda store: store.act(NAME, Act(kind=ActKind.SIGN_OUT, at=START), []),
     Step.ANSWER: lambda store: store.answer(NAME, "_a", START),
+    Step.KEEP_RESULT: lambda store: store.keep_result(NAME, RESULT),
 }
 
 
@@ -56,8 +75,11 @@ async def in_state(state: TransactionState, step: Step) -> TransactionRepository
     browser = domain.UNBOUND if step is Step.BIND else "b" * 64
     passkey = None if step is Step.ASK_PASSKEY else a_context("passkey")
     own_page = "your account" if step is Step.ACT else ""
+    trial = "Test sign-in" if step is Step.KEEP_RESULT else ""
     await store.add(
-        a_transaction(state=state, browser=browser, challenge=OPEN, passkey=passkey, own_page=own_page)
+        a_transaction(
+            state=state, browser=browser, challenge=OPEN, passkey=passkey, own_page=own_page, trial=trial
+        )
     )
     return store
 
@@ -110,6 +132,16 @@ async def test_acts_are_kept_for_the_own_page_alone_and_up_to_their_limit() -> N
     assert await other.act(NAME, act, []) is None
 
 
+async def test_a_result_is_kept_for_a_trial_alone_and_once() -> None:
+    store = await in_state(TransactionState.ISSUED, Step.KEEP_RESULT)
+    kept = await store.keep_result(NAME, RESULT)
+    assert kept is not None
+    assert kept.result == RESULT
+    assert await store.keep_result(NAME, replace(RESULT, subject="another")) is None
+    other = await in_state(TransactionState.ISSUED, Step.ISSUE)
+    assert await other.keep_result(NAME, RESULT) is None
+
+
 def test_every_method_that_changes_a_transaction_is_a_step_of_the_table() -> None:
     methods = {name for name in vars(Transactions) if not name.startswith("_")}
     assert methods - NOT_STEPS == {step.value for step in Step} == {step.value for step in TRANSITIONS}
@@ -147,9 +179,12 @@ def test_a_token_needs_a_proof_or_a_session_and_nothing_follows_it() -> None:
         (Step.PROVE, TransactionState.WAITING),
         *((Step.PROVE_BY_PASSKEY, state) for state in before_proof),
     }
-    assert not any(TransactionState.ISSUED in transition.sources for transition in TRANSITIONS.values())
+    after_issued = {s for s, t in TRANSITIONS.items() if TransactionState.ISSUED in t.sources}
+    assert after_issued == {Step.KEEP_RESULT}
+    assert TRANSITIONS[Step.KEEP_RESULT].targets == frozenset()
     assert [s for s, t in TRANSITIONS.items() if TransactionState.PROVED in t.sources] == [
         Step.ISSUE,
+        Step.NOTE_REFUSAL,
         Step.ACT,
     ]
 

@@ -17,10 +17,19 @@ def main() -> int:
     parser.add_argument(
         "--settings", required=True, help="JSON: a file, or an http address that is asked each time"
     )
-    parser.add_argument("--scripted", type=Path, help="file in which it keeps what scripts federated")
+    parser.add_argument(
+        "--scripted",
+        type=Path,
+        help="file in which it keeps what scripts federated; without it an http address of --settings is told of it",
+    )
     options = parser.parse_args()
     given: str = options.settings
-    source = SettingsAddress(given) if given.startswith("http://") else SettingsFile(Path(given))
+    told = options.scripted is None
+    source = (
+        SettingsAddress(given, takes_scripts=told)
+        if given.startswith("http://")
+        else SettingsFile(Path(given))
+    )
     try:
         scripted = ScriptedDomains(options.scripted)
     except (OSError, ValueError) as error:

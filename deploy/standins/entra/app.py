@@ -244,7 +244,7 @@ class Entra:
 
     async def _keep(self, outcome: Outcome) -> Outcome:
         """Keep what a script changed, where the directory is: here, or at the address that it is read from."""
-        if not isinstance(self._settings, SettingsAddress):
+        if not (isinstance(self._settings, SettingsAddress) and self._settings.takes_scripts):
             self._scripted.keep(outcome.domain, outcome.federation)
             return outcome
         try:

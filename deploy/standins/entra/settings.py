@@ -255,12 +255,14 @@ class SettingsFile:
 class SettingsAddress:
     """Asks an address for the settings each time that they are needed: nobody has to tell it of a change.
 
-    What a script changes is told to the same address by POST, as `{"domain", "federation"}` with null for a domain that
-    is managed again. So scripts may change each of its domains, the federated ones too.
+    `takes_scripts`: what a script changes is told to the same address by POST, as `{"domain", "federation"}` with null
+    for a domain that is managed again. So scripts may change each of its domains, the federated ones too. Otherwise
+    they may change what is told to be managed, and the stand-in keeps that itself, as it does beside a file.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, takes_scripts: bool = True) -> None:
         self._url = url
+        self.takes_scripts = takes_scripts
 
     async def current(self) -> tuple[Federations, Directory]:
         """What the address answers now. Raises SettingsError."""
@@ -268,6 +270,8 @@ class SettingsAddress:
             told, directory = parsed(await self._ask("GET"))
         except (ValidationError, ValueError) as error:
             raise SettingsError(f"{self._url}: {error}") from error
+        if not self.takes_scripts:
+            return told, directory
         federated = {
             each.domain: ManagedDomain(domain=each.domain, tenant=each.tenant)
             for each in told.by_domain.values()

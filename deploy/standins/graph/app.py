@@ -1,4 +1,5 @@
-"""The stand-in over HTTP: everything below `/control/` sets it up, everything else is a request to login or Graph.
+"""The stand-in over HTTP: everything below `/control/` sets it up, `/` is a page of who is in its directories,
+everything else is a request to login or Graph.
 
 | control | |
 |---|---|
@@ -24,7 +25,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from deploy.standins.graph import control, entra
+from deploy.standins.graph import control, entra, page
 from deploy.standins.graph.clock import ControlledClock
 from deploy.standins.graph.errors import GraphError
 from deploy.standins.graph.exchange import Answer, Fate, Request
@@ -60,6 +61,8 @@ class GraphApp:
                 web.get("/control/entra.json", self._entra),
                 web.post("/control/entra.json", self._federate),
                 web.route("*", "/control{rest:(/.*)?}", self._unknown),
+                web.get("/", self._page),
+                web.get("/style.css", self._style),
                 web.route("*", "/{rest:.*}", self._answer),
             ]
         )
@@ -152,6 +155,14 @@ class GraphApp:
     async def _federate(self, request: web.Request) -> web.Response:
         control.federate(self._standin, control.FederateForm.model_validate(await request.json()))
         return web.Response(status=204)
+
+    async def _page(self, request: web.Request) -> web.Response:
+        text = page.users_page(self._standin.tenants.values(), request.headers.get("Accept-Language", ""))
+        headers = {"Content-Security-Policy": page.POLICY, "Cache-Control": "no-store"}
+        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)
+
+    async def _style(self, _: web.Request) -> web.Response:
+        return web.Response(text=page.STYLE, content_type="text/css", charset="utf-8")
 
     async def _unknown(self, _: web.Request) -> web.Response:
         return web.json_response({"error": "no such control"}, status=404)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from services.admin.domain.names import check_host, shown
@@ -20,6 +20,19 @@ MAX_UPN = 113
 """Microsoft's limit: 64 before the @, 48 after."""
 MAX_DISPLAY_NAME = 256
 MAX_EMAIL = 254
+UNDO = timedelta(days=30)
+"""How long a removal can be undone. Entra keeps deleted users as long, and deletes them no earlier than this begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A removal that can still be undone. Meanwhile the account holds its user name (docs/flows/removal.md)."""
+
+    at: datetime
+    final_at: datetime
+    """From then on, by admin's clock, it cannot be undone any more."""
+    was_suspended: bool
+    """Whether the account was suspended: undoing the removal does not undo the suspension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +59,14 @@ class Account:
     """Country of two letters, which licences need; empty: none is set from here."""
     licences: tuple[str, ...] = ()
     """SKU ids of the licences that are assigned from here."""
+    removal: Removal | None = None
+    """Of a removed account whose removal can be undone; None in one that was removed for good, which is a tombstone."""
     version: int = 1
+
+    @property
+    def is_tombstone(self) -> bool:
+        """Whether it was removed for good. Only its ids are left, and its user name is free."""
+        return self.status is AccountStatus.REMOVED and self.removal is None
 
     def event(self) -> AccountChanged:
         """The state that other services may know: all but the names' parts and the e-mail address."""
@@ -101,7 +121,7 @@ TRANSITIONS: Mapping[tuple[AccountStatus, AccountAction], AccountStatus] = {
     (AccountStatus.SUSPENDED, AccountAction.REMOVE): AccountStatus.REMOVED,
     (AccountStatus.SUSPENDED, AccountAction.SIGN_OUT_EVERYWHERE): AccountStatus.SUSPENDED,
 }
-"""Every action that a status allows. `apply_action` refuses any other pair."""
+"""Every action that a status allows. `apply_action` refuses any other pair. Out of `removed` leads only `restore`."""
 
 ENDS_WHAT_WAS_BEGUN = frozenset(
     {AccountAction.SUSPEND, AccountAction.REMOVE, AccountAction.SIGN_OUT_EVERYWHERE}
@@ -112,7 +132,10 @@ a suspension that is resumed would bring them all back.
 
 
 def apply_action(account: Account, action: AccountAction) -> Account:
-    """The account after the action. Raises Conflict when its status does not allow it."""
+    """The account after the action. Raises Conflict when its status does not allow it.
+
+    A removal is done by `remove`, which keeps its time.
+    """
     status = TRANSITIONS.get((account.status, action))
     if status is None:
         raise _wrong_status(account, action.value)
@@ -128,10 +151,51 @@ def apply_action(account: Account, action: AccountAction) -> Account:
     )
 
 
+def remove(account: Account, now: datetime) -> Account:
+    """The account, removed, for `UNDO` not for good. Raises Conflict when it is removed already."""
+    removal = Removal(now, now + UNDO, was_suspended=account.status is AccountStatus.SUSPENDED)
+    return replace(apply_action(account, AccountAction.REMOVE), removal=removal)
+
+
+def restore(account: Account, now: datetime) -> Account:
+    """The account after its removal was undone: as if nobody had ever enrolled a phone, since none comes back.
+
+    Raises Conflict: it is not removed, or it is too late by `now`, whether the removal was made final yet or not.
+    """
+    removal = account.removal
+    if account.status is not AccountStatus.REMOVED:
+        raise _wrong_status(account, "restore")
+    if removal is None or now >= removal.final_at:
+        raise Conflict("admin.account.removed_for_good", account=account.upn or account.id)
+    status = AccountStatus.SUSPENDED if removal.was_suspended else AccountStatus.INVITED
+    return replace(account, status=status, enrolled=False, removal=None, version=account.version + 1)
+
+
+def finish_removal(account: Account, now: datetime) -> Account | None:
+    """The account as a tombstone: nothing that says who it was. None when the removal is not due, or was undone.
+
+    What stays is what keeps an id, an ImmutableID and a session epoch from ever meaning somebody else.
+    """
+    if account.removal is None or now < account.removal.final_at:
+        return None
+    return replace(
+        account,
+        upn="",
+        first_name="",
+        last_name="",
+        display_name="",
+        email="",
+        usage_location="",
+        licences=(),
+        removal=None,
+        version=account.version + 1,
+    )
+
+
 def rename(account: Account, upn: str) -> Account:
     """The account under another user name. Its ImmutableID and its devices stay, since they hang on the account's id.
 
-    `upn`: checked by `check_upn`. Raises Conflict for a removed account, whose name is free already.
+    `upn`: checked by `check_upn`. Raises Conflict for a removed account.
     """
     if account.status is AccountStatus.REMOVED:
         raise _wrong_status(account, "rename")

@@ -41,6 +41,8 @@ class Reason(StrEnum):
     """The account has an authenticator with this key or credential id already, or had one that was removed."""
     ADMINISTRATOR = "administrator"
     """An administrator removed it."""
+    ACCOUNT_REMOVED = "account_removed"
+    """Its person's account was removed. It stays so when that is undone."""
     PERSON = "person"
     """The person removed it, by an assertion that admin verified."""
     ENDORSER = "endorser"
@@ -115,6 +117,12 @@ class Authenticator:
         if not self.is_trusted or self.name == name:
             return None
         return replace(self, name=name, version=self.version + 1)
+
+    def without_name(self) -> "Authenticator | None":
+        """The authenticator without what its person named it; None when it has no such name, or still counts."""
+        if self.is_trusted or not self.name:
+            return None
+        return replace(self, name="", version=self.version + 1)
 
     def revoked(self, reason: Reason, now: datetime) -> "Authenticator | None":
         """The authenticator, revoked; None when it is not trusted anyway."""

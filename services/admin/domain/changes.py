@@ -1,4 +1,4 @@
-"""Records of what administrators did: who, what, from where, what was before and after. Pure."""
+"""Records of what administrators and the operator did: who, what, from where, what was before and after. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,18 +13,21 @@ Outcome = Literal["begun", "done", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One act of an administrator."""
+    """One act of an administrator, or of the operator."""
 
     id: str
     tenant: str
     at: datetime
     act: Act
     administrator: str
+    """Their id; empty: the operator, on the command line."""
     name: str
-    """The administrator's name at that time."""
+    """The administrator's name at that time; empty for the operator."""
     role: str
     address: str
+    """From where; empty for the operator."""
     session: str
+    """Id of the console session; empty where there was none yet, and for the operator."""
     subject_id: str
     """What it was done to: an account's id, an administrator's, ..."""
     subject: str

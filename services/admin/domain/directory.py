@@ -2,15 +2,16 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from services.admin.domain.names import check_host, shown
 from shared.contracts.provisioning import (
     GUID,
     ConnectionSecrets,
+    Licence,
     WhenRemoved,
     WhenSuspended,
 )
@@ -35,6 +36,8 @@ class DirectorySettings:
     when_removed: WhenRemoved = "delete"
     has_secrets: bool = False
     """Whether any were ever sent."""
+    secret_ends_at: datetime | None = None
+    """When the secret ends, as an administrator typed it; None: nobody did, or a certificate says it itself."""
     asked_at: datetime | None = None
 
 
@@ -56,7 +59,7 @@ def read_properties(text: str, now: datetime) -> ConnectionSecrets:
     ):
         raise BadInput("admin.connection.placeholder", name=placeholder)
     if missing := [name for name in ("client_id", "tenant_domain") if not values.get(name)]:
-        raise BadInput("admin.connection.missing", names=" and ".join(missing))
+        raise BadInput("admin.connection.missing", names=", ".join(missing))
     client_id = values["client_id"].lower()
     if not re.fullmatch(GUID, client_id):
         raise BadInput("admin.connection.client_id")
@@ -135,3 +138,40 @@ def _check_certificate(certificate: str, private_key: str, now: datetime) -> Non
         raise BadInput("admin.connection.other_key")
     if read.not_valid_after_utc <= now:
         raise BadInput("admin.connection.certificate_ended", ended=f"{read.not_valid_after_utc:%Y-%m-%d}")
+
+
+def read_end(text: str, now: datetime) -> datetime | None:
+    """The end of a secret, typed as the day that Entra shows (`2027-05-31`): its beginning in UTC, so that nobody is
+    warned too late. None: nothing was typed. Raises BadInput. Not verified: what Entra says of the secret.
+    """
+    if not text.strip():
+        return None
+    try:
+        day = date.fromisoformat(text.strip())
+    except ValueError:
+        raise BadInput("admin.connection.end", text=shown(text)) from None
+    ends = datetime.combine(day, time(), UTC)
+    if ends <= now:
+        raise BadInput("admin.connection.end_past", ended=day.isoformat())
+    return ends
+
+
+def read_licence(text: str, known: Sequence[Licence]) -> str:
+    """The SKU id of a licence, named by it or by Microsoft's name. `known`: what the directory has, as far as it was
+    read. Raises BadInput for a name that is not among them.
+    """
+    if re.fullmatch(GUID, text.strip().lower()):
+        return text.strip().lower()
+    sku = next((each.sku for each in known if each.name.upper() == text.strip().upper()), None)
+    if sku is None:
+        names = ", ".join(each.name for each in known) or "none"
+        raise BadInput("admin.licence.unknown", licence=shown(text), known=names)
+    return sku
+
+
+def licences_typed(values: Mapping[str, str]) -> tuple[str, ...]:
+    """The licences that a form chooses: the boxes `licence.{SKU id}`, and in `skus` SKU ids or names with spaces or
+    commas between. Not checked: that there are such.
+    """
+    ticked = [name.removeprefix("licence.") for name in values if name.startswith("licence.")]
+    return (*ticked, *(each for each in re.split(r"[\s,;]+", values.get("skus", "")) if each))

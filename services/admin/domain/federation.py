@@ -29,6 +29,8 @@ class Certificates:
     next: str | None = None
     next_since: datetime | None = None
     previous: str | None = None
+    version: int = 1
+    """Counts their changes, by wsfed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ class Act(StrEnum):
     """What can be done in the console of a tenant. The values are stored in records of changes."""
 
     SEE_TENANT = "tenant.see"
+    SEE_OVERVIEW = "overview.see"
     SEE_PEOPLE = "people.see"
     CREATE_ACCOUNT = "account.create"
     INVITE = "account.invite"
@@ -34,6 +35,7 @@ class Act(StrEnum):
     SUSPEND = "account.suspend"
     RESUME = "account.resume"
     REMOVE_ACCOUNT = "account.remove"
+    RESTORE_ACCOUNT = "account.restore"
     RENAME = "account.rename"
     SIGN_OUT_EVERYWHERE = "account.sign_out_everywhere"
     UNFREEZE = "account.unfreeze"
@@ -44,11 +46,26 @@ class Act(StrEnum):
     WITHDRAW_ADMINISTRATOR = "administrator.withdraw_invitation"
     CHANGE_ROLE = "administrator.change_role"
     REMOVE_ADMINISTRATOR = "administrator.remove"
+    JOIN = "administrator.join"
+    ADD_PASSKEY = "passkey.add"
+    REMOVE_PASSKEY = "passkey.remove"
+    END_SESSION = "session.end"
     SEE_CHANGES = "changes.see"
+    SEE_CONFIGURATION = "configuration.see"
+    MARK_CONFIGURATION = "configuration.mark"
+    UNMARK_CONFIGURATION = "configuration.unmark"
     SEE_APPLICATIONS = "applications.see"
     CHANGE_APPLICATION = "application.change"
+    CHANGE_POLICY = "policy.change"
     SEE_FEDERATION = "federation.see"
     CHANGE_FEDERATION = "federation.change"
+    SEE_KEYS = "keys.see"
+    ROLL_KEYS = "keys.roll"
+    SEE_PROVISIONING = "provisioning.see"
+    CHANGE_PROVISIONING = "provisioning.change"
+    TEST_PROVISIONING = "provisioning.test"
+    RETRY_PROVISIONING = "account.retry_provisioning"
+    CHANGE_LICENCES = "account.change_licences"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +89,7 @@ _EVERYBODY = frozenset(Role)
 
 RULES: Mapping[Act, Rule] = {
     Act.SEE_TENANT: Rule(_EVERYBODY),
+    Act.SEE_OVERVIEW: Rule(_READERS),
     Act.SEE_PEOPLE: Rule(_READERS),
     Act.CREATE_ACCOUNT: Rule(_ADMINISTRATORS),
     Act.INVITE: Rule(_HELP_DESK, protects=True),
@@ -79,6 +97,7 @@ RULES: Mapping[Act, Rule] = {
     Act.SUSPEND: Rule(_ADMINISTRATORS, protects=True),
     Act.RESUME: Rule(_ADMINISTRATORS, protects=True),
     Act.REMOVE_ACCOUNT: Rule(_ADMINISTRATORS, protects=True),
+    Act.RESTORE_ACCOUNT: Rule(_ADMINISTRATORS, step_up=True, protects=True),
     Act.RENAME: Rule(_ADMINISTRATORS, protects=True),
     Act.SIGN_OUT_EVERYWHERE: Rule(_ADMINISTRATORS),
     Act.UNFREEZE: Rule(_HELP_DESK, protects=True),
@@ -89,11 +108,31 @@ RULES: Mapping[Act, Rule] = {
     Act.WITHDRAW_ADMINISTRATOR: Rule(_OWNER, step_up=True),
     Act.CHANGE_ROLE: Rule(_OWNER, step_up=True),
     Act.REMOVE_ADMINISTRATOR: Rule(_OWNER, step_up=True),
+    # What everybody does for themselves: with a one-time link, or in a session of their own.
+    Act.JOIN: Rule(_EVERYBODY),
+    Act.ADD_PASSKEY: Rule(_EVERYBODY, step_up=True),
+    Act.REMOVE_PASSKEY: Rule(_EVERYBODY, step_up=True),
+    Act.END_SESSION: Rule(_EVERYBODY),
     Act.SEE_CHANGES: Rule(_ADMINISTRATORS | {Role.AUDITOR}),
+    Act.SEE_CONFIGURATION: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    Act.MARK_CONFIGURATION: Rule(_ADMINISTRATORS),
+    Act.UNMARK_CONFIGURATION: Rule(_ADMINISTRATORS),
     Act.SEE_APPLICATIONS: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    # Name, session length (12 hours at most) and first method weaken nothing that keeps strangers out.
     Act.CHANGE_APPLICATION: Rule(_ADMINISTRATORS),
+    # It decides whether a look-alike page can relay a sign-in: whoever finds a console open must not lower it.
+    Act.CHANGE_POLICY: Rule(_ADMINISTRATORS, step_up=True),
     Act.SEE_FEDERATION: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
     Act.CHANGE_FEDERATION: Rule(_OWNER, step_up=True),
+    Act.SEE_KEYS: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    Act.ROLL_KEYS: Rule(_OWNER, step_up=True),
+    Act.SEE_PROVISIONING: Rule(_ADMINISTRATORS | {Role.AUDITOR, Role.READ_ONLY}),
+    # No step-up: whoever fetches a secret from Entra is away for longer than `STEP_UP`, and the form that held it would
+    # come back empty. The act makes nobody a way to sign in (docs/threat-model.md).
+    Act.CHANGE_PROVISIONING: Rule(_ADMINISTRATORS),
+    Act.TEST_PROVISIONING: Rule(_ADMINISTRATORS),
+    Act.RETRY_PROVISIONING: Rule(_HELP_DESK),
+    Act.CHANGE_LICENCES: Rule(_ADMINISTRATORS),
 }
 """Every act. One that is missing here is a KeyError and so is done by nobody."""
 
@@ -111,6 +150,15 @@ def require_recent_use(proven_at: datetime, now: datetime) -> None:
     """
     if not timedelta(0) <= now - proven_at < STEP_UP:
         raise StepUpNeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Whoever runs the installation, on the command line. They have the database and the keys anyway, so nothing is
+    asked of them; what they do in a tenant is recorded there.
+    """
+
+    tenant: str
 
 
 @dataclass(frozen=True, slots=True)

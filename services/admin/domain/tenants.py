@@ -10,6 +10,8 @@ from shared.contracts.envelope import OutgoingMessage
 from shared.errors import BadInput
 
 MAX_ISSUER = 256
+MAX_DOMAINS = 200
+"""Of one tenant. They travel in one message, and what is kept for each (when it was first used) is kept for ever."""
 SESSION_HOURS = (4, 8, 12)
 FIRST_METHODS = ("push", "qr")
 INITIAL_DOMAINS = ("onmicrosoft.com", "onmicrosoft.us", "partner.onmschina.cn")

@@ -24,7 +24,11 @@ Federation (docs/flows/federation.md)
             first_use                federation.py
 Administration
             tenants.py               tenants, applications, domains, issuers
-            accounts.py              create, list, rename, suspend, resume, remove
+            accounts.py              create, list, rename, suspend, resume
+Removal and undo (docs/flows/removal.md)
+    1, 2    remove                   removals.py
+    5       restore                  removals.py
+    7       finish_removals          removals.py
 Sign out everywhere (docs/flows/sign-out-everywhere.md)
     1       sign_out_everywhere      accounts.py; suspend and remove do the same
     5       browser_changed          ../projections.py
@@ -32,6 +36,11 @@ Sign out everywhere (docs/flows/sign-out-everywhere.md)
             remove_browser           browsers.py
 A further phone (docs/flows/further-phone.md)
     7       device_enrolled          ../projections.py
+Sign-in figures (docs/flows/sign-in-figures.md)
+    5       sign_ins_counted, sign_ins_listed
+                                     ../projections.py
+    6       overview                 console_overview.py
+    7       send_alerts              alerts.py
 Into the console (docs/flows/console-sign-in.md)
     1       invite_by_operator, invite_administrator
                                      console_team.py
@@ -42,10 +51,14 @@ Into the console (docs/flows/console-sign-in.md)
                                      console_team.py
     11      recorded                 recording.py
             what administrators then do: console_people.py, console_applications.py, console_federation.py
+Tenant configuration (docs/flows/tenant-configuration.md)
+    1 to 4  show_configuration, show_item, mark_item, take_back_mark
+                                     console_configuration.py; the rules: ../domain/configuration.py
 Provisioning (docs/flows/provisioning.md)
     1       set_connection           directory.py
     2       check_connection, checked
     9       retry_person; what is shown: show_connection, directory_person, failed_people
+            the same in the console: console_provisioning.py
 """
 
 from services.admin.handlers.accounts import (
@@ -54,7 +67,6 @@ from services.admin.handlers.accounts import (
     create_account,
     create_accounts,
     list_accounts,
-    remove,
     rename,
     resume,
     show_account,
@@ -89,6 +101,7 @@ from services.admin.handlers.invitations import (
     withdraw_all,
 )
 from services.admin.handlers.own_page import remove_own_browser, rename_authenticator, sign_out_person
+from services.admin.handlers.removals import finish_removals, remove, restore
 from services.admin.handlers.tenants import (
     add_application,
     add_domain,
@@ -118,6 +131,7 @@ __all__ = [
     "expire_invitations",
     "failed_people",
     "federation",
+    "finish_removals",
     "first_use",
     "invite",
     "list_accounts",
@@ -133,6 +147,7 @@ __all__ = [
     "rename",
     "rename_authenticator",
     "renew_invitation",
+    "restore",
     "resume",
     "retry_person",
     "set_connection",

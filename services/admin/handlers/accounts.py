@@ -1,4 +1,4 @@
-"""Use cases of accounts: create, list, rename, suspend, resume, remove, sign out everywhere."""
+"""Use cases of accounts: create, list, rename, suspend, resume, sign out everywhere. Removal is in `removals.py`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,6 +29,10 @@ class NewAccount:
     email: str
     display_name: str = ""
     """The display name; first and last name unless given."""
+    usage_location: str = ""
+    """Country of two letters."""
+    licences: tuple[str, ...] = ()
+    """SKU ids (`directory.chosen_licences`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,16 @@ async def create_account(deps: Dependencies, slug: str, new: NewAccount) -> Acco
     tenant = await show_tenant(deps, slug)
     account = _account(deps, tenant, new)
     if not await deps.accounts.add(account):
-        raise Conflict("admin.account.exists", upn=account.upn)
+        raise await _taken(deps, slug, account.upn)
     return account
+
+
+async def _taken(deps: Dependencies, slug: str, upn: str) -> Conflict:
+    """Why that user name cannot be given: to whom it belongs, and until when if that person was removed."""
+    holder = await deps.accounts.by_upn(slug, upn)
+    if holder is not None and holder.removal is not None:
+        return Conflict("admin.account.removed_holds", upn=upn, until=f"{holder.removal.final_at:%Y-%m-%d}")
+    return Conflict("admin.account.exists", upn=upn)
 
 
 async def create_accounts(deps: Dependencies, slug: str, new: Iterable[NewAccount]) -> int:
@@ -86,11 +98,13 @@ def _account(deps: Dependencies, tenant: Tenant, new: NewAccount) -> Account:
         status=AccountStatus.INVITED,
         enrolled=False,
         created_at=deps.clock.now(),
+        usage_location=rules.check_location(new.usage_location),
+        licences=new.licences,
     )
 
 
 async def show_account(deps: Dependencies, slug: str, name: str) -> Account:
-    """The account with that user name or id.
+    """The account with that user name or id. A removed person has their user name until the removal is final.
 
     Raises NotFound, with the same text for another tenant's account as for none, so that nobody can probe for them; a
     tenant that does not exist is named as what is missing.
@@ -112,7 +126,10 @@ async def list_accounts(
     limit: int = 50,
     status: AccountStatus | None = None,
 ) -> AccountPage:
-    """Accounts in the order of their user names. Raises NotFound, BadInput (limit, cursor)."""
+    """Accounts in the order of their user names, without those that were removed for good.
+
+    Raises NotFound, BadInput (limit, cursor).
+    """
     limit = checked_limit(limit)
     await show_tenant(deps, slug)
     after = None if cursor is None else read_cursor(cursor)
@@ -132,11 +149,6 @@ async def suspend(deps: Dependencies, slug: str, name: str) -> Account:
 async def resume(deps: Dependencies, slug: str, name: str) -> Account:
     """Back to active, or to invited when no phone was ever enrolled. Raises NotFound, Conflict."""
     return await _act(deps, slug, name, AccountAction.RESUME)
-
-
-async def remove(deps: Dependencies, slug: str, name: str) -> Account:
-    """Removed for good. The open invitation is withdrawn; the user name is free again. Raises NotFound, Conflict."""
-    return await _end_what_was_begun(deps, slug, name, AccountAction.REMOVE)
 
 
 async def sign_out_everywhere(deps: Dependencies, slug: str, name: str) -> Account:
@@ -172,7 +184,7 @@ async def rename(
             busy=Conflict("admin.account.being_changed", account=name),
         )
     except NotUnique as error:
-        raise Conflict("admin.account.exists", upn=checked) from error
+        raise await _taken(deps, slug, checked) from error
     return _found(changed, slug, name)
 
 

@@ -1,6 +1,7 @@
 """How administrators come into the console, and out of it (docs/flows/console-sign-in.md)."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -21,9 +22,10 @@ from services.admin.domain.ceremonies import (
 )
 from services.admin.domain.challenges import NONCE_OCTETS, make_challenge
 from services.admin.domain.names import check_name
-from services.admin.domain.roles import Actor, require_recent_use
+from services.admin.domain.roles import Act, Actor, require_recent_use
 from services.admin.domain.teams import Team, TeamInvitation, secret_digest
 from services.admin.domain.tenants import Tenant
+from services.admin.handlers.recording import recorded, recorded_in_each
 from services.admin.ports import Dependencies
 from shared.errors import Conflict, Forbidden, Gone, NotFound
 from shared.ids import new_id, new_secret, unb64u
@@ -81,6 +83,10 @@ class Visitor:
                     address=address,
                 )
         raise NotFound
+
+    def actors(self, address: str) -> Sequence[Actor]:
+        """The administrator in each of their tenants."""
+        return [self.actor(team.tenant, address) for team in self.teams]
 
 
 def challenge(deps: Dependencies, purpose: str) -> bytes:
@@ -156,24 +162,59 @@ async def accept_invitation(
         passkeys=(verified.passkey,),
         created_at=now,
     )
-    if not await deps.administrators.add(made):
-        raise Forbidden("admin.console.passkey_refused", code="passkey_refused")
-    try:
-        await deps.teams.change(slug, lambda team: _accepted(team, invitation, octets, made, deps))
-    except (Gone, Conflict):  # somebody else was first with the same link
-        await deps.administrators.remove(administrator)
-        raise
+    async with _joining(deps, slug, found, made, browser.address):
+        if not await deps.administrators.add(made):
+            raise Forbidden("admin.console.passkey_refused", code="passkey_refused")
+        try:
+            await deps.teams.change(slug, lambda team: _accepted(team, invitation, octets, made, deps))
+        except (Gone, Conflict):  # somebody else was first with the same link
+            await deps.administrators.remove(administrator)
+            raise
     log.info("console.joined", tenant=slug, administrator=administrator, role=found.role.value)
     return await _open_session(deps, made, verified.passkey, browser)
 
 
-async def join_team(deps: Dependencies, slug: str, invitation: str, *, secret: str, visitor: Visitor) -> None:
+async def join_team(
+    deps: Dependencies, slug: str, invitation: str, *, secret: str, visitor: Visitor, address: str
+) -> None:
     """Step 4, for somebody who is an administrator already: no new passkey. Raises Gone, Conflict."""
+    _, found = await show_team_invitation(deps, slug, invitation)
     octets = _octets(secret)
-    await deps.teams.change(
-        slug, lambda team: _accepted(team, invitation, octets, visitor.administrator, deps)
-    )
+    if secret_digest(octets) != found.secret_sha256:
+        raise Gone("admin.team.invitation_over", code="invitation_over")
+    async with _joining(deps, slug, found, visitor.administrator, address, visitor.session.id):
+        await deps.teams.change(
+            slug, lambda team: _accepted(team, invitation, octets, visitor.administrator, deps)
+        )
     log.info("console.joined", tenant=slug, administrator=visitor.administrator.id)
+
+
+@asynccontextmanager
+async def _joining(
+    deps: Dependencies,
+    slug: str,
+    invitation: TeamInvitation,
+    administrator: Administrator,
+    address: str,
+    session: str = "",
+) -> AsyncIterator[None]:
+    """The record that a one-time link was used, whose secret is found to be right."""
+    actor = Actor(
+        administrator=administrator.id,
+        name=administrator.name,
+        email=administrator.email,
+        tenant=slug,
+        role=invitation.role,
+        account=invitation.account,
+        session=session,
+        proven_at=deps.clock.now(),
+        address=address,
+    )
+    async with recorded(
+        deps, actor, Act.JOIN, subject_id=administrator.id, subject=administrator.name
+    ) as record:
+        yield
+        record.after["role"] = invitation.role.value
 
 
 def _accepted(
@@ -254,15 +295,24 @@ async def list_sessions(deps: Dependencies, visitor: Visitor) -> Sequence[Consol
     return [each for each in await deps.console_sessions.of(visitor.administrator.id) if each.holds(now)]
 
 
-async def end_session(deps: Dependencies, visitor: Visitor, session: str) -> None:
+async def end_session(deps: Dependencies, visitor: Visitor, session: str, address: str) -> None:
     """End one of the administrator's own sessions. Raises NotFound."""
-    if not await deps.console_sessions.end(visitor.administrator.id, session):
+    found = next((each for each in await list_sessions(deps, visitor) if each.id == session), None)
+    if found is None:
         raise NotFound
+    async with recorded_in_each(deps, visitor.actors(address), Act.END_SESSION) as records:
+        if not await deps.console_sessions.end(visitor.administrator.id, session):
+            raise NotFound
+        for record in records:
+            record.before["browser"] = found.agent
 
 
-async def end_other_sessions(deps: Dependencies, visitor: Visitor) -> None:
+async def end_other_sessions(deps: Dependencies, visitor: Visitor, address: str) -> None:
     """End all of the administrator's sessions but this one."""
-    await deps.console_sessions.end_others(visitor.administrator.id, visitor.session.id)
+    async with recorded_in_each(deps, visitor.actors(address), Act.END_SESSION) as records:
+        ended = await deps.console_sessions.end_others(visitor.administrator.id, visitor.session.id)
+        for record in records:
+            record.before["sessions"] = str(ended)
 
 
 # step 9: a recent use of the passkey
@@ -298,24 +348,33 @@ async def add_passkey(
         now=now,
     )
     await _spend(deps, verified.challenge)
-    try:
-        await deps.administrators.change(
-            visitor.administrator.id, lambda before: before.with_passkey(verified.passkey)
-        )
-    except NotUnique as error:
-        raise Forbidden("admin.console.passkey_refused", code="passkey_refused") from error
+    async with recorded_in_each(deps, visitor.actors(browser.address), Act.ADD_PASSKEY) as records:
+        try:
+            await deps.administrators.change(
+                visitor.administrator.id, lambda before: before.with_passkey(verified.passkey)
+            )
+        except NotUnique as error:
+            raise Forbidden("admin.console.passkey_refused", code="passkey_refused") from error
+        for record in records:
+            record.after["passkey"] = verified.passkey.name
     return verified.passkey
 
 
-async def remove_passkey(deps: Dependencies, visitor: Visitor, credential_id: str) -> None:
+async def remove_passkey(deps: Dependencies, visitor: Visitor, credential_id: str, address: str) -> None:
     """Take a passkey of the administrator's own away; sessions that it opened are over with it.
 
     Raises StepUpNeeded, NotFound, Conflict (the last one).
     """
     require_recent(deps, visitor)
-    await deps.administrators.change(
-        visitor.administrator.id, lambda before: before.without_passkey(credential_id)
-    )
+    passkey = visitor.administrator.passkey(credential_id)
+    if passkey is None:
+        raise NotFound("admin.console.no_passkey")
+    async with recorded_in_each(deps, visitor.actors(address), Act.REMOVE_PASSKEY) as records:
+        await deps.administrators.change(
+            visitor.administrator.id, lambda before: before.without_passkey(credential_id)
+        )
+        for record in records:
+            record.before["passkey"] = passkey.name
 
 
 def _console(deps: Dependencies) -> Console:

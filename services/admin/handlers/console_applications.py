@@ -1,6 +1,7 @@
 """Applications and the sign-in policy in the console: every change recorded."""
 
-from services.admin.domain.roles import Act, Actor
+from services.admin.domain.roles import Act, Actor, Operator
+from services.admin.domain.tenants import Tenant
 from services.admin.handlers import tenants
 from services.admin.handlers.recording import recorded
 from services.admin.ports import Dependencies
@@ -71,16 +72,22 @@ async def change_application(
 
 
 async def change_policy(deps: Dependencies, actor: Actor, policy: Policy, *, expected_version: int) -> None:
-    """How people sign in, for the whole tenant. Raises Forbidden, Conflict, NotFound, Unavailable."""
-    actor.require(Act.CHANGE_APPLICATION, deps.clock.now())
-    before = await tenants.show_tenant(deps, actor.tenant)
-    async with recorded(
-        deps, actor, Act.CHANGE_APPLICATION, subject_id=actor.tenant, subject=before.name
-    ) as record:
+    """How people sign in, for the whole tenant. Raises Forbidden, StepUpNeeded, Conflict, NotFound, Unavailable."""
+    actor.require(Act.CHANGE_POLICY, deps.clock.now())
+    await set_policy(deps, actor, policy, expected_version=expected_version)
+
+
+async def set_policy(
+    deps: Dependencies, by: Actor | Operator, policy: Policy, *, expected_version: int
+) -> Tenant:
+    """The same for whoever was found to be allowed to. Raises Conflict, NotFound, Unavailable."""
+    before = await tenants.show_tenant(deps, by.tenant)
+    async with recorded(deps, by, Act.CHANGE_POLICY, subject_id=by.tenant, subject=before.name) as record:
         after = await tenants.configure_tenant(
-            deps, actor.tenant, policy=policy, expected_version=expected_version
+            deps, by.tenant, policy=policy, expected_version=expected_version
         )
         record.before, record.after = _differences(_policy(before.policy), _policy(after.policy))
+    return after
 
 
 def _facts(application: Application) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Literal
 from services.admin.domain.federation import Federation, FirstUse, federation_of
 from services.admin.domain.federation_scripts import BACK_OUT, FEDERATE
 from services.admin.domain.roles import Act, Actor
+from services.admin.handlers.common import MAX_PAGE
 from services.admin.handlers.federation import Readiness, domain_of, federation, readiness
 from services.admin.handlers.recording import recorded
 from services.admin.handlers.tenants import add_domain, show_tenant
@@ -64,10 +65,12 @@ async def show_domain(deps: Dependencies, actor: Actor, name: str) -> ShownDomai
     return ShownDomain(domain, told, await deps.first_uses.of(actor.tenant, domain.name))
 
 
-async def show_readiness(deps: Dependencies, actor: Actor, name: str) -> Readiness:
-    """Who would be locked out. Raises Forbidden, NotFound."""
+async def show_readiness(
+    deps: Dependencies, actor: Actor, name: str, *, cursor: str | None = None, limit: int = MAX_PAGE
+) -> Readiness:
+    """Who would be locked out. Raises Forbidden, NotFound, BadInput (limit, cursor), Unavailable."""
     actor.require(Act.SEE_FEDERATION, deps.clock.now())
-    return await readiness(deps, actor.tenant, name)
+    return await readiness(deps, actor.tenant, name, cursor=cursor, limit=limit)
 
 
 async def add_tenants_domain(deps: Dependencies, actor: Actor, name: str) -> Domain:
@@ -89,8 +92,7 @@ async def take_script(
     Raises Forbidden, StepUpNeeded, NotFound, BadInput (`admin.federation.readiness`), Unavailable (no certificate yet).
     """
     actor.require(Act.CHANGE_FEDERATION, deps.clock.now())
-    ready = await readiness(deps, actor.tenant, name)
-    without = len(ready.without)
+    without = (await readiness(deps, actor.tenant, name, limit=1)).without
     if without and typed.strip() != str(without):
         raise BadInput("admin.federation.readiness", without=without)
     made = await federation(deps, actor.tenant, name)

@@ -18,6 +18,8 @@ from services.admin.handlers.common import checked_limit, withdraw_open
 from services.admin.handlers.recording import Record, recorded
 from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
+from shared.contracts.provisioning import ConnectionChanged, PersonChanged
+from shared.contracts.wsfed import SignInAttempt
 from shared.errors import BadInput, Conflict, NotFound
 
 BATCH = 200
@@ -34,10 +36,16 @@ class Person:
     account: Account
     devices: Sequence[ListedDevice]
     browsers: Sequence[Browser]
+    sign_ins: Sequence[SignInAttempt]
+    """The latest first: the last 50 that a device answered, and the last 10 that none did."""
     invitation: Invitation | None
     frozen: bool
     protected: bool
     own: bool
+    connection: ConnectionChanged | None = None
+    """The tenant's connection to Entra; None while there is none."""
+    link: PersonChanged | None = None
+    """What became of the person there, as provisioning said it last."""
 
 
 async def find_people(
@@ -88,10 +96,13 @@ async def show_person(deps: Dependencies, actor: Actor, account_id: str) -> Pers
         account=account,
         devices=await handlers.list_devices(deps, actor.tenant, account.id),
         browsers=() if removed else await handlers.list_browsers(deps, actor.tenant, account.id),
+        sign_ins=await deps.sign_ins.of(actor.tenant, account.id),
         invitation=invitation,
         frozen=bool(await deps.freezes.of(actor.tenant, account.id)),
         protected=team.protects(account),
         own=team.owned_by(account, actor),
+        connection=await deps.directory.connection(actor.tenant),
+        link=await deps.directory.person(actor.tenant, account.id),
     )
 
 
@@ -111,6 +122,8 @@ async def create_person(deps: Dependencies, actor: Actor, new: NewAccount, *, in
         account = await handlers.create_account(deps, actor.tenant, new)
         record.subject_id, record.subject = account.id, account.upn
         record.after |= {"name": account.display_name, "status": account.status.value}
+        if account.licences:
+            record.after["licences"] = str(len(account.licences))
         if invite:
             await handlers.invite(deps, actor.tenant, account.id)
             record.after["invited"] = "yes"
@@ -119,7 +132,7 @@ async def create_person(deps: Dependencies, actor: Actor, new: NewAccount, *, in
 
 async def invite_person(deps: Dependencies, actor: Actor, account_id: str) -> Invitation:
     """Mail a new invitation; an open one is withdrawn. Raises Forbidden, NotFound, Conflict."""
-    async with _on(deps, actor, Act.INVITE, account_id) as (account, record):
+    async with on_account(deps, actor, Act.INVITE, account_id) as (account, record):
         link = await handlers.invite(deps, actor.tenant, account.id)
         record.after["until"] = f"{link.invitation.expires_at:%Y-%m-%d %H:%M} UTC"
         return link.invitation
@@ -127,7 +140,7 @@ async def invite_person(deps: Dependencies, actor: Actor, account_id: str) -> In
 
 async def withdraw_invitation(deps: Dependencies, actor: Actor, account_id: str) -> None:
     """Make the open invitation worthless. Raises Forbidden, NotFound, Conflict (there is none)."""
-    async with _on(deps, actor, Act.WITHDRAW_INVITATION, account_id) as (account, _):
+    async with on_account(deps, actor, Act.WITHDRAW_INVITATION, account_id) as (account, _):
         if await deps.invitations.open_of(actor.tenant, account.id) is None:
             raise Conflict("admin.invitation.none", upn=account.upn)
         await withdraw_open(deps, account)
@@ -135,7 +148,7 @@ async def withdraw_invitation(deps: Dependencies, actor: Actor, account_id: str)
 
 async def suspend_person(deps: Dependencies, actor: Actor, account_id: str) -> Account:
     """No sign-in until resumed. Raises Forbidden, NotFound, Conflict."""
-    async with _on(deps, actor, Act.SUSPEND, account_id) as (account, record):
+    async with on_account(deps, actor, Act.SUSPEND, account_id) as (account, record):
         changed = await handlers.suspend(deps, actor.tenant, account.id)
         _status(record, account, changed)
         return changed
@@ -143,18 +156,18 @@ async def suspend_person(deps: Dependencies, actor: Actor, account_id: str) -> A
 
 async def resume_person(deps: Dependencies, actor: Actor, account_id: str) -> Account:
     """End a suspension. Raises Forbidden, NotFound, Conflict."""
-    async with _on(deps, actor, Act.RESUME, account_id) as (account, record):
+    async with on_account(deps, actor, Act.RESUME, account_id) as (account, record):
         changed = await handlers.resume(deps, actor.tenant, account.id)
         _status(record, account, changed)
         return changed
 
 
 async def remove_person(deps: Dependencies, actor: Actor, account_id: str, *, typed: str) -> Account:
-    """Remove the account for good. `typed`: the user name, as the administrator typed it.
+    """Remove the account, which can be undone for 30 days. `typed`: the user name, as the administrator typed it.
 
     Raises Forbidden, NotFound, BadInput (something else was typed), Conflict.
     """
-    async with _on(deps, actor, Act.REMOVE_ACCOUNT, account_id) as (account, record):
+    async with on_account(deps, actor, Act.REMOVE_ACCOUNT, account_id) as (account, record):
         if typed.strip().lower() != account.upn:
             raise BadInput("admin.console.typed", upn=account.upn)
         changed = await handlers.remove(deps, actor.tenant, account.id)
@@ -162,9 +175,17 @@ async def remove_person(deps: Dependencies, actor: Actor, account_id: str, *, ty
         return changed
 
 
+async def restore_person(deps: Dependencies, actor: Actor, account_id: str) -> Account:
+    """Undo a removal. Raises Forbidden, StepUpNeeded, NotFound, Conflict (not removed, or for good), BadInput."""
+    async with on_account(deps, actor, Act.RESTORE_ACCOUNT, account_id) as (account, record):
+        changed = await handlers.restore(deps, actor.tenant, account.id)
+        _status(record, account, changed)
+        return changed
+
+
 async def sign_person_out(deps: Dependencies, actor: Actor, account_id: str) -> Account:
     """Sign the person out everywhere. Raises Forbidden, NotFound, Conflict."""
-    async with _on(deps, actor, Act.SIGN_OUT_EVERYWHERE, account_id) as (account, _):
+    async with on_account(deps, actor, Act.SIGN_OUT_EVERYWHERE, account_id) as (account, _):
         return await handlers.sign_out_everywhere(deps, actor.tenant, account.id)
 
 
@@ -175,7 +196,7 @@ async def rename_person(
 
     Raises Forbidden, NotFound, BadInput, Conflict (taken; changed meanwhile).
     """
-    async with _on(deps, actor, Act.RENAME, account_id) as (account, record):
+    async with on_account(deps, actor, Act.RENAME, account_id) as (account, record):
         changed = await handlers.rename(
             deps, actor.tenant, account.id, upn, expected_version=expected_version
         )
@@ -185,26 +206,26 @@ async def rename_person(
 
 async def unfreeze_person(deps: Dependencies, actor: Actor, account_id: str) -> None:
     """Let unknown browsers ask for notifications again. Raises Forbidden, NotFound, Conflict."""
-    async with _on(deps, actor, Act.UNFREEZE, account_id) as (account, _):
+    async with on_account(deps, actor, Act.UNFREEZE, account_id) as (account, _):
         await handlers.unfreeze(deps, actor.tenant, account.id)
 
 
 async def remove_persons_device(deps: Dependencies, actor: Actor, account_id: str, device: str) -> None:
     """Take a device out of use. Raises Forbidden, NotFound."""
-    async with _on(deps, actor, Act.REMOVE_DEVICE, account_id) as (account, record):
+    async with on_account(deps, actor, Act.REMOVE_DEVICE, account_id) as (account, record):
         for each in await handlers.remove_device(deps, actor.tenant, account.id, device):
             record.before["device"] = each.name or each.id
 
 
 async def remove_persons_browser(deps: Dependencies, actor: Actor, account_id: str, browser: str) -> None:
     """Make a browser a stranger's. Raises Forbidden, NotFound."""
-    async with _on(deps, actor, Act.REMOVE_BROWSER, account_id) as (account, record):
+    async with on_account(deps, actor, Act.REMOVE_BROWSER, account_id) as (account, record):
         found = await handlers.remove_browser(deps, actor.tenant, account.id, browser)
         record.before["browser"] = found.agent
 
 
 @asynccontextmanager
-async def _on(
+async def on_account(
     deps: Dependencies, actor: Actor, act: Act, account_id: str
 ) -> AsyncIterator[tuple[Account, Record]]:
     """The account of an act that this administrator may do to it, with the record under way.
@@ -226,7 +247,7 @@ async def _on(
 
 async def _account(deps: Dependencies, actor: Actor, account_id: str) -> Account:
     found = await deps.accounts.get(actor.tenant, account_id)
-    if found is None:
+    if found is None or found.is_tombstone:
         raise NotFound
     return found
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from services.admin.domain.accounts import AccountId, check_email
 from services.admin.domain.names import check_name
-from services.admin.domain.roles import Act, Actor, Role
+from services.admin.domain.roles import Act, Actor, Operator, Role
 from services.admin.domain.teams import (
     LINK_LIFETIME,
     MAIL_LIFETIME,
@@ -56,8 +56,11 @@ async def invite_by_operator(deps: Dependencies, slug: str, new: NewAdministrato
     Raises NotFound, BadInput, Conflict.
     """
     await show_tenant(deps, slug)
-    link = await _link(deps, slug, new, lifetime=LINK_LIFETIME)
-    await deps.teams.change(slug, lambda team: team.with_invitation(link.invitation, deps.clock.now()))
+    async with recorded(deps, Operator(slug), Act.INVITE_ADMINISTRATOR, subject=new.name) as record:
+        link = await _link(deps, slug, new, lifetime=LINK_LIFETIME)
+        await deps.teams.change(slug, lambda team: team.with_invitation(link.invitation, deps.clock.now()))
+        record.subject_id = link.invitation.id
+        record.after["role"] = new.role.value
     return link
 
 

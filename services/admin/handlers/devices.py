@@ -46,11 +46,12 @@ async def remove_device(
     if not found:
         raise Conflict("admin.device.none", upn=account.upn)
     for each in found:
-        await _revoke(deps, slug, account.id, each)
+        await revoke(deps, slug, account.id, each, Reason.ADMINISTRATOR)
     return found
 
 
-async def _revoke(deps: Dependencies, slug: str, account: str, device: ListedDevice) -> None:
+async def revoke(deps: Dependencies, slug: str, account: str, device: ListedDevice, reason: Reason) -> None:
+    """Take one device of that account out of use, for that reason. One that does not count stays as it is."""
     now = deps.clock.now()
     if device.status is None:
         # Enrolled before admin decided, and not migrated yet. Its key is filled in when approval says it again.
@@ -60,14 +61,12 @@ async def _revoke(deps: Dependencies, slug: str, account: str, device: ListedDev
             account=account,
             invitation="",
             status=AuthenticatorStatus.REVOKED,
-            reason=Reason.ADMINISTRATOR.value,
+            reason=reason.value,
             decided_at=now,
         )
         if await deps.authenticators.add(tombstone):
             return
-    await deps.authenticators.change(
-        slug, device.id, lambda before: before.revoked(Reason.ADMINISTRATOR, now)
-    )
+    await deps.authenticators.change(slug, device.id, lambda before: before.revoked(reason, now))
 
 
 async def remove_authenticator(deps: Dependencies, received: VerifiedMessage[RemoveAuthenticator]) -> None:

@@ -1,20 +1,18 @@
 """The connection to a tenant's Entra directory, and what became of people there (docs/flows/provisioning.md)."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from services.admin.domain.accounts import Account, check_location
 from services.admin.domain.devices import AdminCommand
-from services.admin.domain.directory import DirectorySettings, read_properties
-from services.admin.domain.names import shown
+from services.admin.domain.directory import DirectorySettings, read_licence, read_properties
 from services.admin.handlers.accounts import show_account
 from services.admin.handlers.common import checked_limit
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.envelope import OutgoingMessage
 from shared.contracts.provisioning import (
-    GUID,
     CheckConnection,
     Checked,
     ConnectionChanged,
@@ -47,19 +45,26 @@ async def set_connection(
     deps: Dependencies,
     slug: str,
     *,
-    properties: str | None = None,
+    properties: str | ConnectionSecrets | None = None,
     enabled: bool | None = None,
     when_suspended: WhenSuspended | None = None,
     when_removed: WhenRemoved | None = None,
+    secret_ends_at: datetime | None = None,
+    expected_revision: int | None = None,
 ) -> DirectorySettings:
-    """Set the connection; what is None stays as it was. The secrets in `properties` are sealed for provisioning at once
-    and kept nowhere. Raises NotFound, BadInput.
+    """Set the connection; what is None stays as it was. The secrets in `properties`, as they were typed or as they were
+    read already, are sealed for provisioning at once and kept nowhere; the end of a secret is forgotten with it.
+    `expected_revision`: of the settings as the administrator had them on the screen.
+
+    Raises NotFound, BadInput, Conflict (changed meanwhile).
     """
     await show_tenant(deps, slug)
-    secrets = None if properties is None else read_properties(properties, deps.clock.now())
+    secrets = read_properties(properties, deps.clock.now()) if isinstance(properties, str) else properties
     sealed: list[str] = [""]
 
     def step(before: DirectorySettings) -> DirectorySettings:
+        if expected_revision is not None and before.revision != expected_revision:
+            raise Conflict("admin.connection.changed")
         after = replace(
             before,
             revision=before.revision + 1,
@@ -67,6 +72,7 @@ async def set_connection(
             when_suspended=when_suspended or before.when_suspended,
             when_removed=when_removed or before.when_removed,
             has_secrets=before.has_secrets or secrets is not None,
+            secret_ends_at=_end_after(before.secret_ends_at, secret_ends_at, secrets),
             asked_at=deps.clock.now(),
         )
         if after.enabled and not after.has_secrets:
@@ -81,10 +87,20 @@ async def set_connection(
             when_suspended=after.when_suspended,
             when_removed=after.when_removed,
             sealed=sealed[0],
+            secret_ends_at=after.secret_ends_at,
         )
         return OutgoingMessage(said, slug)
 
     return await deps.directory_settings.change(slug, step, command)
+
+
+def _end_after(
+    before: datetime | None, said: datetime | None, secrets: ConnectionSecrets | None
+) -> datetime | None:
+    """The end of the secret that is in force then. A certificate says its own."""
+    if secrets is None:
+        return said or before
+    return said if secrets.client_secret else None
 
 
 def _sealed(deps: Dependencies, secrets: ConnectionSecrets | None, slug: str, revision: int) -> str:
@@ -155,6 +171,12 @@ async def retry_person(deps: Dependencies, slug: str, name: str) -> Account:
     return account
 
 
+def chosen_licences(names: Sequence[str], known: ConnectionChanged | None) -> tuple[str, ...]:
+    """Their SKU ids in order, each once. Raises BadInput."""
+    found = known.checked.licences if known is not None and known.checked is not None else ()
+    return tuple(sorted({read_licence(each, found) for each in names}))
+
+
 async def set_licences(
     deps: Dependencies,
     slug: str,
@@ -162,17 +184,21 @@ async def set_licences(
     *,
     usage_location: str | None = None,
     licences: Sequence[str] | None = None,
+    expected_version: int | None = None,
 ) -> Account:
     """Which licences the person has from here, by SKU id or by name, and the usage location; what is None stays.
+    `expected_version`: of the account as the administrator had it on the screen.
 
-    Raises NotFound, BadInput.
+    Raises NotFound, BadInput, Conflict (changed meanwhile).
     """
     account = await show_account(deps, slug, name)
     location = None if usage_location is None else check_location(usage_location)
     known = await deps.directory.connection(slug)
-    skus = None if licences is None else tuple(sorted({_sku(each, known) for each in licences}))
+    skus = None if licences is None else chosen_licences(licences, known)
 
     def step(before: Account) -> Account:
+        if expected_version is not None and before.version != expected_version:
+            raise Conflict("admin.account.changed", upn=before.upn)
         return replace(
             before,
             usage_location=before.usage_location if location is None else location,
@@ -186,15 +212,3 @@ async def set_licences(
     if changed is None:
         raise NotFound("admin.account.unknown", account=name[:120], tenant=slug[:40])
     return changed
-
-
-def _sku(text: str, known: ConnectionChanged | None) -> str:
-    """The SKU id of a licence. Raises BadInput for a name that the last check did not find."""
-    if re.fullmatch(GUID, text.lower()):
-        return text.lower()
-    found = known.checked.licences if known is not None and known.checked is not None else ()
-    sku = next((each.sku for each in found if each.name.upper() == text.strip().upper()), None)
-    if sku is None:
-        names = ", ".join(each.name for each in found) or "none"
-        raise BadInput("admin.licence.unknown", licence=shown(text), known=names)
-    return sku

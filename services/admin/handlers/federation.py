@@ -1,19 +1,18 @@
 """What Entra is told of a domain, and who has nothing to sign in with (docs/flows/federation.md, steps 2 and 3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.admin.domain.accounts import Account
 from services.admin.domain.federation import Federation, FirstUse, federation_of
 from services.admin.domain.names import check_host, shown
-from services.admin.domain.tenants import Tenant, governing_domain
-from services.admin.handlers.common import MAX_PAGE
+from services.admin.domain.tenants import Tenant
+from services.admin.handlers.accounts import read_cursor, write_cursor
+from services.admin.handlers.common import MAX_PAGE, checked_limit
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
-from shared.contracts.admin import AccountStatus, Domain
+from shared.contracts.admin import Domain
 from shared.errors import BadInput, NotFound, Unavailable
-
-SIGNS_IN = frozenset({AccountStatus.INVITED, AccountStatus.ACTIVE})
-"""Who would sign in. A suspended person is kept out on purpose, and a removed one is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +23,12 @@ class Readiness:
 
     domain: str
     people: int
-    without: tuple[Account, ...]
-    """All of them, in the order of their user names."""
+    without: int
+    """How many of them have no authenticator that counts."""
+    shown: tuple[Account, ...]
+    """One page of those, in the order of their user names."""
+    cursor: str | None = None
+    """Leads to the next page; None at the end."""
 
     @property
     def is_ready(self) -> bool:
@@ -33,8 +36,8 @@ class Readiness:
 
     @property
     def upns(self) -> tuple[str, ...]:
-        """The user names of those without."""
-        return tuple(account.upn for account in self.without)
+        """The user names on the page."""
+        return tuple(account.upn for account in self.shown)
 
 
 async def federation(deps: Dependencies, slug: str, domain: str) -> Federation:
@@ -56,27 +59,46 @@ async def first_use(deps: Dependencies, slug: str, domain: str) -> FirstUse | No
     return await deps.first_uses.of(slug, domain_of(tenant, domain).name)
 
 
-async def readiness(deps: Dependencies, slug: str, domain: str) -> Readiness:
-    """Who of the domain, and of its sub-domains that follow it, has no authenticator that counts now.
+async def readiness(
+    deps: Dependencies, slug: str, domain: str, *, cursor: str | None = None, limit: int = MAX_PAGE
+) -> Readiness:
+    """Who of the domain, and of its sub-domains that follow it, has no authenticator that counts now: how many, and one
+    page of them.
 
-    It reads every account of the tenant, 200 at a time, so it says nothing that held at one single moment. Raises
-    NotFound.
+    The numbers are counted by an index, whatever the size of the tenant. Raises NotFound, BadInput (limit, cursor),
+    Unavailable (accounts from before are not indexed yet).
     """
+    limit = checked_limit(limit)
+    after = None if cursor is None else read_cursor(cursor)
     tenant = await show_tenant(deps, slug)
     name = domain_of(tenant, domain).name
-    people, without = 0, list[Account]()
-    after: tuple[str, str] | None = None
-    while page := await deps.accounts.page(slug, after=after, status=None, limit=MAX_PAGE):
+    if await deps.accounts.lacks_hosts(slug):
+        raise Unavailable("admin.readiness.not_migrated")
+    but = [each.name for each in tenant.domains if each.name.endswith(f".{name}")]
+    people = await deps.accounts.count_signing_in(slug, name, but=but)
+    without = await deps.accounts.count_signing_in(slug, name, but=but, held=False)
+    unknown: tuple[str, str] | None = None
+    while page := await deps.accounts.maybe_without(
+        slug, name, but=but, after=unknown, limit=MAX_PAGE, unknown=True
+    ):
+        without += len(await _without(deps, slug, page))
+        unknown = page[-1].upn, page[-1].id
+    found: list[Account] = []
+    while len(found) <= limit:
+        page = await deps.accounts.maybe_without(slug, name, but=but, after=after, limit=limit + 1)
+        found += await _without(deps, slug, page)
+        if len(page) <= limit:
+            break
         after = page[-1].upn, page[-1].id
-        found = [
-            each
-            for each in page
-            if each.status in SIGNS_IN and governing_domain(tenant, each.upn.rpartition("@")[2]) == name
-        ]
-        have = await deps.authenticators.holders(slug, [each.id for each in found], deps.clock.now())
-        people += len(found)
-        without += [each for each in found if each.id not in have]
-    return Readiness(name, people, tuple(without))
+    last = found[limit - 1] if len(found) > limit else None
+    return Readiness(
+        name, people, without, tuple(found[:limit]), None if last is None else write_cursor(last)
+    )
+
+
+async def _without(deps: Dependencies, slug: str, accounts: Sequence[Account]) -> list[Account]:
+    have = await deps.authenticators.holders(slug, [each.id for each in accounts], deps.clock.now())
+    return [each for each in accounts if each.id not in have]
 
 
 def domain_of(tenant: Tenant, domain: str) -> Domain:

@@ -1,16 +1,16 @@
-"""The record of what an administrator does, written before the act and completed after it.
+"""The record of what an administrator or the operator does, written before the act and completed after it.
 
 An act touches one aggregate or several, each in a write of its own, so the record cannot be in the same write. It comes
 first: an act without a record does not happen, and a record that stays `begun` says that nobody knows how it ended.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from services.admin.domain.changes import Change
-from services.admin.domain.roles import Act, Actor
+from services.admin.domain.roles import Act, Actor, Operator
 from services.admin.handlers.common import checked_limit
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
@@ -42,23 +42,24 @@ class ChangePage:
 
 @asynccontextmanager
 async def recorded(
-    deps: Dependencies, actor: Actor, act: Act, *, subject_id: str = "", subject: str = ""
+    deps: Dependencies, by: Actor | Operator, act: Act, *, subject_id: str = "", subject: str = ""
 ) -> AsyncIterator[Record]:
     """Record the act that the block does. What the block raises is raised on; one of our errors says `refused`,
     unless it is Unavailable: then nobody knows what was done. Raises Unavailable.
     """
     subject = clean_line(subject, MAX_SUBJECT)  # as it was typed: nobody has checked it yet
     record = Record(subject_id, subject)
+    administrator, name, role, address, session = _whose(by)
     change = Change(
         id=new_id(deps.ids),
-        tenant=actor.tenant,
+        tenant=by.tenant,
         at=deps.clock.now(),
         act=act,
-        administrator=actor.administrator,
-        name=actor.name,
-        role=actor.role.value,
-        address=actor.address,
-        session=actor.session,
+        administrator=administrator,
+        name=name,
+        role=role,
+        address=address,
+        session=session,
         subject_id=subject_id,
         subject=subject,
     )
@@ -80,6 +81,28 @@ async def recorded(
             after=record.after,
         )
     )
+
+
+def _whose(by: Actor | Operator) -> tuple[str, str, str, str, str]:
+    if isinstance(by, Operator):
+        return "", "", "operator", "", ""
+    return by.administrator, by.name, by.role.value, by.address, by.session
+
+
+@asynccontextmanager
+async def recorded_in_each(
+    deps: Dependencies, actors: Sequence[Actor], act: Act
+) -> AsyncIterator[Sequence[Record]]:
+    """`recorded` of something that administrators do to themselves, in every tenant that they work on: each has to know
+    how its administrators sign in. Raises Unavailable.
+    """
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                recorded(deps, actor, act, subject_id=actor.administrator, subject=actor.name)
+            )
+            for actor in actors
+        ]
 
 
 async def list_changes(

@@ -191,6 +191,8 @@ def _with_domain(tenant: Tenant, new: Domain) -> Tenant:
     if any(d.issuer == new.issuer and d.name != new.name for d in tenant.domains):
         raise Conflict("admin.issuer.in_use")
     by_name = {d.name: d for d in tenant.domains} | {new.name: new}
+    if len(by_name) > max(rules.MAX_DOMAINS, len(tenant.domains)):
+        raise Conflict("admin.domain.enough", most=rules.MAX_DOMAINS)
     return replace(tenant, domains=tuple(by_name.values()))
 
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from services.admin.domain.roles import RULES, Actor
 from services.admin.domain.tenants import Tenant
 from services.admin.handlers.console_access import Visitor
-from services.admin.pages.views import SECTIONS, Frame
+from services.admin.pages.views import SECTIONS, Frame, Page
 from shared.clock import Clock
 from shared.web.frame import Pages
 from shared.web.headers import Csp
@@ -23,7 +23,9 @@ from shared.web.headers import Csp
 PACKAGE = Path(__file__).parent.parent
 
 CONSOLE_CSP = Csp(trusted_types=("'none'",))
-"""No script of the console makes markup from text."""
+"""No script of the console makes markup from text,"""
+LIST_CSP = Csp(trusted_types=("blok365-lists",))
+"""but in the pages of lists, where that policy of `lists.js` takes every script out of it."""
 
 
 class ConsolePages:
@@ -37,7 +39,8 @@ class ConsolePages:
         self, request: web.BaseRequest, template: str, view: object, *, status: int = 200
     ) -> web.Response:
         """The page in the language that the browser prefers."""
-        return self.pages.render(request, template, view=view, status=status, csp=CONSOLE_CSP)
+        csp = LIST_CSP if isinstance(view, Page) and view.is_list else CONSOLE_CSP
+        return self.pages.render(request, template, view=view, status=status, csp=csp)
 
     def frame(
         self,

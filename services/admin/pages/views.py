@@ -3,19 +3,35 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 
 from services.admin.domain.accounts import Account
 from services.admin.domain.administrators import ADVISED_PASSKEYS, Administrator, ConsoleSession
 from services.admin.domain.certificates import CertificateFacts, certificate_facts
 from services.admin.domain.changes import Change
+from services.admin.domain.configuration import Row
 from services.admin.domain.federation import Certificates, Federation
 from services.admin.domain.roles import Act, Role
+from services.admin.domain.sign_ins import PERIODS
+from services.admin.domain.signing_keys import KeyStep
 from services.admin.domain.teams import Team
 from services.admin.domain.tenants import Tenant
+from services.admin.handlers.console_configuration import ShownItem
 from services.admin.handlers.console_federation import ListedDomain, ShownDomain
+from services.admin.handlers.console_keys import ShownKeys
+from services.admin.handlers.console_overview import Overview
 from services.admin.handlers.console_people import Person
 from services.admin.handlers.federation import Readiness
+from services.admin.pages.chart import Chart
+from services.admin.pages.directory_words import (
+    Explains,
+    LinkState,
+    known_licences,
+    licences_of,
+    link_state,
+)
 from shared.contracts.admin import AccountStatus, Application, Policy
+from shared.contracts.provisioning import ConnectionChanged, Fault, Licence
 from shared.errors import BadInput, Blok365Error
 
 
@@ -32,9 +48,11 @@ class Section:
 
 
 SECTIONS = (
+    Section("overview", "", Act.SEE_OVERVIEW, "house"),
     Section("people", "/people", Act.SEE_PEOPLE, "users"),
     Section("applications", "/applications", Act.SEE_APPLICATIONS, "layout-grid"),
     Section("federation", "/federation", Act.SEE_FEDERATION, "globe"),
+    Section("configuration", "/configuration", Act.SEE_CONFIGURATION, "list-checks"),
     Section("administrators", "/administrators", Act.SEE_ADMINISTRATORS, "shield-check"),
     Section("changes", "/changes", Act.SEE_CHANGES, "history"),
 )
@@ -69,6 +87,11 @@ class Frame:
     def base(self) -> str:
         """The path of the tenant's pages."""
         return f"/t/{self.tenant.slug}" if self.tenant else ""
+
+    @property
+    def finds_people(self) -> bool:
+        """Whether the role sees people, so that the frame has a search for them."""
+        return any(each.key == "people" for each in self.sections)
 
     @property
     def few_passkeys(self) -> bool:
@@ -162,6 +185,11 @@ FIELD_OF = {
     "admin.application.first_method": "first_method",
     "admin.policy.idle": "idle_minutes",
     "admin.policy.sign_in": "sign_in",
+    "admin.connection.end": "secret_ends",
+    "admin.connection.end_past": "secret_ends",
+    "admin.location.malformed": "location",
+    "admin.licence.location": "location",
+    "admin.licence.unknown": "skus",
 }
 """The field of a form that an error is about."""
 
@@ -178,6 +206,8 @@ def refused(values: Mapping[str, str], error: Blok365Error, *, otherwise: str) -
 class Page:
     """A page of somebody who is signed in."""
 
+    is_list: ClassVar[bool] = False
+    """Whether its script fetches lists (`static/lists.js`)."""
     frame: Frame
     crumbs: tuple[Crumb, ...] = ()
 
@@ -190,12 +220,34 @@ class Organisations(Page):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PeopleList(Page):
+class OverviewPage(Page):
+    """The Overview. `application`: the id of the first one; `offered`: the acts that the role may do."""
+
+    overview: Overview
+    chart: Chart
+    application: str
+    offered: frozenset[Act]
+
+    def offers(self, act: str) -> bool:
+        """Whether the role may do the act with that value."""
+        return Act(act) in self.offered
+
+    @property
+    def periods(self) -> tuple[int, ...]:
+        return PERIODS
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleList(Page, Explains):
     """A page of the list of people."""
+
+    is_list = True
 
     accounts: Sequence[Account]
     query: str = ""
     status: AccountStatus | None = None
+    faults: Mapping[str, Fault | None] | None = None
+    """Of a list of people whose provisioning has failed: why, by account. None for any other list."""
     next: str | None = None
     """The path of the next page."""
     first: bool = True
@@ -205,11 +257,11 @@ class PeopleList(Page):
     @property
     def filtered(self) -> bool:
         """Whether an empty list means that nothing matches, not that there is nobody yet."""
-        return bool(self.query or self.status or not self.first)
+        return bool(self.query or self.status or self.faults is not None or not self.first)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PersonPage(Page):
+class PersonPage(Page, Explains):
     """A person's page. `offered`: the acts that the administrator may do."""
 
     person: Person
@@ -220,6 +272,16 @@ class PersonPage(Page):
     @property
     def initials(self) -> str:
         return initials(self.person.account.display_name)
+
+    @property
+    def link(self) -> LinkState:
+        """How the person's user in Entra is."""
+        return link_state(self.person.link)
+
+    @property
+    def licences(self) -> Sequence[str]:
+        """Names of the licences that the person has from here."""
+        return licences_of(self.person.account, self.person.connection)
 
     def offers(self, act: str) -> bool:
         """Whether the page offers the act with that value."""
@@ -236,6 +298,18 @@ class FormPage(Page):
     subject: str = ""
     version: int = 0
     domains: tuple[str, ...] = ()
+    connection: ConnectionChanged | None = None
+    """The connection to Entra, where the form asks for licences."""
+
+    @property
+    def licences(self) -> Sequence[Licence]:
+        """Those of the directory."""
+        return known_licences(self.connection)
+
+    @property
+    def others(self) -> Sequence[str]:
+        """SKU ids that are chosen and not listed: none in a new form."""
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,11 +372,57 @@ class ApplicationPage(Page):
     domains: int
     """How many domains the tenant has; the addresses of one are shown once its certificate is known."""
     certificates: Certificates | None
+    try_url: str
+    """Where a test sign-in begins (docs/flows/try-it.md): on the sign-in host."""
     may_change: bool
 
     @property
     def lines(self) -> tuple[CertificateLine, ...]:
         return certificate_lines(self.certificates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyLines:
+    """What tells Entra of a step of the roll-over, for one domain: lines of PowerShell."""
+
+    domain: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeysPage(Page):
+    """The token-signing keys. `shown`: None while wsfed has not said what they are. `lines`: of each domain."""
+
+    shown: ShownKeys | None
+    lines: Sequence[KeyLines]
+    may_change: bool
+    form: Form
+    """What was wrong with a step that was asked for."""
+
+    @property
+    def certificates(self) -> tuple[CertificateLine, ...]:
+        return certificate_lines(None if self.shown is None else self.shown.certificates)
+
+    @property
+    def steps(self) -> tuple[tuple[KeyStep, str], ...]:
+        """Each step of the roll-over with how it stands: `done`, `due` or `ahead`."""
+        order = tuple(KeyStep)
+        due = len(order) if self.shown is None else order.index(self.shown.due)
+        return tuple(
+            (each, "done" if place < due else "due" if place == due else "ahead")
+            for place, each in enumerate(order)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyStepPage(Page):
+    """The question before a step. `waits`: the next key is too new, unless somebody says that Entra has it."""
+
+    step: KeyStep
+    version: int
+    waits: bool
+    switch_from: datetime | None
+    form: Form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,6 +439,8 @@ class DomainPage(Page):
 
     shown: ShownDomain
     applications: int
+    has_emergency: bool
+    """Whether an administrator has said that there are emergency administrators."""
     may_change: bool
 
     @property
@@ -354,8 +476,40 @@ class ScriptPage(Page):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfigurationPage(Page):
+    """The checklist of the tenant's Microsoft 365, by group."""
+
+    groups: Mapping[str, Sequence[Row]]
+
+    @property
+    def all(self) -> int:
+        """How many items there are to do; what is optional is not counted."""
+        return sum(row.state != "optional" for group in self.groups.values() for row in group)
+
+    @property
+    def done(self) -> int:
+        return sum(row.is_done for group in self.groups.values() for row in group)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigurationItemPage(Page):
+    """One item of it, with its steps."""
+
+    shown: ShownItem
+    may_change: bool
+    may_change_policy: bool
+
+    @property
+    def may_mark(self) -> bool:
+        """Whether the page asks for the administrator's word."""
+        return self.may_change and self.shown.row.may_be_marked
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChangesPage(Page):
     """What administrators did."""
+
+    is_list = True
 
     changes: Sequence[Change]
     next: str | None

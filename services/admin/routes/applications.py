@@ -65,6 +65,7 @@ async def show_application(visit: TenantVisit) -> web.Response:
         federations=await list_federations(visit.deps, visit.actor),
         domains=len(visit.tenant.domains),
         certificates=await visit.deps.certificates.of(visit.actor.tenant),
+        try_url=f"{visit.deps.origin}/t/{visit.actor.tenant}/try",
         may_change=visit.actor.may(Act.CHANGE_APPLICATION),
     )
     return visit.render("application.html", view)
@@ -225,6 +226,6 @@ APPLICATION_ROUTES: tuple[ConsoleRoute, ...] = (
     TenantRoute("GET", APPLICATION, Act.SEE_APPLICATIONS, show_application),
     TenantRoute("GET", f"{APPLICATION}/edit", Act.CHANGE_APPLICATION, ask_change),
     TenantRoute("POST", f"{APPLICATION}/edit", Act.CHANGE_APPLICATION, change_application),
-    TenantRoute("GET", POLICY, Act.CHANGE_APPLICATION, ask_policy),
-    TenantRoute("POST", POLICY, Act.CHANGE_APPLICATION, change_policy),
+    TenantRoute("GET", POLICY, Act.CHANGE_POLICY, ask_policy),
+    TenantRoute("POST", POLICY, Act.CHANGE_POLICY, change_policy),
 )

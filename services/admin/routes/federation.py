@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from services.admin.domain.configuration import Item
 from services.admin.domain.federation import Federation
 from services.admin.domain.federation_scripts import back_out_script, federation_script, script_name
 from services.admin.domain.powershell import script_octets
@@ -76,6 +77,8 @@ async def show_domain(visit: TenantVisit) -> web.Response:
         crumbs=(_list(visit),),
         shown=shown,
         applications=len(visit.tenant.applications),
+        has_emergency=(await visit.deps.checklists.get(visit.actor.tenant)).mark(Item.BREAK_GLASS)
+        is not None,
         may_change=visit.actor.may(Act.CHANGE_FEDERATION),
     )
     return visit.render("domain.html", view)
@@ -96,26 +99,20 @@ async def show_state(visit: TenantVisit) -> web.Response:
 
 async def show_readiness(visit: TenantVisit) -> web.Response:
     """Who would be locked out: a page of them."""
-    found = await domains.show_readiness(visit.deps, visit.actor, _domain(visit))
-    start = _start(visit.request.query.get("from", "0"))
-    rest = len(found.without) - start - PER_PAGE
-    following = urlencode({"from": start + PER_PAGE})
+    cursor = visit.request.query.get("after") or None
+    found = await domains.show_readiness(
+        visit.deps, visit.actor, _domain(visit), cursor=cursor, limit=PER_PAGE
+    )
+    following = urlencode({"after": found.cursor or ""})
     view = ReadinessPage(
         frame=visit.frame("federation"),
         crumbs=_way(visit, found.domain),
         readiness=found,
-        shown=found.without[start : start + PER_PAGE],
-        next=visit.path(f"/federation/{found.domain}/readiness?{following}") if rest > 0 else None,
-        first=start == 0,
+        shown=found.shown,
+        next=visit.path(f"/federation/{found.domain}/readiness?{following}") if found.cursor else None,
+        first=cursor is None,
     )
     return visit.render("readiness.html", view)
-
-
-def _start(text: str) -> int:
-    """Raises BadInput."""
-    if not (text.isascii() and text.isdigit() and len(text) < 8):
-        raise BadInput("admin.page.cursor")
-    return int(text)
 
 
 async def ask_script(visit: TenantVisit) -> web.Response:

@@ -65,7 +65,7 @@ async def _frame_in_the_only_tenant(visit: Visit) -> Frame | None:
     if len(visit.visitor.teams) != 1:
         return None
     slug = visit.visitor.teams[0].tenant
-    address = visit.context.browser(visit.request).address
+    address = _address(visit)
     return visit.context.pages.frame(
         visit.visitor,
         csrf=visit.csrf,
@@ -74,6 +74,10 @@ async def _frame_in_the_only_tenant(visit: Visit) -> Frame | None:
         section="account",
         said=visit.said,
     )
+
+
+def _address(visit: Visit) -> str:
+    return visit.context.browser(visit.request).address
 
 
 async def add(visit: Visit) -> web.Response:
@@ -102,19 +106,19 @@ async def ask_removal(visit: Visit) -> web.Response:
 
 async def remove(visit: Visit) -> web.Response:
     """Remove a passkey."""
-    await remove_passkey(visit.deps, visit.visitor, visit.request.match_info["passkey"])
+    await remove_passkey(visit.deps, visit.visitor, visit.request.match_info["passkey"], _address(visit))
     return redirect(ACCOUNT, said="passkey_removed")
 
 
 async def end(visit: Visit) -> web.Response:
     """End one of one's own sessions."""
-    await end_session(visit.deps, visit.visitor, visit.request.match_info["session"])
+    await end_session(visit.deps, visit.visitor, visit.request.match_info["session"], _address(visit))
     return redirect(ACCOUNT, said="session_ended")
 
 
 async def end_others(visit: Visit) -> web.Response:
     """End all of them but this one."""
-    await end_other_sessions(visit.deps, visit.visitor)
+    await end_other_sessions(visit.deps, visit.visitor, _address(visit))
     return redirect(ACCOUNT, said="sessions_ended")
 
 

@@ -1,27 +1,33 @@
 """People: the list, a person's page, and what administrators do to them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
-from services.admin.domain.accounts import check_email, check_upn
+from services.admin.domain.accounts import UNDO, check_email, check_location, check_upn
+from services.admin.domain.directory import licences_typed
 from services.admin.domain.names import check_name
 from services.admin.domain.roles import Act, Actor
 from services.admin.domain.tenants import Tenant
 from services.admin.handlers import console_people as people
 from services.admin.handlers.accounts import NewAccount
+from services.admin.handlers.console_provisioning import faulty_people, require_location
+from services.admin.handlers.directory import chosen_licences
 from services.admin.handlers.recording import list_changes
 from services.admin.pages.views import Confirm, Crumb, Form, FormPage, PeopleList, PersonPage, refused
 from services.admin.ports import Dependencies
 from services.admin.routes.guard import ConsoleRoute, TenantRoute, TenantVisit, redirect
 from shared.contracts.admin import AccountStatus
+from shared.contracts.provisioning import Fault
 from shared.errors import BadInput, Blok365Error, Conflict, NotFound
 
 PEOPLE = "/t/{tenant}/people"
 PERSON = f"{PEOPLE}/{{account}}"
 NEW_FIELDS = ("first", "last", "upn", "email")
+FAULT = "fault"
+"""What the filter of states says for people whose provisioning has failed."""
 LATEST_CHANGES = 10
 """How many changes a person's page shows. It links to all of them."""
 
@@ -30,17 +36,24 @@ async def list_people(visit: TenantVisit) -> web.Response:
     """The list, with what is looked for, and one page of it."""
     asked = visit.request.query
     query, cursor = asked.get("q", ""), asked.get("after") or None
-    status = _status(asked.get("status", ""))
-    page = await people.find_people(visit.deps, visit.actor, query=query, status=status, cursor=cursor)
+    faults: Mapping[str, Fault | None] | None = None
+    status = None
+    if asked.get("status") == FAULT:
+        found = await faulty_people(visit.deps, visit.actor, query=query, cursor=cursor)
+        page, faults = found.page, found.faults
+    else:
+        status = _status(asked.get("status", ""))
+        page = await people.find_people(visit.deps, visit.actor, query=query, status=status, cursor=cursor)
     following = None
     if page.cursor:
-        kept = {"q": query, "status": status.value if status else "", "after": page.cursor}
+        kept = {"q": query, "status": asked.get("status", ""), "after": page.cursor}
         following = visit.path(f"/people?{urlencode({k: v for k, v in kept.items() if v})}")
     view = PeopleList(
         frame=visit.frame("people"),
         accounts=page.accounts,
         query=query,
         status=status,
+        faults=faults,
         next=following,
         first=cursor is None,
         may_create=visit.actor.may(Act.CREATE_ACCOUNT),
@@ -57,10 +70,10 @@ def _status(text: str) -> AccountStatus | None:
 
 async def new_person(visit: TenantVisit) -> web.Response:
     """The form for a new person."""
-    return _new_person(visit, Form({"invite": "yes"}))
+    return await _new_person(visit, Form({"invite": "yes"}))
 
 
-def _new_person(visit: TenantVisit, form: Form) -> web.Response:
+async def _new_person(visit: TenantVisit, form: Form) -> web.Response:
     view = FormPage(
         frame=visit.frame("people"),
         crumbs=(_list(visit),),
@@ -68,26 +81,41 @@ def _new_person(visit: TenantVisit, form: Form) -> web.Response:
         action=visit.path("/people/new"),
         back=visit.path("/people"),
         domains=tuple(each.name for each in visit.tenant.domains),
+        connection=await visit.deps.directory.connection(visit.actor.tenant),
     )
     return visit.render("person-new.html", view, status=400 if form.errors else 200)
 
 
 async def create_person(visit: TenantVisit) -> web.Response:
     """Make the account, and mail the invitation if that was wished."""
-    values = {name: visit.form.get(name, "") for name in (*NEW_FIELDS, "invite")}
+    values = {name: visit.form.get(name, "") for name in (*NEW_FIELDS, "invite", "location", "skus")}
+    values |= {name: "yes" for name in visit.form if name.startswith("licence.")}
     upn = values["upn"].strip()
     domains = visit.tenant.domains
     if upn and "@" not in upn and len(domains) == 1:
         upn = f"{upn}@{domains[0].name}"
     wrong = _wrong_fields({**values, "upn": upn}, visit.tenant)
-    if wrong:
-        return _new_person(visit, Form(values, wrong))
-    new = NewAccount(upn, values["first"], values["last"], values["email"])
-    invite = values["invite"] == "yes"
+    invite, licences = values["invite"] == "yes", licences_typed(values)
     try:
+        require_location(values["location"], licences)
+        check_location(values["location"])
+    except BadInput as error:
+        wrong["location"] = error
+    if wrong:
+        return await _new_person(visit, Form(values, wrong))
+    try:
+        known = await visit.deps.directory.connection(visit.actor.tenant)
+        new = NewAccount(
+            upn,
+            values["first"],
+            values["last"],
+            values["email"],
+            usage_location=values["location"],
+            licences=chosen_licences(licences, known),
+        )
         account = await people.create_person(visit.deps, visit.actor, new, invite=invite)
     except (BadInput, Conflict) as error:
-        return _new_person(visit, refused(values, error, otherwise="last"))
+        return await _new_person(visit, refused(values, error, otherwise="last"))
     return redirect(visit.path(f"/people/{account.id}"), said="created_invited" if invite else "created")
 
 
@@ -183,6 +211,7 @@ async def _ask(visit: TenantVisit, act: str, form: Form | None = None) -> web.Re
             "phones": sum(each.may_count for each in person.devices),
             "browsers": len(person.browsers),
             "upn": person.account.upn,
+            "days": UNDO.days,
         },
         typed=person.account.upn if act == "remove" else "",
         form=form or Form(),
@@ -304,6 +333,14 @@ PEOPLE_ROUTES: tuple[ConsoleRoute, ...] = (
     TenantRoute("POST", f"{PERSON}/rename", Act.RENAME, rename),
     TenantRoute("GET", f"{PERSON}/remove", Act.REMOVE_ACCOUNT, _asks("remove")),
     TenantRoute("POST", f"{PERSON}/remove", Act.REMOVE_ACCOUNT, remove_person),
+    TenantRoute("GET", f"{PERSON}/restore", Act.RESTORE_ACCOUNT, _asks("restore")),
+    TenantRoute(
+        "POST",
+        f"{PERSON}/restore",
+        Act.RESTORE_ACCOUNT,
+        _does(people.restore_person, "restored"),
+        form=f"{PERSON}/restore",
+    ),
     TenantRoute("GET", _DEVICE, Act.REMOVE_DEVICE, ask_device_removal),
     TenantRoute("POST", _DEVICE, Act.REMOVE_DEVICE, remove_device),
     TenantRoute("GET", _BROWSER, Act.REMOVE_BROWSER, ask_browser_removal),

@@ -125,7 +125,8 @@ async def join_posted(context: RouteContext, request: web.Request) -> web.Respon
         visitor = await visit(context.deps, cookie)
         context.csrf.check(request, form.get(Csrf.FIELD), cookie if visitor else None, PURPOSE)
         assert visitor is not None, "the check was refused without one"
-        await join_team(context.deps, slug, invitation, secret=secret, visitor=visitor)
+        address = context.browser(request).address
+        await join_team(context.deps, slug, invitation, secret=secret, visitor=visitor, address=address)
         return redirect(f"/t/{slug}", said="joined")
     try:
         opened = await accept_invitation(

@@ -26,16 +26,6 @@ MEMBER = f"{TEAM}/{{administrator}}"
 NEW_FIELDS = ("name", "email", "role", "upn")
 
 
-async def start(visit: TenantVisit) -> web.Response:
-    """The first page of the navigation that the role may open; for a role with none, a page that says so."""
-    frame = visit.frame()
-    if frame.sections:
-        return redirect(visit.path(frame.sections[0].path), said=visit.said)
-    return visit.render(
-        "nothing.html", TeamPage(frame=frame, team=visit.team, now=frame.now, may_change=False)
-    )
-
-
 async def show_team(visit: TenantVisit) -> web.Response:
     """The administrators with their roles, and the invitations that are open."""
     frame = visit.frame("administrators")
@@ -163,7 +153,6 @@ async def show_changes(visit: TenantVisit) -> web.Response:
 
 
 TEAM_ROUTES: tuple[ConsoleRoute, ...] = (
-    TenantRoute("GET", "/t/{tenant}", Act.SEE_TENANT, start),
     TenantRoute("GET", TEAM, Act.SEE_ADMINISTRATORS, show_team),
     TenantRoute("GET", f"{TEAM}/new", Act.INVITE_ADMINISTRATOR, new_administrator),
     TenantRoute("POST", f"{TEAM}/new", Act.INVITE_ADMINISTRATOR, invite, f"{TEAM}/new"),

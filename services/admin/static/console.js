@@ -25,6 +25,10 @@ document.addEventListener("keydown", (event) => {
   search.focus();
 });
 
+/** What was done on the page before is said aloud: a status line that is there from the beginning is not. */
+const toast = document.querySelector(".toast");
+if (toast) setTimeout(() => (document.getElementById("status").textContent = toast.textContent.trim()), 300);
+
 /** After a refused form the focus is on what is wrong. */
 const summary = document.getElementById("summary");
 if (summary) summary.focus();

@@ -1,4 +1,4 @@
-"""Who works in the console: administrators, teams, sessions, and the record of what they did."""
+"""Who works in the console: administrators, teams, sessions, and what they did and said."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import Any
 
 from services.admin.domain.administrators import Administrator, ConsoleSession
 from services.admin.domain.changes import Change
+from services.admin.domain.configuration import Checklist
 from services.admin.domain.teams import Team
 from shared.contracts.envelope import MessageSigner, OutgoingMessage
 from shared.ids import b64u
@@ -174,6 +175,27 @@ class ChangeRepository:
         return [from_document(Change, each, key="id") for each in found]
 
 
+class ChecklistRepository:
+    """Implements `ports.Checklists`. `_id` is the tenant's slug."""
+
+    def __init__(self, database: Database) -> None:
+        self._checklists = Aggregate(
+            database.collection("checklists"), _checklist_document, _checklist, revision=VERSION
+        )
+
+    async def get(self, tenant: str) -> Checklist:
+        found = await self._checklists.load(tenant)
+        return Checklist(tenant) if found is None else found.value
+
+    async def change(self, tenant: str, step: Callable[[Checklist], Checklist]) -> Checklist:
+        def take(before: Checklist) -> Changed[Checklist] | None:
+            after = step(before)
+            return None if after is before else Changed(after)
+
+        changed = await self._checklists.change(tenant, take, empty=Checklist(tenant))
+        return await self.get(tenant) if changed is None else changed.value
+
+
 def _administrator_document(administrator: Administrator) -> Document:
     return to_document(administrator, key="id")
 
@@ -188,6 +210,14 @@ def _team_document(team: Team) -> Document:
 
 def _team(document: Document) -> Team:
     return from_document(Team, document, key="tenant")
+
+
+def _checklist_document(checklist: Checklist) -> Document:
+    return to_document(checklist, key="tenant")
+
+
+def _checklist(document: Document) -> Checklist:
+    return from_document(Checklist, document, key="tenant")
 
 
 def _console_session(document: Document) -> ConsoleSession:

@@ -6,8 +6,10 @@ The collection `errands` keeps the name that it was first stored under, because 
 migration. In code they are admin commands.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from services.admin.domain.accounts import Account, AccountId, same_profile
@@ -34,6 +36,7 @@ from shared.store.aggregate import Aggregate
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Filter, Index
 
+Holds = Callable[[AccountId], Awaitable[bool | None]]
 VERSION = "version"
 """The field that guards each write. It belongs to the aggregates, whose announcements carry it."""
 BATCH = 200
@@ -42,7 +45,17 @@ SEARCH = "search"
 """The beginnings of an account's words (`domain.search`), derived for the index. A release that does not know the field
 leaves it as it is when it renames somebody; the next change by this one makes it right."""
 LIVE = "live"
-"""True on an account that holds its user name; absent on a removed one, so that the unique index frees it."""
+"""True on an account that holds its user name; absent on one that was removed for good, so that the unique index frees
+it."""
+FINAL_AT = "removal.final_at"
+HOSTS = "hosts"
+"""The host of an account's user name and every domain above it, derived for the index."""
+HOLDS = "holds"
+"""Whether the account has an authenticator that counts; missing where that has to be looked for. See
+`AccountRepository.settling`."""
+WRITERS, WRITES = "authenticator_writers", "authenticator_writes"
+"""How many writes to the account's authenticators are under way, and how many there were."""
+SIGNS_IN = [AccountStatus.INVITED.value, AccountStatus.ACTIVE.value]
 
 
 class TenantRepository:
@@ -94,6 +107,8 @@ class AccountRepository:
                 Index((("tenant", 1), ("upn", 1), ("_id", 1))),
                 Index((("tenant", 1), ("status", 1), ("upn", 1), ("_id", 1))),
                 Index((("tenant", 1), (SEARCH, 1), ("upn", 1), ("_id", 1))),
+                Index(((FINAL_AT, 1),), partial={FINAL_AT: {"$exists": True}}),
+                Index((("tenant", 1), (HOSTS, 1), ("status", 1), (HOLDS, 1), ("upn", 1), ("_id", 1))),
             ],
             outbox=True,
             state=True,
@@ -126,6 +141,11 @@ class AccountRepository:
 
     async def get(self, tenant: str, account: AccountId) -> Account | None:
         return await self._find_one({"_id": account, "tenant": tenant})
+
+    async def many(self, tenant: str, accounts: Sequence[AccountId]) -> Sequence[Account]:
+        where = {"_id": {"$in": list(accounts)}, "tenant": tenant}
+        found = await self._accounts.find(where, sort=[("_id", 1)], limit=len(accounts))
+        return [stored.value for stored in found]
 
     async def by_upn(self, tenant: str, upn: str) -> Account | None:
         return await self._find_one({"tenant": tenant, "upn": upn, LIVE: True})
@@ -160,9 +180,9 @@ class AccountRepository:
         live: bool = False,
         beginnings: Sequence[str] = (),
     ) -> Sequence[Account]:
-        where: dict[str, Any] = {"tenant": tenant}
+        where: dict[str, Any] = {"tenant": tenant, LIVE: True}
         if live:
-            where[LIVE] = True
+            where["status"] = {"$ne": AccountStatus.REMOVED.value}
         if beginnings:
             where[SEARCH] = {"$all": list(beginnings)}
         if status is not None:
@@ -173,13 +193,84 @@ class AccountRepository:
         found = await self._accounts.find(where, sort=[("upn", 1), ("_id", 1)], limit=limit)
         return [stored.value for stored in found]
 
+    async def removals_over(self, now: datetime, limit: int) -> Sequence[Account]:
+        found = await self._accounts.find({FINAL_AT: {"$lte": now}}, sort=[(FINAL_AT, 1)], limit=limit)
+        return [stored.value for stored in found]
+
     async def index_words(self, limit: int) -> int:
         collection = self._accounts.collection
-        found = await collection.find({SEARCH: {"$exists": False}}, limit=limit)
+        missing = [{name: {"$exists": False}} for name in (SEARCH, HOSTS)]
+        found = await collection.find({"$or": missing}, limit=limit)
         for document in found:
-            change = {"$set": {SEARCH: prefixes(words_of(_account(document)))}}
+            account = _account(document)
+            change = {"$set": {SEARCH: prefixes(words_of(account)), HOSTS: hosts(account)}}
             await collection.update({"_id": document["_id"], VERSION: document[VERSION]}, change)
         return len(found)
+
+    async def lacks_hosts(self, tenant: str) -> bool:
+        where = {"tenant": tenant, HOSTS: {"$exists": False}}
+        return await self._accounts.collection.find_one(where) is not None
+
+    async def count_signing_in(
+        self, tenant: str, domain: str, *, but: Sequence[str], held: bool = True
+    ) -> int:
+        where = _of_domain(tenant, domain, but)
+        return await self._accounts.collection.count(where if held else {**where, HOLDS: False})
+
+    async def maybe_without(
+        self,
+        tenant: str,
+        domain: str,
+        *,
+        but: Sequence[str],
+        after: tuple[str, AccountId] | None,
+        limit: int,
+        unknown: bool = False,
+    ) -> Sequence[Account]:
+        where = _of_domain(tenant, domain, but)
+        where[HOLDS] = {"$exists": False} if unknown else {"$in": [None, False]}
+        if after is not None:
+            upn, account = after
+            where["$or"] = [{"upn": {"$gt": upn}}, {"upn": upn, "_id": {"$gt": account}}]
+        found = await self._accounts.find(where, sort=[("upn", 1), ("_id", 1)], limit=limit)
+        return [stored.value for stored in found]
+
+    async def settle(self, tenant: str, after: AccountId, limit: int, holds: Holds) -> AccountId | None:
+        collection = self._accounts.collection
+        where = {"tenant": tenant, LIVE: True, HOLDS: {"$exists": False}, "_id": {"$gt": after}}
+        found = await collection.find(where, sort=[("_id", 1)], limit=limit)
+        for document in found:
+            change = _known(await holds(document["_id"]))
+            same = {"_id": document["_id"], WRITES: document.get(WRITES), WRITERS: document.get(WRITERS)}
+            await collection.update(same, {**change, "$set": {**change.get("$set", {}), WRITERS: 0}})
+        return found[-1]["_id"] if found else None
+
+    @asynccontextmanager
+    async def settling(self, tenant: str, account: AccountId, holds: Holds) -> AsyncIterator[None]:
+        """Around a write to an authenticator of the account: keeps `HOLDS` right, or missing where it might not be.
+
+        While one is under way it is missing. The last of those that were at it at the same time says what holds, if
+        nobody wrote since it began; otherwise it stays missing, as it does for good after a process that was killed in
+        here, and is looked for whenever it is asked. So what is written there was true when nobody was writing.
+        """
+        collection = self._accounts.collection
+        begun = await collection.update(
+            {"_id": account, "tenant": tenant}, {"$inc": {WRITERS: 1, WRITES: 1}, "$unset": {HOLDS: ""}}
+        )
+        try:
+            yield
+        finally:
+            if begun is not None:  # otherwise it is nobody whom admin knows
+                alone = {"_id": account, WRITERS: 1, WRITES: begun[WRITES]}
+                known = {**_known(await holds(account)), "$inc": {WRITERS: -1}}
+                if await collection.update(alone, known) is None:
+                    given_up = {"$inc": {WRITERS: -1, WRITES: 1}, "$unset": {HOLDS: ""}}
+                    await collection.update({"_id": account}, given_up)
+
+
+def _known(holds: bool | None) -> dict[str, dict[str, Any]]:
+    """The change that keeps what was found out; with None it stays to be looked for."""
+    return {"$unset": {HOLDS: ""}} if holds is None else {"$set": {HOLDS: holds}}
 
 
 class InvitationRepository:
@@ -250,7 +341,8 @@ class InvitationRepository:
 class AuthenticatorRepository:
     """Implements `ports.Authenticators`. Ids are the announcing service's choice, so `_id` carries the tenant."""
 
-    def __init__(self, database: Database, signer: MessageSigner) -> None:
+    def __init__(self, database: Database, signer: MessageSigner, accounts: AccountRepository) -> None:
+        self._accounts = accounts
         collection = database.collection(
             "authenticators",
             indexes=[Index((("tenant", 1), ("account", 1), ("_id", 1)))],
@@ -264,7 +356,21 @@ class AuthenticatorRepository:
         """All decisions of all tenants, for the services that follow admin. Those that ended are the tombstones."""
 
     async def add(self, authenticator: Authenticator, *, cause: Envelope | None = None) -> bool:
-        return await self._authenticators.insert(authenticator, [authenticator.announced(cause)])
+        async with self._settling(authenticator.tenant, authenticator.account):
+            return await self._authenticators.insert(authenticator, [authenticator.announced(cause)])
+
+    def _settling(self, tenant: str, account: AccountId) -> AbstractAsyncContextManager[None]:
+        return self._accounts.settling(tenant, account, partial(self._holds, tenant))
+
+    async def _holds(self, tenant: str, account: AccountId) -> bool | None:
+        """Whether it has one that counts; None where that depends on the moment."""
+        where = {"tenant": tenant, "account": account, "status": AuthenticatorStatus.TRUSTED.value}
+        if await self._authenticators.find_one({**where, "not_after": None}) is not None:
+            return True
+        return False if await self._authenticators.find_one(where) is None else None
+
+    async def settle(self, tenant: str, after: AccountId, limit: int) -> AccountId | None:
+        return await self._accounts.settle(tenant, after, limit, partial(self._holds, tenant))
 
     async def get(self, tenant: str, authenticator: str) -> Authenticator | None:
         found = await self._authenticators.load(f"{tenant}/{authenticator}")
@@ -309,9 +415,13 @@ class AuthenticatorRepository:
         *,
         cause: Envelope | None = None,
     ) -> Authenticator | None:
-        return await self._authenticators.change_value(
-            f"{tenant}/{authenticator}", step, lambda after, _: [after.announced(cause)]
-        )
+        first = await self._authenticators.load(f"{tenant}/{authenticator}")
+        if first is None:
+            return None
+        async with self._settling(tenant, first.value.account):
+            return await self._authenticators.change_value(
+                f"{tenant}/{authenticator}", step, lambda after, _: [after.announced(cause)], first=first
+            )
 
 
 class AdminCommandRepository:
@@ -336,8 +446,25 @@ def _tenant(document: Document) -> Tenant:
 
 
 def _account_document(account: Account) -> Document:
-    document = {**to_document(account, key="id"), SEARCH: prefixes(words_of(account))}
-    return document if account.status is AccountStatus.REMOVED else {**document, LIVE: True}
+    document = {
+        **to_document(account, key="id"),
+        SEARCH: prefixes(words_of(account)),
+        HOSTS: hosts(account),
+        HOLDS: False,  # of a new one; never written again from here, since it is the same before and after a change
+    }
+    return document if account.is_tombstone else {**document, LIVE: True}
+
+
+def hosts(account: Account) -> list[str]:
+    """The host of the user name and each domain above it; of `ada@emea.contoso.example` three."""
+    labels = account.upn.partition("@")[2].split(".")
+    return [".".join(labels[start:]) for start in range(len(labels))] if account.upn else []
+
+
+def _of_domain(tenant: str, domain: str, but: Sequence[str]) -> dict[str, Any]:
+    """People who sign in at that domain, without those whose host is at or under one of `but`."""
+    at = {"$all": [domain], "$nin": list(but)} if but else domain
+    return {"tenant": tenant, HOSTS: at, "status": {"$in": SIGNS_IN}}
 
 
 def _account(document: Document) -> Account:

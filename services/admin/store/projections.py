@@ -11,6 +11,7 @@ from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import Freeze, KnownDevice
 from services.admin.domain.federation import Certificates, FirstUse
 from shared.clock import Clock
+from shared.contracts import version_of
 from shared.contracts.approval import DeviceChanged, FreezeChanged
 from shared.contracts.envelope import VerifiedMessage
 from shared.contracts.wsfed import BrowserChanged, DomainUsed, KeysChanged
@@ -110,7 +111,9 @@ class SigningCertificateRepository:
 
     async def of(self, tenant: str) -> Certificates | None:
         found = await self.projection.find(tenant)
-        return None if found is None else from_document(Certificates, found)
+        if found is None:
+            return None
+        return from_document(Certificates, {**found, "version": version_of(found["version"])})
 
 
 class FirstUseRepository:

@@ -20,8 +20,15 @@ from typing import Any
 import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from shared.contracts.notify import AnyMail, InvitationMail, NoticeMail, TeamInvitationMail
-from shared.web.i18n import load
+from shared.contracts.notify import (
+    AlertLine,
+    AlertsMail,
+    AnyMail,
+    InvitationMail,
+    NoticeMail,
+    TeamInvitationMail,
+)
+from shared.web.i18n import Catalogue, load
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 MODULE = 5
@@ -55,6 +62,14 @@ class TemplateComposer:
             values |= {"qr": qr_rows(mail.link), "module": MODULE}
         elif isinstance(mail, TeamInvitationMail):
             values["until"] = _moment(mail.expires_at, words("moment"))
+        elif isinstance(mail, AlertsMail):
+            values["lines"] = [_alert(line, words) for line in mail.lines]
+            values["counts"] = [
+                words(f"alerts_{kind}_one" if number == 1 else f"alerts_{kind}_many", count=number)
+                for kind, number in (("not_me", mail.not_me), ("device_refused", mail.device_refused))
+                if number
+            ]
+            values["unnamed"] = mail.not_me + mail.device_refused - len(mail.lines)
         else:
             values["at"] = _moment(mail.at, words("moment"))
         local, _, domain = mail.to.rpartition("@")
@@ -75,6 +90,15 @@ class TemplateComposer:
 
     def _render(self, template: str, values: dict[str, Any]) -> str:
         return self._environment.get_template(template).render(values)
+
+
+def _alert(line: AlertLine, words: Catalogue) -> str:
+    """One thing to look at, in a sentence."""
+    at = _moment(line.at, words("moment"))
+    detail = line.detail or words("alerts_no_name")
+    text = words(f"alerts_line_{line.kind}", upn=line.upn, detail=detail, at=at)
+    reason = f"alerts_reason_{line.reason}"
+    return f"{text} {words(reason)}" if line.reason and words.has(reason) else text
 
 
 def _address(text: str) -> Address:

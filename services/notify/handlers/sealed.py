@@ -4,7 +4,14 @@ from pydantic import ValidationError
 
 from services.notify.ports import Dependencies
 from shared.bus.port import Reject
-from shared.contracts.notify import MAIL, AnyMail, InvitationMail, PushSubscription, TeamInvitationMail
+from shared.contracts.notify import (
+    MAIL,
+    AlertsMail,
+    AnyMail,
+    InvitationMail,
+    PushSubscription,
+    TeamInvitationMail,
+)
 from shared.crypto.sealed_box import CannotOpen
 
 
@@ -20,6 +27,8 @@ def open_mail(deps: Dependencies, sealed: str, associated_data: str) -> AnyMail:
     if isinstance(mail, InvitationMail) and not mail.link.startswith(deps.link_prefix):
         raise Reject("the link leads elsewhere")
     if isinstance(mail, TeamInvitationMail) and not mail.link.startswith(deps.team_link_prefix):
+        raise Reject("the link leads elsewhere")
+    if isinstance(mail, AlertsMail) and not mail.link.startswith(deps.console_link_prefix):
         raise Reject("the link leads elsewhere")
     return mail
 

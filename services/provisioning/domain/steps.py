@@ -76,6 +76,13 @@ def _changes(wanted: Wanted, person: Person) -> bool:
     return wanted.presence in (Presence.PRESENT, Presence.KEPT) and _is_live(person)
 
 
+def _describes(wanted: Wanted, person: Person) -> bool:
+    """The same for names and licences. An account that was removed for good has none any more, so those that the user
+    has stay.
+    """
+    return _changes(wanted, person) and bool(wanted.facts.upn)
+
+
 def _has(person: Person) -> Facts:
     assert person.applied is not None, "a user that was found or made has facts"
     return person.applied
@@ -88,9 +95,9 @@ STEPS: tuple[tuple[Step, Callable[[Wanted, Person], bool]], ...] = (
     (Step.CREATE, lambda w, p: w.presence is Presence.PRESENT and not p.object_id),
     (Step.DISABLE, lambda w, p: _changes(w, p) and _has(p).enabled and not w.facts.enabled),
     (Step.REVOKE, lambda w, p: _is_live(p) and (p.epoch != w.epoch or bool(p.to_revoke))),
-    (Step.RENAME, lambda w, p: _changes(w, p) and _has(p).upn.lower() != w.facts.upn.lower()),
-    (Step.UPDATE, lambda w, p: _changes(w, p) and bool(changed_names(w.facts, _has(p)))),
-    (Step.LICENSE, lambda w, p: _changes(w, p) and w.facts.licences != _has(p).licences),
+    (Step.RENAME, lambda w, p: _describes(w, p) and _has(p).upn.lower() != w.facts.upn.lower()),
+    (Step.UPDATE, lambda w, p: _describes(w, p) and bool(changed_names(w.facts, _has(p)))),
+    (Step.LICENSE, lambda w, p: _describes(w, p) and w.facts.licences != _has(p).licences),
     (Step.ENABLE, lambda w, p: _changes(w, p) and w.facts.enabled and not _has(p).enabled),
 )
 """Conditions see what is known: `applied` is not None wherever a user is live and `sure`."""

@@ -83,6 +83,8 @@ class OwnSignIn:
     agent: str = ""
     address: str = ""
     place: str = ""
+    trial: bool = False
+    """A test sign-in (docs/flows/try-it.md): it opened nothing."""
 
 
 class VisitEnd(StrEnum):

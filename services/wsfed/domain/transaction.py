@@ -2,6 +2,7 @@
 
     started --3--> waiting --8--> proved --10--> issued
                                   (to the person's own page: `proved` is the visit, and is left by nothing)
+                                  (a trial: its result is kept beside `issued`, docs/flows/try-it.md)
         |`--------- a session answers -------------^
         `------- a passkey, from here ------^
                     ^   |
@@ -27,6 +28,7 @@ from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.own_page import Act
 from services.wsfed.domain.request import SignInRequest
+from services.wsfed.domain.trial import TrialResult
 
 LIFETIME = timedelta(minutes=15)
 CHALLENGE_LIFETIME = timedelta(seconds=120)
@@ -91,8 +93,10 @@ class Step(StrEnum):
     PROVE_BY_PASSKEY = "prove_by_passkey"
     SPEND_PASSKEY = "spend_passkey"
     ISSUE = "issue"
+    NOTE_REFUSAL = "note_refusal"
     ACT = "act"
     ANSWER = "answer"
+    KEEP_RESULT = "keep_result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,7 @@ TRANSITIONS: Mapping[Step, Transition] = {
     Step.PROVE_BY_PASSKEY: _transition(_BEFORE_PROOF, {TransactionState.PROVED}),
     Step.SPEND_PASSKEY: _transition(_BEFORE_PROOF),
     Step.ISSUE: _transition({TransactionState.PROVED}, {TransactionState.ISSUED}),
+    Step.NOTE_REFUSAL: _transition({TransactionState.PROVED}),
     Step.ACT: _transition({TransactionState.PROVED}),
     Step.ANSWER: _transition(
         {
@@ -146,11 +151,15 @@ TRANSITIONS: Mapping[Step, Transition] = {
         },
         {TransactionState.ISSUED},
     ),
+    Step.KEEP_RESULT: _transition({TransactionState.ISSUED}),
 }
 
 
 ANSWERS = frozenset(
-    {Step.CLAIM_CHALLENGE, Step.PROVE, Step.PROVE_BY_PASSKEY, Step.ISSUE, Step.ACT, Step.ANSWER}
+    {
+        *(Step.CLAIM_CHALLENGE, Step.PROVE, Step.PROVE_BY_PASSKEY, Step.ISSUE, Step.ACT, Step.ANSWER),
+        Step.KEEP_RESULT,
+    }
 )
 """Steps that stand on what a device has answered, now or for the session. A stranger can take any other step."""
 
@@ -243,6 +252,19 @@ class Transaction:
     """What the person asked for on it, oldest first."""
     acts_asked: int = 0
     """How many."""
+    trial: str = ""
+    """The name of a test sign-in, in the person's language, where the sign-in is one (docs/flows/try-it.md): then its
+    token goes to nobody.
+    """
+    result: TrialResult | None = None
+    """What was read from the token of a trial."""
+
+    @property
+    def to_entra(self) -> bool:
+        """Whether it is a sign-in to the relying party: only such a one gets a token that leaves, opens a session and
+        counts as a sign-in.
+        """
+        return not self.own_page and not self.trial
 
     @property
     def is_over(self) -> bool:

@@ -19,6 +19,9 @@
 | | 4 | `token_issuance.take_token`, `passkeys.use_passkey` |
 | | 5, 7 | `browsers.keep_browser`, `browsers.remove_browser` |
 | own page | 1, 4, 5, 7 | `own_page.begin_visit`, `look`, `ask` |
+| try it | 1, 3, 5 | `trial.begin_trial`, `finish_trial`, `trial_result`; it reads the token by `domain.trial.examine` |
+| sign-in figures | 1 | `phone_responses.challenge_ended`, `token_issuance.take_token`, ... |
+| | 2 to 4 | `sign_in_figures.count_sign_ins` |
 | key roll-over | 1, 2, 3 | `key_rollover.next_key`, `switch_key`, `promote_key`; `show_keys`, `emergency_keys` |
 | enrolment | 2, 7 | `projections.invitation_changed`, `device_changed`; it decides by `domain.trust.trust_device` |
 """

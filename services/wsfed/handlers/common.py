@@ -8,6 +8,7 @@ from services.wsfed.domain.own_page import APPLICATION
 from services.wsfed.domain.session import Session, session_id
 from services.wsfed.domain.token import FederatedDomain
 from services.wsfed.domain.transaction import Transaction
+from services.wsfed.domain.trial import APPLICATION as TRIAL
 from services.wsfed.ports import Account, Dependencies, Tenant
 from shared.contracts.admin import Application
 from shared.errors import Forbidden, Gone, NotFound, Unavailable
@@ -57,7 +58,12 @@ def federated_domains(tenant: Tenant) -> list[FederatedDomain]:
 
 
 def application_of(tenant: Tenant, transaction: Transaction) -> Application:
-    """What the person signs in to: the tenant's application, or their own page. Raises Gone (removed meanwhile)."""
+    """What the person signs in to: the tenant's application, a trial of it, or their own page. Raises Gone (removed
+    meanwhile).
+    """
+    if transaction.trial:
+        first = tenant.application(transaction.application).first_method
+        return Application(id=TRIAL, name=transaction.trial, first_method=first)
     if not transaction.own_page:
         return tenant.application(transaction.application)
     first = tenant.configured.applications[0].first_method if tenant.configured.applications else "push"

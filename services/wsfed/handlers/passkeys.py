@@ -10,6 +10,7 @@ from services.wsfed.domain.proof import (
     counter_rises,
     verify_passkey,
 )
+from services.wsfed.domain.sign_in_figures import Attempt, AttemptOutcome, attempt_of
 from services.wsfed.domain.transaction import MAX_PASSKEYS, Step, Transaction
 from services.wsfed.handlers.common import Browser, Recognised, find_tenant, recognise, require_fresh
 from services.wsfed.handlers.signing_in import make_context
@@ -73,10 +74,21 @@ async def use_passkey(deps: Dependencies, transaction: Transaction, assertion: A
     except InvalidProof as error:
         log.info("signin.passkey_refused", transaction=transaction.id, why=str(error))
         if transaction.passkey is not None:
-            await deps.transactions.spend_passkey(transaction.id, transaction.passkey.challenge)
+            await deps.transactions.spend_passkey(
+                transaction.id,
+                transaction.passkey.challenge,
+                await _refused(deps, transaction.passkey),
+            )
         raise Forbidden("wsfed.passkey.refused", code="passkey_refused") from error
     log.info("signin.proved", tenant=transaction.tenant, transaction=transaction.id, method="passkey")
     await deps.wake(transaction.id)
+
+
+async def _refused(deps: Dependencies, context: SignInContext) -> Attempt:
+    """The refused use of a passkey, for the figures. The same work for every name, whether it has an account or not."""
+    account = await deps.directory.account(context.tenant, context.account)
+    known = None if account is None else account.id
+    return attempt_of(context, known, AttemptOutcome.REFUSED, deps.clock.now(), reason="passkey_refused")
 
 
 async def _prove(deps: Dependencies, transaction: Transaction, assertion: Assertion) -> None:
@@ -104,5 +116,10 @@ async def _prove(deps: Dependencies, transaction: Transaction, assertion: Assert
         raise InvalidProof("the signature counter did not rise")
     if sign_count and not await deps.directory.device_used(device, sign_count):
         raise InvalidProof("the signature counter did not rise, or the device was removed, meanwhile")
-    if not await deps.transactions.prove_by_passkey(transaction.id, context.challenge, authentication, proof):
+    visit = None
+    if transaction.own_page:
+        visit = attempt_of(context, account.id, AttemptOutcome.SIGNED_IN, deps.clock.now())
+    if not await deps.transactions.prove_by_passkey(
+        transaction.id, context.challenge, authentication, proof, visit
+    ):
         raise InvalidProof("the challenge was used or replaced meanwhile")

@@ -3,6 +3,7 @@
 import structlog
 
 from services.wsfed.domain.proof import InvalidProof, verify_approval
+from services.wsfed.domain.sign_in_figures import AttemptOutcome, attempt_of, ended
 from services.wsfed.domain.transaction import ENDED_BY_DEVICE, Transaction, TransactionState
 from services.wsfed.domain.trust import Standing
 from services.wsfed.ports import Dependencies
@@ -79,7 +80,8 @@ async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[Chall
     device = await deps.directory.trusted_device(received.tenant, account, message.device)
     if device is None:
         standing = await deps.directory.standing(received.tenant, account, message.device)
-        if standing is Standing.WAITING and not challenge.expired(deps.clock.now()):
+        # TRUSTED: the decision came between the two looks, and the next one finds the device.
+        if standing is not Standing.ENDED and not challenge.expired(deps.clock.now()):
             raise Retry("the device's key or admin's decision on it is not here yet", soon=True)
         raise Reject("no trusted device of that id")
     try:
@@ -97,7 +99,11 @@ async def challenge_accepted(deps: Dependencies, received: VerifiedMessage[Chall
         )
     except (InvalidProof, ValueError) as error:
         raise Reject(f"proof refused: {error}") from error
-    if await deps.transactions.prove(transaction.id, message.challenge, authentication, proof) is not None:
+    visit = None
+    if transaction.own_page:  # the proof is all that a visit needs; a token is counted when it is issued
+        visit = attempt_of(challenge.context, account, AttemptOutcome.SIGNED_IN, deps.clock.now())
+    proved = await deps.transactions.prove(transaction.id, message.challenge, authentication, proof, visit)
+    if proved is not None:
         log.info("signin.proved", tenant=received.tenant, transaction=transaction.id)
         await deps.wake(transaction.id)
 
@@ -121,6 +127,8 @@ async def challenge_ended(deps: Dependencies, received: VerifiedMessage[Challeng
         # QR code must go on being renewed.
         log.info("signin.silent_end", transaction=message.transaction, outcome=message.outcome)
         return
-    if await deps.transactions.end_challenge(message.transaction, message.challenge, state) is not None:
+    attempt = ended(transaction, message.challenge, state, deps.clock.now())
+    changed = await deps.transactions.end_challenge(message.transaction, message.challenge, state, attempt)
+    if changed is not None:
         log.info("signin.ended", transaction=message.transaction, outcome=message.outcome)
         await deps.wake(message.transaction)

@@ -37,8 +37,8 @@ class SsoRequest:
 
 
 def sso_request(transaction: Transaction) -> SsoRequest | None:
-    """The transaction as a request to a session; None when it is past that, or to the own page, which has no token."""
-    if transaction.own_page or not transaction.allows(Step.ANSWER) or not transaction.username:
+    """The transaction as a request to a session; None when it is past that, or to the own page, or a trial."""
+    if not transaction.to_entra or not transaction.allows(Step.ANSWER) or not transaction.username:
         return None
     return SsoRequest(
         tenant=transaction.tenant,

@@ -12,6 +12,7 @@ from services.wsfed.domain.authentication import DeviceMethod
 from services.wsfed.domain.context import SignInContext, digest
 from services.wsfed.domain.options import SignInOptions, page_options, policy_allows
 from services.wsfed.domain.request import SignInRequest
+from services.wsfed.domain.sign_in_figures import COUNTED_AFTER, unanswered
 from services.wsfed.domain.tabs import LastRequest, continued_elsewhere
 from services.wsfed.domain.token import domain_for
 from services.wsfed.domain.transaction import (
@@ -223,7 +224,13 @@ async def open_challenge(
     account_id = None if asked_of is None else asked_of.id
     if renews is None or transaction.challenge is None:
         asked = await deps.transactions.open_challenge(
-            transaction.id, transaction.username, account_id, challenge, messages
+            transaction.id,
+            transaction.username,
+            account_id,
+            challenge,
+            messages,
+            left=unanswered(transaction, deps.clock.now()),
+            count_at=transaction.expires_at + COUNTED_AFTER,
         )
     else:
         asked = await deps.transactions.renew_challenge(

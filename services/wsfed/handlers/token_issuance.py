@@ -7,7 +7,7 @@ the session is used up in one conditional update, the issuance record is made du
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -22,6 +22,13 @@ from services.wsfed.domain.authentication import (
 from services.wsfed.domain.keys import SigningKey
 from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.session import Session, session_id
+from services.wsfed.domain.sign_in_figures import (
+    MAX_AGENT,
+    MAX_APPLICATION,
+    MAX_REASON,
+    Attempt,
+    AttemptOutcome,
+)
 from services.wsfed.domain.token import (
     ReplyForm,
     TokenSubject,
@@ -43,6 +50,7 @@ from services.wsfed.handlers.common import (
 )
 from services.wsfed.ports import Account, Dependencies, Issuance, Tenant
 from shared.agent import UNKNOWN
+from shared.contracts.admin import Application
 from shared.errors import Conflict, Forbidden
 from shared.ids import new_id, new_secret
 
@@ -96,37 +104,44 @@ class Proved:
     proof: DeviceProof
 
 
-async def require_proved(deps: Dependencies, transaction: Transaction) -> Proved:
+async def require_proved(deps: Dependencies, transaction: Transaction, *, trial: bool = False) -> Proved:
     """Step 10: the transaction with its proof, read again if that is not in what was held here.
 
-    Raises AlreadyIssued, NotApproved (also for a sign-in to the own page: there is never a token for it).
+    `trial`: whether it must be one. Raises AlreadyIssued, NotApproved (also for a sign-in to the own page, for which
+    there is never a token, and for a trial where none is wanted, or the other way round).
     """
     if not transaction.allows(Step.ISSUE):  # another replica may have taken the proof
         transaction = await deps.transactions.get(transaction.id) or transaction
+    wanted = bool(transaction.trial) if trial else transaction.to_entra
+    if not wanted:
+        raise NotApproved
     if transaction.state is TransactionState.ISSUED:
         raise AlreadyIssued
     authentication, proof = transaction.authentication, transaction.proof
-    if transaction.own_page or not transaction.allows(Step.ISSUE) or authentication is None or proof is None:
+    if not transaction.allows(Step.ISSUE) or authentication is None or proof is None:
         raise NotApproved
     return Proved(transaction, authentication, proof)
 
 
-async def take_token(
-    deps: Dependencies,
-    proved: Proved,
-    session_secret: str | None,
-    agent: str = UNKNOWN,
-    *,
-    told: bool = False,
-) -> Issued:
-    """Step 10: exactly one token for a proved transaction, and the session that it opens.
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a proved transaction's token needs; nothing of it is refused any more."""
 
-    Account, device and policy are read now: an account that was suspended, removed or signed out everywhere since the
-    question to the person gets none, nor does one whose method the tenant no longer takes in this browser.
-    `session_secret`: of the browser's cookie for the account; `agent`: the browser in words, for the list of known
-    browsers. It is never taken for a loop, whatever came before: a person has just approved. `told`: the person has
-    seen which devices were added. Raises AlreadyIssued, DevicesAdded (not told yet), NotFound, Gone, Forbidden,
-    Unavailable.
+    tenant: Tenant
+    account: Account
+    application: Application
+    prepared: "Prepared"
+    now: datetime
+    earlier: Session | None
+    """What this browser remembers of the account from before, live or not."""
+    known: Session | None
+    """The same, if it was begun under the account's session epoch."""
+
+
+async def check_token(deps: Dependencies, proved: Proved, session_secret: str | None) -> Checked:
+    """Step 10: what is asked before the token, now and not when the person was asked. Nothing is written.
+
+    Raises NotFound, Gone, Forbidden, Unavailable.
     """
     transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
     require_fresh(deps)
@@ -152,10 +167,60 @@ async def take_token(
     known = earlier if earlier is not None and earlier.begun_under(account.session_epoch) else None
     if not await method_allowed(deps, tenant, authentication.method, known):
         raise PasskeyNeeded
+    return Checked(tenant, account, application, prepared, now, earlier, known)
+
+
+def _attempt(deps: Dependencies, proved: Proved, agent: str, application: str) -> Attempt:
+    """What the figures say of this sign-in (docs/flows/sign-in-figures.md)."""
+    authentication = proved.authentication
+    return Attempt(
+        id=proved.transaction.id,
+        at=deps.clock.now(),
+        tenant=authentication.tenant,
+        account=authentication.account,
+        method=authentication.method,
+        outcome=AttemptOutcome.SIGNED_IN,
+        agent=agent[:MAX_AGENT],
+        application=application[:MAX_APPLICATION],
+    )
+
+
+async def take_token(
+    deps: Dependencies,
+    proved: Proved,
+    session_secret: str | None,
+    agent: str = UNKNOWN,
+    *,
+    told: bool = False,
+) -> Issued:
+    """Step 10: exactly one token for a proved transaction, and the session that it opens.
+
+    Account, device and policy are read now: an account that was suspended, removed or signed out everywhere since the
+    question to the person gets none, nor does one whose method the tenant no longer takes in this browser.
+    `session_secret`: of the browser's cookie for the account; `agent`: the browser in words, for the list of known
+    browsers. It is never taken for a loop, whatever came before: a person has just approved. `told`: the person has
+    seen which devices were added. Raises AlreadyIssued, DevicesAdded (not told yet), NotFound, Gone, Forbidden,
+    Unavailable.
+    """
+    transaction, authentication, proof = proved.transaction, proved.authentication, proved.proof
+    try:
+        checked = await check_token(deps, proved, session_secret)
+    except Forbidden as refusal:
+        attempt = replace(
+            _attempt(deps, proved, agent, ""),
+            id=f"{transaction.id}-refused",
+            outcome=AttemptOutcome.REFUSED,
+            reason=str(refusal.code or refusal.id)[:MAX_REASON],
+        )
+        await deps.transactions.note_refusal(transaction.id, attempt)
+        raise
+    tenant, account, now = checked.tenant, checked.account, checked.now
+    earlier, known = checked.earlier, checked.known
     if not told and await added_besides(deps, account, proof.device, earlier, now):
         raise DevicesAdded
     assertion_id = new_assertion_id(deps.ids)
-    if await deps.transactions.issue(transaction.id, assertion_id, now) is None:
+    attempt = _attempt(deps, proved, agent, checked.application.name)
+    if await deps.transactions.issue(transaction.id, assertion_id, now, attempt) is None:
         raise AlreadyIssued
     secret = new_secret(deps.ids)
     session = Session(
@@ -163,14 +228,14 @@ async def take_token(
         authentication=authentication,
         device=proof.device,
         browser=known.browser if known is not None and known.browser else new_id(deps.ids),
-        ends_at=authentication.authenticated_at + timedelta(hours=application.session_hours),
+        ends_at=authentication.authenticated_at + timedelta(hours=checked.application.session_hours),
         idle_ends_at=now + idle_time(tenant),
         enrolled_by=_enrolled_by(authentication, proof, known),
         proved_by=transaction.id,
     ).answered(now, transaction.request.wants)
     issuing = issue(
         deps,
-        prepared,
+        checked.prepared,
         authentication,
         transaction.request,
         requested_at=transaction.created_at,
@@ -292,7 +357,34 @@ async def issue(
     assertion_id: str,
     evidence: Evidence,
 ) -> ReplyForm:
-    """Make the issuance record durable, and only then sign the token."""
+    """Make the issuance record durable, and only then sign the token, which goes to where the request came from."""
+    wresult = await record_and_sign(
+        deps,
+        prepared,
+        authentication,
+        request,
+        requested_at=requested_at,
+        now=now,
+        assertion_id=assertion_id,
+        evidence=evidence,
+    )
+    deps.first_uses.note(prepared.account.tenant, prepared.domain, now, signed_in=True)
+    return reply_form(wresult, wreply=request.wreply, wctx=request.wctx)
+
+
+async def record_and_sign(
+    deps: Dependencies,
+    prepared: Prepared,
+    authentication: VerifiedAuthentication,
+    request: SignInRequest,
+    *,
+    requested_at: datetime,
+    now: datetime,
+    assertion_id: str,
+    evidence: Evidence,
+    trial: bool = False,
+) -> str:
+    """The token (`wresult`), once its record is durable. Its audience is the request's. Raises Unavailable."""
     await deps.issuances.append(
         Issuance(
             account=prepared.account,
@@ -306,10 +398,10 @@ async def issue(
             proved_by=evidence.proved_by,
             proof=evidence.proof,
             session=evidence.session,
+            trial=trial,
         )
     )
-    deps.first_uses.note(prepared.account.tenant, prepared.domain, now, signed_in=True)
-    wresult = issue_token(
+    return issue_token(
         authentication,
         prepared.subject,
         prepared.key,
@@ -322,7 +414,6 @@ async def issue(
         mfa_max_age=request.mfa_max_age,
         requested_at=requested_at,
     )
-    return reply_form(wresult, wreply=request.wreply, wctx=request.wctx)
 
 
 def idle_time(tenant: Tenant) -> timedelta:

@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from services.wsfed.domain.options import PageState
-from services.wsfed.pages.views import DevicesAdded, OwnPage, Question, SignIn, TokenForm
+from services.wsfed.pages.views import DevicesAdded, OwnPage, Question, SignIn, TokenForm, TrialPage
 from shared.web.frame import Pages
 from shared.web.headers import Csp
 
@@ -61,6 +61,10 @@ class SignInPages:
         return self.pages.render(
             request, template, view=view, lang=lang, status=status or 200, csp=SIGN_IN_CSP
         )
+
+    def trial(self, request: web.BaseRequest, view: TrialPage, *, lang: str | None = None) -> web.Response:
+        """The result of a trial."""
+        return self.pages.render(request, "trial.html", view=view, lang=lang, csp=SIGN_IN_CSP)
 
     def token(self, request: web.BaseRequest, view: TokenForm, *, lang: str | None = None) -> web.Response:
         """The form that posts itself to `view.action`.

@@ -7,6 +7,7 @@ from enum import StrEnum
 from services.wsfed.domain.options import PageState, SignInOptions
 from services.wsfed.domain.own_page import Act, Outcome, OwnPhone, outcomes_to_tell
 from services.wsfed.domain.transaction import CHALLENGE_LIFETIME
+from services.wsfed.domain.trial import TrialResult
 from services.wsfed.domain.trust import AddedDevice
 from services.wsfed.handlers.own_page import Visit
 
@@ -97,6 +98,8 @@ class SignIn(OrganisationsPage):
     loop_cause: LoopCause = LoopCause.REFUSED
     key_url: str = ""
     own_page: str = ""
+    trial: bool = False
+    """Whether it is a test sign-in, which leads to its result and to no application."""
 
     def __post_init__(self) -> None:
         if self.code and not (self.code.isascii() and self.code.isdigit() and 4 <= len(self.code) <= 10):
@@ -212,6 +215,25 @@ class OwnPage(OrganisationsPage):
     def waiting(self) -> bool:
         """Whether something is not confirmed yet, so that the page looks again by itself."""
         return any(found is Outcome.WAITING for _, found in self.results)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialPage(OrganisationsPage):
+    """The result of a trial (docs/flows/try-it.md). `again`: where the next one begins; `realm`: Entra's, which is the
+    audience of a real token. `result`: None once it is shown no longer, and when the trial was `interrupted`.
+    """
+
+    txn: str
+    organisation: str
+    account: str
+    again: str
+    realm: str
+    result: TrialResult | None
+    interrupted: bool = False
+
+    @property
+    def account_initials(self) -> str:
+        return initials(self.account)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from services.wsfed.routes.own_page import OwnPageRoutes
 from services.wsfed.routes.passive import PassiveRoutes
 from services.wsfed.routes.passkeys import PasskeyRoutes
 from services.wsfed.routes.sign_in import SignInRoutes
+from services.wsfed.routes.trial import TrialRoutes
 from shared.web.limits import StreamLimit
 
 __all__ = ["RouteContext", "all_routes"]
@@ -24,5 +25,6 @@ def all_routes(context: RouteContext, watch: Watch) -> list[web.RouteDef]:
         *SignInRoutes(context).routes(),
         *PasskeyRoutes(context).routes(),
         *OwnPageRoutes(context).routes(),
+        *TrialRoutes(context).routes(),
         *LiveRoutes(context, watch, streams).routes(),
     ]

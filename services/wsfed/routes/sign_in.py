@@ -29,13 +29,13 @@ from services.wsfed.handlers.token_issuance import (
     require_proved,
     take_token,
 )
+from services.wsfed.handlers.trial import finish_trial
 from services.wsfed.pages import views
 from services.wsfed.routes.answers import session_answer, token_page
 from services.wsfed.routes.context import RouteContext, language, see
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie, last_request, note_last_request
 from services.wsfed.routes.own_page import own_page_link
 from services.wsfed.routes.view_models import sign_in_page
-from shared.crypto.visit import own_page
 from shared.errors import Conflict, Unavailable
 from shared.ids import b64u
 
@@ -65,6 +65,8 @@ class SignInRoutes:
         """The sign-in page as the transaction stands now; its token, if this browser's session is enough for it."""
         secret, is_new = self.context.browser_secret(request)
         transaction = await open_page(self.context.deps, request.match_info["transaction"], secret)
+        if transaction.trial and transaction.state is TransactionState.ISSUED:
+            return _result(transaction)
         browser = self.context.asking_browser(request, transaction)
         response = await self._from_session(request, transaction, browser)
         if response is None:
@@ -132,9 +134,9 @@ class SignInRoutes:
             passkey=await self._passkey(transaction, browser, recognised) if options.ways else None,
             own_page=own_page_link(tenant.slug, transaction.username),
             phone_origin=deps.phone_origin,
-            start_url=own_page(deps.origin, tenant.slug)
-            if transaction.own_page
-            else self.context.settings.cloud(tenant.configured.cloud).start_url,
+            start_url=self.context.settings.cloud(tenant.configured.cloud).start_url
+            if transaction.to_entra
+            else transaction.request.wreply,
         )
         lang = language(transaction.request.locale)
         return self.context.pages.sign_in(request, view, lang=lang, status=status)
@@ -201,6 +203,8 @@ class SignInRoutes:
             transaction.own_page
         ):  # there is no token, and the visit is the proof itself (docs/flows/own-page.md)
             return web.Response(status=303, headers={"Location": f"/signin/{transaction.id}/me"})
+        if transaction.trial:  # its token goes to nobody (docs/flows/try-it.md)
+            return await self._finish_trial(request, transaction)
         try:
             proved = await require_proved(self.context.deps, transaction)
             # By the name that was proved: what is held of a transaction before its proof may have another one.
@@ -218,6 +222,14 @@ class SignInRoutes:
             response, issued.session_secret, max_age=int(KNOWN_FOR.total_seconds())
         )
         return response
+
+    async def _finish_trial(self, request: web.Request, transaction: Transaction) -> web.Response:
+        cookie = account_cookie(transaction.tenant, transaction.username)
+        try:
+            await finish_trial(self.context.deps, transaction, cookie.read(request))
+        except NotApproved:
+            return see(transaction.id)
+        return _result(transaction)
 
     async def added(self, request: web.Request) -> web.Response:
         """The page that tells of phones which were added, with the way on to the token."""
@@ -241,6 +253,11 @@ class SignInRoutes:
             own_page=own_page_link(tenant.slug, transaction.username),
         )
         return self.context.pages.added(request, view, lang=language(transaction.request.locale))
+
+
+def _result(transaction: Transaction) -> web.Response:
+    """To the page of a trial's result (303)."""
+    return web.Response(status=303, headers={"Location": f"/signin/{transaction.id}/try"})
 
 
 def _is_script(request: web.Request) -> bool:

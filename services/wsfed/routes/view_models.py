@@ -63,6 +63,7 @@ def sign_in_page(
         key_url=f"{phone_origin}/" if scan is None else f"{phone_origin}/#q={scan}",
         start_url=start_url,
         own_page=own_page,
+        trial=bool(transaction.trial),
     )
 
 

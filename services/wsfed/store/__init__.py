@@ -9,6 +9,8 @@
 | claims | what approval says of a device whose invitation is not here yet; nobody trusts it | no |
 | signing_keys | a tenant's token-signing key, its private half sealed | yes |
 | first_use | a domain of a tenant: when it was first asked for, and when it first signed somebody in | yes |
+| sign_in_days | a tenant's counts of one day: how sign-ins ended | yes |
+| sign_ins | an account's last attempts to sign in | yes |
 | issuances | an issuance record; its id is `stream/number` | no |
 """
 
@@ -18,6 +20,7 @@ from services.wsfed.store.first_use import FirstUseRepository
 from services.wsfed.store.issuances import IssuanceRepository
 from services.wsfed.store.keys import SigningKeyRepository
 from services.wsfed.store.sessions import SessionRepository
+from services.wsfed.store.sign_in_figures import SignInFigureRepository
 from services.wsfed.store.transactions import TransactionRepository
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "FirstUseRepository",
     "IssuanceRepository",
     "SessionRepository",
+    "SignInFigureRepository",
     "SigningKeyRepository",
     "TransactionRepository",
 ]

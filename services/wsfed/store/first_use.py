@@ -1,4 +1,7 @@
-"""When each domain was first used: one document for each domain, written at most twice in its life."""
+"""When each domain was first used: one document for each domain, written at most twice in its life.
+
+They are kept for ever, and are as many as the tenants have domains, which admin bounds.
+"""
 
 from dataclasses import replace
 from datetime import datetime

@@ -41,6 +41,7 @@ class IssuanceRepository:
                 "user_verified": authentication.user_verified,
                 "authenticated_at": authentication.authenticated_at,
                 "proof": None if issuance.proof is None else to_document(issuance.proof),
+                **({"trial": True} if issuance.trial else {}),
             }
         )
 
@@ -61,5 +62,6 @@ def _sign_in(record: Document) -> OwnSignIn:
         at=record["issued_at"],
         method=Method(record["method"]),
         device=record["proof"]["device"],
+        trial=record.get("trial", False),
         **{name: str(seen.get(name, "")) for name in ("agent", "address", "place")},
     )

@@ -74,17 +74,17 @@ class SigningKeyRepository:
     async def ring(self, tenant: str) -> KeyRing:
         return _ring((await self._read(tenant)).document)
 
-    async def add_next(self, tenant: str) -> bool:
+    async def add_next(self, tenant: str, version: int) -> bool:
         before = (await self._read(tenant)).document
-        if before["next"] is not None:
+        if before["next"] is not None or _version(before) != version:
             return False
         key_id, stored = await self._create(tenant)
         keys = {**before["keys"], key_id: stored}
         return await self._write(before, {"next": key_id, "next_since": self._clock.now(), "keys": keys})
 
-    async def switch(self, tenant: str) -> bool:
+    async def switch(self, tenant: str, version: int) -> bool:
         before = (await self._read(tenant)).document
-        if before["next"] is None:
+        if before["next"] is None or _version(before) != version:
             return False
         after = {
             "current": before["next"],
@@ -94,10 +94,10 @@ class SigningKeyRepository:
         }
         return await self._write(before, after)
 
-    async def drop_previous(self, tenant: str) -> bool:
+    async def drop_previous(self, tenant: str, version: int) -> bool:
         before = (await self._read(tenant)).document
         previous = before["previous"]
-        if previous is None:
+        if previous is None or _version(before) != version:
             return False
         keys = {key_id: stored for key_id, stored in before["keys"].items() if key_id != previous}
         return await self._write(before, {"previous": None, "keys": keys})
@@ -186,6 +186,7 @@ def _ring(document: Document) -> KeyRing:
         next=certificate("next"),
         previous=certificate("previous"),
         next_since=document["next_since"],
+        version=_version(document),
     )
 
 

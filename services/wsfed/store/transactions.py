@@ -1,13 +1,14 @@
 """Transactions: one document for each, and one conditional update for each step."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.own_page import MAX_ACTS, Act
+from services.wsfed.domain.sign_in_figures import COUNTED_AFTER, Attempt, Uncounted, unanswered
 from services.wsfed.domain.transaction import (
     MAX_CHALLENGES,
     MAX_PASSKEYS,
@@ -21,6 +22,7 @@ from services.wsfed.domain.transaction import (
     TransactionState,
     stands_on_answer,
 )
+from services.wsfed.domain.trial import TrialResult
 from shared.clock import Clock
 from shared.contracts.envelope import SignedMessage
 from shared.store.codec import from_document, to_document
@@ -52,7 +54,10 @@ class TransactionRepository:
         """The latest operation under way on each transaction. When two overlap, the answer of neither is held."""
         self._collection = database.collection(
             "transactions",
-            indexes=[Index((("remove_at", 1),), expire_after=0)],
+            indexes=[
+                Index((("remove_at", 1),), expire_after=0),
+                Index((("count_at", 1),), partial={"count_at": {"$exists": True}}),
+            ],
             outbox=True,
         )
 
@@ -116,6 +121,9 @@ class TransactionRepository:
         account: str | None,
         challenge: Challenge,
         messages: Sequence[SignedMessage],
+        *,
+        left: Attempt | None = None,
+        count_at: datetime | None = None,
     ) -> Transaction | None:
         return await self._take(
             Step.OPEN_CHALLENGE,
@@ -128,6 +136,8 @@ class TransactionRepository:
             {"account": account, "challenge": to_document(challenge), "previous": None},
             counts="challenges",
             messages=messages,
+            attempt=left,
+            count_at=count_at,
         )
 
     async def renew_challenge(
@@ -175,19 +185,26 @@ class TransactionRepository:
         return await self._take(Step.MARK_UNNOTIFIED, transaction, where, {"challenge.unnotified": True})
 
     async def end_challenge(
-        self, transaction: str, challenge: str, end: TransactionState
+        self, transaction: str, challenge: str, end: TransactionState, attempt: Attempt | None = None
     ) -> Transaction | None:
         where = {"challenge.context.challenge": challenge}
-        return await self._take(Step.END_CHALLENGE, transaction, where, {}, to=end)
+        return await self._take(Step.END_CHALLENGE, transaction, where, {}, to=end, attempt=attempt)
 
     async def supersede(self, transaction: str, challenge: str) -> Transaction | None:
         return await self._take(Step.SUPERSEDE, transaction, {"challenge.context.challenge": challenge}, {})
 
     async def prove(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
+        self,
+        transaction: str,
+        challenge: str,
+        authentication: VerifiedAuthentication,
+        proof: DeviceProof,
+        attempt: Attempt | None = None,
     ) -> Transaction | None:
         where = {"challenge.context.challenge": challenge}
-        return await self._take(Step.PROVE, transaction, where, _proved(authentication, proof))
+        return await self._take(
+            Step.PROVE, transaction, where, _proved(authentication, proof), attempt=attempt
+        )
 
     async def ask_passkey(
         self, transaction: str, username: str, context: SignInContext, session_epoch: int
@@ -206,20 +223,40 @@ class TransactionRepository:
         )
 
     async def prove_by_passkey(
-        self, transaction: str, challenge: str, authentication: VerifiedAuthentication, proof: DeviceProof
+        self,
+        transaction: str,
+        challenge: str,
+        authentication: VerifiedAuthentication,
+        proof: DeviceProof,
+        attempt: Attempt | None = None,
     ) -> Transaction | None:
         return await self._take(
             Step.PROVE_BY_PASSKEY,
             transaction,
             {"passkey.challenge": challenge, "passkey.expires_at": {"$gt": self._clock.now()}},
             {**_proved(authentication, proof), "account": authentication.account, "passkey": None},
+            attempt=attempt,
         )
 
-    async def spend_passkey(self, transaction: str, challenge: str) -> None:
-        await self._take(Step.SPEND_PASSKEY, transaction, {"passkey.challenge": challenge}, {"passkey": None})
+    async def spend_passkey(self, transaction: str, challenge: str, attempt: Attempt | None = None) -> None:
+        await self._take(
+            Step.SPEND_PASSKEY,
+            transaction,
+            {"passkey.challenge": challenge},
+            {"passkey": None},
+            attempt=attempt,
+        )
 
-    async def issue(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
-        return await self._take(Step.ISSUE, transaction, {}, _issued(assertion_id, issued_at))
+    async def issue(
+        self, transaction: str, assertion_id: str, issued_at: datetime, attempt: Attempt | None = None
+    ) -> Transaction | None:
+        return await self._take(
+            Step.ISSUE, transaction, {}, _issued(assertion_id, issued_at), attempt=attempt
+        )
+
+    async def note_refusal(self, transaction: str, attempt: Attempt) -> Transaction | None:
+        where = {"refused": None}
+        return await self._take(Step.NOTE_REFUSAL, transaction, where, {"refused": True}, attempt=attempt)
 
     async def act(self, transaction: str, act: Act, messages: Sequence[SignedMessage]) -> Transaction | None:
         return await self._take(
@@ -235,6 +272,33 @@ class TransactionRepository:
     async def answer(self, transaction: str, assertion_id: str, issued_at: datetime) -> Transaction | None:
         return await self._take(Step.ANSWER, transaction, {}, _issued(assertion_id, issued_at))
 
+    async def keep_result(self, transaction: str, result: TrialResult) -> Transaction | None:
+        # Not `trial != ""`: that would hold for a document from before there were any.
+        where = {"trial": {"$gt": ""}, "result": None}
+        return await self._take(Step.KEEP_RESULT, transaction, where, {"result": to_document(result)})
+
+    async def uncounted(self, now: datetime, limit: int) -> Sequence[Uncounted]:
+        found = await self._collection.find({"count_at": {"$lte": now}}, sort=[("count_at", 1)], limit=limit)
+        return [_uncounted(document, now) for document in found]
+
+    async def uncounted_of(self, transactions: Collection[str], now: datetime) -> Sequence[Uncounted]:
+        where = {"_id": {"$in": list(transactions)}, "count_at": {"$lte": now}}
+        found = await self._collection.find(where, limit=max(1, len(transactions)))
+        return [_uncounted(document, now) for document in found]
+
+    async def mark_counted(self, seen: Uncounted, attempts: Collection[str]) -> None:
+        gone = {f"attempts.{attempt}": "" for attempt in attempts}
+        if all(attempt.id in attempts for attempt in seen.attempts):
+            # Only if nothing has happened since; otherwise it is looked at again.
+            where = {"_id": seen.transaction, "count_at": seen.due, "state": seen.state.value}
+            change: Document = {"$unset": {**gone, "count_at": ""}}
+            if seen.waits_until is not None:
+                change = {"$set": {"count_at": seen.waits_until}, **({"$unset": gone} if gone else {})}
+            if await self._collection.update(where, change) is not None:
+                return
+        if gone:
+            await self._collection.update({"_id": seen.transaction}, {"$unset": gone})
+
     async def _take(
         self,
         step: Step,
@@ -246,11 +310,14 @@ class TransactionRepository:
         counts: str | None = None,
         adds: Document | None = None,
         messages: Sequence[SignedMessage] = (),
+        attempt: Attempt | None = None,
+        count_at: datetime | None = None,
     ) -> Transaction | None:
         """Take a step: the only update there is. Its states are those of the table, for every method.
 
         `where`: what else must hold. `to`: which of the step's ends. `counts`: a field that goes up by one.
-        `adds`: what is added to the end of an array.
+        `adds`: what is added to the end of an array. `attempt`: one that is over with this step, to be counted
+        soon; `count_at`: when to look, if there is none.
         """
         transition = TRANSITIONS[step]
         after = transition.to(to)
@@ -260,6 +327,12 @@ class TransactionRepository:
             change["$set"]["remove_at"] = self._clock.now() + KEPT
         if after is not None:
             change["$set"]["state"] = after.value
+        if attempt is not None:
+            change["$set"][f"attempts.{attempt.id}"] = to_document(attempt)
+            count_at = self._clock.now()
+        if count_at is not None:
+            # The earlier one stays: whoever asks again and again does not put off what is to be counted.
+            change["$min"] = {"count_at": count_at}
         if counts is not None:
             change["$inc"] = {counts: 1}
         if adds is not None:
@@ -287,6 +360,21 @@ def _document(transaction: Transaction) -> Document:
     document["hint"] = document.pop("username")
     document["request"]["hint"] = document["request"].pop("username")
     return document
+
+
+def _uncounted(document: Document, now: datetime) -> Uncounted:
+    transaction = _transaction(document)
+    noted = [from_document(Attempt, each) for each in document.get("attempts", {}).values()]
+    end = transaction.expires_at + COUNTED_AFTER
+    last = unanswered(transaction, now) if now >= end else None
+    waits = transaction.state is TransactionState.WAITING and now < end
+    return Uncounted(
+        transaction=transaction.id,
+        state=transaction.state,
+        due=document["count_at"],
+        attempts=(*noted, *([] if last is None else [last])),
+        waits_until=end if waits else None,
+    )
 
 
 def _transaction(document: Document) -> Transaction:

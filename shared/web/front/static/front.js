@@ -91,6 +91,17 @@ function showWalk(now) {
   part("enrol").textContent = now.enrol;
   part("approve").textContent = now.approve ?? "";
   part("software").hidden = now.approve === null;
+  showProvisioning(now.provisioning);
+}
+
+/** `{tab, properties, users, on}`, or null where there is no stand-in of Microsoft Graph. */
+function showProvisioning(now) {
+  part("provisioning").hidden = !now;
+  if (!now) return;
+  part("provisioning").dataset.state = now.on ? "done" : "todo";
+  part("properties").textContent = now.properties;
+  part("tab").href = now.tab;
+  part("users").href = now.users;
 }
 
 async function lookWalk() {

@@ -8,7 +8,7 @@ import { Refused, call } from "./api.js";
 import { sign } from "./authenticator.js";
 import { canonical } from "./canonical.js";
 import { sha256, utf8 } from "./octets.js";
-import { readContext } from "./request.js";
+import { isTrial, readContext } from "./request.js";
 import { app, icon, locale, make, move, remark, say, shown, speak, within, word } from "./screens.js";
 
 const MARGIN = 8; // px between the field and the keyboard, the facts and the top
@@ -70,6 +70,9 @@ export function show(challenge) {
   for (const place of app.querySelectorAll('[data-view="request"] [data-fact]')) {
     place.textContent = facts[place.dataset.fact];
   }
+  const trial = isTrial(facts);
+  for (const place of app.querySelectorAll('[data-view="request"] [data-trial]')) place.hidden = !trial;
+  within("request", "[data-real]").hidden = trial;
   within("request", '[data-fact="agent"]').textContent = agentInWords(facts.agent, word);
   within("request", '[data-fact="place"]').textContent = facts.place || word("place_unknown");
   within("request", "[data-approximate]").hidden = !facts.place;

@@ -41,6 +41,9 @@ export function readContext(text) {
   return facts;
 }
 
+/** Whether it is a test sign-in, whose token goes to nobody (docs/flows/try-it.md). Its relying party says so. */
+export const isTrial = (facts) => facts.realm === `${signInOrigin}/t/${facts.tenant}/try`;
+
 /** Whether the request's text can be shown. */
 export function isReadable(request) {
   try {
