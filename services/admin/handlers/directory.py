@@ -9,7 +9,7 @@ from services.admin.domain.alerts import TOLD
 from services.admin.domain.devices import AdminCommand
 from services.admin.domain.directory import DirectorySettings, read_licence, read_properties
 from services.admin.handlers.accounts import show_account
-from services.admin.handlers.common import checked_limit
+from services.admin.handlers.common import checked_limit, language_of
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.envelope import OutgoingMessage
@@ -241,5 +241,12 @@ async def warn_of_end(deps: Dependencies, tenant: str, said: ConnectionChanged) 
                 what="warn_of_end",
                 asked_at=deps.clock.now(),
             )
-            mail = deps.credential_mail_message(organisation, name, to=member, said=said, ends_at=ends)
+            mail = deps.credential_mail_message(
+                organisation,
+                name,
+                to=member,
+                language=await language_of(deps, member),
+                said=said,
+                ends_at=ends,
+            )
             await deps.admin_commands.add(record, mail)
