@@ -512,3 +512,25 @@ async def test_licences_that_cannot_be_listed_are_typed_by_their_ids(system: Adm
     page = await browser.get(path)  # what is chosen stays chosen though no list names it
     assert (await browser.press(page, path, location="DE")).status == 303
     assert (await handlers.show_account(system.deps, CONTOSO, ada.id)).licences == (SKU,)
+
+
+async def test_who_holds_an_administrator_role_in_entra_is_an_owners_to_invite_suspend_or_remove(
+    system: AdminSystem,
+) -> None:
+    owner, ada = await signed_in(system), await system.account()
+    helper = await signed_in(system, Role.ADMINISTRATOR, "Adam Administrator")
+    path = f"{BASE}/people/{ada.id}"
+    await say(system, person(system, ada.id, 1))
+    assert f"{path}/suspend" in (await helper.get(path)).actions
+    await say(system, person(system, ada.id, 2, holds_directory_role=True))
+    page = await helper.get(path)
+    assert "This person holds an administrator role in Entra." in page.words
+    assert f"{path}/suspend" not in page.actions
+    for act in ("suspend", "invite"):
+        assert (await helper.post(f"{path}/{act}", {"csrf": helper.csrf})).status == 403, act
+    assert f"{path}/suspend" in (await owner.get(path)).actions
+    assert (await owner.post(f"{path}/suspend", {"csrf": owner.csrf})).status == 303
+    await say(
+        system, person(system, ada.id, 3, holds_directory_role=None)
+    )  # not known: as without the permission
+    assert f"{path}/resume" in (await helper.get(path)).actions
