@@ -600,6 +600,12 @@ class Dependencies:
         """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one."""
         return self._sealed_mail(mail, invitation.tenant, invitation.id, invitation.expires_at)
 
+    async def language_of(self, member: Member) -> Language:
+        """The language of mails to that administrator: that of the console when they signed in last, where it is known."""
+        found = await self.administrators.get(member.administrator)
+        known = None if found is None else found.language
+        return known or self.settings.mail_language
+
     def team_mail_message(self, tenant: Tenant, invitation: TeamInvitation, link: str) -> OutgoingMessage:
         """The same for the invitation of an administrator. `link` holds its secret."""
         mail = TeamInvitationMail(

@@ -5,7 +5,6 @@ from collections import Counter
 import structlog
 
 from services.admin.domain.alerts import MAX_IN_A_MAIL, NAMED, TOLD, Alert
-from services.admin.handlers.common import language_of
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.notify import AlertLine
@@ -57,7 +56,7 @@ async def _send(deps: Dependencies, tenant: str) -> bool:
             tenant,
             f"alerts-{new_id(deps.ids)}",
             to=member,
-            language=await language_of(deps, member),
+            language=await deps.language_of(member),
             organisation=organisation,
             counts=counts,
             lines=lines,

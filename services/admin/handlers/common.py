@@ -2,9 +2,7 @@
 
 from services.admin.domain.accounts import Account
 from services.admin.domain.invitations import Invitation
-from services.admin.domain.teams import Member
 from services.admin.ports import Dependencies
-from shared.contracts.notify import Language
 from shared.errors import BadInput
 
 MAX_PAGE = 200
@@ -20,15 +18,6 @@ async def withdraw_open(deps: Dependencies, account: Account) -> None:
 def withdraw(invitation: Invitation) -> Invitation | None:
     """The invitation, withdrawn; None when it is not open."""
     return invitation.withdrawn() if invitation.status == "open" else None
-
-
-async def language_of(deps: Dependencies, member: Member) -> Language:
-    """The language of mails to that administrator: that of the console when they signed in last, as far as it is
-    known.
-    """
-    found = await deps.administrators.get(member.administrator)
-    known = None if found is None else found.language
-    return known or deps.settings.mail_language
 
 
 def checked_limit(limit: int) -> int:
