@@ -601,7 +601,7 @@ class Dependencies:
         return self._sealed_mail(mail, invitation.tenant, invitation.id, invitation.expires_at)
 
     async def language_of(self, member: Member) -> Language:
-        """The language of mails to that administrator: that of the console when they signed in last, where it is known."""
+        """The language of mails to that administrator: the console's when they signed in last, where that is known."""
         found = await self.administrators.get(member.administrator)
         known = None if found is None else found.language
         return known or self.settings.mail_language

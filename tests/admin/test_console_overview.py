@@ -29,7 +29,7 @@ from shared.contracts.wsfed import (
     SignInsListed,
 )
 from tests.admin.conftest import CONTOSO, AdminSystem
-from tests.admin.console import signed_in
+from tests.admin.console import ConsoleBrowser, link_for, signed_in
 from tests.admin.test_console_people import ACTOR
 from tests.world import START
 
@@ -350,6 +350,19 @@ async def test_a_process_killed_after_the_mail_sends_it_no_second_time(
     system.world.clock.advance(EVERY.total_seconds())
     assert await send_alerts(system.deps) == 0
     assert not await system.deps.alerts.unmailed(CONTOSO, 10)
+
+
+async def test_mails_follow_the_language_in_which_an_administrator_signed_in_last(
+    system: AdminSystem,
+) -> None:
+    browser = ConsoleBrowser(system, lang="fr")
+    await browser.join((await link_for(system)).url)
+    (member,) = (await system.deps.teams.get(CONTOSO)).members
+    assert await system.deps.language_of(member) == "fr"
+    browser.lang = "en"
+    browser.cookies.clear()
+    await browser.sign_in()
+    assert await system.deps.language_of(member) == "en"
 
 
 async def test_a_tenant_without_administrators_piles_nothing_up(system: AdminSystem) -> None:
