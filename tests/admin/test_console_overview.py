@@ -101,7 +101,7 @@ def test_no_column_leaves_the_drawing_and_nothing_that_happened_is_invisible(
 
 
 @pytest.mark.parametrize(
-    ("highest", "top"), [(0, 2), (2, 2), (3, 4), (5, 10), (11, 20), (41, 100), (401, 1000)]
+    ("highest", "top"), [(0, 2), (2, 2), (3, 4), (5, 6), (9, 10), (11, 20), (41, 50), (230, 300), (401, 500)]
 )
 def test_the_scale_is_a_round_number_whose_half_is_whole(highest: int, top: int) -> None:
     assert scale_for(highest) == top
