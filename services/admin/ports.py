@@ -32,6 +32,7 @@ from shared.contracts.notify import (
     AlertsMail,
     CredentialMail,
     InvitationMail,
+    Language,
     SendMail,
     TeamInvitationMail,
     mail_associated_data,
@@ -599,6 +600,12 @@ class Dependencies:
         """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one."""
         return self._sealed_mail(mail, invitation.tenant, invitation.id, invitation.expires_at)
 
+    async def language_of(self, member: Member) -> Language:
+        """The language of mails to that administrator: the console's when they signed in last, where that is known."""
+        found = await self.administrators.get(member.administrator)
+        known = None if found is None else found.language
+        return known or self.settings.mail_language
+
     def team_mail_message(self, tenant: Tenant, invitation: TeamInvitation, link: str) -> OutgoingMessage:
         """The same for the invitation of an administrator. `link` holds its secret."""
         mail = TeamInvitationMail(
@@ -618,16 +625,17 @@ class Dependencies:
         name: str,
         *,
         to: Member,
+        language: Language,
         organisation: str,
         counts: Mapping[AlertKind, int],
         lines: tuple[AlertLine, ...],
         more: bool,
     ) -> OutgoingMessage:
-        """The same for what an administrator should look at. `name`: of the mail, the same each time it is made."""
+        """The same for what an administrator should look at. `name`: of the mail, one for each."""
         mail = AlertsMail(
             to=to.email,
             name=to.name,
-            language=self.settings.mail_language,
+            language=language,
             organisation=organisation,
             device_refused=counts["device_refused"],
             not_me=counts["not_me"],
@@ -638,7 +646,14 @@ class Dependencies:
         return self._sealed_mail(mail, tenant, name, self.clock.now() + ALERT_MAIL_TRIED_FOR)
 
     def credential_mail_message(
-        self, tenant: Tenant, name: str, *, to: Member, said: ConnectionChanged, ends_at: datetime
+        self,
+        tenant: Tenant,
+        name: str,
+        *,
+        to: Member,
+        language: Language,
+        said: ConnectionChanged,
+        ends_at: datetime,
     ) -> OutgoingMessage:
         """The same about the end of what provisioning signs in with. `name`: of the mail, the same each time."""
         assert said.credential, "what ends is one of them"
@@ -646,7 +661,7 @@ class Dependencies:
         mail = CredentialMail(
             to=to.email,
             name=to.name,
-            language=self.settings.mail_language,
+            language=language,
             organisation=tenant.name,
             directory=said.tenant_domain,
             credential=said.credential,
