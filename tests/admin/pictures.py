@@ -22,6 +22,7 @@ from shared.contracts.wsfed import (
 from shared.web.server import serve
 from tests.admin.conftest import CONTOSO, AdminSystem, open_system
 from tests.admin.console import link_for
+from tests.admin.test_admin_federation import announce
 from tests.admin.test_console_provisioning import (
     PROPERTIES,
     connection,
@@ -115,6 +116,36 @@ async def draw_provisioning(system: AdminSystem, page: Page, origin: str, out: P
         await take(page, out, name)
 
 
+async def draw_federation(system: AdminSystem, page: Page, origin: str, out: Path) -> None:
+    """The application, which is there by now, the domain, and who would be locked out."""
+    await announce(system)
+    base = f"/t/{CONTOSO}"
+    for name, path in (
+        ("overview", base),
+        ("applications", f"{base}/applications"),
+        ("federation", f"{base}/federation"),
+        ("domain", f"{base}/federation/{CONTOSO}.example"),
+        ("readiness", f"{base}/federation/{CONTOSO}.example/readiness"),
+        ("script-ask", f"{base}/federation/{CONTOSO}.example/script"),
+    ):
+        await page.goto(f"{origin}{path}")
+        await take(page, out, name)
+
+
+async def draw_removal(system: AdminSystem, page: Page, origin: str, out: Path, account: str) -> None:
+    """A removal that can be undone."""
+    await handlers.remove(system.deps, CONTOSO, account)
+    person = f"/t/{CONTOSO}/people/{account}"
+    for name, path in (
+        ("person-removed", person),
+        ("restore", f"{person}/restore"),
+        ("people-removed", f"/t/{CONTOSO}/people?status=removed"),
+        ("changes-removal", f"/t/{CONTOSO}/changes"),
+    ):
+        await page.goto(f"{origin}{path}")
+        await take(page, out, name)
+
+
 async def draw(out: Path) -> None:
     """All of them into the folder `out`, as `{page}-{size}-{theme}.png`."""
     with socket.socket() as probe:
@@ -166,6 +197,8 @@ async def draw(out: Path) -> None:
                 await page.goto(f"{origin}{path}")
                 await take(page, out, name)
             await draw_provisioning(system, page, origin, out)
+            await draw_federation(system, page, origin, out)
+            await draw_removal(system, page, origin, out, accounts[2].id)
             await context.close()
         await runner.cleanup()
     del os.environ["BLOK365_CONSOLE_ORIGIN"]
