@@ -220,9 +220,12 @@ async def test_the_end_of_the_credential_is_warned_of(system: AdminSystem) -> No
     now = system.world.clock.now()
     await say(system, connection(1, credential_ends=now + timedelta(days=31)))
     assert "expires on" not in (await browser.get(path)).words
-    await say(system, connection(2, credential_ends=now + timedelta(days=29)))
+    await say(system, connection(2, credential_ends=now + timedelta(days=29), ends_within=30))
     page = await browser.get(path)
-    assert "expires on" in page.words
+    assert "The client secret of the connection expires on" in page.words
+    overview = await browser.get(BASE)
+    assert "The client secret of the connection expires on" in overview.words
+    assert path in overview.actions
     assert "Create a new secret or certificate" in page.words
 
 

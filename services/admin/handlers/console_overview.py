@@ -122,9 +122,9 @@ class Overview:
     def credential_ends(self) -> datetime | None:
         """When what provisioning signs in with ends, where that is soon or past."""
         said = self.connection
-        return (
-            None if said is None or said.state == "off" or said.ends_within is None else said.credential_ends
-        )
+        if said is None or said.state == "off" or not said.credential or said.ends_within is None:
+            return None
+        return said.credential_ends
 
     @property
     def needs_attention(self) -> bool:
