@@ -191,8 +191,10 @@ def _attempts(account: Account, number: int, now: datetime) -> Iterator[Attempt]
                 AttemptOutcome.UNANSWERED,
                 AttemptOutcome.DENIED,
                 AttemptOutcome.WRONG_CODE,
-                AttemptOutcome.NOT_ME if number % 40 == 7 else AttemptOutcome.UNANSWERED,
+                AttemptOutcome.UNANSWERED,
             )[mixed]
+        if number == 11 and ago in (3, 4, 6):  # one of these is a working day
+            outcome = AttemptOutcome.NOT_ME
         at = day.replace(hour=7 + number % 3, minute=mixed % 60, second=0, microsecond=0)
         yield Attempt(
             id=f"example-{number}-{day:%Y-%m-%d}",
