@@ -1,7 +1,6 @@
 """The example organisation of `make run`: northwind, 300 people with some history and one problem of each kind.
 
-It is made behind the "ready" of `make run`, a little at a time, by admin's own handlers and, for the sign-ins of the
-last weeks, by wsfed's own store. Names are the same at every
+It is made behind the "ready" of `make run`, a little at a time, by admin's own handlers. Names are the same at every
 start; who is there already is left as they are, so a start that was interrupted goes on where it was. History is made
 by a clock that is set back, for admin's own times.
 
@@ -13,7 +12,6 @@ switch between.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,10 +20,11 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from deploy.local import tenant
+from deploy.local import example_sign_ins, tenant
 from deploy.local.running_system import RunningSystem
 from services.admin import handlers as admin
 from services.admin.domain.accounts import Account, AccountAction, apply_action
+from services.admin.domain.alerts import alert_of_refusal
 from services.admin.domain.authenticators import Authenticator, Reason
 from services.admin.domain.roles import Act, Role
 from services.admin.domain.teams import Team
@@ -34,9 +33,6 @@ from services.admin.handlers.console_team import NewAdministrator, invite_by_ope
 from services.admin.handlers.operator import operate, operate_on
 from services.admin.handlers.recording import Record
 from services.admin.ports import Dependencies
-from services.wsfed.domain.authentication import Method
-from services.wsfed.domain.sign_in_figures import Attempt, AttemptOutcome, day_of
-from services.wsfed.ports import SignInFigures
 from shared.clock import Clock
 from shared.contracts.admin import AuthenticatorStatus
 from shared.errors import Conflict, NotFound
@@ -49,8 +45,6 @@ PEOPLE = 300
 LINE = f"{NAME}, {PEOPLE} people, made behind this in the console; --empty makes none"
 PAUSE = 0.01
 """Seconds between two people, so that the pages that somebody opens meanwhile are not held up."""
-HISTORY_DAYS = 45
-"""Days for which the example has sign-ins."""
 OWNER_EVERY = 2.0
 """Seconds between two looks whether the demo tenant has an owner."""
 
@@ -141,74 +135,26 @@ async def seed(running_system: RunningSystem, *, people_of: Iterator[Example] | 
         except Conflict:
             continue
     await running_system.flush()
-    made = 0
-    for example in people_of or people():
+    figures = example_sign_ins.figures_of(running_system)
+    if figures is not None:
+        await example_sign_ins.write_days(figures, TENANT, deps.clock.now())
+    made = enrolled = 0
+    for number, example in enumerate(people_of or people()):
         try:
             await admin.show_account(deps, TENANT, example.new.upn)
         except NotFound:
-            await _make(running_system, example)
+            account = await _make(running_system, example)
             made += 1
+            if figures is not None and example.kind is Kind.ENROLLED:
+                enrolled += 1
+                await example_sign_ins.write_person(
+                    figures, account, deps.clock.now(), number, not_me=enrolled == 1
+                )
             await deps.clock.sleep(PAUSE)
-    if running_system.system is not None:
-        await sign_ins(deps, running_system.system.wired["wsfed"].dependencies.figures)
     return made
 
 
-async def sign_ins(deps: Dependencies, figures: SignInFigures) -> None:
-    """How the people with a phone have signed in on the working days of the last weeks. Days that have counts, because
-    this was done or somebody has really signed in, stay as they are.
-    """
-    days: dict[str, list[Attempt]] = {}
-    for number, example in enumerate(people()):
-        if example.kind is not Kind.ENROLLED:
-            continue
-        try:
-            account = await admin.show_account(deps, TENANT, example.new.upn)
-        except NotFound:
-            continue
-        attempts = list(_attempts(account, number, deps.clock.now()))
-        await figures.list_attempts(TENANT, account.id, attempts)
-        for attempt in attempts:
-            days.setdefault(day_of(attempt), []).append(attempt)
-        await deps.clock.sleep(PAUSE)
-    for day, attempts in days.items():
-        before = await figures.day(TENANT, day)
-        if before.version == 0:
-            counts = Counter(f"{each.method.value}/{each.outcome.value}" for each in attempts)
-            await figures.write_day(before, replace(before, counts=dict(counts), version=1))
-
-
-def _attempts(account: Account, number: int, now: datetime) -> Iterator[Attempt]:
-    """Of one person, the same whenever it is asked on one day: two mornings of three, now and then without success."""
-    for ago in range(1, HISTORY_DAYS + 1):
-        day = now - timedelta(days=ago)
-        if day.weekday() > 4 or (number * 7 + ago * 5) % 3 == 0:
-            continue
-        mixed = (number * 31 + ago * 17) % 100
-        outcome = AttemptOutcome.SIGNED_IN
-        if mixed < 4:
-            outcome = (
-                AttemptOutcome.UNANSWERED,
-                AttemptOutcome.DENIED,
-                AttemptOutcome.WRONG_CODE,
-                AttemptOutcome.UNANSWERED,
-            )[mixed]
-        if number == 11 and ago in (3, 4, 6):  # one of these is a working day
-            outcome = AttemptOutcome.NOT_ME
-        at = day.replace(hour=7 + number % 3, minute=mixed % 60, second=0, microsecond=0)
-        yield Attempt(
-            id=f"example-{number}-{day:%Y-%m-%d}",
-            at=at,
-            tenant=TENANT,
-            account=account.id,
-            method=(Method.BLOKKEY_PUSH, Method.BLOKKEY_PUSH, Method.PASSKEY, Method.BLOKKEY_QR)[mixed % 4],
-            outcome=outcome,
-            agent=("Edge on Windows", "Chrome on Windows", "Safari on macOS")[number % 3],
-            application="Microsoft 365",
-        )
-
-
-async def _make(running_system: RunningSystem, example: Example) -> None:
+async def _make(running_system: RunningSystem, example: Example) -> Account:
     deps = _earlier(running_system.admin, days=example.days)
 
     async def create(record: Record) -> Account:
@@ -244,10 +190,13 @@ async def _make(running_system: RunningSystem, example: Example) -> None:
                 later, TENANT, Act.REMOVE_ACCOUNT, account.id, lambda who, _: admin.remove(later, TENANT, who)
             )
         case Kind.REFUSED:
-            await deps.authenticators.add(_phone(later, account, reason=Reason.WITHDRAWN))
+            refused = _phone(later, account, reason=Reason.WITHDRAWN)
+            await deps.authenticators.add(refused)
+            await deps.alerts.add(alert_of_refusal(refused, f"{account.first_name}'s phone"))
         case Kind.NEW:
             pass
     await running_system.flush()
+    return account
 
 
 async def _enrol(deps: Dependencies, account: Account) -> None:

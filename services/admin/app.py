@@ -28,6 +28,7 @@ from services.admin.store import (
     FreezeRepository,
     InvitationRepository,
     KeyRequestRepository,
+    LogoRepository,
     SigningCertificateRepository,
     SignInRepository,
     TeamRepository,
@@ -58,6 +59,7 @@ def build(
     )
     invitations = InvitationRepository(database, signer)
     authenticators = AuthenticatorRepository(database, signer, accounts)
+    logos = LogoRepository(database, signer)
     devices, freezes = DeviceRepository(database), FreezeRepository(database)
     browsers = BrowserRepository(database, platform.clock)
     directory = DirectoryRepository(database)
@@ -75,6 +77,7 @@ def build(
         browsers=browsers,
         certificates=certificates,
         key_requests=KeyRequestRepository(database, signer),
+        logos=logos,
         first_uses=first_uses,
         sign_ins=sign_ins,
         alerts=alerts,
@@ -108,6 +111,7 @@ def build(
             accounts.contacts,
             invitations.source,
             authenticators.source,
+            logos.source,
         ],
         projections={
             "approval": [devices.projection, freezes.projection],

@@ -18,6 +18,7 @@ from services.admin.domain.devices import AdminCommand, Freeze, KnownDevice
 from services.admin.domain.directory import DirectorySettings
 from services.admin.domain.federation import Certificates, FirstUse
 from services.admin.domain.invitations import Invitation
+from services.admin.domain.logos import Logo
 from services.admin.domain.sign_ins import DayCounts
 from services.admin.domain.signing_keys import KeyRequests
 from services.admin.domain.teams import Member, Team, TeamInvitation
@@ -29,6 +30,7 @@ from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import (
     AlertLine,
     AlertsMail,
+    CredentialMail,
     InvitationMail,
     SendMail,
     TeamInvitationMail,
@@ -329,6 +331,18 @@ class SigningCertificates(Protocol):
         ...
 
 
+class Logos(Protocol):
+    """Logos of organisations. Each write stores the announcement of the new one with it."""
+
+    async def get(self, tenant: str) -> Logo | None:
+        """The tenant's; None where it never had one."""
+        ...
+
+    async def change(self, tenant: str, step: Callable[[Logo], Logo]) -> Logo:
+        """The logo after `step`. Raises Unavailable when others were first each time."""
+        ...
+
+
 class KeyRequestStore(Protocol):
     """The steps of key roll-overs that were asked of wsfed, by tenant."""
 
@@ -410,7 +424,9 @@ class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
     async def add(self, command: AdminCommand, message: OutgoingMessage) -> None:
-        """Keep the record, and with it the message that carries the command, in one write."""
+        """Keep the record, and with it the message that carries the command, in one write. One whose id is taken was
+        given already: nothing happens.
+        """
         ...
 
 
@@ -539,6 +555,7 @@ class Dependencies:
     browsers: Browsers
     certificates: SigningCertificates
     key_requests: KeyRequestStore
+    logos: Logos
     first_uses: FirstUses
     sign_ins: SignIns
     alerts: Alerts
@@ -620,9 +637,28 @@ class Dependencies:
         )
         return self._sealed_mail(mail, tenant, name, self.clock.now() + ALERT_MAIL_TRIED_FOR)
 
+    def credential_mail_message(
+        self, tenant: Tenant, name: str, *, to: Member, said: ConnectionChanged, ends_at: datetime
+    ) -> OutgoingMessage:
+        """The same about the end of what provisioning signs in with. `name`: of the mail, the same each time."""
+        assert said.credential, "what ends is one of them"
+        tab = f"/applications/{tenant.applications[0].id}/provisioning" if tenant.applications else ""
+        mail = CredentialMail(
+            to=to.email,
+            name=to.name,
+            language=self.settings.mail_language,
+            organisation=tenant.name,
+            directory=said.tenant_domain,
+            credential=said.credential,
+            ends_at=ends_at,
+            over=said.ends_within == 0,
+            link=f"{self.console_origin}/t/{tenant.slug}{tab}",
+        )
+        return self._sealed_mail(mail, tenant.slug, name, self.clock.now() + ALERT_MAIL_TRIED_FOR)
+
     def _sealed_mail(
         self,
-        mail: InvitationMail | TeamInvitationMail | AlertsMail,
+        mail: InvitationMail | TeamInvitationMail | AlertsMail | CredentialMail,
         tenant: str,
         name: str,
         expires_at: datetime,

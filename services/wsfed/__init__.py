@@ -25,6 +25,7 @@ to Microsoft through the browser. The states are in `domain/transaction.py`, wha
 | POST /signin/{transaction}/me/phones/{device}/name, browsers/{browser}/remove | 5; 303 back | own_page |
 | GET /t/{tenant}/try | docs/flows/try-it.md, 1: begins a trial; 303 to the page | trial |
 | GET /signin/{transaction}/try | 5: its result | trial |
+| GET /t/{tenant}/logo/{name} | docs/flows/logo.md, 5: the organisation's logo | logo |
 | GET /signin/finished | where Back leads after a token from a session | sign_in |
 
 Queue `wsfed`: the table in `consumers.py`. Signals on `wsfed.transaction` wake pages on every replica (`gateways.py`).

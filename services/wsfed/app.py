@@ -14,6 +14,7 @@ from services.wsfed.store import (
     DirectoryRepository,
     FirstUseRepository,
     IssuanceRepository,
+    LogoRepository,
     SessionRepository,
     SignInFigureRepository,
     SigningKeyRepository,
@@ -41,6 +42,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
     )
     browsers = BrowserRepository(database, assembly.signer, platform.clock)
     keys = SigningKeyRepository(database, sealing, platform.clock, assembly.signer)
+    logos = LogoRepository(database)
     first_uses = FirstUseRepository(database, assembly.signer, platform.clock)
     figures = SignInFigureRepository(database, assembly.signer)
     geoip = GeoIp(shared.places_file, platform.clock)
@@ -49,6 +51,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         sessions=SessionRepository(database),
         browsers=browsers,
         directory=directory,
+        logos=logos,
         keys=keys,
         first_uses=first_uses,
         figures=figures,
@@ -85,6 +88,7 @@ def build(platform: Platform, settings: WsFedSettings | None = None) -> Wired[De
         projections={
             "admin": [
                 directory.tenants,
+                logos.projection,
                 directory.accounts,
                 directory.invitations,
                 directory.authenticators,

@@ -6,7 +6,13 @@ from services.wsfed import projections
 from services.wsfed.handlers import browsers, key_rollover, phone_responses
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Handlers
-from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
+from shared.contracts.admin import (
+    AccountChanged,
+    AuthenticatorChanged,
+    InvitationChanged,
+    LogoChanged,
+    TenantConfigured,
+)
 from shared.contracts.approval import (
     ChallengeAccepted,
     ChallengeClaimed,
@@ -21,6 +27,7 @@ def consumers(deps: Dependencies) -> Handlers:
     """The table, with the dependencies bound to each handler."""
     return {
         TenantConfigured: partial(projections.tenant_configured, deps),
+        LogoChanged: partial(projections.logo_changed, deps),
         AccountChanged: partial(projections.account_changed, deps),
         InvitationChanged: partial(projections.invitation_changed, deps),
         AuthenticatorChanged: partial(projections.authenticator_changed, deps),

@@ -24,6 +24,7 @@ from shared.contracts.admin import (
     Application,
     AuthenticatorChanged,
     InvitationChanged,
+    LogoChanged,
     TenantConfigured,
 )
 from shared.contracts.approval import DeviceChanged
@@ -60,6 +61,24 @@ class Tenant:
             if each.id == application:
                 return each
         raise Gone("wsfed.application.removed")
+
+
+@dataclass(frozen=True, slots=True)
+class Logo:
+    """An organisation's logo: its name, and the file."""
+
+    name: str
+    png: bytes
+
+
+class Logos(Protocol):
+    """Logos as admin announces them: a projection, which accepts only higher versions."""
+
+    async def keep(self, received: VerifiedMessage[LogoChanged]) -> None: ...
+
+    async def of(self, tenant: str) -> Logo | None:
+        """The tenant's; None without one."""
+        ...
 
 
 class Transactions(Protocol):
@@ -499,6 +518,7 @@ class Dependencies:
     sessions: Sessions
     browsers: Browsers
     directory: Directory
+    logos: Logos
     keys: SigningKeys
     first_uses: FirstUses
     figures: SignInFigures

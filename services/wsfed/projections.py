@@ -1,5 +1,7 @@
 """What admin and approval say, kept as projections (docs/flows/enrolment.md, steps 2, 6 and 7)."""
 
+import base64
+import hashlib
 from collections import deque
 
 import structlog
@@ -14,12 +16,19 @@ from services.wsfed.domain.trust import (
 )
 from services.wsfed.ports import Dependencies
 from shared.bus.port import Reject
-from shared.contracts.admin import AccountChanged, AuthenticatorChanged, InvitationChanged, TenantConfigured
+from shared.contracts.admin import (
+    AccountChanged,
+    AuthenticatorChanged,
+    InvitationChanged,
+    LogoChanged,
+    TenantConfigured,
+)
 from shared.contracts.approval import DeviceChanged
 from shared.contracts.envelope import Envelope, VerifiedMessage
 from shared.contracts.wsfed import AuthenticatorAccepted
 from shared.crypto.enrolment import NewDeviceKey
-from shared.ids import unb64u
+from shared.ids import b64u, unb64u
+from shared.picture import check_png
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +44,26 @@ async def tenant_configured(deps: Dependencies, received: VerifiedMessage[Tenant
     await deps.directory.keep_tenant(received)
     if not received.message.removed:
         await deps.keys.current(received.tenant)
+
+
+async def logo_changed(deps: Dependencies, received: VerifiedMessage[LogoChanged]) -> None:
+    """Keep the organisation's logo (docs/flows/logo.md, step 4).
+
+    The browser of everybody who signs in decodes it, so only a file of the one plain kind that we make is kept. Raises
+    Reject for any other.
+    """
+    logo = received.message
+    if logo.name:
+        try:
+            png = base64.b64decode(logo.png, validate=True)
+            check_png(png)
+        except ValueError as error:
+            raise Reject(f"not a logo of ours: {error}") from error
+        if not b64u(hashlib.sha256(png).digest()).startswith(logo.name):
+            raise Reject("a logo under another's name")
+    elif logo.png:
+        raise Reject("a logo without a name")
+    await deps.logos.keep(received)
 
 
 async def account_changed(deps: Dependencies, received: VerifiedMessage[AccountChanged]) -> None:

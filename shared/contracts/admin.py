@@ -13,6 +13,10 @@ from shared.contracts import Command, StateEvent
 from shared.contracts.approval import MAX_ID, Proof
 from shared.contracts.notify import MAX_SEALED
 from shared.contracts.state import PullState, StatePulled
+from shared.picture import MAX_PNG
+
+MAX_LOGO = 4 * ((MAX_PNG + 2) // 3)
+"""Characters of a logo in base64."""
 
 
 class AccountStatus(StrEnum):
@@ -87,6 +91,19 @@ class TenantConfigured(StateEvent):
     removed: bool = False
     cloud: CloudName = "worldwide"
     """Which of Microsoft's clouds its Entra directory is in (`shared/clouds.py`)."""
+    logo: str = Field(default="", max_length=MAX_ID)
+    """The name of the picture that `admin.logo.changed.v1` brings; empty without one."""
+
+
+class LogoChanged(StateEvent):
+    """The picture of an organisation, whole. Pages show it when the tenant's `logo` names it."""
+
+    TYPE: ClassVar[str] = "admin.logo.changed.v1"
+    READERS: ClassVar[frozenset[str]] = frozenset({"wsfed"})
+    name: str = Field(max_length=MAX_ID)
+    """The beginning of the SHA-256 of the file, base64url; empty when the logo was removed."""
+    png: str = Field(max_length=MAX_LOGO)
+    """The file in base64, of the kind that `shared/picture.py` makes; empty when the logo was removed."""
 
 
 EPOCHS_IN_A_GENERATION = 2**31

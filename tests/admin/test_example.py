@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from datetime import date, timedelta
 from itertools import islice
 
 import pytest
@@ -13,7 +12,6 @@ from deploy.local.running_system import RunningSystem
 from services.admin import handlers
 from services.admin.domain.roles import Act, Role
 from services.admin.handlers.recording import list_changes
-from services.wsfed.store import SignInFigureRepository
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 from tests.admin.conftest import AdminSystem
 from tests.admin.console import signed_in
@@ -85,16 +83,3 @@ async def test_the_demo_tenants_first_owner_owns_it_too(system: AdminSystem, run
     (owner,) = (await system.deps.teams.get(example.TENANT)).owners
     assert owner.name == "Olga Owner"
     assert (await browser.get(f"/t/{example.TENANT}/people")).status == 200
-
-
-async def test_its_sign_ins_are_counted_and_listed_once(system: AdminSystem, running: RunningSystem) -> None:
-    await example.seed(running, people_of=islice(people(), 12))
-    assembly = system.world.platform.assemble("wsfed")
-    figures = SignInFigureRepository(assembly.database, assembly.signer)
-    await example.sign_ins(system.deps, figures)
-    yesterdays = [system.deps.clock.now() - timedelta(days=ago) for ago in range(1, 8)]
-    before = [await figures.day(example.TENANT, f"{day:%Y-%m-%d}") for day in yesterdays]
-    assert sum(sum(day.counts.values()) for day in before) > 5
-    assert all(not day.counts for day in before if date.fromisoformat(day.day).weekday() > 4)
-    await example.sign_ins(system.deps, figures)
-    assert [await figures.day(example.TENANT, day.day) for day in before] == before

@@ -208,6 +208,7 @@ class Approval:
         code: str = CODE,
         decoy: bool = False,
         deliver: bool = True,
+        realm: str = "urn:federation",
     ) -> Asked:
         """wsfed opens a challenge. Without a code: a known browser's QR code, for which none is asked."""
         challenge, transaction = new_id(self.ids), new_id(self.ids)
@@ -222,7 +223,7 @@ class Approval:
         }
         fields |= {"application": "m365", "application_name": "Microsoft 365", "method": method}
         fields |= {"nonce": new_secret(self.ids)}
-        fields |= {"organisation": "Contoso", "upn": f"{account}@{tenant}.example", "realm": "urn:federation"}
+        fields |= {"organisation": "Contoso", "upn": f"{account}@{tenant}.example", "realm": realm}
         fields |= {"code_required": bool(code), "known_browser": known}
         fields |= {"address": address, "place": place, "agent": "Firefox on Windows"}
         now = self.world.clock.now()

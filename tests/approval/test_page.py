@@ -253,6 +253,30 @@ async def test_known_browsers_code_is_approved_without_typing(handset: Handset) 
     assert handset.approval.state(asked) == "accepted"
 
 
+async def test_a_test_sign_in_is_called_one_by_the_relying_party_that_is_signed(handset: Handset) -> None:
+    await handset.enrol()
+    origin = handset.approval.world.platform.settings.origin
+    said = handset.page.get_by_text("This is only a test")
+    for realm in (
+        "urn:federation",
+        f"{origin}/t/fabrikam/try",
+        f"{origin}/t/contoso/try/",
+        "https://x/t/contoso/try",
+    ):
+        await handset.ask(realm=realm)
+        await handset.look()
+        await handset.heading("Are you signing in to Microsoft 365?")
+        await expect(said).to_be_hidden()
+        await handset.press("Decline")
+        await handset.press("Back to requests")
+    asked = await handset.ask(realm=f"{origin}/t/contoso/try")
+    await handset.look()
+    await handset.heading("Did you start a test sign-in?")
+    await expect(said).to_be_visible()
+    await handset.code(asked.code)
+    await handset.heading("Approved")
+
+
 @pytest.mark.parametrize(("address", "warned"), [("5.1.0.99", False), ("198.51.100.7", True)])
 async def test_different_networks_are_said_in_words(handset: Handset, address: str, warned: bool) -> None:
     await handset.enrol()

@@ -26,6 +26,7 @@ from tests.flows.support import (
     proof_of,
     token_form,
 )
+from tests.flows.test_sign_in_figures import count, counts
 
 
 async def begin(
@@ -335,3 +336,17 @@ async def test_a_stranger_learns_nothing_that_a_real_sign_in_does_not_tell(flow:
         shown.append((await sign_in.state(), (await sign_in.page()).words().replace(upn, "NAME")))
     states = {state for state, _ in shown}
     assert states == {"push_waiting"}
+
+
+async def test_the_figures_count_who_was_asked_and_reported_it_but_no_trial_that_worked(flow: Flow) -> None:
+    phone = await flow.phone()
+    await tried(flow, phone)
+    flow.world.clock.advance(30 * 60)  # also what nobody has answered is counted by now
+    await flow.world.current()
+    await count(flow)
+    assert await counts(flow) == {}
+    sign_in = await begin(flow)
+    await sign_in.push()
+    await phone.not_me()
+    await count(flow)
+    assert await counts(flow) == {"blokkey_push/not_me": 1}

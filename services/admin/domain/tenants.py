@@ -30,6 +30,8 @@ class Tenant:
     version: int = 1
     cloud: CloudName = "worldwide"
     """Which of Microsoft's clouds its Entra directory is in."""
+    logo: str = ""
+    """The name of its logo (`domain.logos`); empty without one."""
 
     def event(self) -> TenantConfigured:
         """The state event: everything about the tenant, which every service may know."""
@@ -40,6 +42,7 @@ class Tenant:
             domains=self.domains,
             policy=self.policy,
             cloud=self.cloud,
+            logo=self.logo,
         )
 
     def announced(self) -> OutgoingMessage:

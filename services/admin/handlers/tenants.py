@@ -34,9 +34,10 @@ async def configure_tenant(
     name: str | None = None,
     policy: Policy | None = None,
     cloud: CloudName | None = None,
+    logo: str | None = None,
     expected_version: int | None = None,
 ) -> Tenant:
-    """Change name, policy or cloud. `expected_version` is what the administrator had on the screen.
+    """Change name, policy, cloud or the logo's name. `expected_version` is what the administrator had on the screen.
 
     Raises NotFound, BadInput, Conflict (changed meanwhile).
     """
@@ -49,6 +50,7 @@ async def configure_tenant(
             name=checked or tenant.name,
             policy=policy or tenant.policy,
             cloud=moved or tenant.cloud,
+            logo=tenant.logo if logo is None else logo,
         )
 
     return await _change_tenant(deps, slug, change, expected_version)

@@ -26,6 +26,8 @@ CONSOLE_CSP = Csp(trusted_types=("'none'",))
 """No script of the console makes markup from text,"""
 LIST_CSP = Csp(trusted_types=("blok365-lists",))
 """but in the pages of lists, where that policy of `lists.js` takes every script out of it."""
+LOGO_CSP = Csp(trusted_types=("'none'",), image=("'self'", "blob:"))
+"""On the page of the logo the browser decodes the file that was chosen, as a picture: in it no script runs."""
 
 
 class ConsolePages:
@@ -40,6 +42,7 @@ class ConsolePages:
     ) -> web.Response:
         """The page in the language that the browser prefers."""
         csp = LIST_CSP if isinstance(view, Page) and view.is_list else CONSOLE_CSP
+        csp = LOGO_CSP if template == "logo.html" else csp
         return self.pages.render(request, template, view=view, status=status, csp=csp)
 
     def frame(

@@ -382,6 +382,16 @@ class ApplicationPage(Page):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogoPage(Page):
+    """The organisation's logo. `logo`: its name, empty without one. `largest`: width, height, octets."""
+
+    logo: str
+    version: int
+    largest: tuple[int, int, int]
+    form: Form
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeyLines:
     """What tells Entra of a step of the roll-over, for one domain: lines of PowerShell."""
 

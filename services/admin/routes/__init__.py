@@ -13,6 +13,7 @@ from services.admin.routes.guard import (
     TenantRoute,
 )
 from services.admin.routes.keys import KEY_ROUTES
+from services.admin.routes.logo import LOGO_ROUTES
 from services.admin.routes.overview import OVERVIEW_ROUTES
 from services.admin.routes.own import OWN_ROUTES
 from services.admin.routes.people import PEOPLE_ROUTES
@@ -29,6 +30,7 @@ ROUTES: tuple[ConsoleRoute, ...] = (
     *PEOPLE_ROUTES,
     *APPLICATION_ROUTES,
     *KEY_ROUTES,
+    *LOGO_ROUTES,
     *FEDERATION_ROUTES,
     *PROVISIONING_ROUTES,
 )

@@ -1,6 +1,7 @@
 """admin's collections: `directory`, who exists; `console`, who administers them; `projections`, what approval and wsfed
 say of them; `provisioning`, what becomes of them in Entra; `signing_keys`, what was asked of wsfed about its keys;
-`sign_ins`, how sign-ins ended and who is told of it.
+`sign_ins`, how sign-ins ended and who is told of it;
+`logos`, what organisations look like.
 """
 
 from services.admin.store.console import (
@@ -18,6 +19,7 @@ from services.admin.store.directory import (
     InvitationRepository,
     TenantRepository,
 )
+from services.admin.store.logos import LogoRepository
 from services.admin.store.projections import (
     BrowserRepository,
     DeviceRepository,
@@ -46,6 +48,7 @@ __all__ = [
     "FreezeRepository",
     "InvitationRepository",
     "KeyRequestRepository",
+    "LogoRepository",
     "SignInRepository",
     "SigningCertificateRepository",
     "TeamRepository",

@@ -36,10 +36,12 @@ def initials(name: str) -> str:
     return "".join(word[0] for word in words[:2]).upper()
 
 
+@dataclass(frozen=True, kw_only=True)
 class OrganisationsPage:
-    """A page that belongs to the organisation whose person signs in."""
+    """A page that belongs to the organisation whose person signs in. `logo`: the path of its picture, or empty."""
 
     organisation: str
+    logo: str = ""
 
     @property
     def organisation_initials(self) -> str:
@@ -85,7 +87,6 @@ class SignIn(OrganisationsPage):
     csrf: str
     options: SignInOptions
     version: int = 0
-    organisation: str
     application: str = "Microsoft 365"
     account: str | None = None
     typed: str = ""
@@ -145,7 +146,6 @@ class DevicesAdded(OrganisationsPage):
     txn: str
     csrf: str
     devices: tuple[AddedDevice, ...]
-    organisation: str
     application: str = "Microsoft 365"
     own_page: str = ""
 
@@ -162,7 +162,6 @@ class TokenForm(OrganisationsPage):
     action: str
     fields: tuple[tuple[str, str], ...]
     back_url: str
-    organisation: str
     application: str = "Microsoft 365"
 
     def __post_init__(self) -> None:
@@ -185,7 +184,6 @@ class OwnPage(OrganisationsPage):
     txn: str
     csrf: str
     visit: Visit
-    organisation: str
     again: str
     now: datetime
     problem: str = ""
@@ -224,7 +222,6 @@ class TrialPage(OrganisationsPage):
     """
 
     txn: str
-    organisation: str
     account: str
     again: str
     realm: str
@@ -242,5 +239,4 @@ class Question(OrganisationsPage):
 
     txn: str
     csrf: str
-    organisation: str
     phone: OwnPhone | None = None

@@ -5,6 +5,7 @@ from aiohttp import web
 from services.wsfed.ports import Watch
 from services.wsfed.routes.context import RouteContext
 from services.wsfed.routes.live import MAX_STREAMS, LiveRoutes
+from services.wsfed.routes.logo import LogoRoutes
 from services.wsfed.routes.metadata import MetadataRoutes
 from services.wsfed.routes.own_page import OwnPageRoutes
 from services.wsfed.routes.passive import PassiveRoutes
@@ -26,5 +27,6 @@ def all_routes(context: RouteContext, watch: Watch) -> list[web.RouteDef]:
         *PasskeyRoutes(context).routes(),
         *OwnPageRoutes(context).routes(),
         *TrialRoutes(context).routes(),
+        *LogoRoutes(context.deps).routes(),
         *LiveRoutes(context, watch, streams).routes(),
     ]

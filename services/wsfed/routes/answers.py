@@ -8,6 +8,7 @@ from services.wsfed.handlers.token_issuance import Issued, RedirectLoop
 from services.wsfed.pages import views
 from services.wsfed.routes import view_models
 from services.wsfed.routes.context import RouteContext, language
+from services.wsfed.routes.logo import logo_path
 
 
 async def session_answer(
@@ -33,6 +34,7 @@ def token_page(
         fields=issued.form.fields,
         back_url=back_url,
         organisation=issued.tenant.configured.name,
+        logo=logo_path(issued.tenant),
     )
     return context.pages.token(request, view, lang=language(locale))
 

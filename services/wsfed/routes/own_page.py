@@ -19,6 +19,7 @@ from services.wsfed.routes.cookies import (
     outcome_was_told,
     session_secrets,
 )
+from services.wsfed.routes.logo import logo_path
 from services.wsfed.routes.navigation import is_from_entra
 from shared.errors import BadInput
 from shared.web import i18n
@@ -83,6 +84,7 @@ class OwnPageRoutes:
             csrf=self._csrf(request, transaction),
             visit=visit,
             organisation=visit.tenant.configured.name,
+            logo=logo_path(visit.tenant),
             again=own_page_link(visit.tenant.slug, visit.account.upn),
             now=self.context.deps.clock.now(),
             problem=problem,
@@ -115,6 +117,7 @@ class OwnPageRoutes:
             txn=transaction.id,
             csrf=self._csrf(request, transaction),
             organisation=visit.tenant.configured.name,
+            logo=logo_path(visit.tenant),
             phone=None if device is None else visit.phone(device),
         )
         return self.context.pages.own(request, view)

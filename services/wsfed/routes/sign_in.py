@@ -34,6 +34,7 @@ from services.wsfed.pages import views
 from services.wsfed.routes.answers import session_answer, token_page
 from services.wsfed.routes.context import RouteContext, language, see
 from services.wsfed.routes.cookies import BROWSER_COOKIE, account_cookie, last_request, note_last_request
+from services.wsfed.routes.logo import logo_path
 from services.wsfed.routes.own_page import own_page_link
 from services.wsfed.routes.view_models import sign_in_page
 from shared.errors import Conflict, Unavailable
@@ -133,6 +134,7 @@ class SignInRoutes:
             typed=typed,
             passkey=await self._passkey(transaction, browser, recognised) if options.ways else None,
             own_page=own_page_link(tenant.slug, transaction.username),
+            logo=logo_path(tenant),
             phone_origin=deps.phone_origin,
             start_url=self.context.settings.cloud(tenant.configured.cloud).start_url
             if transaction.to_entra
@@ -249,6 +251,7 @@ class SignInRoutes:
             csrf=self.context.csrf.token(secret, transaction.id),
             devices=tuple(devices),
             organisation=tenant.configured.name,
+            logo=logo_path(tenant),
             application=tenant.application(transaction.application).name,
             own_page=own_page_link(tenant.slug, transaction.username),
         )

@@ -11,6 +11,7 @@ from services.wsfed.handlers.trial import begin_trial, trial_result
 from services.wsfed.pages import views
 from services.wsfed.routes.context import RouteContext, see
 from services.wsfed.routes.cookies import BROWSER_COOKIE
+from services.wsfed.routes.logo import logo_path
 from services.wsfed.routes.navigation import is_from_entra
 from shared.web import i18n
 
@@ -56,6 +57,7 @@ class TrialRoutes:
         view = views.TrialPage(
             txn=transaction.id,
             organisation=tenant.configured.name,
+            logo=logo_path(tenant),
             account=transaction.username,
             again=transaction.request.wreply,
             realm=self.context.settings.cloud(tenant.configured.cloud).realm,

@@ -11,6 +11,7 @@ from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.transaction import Transaction
 from services.wsfed.pages import views
 from services.wsfed.ports import Tenant
+from services.wsfed.routes.logo import logo_path
 
 MAX_PICTURES = 1000
 """QR codes that are held as they were drawn, some 5 KB each; the one that was shown longest ago goes first."""
@@ -41,6 +42,7 @@ def sign_in_page(
     phone_origin: str,
     start_url: str,
     own_page: str = "",
+    logo: str = "",
 ) -> views.SignIn:
     """The transaction's page with these options: with code, time left and QR code while a request is open."""
     state, challenge = options.state, transaction.challenge if options.live else None
@@ -64,6 +66,7 @@ def sign_in_page(
         start_url=start_url,
         own_page=own_page,
         trial=bool(transaction.trial),
+        logo=logo,
     )
 
 
@@ -79,6 +82,7 @@ def stopped_loop(tenant: Tenant, request: SignInRequest, start_url: str) -> view
         csrf="",
         options=SignInOptions(state=PageState.LOOP),
         organisation=tenant.configured.name,
+        logo=logo_path(tenant),
         account=request.username,
         start_url=start_url,
         loop_cause=cause,

@@ -5,7 +5,7 @@
 | sessions | one account in one browser: SSO session, and that the browser is known | no |
 | browsers | one account in one browser, for administrators: its public id, since when and by what it is known | yes |
 | transactions | a sign-in transaction, from Entra's request to the token | yes |
-| tenants, accounts, invitations, devices | projections of admin's and approval's events | no |
+| tenants, logos, accounts, invitations, devices | projections of admin's and approval's events | no |
 | claims | what approval says of a device whose invitation is not here yet; nobody trusts it | no |
 | signing_keys | a tenant's token-signing key, its private half sealed | yes |
 | first_use | a domain of a tenant: when it was first asked for, and when it first signed somebody in | yes |
@@ -19,6 +19,7 @@ from services.wsfed.store.directory import DirectoryRepository
 from services.wsfed.store.first_use import FirstUseRepository
 from services.wsfed.store.issuances import IssuanceRepository
 from services.wsfed.store.keys import SigningKeyRepository
+from services.wsfed.store.logos import LogoRepository
 from services.wsfed.store.sessions import SessionRepository
 from services.wsfed.store.sign_in_figures import SignInFigureRepository
 from services.wsfed.store.transactions import TransactionRepository
@@ -28,6 +29,7 @@ __all__ = [
     "DirectoryRepository",
     "FirstUseRepository",
     "IssuanceRepository",
+    "LogoRepository",
     "SessionRepository",
     "SignInFigureRepository",
     "SigningKeyRepository",
