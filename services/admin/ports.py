@@ -135,6 +135,12 @@ class Accounts(Protocol):
         """At most `limit` accounts of all tenants whose removal is to be made final at that moment."""
         ...
 
+    async def named_tombstones(self, limit: int) -> Sequence[Account]:
+        """At most `limit` accounts of all tenants that were removed for good by a release that left their names. It
+        looks through all accounts: for `blok365 migrate`.
+        """
+        ...
+
     async def index_words(self, limit: int) -> int:
         """Write what lists search by of at most `limit` accounts that have none yet; of how many it was done."""
         ...

@@ -197,6 +197,10 @@ class AccountRepository:
         found = await self._accounts.find({FINAL_AT: {"$lte": now}}, sort=[(FINAL_AT, 1)], limit=limit)
         return [stored.value for stored in found]
 
+    async def named_tombstones(self, limit: int) -> Sequence[Account]:
+        where = {"status": AccountStatus.REMOVED.value, "removal": None, "upn": {"$gt": ""}}
+        return [stored.value for stored in await self._accounts.find(where, limit=limit)]
+
     async def index_words(self, limit: int) -> int:
         collection = self._accounts.collection
         missing = [{name: {"$exists": False}} for name in (SEARCH, HOSTS)]
