@@ -149,12 +149,9 @@ class Accounts(Protocol):
         """Whether the tenant has accounts for which `index_words` is still to be done."""
         ...
 
-    async def count_signing_in(
-        self, tenant: str, domain: str, *, but: Sequence[str], held: bool = True
-    ) -> int:
-        """How many people may sign in at the domain and its sub-domains, but for those at or under `but`.
-
-        Without `held`: only those of whom it is known that they have no authenticator that counts.
+    async def count_signing_in(self, tenant: str, domain: str, *, but: Sequence[str], holds: bool) -> int:
+        """How many people may sign in at the domain and its sub-domains, but for those at or under `but`, of whom it is
+        known that they have an authenticator that counts, or that they have none.
         """
         ...
 

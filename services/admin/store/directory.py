@@ -215,11 +215,8 @@ class AccountRepository:
         where = {"tenant": tenant, HOSTS: {"$exists": False}}
         return await self._accounts.collection.find_one(where) is not None
 
-    async def count_signing_in(
-        self, tenant: str, domain: str, *, but: Sequence[str], held: bool = True
-    ) -> int:
-        where = _of_domain(tenant, domain, but)
-        return await self._accounts.collection.count(where if held else {**where, HOLDS: False})
+    async def count_signing_in(self, tenant: str, domain: str, *, but: Sequence[str], holds: bool) -> int:
+        return await self._accounts.collection.count({**_of_domain(tenant, domain, but), HOLDS: holds})
 
     async def maybe_without(
         self,
