@@ -136,6 +136,12 @@ class Accounts(Protocol):
         """At most `limit` accounts of all tenants whose removal is to be made final at that moment."""
         ...
 
+    async def named_tombstones(self, limit: int) -> Sequence[Account]:
+        """At most `limit` accounts of all tenants that were removed for good by a release that left their names. It
+        looks through all accounts: for `blok365 migrate`.
+        """
+        ...
+
     async def index_words(self, limit: int) -> int:
         """Write what lists search by of at most `limit` accounts that have none yet; of how many it was done."""
         ...
@@ -144,12 +150,9 @@ class Accounts(Protocol):
         """Whether the tenant has accounts for which `index_words` is still to be done."""
         ...
 
-    async def count_signing_in(
-        self, tenant: str, domain: str, *, but: Sequence[str], held: bool = True
-    ) -> int:
-        """How many people may sign in at the domain and its sub-domains, but for those at or under `but`.
-
-        Without `held`: only those of whom it is known that they have no authenticator that counts.
+    async def count_signing_in(self, tenant: str, domain: str, *, but: Sequence[str], holds: bool) -> int:
+        """How many people may sign in at the domain and its sub-domains, but for those at or under `but`, of whom it is
+        known that they have an authenticator that counts, or that they have none.
         """
         ...
 
