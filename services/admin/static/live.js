@@ -1,6 +1,7 @@
 // A part of a page that keeps itself up to date: `#live` with `data-poll`, the address of
 // {"state", "text": {key: text}, "done", "people"}. It shows what has `data-when` with that state, writes the texts, and
-// moves the progress; what has `data-optional` with the key of a text is hidden while that is empty. Nothing of this lengthens the session.
+// moves the progress; what has `data-optional` with the key of a text is hidden while that is empty. Nothing of this
+// lengthens the session.
 //
 // `data-awaits`: states that somebody's press has led to. When one of them is over, the page is opened anew, once, at
 // `data-then`: what came of it has more to it than a line. Not while something is typed in a form.
