@@ -47,6 +47,7 @@ _PHONE = (
     "shared/web/phone/pages/en.json",
     "shared/web/phone/static/*",
 )
+_CONSOLE = (*_FRAME, "services/admin/pages/*.html", "services/admin/pages/en.json", "services/admin/static/*")
 
 PICTURES: Mapping[str, Shown] = {
     "push.png": Shown("signin/push-waiting-desktop-light.png", _SIGN_IN),
@@ -58,6 +59,11 @@ PICTURES: Mapping[str, Shown] = {
     "signed-out.png": Shown("signin/signed-out-phone-light.png", _SIGN_IN),
     "request.png": Shown("key/request-unknown-phone-dark.png", _PHONE),
     "enrolment.png": Shown("key/invited-phone-light.png", _PHONE),
+    "console-join.png": Shown("console/join-desktop-light.png", _CONSOLE),
+    "console-overview.png": Shown("console/overview-phone-light.png", _CONSOLE),
+    "console-person-new.png": Shown("console/person-new-desktop-light.png", _CONSOLE),
+    "console-person.png": Shown("console/person-desktop-light.png", _CONSOLE),
+    "console-script.png": Shown("console/script-ask-desktop-light.png", _CONSOLE),
 }
 
 

@@ -122,9 +122,9 @@ async def ended(*arguments: str, environment: Mapping[str, str], within: float =
         return await program.ends(within)
 
 
-def two_ports() -> int:
-    """A free port behind which the next one is free as well."""
-    return next(port for port in iter(free_port, 0) if is_free(port + 1))
+def three_ports() -> int:
+    """A free port behind which the next two are free as well: Blok365's, and those of the stand-ins of `make run`."""
+    return next(port for port in iter(free_port, 0) if is_free(port + 1) and is_free(port + 2))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from deploy.bench import machine, provisioning, reissue, report, tokens
+from deploy.bench import console, machine, provisioning, reissue, report, tokens
 from deploy.bench.bench_system import BenchSystem, bench_system
 from deploy.bench.copies import NotSeeded
 from deploy.bench.counting import counts
@@ -36,7 +36,7 @@ from shared.log import configure
 from shared.services import SERVICES
 
 SIGN_INS = ("signins", "approval", "growth", "reissue")
-PARTS = ("tokens", *SIGN_INS, "provisioning")
+PARTS = ("tokens", "console", *SIGN_INS, "provisioning")
 ON_REQUEST = ("throttled",)
 """Parts that are run only when they are named: this one waits for minutes, as Microsoft's limits ask for."""
 
@@ -272,14 +272,18 @@ def bench(plan: Plan, parts: frozenset[str], var: Path, result: dict[str, Any]) 
         result["token_sign_vs_rsa"] = tokens.run(rounds=plan.token_rounds)
     if parts - {"tokens"}:
         with ExitStack() as stack:
-            say("MongoDB and RabbitMQ: starting")
+            say("MongoDB: starting")
             mongo = stack.enter_context(mongod(folder / "mongo"))
-            broker = stack.enter_context(rabbitmq(folder / "rabbit"))
-            made = Bench(plan, parts, var, mongo, broker)
-            if parts & set(SIGN_INS):
-                uvloop.run(made.run(result))
-            if parts & {"provisioning", "throttled"}:
-                uvloop.run(made.provisioning(result))
+            if "console" in parts:
+                say(f"console: {plan.large:,} accounts")
+                result["console_ms"] = uvloop.run(console.run(mongo.url, folder, count=plan.large))
+            if parts - {"tokens", "console"}:
+                say("RabbitMQ: starting")
+                made = Bench(plan, parts, var, mongo, stack.enter_context(rabbitmq(folder / "rabbit")))
+                if parts & set(SIGN_INS):
+                    uvloop.run(made.run(result))
+                if parts & {"provisioning", "throttled"}:
+                    uvloop.run(made.provisioning(result))
         for data in ("mongo", "rabbit"):
             shutil.rmtree(folder / data, ignore_errors=True)
         say(f"done; the services' logs are in {folder}")

@@ -16,6 +16,8 @@ AIMS: tuple[tuple[str, str, str, float], ...] = (
     ("signins_per_core_second_all", "signins_per_core_second_all", ">=", 60),
     ("approval_to_token_ms p99", "approval_to_token_ms.p99", "<=", 50),
     ("cost_growth", "cost_growth.ratio", "<=", 1.1),
+    ("console_ms slowest page", "console_ms.page", "<=", 150),
+    ("console_ms slowest search", "console_ms.search", "<=", 200),
     ("provisioning people/s", "provisioning.per_second", ">=", 20),
     ("provisioning cpu_ms", "provisioning.cpu_ms", "<=", 5),
     ("throttled seconds", "provisioning_throttled.seconds", "<=", 600),
@@ -85,6 +87,12 @@ def _from(name: str, result: Result) -> str:
             f"{large['cpu_ms']:.1f} ms at {large['accounts']:,} accounts, "
             f"{small['cpu_ms']:.1f} ms at {small['accounts']:,}; {small['samples']} sign-ins each"
         )
+    if name.startswith("console"):
+        each = result["console_ms"]
+        searches = name.endswith("search")
+        shown = ((what, ms) for what, ms in each["each"].items() if what.startswith("search") == searches)
+        times = ", ".join(f"{what} {ms:.0f}" for what, ms in shown)
+        return f"{each['accounts']:,} accounts: {times}"
     if name.startswith(("provisioning", "throttled")):
         each = result["provisioning" if name.startswith("provisioning") else "provisioning_throttled"]
         memory = each["rss_mb"]

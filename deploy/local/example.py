@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from deploy.local import tenant
+from deploy.local import example_sign_ins, tenant
 from deploy.local.running_system import RunningSystem
 from services.admin import handlers as admin
 from services.admin.domain.accounts import Account, AccountAction, apply_action
+from services.admin.domain.alerts import alert_of_refusal
 from services.admin.domain.authenticators import Authenticator, Reason
 from services.admin.domain.roles import Act, Role
 from services.admin.domain.teams import Team
@@ -134,18 +135,26 @@ async def seed(running_system: RunningSystem, *, people_of: Iterator[Example] | 
         except Conflict:
             continue
     await running_system.flush()
-    made = 0
-    for example in people_of or people():
+    figures = example_sign_ins.figures_of(running_system)
+    if figures is not None:
+        await example_sign_ins.write_days(figures, TENANT, deps.clock.now())
+    made = enrolled = 0
+    for number, example in enumerate(people_of or people()):
         try:
             await admin.show_account(deps, TENANT, example.new.upn)
         except NotFound:
-            await _make(running_system, example)
+            account = await _make(running_system, example)
             made += 1
+            if figures is not None and example.kind is Kind.ENROLLED:
+                enrolled += 1
+                await example_sign_ins.write_person(
+                    figures, account, deps.clock.now(), number, not_me=enrolled == 1
+                )
             await deps.clock.sleep(PAUSE)
     return made
 
 
-async def _make(running_system: RunningSystem, example: Example) -> None:
+async def _make(running_system: RunningSystem, example: Example) -> Account:
     deps = _earlier(running_system.admin, days=example.days)
 
     async def create(record: Record) -> Account:
@@ -181,10 +190,13 @@ async def _make(running_system: RunningSystem, example: Example) -> None:
                 later, TENANT, Act.REMOVE_ACCOUNT, account.id, lambda who, _: admin.remove(later, TENANT, who)
             )
         case Kind.REFUSED:
-            await deps.authenticators.add(_phone(later, account, reason=Reason.WITHDRAWN))
+            refused = _phone(later, account, reason=Reason.WITHDRAWN)
+            await deps.authenticators.add(refused)
+            await deps.alerts.add(alert_of_refusal(refused, f"{account.first_name}'s phone"))
         case Kind.NEW:
             pass
     await running_system.flush()
+    return account
 
 
 async def _enrol(deps: Dependencies, account: Account) -> None:

@@ -30,6 +30,7 @@ from shared.contracts.envelope import Envelope, OutgoingMessage, VerifiedMessage
 from shared.contracts.notify import (
     AlertLine,
     AlertsMail,
+    CredentialMail,
     InvitationMail,
     SendMail,
     TeamInvitationMail,
@@ -423,7 +424,9 @@ class AdminCommands(Protocol):
     """What administrators asked other services to do."""
 
     async def add(self, command: AdminCommand, message: OutgoingMessage) -> None:
-        """Keep the record, and with it the message that carries the command, in one write."""
+        """Keep the record, and with it the message that carries the command, in one write. One whose id is taken was
+        given already: nothing happens.
+        """
         ...
 
 
@@ -634,9 +637,28 @@ class Dependencies:
         )
         return self._sealed_mail(mail, tenant, name, self.clock.now() + ALERT_MAIL_TRIED_FOR)
 
+    def credential_mail_message(
+        self, tenant: Tenant, name: str, *, to: Member, said: ConnectionChanged, ends_at: datetime
+    ) -> OutgoingMessage:
+        """The same about the end of what provisioning signs in with. `name`: of the mail, the same each time."""
+        assert said.credential, "what ends is one of them"
+        tab = f"/applications/{tenant.applications[0].id}/provisioning" if tenant.applications else ""
+        mail = CredentialMail(
+            to=to.email,
+            name=to.name,
+            language=self.settings.mail_language,
+            organisation=tenant.name,
+            directory=said.tenant_domain,
+            credential=said.credential,
+            ends_at=ends_at,
+            over=said.ends_within == 0,
+            link=f"{self.console_origin}/t/{tenant.slug}{tab}",
+        )
+        return self._sealed_mail(mail, tenant.slug, name, self.clock.now() + ALERT_MAIL_TRIED_FOR)
+
     def _sealed_mail(
         self,
-        mail: InvitationMail | TeamInvitationMail | AlertsMail,
+        mail: InvitationMail | TeamInvitationMail | AlertsMail | CredentialMail,
         tenant: str,
         name: str,
         expires_at: datetime,

@@ -24,6 +24,7 @@ from services.admin.domain.authenticators import (
     with_missing_key,
 )
 from services.admin.domain.invitations import Invitation
+from services.admin.handlers.directory import warn_of_end
 from services.admin.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
@@ -106,7 +107,11 @@ async def browser_changed(deps: Dependencies, received: VerifiedMessage[BrowserC
 
 
 async def connection_changed(deps: Dependencies, received: VerifiedMessage[ConnectionChanged]) -> None:
-    """`provisioning.connection.changed.v1`: keep how the connection to the directory is. It is for people."""
+    """`provisioning.connection.changed.v1`: keep how the connection to the directory is. It is for people.
+
+    The mails about its end come first: what is kept already is not looked at again, so a crash between repeats both.
+    """
+    await warn_of_end(deps, received.tenant, received.message)
     await deps.directory.keep_connection(received)
 
 

@@ -47,14 +47,14 @@ class SendMail(Command):
     MAX_AGE: ClassVar[timedelta | None] = timedelta(days=1)
     delivery: str = Field(pattern=DELIVERY_ID)
     """Chosen by the sender, one for each mail."""
-    kind: Literal["invitation", "team_invitation", "device_added", "alerts"]
-    """An invitation of a person, or of an administrator; what administrators should look at. `device_added` is what
-    admin of the release before sends.
+    kind: Literal["invitation", "team_invitation", "device_added", "alerts", "credential_ends"]
+    """An invitation of a person, or of an administrator; what administrators should look at; that provisioning's secret
+    or certificate ends. `device_added` is what admin of the release before sends.
     """
     expires_at: AwareDatetime
     """The time after which the mail must not be sent any more."""
     sealed: str = Field(max_length=MAX_SEALED)
-    """The mail (`InvitationMail`, `TeamInvitationMail`, `AlertsMail`) as JSON, sealed for notify with
+    """The mail (`InvitationMail`, `TeamInvitationMail`, `AlertsMail`, `CredentialMail`) as JSON, sealed for notify with
     `mail_associated_data`.
     """
 
@@ -197,7 +197,25 @@ class AlertsMail(_Sealed):
     """The Overview in the console."""
 
 
-AnyMail = InvitationMail | TeamInvitationMail | NoticeMail | AlertsMail
+class CredentialMail(_Sealed):
+    """That what provisioning signs in to Entra with ends soon, or has ended."""
+
+    kind: Literal["credential_ends"] = "credential_ends"
+    to: MailAddress
+    name: OneLine
+    language: Language
+    organisation: OneLine
+    directory: OneLine
+    """The domain that the connection names."""
+    credential: Literal["secret", "certificate"]
+    ends_at: AwareDatetime
+    over: bool = False
+    """Whether it has ended."""
+    link: str = Field(max_length=1024)
+    """The tab Provisioning in the console."""
+
+
+AnyMail = InvitationMail | TeamInvitationMail | NoticeMail | AlertsMail | CredentialMail
 Mail = Annotated[AnyMail, Field(discriminator="kind")]
 MAIL: TypeAdapter[AnyMail] = TypeAdapter(Mail)
 

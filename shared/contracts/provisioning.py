@@ -207,6 +207,9 @@ class PersonChanged(StateEvent):
     """Microsoft's id of the last answer."""
     at: AwareDatetime
     """Since when it has stood so."""
+    holds_directory_role: bool | None = None
+    """Whether the user held an administrator role in Entra when provisioning last had something to do for the person.
+    None: not known, as without the permission to read it."""
 
 
 class ProvisioningPullState(PullState):

@@ -9,10 +9,20 @@ from pathlib import Path
 from playwright.async_api import Page
 
 from services.admin import handlers
+from services.admin.domain.accounts import Account
+from services.admin.domain.alerts import Alert
 from shared.contracts.provisioning import Progress
+from shared.contracts.wsfed import (
+    AttemptOutcome,
+    OutcomeCount,
+    SignInAttempt,
+    SignInsCounted,
+    SignInsListed,
+)
 from shared.web.server import serve
 from tests.admin.conftest import CONTOSO, AdminSystem, open_system
 from tests.admin.console import link_for
+from tests.admin.test_admin_federation import announce
 from tests.admin.test_console_provisioning import (
     PROPERTIES,
     connection,
@@ -36,6 +46,45 @@ async def take(page: Page, out: Path, name: str) -> None:
         await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         await page.set_viewport_size({"width": width, "height": height})
         await page.screenshot(path=out / f"{name}-{size}-{theme}.png")
+
+
+async def sign_ins(system: AdminSystem, account: Account) -> None:
+    """A month of sign-ins for the Overview, the last ones of that person, and something to look at."""
+    now = system.world.clock.now()
+    for ago in range(30):
+        day = (now - timedelta(days=ago)).date()
+        busy = 0 if day.weekday() > 4 else 60 + ago * 7 % 23
+        counts = (
+            OutcomeCount(method="blokkey_push", outcome="signed_in", count=busy + 4),
+            OutcomeCount(method="passkey", outcome="signed_in", count=busy // 2 + 1),
+            OutcomeCount(method="blokkey_push", outcome="unanswered", count=ago % 6 + 1),
+            OutcomeCount(method="blokkey_push", outcome="denied", count=ago % 4 + 1),
+            *([OutcomeCount(method="blokkey_push", outcome="not_me", count=1)] if ago == 3 else []),
+        )
+        await system.world.say("wsfed", SignInsCounted(version=1, day=day, counts=counts))
+    outcomes: tuple[AttemptOutcome, ...] = ("signed_in", "not_me", "unanswered", "signed_in", "denied")
+    attempts = tuple(
+        SignInAttempt(
+            at=now - timedelta(hours=7 * number),
+            method="passkey" if number % 3 == 0 else "blokkey_push",
+            outcome=outcomes[number % len(outcomes)],
+            agent="Edge on Windows" if number % 4 else "Safari on iPhone",
+            application="Microsoft 365",
+        )
+        for number in range(24)
+    )
+    await system.world.say("wsfed", SignInsListed(version=1, account=account.id, attempts=attempts))
+    refused = Alert(
+        id="refused",
+        tenant=CONTOSO,
+        kind="device_refused",
+        at=now - timedelta(days=2),
+        account=account.id,
+        detail="Pixel 9",
+        reason="used",
+    )
+    await system.deps.alerts.add(refused)
+    await system.world.settle()
 
 
 async def draw_provisioning(system: AdminSystem, page: Page, origin: str, out: Path) -> None:
@@ -67,6 +116,36 @@ async def draw_provisioning(system: AdminSystem, page: Page, origin: str, out: P
         await take(page, out, name)
 
 
+async def draw_federation(system: AdminSystem, page: Page, origin: str, out: Path) -> None:
+    """The application, which is there by now, the domain, and who would be locked out."""
+    await announce(system)
+    base = f"/t/{CONTOSO}"
+    for name, path in (
+        ("overview", base),
+        ("applications", f"{base}/applications"),
+        ("federation", f"{base}/federation"),
+        ("domain", f"{base}/federation/{CONTOSO}.example"),
+        ("readiness", f"{base}/federation/{CONTOSO}.example/readiness"),
+        ("script-ask", f"{base}/federation/{CONTOSO}.example/script"),
+    ):
+        await page.goto(f"{origin}{path}")
+        await take(page, out, name)
+
+
+async def draw_removal(system: AdminSystem, page: Page, origin: str, out: Path, account: str) -> None:
+    """A removal that can be undone."""
+    await handlers.remove(system.deps, CONTOSO, account)
+    person = f"/t/{CONTOSO}/people/{account}"
+    for name, path in (
+        ("person-removed", person),
+        ("restore", f"{person}/restore"),
+        ("people-removed", f"/t/{CONTOSO}/people?status=removed"),
+        ("changes-removal", f"/t/{CONTOSO}/changes"),
+    ):
+        await page.goto(f"{origin}{path}")
+        await take(page, out, name)
+
+
 async def draw(out: Path) -> None:
     """All of them into the folder `out`, as `{page}-{size}-{theme}.png`."""
     with socket.socket() as probe:
@@ -87,11 +166,14 @@ async def draw(out: Path) -> None:
             await page.goto((await link_for(system)).url)
             await take(page, out, "join")
             await page.get_by_role("button", name="Create a passkey").click()
-            await page.wait_for_url("**/people")
+            await page.wait_for_url(f"**/t/{CONTOSO}")
+            await take(page, out, "overview-new")
+            await page.goto(f"{origin}/t/{CONTOSO}/people")
             await take(page, out, "people-empty")
             for name in NAMES:
                 await system.account(name)
             accounts = (await handlers.list_accounts(system.deps, CONTOSO)).accounts
+            await sign_ins(system, accounts[0])
             await handlers.suspend(system.deps, CONTOSO, accounts[1].id)
             person = f"/t/{CONTOSO}/people/{accounts[0].id}"
             await page.goto(f"{origin}{person}")
@@ -101,6 +183,7 @@ async def draw(out: Path) -> None:
             await page.get_by_role("button", name="Menu", exact=True).click()  # it is a phone still
             await page.screenshot(path=out / "menu-phone-light.png")
             for name, path in (
+                ("overview", f"/t/{CONTOSO}"),
                 ("people", f"/t/{CONTOSO}/people"),
                 ("person-new", f"/t/{CONTOSO}/people/new"),
                 ("remove", f"{person}/remove"),
@@ -114,6 +197,8 @@ async def draw(out: Path) -> None:
                 await page.goto(f"{origin}{path}")
                 await take(page, out, name)
             await draw_provisioning(system, page, origin, out)
+            await draw_federation(system, page, origin, out)
+            await draw_removal(system, page, origin, out, accounts[2].id)
             await context.close()
         await runner.cleanup()
     del os.environ["BLOK365_CONSOLE_ORIGIN"]

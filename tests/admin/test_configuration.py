@@ -142,9 +142,9 @@ def test_a_mark_on_each_domain_is_outdated_by_a_further_one_and_not_by_one_less(
 
 
 def test_a_mark_of_an_item_that_this_release_does_not_know_is_left_alone() -> None:
-    later = replace(NOTHING, marks=(replace(mark(Item.TRIAL), item="something-new"),))
+    later = replace(NOTHING, marks=(replace(mark(Item.FIRST_PERSON), item="something-new"),))
     assert {each.state for group in rows(later, KNOWN).values() for each in group} >= {State.UNKNOWN}
-    assert len(later.marked(mark(Item.TRIAL)).marks) == 2
+    assert len(later.marked(mark(Item.FIRST_PERSON)).marks) == 2
 
 
 # --- 3, 4. marks ------------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_only_the_mark_that_was_shown_is_taken_back() -> None:
         marked.taken_back(Item.BREAK_GLASS, "m-0")
     assert marked.taken_back(Item.BREAK_GLASS, "m-1").marks == ()
     with pytest.raises(NotFound):
-        marked.taken_back(Item.TRIAL, "m-1")
+        marked.taken_back(Item.FIRST_PERSON, "m-1")
 
 
 # --- 2. lines of PowerShell -------------------------------------------------------------------------------------
@@ -301,6 +301,7 @@ async def test_steps_1_to_4_an_item_is_marked_seen_and_taken_back(stored: AdminS
     other = await signed_in(stored, Role.OWNER)
     page = await other.get(f"{BASE}/break-glass")
     assert "Anna Admin" in page.words
+    stored.world.clock.advance(1)  # the changes are listed by their time
     taken = await other.press(page, f"{BASE}/break-glass/unmark")
     assert (taken.status, taken.location) == (303, f"{BASE}/break-glass")
     assert "The mark was taken back." in (await other.get(f"{BASE}/break-glass")).words
@@ -317,26 +318,26 @@ async def test_steps_1_to_4_an_item_is_marked_seen_and_taken_back(stored: AdminS
 
 async def test_pressed_twice_it_is_marked_and_recorded_once(system: AdminSystem) -> None:
     one, other = await signed_in(system), await signed_in(system, Role.OWNER, "Otto Other")
-    page, seen = [await each.get(f"{BASE}/trial") for each in (one, other)]
+    page, seen = [await each.get(f"{BASE}/first-person") for each in (one, other)]
     for _ in range(2):
-        assert (await one.press(page, f"{BASE}/trial/mark")).status == 303
-    assert (await other.press(seen, f"{BASE}/trial/mark")).status == 303
+        assert (await one.press(page, f"{BASE}/first-person/mark")).status == 303
+    assert (await other.press(seen, f"{BASE}/first-person/mark")).status == 303
     assert len(await recorded(system)) == 1
-    found = (await system.deps.checklists.get(CONTOSO)).mark(Item.TRIAL)
+    found = (await system.deps.checklists.get(CONTOSO)).mark(Item.FIRST_PERSON)
     assert found is not None
     assert found.name == "Olga Owner"
 
 
 async def test_whoever_takes_back_a_mark_that_was_set_anew_is_told(system: AdminSystem) -> None:
     one, other = await signed_in(system), await signed_in(system, Role.OWNER, "Otto Other")
-    await press_mark(one, Item.TRIAL)
-    late = await one.get(f"{BASE}/trial")
-    await other.press(await other.get(f"{BASE}/trial"), f"{BASE}/trial/unmark")
-    await press_mark(other, Item.TRIAL)
-    refused = await one.press(late, f"{BASE}/trial/unmark")
+    await press_mark(one, Item.FIRST_PERSON)
+    late = await one.get(f"{BASE}/first-person")
+    await other.press(await other.get(f"{BASE}/first-person"), f"{BASE}/first-person/unmark")
+    await press_mark(other, Item.FIRST_PERSON)
+    refused = await one.press(late, f"{BASE}/first-person/unmark")
     assert refused.status == 409
     assert "Otto Other has marked this since then." in refused.words
-    assert (await system.deps.checklists.get(CONTOSO)).mark(Item.TRIAL) is not None
+    assert (await system.deps.checklists.get(CONTOSO)).mark(Item.FIRST_PERSON) is not None
 
 
 async def test_a_domain_that_was_added_while_the_page_was_open_is_not_spoken_for(system: AdminSystem) -> None:
@@ -415,7 +416,7 @@ async def test_a_domains_checks_name_the_emergency_administrators(system: AdminS
 
 
 async def test_marks_are_their_tenants(system: AdminSystem) -> None:
-    await press_mark(await signed_in(system), Item.TRIAL)
+    await press_mark(await signed_in(system), Item.FIRST_PERSON)
     theirs = await signed_in(system, Role.OWNER, "Fred Fabrikam", FABRIKAM)
     assert "Marked as done" not in (await theirs.get(f"/t/{FABRIKAM}/configuration")).words
 

@@ -159,3 +159,59 @@ async def test_the_page_names_the_operator_and_no_address(system: AdminSystem) -
         owner.lang = lang
         page = await owner.get(f"/t/{CONTOSO}/changes")
         assert operator in page.words
+
+
+# a removal and its undoing, as an administrator does them (docs/flows/removal.md)
+
+
+async def test_a_removal_is_undone_in_the_console_after_a_step_up_and_recorded(system: AdminSystem) -> None:
+    ada = await system.account()
+    owner = await signed_in(system, Role.ADMINISTRATOR)
+    person = f"/t/{CONTOSO}/people/{ada.id}"
+    asked = await owner.get(f"{person}/remove")
+    assert "30 days" in asked.words
+    assert (await owner.press(asked, f"{person}/remove", typed=ada.upn)).status == 303
+    removed = await owner.get(person)
+    assert "You can undo this until 1 Apr 2026" in removed.words
+    assert f"{person}/restore" in removed.actions
+    assert f"{person}/suspend" not in removed.actions
+    listed = await owner.get(f"/t/{CONTOSO}/people?status=removed")
+    assert "For good on 1 Apr 2026" in listed.words
+    assert ada.display_name not in (await owner.get(f"/t/{CONTOSO}/people")).words
+    taken = {"csrf": owner.csrf, "first": "A", "last": "B", "upn": ada.upn, "email": "x@home.example"}
+    refused = await owner.post(f"/t/{CONTOSO}/people/new", taken)
+    assert refused.status == 400
+    assert "free on 2026-04-01" in refused.words
+    system.world.clock.advance(301)
+    assert (await owner.get(f"{person}/restore")).location.startswith("/step-up?to=")
+    assert (await owner.post(f"{person}/restore", {"csrf": owner.csrf})).location.startswith("/step-up")
+    assert await changes(system, Act.RESTORE_ACCOUNT) == []
+    await owner.step_up(f"{person}/restore")
+    form = await owner.get(f"{person}/restore")
+    assert (await owner.press(form, f"{person}/restore")).location == person
+    assert "Invite the person again" in (await owner.get(person)).text
+    assert (await owner.press(form, f"{person}/restore")).status == 409, "undone twice"
+    done, twice = sorted(await changes(system, Act.RESTORE_ACCOUNT), key=lambda each: each.outcome)
+    assert (done.outcome, twice.outcome) == ("done", "refused")
+    assert (dict(done.before), dict(done.after)) == ({"status": "removed"}, {"status": "invited"})
+
+
+@pytest.mark.parametrize("role", [Role.HELP_DESK, Role.AUDITOR, Role.READ_ONLY])
+async def test_whoever_may_not_remove_may_not_undo(system: AdminSystem, role: Role) -> None:
+    ada = await system.account()
+    await handlers.remove(system.deps, CONTOSO, ada.id)
+    helper = await signed_in(system, role, "Hugo Help")
+    person = f"/t/{CONTOSO}/people/{ada.id}"
+    assert f"{person}/restore" not in (await helper.get(person)).actions
+    assert (await helper.post(f"{person}/restore", {"csrf": helper.csrf})).status == 403
+
+
+async def test_an_administrators_own_account_is_restored_by_an_owner_alone(system: AdminSystem) -> None:
+    ada = await system.account()
+    await signed_in(system, Role.OWNER, "Ada Owner", upn=ada.upn)
+    await handlers.remove(system.deps, CONTOSO, ada.id)
+    administrator = await signed_in(system, Role.ADMINISTRATOR, "Adam Min")
+    person = f"/t/{CONTOSO}/people/{ada.id}"
+    assert (await administrator.post(f"{person}/restore", {"csrf": administrator.csrf})).status == 403
+    other = await signed_in(system, Role.OWNER, "Otto Owner")
+    assert (await other.post(f"{person}/restore", {"csrf": other.csrf})).status == 303

@@ -226,6 +226,42 @@ async def test_the_end_of_the_credential_is_warned_of(system: AdminSystem) -> No
     assert "Create a new secret or certificate" in page.words
 
 
+def mails(system: AdminSystem) -> list[str]:
+    """The deliveries of mails about the end, as they were asked for."""
+    bodies = [
+        json.loads(signed.body)["body"]
+        for signed in system.world.bus.sent
+        if signed.type == "notify.mail.send.v1"
+    ]
+    return [str(body["delivery"]) for body in bodies if body["kind"] == "credential_ends"]
+
+
+async def test_owners_and_administrators_are_mailed_once_for_each_of_the_days(system: AdminSystem) -> None:
+    await signed_in(system, Role.OWNER)
+    await signed_in(system, Role.ADMINISTRATOR, "Adam Administrator")
+    await signed_in(system, Role.HELP_DESK, "Henry Helper")
+    ends = system.world.clock.now() + timedelta(days=29)
+    first = connection(1, credential_ends=ends, ends_within=30)
+    for said in (first, first, connection(2, credential_ends=ends, ends_within=30)):
+        await say(system, said)
+    assert len(mails(system)) == len(set(mails(system))) == 2
+    await say(system, connection(3, credential_ends=ends, ends_within=7))
+    assert len(mails(system)) == 4
+    await say(system, connection(2, credential_ends=ends, ends_within=1))  # late: nothing
+    await say(system, connection(4, credential_ends=ends + timedelta(days=365)))
+    await say(
+        system, connection(5, credential_ends=ends, ends_within=7)
+    )  # the same again after another secret
+    assert len(mails(system)) == len(set(mails(system))) == 4
+
+
+async def test_nobody_is_mailed_about_a_connection_that_is_off(system: AdminSystem) -> None:
+    await signed_in(system, Role.OWNER)
+    ends = system.world.clock.now() + timedelta(days=6)
+    await say(system, connection(state="off", credential_ends=ends, ends_within=7))
+    assert mails(system) == []
+
+
 # --- the test ---------------------------------------------------------------------------------------------------
 
 
@@ -476,3 +512,25 @@ async def test_licences_that_cannot_be_listed_are_typed_by_their_ids(system: Adm
     page = await browser.get(path)  # what is chosen stays chosen though no list names it
     assert (await browser.press(page, path, location="DE")).status == 303
     assert (await handlers.show_account(system.deps, CONTOSO, ada.id)).licences == (SKU,)
+
+
+async def test_who_holds_an_administrator_role_in_entra_is_an_owners_to_invite_suspend_or_remove(
+    system: AdminSystem,
+) -> None:
+    owner, ada = await signed_in(system), await system.account()
+    helper = await signed_in(system, Role.ADMINISTRATOR, "Adam Administrator")
+    path = f"{BASE}/people/{ada.id}"
+    await say(system, person(system, ada.id, 1))
+    assert f"{path}/suspend" in (await helper.get(path)).actions
+    await say(system, person(system, ada.id, 2, holds_directory_role=True))
+    page = await helper.get(path)
+    assert "This person holds an administrator role in Entra." in page.words
+    assert f"{path}/suspend" not in page.actions
+    for act in ("suspend", "invite"):
+        assert (await helper.post(f"{path}/{act}", {"csrf": helper.csrf})).status == 403, act
+    assert f"{path}/suspend" in (await owner.get(path)).actions
+    assert (await owner.post(f"{path}/suspend", {"csrf": owner.csrf})).status == 303
+    await say(
+        system, person(system, ada.id, 3, holds_directory_role=None)
+    )  # not known: as without the permission
+    assert f"{path}/resume" in (await helper.get(path)).actions

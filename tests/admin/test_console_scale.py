@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from services.admin.domain.accounts import Account, immutable_id
 from shared.contracts.admin import AccountStatus
+from shared.contracts.wsfed import OutcomeCount, SignInsCounted
 from shared.ids import new_id
 from tests.admin.conftest import CONTOSO, AdminSystem
 from tests.admin.console import signed_in
@@ -46,10 +48,16 @@ async def test_lists_searches_and_pages_are_quick(stored: AdminSystem) -> None:
             await stored.deps.accounts.add_many(batch)
             batch = []
     owner = await signed_in(stored)
+    for ago in range(90):
+        day = (stored.world.clock.now() - timedelta(days=ago)).date()
+        counts = (OutcomeCount(method="blokkey_push", outcome="signed_in", count=90_000),)
+        await stored.world.say("wsfed", SignInsCounted(version=1, day=day, counts=counts))
+    await stored.world.bus.drain()
     people = f"/t/{CONTOSO}/people"
     person = f"{people}/{account.id}"
     took: dict[str, float] = {}
     for path, limit in (
+        (f"/t/{CONTOSO}?days=90", 0.150),
         (people, 0.150),
         (f"{people}?status=suspended", 0.150),
         (person, 0.150),

@@ -44,7 +44,7 @@ from tests.programs import (
     on,
     started,
     taken,
-    two_ports,
+    three_ports,
 )
 
 pytestmark = pytest.mark.integration
@@ -114,7 +114,7 @@ async def signed_out(port: int) -> None:
 
 async def test_make_run_on_another_port_goes_on_with_the_same_data(tmp_path: Path) -> None:
     """Its own mongod, the phone of the first run, and Entra told of the new issuer and addresses."""
-    first, second = two_ports(), two_ports()
+    first, second = three_ports(), three_ports()
     async with SoftPhone(ids=SystemIds()) as phone:
         async with make_run(tmp_path, first) as program:
             await program.said(LISTENS)
@@ -141,10 +141,10 @@ async def test_make_run_on_another_port_goes_on_with_the_same_data(tmp_path: Pat
 
 
 async def test_make_run_with_another_host_says_so_and_stops_its_mongod(tmp_path: Path) -> None:
-    async with make_run(tmp_path, two_ports()) as program:
+    async with make_run(tmp_path, three_ports()) as program:
         await program.said(LISTENS)
         await program.stopped()
-    port = two_ports()
+    port = three_ports()
     async with make_run(tmp_path, port, BLOK365_ORIGIN=f"http://login.localhost:{port}") as program:
         line = (await program.ends(ENDS)).one_line()
     assert "was id.localhost when this system was set up, and is login.localhost now" in line
@@ -169,7 +169,7 @@ async def test_make_run_with_what_is_no_port_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("behind", [0, 1], ids=["its own", "the stand-in's"])
 async def test_make_run_names_a_port_that_is_taken(tmp_path: Path, behind: int) -> None:
-    port = two_ports()
+    port = three_ports()
     with taken(port + behind):
         async with make_run(tmp_path, port) as program:
             refused = await program.ends(ENDS)
@@ -217,7 +217,7 @@ BROKEN = """
 
 def broken(var: Path, mongod: BackingService, where: str, what: str) -> Any:
     script = textwrap.dedent(BROKEN.format(where=where, what=what, var=str(var)))
-    return started("-c", script, environment={"BLOK365_PORT": str(two_ports()), **on(mongod)})
+    return started("-c", script, environment={"BLOK365_PORT": str(three_ports()), **on(mongod)})
 
 
 async def test_make_run_with_a_service_that_fails_to_start(tmp_path: Path, mongod: BackingService) -> None:
@@ -256,7 +256,7 @@ async def test_make_run_told_to_stop_while_it_starts(
     tmp_path: Path, mongod: BackingService, number: signal.Signals
 ) -> None:
     """What has begun is stopped in order, also when somebody is impatient and presses Ctrl-C again and again."""
-    async with make_run(tmp_path, two_ports(), "--verbose", **on(mongod)) as program:
+    async with make_run(tmp_path, three_ports(), "--verbose", **on(mongod)) as program:
         await program.said("service.started")
         for _ in range(3):
             program.send(number)
@@ -269,7 +269,7 @@ async def test_make_run_told_to_stop_while_it_starts(
 async def test_make_run_told_to_stop_before_it_has_begun_leaves_no_mongod(tmp_path: Path) -> None:
     """It dies of the signal, and the supervisor of its mongod stops that in order."""
     log = tmp_path / "mongo" / "mongod.log"
-    async with make_run(tmp_path, two_ports()) as program:
+    async with make_run(tmp_path, three_ports()) as program:
 
         async def mongod_starts() -> bool | None:
             return log.exists() or None
@@ -293,7 +293,7 @@ async def test_make_run_told_to_stop_before_it_has_begun_leaves_no_mongod(tmp_pa
 
 async def test_what_the_command_line_changes_is_known_at_once(tmp_path: Path, mongod: BackingService) -> None:
     """To the services within 300 ms, and to the Entra stand-in when it is next asked: people, tenants, and keys."""
-    port = two_ports()
+    port = three_ports()
     fabrikam = ("-t", "fabrikam")
     async with make_run(tmp_path, port, **on(mongod)) as program, Browser() as browser:
         await program.said(LISTENS)
@@ -322,13 +322,13 @@ async def test_what_the_command_line_changes_is_known_at_once(tmp_path: Path, mo
 async def test_make_run_a_second_time_says_where_the_first_one_runs(
     tmp_path: Path, mongod: BackingService
 ) -> None:
-    port = two_ports()
+    port = three_ports()
     status = ("-m", "deploy", "status", "--var", str(tmp_path))
     nothing = await ended(*status, environment={})
     assert nothing.one_line().startswith("No system is running in")
     async with make_run(tmp_path, port, **on(mongod)) as program:
         await program.said(LISTENS)
-        async with make_run(tmp_path, two_ports()) as second:
+        async with make_run(tmp_path, three_ports()) as second:
             line = (await second.ends(ENDS)).one_line()
         assert line.startswith(f"Blok365 is already running at http://localhost:{port} (process ")
         assert f"(process {program.process.pid})" in line
@@ -349,7 +349,7 @@ async def test_make_run_a_second_time_says_where_the_first_one_runs(
 
 
 async def test_status_without_the_demo_person_says_so(tmp_path: Path, mongod: BackingService) -> None:
-    port = two_ports()
+    port = three_ports()
     ada = ("ada@contoso.example", "lovelace@contoso.example", "-t", "contoso")
     async with make_run(tmp_path, port, **on(mongod)) as program:
         await program.said(LISTENS)
@@ -361,7 +361,7 @@ async def test_status_without_the_demo_person_says_so(tmp_path: Path, mongod: Ba
 
 
 async def test_make_run_beside_another_as_the_message_says(tmp_path: Path, mongod: BackingService) -> None:
-    port = two_ports()
+    port = three_ports()
     async with make_run(tmp_path / "first", port, **on(mongod)) as first:
         await first.said(LISTENS)
         async with make_run(tmp_path / "second", port) as refused:
@@ -376,7 +376,7 @@ async def test_make_run_beside_another_as_the_message_says(tmp_path: Path, mongo
 async def test_ctrl_c_from_the_very_start_prints_nothing(tmp_path: Path) -> None:
     """As `make run` starts it: the signal is held back until our first statement. It is not lost."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy", "run", "--var", str(tmp_path), "--port", str(two_ports())),
+        *(sys.executable, "-m", "deploy", "run", "--var", str(tmp_path), "--port", str(three_ports())),
         preexec_fn=partial(signal.pthread_sigmask, signal.SIG_BLOCK, {signal.SIGINT}),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -389,7 +389,7 @@ async def test_ctrl_c_from_the_very_start_prints_nothing(tmp_path: Path) -> None
 
 async def test_make_run_killed_leaves_no_entra_standin(tmp_path: Path, mongod: BackingService) -> None:
     """Otherwise the next start would find the port taken."""
-    port = two_ports()
+    port = three_ports()
     async with make_run(tmp_path, port, **on(mongod)) as program:
         await program.said(LISTENS)
         assert not is_free(port + 1)
@@ -405,7 +405,7 @@ async def test_make_run_killed_leaves_no_entra_standin(tmp_path: Path, mongod: B
 async def test_make_run_told_to_stop_while_its_database_is_away(
     tmp_path: Path, own_mongod: BackingService
 ) -> None:
-    async with make_run(tmp_path, two_ports(), **on(own_mongod)) as program:
+    async with make_run(tmp_path, three_ports(), **on(own_mongod)) as program:
         await program.said(LISTENS)
         own_mongod.kill()
         program.send(signal.SIGTERM)

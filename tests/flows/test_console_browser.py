@@ -3,6 +3,7 @@
 From the one-time link to a person who is invited; every page with axe-core, narrow, in both themes and languages.
 """
 
+import re
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -14,10 +15,13 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
 from services.admin import handlers
+from services.admin.routes import ROUTES, TenantRoute
 from shared.contracts.admin import AccountStatus
 from shared.web.server import serve
 from tests.admin.conftest import CONTOSO, AdminSystem, open_system
 from tests.admin.console import link_for
+from tests.admin.pictures import sign_ins
+from tests.admin.test_admin_federation import UPCOMING, announce
 from tests.approval.handset import virtual_authenticator
 from tests.pages.axe import RUN, axe_script
 from tests.static_route import static_route
@@ -58,6 +62,8 @@ class Desk:
         await self.page.goto(link.url)
         await self.heading("Administer Contoso")
         await self.press("Create a passkey")
+        await self.heading("Overview")
+        await self.open(f"/t/{CONTOSO}/people")
         await self.heading("People")
 
     async def add_ada(self) -> None:
@@ -105,9 +111,11 @@ async def test_from_the_one_time_link_to_an_invited_person_and_in_again_by_passk
     await desk.heading("Administer Contoso")
     assert urlsplit(desk.page.url).fragment == ""  # not in the history, nor on a screen that is shared
     await desk.press("Create a passkey")
-    await desk.heading("People")
+    await desk.heading("Overview")
     await expect(desk.page.get_by_text("Welcome. You're signed in.")).to_be_visible()
+    await desk.follow("People")
 
+    await desk.follow("People")
     await desk.add_ada()
     await expect(desk.page.get_by_text("the invitation is on its way")).to_be_visible()
     account = (await handlers.list_accounts(desk.system.deps, CONTOSO)).accounts[0]
@@ -190,6 +198,12 @@ async def test_typing_searches_and_a_turned_page_can_be_turned_back(desk: Desk) 
     await expect(page.locator("#q")).to_be_focused()
     assert await page.evaluate("window.here")
     assert page.url.endswith("/people?q=zoe&status=")
+    await page.get_by_role("link", name="Zoe").click()
+    await desk.heading("Zoe Lovelace")
+    await page.go_back()
+    await expect(page.locator("#count")).to_have_text("1 person")
+    await expect(page.locator("#q")).to_have_value("zoe")
+
     await page.locator("#q").fill("nobody at all")
     await expect(page.get_by_text("Nobody matches.")).to_be_visible()
     await page.get_by_label("State").select_option("active")
@@ -197,6 +211,22 @@ async def test_typing_searches_and_a_turned_page_can_be_turned_back(desk: Desk) 
 
     await page.go_back()
     await expect(page.locator("#count")).to_have_text("50 people on this page, and there are more")
+
+
+async def test_a_search_is_a_use_of_the_session_and_the_warning_waits(desk: Desk) -> None:
+    await desk.join()
+    await desk.system.account("ada")
+    await desk.page.clock.install()
+    await desk.open(f"/t/{CONTOSO}/people")
+    await desk.page.clock.fast_forward(1200 * 1000)
+    desk.system.world.clock.advance(1200)
+    await desk.page.locator("#q").fill("ada")
+    await desk.page.clock.fast_forward(400)  # the search waits for a pause in the typing
+    await expect(desk.page.locator("#count")).to_have_text("1 person")
+    await desk.page.clock.fast_forward(600 * 1000)
+    await expect(desk.page.locator("#ending")).to_be_hidden()
+    await desk.page.clock.fast_forward(1100 * 1000)
+    await expect(desk.page.get_by_text("You'll be signed out in two minutes.")).to_be_visible()
 
 
 async def test_a_search_after_the_session_has_ended_leads_to_the_sign_in(desk: Desk) -> None:
@@ -274,32 +304,47 @@ async def test_two_minutes_before_its_end_the_page_asks_and_one_press_goes_on(de
     await desk.heading("People")
 
 
+async def every_page(desk: Desk) -> list[str]:
+    """The addresses of the console's pages, from its own table: what a script asks for and files are none."""
+    account = await desk.system.account("ada")
+    application = await handlers.add_application(desk.system.deps, CONTOSO)
+    await announce(desk.system, next=UPCOMING)
+    team = await desk.system.deps.teams.get(CONTOSO)
+    values = {
+        "tenant": CONTOSO,
+        "account": account.id,
+        "application": application.id,
+        "domain": f"{CONTOSO}.example",
+        "item": "system-browser",
+        "administrator": team.members[0].administrator,
+    }
+    no_pages = {"/t/{tenant}/logo/picture"}
+    routes = [
+        each.path
+        for each in ROUTES
+        if isinstance(each, TenantRoute)
+        and each.method == "GET"
+        and not each.by_itself
+        and each.path not in no_pages
+        and set(re.findall(r"\{(\w+)\}", each.path)) <= values.keys()
+    ]
+    assert len(routes) > 30
+    people = f"/t/{CONTOSO}/people"
+    return ["/account", "/organisations", f"{people}?q=nobody", *(each.format(**values) for each in routes)]
+
+
+@pytest.mark.timeout(300)
 async def test_every_page_is_accessible_narrow_and_in_both_themes_and_languages(desk: Desk) -> None:
     await desk.join()
-    await desk.add_ada()
-    person = urlsplit(desk.page.url).path
-    team = f"/t/{CONTOSO}/administrators"
-    paths = [
-        "/account",
-        "/organisations",
-        f"/t/{CONTOSO}/people",
-        f"/t/{CONTOSO}/people?q=nobody",
-        f"/t/{CONTOSO}/people/new",
-        person,
-        *(f"{person}/{act}" for act in ("suspend", "sign-out", "rename", "remove")),
-        team,
-        f"{team}/new",
-        f"/t/{CONTOSO}/changes",
-        f"/t/{CONTOSO}/configuration",
-        f"/t/{CONTOSO}/configuration/break-glass",
-        f"/t/{CONTOSO}/configuration/system-browser",
-    ]
-    axe = axe_script()
+    paths, axe = await every_page(desk), axe_script()
     for locale, theme, width in (("en-GB", "light", 1280), ("fr-FR", "dark", 320)):
         await desk.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
         await desk.page.set_viewport_size({"width": width, "height": 800})
         for path in paths:
-            await desk.open(f"{path}{'&' if '?' in path else '?'}mkt={locale}")
+            answer = await desk.page.goto(f"{desk.origin}{path}{'&' if '?' in path else '?'}mkt={locale}")
+            assert answer is not None
+            assert answer.status < 500, path
+            assert urlsplit(desk.page.url).path == urlsplit(path).path, "no step-up instead"
             await desk.page.evaluate(axe)
             assert await desk.page.evaluate(RUN) == [], (path, locale)
             wider = await desk.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
@@ -325,3 +370,37 @@ async def test_without_scripts_everything_but_the_passkey_works(desk: Desk, chro
     await plain.press("Resume")
     await expect(plain.page.get_by_text("The person can sign in again")).to_be_visible()
     await context.close()
+
+
+async def test_the_overview_leads_on_and_its_chart_says_what_its_tables_say(desk: Desk) -> None:
+    await desk.join()
+    axe, overview = axe_script(), f"/t/{CONTOSO}"
+    await desk.open(overview)
+    await desk.follow("Add application")
+    await desk.heading("Add Microsoft 365")
+    account = await desk.system.account()
+    await sign_ins(desk.system, account)
+    for locale, theme, width in (("en-GB", "light", 1280), ("fr-FR", "dark", 320)):
+        await desk.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        await desk.page.set_viewport_size({"width": width, "height": 800})
+        for path in (overview, f"{overview}?days=90", f"{overview}/people/{account.id}"):
+            await desk.open(f"{path}{'&' if '?' in path else '?'}mkt={locale}")
+            for closed in await desk.page.locator("details:not([open]) > summary").all():
+                await closed.click()
+            await desk.page.evaluate(axe)
+            assert await desk.page.evaluate(RUN) == [], (path, locale)
+            wider = await desk.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            assert wider <= 0, (path, width)
+    await desk.open(f"{overview}?days=7&mkt=en-GB")
+    drawing = desk.page.get_by_role("img", name="Sign-ins of the last 7 days")
+    await expect(drawing).to_be_visible()
+    box = await drawing.bounding_box()
+    assert box is not None
+    assert box["height"] > 100
+    columns = await drawing.locator("g").count()
+    assert columns == 7
+    await desk.page.get_by_role("link", name="30 days").click()
+    await expect(desk.page.get_by_role("img", name="Sign-ins of the last 30 days")).to_be_visible()
+    await desk.page.get_by_role("link", name=account.display_name).first.click()
+    await desk.heading(account.display_name)
+    await expect(desk.page.get_by_role("heading", name="Sign-ins")).to_be_visible()

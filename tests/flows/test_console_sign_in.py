@@ -48,12 +48,11 @@ async def test_from_the_link_of_the_first_owner_to_a_second_administrator(system
     assert "This link no longer works" in again.words
 
     # 8: the pages of the tenant
-    start = await browser.get(f"/t/{CONTOSO}")
-    assert start.location == f"/t/{CONTOSO}/people"
-    page = await browser.get(start.location)
+    page = await browser.get(f"/t/{CONTOSO}")
     assert "Welcome. You're signed in." in page.words
-    assert "There is nobody yet." in page.words
-    assert "Welcome" not in (await browser.get(start.location)).words  # said once
+    assert "Welcome" not in (await browser.get(f"/t/{CONTOSO}")).words  # said once
+    people = await browser.get(f"/t/{CONTOSO}/people")
+    assert "There is nobody yet." in people.words
 
     # 6, 7: signed out and in again by the same passkey
     await browser.press(page, "/sign-out")
@@ -107,7 +106,8 @@ async def test_a_changed_role_and_a_removal_count_at_the_next_request(system: Ad
     await owner.press(await owner.get(f"{path}/remove"), f"{path}/remove")
     assert (await help_desk.get(f"/t/{CONTOSO}/people")).status == 404
     assert "no role in any organisation" in (await help_desk.get("/")).words
-    acts = [(each.act, dict(each.before), dict(each.after)) for each in await changes(system)]
+    made = [each for each in await changes(system) if each.name == "Olga Owner" and each.before]
+    acts = [(each.act, dict(each.before), dict(each.after)) for each in made]
     assert acts == [
         ("administrator.remove", {"role": "administrator"}, {}),
         ("administrator.change_role", {"role": "help_desk"}, {"role": "administrator"}),

@@ -71,7 +71,7 @@ async def console(local_system: LocalSystem, chromium: Browser) -> AsyncIterator
     olga = NewAdministrator("Olga Owner", "olga@admins.example", Role.OWNER)
     await page.goto((await invite_by_operator(running.admin, tenant.TENANT, olga)).url)
     await page.get_by_role("button", name="Create a passkey", exact=True).click()
-    await expect(page.get_by_role("heading", level=1)).to_have_text("People")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     yield Console(page, running.settings.console_origin)
     await context.close()
     assert faults == []

@@ -20,7 +20,7 @@ from deploy.standins.phone.phone import SoftPhone
 from shared.ids import SystemIds
 from tests.approval.handset import virtual_authenticator
 from tests.faults.support import owned
-from tests.programs import LISTENS, blok365, make_run, on, two_ports
+from tests.programs import LISTENS, blok365, make_run, on, three_ports
 
 pytestmark = [
     pytest.mark.integration,
@@ -75,7 +75,7 @@ async def window(chromium: Browser, words: Words) -> AsyncIterator[BrowserContex
 async def test_from_the_front_page_to_the_signed_in_page(
     chromium: Browser, mongod: BackingService, tmp_path: Path, words: Words
 ) -> None:
-    port = two_ports()
+    port = three_ports()
     async with make_run(tmp_path, port, **on(mongod)) as program, window(chromium, words) as context:
         await program.said(LISTENS)
         front = await context.new_page()
@@ -95,6 +95,8 @@ async def test_from_the_front_page_to_the_signed_in_page(
         await set_up.click()
         await expect(front.locator("#walk-phone")).to_have_attribute("data-state", "done")
         await expect(front.locator("#walk-sign-in")).to_have_attribute("data-state", "todo")
+        await expect(front.locator("#walk-provisioning")).to_have_attribute("data-state", "todo")
+        await expect(front.locator("#walk-properties")).to_contain_text('"client_secret"')
         # 2: sign in
         async with context.expect_page() as started:
             await front.get_by_role("link", name=words.sign_in).click()
@@ -126,7 +128,7 @@ async def to_request(phone: Page) -> None:
 async def test_the_front_page_follows_what_ada_has_in_software(
     chromium: Browser, mongod: BackingService, tmp_path: Path
 ) -> None:
-    port = two_ports()
+    port = three_ports()
     async with (
         make_run(tmp_path, port, **on(mongod)) as program,
         window(chromium, ENGLISH) as context,
@@ -149,7 +151,7 @@ async def test_the_front_page_follows_what_ada_has_in_software(
 @pytest.mark.slow
 async def test_the_walk_is_for_the_front_page_alone(mongod: BackingService, tmp_path: Path) -> None:
     """Nobody elsewhere gets an invitation: not another site, not a page of our other hosts, not another host name."""
-    port = two_ports()
+    port = three_ports()
     connector = aiohttp.TCPConnector(resolver=LoopbackResolver())
     async with (
         make_run(tmp_path, port, **on(mongod)) as program,

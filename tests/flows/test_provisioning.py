@@ -8,6 +8,7 @@ import pytest
 
 from services.admin import app as admin_app
 from services.admin import handlers as admin
+from services.admin.domain.accounts import UNDO
 from services.admin.handlers import NewAccount
 from services.admin.ports import Dependencies as AdminDependencies
 from services.provisioning.app import build
@@ -172,6 +173,45 @@ async def test_steps_5_and_7_suspend_resume_rename_and_remove(flow: Flow) -> Non
     await admin.remove(flow.admin, "contoso", "countess@contoso.example")
     await flow.go_on()
     assert flow.graph.people == []
+
+
+async def test_a_removal_that_is_undone_restores_the_user_with_the_same_id(flow: Flow) -> None:
+    """docs/flows/removal.md, step 5."""
+    await flow.connect()
+    ada = await admin.create_account(flow.admin, "contoso", ADA)
+    await flow.go_on()
+    _, made = await admin.directory_person(flow.admin, "contoso", ADA.upn)
+    await admin.remove(flow.admin, "contoso", ADA.upn)
+    await flow.go_on()
+    assert flow.graph.people == []
+    await admin.restore(flow.admin, "contoso", ADA.upn)
+    await flow.go_on()
+    _, again = await admin.directory_person(flow.admin, "contoso", ADA.upn)
+    assert made is not None
+    assert again is not None
+    assert (again.state, again.object_id) == ("done", made.object_id)
+    (user,) = flow.graph.people
+    assert (user.properties["onPremisesImmutableId"], user.properties["accountEnabled"]) == (
+        ada.immutable_id,
+        True,
+    )
+
+
+async def test_a_removal_that_is_made_final_changes_nothing_at_a_user_that_was_kept(flow: Flow) -> None:
+    """docs/flows/removal.md, step 7: the account has no name any more, and that is no new name."""
+    await flow.connect()
+    await admin.set_connection(flow.admin, "contoso", when_removed="disable")
+    ada = await admin.create_account(flow.admin, "contoso", ADA)
+    await flow.go_on()
+    await admin.remove(flow.admin, "contoso", ADA.upn)
+    await flow.go_on()
+    (before,), sent = flow.graph.people, len(flow.sent())
+    await flow.go_on(UNDO.total_seconds())
+    assert await admin.finish_removals(flow.admin) == 1
+    await flow.go_on()
+    assert await flow.state(ada.id) == "done"
+    assert flow.graph.people == [before]
+    assert [each for each in flow.sent()[sent:] if not each.startswith(("GET", "POST /$batch"))] == []
 
 
 async def test_step_6_an_answer_that_is_lost_is_looked_up(flow: Flow) -> None:

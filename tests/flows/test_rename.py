@@ -4,6 +4,7 @@ import pytest
 
 from deploy.standins.phone.phone import PhoneError
 from services.admin import handlers as admin
+from services.admin.domain.accounts import UNDO
 from services.wsfed.domain.session import cookie_name
 from shared.errors import BadInput, Conflict
 from tests.flows.support import ADA, DOMAIN, TENANT, Flow, token_form
@@ -106,6 +107,11 @@ async def test_a_name_that_is_taken_or_not_the_tenants_is_refused(flow: Flow) ->
         await renamed(flow, "ada@evil.example")
     assert (await flow.account()).upn == ADA
     await admin.remove(flow.admin, TENANT, KING)
+    with pytest.raises(Conflict) as held:
+        await renamed(flow)
+    assert held.value.id == "admin.account.removed_holds"
+    flow.world.clock.advance(UNDO.total_seconds())
+    await admin.finish_removals(flow.admin)
     await renamed(flow)  # free again
     await admin.remove(flow.admin, TENANT, KING)
     removed = next(a for a in flow.world.documents("admin", "accounts") if a["status"] == "removed")

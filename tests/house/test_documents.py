@@ -26,7 +26,7 @@ FROM_ELSEWHERE = {"docker-compose.override.yml", "webpush_async"}
 """Names that a page says and this tree does not have: docker-compose's and another package's."""
 LONGEST_LINE = 400
 LARGEST_PICTURE = 40_000
-MOST_PICTURES = 10
+MOST_PICTURES = 14
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 PICTURE = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")

@@ -12,7 +12,7 @@ import pytest
 import segno
 
 from services.notify.gateways.composer import TEMPLATES, TemplateComposer
-from shared.contracts.notify import MAIL, NoticeMail
+from shared.contracts.notify import MAIL, CredentialMail, NoticeMail
 from tests.notify.support import LINK, alerts, invitation, team_invitation, text_of
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -25,6 +25,16 @@ def notice(kind: str = "device_added", **fields: Any) -> NoticeMail:
     return NoticeMail.model_validate(values | fields)
 
 
+def credential_ends(**fields: Any) -> CredentialMail:
+    values = invitation().model_dump() | {
+        "kind": "credential_ends",
+        "directory": "contoso.onmicrosoft.com",
+        "credential": "secret",
+        "ends_at": NOW,
+    }
+    return CredentialMail.model_validate(values | fields)
+
+
 MAKERS: dict[str, Callable[..., Any]] = {
     "invitation": invitation,
     "team_invitation": team_invitation,
@@ -33,6 +43,8 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "device_refused": partial(notice, "device_refused"),
     "former": partial(notice, former=True),
     "alerts": alerts,
+    "credential_ends": credential_ends,
+    "credential_over": partial(credential_ends, credential="certificate", over=True),
 }
 MAILS = [
     pytest.param(make(language=language), id=f"{kind}-{language}")
@@ -108,6 +120,23 @@ def test_an_alert_counts_everything_and_names_what_it_has_room_for(language: str
         assert {"en": "And 12 more.", "fr": "Et 12 autres."}[language] in text
         assert LINK in text
     assert "Its invitation had already been used" in text_of(COMPOSER.compose(alerts(), "d1", NOW), "plain")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_the_mail_about_the_end_of_a_secret_says_when_what_it_costs_and_where_to_renew_it(
+    language: str,
+) -> None:
+    mail = COMPOSER.compose(credential_ends(language=language), "d1", NOW)
+    day, cost = {
+        "en": ("2 March 2026", "are no longer created in Entra"),
+        "fr": ("02/03/2026", "ne seront plus créées dans Entra"),
+    }[language]
+    for kind in ("plain", "html"):
+        text = text_of(mail, kind)
+        for said in ("contoso.onmicrosoft.com", day, cost, LINK):
+            assert said in text
+    over = text_of(COMPOSER.compose(credential_ends(over=True), "d1", NOW), "plain")
+    assert "expired on 2 March 2026" in over
 
 
 def test_markup_in_an_alert_stays_text() -> None:

@@ -790,3 +790,47 @@ async def test_an_account_that_admin_no_longer_has_is_left_alone(connected: Prov
     await connected.connect()
     await connected.work()
     assert connected.directory.made() == ["POST /users"]
+
+
+async def roles_become_readable(connected: Provisioning) -> None:
+    await connected.world.say("admin", CheckConnection(check="roles"))
+    await connected.work()
+
+
+async def test_holders_of_directory_roles_are_told_once_roles_can_be_read(connected: Provisioning) -> None:
+    """Those that were linked before, those that come later, and whoever is given a role or loses it."""
+    await created(connected)
+    assert connected.person().holds_directory_role is None
+    (ada,) = connected.directory.users
+    connected.directory.roles[ada] = ["global"]
+    await roles_become_readable(connected)
+    assert (connected.person().state, connected.person().holds_directory_role) == ("done", True)
+    assert not any(ada in each for each in connected.directory.made("PATCH"))
+    connected.directory.requests.clear()
+    await connected.account("bob")
+    await connected.work()
+    assert connected.person("bob").holds_directory_role is False
+    assert not any("transitiveMemberOf" in each.url for each in connected.directory.requests)
+    connected.directory.roles[ada] = []
+    await connected.account("ada", display_name="Ada King")
+    await connected.work()
+    assert connected.person().holds_directory_role is False
+
+
+async def test_a_look_for_roles_that_fails_changes_nothing_of_what_is_known(connected: Provisioning) -> None:
+    await created(connected)
+    (ada,) = connected.directory.users
+    connected.directory.roles[ada] = ["global"]
+    await roles_become_readable(connected)
+    connected.directory.trick(f"GET /users/{ada}/transitiveMemberOf", GraphAnswer(503, {}, "r-9"))
+    await connected.account("ada", display_name="Ada King")
+    await connected.work()
+    assert (connected.person().state, connected.person().holds_directory_role) == ("done", True)
+
+
+async def test_a_holder_that_is_not_taken_over_is_told_as_one(connected: Provisioning) -> None:
+    connected.directory.add("admin", "ada@contoso.example", "fd8d0ec5c5004116ada")
+    connected.directory.roles["admin"] = ["global"]
+    await connected.account("ada")
+    await connected.work()
+    assert (connected.person().state, connected.person().holds_directory_role) == ("failed", True)

@@ -22,7 +22,7 @@ about 30 days before, and somebody has to notice when it does not."""
 class Item(StrEnum):
     """What there is to set or to know. The values are stored, and stand in addresses and in the words."""
 
-    TRIAL = "trial"
+    FIRST_PERSON = "first-person"
     BREAK_GLASS = "break-glass"
     SECURITY_DEFAULTS = "security-defaults"
     VERIFIED_DOMAINS = "verified-domains"
@@ -72,7 +72,7 @@ _VERIFIED = Rule(Reading.GRAPH, ("Domain.Read.All",), each_domain=True)
 _POLICY = Rule(Reading.GRAPH, ("Policy.Read.All",))
 
 RULES: Mapping[Item, Rule] = {
-    Item.TRIAL: Rule(Reading.PEOPLE),
+    Item.FIRST_PERSON: Rule(Reading.PEOPLE),
     Item.BREAK_GLASS: Rule(
         Reading.GRAPH, ("RoleManagement.Read.Directory", "User.Read.All", "UserAuthenticationMethod.Read.All")
     ),
@@ -95,7 +95,7 @@ RULES: Mapping[Item, Rule] = {
 """Every item. Least permissions by the reference of Microsoft Graph v1.0, November 2026."""
 
 GROUPS: Mapping[str, tuple[Item, ...]] = {
-    "before": (Item.TRIAL, Item.BREAK_GLASS, Item.SECURITY_DEFAULTS),
+    "before": (Item.FIRST_PERSON, Item.BREAK_GLASS, Item.SECURITY_DEFAULTS),
     "domains": (
         Item.VERIFIED_DOMAINS,
         Item.FEDERATION,

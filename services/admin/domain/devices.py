@@ -88,7 +88,8 @@ class AdminCommand:
     tenant: str
     account: AccountId
     """Empty where it is about no account."""
-    what: Literal["unfreeze", "remove_browser", "check_connection", "retry_person"]
+    what: Literal["unfreeze", "remove_browser", "check_connection", "retry_person", "warn_of_end"]
+    """`warn_of_end` is asked by nobody: a mail that admin sends once."""
     asked_at: datetime
     freeze: str | None = None
     """The freeze that it names; None in commands from before they named one."""

@@ -75,7 +75,8 @@ class Team:
         """Whether the account is that of a member, or of somebody who is invited to be one.
 
         It is when the invitation named it, and also when a member has its user name or its address as their own: the
-        link to an account can be left out by mistake. Not covered yet: directory roles in Entra, which are not read.
+        link to an account can be left out by mistake. Directory roles in Entra protect an account too, where they are
+        known (`console_people.Person.holds_role`).
         """
         names = {account.upn.casefold(), account.email.casefold()}
         signs = [(each.account, each.email) for each in self.members]

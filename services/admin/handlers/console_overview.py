@@ -11,6 +11,7 @@ from services.admin.domain.accounts import Account
 from services.admin.domain.administrators import ADVISED_PASSKEYS, Administrator
 from services.admin.domain.alerts import Alert
 from services.admin.domain.certificates import certificate_facts
+from services.admin.domain.configuration import CERTIFICATE_SOON, Item
 from services.admin.domain.federation import FirstUse
 from services.admin.domain.roles import Act, Actor
 from services.admin.domain.sign_ins import PERIODS, Figures, figures_of
@@ -22,8 +23,6 @@ from shared.contracts.provisioning import ConnectionChanged
 from shared.errors import BadInput
 
 ADVISED_OWNERS = 2
-CERTIFICATE_SOON = timedelta(days=60)
-"""How long before its end a certificate is something to look at."""
 ALERTS_FOR = timedelta(days=30)
 """How long the Overview shows what administrators were told by mail."""
 ALERTS_SHOWN = 5
@@ -45,8 +44,8 @@ class Stage(StrEnum):
     PROVISIONING = "provisioning"
 
 
-OPTIONAL = frozenset({Stage.PROVISIONING, Stage.BREAK_GLASS})
-"""What the path is complete without: it need not be, or nobody here can know that it is."""
+OPTIONAL = frozenset({Stage.PROVISIONING})
+"""What the path is complete without."""
 
 
 class StageState(StrEnum):
@@ -58,7 +57,7 @@ class StageState(StrEnum):
     """It comes by itself, or after something before it."""
     FAILED = "failed"
     UNKNOWN = "unknown"
-    """Nobody here can know."""
+    """Nobody here can see it, and nobody has said that it is so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +114,18 @@ class Overview:
         return self.connection is not None and self.connection.state == "failed"
 
     @property
+    def credential_ends(self) -> datetime | None:
+        """When what provisioning signs in with ends, where that is soon or past."""
+        said = self.connection
+        return (
+            None if said is None or said.state == "off" or said.ends_within is None else said.credential_ends
+        )
+
+    @property
     def needs_attention(self) -> bool:
-        return bool(self.certificate or self.alerts or self.connection_failed or self.failed)
+        return bool(
+            self.certificate or self.alerts or self.credential_ends or self.connection_failed or self.failed
+        )
 
 
 async def overview(
@@ -141,6 +150,7 @@ async def overview(
             administrator,
             uses=uses,
             anybody=bool(people),
+            emergency=(await deps.checklists.get(tenant.slug)).mark(Item.BREAK_GLASS) is not None,
             connection=connection,
         ),
         figures=figures_of(counted, today, days),
@@ -164,9 +174,12 @@ def set_up_path(
     *,
     uses: Sequence[tuple[str, FirstUse | None]],
     anybody: bool,
+    emergency: bool,
     connection: ConnectionChanged | None,
 ) -> tuple[ReachedStage, ...]:
-    """Where the set-up of the tenant stands. `uses`: its domains, each with its first use; `anybody`: has it people."""
+    """Where the set-up of the tenant stands. `uses`: its domains, each with its first use; `anybody`: has it people;
+    `emergency`: has somebody said that there is an emergency administrator.
+    """
     requested = next((name for name, use in uses if use is not None), "")
     signed_in = next((name for name, use in uses if use is not None and use.first_sign_in_at is not None), "")
     first = uses[0][0] if uses else ""
@@ -182,7 +195,7 @@ def set_up_path(
         _reached(Stage.SIGN_IN, bool(signed_in), waits, signed_in or requested or first),
         _reached(Stage.PASSKEY, len(administrator.passkeys) >= ADVISED_PASSKEYS),
         _reached(Stage.OWNER, len(team.owners) >= ADVISED_OWNERS),
-        ReachedStage(Stage.BREAK_GLASS, StageState.UNKNOWN),
+        _reached(Stage.BREAK_GLASS, emergency, StageState.UNKNOWN),
         ReachedStage(Stage.PROVISIONING, directory),
     )
 

@@ -30,7 +30,8 @@ BATCH = 200
 class Person:
     """Everything that a person's page shows, as it was read.
 
-    `protected`: it is an administrator's account. `own`: it is that of the administrator who looks.
+    `protected`: it is an administrator's account, or holds an administrator role in Entra (`holds_role`). `own`: it is
+    that of the administrator who looks.
     """
 
     account: Account
@@ -46,6 +47,15 @@ class Person:
     """The tenant's connection to Entra; None while there is none."""
     link: PersonChanged | None = None
     """What became of the person there, as provisioning said it last."""
+
+    @property
+    def holds_role(self) -> bool:
+        """Whether their user in Entra held an administrator role when it was read last. False also when not known."""
+        return _holds_role(self.link)
+
+
+def _holds_role(link: PersonChanged | None) -> bool:
+    return link is not None and link.holds_directory_role is True
 
 
 async def find_people(
@@ -92,6 +102,7 @@ async def show_person(deps: Dependencies, actor: Actor, account_id: str) -> Pers
     if invitation is not None and deps.clock.now() >= invitation.expires_at:
         invitation = None
     removed = account.status is AccountStatus.REMOVED
+    link = await deps.directory.person(actor.tenant, account.id)
     return Person(
         account=account,
         devices=await handlers.list_devices(deps, actor.tenant, account.id),
@@ -99,10 +110,10 @@ async def show_person(deps: Dependencies, actor: Actor, account_id: str) -> Pers
         sign_ins=await deps.sign_ins.of(actor.tenant, account.id),
         invitation=invitation,
         frozen=bool(await deps.freezes.of(actor.tenant, account.id)),
-        protected=team.protects(account),
+        protected=team.protects(account) or _holds_role(link),
         own=team.owned_by(account, actor),
         connection=await deps.directory.connection(actor.tenant),
-        link=await deps.directory.person(actor.tenant, account.id),
+        link=link,
     )
 
 
@@ -238,7 +249,8 @@ async def on_account(
         act,
         deps.clock.now(),
         account=account.id,
-        protected=team.protects(account),
+        protected=team.protects(account)
+        or _holds_role(await deps.directory.person(actor.tenant, account.id)),
         own=team.owned_by(account, actor),
     )
     async with recorded(deps, actor, act, subject_id=account.id, subject=account.upn) as record:

@@ -1,5 +1,6 @@
 """What Entra is told of a domain, and who has nothing to sign in with (docs/flows/federation.md, steps 2 and 3)."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,8 +76,10 @@ async def readiness(
     if await deps.accounts.lacks_hosts(slug):
         raise Unavailable("admin.readiness.not_migrated")
     but = [each.name for each in tenant.domains if each.name.endswith(f".{name}")]
-    people = await deps.accounts.count_signing_in(slug, name, but=but)
-    without = await deps.accounts.count_signing_in(slug, name, but=but, held=False)
+    people, without = await asyncio.gather(
+        deps.accounts.count_signing_in(slug, name, but=but),
+        deps.accounts.count_signing_in(slug, name, but=but, held=False),
+    )
     unknown: tuple[str, str] | None = None
     while page := await deps.accounts.maybe_without(
         slug, name, but=but, after=unknown, limit=MAX_PAGE, unknown=True

@@ -19,7 +19,7 @@ document.addEventListener("dated", (event) => localise(event.target));
 /** A slash leads to the search, unless something is being typed. */
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select");
-  const search = document.querySelector("[data-search]");
+  const search = [...document.querySelectorAll("[data-search]")].find((each) => each.checkVisibility?.() ?? true);
   if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || typing || !search) return;
   event.preventDefault();
   search.focus();
@@ -51,6 +51,7 @@ function watch(seconds) {
 
 if (page && ending) {
   watch(Number(page.dataset.endsIn));
+  document.addEventListener("session", (event) => watch(event.detail));
   ending.addEventListener("submit", async (event) => {
     event.preventDefault();
     const answer = await fetch(ending.action, { method: "POST", body: new URLSearchParams(new FormData(ending)) });

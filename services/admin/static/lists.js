@@ -31,8 +31,13 @@ document.addEventListener("htmx:before:response", (event) => {
 });
 document.addEventListener("htmx:error", (event) => load(event.detail.ctx));
 
-/** Times as on every page; and who turned a page by a link that is gone now is at the beginning of the list. */
-document.addEventListener("htmx:after:swap", () => {
+/**
+ * Times as on every page; the session lasts longer now; and whoever turned a page by a link that is gone is at the
+ * beginning of the list.
+ */
+document.addEventListener("htmx:after:swap", (event) => {
+  const left = /data-ends-in="(\d+)"/.exec(event.detail.ctx.text);
+  if (left) document.dispatchEvent(new CustomEvent("session", { detail: Number(left[1]) }));
   const results = document.getElementById("results");
   for (const time of results.querySelectorAll("time[datetime]")) time.dispatchEvent(new Event("dated", { bubbles: true }));
   if (document.activeElement === document.body) results.focus();

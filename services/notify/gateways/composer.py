@@ -24,6 +24,7 @@ from shared.contracts.notify import (
     AlertLine,
     AlertsMail,
     AnyMail,
+    CredentialMail,
     InvitationMail,
     NoticeMail,
     TeamInvitationMail,
@@ -70,6 +71,9 @@ class TemplateComposer:
                 if number
             ]
             values["unnamed"] = mail.not_me + mail.device_refused - len(mail.lines)
+        elif isinstance(mail, CredentialMail):
+            values["ends"] = _moment(mail.ends_at, words("day"))
+            values["state"] = "over" if mail.over else "soon"
         else:
             values["at"] = _moment(mail.at, words("moment"))
         local, _, domain = mail.to.rpartition("@")

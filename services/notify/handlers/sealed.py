@@ -8,6 +8,7 @@ from shared.contracts.notify import (
     MAIL,
     AlertsMail,
     AnyMail,
+    CredentialMail,
     InvitationMail,
     PushSubscription,
     TeamInvitationMail,
@@ -28,7 +29,7 @@ def open_mail(deps: Dependencies, sealed: str, associated_data: str) -> AnyMail:
         raise Reject("the link leads elsewhere")
     if isinstance(mail, TeamInvitationMail) and not mail.link.startswith(deps.team_link_prefix):
         raise Reject("the link leads elsewhere")
-    if isinstance(mail, AlertsMail) and not mail.link.startswith(deps.console_link_prefix):
+    if isinstance(mail, AlertsMail | CredentialMail) and not mail.link.startswith(deps.console_link_prefix):
         raise Reject("the link leads elsewhere")
     return mail
 

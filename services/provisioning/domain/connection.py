@@ -17,6 +17,7 @@ from shared.contracts.provisioning import (
     SetConnection,
 )
 
+READS_ROLES = "RoleManagement.Read.Directory"
 AGAIN_AFTER = timedelta(minutes=15)
 """How long a connection that Entra refuses rests before one person's job is tried again: consent may have come."""
 WARNED_AT: tuple[EndsWithin, ...] = (0, 1, 7, 30)
@@ -64,6 +65,12 @@ class Connection:
         return self.state == "ready" or (
             self.state == "failed" and self.again_at is not None and now >= self.again_at
         )
+
+    @property
+    def reads_roles(self) -> bool:
+        """Whether the application may read who holds directory roles, as the last check found."""
+        found = self.checked.permissions if self.checked is not None else ()
+        return any(each.name == READS_ROLES and each.granted for each in found)
 
     @property
     def check_due(self) -> bool:
@@ -168,8 +175,12 @@ def works(connection: Connection, revision: int) -> Connection | None:
 
 
 def was_checked(connection: Connection, checked: Checked, fault: Fault | None, now: datetime) -> Connection:
-    """The connection after a check. A fault pauses it as one of a job does, and a check that passes lets it go on."""
+    """The connection after a check. A fault pauses it as one of a job does, and a check that passes lets it go on. Once
+    directory roles can be read, all accounts are looked through for them.
+    """
     after = replace(connection, checked=checked, fault=fault)
+    if after.reads_roles and not connection.reads_roles and after.state != "off":
+        after = replace(after, sweep="")
     return replace(after, again_at=None if fault is None else now + AGAIN_AFTER)
 
 

@@ -112,6 +112,7 @@ class Told:
     step: str = ""
     fault: Fault | None = None
     request_id: str = ""
+    role_holder: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,8 @@ class Person:
     """Authenticators that ended, and Microsoft's sessions are not revoked since."""
     revoked: tuple[str, ...] = ()
     """Authenticators whose end was dealt with."""
+    role_holder: bool | None = None
+    """Whether the user holds a directory role, as it was read last; None: not known."""
 
     @property
     def id(self) -> str:
@@ -179,6 +182,7 @@ class Person:
             fault=told.fault and told.fault.message(),
             request_id=told.request_id,
             at=told.at,
+            holds_directory_role=told.role_holder,
         )
 
     def announced(self) -> OutgoingMessage:
@@ -320,8 +324,10 @@ def _tell(person: Person, now: datetime) -> Person:
     """The job with what others are to be told; the same when that is what they know."""
     told = person.told
     fault = person.fault
-    known = (told.state, told.object_id, told.step, told.fault and (told.fault.key, told.fault.code))
-    said = (person.state, person.object_id, person.step, fault and (fault.key, fault.code))
+    why = told.fault and (told.fault.key, told.fault.code)
+    known = (told.state, told.object_id, told.step, why, told.role_holder)
+    now_why = fault and (fault.key, fault.code)
+    said = (person.state, person.object_id, person.step, now_why, person.role_holder)
     if known == said and told.version:
         return person
     new = Told(
@@ -332,6 +338,7 @@ def _tell(person: Person, now: datetime) -> Person:
         step=person.step,
         fault=fault,
         request_id=person.request_id,
+        role_holder=person.role_holder,
     )
     return replace(person, told=new)
 

@@ -30,7 +30,6 @@ from services.provisioning.domain.requests import GraphAnswer, GraphRequest
 from services.provisioning.domain.steps import (
     NotOurs,
     Step,
-    User,
     found,
     is_known,
     linked,
@@ -136,6 +135,8 @@ class _Job:
         self._sought = sought
         self._learnt: list[Learn] = []
         self._step = Step.FIND
+        self._created = False
+        """Whether the user was made under this claim."""
 
     async def step(self) -> None:
         """Take one step. Raises _Over when it was the last one for now; SignInFailed."""
@@ -176,12 +177,13 @@ class _Job:
         # Somebody else made it with this ImmutableID, or we did and the answer was lost. Holders of directory roles are
         # never taken over; what was made since we began is, also where roles cannot be read.
         self._step = Step.ADOPT
-        answer = await self._roles_of(candidate)
+        answer = await self._roles_of(candidate.object_id)
         what = meaning(Step.ADOPT, answer, self._person.attempts)
         ours = is_known(candidate, self._person)
         if what.verdict is not Verdict.DONE and not (ours and what.key is FaultKey.ROLES_UNREADABLE):
             await self._settle(what, answer)
         elif answer.values:
+            self._learn(lambda person: replace(person, role_holder=True))
             await self._stop(FaultKey.HOLDS_ROLE, answer)
         elif answer.ok and not answer.ends_list:
             await self._stop(FaultKey.ROLES_UNREADABLE, answer)
@@ -190,9 +192,9 @@ class _Job:
             since = None if ours else self._now
             self._learn(lambda person: linked(person, candidate, sought, since))
 
-    async def _roles_of(self, user: User) -> GraphAnswer:
+    async def _roles_of(self, user: str) -> GraphAnswer:
         """The first page of the user's directory roles that has any, or else the last one that was asked for."""
-        answer = await self._call(requests.directory_roles(user.object_id))
+        answer = await self._call(requests.directory_roles(user))
         for _ in range(MAX_PAGES):
             following = requests.next_page(answer)
             if not answer.ok or answer.values or following is None:
@@ -214,6 +216,7 @@ class _Job:
         if what.verdict is not Verdict.DONE:
             await self._settle(what, answer)
             return
+        self._created = self._created or step is Step.CREATE
         now, ended = self._now, self._person.to_revoke
         if step is Step.REVOKE:
             self._learn(lambda person: sessions_revoked(person, sought.epoch, ended))
@@ -301,7 +304,9 @@ class _Job:
         raise _Over
 
     async def _stop(self, key: FaultKey, answer: GraphAnswer | None) -> None:
-        """Trying again would not help. Raises _Over."""
+        """Trying again would not help. Raises _Over, SignInFailed."""
+        if key is FaultKey.PERSON_REFUSED:  # so does Entra with holders of roles
+            await self._read_roles()
         fault, step, now = self._fault(key, answer), self._step.value, self._now
         log.warning(
             "person.failed",
@@ -320,8 +325,24 @@ class _Job:
         await self._write(stop)
         raise _Over
 
+    async def _read_roles(self) -> None:
+        """Find out whether the user holds a directory role, for whoever protects such accounts. One that was just made
+        holds none. Without an answer what is known stays. Raises SignInFailed.
+        """
+        user = self._person.object_id
+        if not user or self._person.deleted or not self._connection.reads_roles:
+            return
+        holds = False
+        if not self._created:
+            answer = await self._roles_of(user)
+            if not answer.ok or not (answer.values or answer.ends_list):
+                return
+            holds = bool(answer.values)
+        self._learn(lambda person: replace(person, role_holder=holds))
+
     async def _finish(self, request_id: str = "") -> None:
-        """Nothing is left to do. Raises _Over."""
+        """Nothing is left to do. Raises _Over, SignInFailed."""
+        await self._read_roles()
         now = self._now
         if self._connection.fault is not None:
             revision = self._connection.revision

@@ -54,7 +54,10 @@ def _due(
         return changed if concerns(account, person) else None
     if person.state is State.FAILED:
         return asked_again(person, now) if connection.sweep_retries else None
-    if person.state is State.DONE and next_step(wanted(account, profile, connection.policy), person):
+    unread = connection.reads_roles and person.role_holder is None and person.object_id and not person.deleted
+    if person.state is State.DONE and (
+        unread or next_step(wanted(account, profile, connection.policy), person)
+    ):
         older = replace(person, seen_account=account.order - 1)
         return touched(older, account.order, profile.order, now, urgent=is_urgent(account))
     return None

@@ -183,3 +183,21 @@ async def test_the_program_starts_from_a_file_and_ends_with_its_owner(tmp_path: 
     assert await program.wait() == 0
     (line,) = record.read_text().splitlines()
     assert json.loads(line)["body"]["client_secret"] == "hidden"
+
+
+@pytest.mark.parametrize(("language", "words"), [("en-GB", "Disabled"), ("fr-FR", "Désactivé")])
+async def test_a_page_shows_people_who_is_in_the_directories_and_is_no_request(
+    graph: Graph, language: str, words: str
+) -> None:
+    users = [
+        {"userPrincipalName": "ada@contoso.example", "displayName": "<b>Ada</b>", "accountEnabled": False}
+    ]
+    await graph.control("set-up", {"tenants": [{"id": TENANT, "users": users}]})
+    answer = await graph.client.get("/", headers={"Accept-Language": language})
+    text = await answer.text()
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "&lt;b&gt;Ada&lt;/b&gt;" in text
+    assert words in text
+    assert "<b>" not in text
+    assert (await graph.client.get("/style.css")).content_type == "text/css"
+    assert list(graph.standin.record.entries()) == []

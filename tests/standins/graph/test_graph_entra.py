@@ -8,10 +8,20 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from deploy.local import tenant
 from deploy.local.backing.port import free_port
-from deploy.local.graph import Registration, entra_settings, graph_standin, write_set_up
+from deploy.local.graph import (
+    SKU_IDS,
+    Registration,
+    entra_settings,
+    graph_standin,
+    keep_users,
+    kept_users,
+    write_set_up,
+)
 from deploy.standins.entra.app import build_app
 from deploy.standins.entra.settings import SettingsAddress
+from services.admin.domain.directory import read_properties
 from shared.clock import ManualClock
 from shared.errors import Unavailable
 from shared.ids import SeededIds
@@ -110,3 +120,41 @@ async def test_a_stand_in_that_ends_at_its_start_is_noticed(tmp_path: Path) -> N
     with pytest.raises(Unavailable, match="--set-up"):
         async with graph_standin(free_port(), set_up, tmp_path / "requests.jsonl"):
             pass
+
+
+async def test_users_with_their_licences_are_there_again_at_the_next_start(tmp_path: Path) -> None:
+    set_up, kept = tmp_path / "set-up.json", tmp_path / "users.json"
+    registration = Registration(CLIENT, SECRET)
+    ada = {
+        "userPrincipalName": "ada@contoso.example",
+        "displayName": "Ada",
+        "onPremisesImmutableId": "q83vEjRWeJA=",
+        "usageLocation": "FR",
+        "assignedLicenses": [{"skuId": SKU_IDS["SPE_F1"]}],
+    }
+    seen = []
+    for users in ([ada], None):
+        write_set_up(
+            set_up, "Contoso", {"domains": [DOMAIN]}, registration, {"SPE_F1": 5}, users or kept_users(kept)
+        )
+        async with (
+            graph_standin(free_port(), set_up, tmp_path / "requests.jsonl") as graph,
+            aiohttp.ClientSession() as http,
+        ):
+            async with http.get(f"{graph}/control/tenants/contoso.example/users") as answer:
+                seen.append((await answer.json())["users"])
+            await keep_users(graph, "contoso.example", kept)
+    (first,), (second,) = seen
+    for name in ("id", "userPrincipalName", "onPremisesImmutableId", "usageLocation", "assignedLicenses"):
+        assert first[name] == second[name], name
+    assert kept_users(tmp_path / "nowhere") == []
+    await keep_users("http://127.0.0.1:9", "contoso.example", kept)  # it has ended before us
+    assert [each["id"] for each in kept_users(kept)] == [first["id"]]
+
+
+def test_what_the_front_page_tells_a_newcomer_to_enter_is_taken() -> None:
+    read = read_properties(tenant.properties(), NOW)
+    assert (read.client_id, read.client_secret) == (
+        tenant.REGISTRATION.client_id,
+        tenant.REGISTRATION.client_secret,
+    )
