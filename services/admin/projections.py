@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 
 from services.admin.domain.accounts import Account, AccountAction, apply_action
-from services.admin.domain.alerts import alert_of_refusal, alerts_of_attempts
+from services.admin.domain.alerts import TOLD, alert_of_refusal, alerts_of_attempts
 from services.admin.domain.authenticators import (
     Authenticator,
     EndorsedKey,
@@ -23,8 +23,8 @@ from services.admin.domain.authenticators import (
     spend,
     with_missing_key,
 )
+from services.admin.domain.devices import AdminCommand
 from services.admin.domain.invitations import Invitation
-from services.admin.handlers.directory import warn_of_end
 from services.admin.ports import Dependencies
 from shared.bus.port import Reject
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
@@ -111,8 +111,38 @@ async def connection_changed(deps: Dependencies, received: VerifiedMessage[Conne
 
     The mails about its end come first: what is kept already is not looked at again, so a crash between repeats both.
     """
-    await warn_of_end(deps, received.tenant, received.message)
+    await _warn_of_end(deps, received.tenant, received.message)
     await deps.directory.keep_connection(received)
+
+
+async def _warn_of_end(deps: Dependencies, tenant: str, said: ConnectionChanged) -> None:
+    """Mail the owners and administrators that what the connection signs in with ends soon, or has ended: once for each
+    of the days that provisioning names. What is sent is remembered by the end and the day, so that a repeated message,
+    a second replica or a restored projection sends nothing twice. Raises Unavailable.
+    """
+    ends, within = said.credential_ends, said.ends_within
+    if ends is None or within is None or said.state == "off":
+        return
+    before = await deps.directory.connection(tenant)
+    if before is not None and (
+        said.version <= before.version or (before.credential_ends, before.ends_within) == (ends, within)
+    ):
+        return
+    organisation = await deps.tenants.get(tenant)
+    if organisation is None:
+        return
+    for member in (await deps.teams.get(tenant)).members:
+        if member.role in TOLD:
+            name = f"ends-{ends:%Y%m%d}-{within}-{member.administrator}"
+            record = AdminCommand(
+                id=f"{tenant}/{name}",
+                tenant=tenant,
+                account="",
+                what="warn_of_end",
+                asked_at=deps.clock.now(),
+            )
+            mail = deps.credential_mail_message(organisation, name, to=member, said=said, ends_at=ends)
+            await deps.admin_commands.add(record, mail)
 
 
 async def person_changed(deps: Dependencies, received: VerifiedMessage[PersonChanged]) -> None:

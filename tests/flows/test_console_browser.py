@@ -15,6 +15,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
 from services.admin import handlers
+from services.admin.domain.configuration import Item
+from services.admin.domain.configuration_steps import steps
 from services.admin.routes import ROUTES, TenantRoute
 from shared.contracts.admin import AccountStatus
 from shared.web.server import serve
@@ -263,6 +265,17 @@ async def test_a_list_takes_no_script_out_of_an_answer(desk: Desk) -> None:
     assert await page.evaluate("window.ran") is None
     assert [each for each in desk.faults if "inline event handler" in each.lower()]
     desk.faults.clear()
+
+
+async def test_lines_of_powershell_are_copied_as_they_are(desk: Desk) -> None:
+    await desk.join()
+    await desk.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await desk.open(f"/t/{CONTOSO}/configuration/legacy-authentication")
+    await desk.page.get_by_role("button", name="Copy Put it right (PowerShell)").click()
+    await expect(desk.page.locator("#copied")).to_have_text("Copied.")
+    copied = await desk.page.evaluate("navigator.clipboard.readText()")
+    tenant = await handlers.show_tenant(desk.system.deps, CONTOSO)
+    assert copied.replace("\r\n", "\n") == steps(Item.LEGACY_AUTHENTICATION, tenant).put_right
 
 
 async def test_on_a_phone_the_navigation_is_a_menu_with_and_without_scripts(

@@ -185,10 +185,10 @@ def renamed(user: str) -> dict[str, str]:
 async def add_person(console: Console, first: str, name: str, *, licence: bool = False) -> None:
     page = console.page
     await console.open("/people/new")
-    await page.get_by_label("First name").fill(first)
-    await page.get_by_label("Last name").fill("Ng")
-    await page.get_by_label("User name").fill(name)
-    await page.get_by_label("Email for the invitation").fill(f"{name}@home.example")
+    await page.get_by_label("First name", exact=True).fill(first)
+    await page.get_by_label("Last name", exact=True).fill("Ng")
+    await page.get_by_label("User name", exact=True).fill(name)
+    await page.get_by_label("Email for the invitation", exact=True).fill(f"{name}@home.example")
     if licence:
         await page.get_by_label("SPE_F1").check()
         await page.get_by_label("Usage location").fill("FR")

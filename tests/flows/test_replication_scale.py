@@ -140,7 +140,9 @@ async def at_scale(on: FaultSystem, count: int, changed: int, within: float) -> 
 
     async def until_known(wanted: int, version: int) -> None:
         try:
-            await eventually(lambda: known(wanted, version), f"everybody knows {wanted} accounts", within=within)
+            await eventually(
+                lambda: known(wanted, version), f"everybody knows {wanted} accounts", within=within
+            )
         except TimeoutError as error:
             raise TimeoutError(f"wsfed and approval know {found} of {wanted} after {within} s") from error
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.admin.domain.accounts import Account, check_location
-from services.admin.domain.alerts import TOLD
 from services.admin.domain.devices import AdminCommand
 from services.admin.domain.directory import DirectorySettings, read_licence, read_properties
 from services.admin.handlers.accounts import show_account
@@ -213,33 +212,3 @@ async def set_licences(
     if changed is None:
         raise NotFound("admin.account.unknown", account=name[:120], tenant=slug[:40])
     return changed
-
-
-async def warn_of_end(deps: Dependencies, tenant: str, said: ConnectionChanged) -> None:
-    """Mail the owners and administrators that what the connection signs in with ends soon, or has ended: once for each
-    of the days that provisioning names. What is sent is remembered by the end and the day, so that a repeated message,
-    a second replica or a restored projection sends nothing twice. Raises Unavailable.
-    """
-    ends, within = said.credential_ends, said.ends_within
-    if ends is None or within is None or said.state == "off":
-        return
-    before = await deps.directory.connection(tenant)
-    if before is not None and (
-        said.version <= before.version or (before.credential_ends, before.ends_within) == (ends, within)
-    ):
-        return
-    organisation = await deps.tenants.get(tenant)
-    if organisation is None:
-        return
-    for member in (await deps.teams.get(tenant)).members:
-        if member.role in TOLD:
-            name = f"ends-{ends:%Y%m%d}-{within}-{member.administrator}"
-            record = AdminCommand(
-                id=f"{tenant}/{name}",
-                tenant=tenant,
-                account="",
-                what="warn_of_end",
-                asked_at=deps.clock.now(),
-            )
-            mail = deps.credential_mail_message(organisation, name, to=member, said=said, ends_at=ends)
-            await deps.admin_commands.add(record, mail)
