@@ -16,9 +16,9 @@ from services.admin.domain.authenticators import Reason
 from services.admin.domain.browsers import Browser
 from services.admin.domain.devices import Freeze, ListedDevice
 from services.admin.domain.roles import Act
-from services.admin.handlers import InvitationLink, NewAccount
+from services.admin.handlers import Details, DetailsChanged, InvitationLink, NewAccount
 from services.admin.handlers.operator import operate, operate_on
-from services.admin.handlers.recording import Record
+from services.admin.handlers.recording import Record, note_details
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
@@ -197,6 +197,48 @@ def rename(
     """Give a person another user name; phones and ImmutableID stay. Without a connection to Entra, rename there too."""
     account = _act(context, Act.RENAME, partial(handlers.rename, upn=upn), tenant, who)
     output.line(f"The user name is {account.upn}; the ImmutableID is still {account.immutable_id}.")
+
+
+@accounts.command("change")
+def change(
+    context: typer.Context,
+    who: Who,
+    tenant: InTenant,
+    first: Annotated[str | None, typer.Option(help="First name.", show_default=False)] = None,
+    last: Annotated[str | None, typer.Option(help="Last name.", show_default=False)] = None,
+    email: Annotated[
+        str | None,
+        typer.Option(help="Address that invitations are sent to from now on.", show_default=False),
+    ] = None,
+    display: Annotated[
+        str | None,
+        typer.Option(help='Display name; "" for first and last name.', show_default=False),
+    ] = None,
+) -> None:
+    """Change a person's names or e-mail address; an invitation to the address of before no longer works."""
+    if first is last is email is display is None:
+        raise typer.BadParameter("Say what changes: --first, --last, --email or --display.")
+    new = Details(first, last, email, display)
+
+    async def work(admin: Dependencies) -> DetailsChanged:
+        async def change(account: str, record: Record) -> DetailsChanged:
+            changed = await handlers.change_details(admin, tenant, account, new)
+            note_details(record, changed)
+            return changed
+
+        return await operate_on(admin, tenant, Act.CHANGE_DETAILS, who, change)
+
+    changed = with_admin(context.obj, work)
+    account = changed.after
+    if account == changed.before:
+        output.line("Nothing differs.")
+        return
+    output.line(f"{account.upn} is {account.display_name}; invitations go to {account.email}.")
+    if changed.withdrawn:
+        output.line(
+            "The open invitation had gone to the address of before and no longer works. "
+            f"Invite again: blok365 account invite {account.upn} -t {tenant}"
+        )
 
 
 @accounts.command("remove")

@@ -108,11 +108,18 @@ def test_an_operators_walk_from_nothing_to_a_suspended_person(blok365: Blok365) 
     assert "no account" in refused(blok365("account", "show", "ada@contoso.example", "-t", "contoso"))
     assert "no tenant nope" in refused(blok365("account", "show", "ada@contoso.example", "-t", "nope"))
     said(blok365("account", "rename", "ada.king@contoso.example", "ada@contoso.example", "-t", "contoso"))
+    change = ("account", "change", "ada@contoso.example", "-t", "contoso")
+    assert blok365(*change).exit_code == 2
+    assert "Nothing differs" in said(blok365(*change, "--last", "Lovelace"))
+    assert "e-mail address" in refused(blok365(*change, "--email", "home"))
+    corrected = said(blok365(*change, "--last", "King", "--email", "king@home.example"))
+    assert "Ada King; invitations go to king@home.example" in corrected
+    assert "blok365 account invite ada@contoso.example" in corrected
     out = ("account", "sign-out-everywhere", "ada@contoso.example", "-t", "contoso")
     assert blok365(*out).exit_code == 1  # asked, and nobody said yes
     assert "everywhere" in said(blok365(*out, "--yes"))
     shown = json.loads(said(blok365("account", "show", "ada@contoso.example", "-t", "contoso", "--json")))
-    assert shown["session_epoch"] == 1
+    assert shown["session_epoch"] == 2  # the change of the address raised it, too
     browsers = said(blok365("account", "browsers", "ada@contoso.example", "-t", "contoso", "--json"))
     assert json.loads(browsers) == {"browsers": []}
     gone = ("account", "remove-browser", "ada@contoso.example", "nothing", "-t", "contoso", "--yes")

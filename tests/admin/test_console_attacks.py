@@ -257,11 +257,14 @@ async def test_the_help_desk_invites_no_owner_again_and_not_itself(system: Admin
     assert len(system.world.documents("admin", "invitations")) == 1
 
 
+NAMES = {"first": "Ada", "last": "King", "email": "king@home.example"}
+
+
 async def test_an_owner_does_to_their_own_account_nothing_that_needs_another(system: AdminSystem) -> None:
     olga = await system.account("olga")
     owner = await signed_in(system, Role.OWNER, "Olga Owner", upn=olga.upn)
-    for act in ("invite", "suspend", "resume", "rename", "remove", "unfreeze", "devices/x/remove"):
-        fields = {"csrf": owner.csrf, "typed": olga.upn, "upn": "x@contoso.example", "version": "1"}
+    for act in ("invite", "suspend", "resume", "rename", "details", "remove", "unfreeze", "devices/x/remove"):
+        fields = {"csrf": owner.csrf, "typed": olga.upn, "upn": "x@contoso.example", "version": "1", **NAMES}
         answer = await owner.post(f"/t/{CONTOSO}/people/{olga.id}/{act}", fields)
         assert answer.status == 403, act
     other = await signed_in(system, Role.OWNER, "Otto Owner")
@@ -513,7 +516,7 @@ async def test_what_a_page_offers_is_what_the_role_may_do(system: AdminSystem) -
     ada = await system.account()
     base = f"/t/{CONTOSO}/people/{ada.id}"
     for role, offered in (
-        (Role.OWNER, {"invite", "suspend", "rename", "remove", "sign-out"}),
+        (Role.OWNER, {"invite", "suspend", "details", "rename", "remove", "sign-out"}),
         (Role.HELP_DESK, {"invite"}),
         (Role.READ_ONLY, set()),
         (Role.AUDITOR, set()),

@@ -177,6 +177,20 @@ async def test_steps_5_and_7_suspend_resume_rename_and_remove(flow: Flow) -> Non
     assert flow.graph.people == []
 
 
+async def test_step_5_corrected_names_are_set_in_entra_and_no_address_is(flow: Flow) -> None:
+    """docs/flows/change-details.md, step 3."""
+    await flow.connect()
+    await admin.create_account(flow.admin, "contoso", ADA)
+    await flow.go_on()
+    details = admin.Details(first_name="Augusta", last_name="King", email="king@secret.example")
+    await admin.change_details(flow.admin, "contoso", ADA.upn, details)
+    await flow.go_on()
+    (user,) = flow.graph.people
+    names = [user.properties[name] for name in ("displayName", "givenName", "surname")]
+    assert names == ["Augusta King", "Augusta", "King"]
+    assert "secret.example" not in repr(flow.graph.standin.record.entries())
+
+
 async def test_a_removal_that_is_undone_restores_the_user_with_the_same_id(flow: Flow) -> None:
     """docs/flows/removal.md, step 5."""
     await flow.connect()

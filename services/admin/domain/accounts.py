@@ -68,6 +68,11 @@ class Account:
         """Whether it was removed for good. Only its ids are left, and its user name is free."""
         return self.status is AccountStatus.REMOVED and self.removal is None
 
+    @property
+    def has_own_display_name(self) -> bool:
+        """Whether the display name was given on its own, and so does not follow the first and the last name."""
+        return self.display_name != usual_display_name(self.first_name, self.last_name)
+
     def event(self) -> AccountChanged:
         """The state that other services may know: all but the names' parts and the e-mail address."""
         return AccountChanged(
@@ -213,6 +218,28 @@ def rename(account: Account, upn: str) -> Account:
     return replace(account, upn=upn, version=account.version + 1)
 
 
+def change_details(
+    account: Account, *, first_name: str, last_name: str, display_name: str, email: str
+) -> Account | None:
+    """The account with other names or another address, each checked; None when nothing differs.
+
+    An address may have been somebody else's, who then holds the open invitation's link. Of a person without a phone the
+    session epoch is therefore raised in the same step, which makes that link worthless (there is nothing else that they
+    could have begun). Whoever has a phone stays signed in; their invitation is withdrawn right after.
+
+    Raises Conflict for a removed account.
+    """
+    if account.status is AccountStatus.REMOVED:
+        raise _wrong_status(account, "change")
+    after = replace(
+        account, first_name=first_name, last_name=last_name, display_name=display_name, email=email
+    )
+    if after == account:
+        return None
+    ends = email != account.email and not account.enrolled
+    return replace(after, session_epoch=account.session_epoch + ends, version=account.version + 1)
+
+
 def _wrong_status(account: Account, step: str) -> Conflict:
     return Conflict(
         "admin.account.wrong_status",
@@ -221,6 +248,11 @@ def _wrong_status(account: Account, step: str) -> Conflict:
         status=account.status.value,
         step=step,
     )
+
+
+def usual_display_name(first_name: str, last_name: str) -> str:
+    """The display name of whoever was given none."""
+    return f"{first_name} {last_name}"
 
 
 def immutable_id(account: AccountId) -> str:
@@ -274,4 +306,7 @@ def check_email(text: str) -> str:
         or not all(c.isprintable() and c not in ' "(),:;<>@[\\]' for c in local)
     ):
         raise BadInput("admin.email.malformed", address=shown(text))
-    return f"{local}@{check_host(domain)}"
+    try:
+        return f"{local}@{check_host(domain)}"
+    except BadInput as error:
+        raise BadInput("admin.email.malformed", address=shown(text)) from error

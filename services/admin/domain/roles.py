@@ -37,6 +37,7 @@ class Act(StrEnum):
     REMOVE_ACCOUNT = "account.remove"
     RESTORE_ACCOUNT = "account.restore"
     RENAME = "account.rename"
+    CHANGE_DETAILS = "account.change_details"
     SIGN_OUT_EVERYWHERE = "account.sign_out_everywhere"
     UNFREEZE = "account.unfreeze"
     REMOVE_DEVICE = "account.remove_device"
@@ -99,6 +100,8 @@ RULES: Mapping[Act, Rule] = {
     Act.REMOVE_ACCOUNT: Rule(_ADMINISTRATORS, protects=True),
     Act.RESTORE_ACCOUNT: Rule(_ADMINISTRATORS, step_up=True, protects=True),
     Act.RENAME: Rule(_ADMINISTRATORS, protects=True),
+    # The address is where the next invitation goes, and with it the account.
+    Act.CHANGE_DETAILS: Rule(_ADMINISTRATORS, protects=True),
     Act.SIGN_OUT_EVERYWHERE: Rule(_ADMINISTRATORS),
     Act.UNFREEZE: Rule(_HELP_DESK, protects=True),
     Act.REMOVE_DEVICE: Rule(_HELP_DESK, protects=True),

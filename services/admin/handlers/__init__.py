@@ -25,6 +25,9 @@ Federation (docs/flows/federation.md)
 Administration
             tenants.py               tenants, applications, domains, issuers
             accounts.py              create, list, rename, suspend, resume
+Change details (docs/flows/change-details.md)
+    1, 2    change_details           accounts.py
+    4       invite                   invitations.py
 Removal and undo (docs/flows/removal.md)
     1, 2    remove                   removals.py
     5       restore                  removals.py
@@ -63,7 +66,10 @@ Provisioning (docs/flows/provisioning.md)
 
 from services.admin.handlers.accounts import (
     AccountPage,
+    Details,
+    DetailsChanged,
     NewAccount,
+    change_details,
     create_account,
     create_accounts,
     list_accounts,
@@ -114,12 +120,15 @@ from services.admin.handlers.tenants import (
 
 __all__ = [
     "AccountPage",
+    "Details",
+    "DetailsChanged",
     "DirectoryView",
     "InvitationLink",
     "NewAccount",
     "Readiness",
     "add_application",
     "add_domain",
+    "change_details",
     "change_issuer",
     "check_connection",
     "checked",

@@ -1,4 +1,4 @@
-"""Use cases of accounts: create, list, rename, suspend, resume, sign out everywhere. Removal is in `removals.py`."""
+"""Use cases of accounts: create, list, change, suspend, resume, sign out everywhere. Removal is in `removals.py`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -85,14 +85,13 @@ def _account(deps: Dependencies, tenant: Tenant, new: NewAccount) -> Account:
     account_id = new_id(deps.ids)
     first = check_name(new.first_name, "first name")
     last = check_name(new.last_name, "last name")
-    display = new.display_name or f"{first} {last}"
     return Account(
         id=account_id,
         tenant=tenant.slug,
         upn=rules.check_upn(new.upn, tenant),
         first_name=first,
         last_name=last,
-        display_name=check_name(display, "display name", longest=rules.MAX_DISPLAY_NAME),
+        display_name=_display_name(new.display_name, first, last),
         email=rules.check_email(new.email),
         immutable_id=rules.immutable_id(account_id),
         status=AccountStatus.INVITED,
@@ -101,6 +100,13 @@ def _account(deps: Dependencies, tenant: Tenant, new: NewAccount) -> Account:
         usage_location=rules.check_location(new.usage_location),
         licences=new.licences,
     )
+
+
+def _display_name(text: str, first: str, last: str) -> str:
+    """The display name that was typed, or the usual one. `first`, `last`: checked. Raises BadInput."""
+    if not text.strip():
+        return rules.usual_display_name(first, last)
+    return check_name(text, "display name", longest=rules.MAX_DISPLAY_NAME)
 
 
 async def show_account(deps: Dependencies, slug: str, name: str) -> Account:
@@ -186,6 +192,70 @@ async def rename(
     except NotUnique as error:
         raise await _taken(deps, slug, checked) from error
     return _found(changed, slug, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What `change_details` is to change. None: that stays as it is."""
+
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    display_name: str | None = None
+    """Empty: first and last name, as they are then. None: the same for whoever was given none of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetailsChanged:
+    """An account before and after a change of its details; the same when nothing differed."""
+
+    before: Account
+    after: Account
+    withdrawn: bool
+    """Whether an open invitation was withdrawn, because its link had gone to the address of before."""
+
+    @property
+    def other_address(self) -> bool:
+        """Whether the address is another one."""
+        return self.before.email != self.after.email
+
+
+async def change_details(
+    deps: Dependencies, slug: str, name: str, new: Details, *, expected_version: int | None = None
+) -> DetailsChanged:
+    """Other names or another address of the person, from now on (docs/flows/change-details.md, steps 1 and 2).
+    `expected_version`: of the account as the administrator had it on the screen.
+
+    Raises NotFound, BadInput, Conflict (removed, changed meanwhile).
+    """
+    account = await show_account(deps, slug, name)
+    first = None if new.first_name is None else check_name(new.first_name, "first name")
+    last = None if new.last_name is None else check_name(new.last_name, "last name")
+    email = None if new.email is None else rules.check_email(new.email)
+    seen = [account]
+
+    def step(before: Account) -> Account | None:
+        if expected_version is not None and before.version != expected_version:
+            raise Conflict("admin.account.changed", upn=before.upn)
+        seen[0] = before
+        first_name, last_name = first or before.first_name, last or before.last_name
+        typed = new.display_name
+        if typed is None:
+            typed = before.display_name if before.has_own_display_name else ""
+        return rules.change_details(
+            before,
+            first_name=first_name,
+            last_name=last_name,
+            display_name=_display_name(typed, first_name, last_name),
+            email=email or before.email,
+        )
+
+    changed = await deps.accounts.change(
+        slug, account.id, step, busy=Conflict("admin.account.being_changed", account=name)
+    )
+    before, after = seen[0], changed or seen[0]
+    withdrawn = before.email != after.email and await withdraw_open(deps, after)
+    return DetailsChanged(before, after, withdrawn)
 
 
 async def _end_what_was_begun(deps: Dependencies, slug: str, name: str, action: AccountAction) -> Account:

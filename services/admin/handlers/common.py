@@ -9,10 +9,12 @@ MAX_PAGE = 200
 """The longest page of a list."""
 
 
-async def withdraw_open(deps: Dependencies, account: Account) -> None:
-    """Withdraw the account's open invitation, if it has one."""
+async def withdraw_open(deps: Dependencies, account: Account) -> bool:
+    """Withdraw the account's open invitation, if it has one. Whether this call withdrew one."""
+    withdrawn = False
     while (found := await deps.invitations.open_of(account.tenant, account.id)) is not None:
-        await deps.invitations.change(account.tenant, found.id, withdraw)
+        withdrawn |= await deps.invitations.change(account.tenant, found.id, withdraw) is not None
+    return withdrawn
 
 
 def withdraw(invitation: Invitation) -> Invitation | None:

@@ -13,9 +13,16 @@ from services.admin.domain.devices import ListedDevice
 from services.admin.domain.invitations import Invitation
 from services.admin.domain.roles import RULES, Act, Actor, Role
 from services.admin.domain.search import indexed, matches, wanted
-from services.admin.handlers.accounts import AccountPage, NewAccount, read_cursor, write_cursor
+from services.admin.handlers.accounts import (
+    AccountPage,
+    Details,
+    DetailsChanged,
+    NewAccount,
+    read_cursor,
+    write_cursor,
+)
 from services.admin.handlers.common import checked_limit, withdraw_open
-from services.admin.handlers.recording import Record, recorded
+from services.admin.handlers.recording import Record, note_details, recorded
 from services.admin.ports import Dependencies
 from shared.contracts.admin import AccountStatus
 from shared.contracts.provisioning import ConnectionChanged, PersonChanged
@@ -212,6 +219,21 @@ async def rename_person(
             deps, actor.tenant, account.id, upn, expected_version=expected_version
         )
         record.before["upn"], record.after["upn"] = account.upn, changed.upn
+        return changed
+
+
+async def change_persons_details(
+    deps: Dependencies, actor: Actor, account_id: str, new: Details, *, expected_version: int
+) -> DetailsChanged:
+    """Other names or another address. `expected_version`: of the account as the page showed it.
+
+    Raises Forbidden, NotFound, BadInput, Conflict (removed; changed meanwhile).
+    """
+    async with on_account(deps, actor, Act.CHANGE_DETAILS, account_id) as (account, record):
+        changed = await handlers.change_details(
+            deps, actor.tenant, account.id, new, expected_version=expected_version
+        )
+        note_details(record, changed)
         return changed
 
 

@@ -61,6 +61,12 @@ async def invite(deps: Dependencies, slug: str, name: str, *, send_mail: bool = 
     if not await _keep(deps, tenant, account, link, send_mail=send_mail):
         # Somebody else has invited the person since. Only one invitation of an account is open at a time.
         raise Conflict("admin.account.being_invited", upn=account.upn)
+    now = await deps.accounts.get(slug, account.id)
+    if now is None or now.email != account.email:
+        # The address was changed since it was read: that change has withdrawn this invitation, or came too early to
+        # see it (docs/flows/change-details.md). Either way the link is on its way to the address of before.
+        await deps.invitations.change(slug, link.invitation.id, withdraw)
+        raise Conflict("admin.account.changed", upn=account.upn)
     return link
 
 
@@ -137,6 +143,11 @@ async def renew_invitation(deps: Dependencies, received: VerifiedMessage[RenewIn
         log.info("invitation.not_renewed", tenant=slug, account=command.account, reason=str(refusal))
         return
     if await _keep(deps, tenant, account, link):
+        now = await deps.accounts.get(slug, account.id)
+        if now is None or now.email != account.email:
+            await deps.invitations.change(slug, link.invitation.id, withdraw, cause=received.envelope)
+            log.info("invitation.address_changed", tenant=slug, account=account.id)
+            return
         log.info("invitation.renewed", tenant=slug, account=account.id, invitation=link.invitation.id)
 
 

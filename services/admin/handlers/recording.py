@@ -11,6 +11,7 @@ from datetime import datetime
 
 from services.admin.domain.changes import Change
 from services.admin.domain.roles import Act, Actor, Operator
+from services.admin.handlers.accounts import DetailsChanged
 from services.admin.handlers.common import checked_limit
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
@@ -87,6 +88,22 @@ def _whose(by: Actor | Operator) -> tuple[str, str, str, str, str]:
     if isinstance(by, Operator):
         return "", "", "operator", "", ""
     return by.administrator, by.name, by.role.value, by.address, by.session
+
+
+def note_details(record: Record, changed: DetailsChanged) -> None:
+    """Note what a change of details changed. Of the address only that it is another one."""
+    before, after = changed.before, changed.after
+    for name, old, new in (
+        ("first", before.first_name, after.first_name),
+        ("last", before.last_name, after.last_name),
+        ("name", before.display_name, after.display_name),
+    ):
+        if old != new:
+            record.before[name], record.after[name] = old, new
+    if changed.other_address:
+        record.after["other_address"] = "yes"
+    if changed.withdrawn:
+        record.after["invitation_withdrawn"] = "yes"
 
 
 @asynccontextmanager

@@ -313,6 +313,15 @@ class FormPage(Page):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DetailsForm(FormPage):
+    """The form for a person's names and address. `now`: its fields as they are, when somebody else has changed them
+    since the form was shown; empty otherwise.
+    """
+
+    now: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Confirm(Page):
     """A question before an act that cannot be taken back, or that people feel at once.
 

@@ -1,22 +1,31 @@
 """People: the list, a person's page, and what administrators do to them."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
-from services.admin.domain.accounts import UNDO, check_email, check_location, check_upn
+from services.admin.domain.accounts import MAX_DISPLAY_NAME, UNDO, check_email, check_location, check_upn
 from services.admin.domain.directory import licences_typed
 from services.admin.domain.names import check_name
 from services.admin.domain.roles import Act, Actor
 from services.admin.domain.tenants import Tenant
 from services.admin.handlers import console_people as people
-from services.admin.handlers.accounts import NewAccount
+from services.admin.handlers.accounts import Details, NewAccount
 from services.admin.handlers.console_provisioning import faulty_people, require_location
 from services.admin.handlers.directory import chosen_licences
 from services.admin.handlers.recording import list_changes
-from services.admin.pages.views import Confirm, Crumb, Form, FormPage, PeopleList, PersonPage, refused
+from services.admin.pages.views import (
+    Confirm,
+    Crumb,
+    DetailsForm,
+    Form,
+    FormPage,
+    PeopleList,
+    PersonPage,
+    refused,
+)
 from services.admin.ports import Dependencies
 from services.admin.routes.guard import ConsoleRoute, TenantRoute, TenantVisit, redirect
 from shared.contracts.admin import AccountStatus
@@ -26,6 +35,9 @@ from shared.errors import BadInput, Blok365Error, Conflict, NotFound
 PEOPLE = "/t/{tenant}/people"
 PERSON = f"{PEOPLE}/{{account}}"
 NEW_FIELDS = ("first", "last", "upn", "email")
+DETAILS = ("first", "last", "display", "email")
+_CHANGED = "admin.account.changed"
+"""The error of a form that shows an account as it was before somebody else changed it."""
 FAULT = "fault"
 """What the filter of states says for people whose provisioning has failed."""
 LATEST_CHANGES = 10
@@ -119,8 +131,10 @@ async def create_person(visit: TenantVisit) -> web.Response:
     return redirect(visit.path(f"/people/{account.id}"), said="created_invited" if invite else "created")
 
 
-def _wrong_fields(values: dict[str, str], tenant: Tenant) -> dict[str, Blok365Error]:
-    """What is wrong with the fields of a new person, in their order: all of it at once."""
+def _wrong_fields(
+    values: dict[str, str], tenant: Tenant, names: Sequence[str] = NEW_FIELDS
+) -> dict[str, Blok365Error]:
+    """What is wrong with those fields of a person, in their order: all of it at once."""
     checks: dict[str, Callable[[str], str]] = {
         "first": lambda text: check_name(text, "first name"),
         "last": lambda text: check_name(text, "last name"),
@@ -128,7 +142,7 @@ def _wrong_fields(values: dict[str, str], tenant: Tenant) -> dict[str, Blok365Er
         "email": check_email,
     }
     wrong: dict[str, Blok365Error] = {}
-    for name in NEW_FIELDS:
+    for name in names:
         if not values[name].strip():
             wrong[name] = BadInput("admin.console.empty")
             continue
@@ -238,7 +252,7 @@ async def _rename(visit: TenantVisit, form: Form | None) -> web.Response:
     person = await people.show_person(visit.deps, visit.actor, _account(visit))
     account, back = person.account, _back(visit)
     version = account.version
-    if form is not None and "admin.account.changed" not in {e.id for e in form.errors.values()}:
+    if form is not None and _CHANGED not in {e.id for e in form.errors.values()}:
         version = int(form.value("version"))
     view = FormPage(
         frame=visit.frame("people"),
@@ -255,15 +269,76 @@ async def _rename(visit: TenantVisit, form: Form | None) -> web.Response:
 async def rename(visit: TenantVisit) -> web.Response:
     """Another user name."""
     values = {name: visit.form.get(name, "") for name in ("upn", "version")}
-    if not (values["version"].isascii() and values["version"].isdigit() and len(values["version"]) < 10):
-        raise BadInput("admin.console.malformed")
+    version = _version(values["version"])
     try:
         await people.rename_person(
-            visit.deps, visit.actor, _account(visit), values["upn"], expected_version=int(values["version"])
+            visit.deps, visit.actor, _account(visit), values["upn"], expected_version=version
         )
     except (BadInput, Conflict) as error:
         return await _rename(visit, refused(values, error, otherwise="upn"))
     return redirect(_back(visit), said="renamed")
+
+
+async def ask_details(visit: TenantVisit) -> web.Response:
+    """The form for other names or another address."""
+    return await _details(visit, None)
+
+
+async def _details(visit: TenantVisit, form: Form | None) -> web.Response:
+    person = await people.show_person(visit.deps, visit.actor, _account(visit))
+    account, back = person.account, _back(visit)
+    now = {
+        "first": account.first_name,
+        "last": account.last_name,
+        "display": account.display_name if account.has_own_display_name else "",
+        "email": account.email,
+    }
+    version = account.version
+    changed_meanwhile = form is not None and _CHANGED in {e.id for e in form.errors.values()}
+    if form is not None and not changed_meanwhile:
+        version = int(form.value("version"))
+    view = DetailsForm(
+        frame=visit.frame("people"),
+        crumbs=(_list(visit), Crumb(back, name=account.display_name)),
+        form=form or Form(now),
+        action=f"{back}/details",
+        back=back,
+        subject=account.display_name,
+        version=version,
+        now=now if changed_meanwhile else {},
+    )
+    return visit.render("details.html", view, status=400 if form else 200)
+
+
+async def change_details(visit: TenantVisit) -> web.Response:
+    """Other names or another address."""
+    values = {name: visit.form.get(name, "") for name in (*DETAILS, "version")}
+    version = _version(values["version"])
+    wrong = _wrong_fields(values, visit.tenant, ("first", "last", "email"))
+    if values["display"].strip():
+        try:
+            check_name(values["display"], "display name", longest=MAX_DISPLAY_NAME)
+        except BadInput as error:
+            wrong["display"] = error
+    if wrong:
+        return await _details(visit, Form(values, wrong))
+    new = Details(values["first"], values["last"], values["email"], values["display"])
+    try:
+        changed = await people.change_persons_details(
+            visit.deps, visit.actor, _account(visit), new, expected_version=version
+        )
+    except (BadInput, Conflict) as error:
+        return await _details(visit, Form(values, {"first": error}))
+    if changed.after == changed.before:
+        return redirect(_back(visit), said="details_same")
+    return redirect(_back(visit), said="details_withdrawn" if changed.withdrawn else "details_changed")
+
+
+def _version(text: str) -> int:
+    """The version of the account as the form showed it. Raises BadInput."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise BadInput("admin.console.malformed")
+    return int(text)
 
 
 async def ask_device_removal(visit: TenantVisit) -> web.Response:
@@ -331,6 +406,8 @@ PEOPLE_ROUTES: tuple[ConsoleRoute, ...] = (
     TenantRoute("POST", f"{PERSON}/unfreeze", Act.UNFREEZE, _does(people.unfreeze_person, "unfrozen")),
     TenantRoute("GET", f"{PERSON}/rename", Act.RENAME, ask_name),
     TenantRoute("POST", f"{PERSON}/rename", Act.RENAME, rename),
+    TenantRoute("GET", f"{PERSON}/details", Act.CHANGE_DETAILS, ask_details),
+    TenantRoute("POST", f"{PERSON}/details", Act.CHANGE_DETAILS, change_details),
     TenantRoute("GET", f"{PERSON}/remove", Act.REMOVE_ACCOUNT, _asks("remove")),
     TenantRoute("POST", f"{PERSON}/remove", Act.REMOVE_ACCOUNT, remove_person),
     TenantRoute("GET", f"{PERSON}/restore", Act.RESTORE_ACCOUNT, _asks("restore")),
