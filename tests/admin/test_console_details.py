@@ -135,3 +135,33 @@ async def test_another_tenants_person_is_not_there(system: AdminSystem) -> None:
     assert (await owner.post(path_of(theirs.id), {"csrf": owner.csrf, **fields})).status == 404
     assert (await owner.post(path_of(theirs.id, FABRIKAM), {"csrf": owner.csrf, **fields})).status == 404
     assert (await handlers.show_account(system.deps, FABRIKAM, theirs.id)) == theirs
+
+
+async def test_the_form_for_a_person_says_which_user_names_there_are(system: AdminSystem) -> None:
+    owner, ada = await signed_in(system), await system.account()
+    new, rename = f"/t/{CONTOSO}/people/new", f"/t/{CONTOSO}/people/{ada.id}/rename"
+    assert "Without an @ it ends in @contoso.example." in (await owner.get(new)).words
+    await handlers.add_domain(system.deps, CONTOSO, "contoso-labs.example")
+    for path in (new, rename):
+        words = (await owner.get(path)).words
+        assert "one of your domains: contoso.example, contoso-labs.example" in words
+
+
+async def test_the_immutable_id_can_be_copied(system: AdminSystem) -> None:
+    owner, ada = await signed_in(system), await system.account()
+    page = await owner.get(f"/t/{CONTOSO}/people/{ada.id}")
+    button = page.soup.find("button", attrs={"data-copy": "immutable-id"})
+    shown = page.soup.find(id="immutable-id")
+    assert button is not None
+    assert shown is not None
+    assert shown.get_text() == ada.immutable_id
+
+
+async def test_every_tab_of_an_application_keeps_its_heading(system: AdminSystem) -> None:
+    owner = await signed_in(system)
+    application = await handlers.add_application(system.deps, CONTOSO)
+    own = f"/t/{CONTOSO}/applications/{application.id}"
+    for path in (own, f"{own}/provisioning", f"/t/{CONTOSO}/signing-keys"):
+        heading = (await owner.get(path)).soup.find("h1")
+        assert heading is not None
+        assert heading.get_text() == application.name

@@ -8,7 +8,9 @@ import pytest
 from bs4 import Tag
 
 from services.admin import handlers
-from services.admin.domain.roles import Role
+from services.admin.domain.licences import product_name
+from services.admin.domain.roles import Act, Operator, Role
+from services.admin.handlers.recording import recorded
 from shared.contracts.provisioning import (
     Checked,
     ConnectionChanged,
@@ -296,7 +298,7 @@ async def test_a_test_says_what_each_missing_permission_costs(system: AdminSyste
     assert "LicenseAssignment.Read.All Granted" in words
     assert "Domain.Read.All Couldn't find out" in words
     assert "RoleManagement.Read.Directory Missing Users that are in Entra already are not taken over" in words
-    assert "SPE_F1 2 left" in words
+    assert "Licences Microsoft 365 F3 SPE_F1, 2 left" in words
     assert errands(system) == ["check_connection"]
 
 
@@ -485,7 +487,58 @@ async def test_a_person_is_added_with_licences_and_a_country(system: AdminSystem
     assert made.status == 303
     bob = await handlers.show_account(system.deps, CONTOSO, "bob@contoso.example")
     assert (bob.usage_location, bob.licences) == ("FR", (SKU,))
-    assert "SPE_F1" in (await browser.get(f"{BASE}/people/{bob.id}")).words
+    assert "Microsoft 365 F3" in (await browser.get(f"{BASE}/people/{bob.id}")).words
+
+
+async def test_licences_say_since_when_they_were_counted_and_that_they_need_a_country(
+    system: AdminSystem,
+) -> None:
+    browser, ada = await signed_in(system, Role.ADMINISTRATOR), await system.account()
+    await say(system, connection(checked=result_of_test(system)))
+    for path in (f"{BASE}/people/new", f"{BASE}/people/{ada.id}/licences"):
+        page = await browser.get(path)
+        assert "Counted at the last connection test, and not since: 2 Mar 2026" in page.words
+        assert "Microsoft 365 F3 SPE_F1, 2 left" in page.words
+        label = page.soup.find("label", attrs={"for": "location"})
+        assert label is not None
+        assert label.get_text(strip=True) == "Usage location"
+        assert "Needed as soon as you choose a licence" in page.words
+
+
+@pytest.mark.parametrize(
+    ("part_number", "product"),
+    [("SPE_F1", "Microsoft 365 F3"), ("spe_e5", "Microsoft 365 E5"), ("NEW_ONE", "NEW_ONE"), ("", "")],
+)
+def test_products_are_named_as_microsoft_names_them_today(part_number: str, product: str) -> None:
+    assert product_name(part_number) == product
+
+
+async def test_nobody_has_a_fault_and_the_filter_says_so(stored: AdminSystem) -> None:
+    browser = await signed_in(stored, Role.HELP_DESK)
+    await stored.account()
+    for query in ("", "&q=ada"):
+        page = await browser.get(f"{BASE}/people?status=fault{query}")
+        assert page.status == 200
+        assert "0 people" in page.words
+
+
+async def test_what_stayed_the_same_is_no_change(system: AdminSystem) -> None:
+    browser = await signed_in(system)
+    async with recorded(system.deps, Operator(CONTOSO), Act.CHANGE_PROVISIONING) as record:
+        record.before |= {"client_id": "b10c", "when_removed": "delete"}
+        record.after |= {"client_id": "b10c", "when_removed": "keep"}
+    words = (await browser.get(f"{BASE}/changes")).words
+    assert "b10c" not in words
+    assert "When removed:" in words
+
+
+async def test_a_request_to_microsoft_is_named_only_where_something_is_wrong(system: AdminSystem) -> None:
+    browser, ada = await signed_in(system, Role.HELP_DESK), await system.account()
+    await say(system, connection())
+    await say(system, person(system, ada.id, request_id="r-5"))
+    assert "r-5" not in (await browser.get(f"{BASE}/people/{ada.id}")).words
+    await say(system, person(system, ada.id, 2, state="failed", fault=failure(system), request_id="r-7"))
+    assert "r-7" in (await browser.get(f"{BASE}/people/{ada.id}")).words
 
 
 async def test_licences_are_changed_and_taken_back_and_the_second_administrator_is_told(

@@ -317,6 +317,13 @@ async def test_two_minutes_before_its_end_the_page_asks_and_one_press_goes_on(de
     await desk.heading("People")
 
 
+APART = """[...document.querySelectorAll(".nowrap")].map(each => each.parentElement).filter(
+  each => getComputedStyle(each).display.endsWith("flex") && each.childNodes.length > 1
+).map(each => each.outerHTML)"""
+"""Elements whose words became items of a flex box, without the spaces between them (`unbroken` in shared/web/frame.py);
+empty when there are none."""
+
+
 async def every_page(desk: Desk) -> list[str]:
     """The addresses of the console's pages, from its own table: what a script asks for and files are none."""
     account = await desk.system.account("ada")
@@ -363,6 +370,7 @@ async def test_every_page_is_accessible_narrow_and_in_both_themes_and_languages(
             assert await desk.page.evaluate(RUN) == [], (path, locale)
             wider = await desk.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert wider <= 0, (path, width)
+            assert await desk.page.evaluate(APART) == [], (path, locale)
             assert await desk.page.locator("html").get_attribute("lang") == locale[:2]
 
 

@@ -1,9 +1,11 @@
 """How pages and their scripts say what provisioning says: states, progress, faults."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from services.admin.domain.accounts import Account
+from services.admin.domain.licences import product_name
 from services.admin.handlers.console_provisioning import licence_names
 from shared.contracts.provisioning import ConnectionChanged, Fault, Licence, PersonChanged, Progress
 from shared.directory import Explanation, explanation
@@ -73,13 +75,30 @@ class Explains:
         return f"{fault.code} {fault.words}".strip()
 
 
-def known_licences(connection: ConnectionChanged | None) -> Sequence[Licence]:
+@dataclass(frozen=True, slots=True)
+class ListedLicence:
+    """A licence of the directory as pages name it."""
+
+    sku: str
+    product: str
+    part_number: str
+    """Microsoft's short name, which is what the directory says; empty where no product's name is known for it."""
+    left: int
+
+
+def known_licences(connection: ConnectionChanged | None) -> Sequence[ListedLicence]:
     """The licences of the directory, as the last test found them."""
     if connection is None or connection.checked is None:
         return ()
-    return connection.checked.licences
+    return [_listed(each) for each in connection.checked.licences]
+
+
+def _listed(licence: Licence) -> ListedLicence:
+    product = product_name(licence.name)
+    part_number = "" if product == licence.name else licence.name
+    return ListedLicence(licence.sku, product, part_number, licence.left)
 
 
 def licences_of(account: Account, connection: ConnectionChanged | None) -> Sequence[str]:
     """The names of the licences that the person has from here."""
-    return licence_names(account.licences, connection)
+    return [product_name(each) for each in licence_names(account.licences, connection)]

@@ -9,13 +9,14 @@ from services.admin.domain.accounts import Account
 from services.admin.domain.directory import DirectorySettings
 from services.admin.pages.directory_words import (
     Explains,
+    ListedLicence,
     faults_in_words,
     known_licences,
     progress_in_words,
 )
 from services.admin.pages.views import Form, Page
 from shared.contracts.admin import Application
-from shared.contracts.provisioning import Checked, ConnectionChanged, Licence, Progress
+from shared.contracts.provisioning import Checked, ConnectionChanged, Progress
 from shared.directory import permission_cost
 from shared.web.i18n import Catalogue
 
@@ -53,6 +54,11 @@ class ProvisioningPage(Page, Explains):
     def checked(self) -> Checked | None:
         """The result of the last test."""
         return self.known.checked if self.known is not None else None
+
+    @property
+    def licences(self) -> Sequence[ListedLicence]:
+        """What the last test found of them."""
+        return known_licences(self.known)
 
     @property
     def progress(self) -> Progress | None:
@@ -113,7 +119,7 @@ class LicencesPage(Page):
     back: str
 
     @property
-    def licences(self) -> Sequence[Licence]:
+    def licences(self) -> Sequence[ListedLicence]:
         """Those of the directory, as the last test found them."""
         return known_licences(self.connection)
 

@@ -26,12 +26,13 @@ from services.admin.pages.chart import Chart
 from services.admin.pages.directory_words import (
     Explains,
     LinkState,
+    ListedLicence,
     known_licences,
     licences_of,
     link_state,
 )
 from shared.contracts.admin import AccountStatus, Application, Policy
-from shared.contracts.provisioning import ConnectionChanged, Fault, Licence
+from shared.contracts.provisioning import ConnectionChanged, Fault
 from shared.errors import BadInput, Blok365Error
 
 
@@ -302,7 +303,7 @@ class FormPage(Page):
     """The connection to Entra, where the form asks for licences."""
 
     @property
-    def licences(self) -> Sequence[Licence]:
+    def licences(self) -> Sequence[ListedLicence]:
         """Those of the directory."""
         return known_licences(self.connection)
 

@@ -260,6 +260,7 @@ async def _rename(visit: TenantVisit, form: Form | None) -> web.Response:
         form=form or Form({"upn": account.upn}),
         action=f"{back}/rename",
         back=back,
+        domains=tuple(each.name for each in visit.tenant.domains),
         subject=account.upn,
         version=version,
     )

@@ -143,6 +143,8 @@ class AccountRepository:
         return await self._find_one({"_id": account, "tenant": tenant})
 
     async def many(self, tenant: str, accounts: Sequence[AccountId]) -> Sequence[Account]:
+        if not accounts:
+            return ()
         where = {"_id": {"$in": list(accounts)}, "tenant": tenant}
         found = await self._accounts.find(where, sort=[("_id", 1)], limit=len(accounts))
         return [stored.value for stored in found]
