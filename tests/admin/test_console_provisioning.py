@@ -534,3 +534,18 @@ async def test_who_holds_an_administrator_role_in_entra_is_an_owners_to_invite_s
         system, person(system, ada.id, 3, holds_directory_role=None)
     )  # not known: as without the permission
     assert f"{path}/resume" in (await helper.get(path)).actions
+
+
+async def test_more_licences_than_the_message_takes_are_refused(system: AdminSystem) -> None:
+    ada = await system.account()
+    browser = await signed_in(system, Role.ADMINISTRATOR)
+    skus = " ".join(f"{SKU[:-3]}{number}" for number in range(100, 201))
+    path = f"{BASE}/people/{ada.id}/licences"
+    refused = await browser.press(await browser.get(path), path, location="FR", skus=skus)
+    assert refused.status == 400
+    assert "at most 100 licences" in refused.words
+    path = f"{BASE}/people/new"
+    new = {"first": "Bob", "last": "Baker", "upn": "bob@contoso.example", "email": "bob@private.example"}
+    refused = await browser.press(await browser.get(path), path, **new, location="FR", skus=skus)
+    assert refused.status == 400
+    assert (await handlers.show_account(system.deps, CONTOSO, ada.id)).licences == ()

@@ -326,7 +326,8 @@ def roles_read(person: Person, user: str, *, holds: bool) -> Person:
     """The job after it was read whether that user holds a directory role.
 
     A holder stays one until that very user is seen without: another user, which was made later or in another directory,
-    says nothing of it. Otherwise whoever may set the connection could end a holder's protection by leading it elsewhere.
+    says nothing of it. Otherwise whoever may set the connection could end a holder's protection by leading it
+    elsewhere.
     """
     if person.role_holder and not holds and person.role_user not in ("", user):
         return person
