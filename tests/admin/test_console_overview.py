@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from services.admin import handlers
 from services.admin.domain.alerts import EVERY, MAX_IN_A_MAIL, Alert, AlertMails, alerts_of_attempts
@@ -368,3 +369,10 @@ async def test_alerts_are_on_the_overview(system: AdminSystem) -> None:
     assert "Phone refused" in page.words
     assert "Pixel 9" in page.words
     assert f"/t/{CONTOSO}/people/{ada.id}" in page.actions
+
+
+def test_an_attempt_without_a_time_zone_is_no_message() -> None:
+    said = {"at": "2026-11-27T09:00:00", "method": "passkey", "outcome": "not_me"}
+    with pytest.raises(ValidationError):
+        SignInAttempt.model_validate(said)
+    assert SignInAttempt.model_validate({**said, "at": "2026-11-27T09:00:00Z"}).outcome == "not_me"
