@@ -108,7 +108,7 @@ def test_a_property_that_is_there_twice() -> None:
     assert fault('"client_id": "x", "client_id": "y"').id == "admin.connection.doubled"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "7", "[" * 100_00, "x" * 40_000])
+@pytest.mark.parametrize("text", ["", "[]", "null", "7", "[" * 100_00, "x" * 40_000, '"a":' + "1" * 9000])
 def test_anything_else_is_refused_too(text: str) -> None:
     assert fault(text).id.startswith("admin.connection.")
 

@@ -110,6 +110,8 @@ def _object(text: str) -> Mapping[str, Any]:
         ) from None
     except RecursionError:
         raise BadInput("admin.connection.json", line=1, column=1, what="nested too deeply") from None
+    except ValueError:  # of thousands of digits
+        raise BadInput("admin.connection.json", line=1, column=1, what="too long a number") from None
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise BadInput("admin.connection.doubled", name=shown(doubled))
     assert isinstance(found, dict), "it begins with a brace"
