@@ -54,6 +54,7 @@ class Asked:
 def addresses(person: str) -> tuple[Asked, ...]:
     """What is asked. `person`: the id of somebody."""
     return (
+        Asked("overview", f"/t/{TENANT}", PAGE_MS),
         Asked("people", _PEOPLE, PAGE_MS),
         Asked("people, suspended", f"{_PEOPLE}?status=suspended", PAGE_MS),
         Asked("people, removed", f"{_PEOPLE}?status=removed", PAGE_MS),

@@ -16,6 +16,7 @@ from deploy.local.run_folder import RunningNow
 from services.admin import handlers
 from services.admin.handlers import NewAccount
 from services.admin.handlers.console_team import end_what_a_backup_calls_open
+from services.admin.handlers.removals import forget_removed
 from services.admin.ports import Dependencies
 from shared.assembly import Wired
 from shared.clock import iso_millis
@@ -50,6 +51,8 @@ def migrate(
         async with wiring.closing_databases(platform) as closing:
             admins = [*wiring.build(closing, ["admin"])] if "admin" in (only or SERVICES) else []
             indexed = sum([await index_words(admin.dependencies) for admin in admins])
+            for admin in admins:
+                await forget_removed(admin.dependencies)
             return built, any([await ask_for_undecided_phones(admin) for admin in admins]), indexed
 
     built, asked, indexed = report_faults(context.obj, lambda: asyncio.run(run()))

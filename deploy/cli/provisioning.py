@@ -16,7 +16,14 @@ from services.admin.domain.directory import DirectorySettings, read_end
 from services.admin.handlers import DirectoryView
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
-from shared.contracts.provisioning import Checked, Fault, PersonChanged, WhenRemoved, WhenSuspended
+from shared.contracts.provisioning import (
+    Checked,
+    Fault,
+    PersonChanged,
+    Progress,
+    WhenRemoved,
+    WhenSuspended,
+)
 from shared.directory import explanation, permission_cost
 
 provisioning = group("The connection to Entra, and people's users there.")
@@ -134,9 +141,16 @@ def show(
 
     view, failed = with_admin(context.obj, work)
     if json:
-        output.as_json(_plain(view) | {"failed": [each.model_dump(mode="json") for _, each in failed]})
+        progress = view.known.progress if view.known is not None else None
+        output.as_json(
+            _plain(view)
+            | {"progress": None if progress is None else progress.model_dump(mode="json")}
+            | {"failed": [each.model_dump(mode="json") for _, each in failed]}
+        )
         return
     output.fields([(name, str(value)) for name, value in _plain(view).items() if name != "fault"])
+    if view.known is not None and view.known.progress is not None:
+        output.line(progress_line(view.known.progress))
     if view.known is not None and view.known.fault is not None:
         _print_fault(view.known.fault)
     for upn, each in failed:
@@ -205,6 +219,17 @@ def _plain(view: DirectoryView) -> dict[str, Any]:
         if known.fault is not None:
             made["fault"] = known.fault.model_dump(mode="json")
     return made
+
+
+def progress_line(progress: Progress) -> str:
+    """How far a tenant's people are, for a person: `3,200 of 10,000 people done, about 12 minutes left.`"""
+    said = f"{progress.done:,} of {progress.people:,} people done"
+    if progress.failed:
+        said += f", {progress.failed:,} failed"
+    if progress.seconds_left is not None:
+        minutes = max(1, round(progress.seconds_left / 60))
+        said += f", about {minutes:,} minute{'s' if minutes > 1 else ''} left"
+    return f"{said}."
 
 
 def _print_person(account: Account, known: PersonChanged | None) -> None:

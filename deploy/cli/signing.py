@@ -44,7 +44,7 @@ def switch(context: typer.Context, tenant: InTenant, at_once: AtOnce = False) ->
         tenant,
         lambda deps: key_rollover.switch_key(deps, tenant, at_once=at_once),
         "Every replica signs with it within 10 seconds. Now set signingCertificate in Entra to the current one "
-        "and nextSigningCertificate to nothing; then promote.",
+        "and nextSigningCertificate to the same; then promote.",
     )
 
 

@@ -32,6 +32,7 @@ from shared.contracts.notify import (
     AlertsMail,
     CredentialMail,
     InvitationMail,
+    Language,
     SendMail,
     TeamInvitationMail,
     mail_associated_data,
@@ -138,6 +139,12 @@ class Accounts(Protocol):
         """At most `limit` accounts of all tenants whose removal is to be made final at that moment."""
         ...
 
+    async def named_tombstones(self, limit: int) -> Sequence[Account]:
+        """At most `limit` accounts of all tenants that were removed for good by a release that left their names. It
+        looks through all accounts: for `blok365 migrate`.
+        """
+        ...
+
     async def index_words(self, limit: int) -> int:
         """Write what lists search by of at most `limit` accounts that have none yet; of how many it was done."""
         ...
@@ -146,12 +153,9 @@ class Accounts(Protocol):
         """Whether the tenant has accounts for which `index_words` is still to be done."""
         ...
 
-    async def count_signing_in(
-        self, tenant: str, domain: str, *, but: Sequence[str], held: bool = True
-    ) -> int:
-        """How many people may sign in at the domain and its sub-domains, but for those at or under `but`.
-
-        Without `held`: only those of whom it is known that they have no authenticator that counts.
+    async def count_signing_in(self, tenant: str, domain: str, *, but: Sequence[str], holds: bool) -> int:
+        """How many people may sign in at the domain and its sub-domains, but for those at or under `but`, of whom it is
+        known that they have an authenticator that counts, or that they have none.
         """
         ...
 
@@ -602,6 +606,12 @@ class Dependencies:
         """`notify.mail.send.v1` with the mail sealed for notify. An invitation has at most one."""
         return self._sealed_mail(mail, invitation.tenant, invitation.id, invitation.expires_at)
 
+    async def language_of(self, member: Member) -> Language:
+        """The language of mails to that administrator: the console's when they signed in last, where that is known."""
+        found = await self.administrators.get(member.administrator)
+        known = None if found is None else found.language
+        return known or self.settings.mail_language
+
     def team_mail_message(self, tenant: Tenant, invitation: TeamInvitation, link: str) -> OutgoingMessage:
         """The same for the invitation of an administrator. `link` holds its secret."""
         mail = TeamInvitationMail(
@@ -621,16 +631,17 @@ class Dependencies:
         name: str,
         *,
         to: Member,
+        language: Language,
         organisation: str,
         counts: Mapping[AlertKind, int],
         lines: tuple[AlertLine, ...],
         more: bool,
     ) -> OutgoingMessage:
-        """The same for what an administrator should look at. `name`: of the mail, the same each time it is made."""
+        """The same for what an administrator should look at. `name`: of the mail, one for each."""
         mail = AlertsMail(
             to=to.email,
             name=to.name,
-            language=self.settings.mail_language,
+            language=language,
             organisation=organisation,
             device_refused=counts["device_refused"],
             not_me=counts["not_me"],
@@ -641,7 +652,14 @@ class Dependencies:
         return self._sealed_mail(mail, tenant, name, self.clock.now() + ALERT_MAIL_TRIED_FOR)
 
     def credential_mail_message(
-        self, tenant: Tenant, name: str, *, to: Member, said: ConnectionChanged, ends_at: datetime
+        self,
+        tenant: Tenant,
+        name: str,
+        *,
+        to: Member,
+        language: Language,
+        said: ConnectionChanged,
+        ends_at: datetime,
     ) -> OutgoingMessage:
         """The same about the end of what provisioning signs in with. `name`: of the mail, the same each time."""
         assert said.credential, "what ends is one of them"
@@ -649,7 +667,7 @@ class Dependencies:
         mail = CredentialMail(
             to=to.email,
             name=to.name,
-            language=self.settings.mail_language,
+            language=language,
             organisation=tenant.name,
             directory=clean_line(said.tenant_domain, MAX_DIRECTORY),
             credential=said.credential,

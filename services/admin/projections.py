@@ -144,7 +144,14 @@ async def _warn_of_end(deps: Dependencies, tenant: str, said: ConnectionChanged)
                 what="warn_of_end",
                 asked_at=today,
             )
-            mail = deps.credential_mail_message(organisation, name, to=member, said=said, ends_at=ends)
+            mail = deps.credential_mail_message(
+                organisation,
+                name,
+                to=member,
+                language=await deps.language_of(member),
+                said=said,
+                ends_at=ends,
+            )
             await deps.admin_commands.add(record, mail)
 
 
@@ -174,9 +181,9 @@ async def sign_ins_listed(deps: Dependencies, received: VerifiedMessage[SignInsL
     The alerts come first: what is kept already is not looked at again, so a crash between the two repeats both.
     """
     said = received.message
-    if not await deps.sign_ins.knows_account(received):
-        now = deps.clock.now()
-        for alert in alerts_of_attempts(received.tenant, said.account, said.attempts, now):
+    alerts = alerts_of_attempts(received.tenant, said.account, said.attempts, deps.clock.now())
+    if alerts and not await deps.sign_ins.knows_account(received):
+        for alert in alerts:
             await deps.alerts.add(alert)
     await deps.sign_ins.keep_account(received)
 

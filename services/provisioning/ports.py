@@ -100,12 +100,15 @@ class People(Protocol):
         """The job after `step`, to which an account without a job has an empty one. None: nothing was written."""
         ...
 
-    async def claim(self, stored: StoredPerson, claimed: Person) -> bool:
-        """Write a claim. False: somebody else has changed the job since it was read."""
+    async def claim(self, stored: StoredPerson, claimed: Person) -> StoredPerson | None:
+        """The job with a claim that was written. None: somebody else has changed the job since it was read."""
         ...
 
-    async def settle(self, claimed: Person, step: Callable[[Person], Person]) -> Person | None:
-        """The job after `step`, given the job as it is now. None: another claim has come since."""
+    async def settle(self, claimed: StoredPerson, step: Callable[[Person], Person]) -> StoredPerson | None:
+        """The job after `step`, given the job as it is now. None: another claim has come since.
+
+        `claimed`: as it was written last under the claim. It is not read again unless somebody wrote meanwhile.
+        """
         ...
 
 

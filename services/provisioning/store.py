@@ -22,7 +22,7 @@ from shared.contracts.envelope import MessageSigner, OutgoingMessage, VerifiedMe
 from shared.contracts.provisioning import ConnectionChanged, ConnectionSecrets, PersonChanged
 from shared.replication import Projection, Row, Source
 from shared.replication.projection import LAPSED
-from shared.store.aggregate import Aggregate, Changed
+from shared.store.aggregate import Aggregate, Changed, Stored
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index
 from shared.store.sealing import CannotUnseal, SealingKey
@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 OPEN = "open"
 """True on a job that is not done: what the index of due jobs holds."""
+UNKNOWN = -1
+"""The revision of a job that was written after somebody else's write: it is read again before the next."""
 MAX_CONNECTIONS = 200
 """Connections that are read at once."""
 
@@ -148,19 +150,21 @@ class PeopleRepository:
     async def touch(
         self, tenant: str, account: str, step: Callable[[Person], Person | None], now: datetime
     ) -> Person | None:
-        return await self._change(f"{tenant}/{account}", step, empty=begun(tenant, account, now))
+        changed = await self._change(f"{tenant}/{account}", step, empty=begun(tenant, account, now))
+        return None if changed is None else changed.value
 
-    async def claim(self, stored: StoredPerson, claimed: Person) -> bool:
+    async def claim(self, stored: StoredPerson, claimed: Person) -> StoredPerson | None:
         def take(before: Person) -> Person | None:
             return claimed if before == stored.value else None
 
-        return await self._change(claimed.id, take, first=stored) is not None
+        return await self._change(claimed.id, take, first=stored)
 
-    async def settle(self, claimed: Person, step: Callable[[Person], Person]) -> Person | None:
+    async def settle(self, claimed: StoredPerson, step: Callable[[Person], Person]) -> StoredPerson | None:
         def take(before: Person) -> Person | None:
-            return step(before) if before.claims == claimed.claims else None
+            return step(before) if before.claims == claimed.value.claims else None
 
-        return await self._change(claimed.id, take)
+        known = claimed if claimed.revision != UNKNOWN else None
+        return await self._change(claimed.value.id, take, first=known)
 
     async def _change(
         self,
@@ -169,15 +173,23 @@ class PeopleRepository:
         *,
         first: StoredPerson | None = None,
         empty: Person | None = None,
-    ) -> Person | None:
+    ) -> StoredPerson | None:
+        attempts = 0
+
         def take(before: Person) -> Changed[Person] | None:
+            nonlocal attempts
+            attempts += 1
             after = step(before)
             if after is None:
                 return None
             return Changed(after, _news(after, before))
 
         changed = await self._people.change(key, take, first=first, empty=empty)
-        return None if changed is None else changed.value
+        if changed is None:
+            return None
+        if first is None or attempts > 1:
+            return Stored(changed.value, UNKNOWN)
+        return Stored(changed.value, first.revision + 1)
 
 
 def _news(after: Person, before: Person) -> Sequence[OutgoingMessage]:

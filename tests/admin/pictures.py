@@ -11,6 +11,7 @@ from playwright.async_api import Page
 from services.admin import handlers
 from services.admin.domain.accounts import Account
 from services.admin.domain.alerts import Alert
+from services.wsfed.domain.keys import certificate_base64, create_signing_key
 from shared.contracts.provisioning import Progress
 from shared.contracts.wsfed import (
     AttemptOutcome,
@@ -116,6 +117,21 @@ async def draw_provisioning(system: AdminSystem, page: Page, origin: str, out: P
         await take(page, out, name)
 
 
+async def draw_keys_and_logo(system: AdminSystem, page: Page, origin: str, out: Path) -> None:
+    """A roll-over whose next key waits to be used; the question before it; the form of the logo."""
+    now = system.world.clock.now()
+    made = [create_signing_key("Blok365 contoso", now - timedelta(days=days), 3) for days in (900, 0)]
+    current, upcoming = (certificate_base64(each.certificate) for each in made)
+    await announce(system, version=1000, current=current, next=upcoming, next_since=now)
+    for name, path in (
+        ("signing-keys", "/signing-keys"),
+        ("key-step", "/signing-keys/steps/switch"),
+        ("logo", "/logo"),
+    ):
+        await page.goto(f"{origin}/t/{CONTOSO}{path}")
+        await take(page, out, name)
+
+
 async def draw_federation(system: AdminSystem, page: Page, origin: str, out: Path) -> None:
     """The application, which is there by now, the domain, and who would be locked out."""
     await announce(system)
@@ -198,6 +214,7 @@ async def draw(out: Path) -> None:
                 await take(page, out, name)
             await draw_provisioning(system, page, origin, out)
             await draw_federation(system, page, origin, out)
+            await draw_keys_and_logo(system, page, origin, out)
             await draw_removal(system, page, origin, out, accounts[2].id)
             await context.close()
         await runner.cleanup()

@@ -9,6 +9,7 @@ import pytest
 from services.admin import handlers
 from services.admin.domain.accounts import AccountAction, apply_action
 from services.admin.handlers import NewAccount
+from services.admin.handlers.removals import forget_removed
 from shared.contracts.admin import AccountStatus, Policy
 from shared.crypto.keys import key_from_seed, raw_public
 from shared.errors import BadInput, Blok365Error, Conflict, NotFound
@@ -184,6 +185,21 @@ async def test_a_removed_persons_user_name_is_free_after_30_days_and_the_old_imm
     assert gone.immutable_id == old.immutable_id
     page = await handlers.list_accounts(stored.deps, CONTOSO)
     assert [each.id for each in page.accounts] == [new.id]
+
+
+async def test_names_that_an_earlier_release_left_in_tombstones_go(stored: AdminSystem) -> None:
+    ada, bob = await stored.account("ada"), await stored.account("bob")
+    for account in (ada, bob):
+        await handlers.remove(stored.deps, CONTOSO, account.id)
+    accounts = stored.database.collection("accounts", outbox=True, state=True)
+    await accounts.update({"_id": ada.id}, {"$unset": {"removal": "", "live": ""}})
+    assert await forget_removed(stored.deps) == 1
+    assert await forget_removed(stored.deps) == 0
+    gone, kept = [await stored.deps.accounts.get(CONTOSO, each.id) for each in (ada, bob)]
+    assert gone is not None
+    assert kept is not None
+    assert (gone.upn, gone.email, gone.immutable_id) == ("", "", ada.immutable_id)
+    assert (kept.upn, kept.email) == (bob.upn, bob.email)
 
 
 async def test_the_immutable_id_never_changes(system: AdminSystem) -> None:

@@ -110,6 +110,16 @@ async def test_the_next_key_does_not_sign_before_a_day_unless_somebody_says_that
     assert await records(system) == [("done", {"key_step": "switch", "at_once": "yes"})]
 
 
+async def test_a_next_key_that_nobody_says_since_when_it_is_known_waits_for_that_word(
+    system: AdminSystem,
+) -> None:
+    await announce(system, next=UPCOMING)
+    browser = await signed_in(system)
+    assert (await browser.get(KEYS)).status == 200
+    assert (await asked(system, browser, "switch")).status == 409
+    assert (await asked(system, browser, "switch", at_once="yes")).status == 303
+
+
 async def test_pressed_twice_it_is_asked_once(system: AdminSystem) -> None:
     await announce(system)
     browser = await signed_in(system)

@@ -61,18 +61,20 @@ async def form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     system = await open_system(make_system(tmp_path))
     system.web.add_routes([static_route()])
     runner, _ = await serve(system.web, "127.0.0.1", port)
-    async with async_chromium() as chromium:
-        page = await (await chromium.new_context(locale="en-GB")).new_page()
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        await virtual_authenticator(page)
-        await page.goto((await link_for(system)).url)
-        await page.get_by_role("button", name="Create a passkey").click()
-        await page.wait_for_url("**/people")
-        made = Form(system, page, origin, asked)
-        await made.open()
-        yield made
-    await runner.cleanup()
+    try:
+        async with async_chromium() as chromium:
+            page = await (await chromium.new_context(locale="en-GB")).new_page()
+            asked: list[str] = []
+            page.on("request", lambda request: asked.append(request.url))
+            await virtual_authenticator(page)
+            await page.goto((await link_for(system)).url)
+            await page.get_by_role("button", name="Create a passkey").click()
+            await page.wait_for_url(f"**/t/{CONTOSO}**")
+            made = Form(system, page, origin, asked)
+            await made.open()
+            yield made
+    finally:
+        await runner.cleanup()
 
 
 def encoded(picture: Image.Image, kind: str) -> bytes:

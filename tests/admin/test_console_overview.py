@@ -30,7 +30,7 @@ from shared.contracts.wsfed import (
     SignInsListed,
 )
 from tests.admin.conftest import CONTOSO, AdminSystem
-from tests.admin.console import signed_in
+from tests.admin.console import ConsoleBrowser, link_for, signed_in
 from tests.admin.test_console_people import ACTOR
 from tests.world import START
 
@@ -102,7 +102,7 @@ def test_no_column_leaves_the_drawing_and_nothing_that_happened_is_invisible(
 
 
 @pytest.mark.parametrize(
-    ("highest", "top"), [(0, 2), (2, 2), (3, 4), (5, 10), (11, 20), (41, 100), (401, 1000)]
+    ("highest", "top"), [(0, 2), (2, 2), (3, 4), (5, 6), (9, 10), (11, 20), (41, 50), (230, 300), (401, 500)]
 )
 def test_the_scale_is_a_round_number_whose_half_is_whole(highest: int, top: int) -> None:
     assert scale_for(highest) == top
@@ -297,16 +297,18 @@ def test_a_mail_that_lies_in_the_future_stops_nothing() -> None:
     assert not replace(mails, sent_at=START - EVERY + timedelta(seconds=1)).may_send(START)
 
 
-async def test_an_alert_is_mailed_once_and_then_at_most_hourly(system: AdminSystem) -> None:
-    await with_owners(system, "olga")
-    assert await system.deps.alerts.add(an_alert(1))
-    assert not await system.deps.alerts.add(an_alert(1))
-    assert await send_alerts(system.deps) == 1
-    await system.deps.alerts.add(an_alert(2))
-    assert await send_alerts(system.deps) == 0
-    system.world.clock.advance(EVERY.total_seconds())
-    assert await send_alerts(system.deps) == 1
-    assert await send_alerts(system.deps) == 0
+async def test_an_alert_is_mailed_once_and_then_at_most_hourly(stored: AdminSystem) -> None:
+    now = stored.deps.clock.now()
+    await with_owners(stored, "olga")
+    assert await stored.deps.alerts.add(an_alert(1, at=now))
+    assert not await stored.deps.alerts.add(an_alert(1, at=now))
+    assert await send_alerts(stored.deps) == 1
+    await stored.deps.alerts.add(an_alert(2, at=now))
+    assert await send_alerts(stored.deps) == 0
+    stored.world.clock.advance(EVERY.total_seconds())
+    assert await send_alerts(stored.deps) == 1
+    assert await send_alerts(stored.deps) == 0
+    assert [each.mailed for each in await stored.deps.alerts.recent(CONTOSO, now, 10)] == [True, True]
 
 
 async def test_a_tenant_that_waits_for_its_hour_keeps_no_other_from_its_mail(system: AdminSystem) -> None:
@@ -351,6 +353,19 @@ async def test_a_process_killed_after_the_mail_sends_it_no_second_time(
     system.world.clock.advance(EVERY.total_seconds())
     assert await send_alerts(system.deps) == 0
     assert not await system.deps.alerts.unmailed(CONTOSO, 10)
+
+
+async def test_mails_follow_the_language_in_which_an_administrator_signed_in_last(
+    system: AdminSystem,
+) -> None:
+    browser = ConsoleBrowser(system, lang="fr")
+    await browser.join((await link_for(system)).url)
+    (member,) = (await system.deps.teams.get(CONTOSO)).members
+    assert await system.deps.language_of(member) == "fr"
+    browser.lang = "en"
+    browser.cookies.clear()
+    await browser.sign_in()
+    assert await system.deps.language_of(member) == "en"
 
 
 async def test_a_tenant_without_administrators_piles_nothing_up(system: AdminSystem) -> None:

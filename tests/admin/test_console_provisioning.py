@@ -203,6 +203,17 @@ async def test_without_new_properties_those_in_force_stay_and_it_can_be_switched
     assert (await handlers.show_connection(system.deps, CONTOSO)).asked.secret_ends_at is None
 
 
+async def test_the_end_of_a_secret_is_never_taken_for_that_of_the_next(system: AdminSystem) -> None:
+    browser, path = await signed_in(system, Role.ADMINISTRATOR), await tab(system)
+    await save(browser, path, secret_ends="2099-05-31")
+    await say(system, connection(credential_ends="2099-05-31T00:00:00Z"))
+    await save(browser, path, secret_ends="")
+    page = await browser.get(path)  # before provisioning has taken the new one
+    assert page.form(path)["secret_ends"] == ""
+    await browser.press(page, path, when_removed="keep")
+    assert (await handlers.show_connection(system.deps, CONTOSO)).asked.secret_ends_at is None
+
+
 async def test_a_secret_whose_end_has_passed_does_not_keep_anybody_from_changing_the_rest(
     system: AdminSystem,
 ) -> None:
@@ -220,9 +231,12 @@ async def test_the_end_of_the_credential_is_warned_of(system: AdminSystem) -> No
     now = system.world.clock.now()
     await say(system, connection(1, credential_ends=now + timedelta(days=31)))
     assert "expires on" not in (await browser.get(path)).words
-    await say(system, connection(2, credential_ends=now + timedelta(days=29)))
+    await say(system, connection(2, credential_ends=now + timedelta(days=29), ends_within=30))
     page = await browser.get(path)
-    assert "expires on" in page.words
+    assert "The client secret of the connection expires on" in page.words
+    overview = await browser.get(BASE)
+    assert "The client secret of the connection expires on" in overview.words
+    assert path in overview.actions
     assert "Create a new secret or certificate" in page.words
 
 

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 from itertools import islice
 
 import pytest
 
-from deploy.local import example, tenant
+from deploy.local import example, example_sign_ins, tenant
 from deploy.local.example import Kind, people
 from deploy.local.running_system import RunningSystem
 from services.admin import handlers
 from services.admin.domain.roles import Act, Role
 from services.admin.handlers.recording import list_changes
+from services.wsfed.store import SignInFigureRepository
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
-from tests.admin.conftest import AdminSystem
+from shared.store.memory import MemoryDatabase
+from tests.admin.conftest import CONTOSO, AdminSystem
 from tests.admin.console import signed_in
 
 
@@ -36,6 +39,25 @@ def test_it_is_300_people_of_every_kind_with_names_that_pages_must_bear() -> Non
         assert letters in names
     first = {each.kind for each in islice(people(), 7)}
     assert first == set(Kind) - {Kind.ENROLLED}, "every problem is there at once"
+
+
+async def test_its_history_of_sign_ins_is_the_same_when_it_is_written_again(system: AdminSystem) -> None:
+    world, ada = system.world, await system.account()
+    database = MemoryDatabase(clock=world.clock)
+    figures = SignInFigureRepository(database, world.signer("wsfed"))
+    now = world.clock.now()
+    for _ in range(2):
+        await example_sign_ins.write_days(figures, CONTOSO, now)
+        await example_sign_ins.write_person(figures, ada, now, 7, not_me=True)
+    days = await database.collection("sign_in_days").find({})
+    assert len(days) == example_sign_ins.DAYS
+    assert {day["version"] for day in days} == {1}
+    for ago in (1, 60):
+        row = await figures.day(CONTOSO, (now - timedelta(days=ago)).date().isoformat())
+        assert sum(each.count for each in row.event().counts) > 10
+    (listed,) = await database.collection("sign_ins").find({})
+    assert listed["version"] == 1
+    assert [each["outcome"] for each in listed["attempts"]].count("not_me") == 1
 
 
 async def test_made_twice_it_is_there_once_and_shows_each_problem(

@@ -42,19 +42,21 @@ DOMAIN = "contoso.example"
 PROPERTIES = json.dumps(
     {"client_id": CLIENT, "client_secret": SECRET, "tenant_domain": "contoso.onmicrosoft.com"}
 )
+CREATION: Mapping[str, Any] = {"method": "POST", "path": "/users"}
 FAULTS: Sequence[Mapping[str, Any]] = (
-    {"kind": "too_many", "probability": 0.05, "retryAfter": 1},
-    {"kind": "unavailable", "probability": 0.05},
-    {"kind": "drop_after_write", "method": "POST", "path": "/users", "probability": 0.02},
-    {"kind": "error_after_write", "method": "POST", "path": "/users", "probability": 0.02},
+    {**CREATION, "kind": "too_many", "probability": 0.05, "retryAfter": 1},
+    {**CREATION, "kind": "unavailable", "probability": 0.05},
+    {**CREATION, "kind": "drop_after_write", "probability": 0.02},
+    {**CREATION, "kind": "error_after_write", "probability": 0.02},
     {"kind": "expired_token", "probability": 0.005},
 )
+"""Of creations only: looking up is tried again in the same way, and each further attempt waits twice as long."""
 STALE: Mapping[str, Any] = {"kind": "not_found_after_create", "share": 0.5}
 ONCE: Sequence[Mapping[str, Any]] = (
-    {"kind": "too_many", "times": 3, "retryAfter": 1},
-    {"kind": "unavailable", "times": 3, "skip": 5},
-    {"kind": "drop_after_write", "method": "POST", "path": "/users", "times": 1, "skip": 2},
-    {"kind": "error_after_write", "method": "POST", "path": "/users", "times": 1, "skip": 7},
+    {**CREATION, "kind": "too_many", "times": 3, "retryAfter": 1},
+    {**CREATION, "kind": "unavailable", "times": 3, "skip": 5},
+    {**CREATION, "kind": "drop_after_write", "times": 1, "skip": 2},
+    {**CREATION, "kind": "error_after_write", "times": 1, "skip": 7},
     {"kind": "expired_token", "times": 1, "skip": 12},
 )
 """Each of them so often, so that a test of few people meets them all and waits little."""
@@ -128,6 +130,16 @@ class Running:
             return (done == count and not failed and not waiting) or None
 
         await eventually(known, "admin knows of everybody", within=60, every=0.2)
+
+    async def progress(self, count: int) -> None:
+        """Wait until admin knows from the connection's state that nothing is left to do."""
+
+        async def known() -> bool | None:
+            connection = await self.system.admin.directory.connection(SLUG)
+            said = connection.progress if connection is not None else None
+            return (said is not None and (said.waiting, said.done) == (0, count)) or None
+
+        await eventually(known, "admin knows that all are done", within=60, every=0.2)
 
     async def assert_each_account_has_one_user(self, count: int) -> None:
         found = await self.control(f"/tenants/{TENANT}/users")
@@ -249,4 +261,5 @@ async def test_a_thousand_people_while_everything_is_killed(tmp_path: Path) -> N
             await kill_now_and_then(on, kills, 1000, "a thousand")
             await on.done(1000, within=150)
             await on.told(1000)
+            await on.progress(1000)
             await on.assert_each_account_has_one_user(1000)

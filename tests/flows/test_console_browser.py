@@ -329,6 +329,7 @@ async def every_page(desk: Desk) -> list[str]:
         "application": application.id,
         "domain": f"{CONTOSO}.example",
         "item": "system-browser",
+        "step": "switch",
         "administrator": team.members[0].administrator,
     }
     no_pages = {"/t/{tenant}/logo/picture"}

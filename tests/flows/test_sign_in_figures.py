@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from services.admin.domain.administrators import Administrator
 from services.admin.domain.alerts import EVERY
 from services.admin.domain.roles import Role
 from services.admin.domain.teams import Member
@@ -159,6 +160,33 @@ async def test_7_what_comes_within_the_hour_is_in_the_next_mail(post: Post) -> N
     assert "2 times" in later.get_content()
     flow.world.clock.advance(EVERY.total_seconds())
     assert await send_alerts(flow.admin) == 0
+
+
+async def test_7_each_administrator_is_written_to_in_their_own_language(post: Post) -> None:
+    flow = post.flow
+    for name, language in (("olga", "fr"), ("otto", None)):
+        await become_owner(flow, name)
+        await flow.admin.administrators.add(
+            Administrator(
+                id=name,
+                name=name.title(),
+                email=f"{name}@admins.example",
+                passkeys=(),
+                created_at=flow.world.clock.now(),
+            ).reading(language)  # type: ignore[arg-type]
+        )
+    phone = await flow.phone()
+    sign_in = await known_browser(flow, phone)
+    await sign_in.push()
+    await phone.not_me()
+    await count(flow)
+    await send_alerts(flow.admin)
+    await post.settle()
+    subjects = {str(mail["To"]): str(mail["Subject"]) for mail in post.mails("alerts")}
+    assert subjects == {
+        "Olga <olga@admins.example>": "Contoso\u00a0: connexions à vérifier",
+        "Otto <otto@admins.example>": "Contoso: please check these sign-ins",
+    }
 
 
 async def test_5_a_restored_or_repeated_list_alarms_nobody_again(post: Post) -> None:

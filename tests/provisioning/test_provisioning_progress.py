@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 
+from deploy.cli.provisioning import progress_line
 from services.provisioning.domain.connection import Connection, warned
 from services.provisioning.domain.progress import Counts, History, progress, remembered
-from shared.contracts.provisioning import ConnectionChanged
+from shared.contracts.provisioning import ConnectionChanged, Progress
 from tests.provisioning.support import Provisioning, refusal
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
@@ -51,6 +52,19 @@ def test_no_estimate_where_nothing_is_known(counts: Sequence[tuple[float, int, i
 
 def test_what_was_idle_does_not_count_as_slow() -> None:
     assert seconds_left((0, 10, 0), (30, 0, 10), (240, 100, 10), (270, 70, 40)) == 70
+
+
+@pytest.mark.parametrize(
+    ("waiting", "failed", "left", "line"),
+    [
+        (6_800, 0, 720, "3,200 of 10,000 people done, about 12 minutes left."),
+        (0, 6_800, None, "3,200 of 10,000 people done, 6,800 failed."),
+        (6_799, 1, 20, "3,200 of 10,000 people done, 1 failed, about 1 minute left."),
+    ],
+)
+def test_progress_in_words(waiting: int, failed: int, left: int | None, line: str) -> None:
+    said = Progress(waiting=waiting, done=3_200, failed=failed, at=NOW, seconds_left=left)
+    assert progress_line(said) == line
 
 
 def told(provisioning: Provisioning) -> list[ConnectionChanged]:

@@ -178,6 +178,51 @@ async def test_licences_run_out_and_come_back(graph: Graph) -> None:
     assert len(directory.people) == 3
 
 
+async def test_a_usage_location_that_is_no_country_is_said_so_and_a_right_one_goes_on(graph: Graph) -> None:
+    provisioning, directory = graph
+    await provisioning.account("ada")
+    await provisioning.profile("ada", usage_location="ZZ", licences=(BUSINESS,))
+    await provisioning.work()
+    fault = provisioning.person().fault
+    assert fault is not None
+    assert (provisioning.person().state, fault.key) == ("failed", FaultKey.LOCATION_REFUSED)
+    assert "usageLocation" in fault.words
+    await provisioning.profile("ada", usage_location="FR", licences=(BUSINESS,))
+    await provisioning.work()
+    await provisioning.later(10, rounds=3)
+    assert provisioning.person().state == "done", provisioning.person().fault
+    (user,) = directory.people
+    assert user.properties["usageLocation"] == "FR"
+    assert [licence.sku_id for licence in user.licences] == [BUSINESS]
+
+
+async def test_a_synced_users_immutable_id_is_kept_byte_for_byte_and_nothing_of_it_is_patched(
+    graph: Graph,
+) -> None:
+    provisioning, directory = graph
+    directory.permit("User.ReadWrite.All", "RoleManagement.Read.Directory")
+    synced = "q83vEjRWeJAbCdEfGhIjKl=="
+    for name, immutable_id in (("ada", synced), ("other", synced.swapcase())):
+        directory.add_user(
+            userPrincipalName=f"{name}@contoso.example",
+            displayName="From the local directory",
+            onPremisesImmutableId=immutable_id,
+            onPremisesSyncEnabled=True,
+        )
+    await provisioning.account("ada", immutable_id=synced)
+    await provisioning.work()
+    fault = provisioning.person().fault
+    assert fault is not None
+    assert (
+        fault.key == FaultKey.DIRECTORY_SYNCED
+    )  # the names differ, and only the local directory may change them
+    kept = {user.upn: user.properties["onPremisesImmutableId"] for user in directory.people}
+    assert kept == {"ada@contoso.example": synced, "other@contoso.example": synced.swapcase()}
+    ada = next(user for user in directory.people if user.upn == "ada@contoso.example")
+    assert provisioning.person().object_id == ada.id
+    assert not any(entry["method"] == "PATCH" for entry in directory.standin.record.entries())
+
+
 async def test_a_licence_that_was_taken_back_in_entra_already_stops_nobody(graph: Graph) -> None:
     provisioning, directory = graph
     await provisioning.account("ada")

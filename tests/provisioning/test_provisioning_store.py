@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.provisioning.domain.connection import Connection
-from services.provisioning.domain.person import Person, claimed, finished, touched
+from services.provisioning.domain.person import Person, advanced, claimed, finished, touched
 from services.provisioning.domain.wanted import Facts
 from services.provisioning.store import AccountRepository, ConnectionRepository, PeopleRepository
 from shared.clock import ManualClock
@@ -81,34 +81,41 @@ async def test_one_claim_wins_and_what_is_done_is_due_no_more(stores: Stores) ->
     (stored,) = await stores.people.due("contoso", START, 10)
     mine = claimed(stored.value, START, creating=True)
     won = await asyncio.gather(*(stores.people.claim(stored, mine) for _ in range(5)))
-    assert won.count(True) == 1
+    (kept,) = (each for each in won if each is not None)
+    assert kept.value == mine
     assert await stores.people.due("contoso", START, 10) == []
-    done = await stores.people.settle(mine, lambda person: finished(person, START))
+    done = await stores.people.settle(kept, lambda person: finished(person, START))
     assert done is not None
     assert await stores.people.due("contoso", START + timedelta(days=1), 10) == []
-    assert await stores.people.get("contoso", "ada") == done
+    assert await stores.people.get("contoso", "ada") == done.value
 
 
 async def test_the_outcome_of_an_older_claim_is_not_written(stores: Stores) -> None:
     await stores.add("ada")
     (stored,) = await stores.people.due("contoso", START, 10)
     first = claimed(stored.value, START, creating=True)
-    assert await stores.people.claim(stored, first)
+    kept = await stores.people.claim(stored, first)
+    assert kept is not None
     (again,) = await stores.people.due("contoso", first.next_at, 10)
     second = claimed(again.value, first.next_at, creating=True)
     assert await stores.people.claim(again, second)
-    assert await stores.people.settle(first, lambda person: finished(person, START)) is None
+    assert await stores.people.settle(kept, lambda person: finished(person, START)) is None
 
 
 async def test_news_during_a_claim_do_not_take_it_away(stores: Stores) -> None:
     await stores.add("ada")
     (stored,) = await stores.people.due("contoso", START, 10)
     mine = claimed(stored.value, START, creating=True)
-    await stores.people.claim(stored, mine)
+    kept = await stores.people.claim(stored, mine)
+    assert kept is not None
     await stores.people.touch("contoso", "ada", lambda before: touched(before, 2, 1, START), START)
-    done = await stores.people.settle(mine, lambda person: finished(person, START))
+    going_on = await stores.people.settle(kept, lambda person: advanced(person, START, "r-1"))
+    assert going_on is not None
+    assert going_on.value.seen_account == 2
+    done = await stores.people.settle(going_on, lambda person: finished(person, START))
     assert done is not None
-    assert done.seen_account == 2
+    assert (done.value.seen_account, done.value.request_id) == (2, "r-1")
+    assert await stores.people.get("contoso", "ada") == done.value
 
 
 async def test_everything_of_a_job_is_kept(stores: Stores) -> None:

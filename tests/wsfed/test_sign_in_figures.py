@@ -333,6 +333,17 @@ async def test_asking_again_does_not_put_off_what_was_answered(counted: Counted)
     assert await counted.counts() == {"blokkey_push/not_me": 1, "blokkey_push/unanswered": 1}
 
 
+async def test_an_outcome_of_a_newer_release_is_in_nobodys_way(counted: Counted) -> None:
+    await counted.signed_in("newer")
+    changed = {"$set": {"attempts.newer.outcome": "beamed_in"}}
+    transactions = counted.database.collection("transactions", outbox=True)
+    assert await transactions.update({"_id": "newer"}, changed)
+    await counted.signed_in("one")
+    assert await counted.replica().count() == 1
+    assert await counted.counts() == {"blokkey_push/signed_in": 1}
+    assert await transactions.find_one({"_id": "newer", "attempts.newer.outcome": "beamed_in"}) is not None
+
+
 async def test_names_without_an_account_make_one_number_and_no_list(counted: Counted) -> None:
     store = TransactionRepository(counted.database, counted.clock)
     end = START + LIFETIME + COUNTED_AFTER

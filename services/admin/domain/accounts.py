@@ -178,6 +178,17 @@ def finish_removal(account: Account, now: datetime) -> Account | None:
     """
     if account.removal is None or now < account.removal.final_at:
         return None
+    return _forgotten(account)
+
+
+def forget(account: Account) -> Account | None:
+    """A tombstone from a release in which a removal was final at once, without what says who it was; None for any
+    other account.
+    """
+    return _forgotten(account) if account.is_tombstone and account.upn else None
+
+
+def _forgotten(account: Account) -> Account:
     return replace(
         account,
         upn="",

@@ -6,6 +6,7 @@ What an administrator may do is not here but in the teams of tenants (`teams.py`
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from shared.contracts.notify import Language
 from shared.errors import Conflict, NotFound
 
 IDLE = timedelta(minutes=30)
@@ -41,7 +42,13 @@ class Administrator:
     email: str
     passkeys: tuple[Passkey, ...]
     created_at: datetime
+    language: Language | None = None
+    """Of the console when they signed in last: that of the mails to them. None: not signed in since it is kept."""
     version: int = 1
+
+    def reading(self, language: Language | None) -> "Administrator":
+        """The administrator with that language of the console; with the one before when it is None."""
+        return self if language is None else replace(self, language=language)
 
     def passkey(self, credential_id: str) -> Passkey | None:
         """The passkey with that credential id."""

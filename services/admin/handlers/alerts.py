@@ -9,6 +9,7 @@ from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
 from shared.contracts.notify import AlertLine
 from shared.errors import NotFound
+from shared.ids import new_id
 from shared.text import clean_line
 
 log = structlog.get_logger(__name__)
@@ -53,8 +54,9 @@ async def _send(deps: Dependencies, tenant: str) -> bool:
     messages = [
         deps.alert_mail_message(
             tenant,
-            f"alerts-{after.revision}-{member.administrator}",
+            f"alerts-{new_id(deps.ids)}",
             to=member,
+            language=await deps.language_of(member),
             organisation=organisation,
             counts=counts,
             lines=lines,

@@ -27,6 +27,7 @@ from services.admin.domain.teams import Team, TeamInvitation, secret_digest
 from services.admin.domain.tenants import Tenant
 from services.admin.handlers.recording import recorded, recorded_in_each
 from services.admin.ports import Dependencies
+from shared.contracts.notify import Language
 from shared.errors import Conflict, Forbidden, Gone, NotFound
 from shared.ids import new_id, new_secret, unb64u
 from shared.store.aggregate import NotUnique
@@ -39,10 +40,13 @@ SIGN_IN = "sign-in"
 
 @dataclass(frozen=True, slots=True)
 class AskingBrowser:
-    """From where a request comes: its address, or `unknown`, and the browser in a few words."""
+    """From where a request comes: its address, or `unknown`, the browser in a few words, and the language that the page
+    has in it.
+    """
 
     address: str
     agent: str
+    language: Language
 
 
 class OpenedSession:
@@ -161,6 +165,7 @@ async def accept_invitation(
         email=found.email,
         passkeys=(verified.passkey,),
         created_at=now,
+        language=browser.language,
     )
     async with _joining(deps, slug, found, made, browser.address):
         if not await deps.administrators.add(made):
@@ -240,7 +245,7 @@ async def sign_in(deps: Dependencies, posted: PostedAssertion, browser: AskingBr
     if administrator is None or passkey is None:
         raise Forbidden("admin.console.passkey_refused", code="passkey_refused")
     used = verify_use(posted, passkey, console=_console(deps), purpose=SIGN_IN, now=deps.clock.now())
-    await _use(deps, administrator.id, used)
+    await _use(deps, administrator.id, used, browser.language)
     log.info("console.signed_in", administrator=administrator.id)
     return await _open_session(deps, administrator, passkey, browser)
 
@@ -381,13 +386,16 @@ def _console(deps: Dependencies) -> Console:
     return Console(deps.console_origin, deps.console_rp_id, deps.console_keys)
 
 
-async def _use(deps: Dependencies, administrator: str, used: VerifiedUse) -> None:
-    """Spend the challenge and raise the counter. Raises Forbidden."""
+async def _use(
+    deps: Dependencies, administrator: str, used: VerifiedUse, language: Language | None = None
+) -> None:
+    """Spend the challenge and raise the counter. `language`: to be kept, where one is known. Raises Forbidden."""
     await _spend(deps, used.challenge)
     now = deps.clock.now()
     try:
         changed = await deps.administrators.change(
-            administrator, lambda before: before.used(used.passkey.credential_id, used.sign_count, now)
+            administrator,
+            lambda before: before.used(used.passkey.credential_id, used.sign_count, now).reading(language),
         )
     except (NotFound, Conflict) as error:
         raise Forbidden("admin.console.passkey_refused", code="passkey_refused") from error

@@ -43,7 +43,7 @@ async def show_keys(deps: Dependencies, actor: Actor) -> ShownKeys | None:
         certificates=certificates,
         due=due_step(certificates),
         switch_from=ready,
-        waits=ready is not None and now < ready,
+        waits=certificates.next is not None and (ready is None or now < ready),
         pending=pending,
         unconfirmed=None if pending is not None else requests.unconfirmed(certificates.version),
         federations=tuple(

@@ -38,13 +38,14 @@ class Stage(StrEnum):
     PEOPLE = "people"
     FEDERATION = "federation"
     SIGN_IN = "sign_in"
+    KNOWN_BROWSERS = "known_browsers"
     PASSKEY = "passkey"
     OWNER = "owner"
     BREAK_GLASS = "break_glass"
     PROVISIONING = "provisioning"
 
 
-OPTIONAL = frozenset({Stage.PROVISIONING})
+OPTIONAL = frozenset({Stage.PROVISIONING, Stage.KNOWN_BROWSERS})
 """What the path is complete without."""
 
 
@@ -67,6 +68,10 @@ class ReachedStage:
     stage: Stage
     state: StageState
     subject: str = ""
+
+    @property
+    def optional(self) -> bool:
+        return self.stage in OPTIONAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +122,9 @@ class Overview:
     def credential_ends(self) -> datetime | None:
         """When what provisioning signs in with ends, where that is soon or past."""
         said = self.connection
-        return (
-            None if said is None or said.state == "off" or said.ends_within is None else said.credential_ends
-        )
+        if said is None or said.state == "off" or not said.credential or said.ends_within is None:
+            return None
+        return said.credential_ends
 
     @property
     def needs_attention(self) -> bool:
@@ -193,6 +198,7 @@ def set_up_path(
         _reached(Stage.PEOPLE, anybody),
         _reached(Stage.FEDERATION, bool(requested), StageState.OPEN if first else waits, requested or first),
         _reached(Stage.SIGN_IN, bool(signed_in), waits, signed_in or requested or first),
+        _reached(Stage.KNOWN_BROWSERS, tenant.policy.sign_in != "open"),
         _reached(Stage.PASSKEY, len(administrator.passkeys) >= ADVISED_PASSKEYS),
         _reached(Stage.OWNER, len(team.owners) >= ADVISED_OWNERS),
         _reached(Stage.BREAK_GLASS, emergency, StageState.UNKNOWN),

@@ -76,14 +76,15 @@ async def readiness(
     if await deps.accounts.lacks_hosts(slug):
         raise Unavailable("admin.readiness.not_migrated")
     but = [each.name for each in tenant.domains if each.name.endswith(f".{name}")]
-    people, without = await asyncio.gather(
-        deps.accounts.count_signing_in(slug, name, but=but),
-        deps.accounts.count_signing_in(slug, name, but=but, held=False),
+    holding, without = await asyncio.gather(
+        *(deps.accounts.count_signing_in(slug, name, but=but, holds=each) for each in (True, False))
     )
+    people = holding + without
     unknown: tuple[str, str] | None = None
     while page := await deps.accounts.maybe_without(
         slug, name, but=but, after=unknown, limit=MAX_PAGE, unknown=True
     ):
+        people += len(page)
         without += len(await _without(deps, slug, page))
         unknown = page[-1].upn, page[-1].id
     found: list[Account] = []

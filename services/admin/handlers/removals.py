@@ -93,6 +93,18 @@ async def finish_removals(deps: Dependencies) -> int:
     return len(found)
 
 
+async def forget_removed(deps: Dependencies) -> int:
+    """Make tombstones of accounts that an earlier release removed for good and left the names in; of how many.
+
+    For `blok365 migrate`. Safe to repeat and to interrupt. Raises Unavailable.
+    """
+    count = 0
+    while found := await deps.accounts.named_tombstones(FINISH_BATCH):
+        for account in found:
+            count += await deps.accounts.change(account.tenant, account.id, rules.forget) is not None
+    return count
+
+
 async def finish_removals_forever(deps: Dependencies) -> None:
     """`finish_removals` again and again, at once while there is more than it takes. Raises Unavailable."""
     while True:

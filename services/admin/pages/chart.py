@@ -58,11 +58,11 @@ class Chart:
 
 
 def scale_for(highest: int) -> int:
-    """The least of 2, 4, 10, 20, 40, 100, ... that is no less. Its half is a whole number, too."""
+    """The least round number that is no less, and whose half is whole: 2, 4, 6, 8, 10, 20, 30, 40, 50, 60, 80, ..."""
     size = 1
     while True:
-        for step in (2, 4, 10):
-            if step * size >= highest:
+        for step in (2, 3, 4, 5, 6, 8, 10):
+            if step * size >= highest and step * size % 2 == 0:
                 return step * size
         size *= 10
 

@@ -62,15 +62,18 @@ class ProvisioningPage(Page, Explains):
         return self.known.progress
 
     @property
+    def ends(self) -> datetime | None:
+        """When what the connection signs in with ends; None when that is not known."""
+        return self.known.credential_ends if self.known is not None and self.known.credential else None
+
+    @property
     def ends_soon(self) -> bool:
-        """Whether the page warns of the end of what the connection signs in with."""
-        ends = self.known.credential_ends if self.known is not None else None
-        return ends is not None and ends - self.now < timedelta(days=30)
+        """Whether the page warns of it."""
+        return self.ends is not None and self.ends - self.now < timedelta(days=30)
 
     @property
     def has_ended(self) -> bool:
-        ends = self.known.credential_ends if self.known is not None else None
-        return ends is not None and ends <= self.now
+        return self.ends is not None and self.ends <= self.now
 
     @property
     def path(self) -> str:

@@ -25,6 +25,7 @@ from shared.agent import browser_in_words
 from shared.errors import NotAuthenticated
 from shared.web import inputs
 from shared.web.cookies import Csrf, check_same_origin
+from shared.web.i18n import choose
 from shared.web.problems import WAY_ON, Link
 
 PURPOSE = "console"
@@ -47,6 +48,7 @@ class RouteContext:
         return AskingBrowser(
             address=inputs.client_address(request, self.client_networks),
             agent=browser_in_words(request.headers.get("User-Agent", "")),
+            language="fr" if choose(request) == "fr" else "en",
         )
 
 

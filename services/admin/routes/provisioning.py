@@ -79,7 +79,9 @@ def _filled(view: DirectoryView) -> Form:
 
 
 def _end_known(view: DirectoryView) -> datetime | None:
-    """When the secret in force ends; None for a certificate, whose end nobody types."""
+    """When the secret ends, the one that was saved last; None for a certificate, whose end nobody types."""
+    if not view.in_force:
+        return view.asked.secret_ends_at
     if view.known is None or view.known.credential != "secret":
         return None
     return view.known.credential_ends

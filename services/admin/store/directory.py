@@ -197,6 +197,10 @@ class AccountRepository:
         found = await self._accounts.find({FINAL_AT: {"$lte": now}}, sort=[(FINAL_AT, 1)], limit=limit)
         return [stored.value for stored in found]
 
+    async def named_tombstones(self, limit: int) -> Sequence[Account]:
+        where = {"status": AccountStatus.REMOVED.value, "removal": None, "upn": {"$gt": ""}}
+        return [stored.value for stored in await self._accounts.find(where, limit=limit)]
+
     async def index_words(self, limit: int) -> int:
         collection = self._accounts.collection
         missing = [{name: {"$exists": False}} for name in (SEARCH, HOSTS)]
@@ -211,11 +215,8 @@ class AccountRepository:
         where = {"tenant": tenant, HOSTS: {"$exists": False}}
         return await self._accounts.collection.find_one(where) is not None
 
-    async def count_signing_in(
-        self, tenant: str, domain: str, *, but: Sequence[str], held: bool = True
-    ) -> int:
-        where = _of_domain(tenant, domain, but)
-        return await self._accounts.collection.count(where if held else {**where, HOLDS: False})
+    async def count_signing_in(self, tenant: str, domain: str, *, but: Sequence[str], holds: bool) -> int:
+        return await self._accounts.collection.count({**_of_domain(tenant, domain, but), HOLDS: holds})
 
     async def maybe_without(
         self,

@@ -100,9 +100,8 @@ async def _claim(
     sought = await _wanted(deps, connection, person)
     creating = sought is not None and sought[0].presence is Presence.PRESENT and not person.object_id
     taken = claimed(person, deps.clock.now(), creating=creating, lease=deps.lease)
-    if not await deps.people.claim(stored, taken):
-        return None
-    return _Job(deps, connection, target, taken, sought)
+    mine = await deps.people.claim(stored, taken)
+    return None if mine is None else _Job(deps, connection, target, mine, sought)
 
 
 Sought = tuple[Wanted, int, int]
@@ -119,20 +118,23 @@ async def _wanted(deps: Dependencies, connection: Connection, person: Person) ->
 
 
 class _Job:
-    """A claimed job. `person` is as it is known here; `learnt` is what was found out and is not written yet."""
+    """A claimed job. `stored` is as it was written last, `person` as it is known here; `learnt` is what was found out
+    and is not written yet.
+    """
 
     def __init__(
         self,
         deps: Dependencies,
         connection: Connection,
         target: Target,
-        person: Person,
+        stored: StoredPerson,
         sought: Sought | None,
     ) -> None:
         self._deps = deps
         self._connection = connection
         self._target = target
-        self._person = person
+        self._stored = stored
+        self._person = stored.value
         self._sought = sought
         self._learnt: list[Learn] = []
         self._step = Step.FIND
@@ -393,11 +395,11 @@ class _Job:
                 person = learn(person)
             return end(person)
 
-        written = await self._deps.people.settle(self._person, step)
+        written = await self._deps.people.settle(self._stored, step)
         if written is None:
             log.warning("person.overtaken", tenant=self._person.tenant, account=self._person.account)
             raise _Over
-        self._person, self._learnt = written, []
+        self._stored, self._person, self._learnt = written, written.value, []
 
     def _fault(self, key: FaultKey, answer: GraphAnswer | None) -> Fault:
         if answer is None:

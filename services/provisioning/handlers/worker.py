@@ -164,8 +164,10 @@ class Worker:
     def _count(self, connection: Connection) -> None:
         """Count the tenant's people if something has happened since, and not more often than every few seconds."""
         tenant, now = connection.tenant, self._dependencies().clock.now()
-        before = self._counted_at.get(tenant)
-        if tenant not in self._uncounted or (before is not None and now - before < COUNT_EVERY):
+        name, before = f"count/{tenant}", self._counted_at.get(tenant)
+        if tenant not in self._uncounted or name in self._running:
+            return
+        if before is not None and now - before < COUNT_EVERY:
             return
         self._uncounted.discard(tenant)
         self._counted_at[tenant] = now
@@ -178,7 +180,7 @@ class Worker:
                 self._uncounted.add(tenant)
                 raise
 
-        self._begin(f"count/{tenant}", count)
+        self._begin(name, count)
 
     async def _warn(self, tenant: str) -> None:
         """Say that the tenant's credential ends soon, or has ended."""

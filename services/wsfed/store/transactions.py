@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from services.wsfed.domain.authentication import VerifiedAuthentication
 from services.wsfed.domain.context import SignInContext
 from services.wsfed.domain.own_page import MAX_ACTS, Act
@@ -27,6 +29,8 @@ from shared.clock import Clock
 from shared.contracts.envelope import SignedMessage
 from shared.store.codec import from_document, to_document
 from shared.store.port import Database, Document, Index
+
+log = structlog.get_logger(__name__)
 
 KEPT_UNANSWERED = timedelta(minutes=5)
 """How long after its end a transaction is removed that no device has answered: strangers begin as many as they like,
@@ -278,13 +282,12 @@ class TransactionRepository:
         return await self._take(Step.KEEP_RESULT, transaction, where, {"result": to_document(result)})
 
     async def uncounted(self, now: datetime, limit: int) -> Sequence[Uncounted]:
-        found = await self._collection.find({"count_at": {"$lte": now}}, sort=[("count_at", 1)], limit=limit)
-        return [_uncounted(document, now) for document in found]
+        where = {"count_at": {"$lte": now}}
+        return _readable(await self._collection.find(where, sort=[("count_at", 1)], limit=limit), now)
 
     async def uncounted_of(self, transactions: Collection[str], now: datetime) -> Sequence[Uncounted]:
         where = {"_id": {"$in": list(transactions)}, "count_at": {"$lte": now}}
-        found = await self._collection.find(where, limit=max(1, len(transactions)))
-        return [_uncounted(document, now) for document in found]
+        return _readable(await self._collection.find(where, limit=max(1, len(transactions))), now)
 
     async def mark_counted(self, seen: Uncounted, attempts: Collection[str]) -> None:
         gone = {f"attempts.{attempt}": "" for attempt in attempts}
@@ -360,6 +363,19 @@ def _document(transaction: Transaction) -> Document:
     document["hint"] = document.pop("username")
     document["request"]["hint"] = document["request"].pop("username")
     return document
+
+
+def _readable(documents: Sequence[Document], now: datetime) -> list[Uncounted]:
+    """Those that this release can read. A newer one may have written an outcome that only its own replicas know, and
+    those count it; here it must not be in the way of the others.
+    """
+    found: list[Uncounted] = []
+    for document in documents:
+        try:
+            found.append(_uncounted(document, now))
+        except ValueError as error:
+            log.warning("figures.unreadable", transaction=document["_id"], error=str(error))
+    return found
 
 
 def _uncounted(document: Document, now: datetime) -> Uncounted:
