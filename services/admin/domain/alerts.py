@@ -57,8 +57,8 @@ def alert_of_refusal(refused: Authenticator, device: str) -> Alert:
 def alerts_of_attempts(
     tenant: str, account: AccountId, attempts: Sequence[SignInAttempt], now: datetime
 ) -> tuple[Alert, ...]:
-    """One for each time that the person has said "This isn't me" lately. None for a time that is far in the future, which
-    would stand above all others for good.
+    """One for each time that the person has said "This isn't me" lately. None for a time that is far in the future,
+    which would stand above all others for good.
     """
     return tuple(
         Alert(
