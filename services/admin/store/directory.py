@@ -55,6 +55,10 @@ HOLDS = "holds"
 `AccountRepository.settling`."""
 WRITERS, WRITES = "authenticator_writers", "authenticator_writes"
 """How many writes to the account's authenticators are under way, and how many there were."""
+COMMANDS_KEPT = 30 * 24 * 3600
+"""Seconds for which a command is kept after it was asked for: longer than any service takes it (`MAX_AGE`), sent or not.
+What an administrator asked for stays in the changes.
+"""
 SIGNS_IN = [AccountStatus.INVITED.value, AccountStatus.ACTIVE.value]
 
 
@@ -429,7 +433,8 @@ class AdminCommandRepository:
     """Implements `ports.AdminCommands`."""
 
     def __init__(self, database: Database, signer: MessageSigner) -> None:
-        self._commands = database.collection("errands", outbox=True)
+        gone = Index((("asked_at", 1),), expire_after=COMMANDS_KEPT)
+        self._commands = database.collection("errands", indexes=[gone], outbox=True)
         self._signer = signer
 
     async def add(self, command: AdminCommand, message: OutgoingMessage) -> None:
