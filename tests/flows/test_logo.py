@@ -68,7 +68,9 @@ async def test_step_3_another_one_has_another_name_and_none_leaves_the_initials(
     third = await choose(flow, RED * 2 + bytes(24))
     assert len({first, second, third}) == 3
     assert (await fetched(flow, f"/t/{TENANT}/logo/{first}"))[0] == 404
-    assert (await fetched(flow, f"/t/{TENANT}/logo/{second}"))[0] == 200, "a page may have named it a moment ago"
+    assert (await fetched(flow, f"/t/{TENANT}/logo/{second}"))[0] == 200, (
+        "a page may have named it a moment ago"
+    )
     version = (await show_tenant(flow.admin, TENANT)).version
     await console_logo.remove_logo(flow.admin, actor(flow), expected_version=version)
     await flow.world.settle()

@@ -1,7 +1,8 @@
 """The lines of PowerShell that tell Entra of a step of a key roll-over, for one domain. Pure.
 
 They are short, to be pasted, and change a federation with us only; the domain's script (`federation_scripts`) does the
-same with more checks before it, and reads everything back. What they call is in its table of parameters (`tests/admin/test_federation_scripts.py`).
+same with more checks before it, and reads everything back. What they call is in its table of parameters
+(`tests/admin/test_federation_scripts.py`).
 
 Not verified, because no directory of Microsoft's answers here: that a signing certificate may stand as the next one,
 too.

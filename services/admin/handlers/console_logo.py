@@ -23,8 +23,8 @@ async def set_logo(
 ) -> None:
     """Steps 2 and 3: keep the picture, then name it in the tenant's configuration: pages show it by that alone.
 
-    Killed in between, a picture is kept that no page shows, beside the one that they still show. Raises Forbidden, BadInput, Conflict (somebody else changed
-    the tenant meanwhile), NotFound, Unavailable.
+    Killed in between, a picture is kept that no page shows, beside the one that they still show. Raises Forbidden,
+    BadInput, Conflict (somebody else changed the tenant meanwhile), NotFound, Unavailable.
     """
     actor.require(Act.CHANGE_APPLICATION, deps.clock.now())
     png = logo_of_pixels(width, height, pixels)

@@ -56,7 +56,7 @@ HOLDS = "holds"
 WRITERS, WRITES = "authenticator_writers", "authenticator_writes"
 """How many writes to the account's authenticators are under way, and how many there were."""
 COMMANDS_KEPT = 30 * 24 * 3600
-"""Seconds for which a command is kept after it was asked for: longer than any service takes it (`MAX_AGE`), sent or not.
+"""Seconds for which a command is kept after it was asked for, sent or not: longer than any service takes it (`MAX_AGE`).
 What an administrator asked for stays in the changes.
 """
 SIGNS_IN = [AccountStatus.INVITED.value, AccountStatus.ACTIVE.value]
