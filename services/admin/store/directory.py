@@ -221,7 +221,7 @@ class AccountRepository:
         return await self._accounts.collection.find_one(where) is not None
 
     async def count_signing_in(self, tenant: str, domain: str, *, but: Sequence[str], holds: bool) -> int:
-        # Each status by itself is one range of the index, which mongod counts without looking at each entry twice: a
+        # Each status by itself is one range of the index, which mongod counts without making anything of its entries: a
         # quarter of the time that it takes for both in one question.
         where = {**_of_domain(tenant, domain, but), HOLDS: holds}
         counts = (self._accounts.collection.count({**where, "status": status}) for status in SIGNS_IN)
