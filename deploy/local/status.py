@@ -47,8 +47,8 @@ def show(var: Path, found: RunningNow) -> int:
 async def summary(
     deps: Dependencies, var: Path, found: RunningNow, *, link: str = "", example_line: str = ""
 ) -> str:
-    """The text, with what Ada has and how far each domain is by now. `link`: the one-time link of the console's first owner, if one was made.
-    `example_line`: what is said of the example organisation, if there is one.
+    """The text, with what Ada has and how far each domain is by now. `link`: the one-time link of the console's first
+    owner, if one was made. `example_line`: what is said of the example organisation, if there is one.
 
     Raises Unavailable.
     """

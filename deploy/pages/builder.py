@@ -44,8 +44,8 @@ def built() -> Tree:
 
 
 def front_pages_with_walk() -> Tree:
-    """The front page in each language for `make run`: the first sign-in stands there before the script has asked how far
-    it is, so that nothing moves when the answer comes.
+    """The front page in each language for `make run`: the first sign-in stands there before the script has asked how
+    far it is, so that nothing moves when the answer comes.
     """
     front = Pages("front", FRONT)
     return {f"pages/front.{lang}.html": _front_page(front, lang, walk=True) for lang in LANGUAGES}

@@ -47,9 +47,9 @@ async def test_without_a_server_mails_land_in_the_folder_for_their_owner_only(tm
 
 
 @pytest.mark.parametrize("name", ["Ada Lovelace", "Zoé Ångström"])
-async def test_a_link_can_be_copied_from_the_file_as_it_stands(tmp_path: Path, name: str) -> None:
+def test_a_link_can_be_copied_from_the_file_as_it_stands(tmp_path: Path, name: str) -> None:
     message = mail(name=name)
-    await FolderMailer(tmp_path, ManualClock(START)).send(message)
+    asyncio.run(FolderMailer(tmp_path, ManualClock(START)).send(message))
     (file,) = tmp_path.iterdir()
     octets = file.read_bytes()
     assert LINK in octets.decode().splitlines(), "the link is not on a line of its own"
