@@ -49,7 +49,10 @@ from shared.contracts.wsfed import (
 from shared.crypto.sealed_box import Sealer
 from shared.errors import Conflict
 from shared.ids import Ids
+from shared.text import clean_line
 
+MAX_DIRECTORY = 253
+"""Characters of a domain's name, in a mail about a connection."""
 ALERT_MAIL_TRIED_FOR = timedelta(days=2)
 """For how long the delivery of a mail to administrators is tried."""
 
@@ -666,7 +669,7 @@ class Dependencies:
             name=to.name,
             language=language,
             organisation=tenant.name,
-            directory=said.tenant_domain,
+            directory=clean_line(said.tenant_domain, MAX_DIRECTORY),
             credential=said.credential,
             ends_at=ends_at,
             over=said.ends_within == 0,

@@ -117,11 +117,13 @@ async def connection_changed(deps: Dependencies, received: VerifiedMessage[Conne
 
 async def _warn_of_end(deps: Dependencies, tenant: str, said: ConnectionChanged) -> None:
     """Mail the owners and administrators that what the connection signs in with ends soon, or has ended: once for each
-    of the days that provisioning names. What is sent is remembered by the end and the day, so that a repeated message,
-    a second replica or a restored projection sends nothing twice. Raises Unavailable.
+    of the days that provisioning names, and whatever provisioning says at most once a day for each of them: whoever
+    speaks for it, or types one end after the other, fills no mailbox. What is sent is remembered by the day, so that a
+    repeated message or a second replica sends nothing twice; after a restore of admin it may be sent once more. Raises
+    Unavailable.
     """
     ends, within = said.credential_ends, said.ends_within
-    if ends is None or within is None or said.state == "off":
+    if ends is None or within is None or said.state == "off" or not said.credential:
         return
     before = await deps.directory.connection(tenant)
     if before is not None and (
@@ -131,15 +133,16 @@ async def _warn_of_end(deps: Dependencies, tenant: str, said: ConnectionChanged)
     organisation = await deps.tenants.get(tenant)
     if organisation is None:
         return
+    today = deps.clock.now()
     for member in (await deps.teams.get(tenant)).members:
         if member.role in TOLD:
-            name = f"ends-{ends:%Y%m%d}-{within}-{member.administrator}"
+            name = f"ends-{today:%Y%m%d}-{within}-{member.administrator}"
             record = AdminCommand(
                 id=f"{tenant}/{name}",
                 tenant=tenant,
                 account="",
                 what="warn_of_end",
-                asked_at=deps.clock.now(),
+                asked_at=today,
             )
             mail = deps.credential_mail_message(
                 organisation,

@@ -17,6 +17,8 @@ from shared.picture import MAX_PNG
 
 MAX_LOGO = 4 * ((MAX_PNG + 2) // 3)
 """Characters of a logo in base64."""
+MAX_LICENCES = 100
+"""Licences of one person that are assigned from here."""
 
 
 class AccountStatus(StrEnum):
@@ -163,7 +165,7 @@ class ProfileChanged(StateEvent):
     last_name: str = Field(max_length=64)
     usage_location: str = Field(default="", max_length=2)
     """Country of two letters (ISO 3166-1), which a licence needs; empty: none is set from here."""
-    licences: tuple[str, ...] = Field(default=(), max_length=100)
+    licences: tuple[str, ...] = Field(default=(), max_length=MAX_LICENCES)
     """SKU ids of the licences that are assigned from here."""
 
 

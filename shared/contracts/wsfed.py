@@ -5,7 +5,7 @@ sign-ins ended.
 from datetime import date, datetime, timedelta
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.contracts import Command, Event, StateEvent
 from shared.contracts.state import PullState, StatePulled
@@ -104,7 +104,7 @@ class SignInAttempt(BaseModel):
     """One request to a person's device, or one use of a passkey, and what became of it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
-    at: datetime
+    at: AwareDatetime
     """When it ended."""
     method: AttemptMethod
     outcome: AttemptOutcome

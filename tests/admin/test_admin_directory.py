@@ -108,7 +108,7 @@ def test_a_property_that_is_there_twice() -> None:
     assert fault('"client_id": "x", "client_id": "y"').id == "admin.connection.doubled"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "7", "[" * 100_00, "x" * 40_000])
+@pytest.mark.parametrize("text", ["", "[]", "null", "7", "[" * 100_00, "x" * 40_000, '"a":' + "1" * 9000])
 def test_anything_else_is_refused_too(text: str) -> None:
     assert fault(text).id.startswith("admin.connection.")
 
@@ -150,6 +150,52 @@ def test_certificates_are_read_before_they_are_sent() -> None:
         ({"certificate": certificate, "private_key": key, "client_secret": SECRET}, "credential"),
     ):
         assert fault(json.dumps({**base, **wrong})).id == f"admin.connection.{expected}"
+
+
+def key_of_primes(p: int, q: int) -> str:
+    """PEM of the RSA key of these two, which nobody has looked at."""
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(65537, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    return (
+        numbers.private_key(unsafe_skip_rsa_key_validation=True)
+        .private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        .decode()
+    )
+
+
+def test_a_key_that_takes_minutes_to_test_is_not_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two primes of Mersenne, 4423 and 4253 bits: to load the key takes half a minute, and admin stands still."""
+    usual = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    large = key_of_primes(2**4423 - 1, 2**4253 - 1)
+    load, tested = serialization.load_pem_private_key, list[bool]()
+    loaded = load(large.encode(), None, unsafe_skip_rsa_key_validation=True)
+    assert isinstance(loaded, rsa.RSAPrivateKey)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "blok365")])
+    made = x509.CertificateBuilder(name, name, loaded.public_key(), 7, NOW, NOW + timedelta(days=9))
+    certificate = made.sign(usual, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+    def watched(data: bytes, password: None, **more: bool) -> object:
+        tested.append(not more)
+        return load(data, password, unsafe_skip_rsa_key_validation=True)
+
+    monkeypatch.setattr(serialization, "load_pem_private_key", watched)
+    base = {"client_id": CLIENT, "tenant_domain": "contoso.example", "private_key": large}
+    assert fault(json.dumps({**base, "certificate": pem(usual)[0]})).id == "admin.connection.other_key"
+    assert fault(json.dumps({**base, "certificate": certificate})).id == "admin.connection.key_size"
+    assert tested == [False, False]
+
+
+@pytest.mark.parametrize("name", ["certificate", "private_key"])
+def test_what_the_message_does_not_take_is_refused_by_name(name: str) -> None:
+    certificate, key = pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    given = {"certificate": certificate, "private_key": key}
+    given[name] = "Bag Attributes\n" * 600 + given[name]
+    found = fault(json.dumps({"client_id": CLIENT, "tenant_domain": "contoso.example", **given}))
+    assert found.id == "admin.connection.pem_too_long"
+    assert name in found.detail
 
 
 WORDS = st.text(

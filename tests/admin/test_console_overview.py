@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup, Tag
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from services.admin import handlers
 from services.admin.domain.alerts import EVERY, MAX_IN_A_MAIL, Alert, AlertMails, alerts_of_attempts
@@ -422,3 +423,28 @@ async def test_browsers_are_named_in_the_readers_language(
     assert agent in (await owner.get(path)).words
     owner.lang = "fr"
     assert french in (await owner.get(path)).words
+
+
+def test_an_attempt_without_a_time_zone_is_no_message() -> None:
+    said = {"at": "2026-11-27T09:00:00", "method": "passkey", "outcome": "not_me"}
+    with pytest.raises(ValidationError):
+        SignInAttempt.model_validate(said)
+    assert SignInAttempt.model_validate({**said, "at": "2026-11-27T09:00:00Z"}).outcome == "not_me"
+
+
+@pytest.mark.parametrize("year", [1, 2200, 9999])
+async def test_an_alert_from_another_age_is_none(system: AdminSystem, year: int) -> None:
+    ada = await system.account()
+    at = datetime(year, 12, 31, 23, 59, tzinfo=UTC)
+    said = SignInsListed(
+        version=1,
+        account=ada.id,
+        attempts=(SignInAttempt(at=at, method="passkey", outcome="not_me"),),
+    )
+    await system.world.bus.publish([system.world.signer("wsfed").sign(said, tenant=CONTOSO)])
+    await system.world.settle()
+    owner = await signed_in(system)
+    assert (await owner.get(f"/t/{CONTOSO}")).status == 200
+    assert (await owner.get(f"/t/{CONTOSO}/people/{ada.id}")).status == 200
+    assert await system.deps.alerts.recent(CONTOSO, START - timedelta(days=30), 5) == []
+    assert len(await system.deps.sign_ins.of(CONTOSO, ada.id)) == 1

@@ -281,6 +281,26 @@ async def test_owners_and_administrators_are_mailed_once_for_each_of_the_days(sy
     assert len(mails(system)) == len(set(mails(system))) == 4
 
 
+async def test_whatever_provisioning_says_it_fills_no_mailbox(system: AdminSystem) -> None:
+    """A taken-over provisioning says one end after the other, and what no mail can be made of."""
+    await signed_in(system, Role.OWNER)
+    now = system.world.clock.now()
+    for version in range(1, 40):
+        ends = now + timedelta(days=version)
+        await say(system, connection(version, credential_ends=ends, ends_within=30))
+    assert len(mails(system)) == 1
+    await say(system, connection(40, credential_ends=now, ends_within=0, credential=""))
+    assert len(mails(system)) == 1
+    await say(system, connection(41, credential_ends=now, ends_within=1, tenant_domain="x" * 300 + "\n"))
+    assert len(mails(system)) == 2
+    view = await handlers.show_connection(system.deps, CONTOSO)
+    assert view.known is not None
+    assert view.known.version == 41
+    system.world.clock.advance(timedelta(days=1).total_seconds())
+    await say(system, connection(42, credential_ends=now + timedelta(days=9), ends_within=30))
+    assert len(mails(system)) == 3
+
+
 async def test_nobody_is_mailed_about_a_connection_that_is_off(system: AdminSystem) -> None:
     await signed_in(system, Role.OWNER)
     ends = system.world.clock.now() + timedelta(days=6)
@@ -565,3 +585,18 @@ async def test_who_holds_an_administrator_role_in_entra_is_an_owners_to_invite_s
         system, person(system, ada.id, 3, holds_directory_role=None)
     )  # not known: as without the permission
     assert f"{path}/resume" in (await helper.get(path)).actions
+
+
+async def test_more_licences_than_the_message_takes_are_refused(system: AdminSystem) -> None:
+    ada = await system.account()
+    browser = await signed_in(system, Role.ADMINISTRATOR)
+    skus = " ".join(f"{SKU[:-3]}{number}" for number in range(100, 201))
+    path = f"{BASE}/people/{ada.id}/licences"
+    refused = await browser.press(await browser.get(path), path, location="FR", skus=skus)
+    assert refused.status == 400
+    assert "at most 100 licences" in refused.words
+    path = f"{BASE}/people/new"
+    new = {"first": "Bob", "last": "Baker", "upn": "bob@contoso.example", "email": "bob@private.example"}
+    refused = await browser.press(await browser.get(path), path, **new, location="FR", skus=skus)
+    assert refused.status == 400
+    assert (await handlers.show_account(system.deps, CONTOSO, ada.id)).licences == ()

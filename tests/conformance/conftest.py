@@ -18,10 +18,11 @@ from tests.conftest import Vhost
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Log lines are kept, not rendered: structlog's default draws a traceback with all locals, which takes seconds
-    and holds up the event loop.
+    and holds up the event loop. Pytest shows them of a test that fails.
     """
-    with capture_logs():
+    with capture_logs() as lines:
         yield
+    print(*lines, sep="\n")
 
 
 @pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.integration)])

@@ -104,6 +104,10 @@ async def test_step_3_two_administrators_at_once_the_second_is_told(flow: Flow) 
                 await console_logo.set_logo(
                     flow.admin, actor(flow), **posted(RED * 4 + bytes(16)), expected_version=version
                 )
+    await flow.world.settle()
+    flow.world.clock.advance(6)
+    name = (await show_tenant(flow.admin, TENANT)).logo
+    assert (await fetched(flow, f"/t/{TENANT}/logo/{name}"))[0] == 200, "the first one's is shown still"
 
 
 @pytest.mark.parametrize("role", [Role.HELP_DESK, Role.BADGE_DESK, Role.AUDITOR, Role.READ_ONLY])

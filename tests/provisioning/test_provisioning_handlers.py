@@ -834,3 +834,27 @@ async def test_a_holder_that_is_not_taken_over_is_told_as_one(connected: Provisi
     await connected.account("ada")
     await connected.work()
     assert (connected.person().state, connected.person().holds_directory_role) == ("failed", True)
+
+
+async def test_a_connection_to_another_directory_takes_no_holders_protection_away(
+    connected: Provisioning,
+) -> None:
+    """An administrator leads provisioning to a directory of his own, where everybody is made anew without a role."""
+    await created(connected)
+    (ada,) = connected.directory.users
+    connected.directory.roles[ada] = ["global"]
+    await roles_become_readable(connected)
+    assert connected.person().holds_directory_role is True
+    connected.directory.users.clear()
+    connected.directory.roles.clear()
+    connected.directory.add("his-own", "mallory@contoso.example", "mallory")
+    await connected.connect()
+    await connected.world.say("admin", CheckConnection(check="elsewhere"))
+    await connected.work()
+    await connected.account("ada", session_epoch=1)
+    await connected.work()
+    await connected.later(MINUTE, rounds=12)
+    (new,) = set(connected.directory.users) - {"his-own"}
+    assert (connected.person().state, connected.person().object_id) == ("done", new)
+    assert new != ada
+    assert connected.person().holds_directory_role is True

@@ -57,7 +57,9 @@ def alert_of_refusal(refused: Authenticator, device: str) -> Alert:
 def alerts_of_attempts(
     tenant: str, account: AccountId, attempts: Sequence[SignInAttempt], now: datetime
 ) -> tuple[Alert, ...]:
-    """One for each time that the person has said "This isn't me" lately."""
+    """One for each time that the person has said "This isn't me" lately. None for a time that is far in the future,
+    which would stand above all others for good.
+    """
     return tuple(
         Alert(
             id=f"{tenant}/not_me/{account}/{int(attempt.at.timestamp() * 1000)}",
@@ -68,7 +70,7 @@ def alerts_of_attempts(
             detail=attempt.agent[:MAX_DETAIL],
         )
         for attempt in attempts
-        if attempt.outcome == "not_me" and now - attempt.at < YOUNGER_THAN
+        if attempt.outcome == "not_me" and abs(now - attempt.at) < YOUNGER_THAN
     )
 
 

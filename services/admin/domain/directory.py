@@ -18,6 +18,9 @@ from shared.contracts.provisioning import (
 from shared.errors import BadInput
 
 MAX_PROPERTIES = 32 * 1024
+MAX_PEM = 8192
+"""Characters of a certificate or a key, as `ConnectionSecrets` takes them."""
+MAX_KEY_BITS = 4096
 PROPERTIES = ("client_id", "tenant_domain", "client_secret", "certificate", "private_key")
 PLACEHOLDER = re.compile(
     r"<.*>|\{.*\}|\[.*\]|\.{3}|…|[xX*]{3,}|(?i:.*\b(your|replace|paste|insert|todo|changeme|example_?(id|secret))\b.*)"
@@ -107,6 +110,8 @@ def _object(text: str) -> Mapping[str, Any]:
         ) from None
     except RecursionError:
         raise BadInput("admin.connection.json", line=1, column=1, what="nested too deeply") from None
+    except ValueError:  # of thousands of digits
+        raise BadInput("admin.connection.json", line=1, column=1, what="too long a number") from None
     if doubled := next((name for name in names if names.count(name) > 1), None):
         raise BadInput("admin.connection.doubled", name=shown(doubled))
     assert isinstance(found, dict), "it begins with a brace"
@@ -122,20 +127,34 @@ def _check_secret(secret: str) -> None:
 
 
 def _check_certificate(certificate: str, private_key: str, now: datetime) -> None:
-    """Raises BadInput for a certificate that cannot sign in."""
+    """Raises BadInput for a certificate that cannot sign in.
+
+    A library that loads a key tests whether its primes are some. For large ones that takes minutes, in which this
+    process does nothing else, so the sizes are looked at first. Those of a 4096-bit key take 0.2 s.
+    """
     # Imported here because every command of the command line would wait for it, and hardly one needs it.
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    for name, text in (("certificate", certificate), ("private_key", private_key)):
+        if len(text) > MAX_PEM:
+            raise BadInput("admin.connection.pem_too_long", name=name, longest=MAX_PEM)
+    octets = private_key.encode()
     try:
         read = x509.load_pem_x509_certificate(certificate.encode())
-        key, certified = load_pem_private_key(private_key.encode(), password=None), read.public_key()
+        certified = read.public_key()
+        key = load_pem_private_key(octets, password=None, unsafe_skip_rsa_key_validation=True)
+        if not isinstance(key, RSAPrivateKey) or key.public_key() != certified:
+            raise BadInput("admin.connection.other_key")
+        numbers = key.private_numbers()
+        half = (key.key_size + 1) // 2
+        if key.key_size > MAX_KEY_BITS or max(numbers.p.bit_length(), numbers.q.bit_length()) > half:
+            raise BadInput("admin.connection.key_size", longest=MAX_KEY_BITS)
+        load_pem_private_key(octets, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise BadInput("admin.connection.certificate") from None
-    if not isinstance(key, RSAPrivateKey) or key.public_key() != certified:
-        raise BadInput("admin.connection.other_key")
     if read.not_valid_after_utc <= now:
         raise BadInput("admin.connection.certificate_ended", ended=f"{read.not_valid_after_utc:%Y-%m-%d}")
 

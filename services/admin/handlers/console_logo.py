@@ -5,7 +5,7 @@ from services.admin.domain.roles import Act, Actor
 from services.admin.handlers.recording import recorded
 from services.admin.handlers.tenants import configure_tenant, show_tenant
 from services.admin.ports import Dependencies
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 
 
 async def show_logo(deps: Dependencies, actor: Actor) -> bytes:
@@ -28,6 +28,8 @@ async def set_logo(
     actor.require(Act.CHANGE_APPLICATION, deps.clock.now())
     png = logo_of_pixels(width, height, pixels)
     tenant = await show_tenant(deps, actor.tenant)
+    if tenant.version != expected_version:  # before the picture that is named now is replaced
+        raise Conflict("admin.tenant.changed", tenant=actor.tenant)
     async with recorded(
         deps, actor, Act.CHANGE_APPLICATION, subject_id=actor.tenant, subject=tenant.name
     ) as record:

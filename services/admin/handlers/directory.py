@@ -11,6 +11,7 @@ from services.admin.handlers.accounts import show_account
 from services.admin.handlers.common import checked_limit
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
+from shared.contracts.admin import MAX_LICENCES
 from shared.contracts.envelope import OutgoingMessage
 from shared.contracts.provisioning import (
     CheckConnection,
@@ -174,7 +175,10 @@ async def retry_person(deps: Dependencies, slug: str, name: str) -> Account:
 def chosen_licences(names: Sequence[str], known: ConnectionChanged | None) -> tuple[str, ...]:
     """Their SKU ids in order, each once. Raises BadInput."""
     found = known.checked.licences if known is not None and known.checked is not None else ()
-    return tuple(sorted({read_licence(each, found) for each in names}))
+    chosen = {read_licence(each, found) for each in names}
+    if len(chosen) > MAX_LICENCES:
+        raise BadInput("admin.licence.too_many", most=MAX_LICENCES)
+    return tuple(sorted(chosen))
 
 
 async def set_licences(

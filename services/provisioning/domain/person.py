@@ -159,6 +159,8 @@ class Person:
     """Authenticators whose end was dealt with."""
     role_holder: bool | None = None
     """Whether the user holds a directory role, as it was read last; None: not known."""
+    role_user: str = ""
+    """The object id of the user of whom that was read."""
 
     @property
     def id(self) -> str:
@@ -318,6 +320,18 @@ def _due(person: Person, now: datetime, *, urgent: bool) -> Person:
     if person.state is State.WORKING:
         return replace(moved, urgent=urgent)
     return _tell(replace(moved, urgent=urgent, next_at=now, attempts=0, conflicts=0, fault=None), now)
+
+
+def roles_read(person: Person, user: str, *, holds: bool) -> Person:
+    """The job after it was read whether that user holds a directory role.
+
+    A holder stays one until that very user is seen without: another user, which was made later or in another directory,
+    says nothing of it. Otherwise whoever may set the connection could end a holder's protection by leading it
+    elsewhere.
+    """
+    if person.role_holder and not holds and person.role_user not in ("", user):
+        return person
+    return replace(person, role_holder=holds, role_user=user)
 
 
 def _tell(person: Person, now: datetime) -> Person:

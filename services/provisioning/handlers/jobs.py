@@ -23,6 +23,7 @@ from services.provisioning.domain.person import (
     finished,
     postponed,
     released,
+    roles_read,
     stopped,
     wait_after,
 )
@@ -185,7 +186,7 @@ class _Job:
         if what.verdict is not Verdict.DONE and not (ours and what.key is FaultKey.ROLES_UNREADABLE):
             await self._settle(what, answer)
         elif answer.values:
-            self._learn(lambda person: replace(person, role_holder=True))
+            self._learn(lambda person: roles_read(person, candidate.object_id, holds=True))
             await self._stop(FaultKey.HOLDS_ROLE, answer)
         elif answer.ok and not answer.ends_list:
             await self._stop(FaultKey.ROLES_UNREADABLE, answer)
@@ -340,7 +341,7 @@ class _Job:
             if not answer.ok or not (answer.values or answer.ends_list):
                 return
             holds = bool(answer.values)
-        self._learn(lambda person: replace(person, role_holder=holds))
+        self._learn(lambda person: roles_read(person, user, holds=holds))
 
     async def _finish(self, request_id: str = "") -> None:
         """Nothing is left to do. Raises _Over, SignInFailed."""

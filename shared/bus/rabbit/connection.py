@@ -75,7 +75,7 @@ class Connection:
         while True:
             try:
                 connected = await self._once()
-            except FAULTS as error:
+            except Exception as error:  # whatever it is, without a connection this process is of no use
                 connected = False
                 self._fault = f"{type(error).__name__}: {error}"
                 log.warning("bus.connect_failed", connection=self._name, reason=self._fault)
@@ -105,9 +105,11 @@ class Connection:
 
 
 async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """Its result. Raises TimeoutError after so many seconds, also when the work does not listen to being cancelled.
+    """Its result. Raises TimeoutError after so many seconds, also when the work does not listen to being cancelled, and
+    ConnectionError when the work was cancelled, but not by us.
 
-    aio-pika's sometimes does not: with `asyncio.timeout` a lost connection was never made again.
+    aio-pika does both. It may not hear that it is cancelled; and when a connection is lost, it cancels what waits for
+    an answer. Either would end the task that makes a lost connection again, if it came through to there.
     """
     task = asyncio.create_task(work)
     try:
@@ -119,6 +121,8 @@ async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         task.cancel()
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         raise TimeoutError
+    if task.cancelled():
+        raise ConnectionError("the connection was lost while it was being made")
     return task.result()
 
 
