@@ -85,7 +85,7 @@ async def _domains(deps: Dependencies) -> list[str]:
         else:
             progress = f"first sign-in {_moment(used.first_sign_in_at)}"
         lines.append(f"{domain.name}: {progress}")
-    return _step("Domains", lines) if lines else []
+    return _step("Domains", ["how far each one is:", *lines]) if lines else []
 
 
 def _moment(at: datetime) -> str:
@@ -93,10 +93,10 @@ def _moment(at: datetime) -> str:
 
 
 def _stand_ins(found: RunningNow) -> list[str]:
-    lines = [f"{found.entra}/powershell runs the script that federates a domain"]
+    lines = [f"PowerShell, for the script that federates a domain: {found.entra}/powershell"]
     if found.graph:
-        lines.append(f"{found.graph}/ shows the users of Microsoft Graph")
-    return _step("Stand-ins", lines)
+        lines.append(f"the users of Microsoft Graph: {found.graph}/")
+    return _step("Stand-ins", ["on this machine:", *lines])
 
 
 async def adas_phones(deps: Dependencies) -> list[ListedDevice]:
