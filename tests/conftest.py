@@ -34,6 +34,7 @@ from pymongo import MongoClient
 
 from deploy.local import backing
 from deploy.local.backing import BackingService, Broker
+from deploy.local.backing.port import take_share
 from deploy.local.backing.rabbit import GivenRabbit, Management
 from shared.errors import Blok365Error
 from shared.ids import SystemIds
@@ -183,7 +184,10 @@ _run = pytest.StashKey[Run]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        worker, workers = config.workerinput["workerid"], config.workerinput["workercount"]
+        take_share(int(worker.removeprefix("gw")), workers)
+    else:
         config.stash[_run] = Run()
         config.pluginmanager.register(_Workers(), "blok365-workers")
 

@@ -11,9 +11,12 @@ from deploy.cli import output
 from deploy.cli.options import InTenant, Json, group
 from deploy.cli.session import with_admin
 from services.admin import handlers
-from services.admin.domain.accounts import Account
-from services.admin.domain.directory import DirectorySettings, read_end
-from services.admin.handlers import DirectoryView
+from services.admin.domain.accounts import Account, AccountId
+from services.admin.domain.directory import DirectorySettings, read_end, read_properties
+from services.admin.domain.roles import Act, Operator
+from services.admin.handlers import DirectoryView, console_provisioning
+from services.admin.handlers.operator import operate_on
+from services.admin.handlers.recording import Record
 from services.admin.ports import Dependencies
 from shared.clock import iso_millis
 from shared.contracts.provisioning import (
@@ -68,14 +71,15 @@ def connect(
 
     async def work(admin: Dependencies) -> DirectorySettings:
         is_first = not (await handlers.show_connection(admin, tenant)).asked.has_secrets
-        return await handlers.set_connection(
+        now = admin.clock.now()
+        return await console_provisioning.set_connection(
             admin,
-            tenant,
-            properties=None if properties is None else _read(properties),
+            Operator(tenant),
+            secrets=None if properties is None else read_properties(_read(properties), now),
             enabled=True if enabled is None and is_first else enabled,
             when_suspended=suspended,
             when_removed=removed,
-            secret_ends_at=read_end(secret_ends, admin.clock.now()),
+            secret_ends_at=read_end(secret_ends, now),
         )
 
     settings = with_admin(context.obj, work)
@@ -89,7 +93,9 @@ def connect(
 @provisioning.command("test")
 def check(context: typer.Context, tenant: InTenant, json: Json = False) -> None:
     """Sign in to Entra, and say which permissions are there and what each missing one costs."""
-    asked = with_admin(context.obj, lambda admin: handlers.check_connection(admin, tenant))
+    asked = with_admin(
+        context.obj, lambda admin: console_provisioning.check_connection(admin, Operator(tenant))
+    )
 
     async def wait(admin: Dependencies) -> Checked | None:
         for _ in range(PATIENCE):
@@ -168,7 +174,17 @@ def retry(
     tenant: InTenant,
 ) -> None:
     """Try again what has failed for a person."""
-    account = with_admin(context.obj, lambda admin: handlers.retry_person(admin, tenant, who))
+
+    async def work(admin: Dependencies) -> Account:
+        return await operate_on(
+            admin,
+            tenant,
+            Act.RETRY_PROVISIONING,
+            who,
+            lambda account, _: handlers.retry_person(admin, tenant, account),
+        )
+
+    account = with_admin(context.obj, work)
     output.line(f"{account.upn} is tried again. See: blok365 provisioning show {account.upn} -t {tenant}")
 
 
@@ -187,10 +203,20 @@ def licences(
 ) -> None:
     """Set which licences a person has from here."""
     chosen = [] if none else licence
-    account = with_admin(
-        context.obj,
-        lambda admin: handlers.set_licences(admin, tenant, who, usage_location=location, licences=chosen),
-    )
+
+    async def work(admin: Dependencies) -> Account:
+        async def change(account: AccountId, record: Record) -> Account:
+            return await console_provisioning.set_licences(
+                admin,
+                await handlers.show_account(admin, tenant, account),
+                record,
+                usage_location=location,
+                licences=chosen,
+            )
+
+        return await operate_on(admin, tenant, Act.CHANGE_LICENCES, who, change)
+
+    account = with_admin(context.obj, work)
     output.line(
         f"{account.upn}: {', '.join(account.licences) or 'no licences'}, "
         f"usage location {account.usage_location or 'not set'}"

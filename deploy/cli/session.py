@@ -138,16 +138,23 @@ async def opened(
         options.running.poke()
 
 
+@asynccontextmanager
+async def opened_admin(options: Options, *, needed: Sequence[str] = SYSTEM) -> AsyncIterator[Dependencies]:
+    """What admin's handlers need, on the system's database. Raises Unavailable."""
+    async with opened(options, partial(admin_app.build, pages=False), needed=needed) as wired:
+        for step in wired.service.on_start:
+            await step()
+        yield wired.dependencies
+
+
 def with_admin(
     options: Options, work: Callable[[Dependencies], Awaitable[T]], *, needed: Sequence[str] = SYSTEM
 ) -> T:
     """What `work` returns, given admin's handlers on the real database. Ends the program on a fault."""
 
     async def run() -> T:
-        async with opened(options, partial(admin_app.build, pages=False), needed=needed) as wired:
-            for step in wired.service.on_start:
-                await step()
-            return await work(wired.dependencies)
+        async with opened_admin(options, needed=needed) as admin:
+            return await work(admin)
 
     return report_faults(options, lambda: asyncio.run(run()))
 

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from deploy.cli.options import InTenant, Options, Yes, group
-from deploy.cli.session import opened, report_faults
+from deploy.cli.session import opened, opened_admin, report_faults
+from services.admin.handlers.operator import roll_keys
 from services.wsfed.app import build
 from services.wsfed.domain.keys import certificate_base64, certificate_validity, thumbprint
 from services.wsfed.handlers import key_rollover
@@ -22,7 +23,7 @@ AtOnce = Annotated[bool, typer.Option("--at-once", help="Entra has the next cert
 @signing.command()
 def show(context: typer.Context, tenant: InTenant) -> None:
     """The certificates: which signs, which will, which did."""
-    _run(context, tenant, lambda deps: key_rollover.show_keys(deps, tenant), "")
+    _run(context, tenant, lambda deps: key_rollover.show_keys(deps, tenant))
 
 
 @signing.command("next")
@@ -32,7 +33,8 @@ def next_(context: typer.Context, tenant: InTenant) -> None:
         context,
         tenant,
         lambda deps: key_rollover.next_key(deps, tenant),
-        "Now set nextSigningCertificate in Entra to the next one, and wait 24 hours.",
+        recorded="next",
+        then="Now set nextSigningCertificate in Entra to the next one, and wait 24 hours.",
     )
 
 
@@ -43,15 +45,23 @@ def switch(context: typer.Context, tenant: InTenant, at_once: AtOnce = False) ->
         context,
         tenant,
         lambda deps: key_rollover.switch_key(deps, tenant, at_once=at_once),
-        "Every replica signs with it within 10 seconds. Now set signingCertificate in Entra to the current one "
-        "and nextSigningCertificate to the same; then promote.",
+        recorded="switch",
+        at_once=at_once,
+        then="Every replica signs with it within 10 seconds. Now set signingCertificate in Entra to the current "
+        "one and nextSigningCertificate to the same; then promote.",
     )
 
 
 @signing.command()
 def promote(context: typer.Context, tenant: InTenant) -> None:
     """Step 3: destroy the previous key."""
-    _run(context, tenant, lambda deps: key_rollover.promote_key(deps, tenant), "The roll-over is finished.")
+    _run(
+        context,
+        tenant,
+        lambda deps: key_rollover.promote_key(deps, tenant),
+        recorded="promote",
+        then="The roll-over is finished.",
+    )
 
 
 @signing.command()
@@ -63,22 +73,39 @@ def emergency(context: typer.Context, tenant: InTenant, yes: Yes = False) -> Non
         context,
         tenant,
         lambda deps: key_rollover.emergency_keys(deps, tenant),
-        "At once: set signingCertificate (current) and nextSigningCertificate (next) in Entra. Entra remembers the "
-        "stolen key as the one before: so afterwards switch --at-once, set signingCertificate, promote.",
+        recorded="emergency",
+        then="At once: set signingCertificate (current) and nextSigningCertificate (next) in Entra. Entra remembers "
+        "the stolen key as the one before: so afterwards switch --at-once, set signingCertificate, promote.",
     )
 
 
 def _run(
-    context: typer.Context, tenant: str, step: Callable[[Dependencies], Awaitable[KeyRing]], then: str
+    context: typer.Context,
+    tenant: str,
+    step: Callable[[Dependencies], Awaitable[KeyRing]],
+    *,
+    recorded: str = "",
+    at_once: bool = False,
+    then: str = "",
 ) -> None:
+    """Do the step, and print the certificates and what is to be done `then`. `recorded`: as what admin records it; what
+    is recorded as nothing changes nothing.
+    """
     options: Options = context.obj
 
     async def run() -> KeyRing:
         async with opened(options, build) as wired:
-            try:
-                return await step(wired.dependencies)
-            except NotFound as error:
-                raise NotFound("cli.tenant.unknown", tenant=tenant) from error
+
+            async def work() -> KeyRing:
+                try:
+                    return await step(wired.dependencies)
+                except NotFound as error:
+                    raise NotFound("cli.tenant.unknown", tenant=tenant) from error
+
+            if not recorded:
+                return await work()
+            async with opened_admin(options) as admin:
+                return await roll_keys(admin, tenant, recorded, work, at_once=at_once)
 
     ring = report_faults(options, lambda: asyncio.run(run()))
     for name, certificate in (("current", ring.current), ("next", ring.next), ("previous", ring.previous)):

@@ -12,7 +12,7 @@ from services.admin import handlers
 from services.admin.domain.roles import Act, Operator
 from services.admin.domain.tenants import Tenant
 from services.admin.handlers import console_applications
-from services.admin.handlers.operator import operate
+from services.admin.handlers.operator import make_tenant, operate
 from services.admin.handlers.recording import Record
 from services.admin.ports import Dependencies
 from shared.contracts.admin import Application
@@ -47,9 +47,7 @@ def add_tenant(
     ] = CloudChoice.WORLDWIDE,
 ) -> None:
     """Make a tenant."""
-    tenant = with_admin(
-        context.obj, lambda admin: handlers.create_tenant(admin, slug, name, cloud=cloud.value)
-    )
+    tenant = with_admin(context.obj, lambda admin: make_tenant(admin, slug, name, cloud=cloud.value))
     output.line(
         f"Tenant {tenant.slug} ({tenant.name}). "
         f"Next: blok365 domain add DOMAIN -t {tenant.slug}, and blok365 app add -t {tenant.slug}."

@@ -88,7 +88,10 @@ async def device_enrolled(deps: Dependencies, received: VerifiedMessage[DeviceCh
             cause=cause,
         )
     elif decided.status is not AuthenticatorStatus.REFUSED and decided.reason != Reason.ACCOUNT_REMOVED:
-        await deps.accounts.change(received.tenant, device.account, _enrolled, cause=cause)
+        # The reason says it of accounts that a release restored which did not count restorations yet.
+        await deps.accounts.change(
+            received.tenant, device.account, partial(_enrolled, decided=decided), cause=cause
+        )
     if decided.status is AuthenticatorStatus.REFUSED:
         await deps.alerts.add(alert_of_refusal(decided, device.name))
     # The device is kept last, because an announcement that is kept already is not looked at again: a crash before
@@ -228,6 +231,7 @@ async def _decide(
         credential_id=key.credential_id,
         public_key=key.public_key,
         key_sha256=key.key_sha256,
+        restorations=0 if account is None else account.restorations,
     )
     if await deps.authenticators.add(decided, cause=received.envelope):
         return decided
@@ -288,8 +292,13 @@ async def _endorsed_by_phone(
     return endorser, _key_of(device, new), statement
 
 
-def _enrolled(account: Account) -> Account | None:
+def _enrolled(account: Account, decided: Authenticator) -> Account | None:
+    """The account, which has had a phone; None where that is known, or the phone is from before the account was removed
+    and restored.
+    """
     if account.enrolled or account.status is AccountStatus.REMOVED:
+        return None
+    if decided.restorations != account.restorations:
         return None
     return apply_action(account, AccountAction.ENROL)
 

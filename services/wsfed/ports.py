@@ -76,8 +76,8 @@ class Logos(Protocol):
 
     async def keep(self, received: VerifiedMessage[LogoChanged]) -> None: ...
 
-    async def of(self, tenant: str) -> Logo | None:
-        """The tenant's; None without one."""
+    async def of(self, tenant: str) -> Sequence[Logo]:
+        """The tenant's, and the one before, which its configuration may name still; none without one."""
         ...
 
 

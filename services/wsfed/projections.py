@@ -53,17 +53,24 @@ async def logo_changed(deps: Dependencies, received: VerifiedMessage[LogoChanged
     Reject for any other.
     """
     logo = received.message
-    if logo.name:
-        try:
-            png = base64.b64decode(logo.png, validate=True)
-            check_png(png)
-        except ValueError as error:
-            raise Reject(f"not a logo of ours: {error}") from error
-        if not b64u(hashlib.sha256(png).digest()).startswith(logo.name):
-            raise Reject("a logo under another's name")
-    elif logo.png:
-        raise Reject("a logo without a name")
+    _check_logo(logo.name, logo.png)
+    _check_logo(logo.previous_name, logo.previous_png)
     await deps.logos.keep(received)
+
+
+def _check_logo(name: str, encoded: str) -> None:
+    """Nothing without a name, or under a name of its own a file of our kind. Raises Reject."""
+    if not name:
+        if encoded:
+            raise Reject("a logo without a name")
+        return
+    try:
+        png = base64.b64decode(encoded, validate=True)
+        check_png(png)
+    except ValueError as error:
+        raise Reject(f"not a logo of ours: {error}") from error
+    if not b64u(hashlib.sha256(png).digest()).startswith(name):
+        raise Reject("a logo under another's name")
 
 
 async def account_changed(deps: Dependencies, received: VerifiedMessage[AccountChanged]) -> None:

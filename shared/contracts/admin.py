@@ -106,6 +106,10 @@ class LogoChanged(StateEvent):
     """The beginning of the SHA-256 of the file, base64url; empty when the logo was removed."""
     png: str = Field(max_length=MAX_LOGO)
     """The file in base64, of the kind that `shared/picture.py` makes; empty when the logo was removed."""
+    previous_name: str = Field(default="", max_length=MAX_ID)
+    """The name of the one before, which the tenant's `logo` names until the next is named; empty without one."""
+    previous_png: str = Field(default="", max_length=MAX_LOGO)
+    """That file."""
 
 
 EPOCHS_IN_A_GENERATION = 2**31

@@ -377,6 +377,37 @@ def test_of_the_connection_to_entra_what_is_not_named_stays(federable: Blok365, 
 
 
 @pytest.mark.integration
+def test_what_the_operator_does_about_provisioning_and_keys_is_recorded(
+    federable: Blok365, tmp_path: Path, mongo_url: str, mongo_database: str
+) -> None:
+    properties, in_tenant = tmp_path / "properties.json", ("-t", "contoso")
+    told = {"client_id": "22222222-2222-4222-8222-222222222222", "tenant_domain": "contoso.onmicrosoft.com"}
+    properties.write_text(json.dumps({**told, "client_secret": "a~secret~of~forty~characters~or~nearly~so"}))
+    said(federable("provisioning", "connect", str(properties), *in_tenant, "--removed", "keep"))
+    said(federable("provisioning", "licences", "ada@contoso.example", *in_tenant, "--location", "fr"))
+    refused(federable("provisioning", "retry", "ada@contoso.example", *in_tenant))
+    refused(federable("signing", "next", *in_tenant))  # wsfed does not run, and has not heard of the tenant
+    refused(federable("signing", "show", *in_tenant))
+    client: MongoClient[dict[str, Any]] = MongoClient(mongo_url)
+    with closing(client):
+        kept = list(client[f"{mongo_database}_admin"]["changes"].find(sort=[("at", 1)]))
+    assert {(each["tenant"], each["role"], each["administrator"]) for each in kept} == {
+        ("contoso", "operator", "")
+    }
+    assert kept[0]["act"] == "tenant.create"
+    connected, licensed, retried, rolled = kept[-4:]
+    assert (connected["act"], connected["before"], connected["after"]) == (
+        "provisioning.change",
+        {"enabled": "no", "when_removed": "delete"},
+        {"enabled": "yes", "when_removed": "keep", **told},
+    )
+    assert (licensed["act"], licensed["after"]) == ("account.change_licences", {"location": "FR"})
+    assert (retried["act"], retried["outcome"]) == ("account.retry_provisioning", "refused")
+    assert (rolled["act"], rolled["outcome"]) == ("keys.roll", "refused")
+    assert "a~secret" not in str(kept)
+
+
+@pytest.mark.integration
 def test_readiness_names_who_would_be_locked_out(federable: Blok365) -> None:
     listed = federable("domain", "readiness", "contoso.example", "-t", "contoso")
     assert said(listed) == ("user name\tname\tstatus\nada@contoso.example\tAda Lovelace\tinvited\n")

@@ -6,10 +6,10 @@ from services.admin import handlers
 from services.admin.domain.changes import Change
 from services.admin.domain.roles import Act, Operator, Role
 from services.admin.handlers.console_applications import set_policy
-from services.admin.handlers.operator import operate, operate_on
+from services.admin.handlers.operator import make_tenant, operate, operate_on, roll_keys
 from services.admin.handlers.recording import Record, list_changes
 from shared.contracts.admin import Policy
-from shared.errors import Conflict, NotFound
+from shared.errors import BadInput, Conflict, NotFound
 from tests.admin.conftest import CONTOSO, FABRIKAM, AdminSystem
 from tests.admin.console import ConsoleBrowser, link_for, signed_in
 
@@ -146,6 +146,43 @@ async def test_the_operators_policy_is_recorded_as_an_administrators_is(system: 
     await set_policy(system.deps, Operator(CONTOSO), policy, expected_version=version)
     (change,) = await changes(system, Act.CHANGE_POLICY)
     assert (dict(change.before), dict(change.after)) == ({"sign_in": "open"}, {"sign_in": "passkeys_only"})
+
+
+async def test_a_tenant_that_the_operator_makes_says_so_itself_and_refusals_are_recorded_nowhere(
+    system: AdminSystem,
+) -> None:
+    await make_tenant(system.deps, "woodgrove", "Woodgrove")
+    (change,) = await changes(system, *Act, tenant="woodgrove")
+    assert (change.act, change.role, change.outcome) == (Act.CREATE_TENANT, "operator", "done")
+    assert (change.subject_id, change.subject) == ("woodgrove", "Woodgrove")
+    for slug, name, error in ((CONTOSO, "Again", Conflict), ("litware", "", BadInput), ("No", "X", BadInput)):
+        with pytest.raises(error):
+            await make_tenant(system.deps, slug, name)
+        assert await changes(system, *Act, tenant=slug) == []
+
+
+async def test_the_operators_steps_of_a_key_roll_over_are_recorded(system: AdminSystem) -> None:
+    async def done() -> str:
+        return "ring"
+
+    async def refused() -> str:
+        raise Conflict("wsfed.key.too_new", waited="1 hours", notice="24 hours")
+
+    assert await roll_keys(system.deps, CONTOSO, "switch", done, at_once=True) == "ring"
+    system.world.clock.advance(1)
+    with pytest.raises(Conflict):
+        await roll_keys(system.deps, CONTOSO, "switch", refused)
+    with pytest.raises(NotFound):
+        await roll_keys(system.deps, "nowhere", "emergency", done)
+    system.world.clock.advance(1)
+    await roll_keys(system.deps, CONTOSO, "emergency", done)
+    first, second, third = await changes(system, Act.ROLL_KEYS)
+    assert dict(first.after) == {"key_step": "switch", "at_once": "yes"}
+    assert [each.outcome for each in (first, second, third)] == ["done", "refused", "done"]
+    owner = await signed_in(system)
+    for lang, words in (("en", "destroy all keys"), ("fr", "détruire toutes les clés")):
+        owner.lang = lang
+        assert words in (await owner.get(f"/t/{CONTOSO}/changes")).words
 
 
 async def test_the_page_names_the_operator_and_no_address(system: AdminSystem) -> None:

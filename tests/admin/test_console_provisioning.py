@@ -9,7 +9,10 @@ from bs4 import Tag
 
 from services.admin import handlers
 from services.admin.domain.roles import Role
+from shared.contracts.approval import UnfreezePush
+from shared.contracts.notify import SendMail
 from shared.contracts.provisioning import (
+    CheckConnection,
     Checked,
     ConnectionChanged,
     Fault,
@@ -17,7 +20,10 @@ from shared.contracts.provisioning import (
     Permission,
     PersonChanged,
     Progress,
+    RetryPerson,
 )
+from shared.contracts.wsfed import RemoveBrowser
+from shared.store.mongo import MongoDatabase
 from tests.admin.conftest import CONTOSO, FABRIKAM, AdminSystem
 from tests.admin.console import Answer, ConsoleBrowser, signed_in
 
@@ -480,6 +486,21 @@ async def test_a_failure_is_explained_and_tried_again_once(system: AdminSystem) 
     assert errands(system) == ["retry_person"]
     (last, *_) = (await handlers.recording.list_changes(system.deps, CONTOSO)).changes
     assert (last.act.value, last.subject, last.outcome) == ("account.retry_provisioning", ada.upn, "done")
+
+
+@pytest.mark.parametrize("stored", ["mongo"], indirect=True)
+@pytest.mark.integration
+async def test_what_was_asked_of_other_services_is_removed_long_after_they_would_take_it(
+    stored: AdminSystem,
+) -> None:
+    assert isinstance(stored.database, MongoDatabase)
+    indexes = await stored.database._database["errands"].index_information()
+    kept = timedelta(seconds=indexes["asked_at_1"]["expireAfterSeconds"])
+    longest = max(
+        each.MAX_AGE or timedelta.max
+        for each in (UnfreezePush, RemoveBrowser, CheckConnection, RetryPerson, SendMail)
+    )
+    assert 2 * longest < kept <= timedelta(days=31)
 
 
 async def test_the_filter_finds_people_with_a_fault_page_by_page_and_nobody_elses(

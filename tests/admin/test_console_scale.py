@@ -61,6 +61,7 @@ async def test_lists_searches_and_pages_are_quick(stored: AdminSystem) -> None:
         (people, 0.150),
         (f"{people}?status=suspended", 0.150),
         (person, 0.150),
+        (f"/t/{CONTOSO}/federation/{CONTOSO}.example/readiness", 0.150),
         (f"{people}?q=a", 0.200),
         (f"{people}?q=ada", 0.200),
         (f"{people}?q=jansen999", 0.200),

@@ -629,6 +629,19 @@ def test_the_lines_of_a_roll_over_tell_entra_what_the_script_would(done: KeyStep
     assert not [node for node in nodes(parse(lines)) if node.type == "ERROR"]
 
 
+@pytest.mark.parametrize("done", [KeyStep.NEXT, KeyStep.SWITCH])
+def test_the_lines_of_a_roll_over_change_no_other_federation(done: KeyStep) -> None:
+    rolling = replace(OURS, next_signing_certificate=NEXT if done is KeyStep.NEXT else None)
+    others = federated(replace(OURS, issuer_uri="http://sts.other.example/trust"))
+    before = dict(others.configuration or {})
+    commands = others.commands()
+    update = commands["update-mgdomainfederationconfiguration"]
+    commands["update-mgdomainfederationconfiguration"] = lambda **given: update(confirm=False, **given)
+    assert Run(commands, {}).script(key_lines(rolling, done)) == 0
+    assert others.configuration == before
+    assert others.writes == []
+
+
 def test_after_the_last_step_there_is_nothing_to_tell() -> None:
     for done in (KeyStep.PROMOTE, KeyStep.NEXT):  # the second without a next certificate
         with pytest.raises(ValueError, match="told nothing"):

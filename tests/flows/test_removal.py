@@ -157,6 +157,22 @@ async def test_late_news_of_the_old_phone_make_nobody_active(flow: Flow) -> None
     await assert_out_of_use(flow, phone)
 
 
+async def test_late_news_of_a_phone_that_was_lost_before_the_removal_make_nobody_active(flow: Flow) -> None:
+    phone = await flow.phone()
+    late = said_active_again(flow, phone)
+    await admin.remove_device(flow.admin, TENANT, ADA, phone.key.device)
+    await removed(flow)
+    await restored(flow)
+    for version in (late.version, late.version + 5):
+        await flow.say("approval", late.model_copy(update={"version": version}))
+    await flow.world.settle()
+    account = await flow.account()
+    assert (account.status, account.enrolled) == (AccountStatus.INVITED, False)
+    new = await flow.phone()
+    assert await flow.counts(new.key)
+    assert (await flow.account()).status is AccountStatus.ACTIVE
+
+
 async def test_the_old_key_is_dead_under_another_id_too(flow: Flow) -> None:
     phone = await flow.phone()
     said = said_active_again(flow, phone)

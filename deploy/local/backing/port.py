@@ -96,16 +96,34 @@ class Stoppable:
         self.stop()
 
 
+_given: set[int] = set()
+_share = (0, 1)
+
+
+def take_share(number: int, of: int) -> None:
+    """From now on hand out ports of the `number`-th of so many equal parts only, counted from 0.
+
+    For processes that start servers at the same time: a port is free when it is handed out, and somebody listens on it
+    a second later, or again after a server was stopped and started.
+    """
+    global _share
+    _share = (number, of)
+
+
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody uses now. Another program may still take it first.
+    """A TCP port on 127.0.0.1 that nobody uses now, and that this process has not handed out before. Another program
+    may still take it first.
 
     Below the range that the system gives to outgoing connections (from 32768 on Linux): a port from there may
     belong to somebody's connection by the time it is listened on.
     """
     ids = SystemIds()
-    for _ in range(100):
-        port = LOWEST_PORT + int.from_bytes(ids.random_bytes(4), "big") % (HIGHEST_PORT - LOWEST_PORT + 1)
-        if is_free(port):
+    number, of = _share
+    width = (HIGHEST_PORT - LOWEST_PORT + 1) // of
+    for _ in range(1000):
+        port = LOWEST_PORT + number * width + int.from_bytes(ids.random_bytes(4), "big") % width
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
     raise BackingServiceFailed(f"no free port between {LOWEST_PORT} and {HIGHEST_PORT} on 127.0.0.1")
 

@@ -61,6 +61,8 @@ class Account:
     """SKU ids of the licences that are assigned from here."""
     removal: Removal | None = None
     """Of a removed account whose removal can be undone; None in one that was removed for good, which is a tombstone."""
+    restorations: int = 0
+    """How often a removal was undone. A phone that was decided on before the last time enrols nobody any more."""
     version: int = 1
 
     @property
@@ -168,7 +170,14 @@ def restore(account: Account, now: datetime) -> Account:
     if removal is None or now >= removal.final_at:
         raise Conflict("admin.account.removed_for_good", account=account.upn or account.id)
     status = AccountStatus.SUSPENDED if removal.was_suspended else AccountStatus.INVITED
-    return replace(account, status=status, enrolled=False, removal=None, version=account.version + 1)
+    return replace(
+        account,
+        status=status,
+        enrolled=False,
+        removal=None,
+        restorations=account.restorations + 1,
+        version=account.version + 1,
+    )
 
 
 def finish_removal(account: Account, now: datetime) -> Account | None:

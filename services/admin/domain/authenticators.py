@@ -86,6 +86,8 @@ class Authenticator:
     """The phone that endorsed it, where no invitation did."""
     name: str = ""
     """What its person has named it; empty where it has the name that the device gave itself."""
+    restorations: int = 0
+    """The account's when this was made, which never changes: how often a removal of the account had been undone."""
     version: int = 1
 
     @property

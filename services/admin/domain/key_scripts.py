@@ -1,7 +1,8 @@
 """The lines of PowerShell that tell Entra of a step of a key roll-over, for one domain. Pure.
 
-They are short, to be pasted; the domain's script (`federation_scripts`) does the same with checks before it, and reads
-everything back. What they call is in its table of parameters (`tests/admin/test_federation_scripts.py`).
+They are short, to be pasted, and change a federation with us only; the domain's script (`federation_scripts`) does the
+same with more checks before it, and reads everything back. What they call is in its table of parameters
+(`tests/admin/test_federation_scripts.py`).
 
 Not verified, because no directory of Microsoft's answers here: that a signing certificate may stand as the next one,
 too.
@@ -25,18 +26,26 @@ def key_lines(federation: Federation, done: KeyStep) -> str:
     else:
         raise ValueError(f"Entra is told nothing after {done}")
     settings = " ".join(f"-{name} $Certificate" for name in names)
-    checks = "\n".join(
-        f"[string]::Equals($Certificate, $Found.{name}, [System.StringComparison]::Ordinal)" for name in names
-    )
+    checks = "\n".join(_same("$Certificate", name) for name in names)
     environment = literal(federation.where.graph_environment)
     return f"""\
 $Domain = {literal(federation.domain)}
+$IssuerUri = {literal(federation.issuer_uri)}
 $Certificate = {literal(certificate)}
 $Scopes = @('Domain.ReadWrite.All', 'Directory.AccessAsUser.All')
 Connect-MgGraph -Environment {environment} -TenantId $Domain -Scopes $Scopes -NoWelcome
 $Found = Get-MgDomainFederationConfiguration -DomainId $Domain
-$Which = @{{ DomainId = $Domain; InternalDomainFederationId = $Found.Id }}
-Update-MgDomainFederationConfiguration @Which {settings}
+if ({_same("$IssuerUri", "IssuerUri")}) {{
+    $Which = @{{ DomainId = $Domain; InternalDomainFederationId = $Found.Id }}
+    Update-MgDomainFederationConfiguration @Which {settings}
+}} else {{
+    Write-Host "$Domain is federated to another identity provider, $($Found.IssuerUri): nothing was changed."
+}}
 $Found = Get-MgDomainFederationConfiguration -DomainId $Domain
 {checks}
 """
+
+
+def _same(wanted: str, name: str) -> str:
+    """An expression: whether that property of what was found is the same, character by character."""
+    return f"[string]::Equals({wanted}, $Found.{name}, [System.StringComparison]::Ordinal)"

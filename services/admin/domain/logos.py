@@ -24,24 +24,39 @@ class Logo:
     tenant: str
     version: int = 0
     png: bytes = b""
+    previous: bytes = b""
+    """The one that was named when this one was chosen. Pages show it until this one is named, which may be never."""
 
     @property
     def name(self) -> str:
         """What the tenant's configuration calls it; empty for none."""
-        return b64u(hashlib.sha256(self.png).digest())[:NAME_LENGTH] if self.png else ""
+        return _name(self.png)
 
-    def replaced(self, png: bytes) -> "Logo":
-        """The next one, or with no octets none."""
-        return replace(self, png=png, version=self.version + 1)
+    def named(self, name: str) -> bytes:
+        """The picture of that name; no octets where it is not kept."""
+        return next((each for each in (self.png, self.previous) if each and _name(each) == name), b"")
+
+    def replaced(self, png: bytes, named: str = "") -> "Logo":
+        """The next one, or with no octets none. `named`: what the tenant's configuration calls its logo meanwhile."""
+        previous = self.named(named)
+        return replace(self, png=png, previous=b"" if previous == png else previous, version=self.version + 1)
 
     def event(self) -> LogoChanged:
         return LogoChanged(
-            version=self.version, name=self.name, png=base64.b64encode(self.png).decode("ascii")
+            version=self.version,
+            name=self.name,
+            png=base64.b64encode(self.png).decode("ascii"),
+            previous_name=_name(self.previous),
+            previous_png=base64.b64encode(self.previous).decode("ascii"),
         )
 
     def announced(self) -> OutgoingMessage:
         """The state event as a message for the outbox."""
         return OutgoingMessage(self.event(), self.tenant)
+
+
+def _name(png: bytes) -> str:
+    return b64u(hashlib.sha256(png).digest())[:NAME_LENGTH] if png else ""
 
 
 def logo_of_pixels(width: str, height: str, pixels: str) -> bytes:

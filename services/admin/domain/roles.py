@@ -27,6 +27,7 @@ class Act(StrEnum):
     """What can be done in the console of a tenant. The values are stored in records of changes."""
 
     SEE_TENANT = "tenant.see"
+    CREATE_TENANT = "tenant.create"
     SEE_OVERVIEW = "overview.see"
     SEE_PEOPLE = "people.see"
     CREATE_ACCOUNT = "account.create"
@@ -89,6 +90,8 @@ _EVERYBODY = frozenset(Role)
 
 RULES: Mapping[Act, Rule] = {
     Act.SEE_TENANT: Rule(_EVERYBODY),
+    # The operator's alone, on the command line: there is nobody in the tenant yet.
+    Act.CREATE_TENANT: Rule(frozenset()),
     Act.SEE_OVERVIEW: Rule(_READERS),
     Act.SEE_PEOPLE: Rule(_READERS),
     Act.CREATE_ACCOUNT: Rule(_ADMINISTRATORS),

@@ -9,12 +9,13 @@ from shared.errors import Conflict, NotFound
 
 
 async def show_logo(deps: Dependencies, actor: Actor) -> bytes:
-    """The PNG. Raises Forbidden, NotFound."""
+    """The PNG that pages show. Raises Forbidden, NotFound."""
     actor.require(Act.SEE_APPLICATIONS, deps.clock.now())
+    tenant = await show_tenant(deps, actor.tenant)
     logo = await deps.logos.get(actor.tenant)
-    if logo is None or not logo.png:
+    if logo is None or not (png := logo.named(tenant.logo)):
         raise NotFound("admin.logo.none")
-    return logo.png
+    return png
 
 
 async def set_logo(
@@ -22,8 +23,8 @@ async def set_logo(
 ) -> None:
     """Steps 2 and 3: keep the picture, then name it in the tenant's configuration: pages show it by that alone.
 
-    Killed in between, a picture is kept that no page shows. Raises Forbidden, BadInput, Conflict (somebody else changed
-    the tenant meanwhile), NotFound, Unavailable.
+    Killed in between, a picture is kept that no page shows, beside the one that they still show. Raises Forbidden,
+    BadInput, Conflict (somebody else changed the tenant meanwhile), NotFound, Unavailable.
     """
     actor.require(Act.CHANGE_APPLICATION, deps.clock.now())
     png = logo_of_pixels(width, height, pixels)
@@ -33,7 +34,7 @@ async def set_logo(
     async with recorded(
         deps, actor, Act.CHANGE_APPLICATION, subject_id=actor.tenant, subject=tenant.name
     ) as record:
-        made = await deps.logos.change(actor.tenant, lambda before: before.replaced(png))
+        made = await deps.logos.change(actor.tenant, lambda before: before.replaced(png, tenant.logo))
         await configure_tenant(deps, actor.tenant, logo=made.name, expected_version=expected_version)
         record.after = {"logo": "set"}
 

@@ -8,14 +8,14 @@ from datetime import datetime
 
 from services.admin.domain.accounts import Account
 from services.admin.domain.directory import DirectorySettings, read_properties
-from services.admin.domain.roles import Act, Actor
+from services.admin.domain.roles import Act, Actor, Operator
 from services.admin.domain.search import matches, wanted
 from services.admin.handlers import directory
 from services.admin.handlers.accounts import AccountPage, read_cursor, write_cursor
 from services.admin.handlers.common import checked_limit
 from services.admin.handlers.console_people import on_account
 from services.admin.handlers.directory import DirectoryView
-from services.admin.handlers.recording import recorded
+from services.admin.handlers.recording import Record, recorded
 from services.admin.ports import Dependencies
 from shared.contracts.provisioning import (
     ConnectionChanged,
@@ -60,15 +60,36 @@ async def change_connection(
     the form showed. Raises Forbidden, BadInput, Conflict (changed meanwhile).
     """
     actor.require(Act.CHANGE_PROVISIONING, deps.clock.now())
-    secrets = read_properties(properties, deps.clock.now()) if properties.strip() else None
-    before = await directory.show_connection(deps, actor.tenant)
+    return await set_connection(
+        deps,
+        actor,
+        secrets=read_properties(properties, deps.clock.now()) if properties.strip() else None,
+        enabled=enabled,
+        when_suspended=when_suspended,
+        when_removed=when_removed,
+        secret_ends_at=secret_ends_at,
+        expected_revision=expected_revision,
+    )
+
+
+async def set_connection(
+    deps: Dependencies,
+    by: Actor | Operator,
+    *,
+    secrets: ConnectionSecrets | None,
+    enabled: bool | None,
+    when_suspended: WhenSuspended | None,
+    when_removed: WhenRemoved | None,
+    secret_ends_at: datetime | None,
+    expected_revision: int | None = None,
+) -> DirectorySettings:
+    """The same for whoever was found to be allowed to; what is None stays. Raises NotFound, BadInput, Conflict."""
+    before = await directory.show_connection(deps, by.tenant)
     subject = secrets.tenant_domain if secrets else before.known.tenant_domain if before.known else ""
-    async with recorded(
-        deps, actor, Act.CHANGE_PROVISIONING, subject_id=actor.tenant, subject=subject
-    ) as record:
+    async with recorded(deps, by, Act.CHANGE_PROVISIONING, subject_id=by.tenant, subject=subject) as record:
         after = await directory.set_connection(
             deps,
-            actor.tenant,
+            by.tenant,
             properties=secrets,
             enabled=enabled,
             when_suspended=when_suspended,
@@ -110,10 +131,15 @@ def _leads(
 async def test_connection(deps: Dependencies, actor: Actor) -> str:
     """Ask provisioning to try the connection; the id of the test. Raises Forbidden, NotFound, Conflict (none)."""
     actor.require(Act.TEST_PROVISIONING, deps.clock.now())
-    view = await directory.show_connection(deps, actor.tenant)
+    return await check_connection(deps, actor)
+
+
+async def check_connection(deps: Dependencies, by: Actor | Operator) -> str:
+    """The same for whoever was found to be allowed to. Raises NotFound, Conflict."""
+    view = await directory.show_connection(deps, by.tenant)
     subject = view.known.tenant_domain if view.known else ""
-    async with recorded(deps, actor, Act.TEST_PROVISIONING, subject_id=actor.tenant, subject=subject):
-        return await directory.check_connection(deps, actor.tenant)
+    async with recorded(deps, by, Act.TEST_PROVISIONING, subject_id=by.tenant, subject=subject):
+        return await directory.check_connection(deps, by.tenant)
 
 
 async def show_link(deps: Dependencies, actor: Actor, account_id: str) -> PersonChanged | None:
@@ -148,18 +174,41 @@ async def change_licences(
     """
     async with on_account(deps, actor, Act.CHANGE_LICENCES, account_id) as (account, record):
         require_location(usage_location, licences)
-        known = await deps.directory.connection(actor.tenant)
-        changed = await directory.set_licences(
+        return await set_licences(
             deps,
-            actor.tenant,
-            account.id,
+            account,
+            record,
             usage_location=usage_location,
             licences=licences,
             expected_version=expected_version,
         )
-        was, now = _licence_facts(account, known), _licence_facts(changed, known)
-        record.before = {name: was[name] for name in was if was[name] != now[name]}
-        record.after = {name: now[name] for name in was if was[name] != now[name]}
+
+
+async def set_licences(
+    deps: Dependencies,
+    account: Account,
+    record: Record,
+    *,
+    usage_location: str | None,
+    licences: Sequence[str] | None,
+    expected_version: int | None = None,
+) -> Account:
+    """The same for whoever was found to be allowed to, in a record that is under way; what is None stays.
+
+    Raises NotFound, BadInput, Conflict.
+    """
+    known = await deps.directory.connection(account.tenant)
+    changed = await directory.set_licences(
+        deps,
+        account.tenant,
+        account.id,
+        usage_location=usage_location,
+        licences=licences,
+        expected_version=expected_version,
+    )
+    was, now = _licence_facts(account, known), _licence_facts(changed, known)
+    record.before = {name: was[name] for name in was if was[name] != now[name]}
+    record.after = {name: now[name] for name in was if was[name] != now[name]}
     return changed
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from services.admin.domain.accounts import Account
 from services.admin.domain.authenticators import Authenticator, Reason
 from services.admin.domain.devices import AdminCommand, Freeze, ListedDevice, listed
 from services.admin.handlers.accounts import show_account
@@ -46,27 +47,28 @@ async def remove_device(
     if not found:
         raise Conflict("admin.device.none", upn=account.upn)
     for each in found:
-        await revoke(deps, slug, account.id, each, Reason.ADMINISTRATOR)
+        await revoke(deps, account, each, Reason.ADMINISTRATOR)
     return found
 
 
-async def revoke(deps: Dependencies, slug: str, account: str, device: ListedDevice, reason: Reason) -> None:
+async def revoke(deps: Dependencies, account: Account, device: ListedDevice, reason: Reason) -> None:
     """Take one device of that account out of use, for that reason. One that does not count stays as it is."""
     now = deps.clock.now()
     if device.status is None:
         # Enrolled before admin decided, and not migrated yet. Its key is filled in when approval says it again.
         tombstone = Authenticator(
             id=device.id,
-            tenant=slug,
-            account=account,
+            tenant=account.tenant,
+            account=account.id,
             invitation="",
             status=AuthenticatorStatus.REVOKED,
             reason=reason.value,
             decided_at=now,
+            restorations=account.restorations,
         )
         if await deps.authenticators.add(tombstone):
             return
-    await deps.authenticators.change(slug, device.id, lambda before: before.revoked(reason, now))
+    await deps.authenticators.change(account.tenant, device.id, lambda before: before.revoked(reason, now))
 
 
 async def remove_authenticator(deps: Dependencies, received: VerifiedMessage[RemoveAuthenticator]) -> None:

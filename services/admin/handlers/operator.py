@@ -9,10 +9,13 @@ from typing import TypeVar
 
 from services.admin.domain.accounts import Account, AccountId
 from services.admin.domain.roles import Act, Operator
+from services.admin.domain.tenants import Tenant
 from services.admin.handlers.accounts import show_account
 from services.admin.handlers.recording import Record, recorded
-from services.admin.handlers.tenants import show_tenant
+from services.admin.handlers.tenants import create_tenant, new_tenant, show_tenant
 from services.admin.ports import Dependencies
+from shared.clouds import CloudName
+from shared.errors import Conflict
 
 T = TypeVar("T")
 
@@ -58,3 +61,30 @@ async def operate_on(
                 if old != new:
                     record.before[name], record.after[name] = old, new
         return result
+
+
+async def make_tenant(deps: Dependencies, slug: str, name: str, *, cloud: CloudName = "worldwide") -> Tenant:
+    """`create_tenant`, recorded in the new tenant. What is refused beforehand is recorded nowhere.
+
+    Raises BadInput, Conflict, Unavailable.
+    """
+    tenant = new_tenant(slug, name, cloud=cloud)
+    if await deps.tenants.get(tenant.slug) is not None:
+        raise Conflict("admin.tenant.exists", tenant=slug)
+    async with recorded(
+        deps, Operator(tenant.slug), Act.CREATE_TENANT, subject_id=tenant.slug, subject=tenant.name
+    ):
+        return await create_tenant(deps, slug, name, cloud=cloud)
+
+
+async def roll_keys(
+    deps: Dependencies, slug: str, step: str, work: Callable[[], Awaitable[T]], *, at_once: bool = False
+) -> T:
+    """What `work` returns, a step of a key roll-over that wsfed takes, recorded as an administrator's is.
+
+    `step`: one of those of `KeyStep`, or `emergency`. Raises NotFound, Unavailable, and what `work` raises.
+    """
+    tenant = await show_tenant(deps, slug)
+    async with recorded(deps, Operator(slug), Act.ROLL_KEYS, subject_id=slug, subject=tenant.name) as record:
+        record.after = {"key_step": step, **({"at_once": "yes"} if at_once else {})}
+        return await work()

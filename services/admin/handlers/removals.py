@@ -69,7 +69,7 @@ async def restore(deps: Dependencies, slug: str, name: str) -> Account:
 async def _end_phones(deps: Dependencies, account: Account, phones: Sequence[ListedDevice]) -> None:
     for phone in phones:
         if phone.may_count:
-            await revoke(deps, account.tenant, account.id, phone, Reason.ACCOUNT_REMOVED)
+            await revoke(deps, account, phone, Reason.ACCOUNT_REMOVED)
 
 
 async def finish_removals(deps: Dependencies) -> int:

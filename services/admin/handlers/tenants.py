@@ -19,12 +19,17 @@ async def create_tenant(
     deps: Dependencies, slug: str, name: str, *, cloud: CloudName = "worldwide"
 ) -> Tenant:
     """A new tenant without applications and domains. Raises BadInput, Conflict."""
-    tenant = Tenant(
-        slug=check_slug(slug), name=check_name(name, "tenant's name", longest=100), cloud=_cloud(cloud)
-    )
+    tenant = new_tenant(slug, name, cloud=cloud)
     if not await deps.tenants.add(tenant):
         raise Conflict("admin.tenant.exists", tenant=slug)
     return tenant
+
+
+def new_tenant(slug: str, name: str, *, cloud: CloudName = "worldwide") -> Tenant:
+    """The same, not kept yet. Raises BadInput."""
+    return Tenant(
+        slug=check_slug(slug), name=check_name(name, "tenant's name", longest=100), cloud=_cloud(cloud)
+    )
 
 
 async def configure_tenant(

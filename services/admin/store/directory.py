@@ -6,6 +6,7 @@ The collection `errands` keeps the name that it was first stored under, because 
 migration. In code they are admin commands.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
@@ -55,6 +56,10 @@ HOLDS = "holds"
 `AccountRepository.settling`."""
 WRITERS, WRITES = "authenticator_writers", "authenticator_writes"
 """How many writes to the account's authenticators are under way, and how many there were."""
+COMMANDS_KEPT = 30 * 24 * 3600
+"""Seconds that a command is kept after it was asked for, sent or not: longer than any service takes it (`MAX_AGE`).
+What an administrator asked for stays in the changes.
+"""
 SIGNS_IN = [AccountStatus.INVITED.value, AccountStatus.ACTIVE.value]
 
 
@@ -216,7 +221,11 @@ class AccountRepository:
         return await self._accounts.collection.find_one(where) is not None
 
     async def count_signing_in(self, tenant: str, domain: str, *, but: Sequence[str], holds: bool) -> int:
-        return await self._accounts.collection.count({**_of_domain(tenant, domain, but), HOLDS: holds})
+        # Each status by itself is one range of the index, which mongod counts without making anything of its entries: a
+        # quarter of the time that it takes for both in one question.
+        where = {**_of_domain(tenant, domain, but), HOLDS: holds}
+        counts = (self._accounts.collection.count({**where, "status": status}) for status in SIGNS_IN)
+        return sum(await asyncio.gather(*counts))
 
     async def maybe_without(
         self,
@@ -429,7 +438,8 @@ class AdminCommandRepository:
     """Implements `ports.AdminCommands`."""
 
     def __init__(self, database: Database, signer: MessageSigner) -> None:
-        self._commands = database.collection("errands", outbox=True)
+        gone = Index((("asked_at", 1),), expire_after=COMMANDS_KEPT)
+        self._commands = database.collection("errands", indexes=[gone], outbox=True)
         self._signer = signer
 
     async def add(self, command: AdminCommand, message: OutgoingMessage) -> None:

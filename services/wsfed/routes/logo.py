@@ -21,9 +21,10 @@ class LogoRoutes:
         return [web.get("/t/{tenant}/logo/{name}", self.logo)]
 
     async def logo(self, request: web.Request) -> web.Response:
-        """The PNG. Raises NotFound for any name but that of the logo now."""
-        logo = await self.deps.logos.of(request.match_info["tenant"])
-        if logo is None or logo.name != request.match_info["name"]:
+        """The PNG. Raises NotFound for any name but those of the logo now and of the one before."""
+        kept = await self.deps.logos.of(request.match_info["tenant"])
+        logo = next((each for each in kept if each.name == request.match_info["name"]), None)
+        if logo is None:
             raise NotFound("wsfed.logo.unknown")
         return web.Response(body=logo.png, content_type="image/png", headers={"Cache-Control": KEPT})
 

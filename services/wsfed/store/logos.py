@@ -1,6 +1,7 @@
 """Logos of organisations as admin announces them: a projection, newest version only."""
 
 import base64
+from collections.abc import Sequence
 
 from services.wsfed.ports import Logo
 from shared.contracts.admin import LogoChanged
@@ -16,9 +17,16 @@ class LogoRepository:
         self.projection = Projection(database.collection("logos"))
 
     async def keep(self, received: VerifiedMessage[LogoChanged]) -> None:
-        fields = {"name": received.message.name, "png": base64.b64decode(received.message.png)}
+        said = received.message
+        fields = {
+            "name": said.name,
+            "png": base64.b64decode(said.png),
+            "previous_name": said.previous_name,
+            "previous_png": base64.b64decode(said.previous_png),
+        }
         await self.projection.keep(received.tenant, received, fields)
 
-    async def of(self, tenant: str) -> Logo | None:
-        found = await self.projection.find(tenant)
-        return None if found is None or not found["name"] else Logo(found["name"], bytes(found["png"]))
+    async def of(self, tenant: str) -> Sequence[Logo]:
+        found = await self.projection.find(tenant) or {}
+        kept = (("name", "png"), ("previous_name", "previous_png"))
+        return [Logo(found[name], bytes(found[png])) for name, png in kept if found.get(name)]
