@@ -138,6 +138,9 @@ async def seed(running_system: RunningSystem, *, people_of: Iterator[Example] | 
     figures = example_sign_ins.figures_of(running_system)
     if figures is not None:
         await example_sign_ins.write_days(figures, TENANT, deps.clock.now())
+    first_uses = example_sign_ins.first_uses_of(running_system)
+    if first_uses is not None:
+        example_sign_ins.note_first_use(first_uses, TENANT, DOMAIN, deps.clock.now())
     made = enrolled = 0
     for number, example in enumerate(people_of or people()):
         try:

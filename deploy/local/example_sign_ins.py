@@ -11,7 +11,7 @@ from deploy.local.running_system import RunningSystem
 from services.admin.domain.accounts import Account
 from services.wsfed.domain.authentication import Method
 from services.wsfed.domain.sign_in_figures import Attempt, AttemptOutcome, DayFigures
-from services.wsfed.ports import SignInFigures
+from services.wsfed.ports import FirstUses, SignInFigures
 
 DAYS = 60
 AGENTS = ("Edge on Windows", "Chrome on Windows", "Safari on macOS", "Safari on iPhone", "Firefox on Windows")
@@ -26,6 +26,17 @@ def figures_of(running_system: RunningSystem) -> SignInFigures | None:
     """wsfed's, where it runs in this process."""
     wired = None if running_system.system is None else running_system.system.wired.get("wsfed")
     return None if wired is None else wired.dependencies.figures
+
+
+def first_uses_of(running_system: RunningSystem) -> FirstUses | None:
+    """wsfed's, where it runs in this process."""
+    wired = None if running_system.system is None else running_system.system.wired.get("wsfed")
+    return None if wired is None else wired.dependencies.first_uses
+
+
+def note_first_use(first_uses: FirstUses, tenant: str, domain: str, now: datetime) -> None:
+    """Somebody of the domain signed in on the first of those days. What was noted before stays."""
+    first_uses.note(tenant, domain, now - timedelta(days=DAYS), signed_in=True)
 
 
 async def write_days(figures: SignInFigures, tenant: str, now: datetime) -> None:

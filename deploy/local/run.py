@@ -98,7 +98,7 @@ async def _run(var: Path, port: int, mongo_url: str, bus_url: str, with_example:
         assert running_system.system is not None
         relaying = asyncio.create_task(_send_when_poked(running_system.system))
         stack.callback(relaying.cancel)
-        run_folder.announce(var, _told(settings), front=settings.origins.front, entra=entra)
+        run_folder.announce(var, _told(settings), front=settings.origins.front, entra=entra, graph=graph)
         stack.callback(run_folder.withdraw, var)
         found = run_folder.find(var)
         assert found is not None, "this process holds the folder"

@@ -24,14 +24,16 @@ POKE = signal.SIGUSR1
 class RunningNow:
     """The process that holds the folder's lock. `settings` is empty while it starts.
 
-    `settings`: by their names in `shared.settings.Settings`, texts; some hold passwords. `front`, `entra`: addresses
-    of the front page and of the Entra stand-in.
+    `settings`: by their names in `shared.settings.Settings`, texts; some hold passwords. `front`, `entra`, `graph`:
+    addresses of the front page and of the stand-ins of Entra and Microsoft Graph; of the last one empty where there is
+    none.
     """
 
     pid: int
     settings: Mapping[str, str]
     front: str = ""
     entra: str = ""
+    graph: str = ""
 
     @property
     def origin(self) -> str:
@@ -80,12 +82,14 @@ def hold(var: Path) -> Iterator[None]:
             withdraw(var)
 
 
-def announce(var: Path, settings: Mapping[str, str], *, front: str = "", entra: str = "") -> None:
+def announce(
+    var: Path, settings: Mapping[str, str], *, front: str = "", entra: str = "", graph: str = ""
+) -> None:
     """Tell other programs where the system is that this process runs. Only its user may read the file."""
     made = _system_file(var).with_suffix(".new")
     made.unlink(missing_ok=True)
     with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(asdict(RunningNow(os.getpid(), dict(settings), front, entra)), file, indent=2)
+        json.dump(asdict(RunningNow(os.getpid(), dict(settings), front, entra, graph)), file, indent=2)
     made.replace(_system_file(var))
 
 

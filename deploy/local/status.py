@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -46,8 +47,8 @@ def show(var: Path, found: RunningNow) -> int:
 async def summary(
     deps: Dependencies, var: Path, found: RunningNow, *, link: str = "", example_line: str = ""
 ) -> str:
-    """The text, with what Ada has by now. `link`: the one-time link of the console's first owner, if one was made.
-    `example_line`: what is said of the example organisation, if there is one.
+    """The text, with what Ada has and how far each domain is by now. `link`: the one-time link of the console's first
+    owner, if one was made. `example_line`: what is said of the example organisation, if there is one.
 
     Raises Unavailable.
     """
@@ -55,8 +56,10 @@ async def summary(
     try:
         devices = await adas_phones(deps)
     except NotFound:
-        return _text([*_without_ada(var, found), *console], var, example_line)
-    return _text([*_first_sign_in(devices, var, found), "", *console], var, example_line)
+        first = _without_ada(var, found)
+    else:
+        first = [*_first_sign_in(devices, var, found), ""]
+    return _text([*first, *console, *await _domains(deps), *_stand_ins(found)], var, example_line)
 
 
 async def _console(deps: Dependencies, var: Path, found: RunningNow, link: str) -> list[str]:
@@ -68,6 +71,32 @@ async def _console(deps: Dependencies, var: Path, found: RunningNow, link: str) 
     return _step(
         "Console", ["a one-time link for its first owner:", f"{command_line(var)} admin invite {owner}"]
     )
+
+
+async def _domains(deps: Dependencies) -> list[str]:
+    """How far each domain of the demo tenant is, as the console says it."""
+    lines = []
+    for domain in (await admin.show_tenant(deps, tenant.TENANT)).domains:
+        used = await deps.first_uses.of(tenant.TENANT, domain.name)
+        if used is None:
+            progress = "no request yet"
+        elif used.first_sign_in_at is None:
+            progress = f"first request {_moment(used.first_request_at)}, nobody has signed in yet"
+        else:
+            progress = f"first sign-in {_moment(used.first_sign_in_at)}"
+        lines.append(f"{domain.name}: {progress}")
+    return _step("Domains", ["how far each one is:", *lines]) if lines else []
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _stand_ins(found: RunningNow) -> list[str]:
+    lines = [f"PowerShell, for the script that federates a domain: {found.entra}/powershell"]
+    if found.graph:
+        lines.append(f"the users of Microsoft Graph: {found.graph}/")
+    return _step("Stand-ins", ["on this machine:", *lines])
 
 
 async def adas_phones(deps: Dependencies) -> list[ListedDevice]:

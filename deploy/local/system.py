@@ -9,7 +9,7 @@ from aiohttp.web import RouteDef
 from pydantic_settings import BaseSettings
 
 from deploy import wiring
-from deploy.pages import built
+from deploy.pages import built, front_pages_with_walk
 from services.admin.ports import Dependencies
 from shared.assembly import Platform, Wired
 from shared.program import stopping
@@ -45,7 +45,8 @@ async def running(
     """Indexes built, services started, port open; all stopped in order at the end, also when a start failed.
 
     Every database is closed. `settings`: by service, where they do not come from the environment. `start_url`: where
-    sign-ins begin, for the front page. `front_routes`: see `combine`.
+    sign-ins begin, for the front page. `front_routes`: see `combine`; with them the front page begins with the
+    first sign-in (`deploy.local.walk`).
     """
     async with stopping() as stack:
         platform = await stack.enter_async_context(wiring.closing_databases(platform))
@@ -61,16 +62,17 @@ async def running(
         for service in services.values():
             await service.start()
         apps = {name: each.service.web for name, each in wired.items() if each.service.web is not None}
+        beside = tuple(front_routes)
         root = combine(
             apps,
             platform.settings.origins,
-            tree=built(),
+            tree={**built(), **front_pages_with_walk()} if beside else built(),
             clock=platform.clock,
             ids=platform.ids,
             ready={name: service.readiness for name, service in services.items()},
             table=platform.table,
             start_url=start_url,
-            front_routes=front_routes,
+            front_routes=beside,
         )
         runner, bound = await serve(root, "127.0.0.1", port)
         stack.push_async_callback(runner.cleanup)

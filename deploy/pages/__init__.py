@@ -4,6 +4,6 @@ Style sheets and scripts of all services and of our own pages, and these pages i
 contains it; the one-process server and the cluster's router hold the same in memory.
 """
 
-from deploy.pages.builder import build, built, write
+from deploy.pages.builder import build, built, front_pages_with_walk, write
 
-__all__ = ["build", "built", "write"]
+__all__ = ["build", "built", "front_pages_with_walk", "write"]

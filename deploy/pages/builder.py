@@ -29,7 +29,7 @@ def build(packages: Mapping[str, Path]) -> Tree:
     tree = _static([*owners, phone.static, front.static, StaticFiles(PROXY)])
     for lang in LANGUAGES:
         tree[f"pages/phone.{lang}.html"] = phone.text("phone.html", lang=lang).encode()
-        tree[f"pages/front.{lang}.html"] = front.text("front.html", lang=lang).encode()
+        tree[f"pages/front.{lang}.html"] = _front_page(front, lang, walk=False)
         for name in PLANNED:
             tree[f"pages/{name}.{lang}.html"] = front.text("planned.html", view=name, lang=lang).encode()
     tree["pages/sw.js"] = (PHONE / "sw.js").read_bytes()
@@ -41,6 +41,18 @@ def built() -> Tree:
     """The tree of the services of the table, built once in a process."""
     folder = Path(services.__file__).parent
     return build({name: folder / name for name in SERVICES})
+
+
+def front_pages_with_walk() -> Tree:
+    """The front page in each language for `make run`: the first sign-in stands there before the script has asked how
+    far it is, so that nothing moves when the answer comes.
+    """
+    front = Pages("front", FRONT)
+    return {f"pages/front.{lang}.html": _front_page(front, lang, walk=True) for lang in LANGUAGES}
+
+
+def _front_page(front: Pages, lang: str, *, walk: bool) -> bytes:
+    return front.text("front.html", view={"walk": walk}, lang=lang).encode()
 
 
 def _static(owners: Iterable[StaticFiles]) -> dict[str, bytes]:

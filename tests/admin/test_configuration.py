@@ -285,7 +285,7 @@ async def recorded(system: AdminSystem) -> list[tuple[str, str, str]]:
 async def press_mark(browser: ConsoleBrowser, item: Item) -> None:
     page = await browser.get(f"{BASE}/{item.value}")
     answer = await browser.press(page, f"{BASE}/{item.value}/mark")
-    assert (answer.status, answer.location) == (303, BASE)
+    assert (answer.status, answer.location) == (303, f"{BASE}/{item.value}")
 
 
 async def test_steps_1_to_4_an_item_is_marked_seen_and_taken_back(stored: AdminSystem) -> None:
@@ -378,6 +378,10 @@ async def test_readers_see_it_and_mark_nothing(system: AdminSystem, role: Role) 
 
 async def test_what_provisioning_read_is_shown_and_goes_before_anybodys_word(system: AdminSystem) -> None:
     browser = await signed_in(system)
+    unread = (await browser.get(f"{BASE}/verified-domains")).words
+    assert "Read with each test of provisioning, if that has Domain.Read.All" in unread
+    never_read = (await browser.get(f"{BASE}/home-realm")).words
+    assert "Blok365 doesn't read it. Looking at it in PowerShell takes Policy.Read.All" in never_read
     await press_mark(browser, Item.VERIFIED_DOMAINS)
     page = await browser.get(f"{BASE}/verified-domains")
     assert "Marked as done" in page.words

@@ -117,6 +117,33 @@ async def test_how_people_sign_in_is_changed_for_all_and_recorded(system: AdminS
     assert "Idle minutes: 120 → 60" in shown.words
 
 
+@pytest.mark.parametrize("way", ["application", "overview", "configuration", "", "//evil.example", "unknown"])
+async def test_after_the_sign_in_policy_comes_the_page_that_led_to_it(system: AdminSystem, way: str) -> None:
+    made = await handlers.add_application(system.deps, CONTOSO)
+    browser = await signed_in(system)
+    before = {
+        "application": f"{BASE}/applications/{made.id}",
+        "overview": BASE,
+        "configuration": f"{BASE}/configuration/known-browsers",
+    }
+    if way in before:
+        led = [each for each in (await browser.get(before[way])).actions if "/sign-in-policy" in each]
+        assert led, "the page leads to the form"
+    name = made.id if way == "application" else way
+    page = await browser.get(f"{BASE}/sign-in-policy?from={name}")
+    wrong = await browser.press(page, f"{BASE}/sign-in-policy", idle_minutes="4")
+    assert wrong.status == 400
+    saved = await browser.press(wrong, f"{BASE}/sign-in-policy", idle_minutes="30")
+    assert (saved.status, saved.location) == (303, before.get(way, f"{BASE}/applications"))
+
+
+async def test_the_policy_recommends_known_browsers_by_that_name(system: AdminSystem) -> None:
+    browser = await signed_in(system)
+    page = await browser.get(f"{BASE}/sign-in-policy")
+    assert "Only in known browsers, which a passkey has vouched for Recommended" in page.words
+    assert page.soup.select_one("#idle_minutes")["inputmode"] == "numeric"  # type: ignore[index]
+
+
 async def test_an_application_shows_what_entra_is_told_and_the_fingerprint(system: AdminSystem) -> None:
     application = await handlers.add_application(system.deps, CONTOSO)
     browser = await signed_in(system, Role.READ_ONLY)
@@ -193,6 +220,22 @@ async def test_a_domains_page_says_how_far_it_is_and_its_script_asks_for_that(sy
     assert json.loads((await browser.get(f"{FEDERATION}/state")).text)["sign_in"] is not None
 
 
+async def test_a_domains_page_counts_who_would_be_locked_out(system: AdminSystem) -> None:
+    await announce(system)
+    browser = await signed_in(system, Role.AUDITOR)
+    assert f"There is nobody in {DOMAIN} yet." in (await browser.get(FEDERATION)).words
+    ada, bob = await system.account("ada"), await system.account("bob")
+    page = await browser.get(FEDERATION)
+    assert "2 people of 2 have nothing to sign in with" in page.words
+    assert f"{FEDERATION}/readiness" in page.actions
+    await holder(system, ada)
+    assert "1 person of 2 has nothing to sign in with" in (await browser.get(FEDERATION)).words
+    await holder(system, bob)
+    page = await browser.get(FEDERATION)
+    assert f"Everybody in {DOMAIN} has an authenticator that counts." in page.words
+    assert f"{FEDERATION}/readiness" not in page.actions, "there is nobody to see"
+
+
 async def test_a_page_that_asks_by_itself_keeps_no_session_open(system: AdminSystem) -> None:
     browser = await signed_in(system)
     assert (await browser.get(FEDERATION)).status == 200
@@ -233,6 +276,7 @@ async def test_the_script_is_shown_to_whoever_types_how_many_are_locked_out(syst
     code = shown.soup.find("code", id="script")
     assert code is not None
     assert code.get_text() == federation_script(federation)
+    assert f"{FEDERATION}/back-out" in shown.actions, "its twin is beside it"
     saved = await browser.press(shown, f"{FEDERATION}/script.ps1")
     assert saved.text == script_octets(federation_script(federation)).decode()
     assert saved.headers["Content-Disposition"] == 'attachment; filename="federate-contoso.example.ps1"'

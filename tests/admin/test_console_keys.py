@@ -225,6 +225,16 @@ async def test_who_is_no_owner_sees_and_does_nothing(system: AdminSystem, role: 
     assert not {each for each in page.actions if "/steps/" in each}
 
 
+async def test_as_a_tab_of_the_application_it_keeps_its_heading(system: AdminSystem) -> None:
+    await announce(system)
+    browser = await signed_in(system)
+    assert (await browser.get(KEYS)).soup.find("h1").get_text() == "Signing keys"  # type: ignore[union-attr]
+    made = await handlers.add_application(system.deps, CONTOSO, name="Office")
+    page = await browser.get(KEYS)
+    assert page.soup.find("h1").get_text() == "Office"  # type: ignore[union-attr]
+    assert f"/t/{CONTOSO}/applications/{made.id}" in page.actions
+
+
 async def test_certificates_as_files_and_the_page_that_looks_again(system: AdminSystem) -> None:
     browser = await signed_in(system)
     assert json.loads((await browser.get(f"{KEYS}/state")).text) == {"version": None, "waiting": False}

@@ -136,7 +136,9 @@ async def test_the_set_up_path_shows_where_the_tenant_stands_and_one_thing_to_do
     shown = stages(page.soup)
     assert shown["Add the application"] == "To do"
     assert shown["Add your domain"] == "Done"
+    assert shown["Federate the domain"] == "No request yet", "what Entra has set can't be seen from here"
     assert shown["First sign-in"] == "Not yet"
+    assert "Besides the set-up, nothing needs your attention." in page.words
     assert shown["A second passkey for you"] == "To do"
     primary = [
         each
@@ -154,6 +156,17 @@ async def test_the_set_up_path_shows_where_the_tenant_stands_and_one_thing_to_do
         assert shown[name] == "Done"
 
 
+async def test_all_steps_of_the_path_name_the_domain_that_has_come_furthest(system: AdminSystem) -> None:
+    await handlers.add_domain(system.deps, CONTOSO, "labs.example")
+    used = DomainUsed(version=1, domain="labs.example", first_request_at=START)
+    await system.world.say("wsfed", used)
+    await system.world.settle()
+    page = await (await signed_in(system)).get(f"/t/{CONTOSO}")
+    assert "labs.example is added." in page.words
+    assert "Microsoft Entra sends the people of labs.example here." in page.words
+    assert "contoso.example" not in page.soup.select_one(".path").get_text()  # type: ignore[union-attr]
+
+
 async def test_a_path_that_is_complete_makes_way_for_the_figures(system: AdminSystem) -> None:
     owner = await signed_in(system)
     await signed_in(system, name="Otto Owner")
@@ -169,8 +182,9 @@ async def test_a_path_that_is_complete_makes_way_for_the_figures(system: AdminSy
     await mark_item(system.deps, ACTOR, Item.BREAK_GLASS.value, domains=frozenset())
     second = replace(found.passkeys[0], credential_id="B" * 22)
     await system.deps.administrators.change(found.id, lambda before: before.with_passkey(second))
-    soup = (await owner.get(f"/t/{CONTOSO}")).soup
-    assert [each.get_text() for each in soup.select("main h2")] == [
+    page = await owner.get(f"/t/{CONTOSO}")
+    assert "Nothing needs your attention." in page.words
+    assert [each.get_text() for each in page.soup.select("main h2")] == [
         "What to look at",
         "Sign-ins",
         "Set-up is complete",
@@ -218,6 +232,9 @@ async def test_a_small_role_sees_the_page_without_what_it_may_not_do(system: Adm
     page = await reader.get(f"/t/{CONTOSO}")
     assert page.status == 200
     assert not {each for each in page.actions if each.endswith("/new")}
+    said = [each.get_text() for each in page.soup.select(".stage > .muted")]
+    assert said[:2] == ["For owners and administrators"] * 2, "the application and the first people"
+    assert "For owners" in said, "a second owner"
     badge = await signed_in(system, Role.BADGE_DESK, "Berta Badge")
     assert "nothing to do here yet" in (await badge.get(f"/t/{CONTOSO}")).words
 
@@ -384,6 +401,28 @@ async def test_alerts_are_on_the_overview(system: AdminSystem) -> None:
     assert "Phone refused" in page.words
     assert "Pixel 9" in page.words
     assert f"/t/{CONTOSO}/people/{ada.id}" in page.actions
+
+
+@pytest.mark.parametrize(
+    ("agent", "french"),
+    [
+        ("Chrome on Linux", "Chrome sous Linux"),
+        ("Safari on iPhone", "Safari sur iPhone"),
+        ("Unknown browser on Mac", "Navigateur inconnu sur Mac"),
+        ("Firefox", "Firefox"),
+        ("<b>Edge</b>", "<b>Edge</b>"),
+    ],
+)
+async def test_browsers_are_named_in_the_readers_language(
+    system: AdminSystem, agent: str, french: str
+) -> None:
+    ada = await system.account()
+    await listed(system, ada.id, [an_attempt("not_me", START).model_copy(update={"agent": agent})])
+    owner = await signed_in(system)
+    path = f"/t/{CONTOSO}/people/{ada.id}"
+    assert agent in (await owner.get(path)).words
+    owner.lang = "fr"
+    assert french in (await owner.get(path)).words
 
 
 def test_an_attempt_without_a_time_zone_is_no_message() -> None:

@@ -136,6 +136,18 @@ async def test_the_record_names_both_directories_and_no_secret(system: AdminSyst
     assert "Directory: contoso.onmicrosoft.com → evil.onmicrosoft.com" in words
 
 
+async def test_the_record_of_a_new_secret_says_once_what_stays(system: AdminSystem) -> None:
+    browser, path = await signed_in(system, Role.ADMINISTRATOR), await tab(system)
+    await save(browser, path)
+    await say(system, connection())
+    system.world.clock.advance(1)
+    await save(browser, path, PROPERTIES.replace(SECRET, "Another~8Q.secret"))
+    (last, *_) = (await handlers.recording.list_changes(system.deps, CONTOSO)).changes
+    assert last.before == {}
+    assert last.after == {"client_id": CLIENT, "tenant_domain": "contoso.onmicrosoft.com"}
+    assert f"{CLIENT} →" not in (await browser.get(f"{BASE}/changes")).words
+
+
 @pytest.mark.parametrize(
     ("properties", "words"),
     [
@@ -446,6 +458,10 @@ async def test_a_persons_page_shows_the_link_in_each_state(
     await say(system, connection())
     await say(system, person(system, ada.id, **said))
     page = await browser.get(f"{BASE}/people/{ada.id}")
+    assert "Request ID" not in page.words, "nothing is wrong"
+    copied = page.soup.select_one('[data-copy="immutable-id"]')
+    assert copied is not None
+    assert page.soup.select_one("#immutable-id").get_text() == ada.immutable_id  # type: ignore[union-attr]
     shown = [
         each.text
         for each in page.soup.find_all("p", attrs={"data-when": True})
@@ -590,6 +606,7 @@ async def test_licences_are_changed_and_taken_back_and_the_second_administrator_
     path = f"{BASE}/people/{ada.id}/licences"
     page = await browser.get(path)
     assert "2 left" in page.words
+    assert "as of the last test of the connection, 2 Mar 2026," in page.words
     given = await browser.press(page, path, **{f"licence.{SKU}": "yes", "location": "FR"})
     assert given.status == 303
     late = await browser.press(page, path, location="DE")

@@ -13,7 +13,7 @@ from deploy.local.running_system import RunningSystem
 from services.admin import handlers
 from services.admin.domain.roles import Act, Role
 from services.admin.handlers.recording import list_changes
-from services.wsfed.store import SignInFigureRepository
+from services.wsfed.store import FirstUseRepository, SignInFigureRepository
 from shared.contracts.admin import AccountStatus, AuthenticatorStatus
 from shared.store.memory import MemoryDatabase
 from tests.admin.conftest import CONTOSO, AdminSystem
@@ -58,6 +58,19 @@ async def test_its_history_of_sign_ins_is_the_same_when_it_is_written_again(syst
     (listed,) = await database.collection("sign_ins").find({})
     assert listed["version"] == 1
     assert [each["outcome"] for each in listed["attempts"]].count("not_me") == 1
+
+
+async def test_its_domain_was_used_since_its_history_begins(system: AdminSystem) -> None:
+    world = system.world
+    database = MemoryDatabase(clock=world.clock)
+    begun = world.clock.now() - timedelta(days=example_sign_ins.DAYS)
+    for _ in range(2):
+        uses = FirstUseRepository(database, world.signer("wsfed"), world.clock)
+        example_sign_ins.note_first_use(uses, CONTOSO, "contoso.example", world.clock.now())
+        await uses.flush()
+        world.clock.advance(3600)
+    (found,) = await database.collection("first_use").find({})
+    assert (found["first_request_at"], found["first_sign_in_at"], found["version"]) == (begun, begun, 1)
 
 
 async def test_made_twice_it_is_there_once_and_shows_each_problem(

@@ -6,10 +6,12 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from bs4 import BeautifulSoup
 
 from deploy.assets.make import FONTS, HERE, ICONS, LICENCES, SVG, is_made, sprite
-from deploy.pages import built
+from deploy.pages import built, front_pages_with_walk
 from services.wsfed.pages import SignInPages
+from shared.web.i18n import LANGUAGES
 from shared.web.static import ASSETS, SHARED, WITHOUT_ASSETS
 from tests.house.test_documents import ROOT
 from tests.pages.samples import VIEWS
@@ -101,3 +103,12 @@ def test_weight_of_the_phones_page() -> None:
     assert not any(name.endswith("/qr.js") for name in named)
     texts = [page.encode(), *(tree[name] for name in sorted(named) if not name.endswith((".woff2", ".png")))]
     assert sum(len(gzip.compress(text)) for text in texts) <= 60_000
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_only_make_run_shows_the_first_sign_in_from_the_beginning(lang: str) -> None:
+    name = f"pages/front.{lang}.html"
+    for tree, shown in ((built(), False), (front_pages_with_walk(), True)):
+        section = BeautifulSoup(tree[name], "lxml").find(id="walk")
+        assert section is not None
+        assert section.has_attr("hidden") is not shown

@@ -46,6 +46,21 @@ async def test_without_a_server_mails_land_in_the_folder_for_their_owner_only(tm
     assert LINK in text_of(read, "plain")
 
 
+@pytest.mark.parametrize("name", ["Ada Lovelace", "Zoé Ångström"])
+def test_a_link_can_be_copied_from_the_file_as_it_stands(tmp_path: Path, name: str) -> None:
+    message = mail(name=name)
+    asyncio.run(FolderMailer(tmp_path, ManualClock(START)).send(message))
+    (file,) = tmp_path.iterdir()
+    octets = file.read_bytes()
+    assert LINK in octets.decode().splitlines(), "the link is not on a line of its own"
+    assert b"quoted-printable" not in octets
+    assert b"base64" not in octets
+    read = message_from_bytes(octets, policy=policy.default)
+    assert isinstance(read, EmailMessage)
+    for kind in ("plain", "html"):
+        assert text_of(read, kind).splitlines() == text_of(message, kind).splitlines()
+
+
 @pytest.mark.parametrize("to", ["jörg@private.example", "a..b@private.example", "o'brien+x@private.example"])
 def test_unusual_addresses_are_kept_as_they_are(tmp_path: Path, to: str) -> None:
     assert asyncio.run(FolderMailer(tmp_path, ManualClock(START)).send(mail(to))) == Sent()

@@ -314,6 +314,13 @@ async def test_the_first_page_leads_to_the_scripts_where_a_domain_is_managed(pag
         assert 'href="/powershell"' not in await (await client.get("/")).text()
 
 
+@pytest.mark.integration
+async def test_the_first_button_of_the_form_only_tries_the_script(page: Page) -> None:
+    text = await (await page.client.get("/powershell")).text()
+    first = text[text.index("<button") :].partition(">")[0]
+    assert 'name="what_if"' in first, "what Enter presses changes nothing"
+
+
 def test_managed_domains_are_in_the_settings_and_are_not_federated_ones(tmp_path: Path) -> None:
     from deploy.standins.entra.settings import parsed
 

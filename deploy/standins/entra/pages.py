@@ -124,8 +124,8 @@ class Pages:
             '<input id="file" name="file" type="file" accept=".ps1,text/plain">\n'
             f'<label for="script">{self._escaped("script_pasted")}</label>\n'
             '<textarea id="script" name="script" rows="6" spellcheck="false" autocomplete="off"></textarea>\n'
-            f"<button>{self._escaped('script_run')}</button>\n"
             f'<button class="second" name="what_if" value="1">{self._escaped("script_what_if")}</button>\n'
+            f"<button>{self._escaped('script_run')}</button>\n"
             f'</form>\n<p class="aside"><a href="/">{self._escaped("home")}</a></p>',
             failed=bool(refused),
         )

@@ -187,17 +187,18 @@ def set_up_path(
     """
     requested = next((name for name, use in uses if use is not None), "")
     signed_in = next((name for name, use in uses if use is not None and use.first_sign_in_at is not None), "")
-    first = uses[0][0] if uses else ""
+    # All steps name one domain: the one that has come furthest.
+    named = signed_in or requested or (uses[0][0] if uses else "")
     directory = StageState.OPEN
     if connection is not None and connection.state != "off":
         directory = StageState.DONE if connection.state == "ready" else StageState.FAILED
     waits = StageState.WAITING
     return (
         _reached(Stage.APPLICATION, bool(tenant.applications)),
-        _reached(Stage.DOMAIN, bool(tenant.domains), subject=first),
+        _reached(Stage.DOMAIN, bool(tenant.domains), subject=named),
         _reached(Stage.PEOPLE, anybody),
-        _reached(Stage.FEDERATION, bool(requested), StageState.OPEN if first else waits, requested or first),
-        _reached(Stage.SIGN_IN, bool(signed_in), waits, signed_in or requested or first),
+        _reached(Stage.FEDERATION, bool(requested), StageState.OPEN if named else waits, named),
+        _reached(Stage.SIGN_IN, bool(signed_in), waits, named),
         _reached(Stage.KNOWN_BROWSERS, tenant.policy.sign_in != "open"),
         _reached(Stage.PASSKEY, len(administrator.passkeys) >= ADVISED_PASSKEYS),
         _reached(Stage.OWNER, len(team.owners) >= ADVISED_OWNERS),

@@ -99,8 +99,11 @@ async def set_connection(
         )
         was, now = _facts(before.asked), _facts(after)
         changed = [name for name in now if was[name] != now[name]]
-        record.before = {name: was[name] for name in changed if was[name]} | _leads(before.known, secrets)
-        record.after = {name: now[name] for name in changed} | _leads(secrets, secrets)
+        led, leads = _leads(before.known, secrets), _leads(secrets, secrets)
+        # What stays is said once, so that the record of a new secret says what it belongs to.
+        left = {name: value for name, value in led.items() if value != leads[name]}
+        record.before = {name: was[name] for name in changed if was[name]} | left
+        record.after = {name: now[name] for name in changed} | leads
     return after
 
 

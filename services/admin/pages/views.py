@@ -11,7 +11,7 @@ from services.admin.domain.certificates import CertificateFacts, certificate_fac
 from services.admin.domain.changes import Change
 from services.admin.domain.configuration import Row
 from services.admin.domain.federation import Certificates, Federation
-from services.admin.domain.roles import Act, Role
+from services.admin.domain.roles import RULES, Act, Role
 from services.admin.domain.sign_ins import PERIODS
 from services.admin.domain.signing_keys import KeyStep
 from services.admin.domain.teams import Team
@@ -232,6 +232,10 @@ class OverviewPage(Page):
     def offers(self, act: str) -> bool:
         """Whether the role may do the act with that value."""
         return Act(act) in self.offered
+
+    def doers(self, act: str) -> str:
+        """The least of the roles that may do the act, for whoever may not: `owner` or `administrator`."""
+        return (Role.ADMINISTRATOR if Role.ADMINISTRATOR in RULES[Act(act)].roles else Role.OWNER).value
 
     @property
     def periods(self) -> tuple[int, ...]:
@@ -462,6 +466,8 @@ class DomainPage(Page):
     has_emergency: bool
     """Whether an administrator has said that there are emergency administrators."""
     may_change: bool
+    readiness: Readiness | None = None
+    """How many would be locked out; None while that can't be counted."""
 
     @property
     def lines(self) -> tuple[CertificateLine, ...]:

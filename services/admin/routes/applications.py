@@ -4,6 +4,7 @@ from typing import TypedDict
 
 from aiohttp import web
 
+from services.admin.domain.configuration import Item
 from services.admin.domain.roles import Act
 from services.admin.domain.tenants import SESSION_HOURS
 from services.admin.handlers import console_applications as applications
@@ -112,25 +113,46 @@ async def ask_policy(visit: TenantVisit) -> web.Response:
         "same_network": "yes" if policy.same_network_or_passkey else "",
         "idle_minutes": str(policy.session_idle_minutes),
         "version": str(visit.tenant.version),
+        "from": visit.request.query.get("from", ""),
     }
     return _policy(visit, Form(values))
 
 
 def _policy(visit: TenantVisit, form: Form) -> web.Response:
+    way = _way_to_policy(visit, form.value("from"))
     view = FormPage(
         frame=visit.frame("applications"),
-        crumbs=(_list(visit),),
+        crumbs=way,
         form=form,
         action=visit.path("/sign-in-policy"),
-        back=visit.path("/applications"),
+        back=way[-1].href,
     )
     return visit.render("sign-in-policy.html", view, status=400 if form.errors else 200)
+
+
+def _way_to_policy(visit: TenantVisit, name: str) -> tuple[Crumb, ...]:
+    """The way to the page that led to the form and is shown after it. `name`: the id of an application, `overview` or
+    `configuration`; any other is the list of applications.
+    """
+    if name == "overview":
+        return (Crumb(visit.path(""), key="nav.overview"),)
+    if name == "configuration":
+        item = visit.path(f"/configuration/{Item.KNOWN_BROWSERS.value}")
+        return (
+            Crumb(visit.path("/configuration"), key="nav.configuration"),
+            Crumb(item, key=f"item.{Item.KNOWN_BROWSERS.value}.title"),
+        )
+    found = next((each for each in visit.tenant.applications if each.id == name), None)
+    if found is None:
+        return (_list(visit),)
+    return (_list(visit), Crumb(visit.path(f"/applications/{found.id}"), name=found.name))
 
 
 async def change_policy(visit: TenantVisit) -> web.Response:
     """Keep it. What the form does not show stays as it is."""
     values = {
-        name: visit.form.get(name, "") for name in ("sign_in", "same_network", "idle_minutes", "version")
+        name: visit.form.get(name, "")
+        for name in ("sign_in", "same_network", "idle_minutes", "version", "from")
     }
     try:
         policy = _read_policy(values, visit.tenant.policy)
@@ -140,7 +162,7 @@ async def change_policy(visit: TenantVisit) -> web.Response:
         if error.id == "admin.tenant.changed":
             values["version"] = str(visit.tenant.version)
         return _policy(visit, refused(values, error, otherwise="sign_in"))
-    return redirect(visit.path("/applications"), said="saved")
+    return redirect(_way_to_policy(visit, values["from"])[-1].href, said="saved")
 
 
 def _read_policy(values: dict[str, str], before: Policy) -> Policy:

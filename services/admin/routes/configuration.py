@@ -36,7 +36,7 @@ async def mark(visit: TenantVisit) -> web.Response:
     """It is done, an administrator says."""
     domains = frozenset(visit.form.get("domains", "").split())
     await configuration.mark_item(visit.deps, visit.actor, _item(visit), domains=domains)
-    return redirect(visit.path("/configuration"), said="marked")
+    return redirect(visit.path(f"/configuration/{_item(visit)}"), said="marked")
 
 
 async def take_back(visit: TenantVisit) -> web.Response:

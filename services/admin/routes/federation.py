@@ -11,6 +11,7 @@ from services.admin.domain.federation_scripts import back_out_script, federation
 from services.admin.domain.powershell import script_octets
 from services.admin.domain.roles import Act
 from services.admin.handlers import console_federation as domains
+from services.admin.handlers.federation import Readiness
 from services.admin.pages.views import (
     Crumb,
     DomainPage,
@@ -23,7 +24,7 @@ from services.admin.pages.views import (
 )
 from services.admin.routes.guard import ConsoleRoute, TenantRoute, TenantVisit, redirect
 from shared.clock import iso_millis
-from shared.errors import BadInput, Conflict
+from shared.errors import BadInput, Conflict, Unavailable
 
 FEDERATION = "/t/{tenant}/federation"
 DOMAIN = f"{FEDERATION}/{{domain}}"
@@ -80,8 +81,17 @@ async def show_domain(visit: TenantVisit) -> web.Response:
         has_emergency=(await visit.deps.checklists.get(visit.actor.tenant)).mark(Item.BREAK_GLASS)
         is not None,
         may_change=visit.actor.may(Act.CHANGE_FEDERATION),
+        readiness=await _counted(visit),
     )
     return visit.render("domain.html", view)
+
+
+async def _counted(visit: TenantVisit) -> Readiness | None:
+    """How many would be locked out; None where accounts from before are not indexed yet."""
+    try:
+        return await domains.show_readiness(visit.deps, visit.actor, _domain(visit), limit=1)
+    except Unavailable:
+        return None
 
 
 async def show_state(visit: TenantVisit) -> web.Response:

@@ -25,6 +25,12 @@ document.addEventListener("keydown", (event) => {
   search.focus();
 });
 
+/** On a phone the menu closes when the keyboard leaves it: nothing that it covers is ever in focus. */
+const menu = document.getElementById("sections");
+menu?.addEventListener("focusout", ({ relatedTarget }) => {
+  if (relatedTarget && !menu.contains(relatedTarget) && menu.matches(":popover-open")) menu.hidePopover();
+});
+
 /** What was done on the page before is said aloud: a status line that is there from the beginning is not. */
 const toast = document.querySelector(".toast");
 if (toast) setTimeout(() => (document.getElementById("status").textContent = toast.textContent.trim()), 300);

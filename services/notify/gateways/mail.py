@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import ssl
+from copy import deepcopy
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -80,7 +81,11 @@ def _by_code(step: str, code: int) -> Outcome:
 
 
 class FolderMailer:
-    """Implements `ports.Mailer`: one .eml file for each mail, readable by its owner only."""
+    """Implements `ports.Mailer`: one .eml file for each mail, readable by its owner only.
+
+    Its texts are written as they are (8bit, RFC 2045 section 6.2), not as quoted-printable, which would break a link
+    over two lines and write `=3D` for its `=`: somebody copies the link from the file with an editor.
+    """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
@@ -90,10 +95,19 @@ class FolderMailer:
         name = str(message["Message-ID"]).strip("<>").partition("@")[0]
         path = self._folder / f"{self._clock.now():%Y%m%dT%H%M%S}-{name}.eml"
         try:
-            await asyncio.to_thread(_write, path, message.as_bytes())
+            await asyncio.to_thread(_write, path, _as_is(message).as_bytes())
         except OSError as error:
             return Later(type(error).__name__)
         return Sent()
+
+
+def _as_is(message: EmailMessage) -> EmailMessage:
+    """The mail with its texts neither folded nor encoded."""
+    readable = deepcopy(message)
+    for part in readable.walk():
+        if isinstance(part, EmailMessage) and part.get_content_maintype() == "text":
+            part.set_content(part.get_content(), subtype=part.get_content_subtype(), cte="8bit")
+    return readable
 
 
 def _write(path: Path, octets: bytes) -> None:
