@@ -33,6 +33,21 @@ def test_signs_of_two_parts_stay_with_their_word(file: Path) -> None:
     assert [text for text in texts(json.loads(file.read_text("utf-8"))) if BREAKS.search(text)] == []
 
 
+@pytest.mark.parametrize("file", CATALOGUES, ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_no_text_of_a_catalogue_stands_there_twice(file: Path, language: str) -> None:
+    """JSON takes the last one and says nothing (RFC 8259 section 4); the first one would be mended in vain."""
+    twice = []
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        twice.extend(name for name in set(names) if names.count(name) > 1)
+        return dict(pairs)
+
+    json.loads(file.with_name(f"{language}.json").read_text("utf-8"), object_pairs_hook=once)
+    assert twice == []
+
+
 @pytest.mark.parametrize("text", ["Compte :", "Vraiment?", "« Pas moi »", "d’autres"])
 def test_the_reader_finds_what_a_person_would(text: str) -> None:
     assert BREAKS.search(text)
