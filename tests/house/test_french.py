@@ -37,7 +37,7 @@ def test_signs_of_two_parts_stay_with_their_word(file: Path) -> None:
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_no_text_of_a_catalogue_stands_there_twice(file: Path, language: str) -> None:
     """JSON takes the last one and says nothing (RFC 8259 section 4); the first one would be mended in vain."""
-    twice = []
+    twice: list[str] = []
 
     def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
         names = [name for name, _ in pairs]
