@@ -27,8 +27,6 @@ from tests.faults.support import ONE_EACH, TENANT, FaultSystem, Person, fault_sy
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("replication-scale")]
 IDS = SystemIds()
 BATCH = 1000
-IMPORTED_A_SECOND = 500
-"""Accounts. No import goes faster (docs/flows/replication.md): what everybody knows must stay recent meanwhile."""
 SERVICES_MEASURED = ("admin", "wsfed", "approval")
 FOLLOWERS = ("wsfed", "approval")
 
@@ -122,29 +120,29 @@ def an_account(number: int, on: FaultSystem) -> Account:
     )
 
 
-async def at_scale(on: FaultSystem, count: int, changed: int, within: float) -> None:
-    """Accounts imported, some of them changed at once, and all pulled anew, each within so many seconds."""
+async def at_scale(on: FaultSystem, count: int, within: float) -> None:
+    """Accounts made at once, changed at once, and pulled anew, each within so many seconds."""
     probe = Probe(on, await on.person())
     collection = on.database("admin").accounts
 
     found: list[int] = []
 
-    async def known(wanted: int, version: int) -> bool | None:
-        where = {"upn": {"$regex": "^zz"}, "version": {"$gte": version}}
+    async def known(version: int) -> bool | None:
+        where = {"version": version, "lapsed": {"$exists": False}}
         found[:] = [
-            await on.database("wsfed").accounts.count_documents({**where, "lapsed": {"$exists": False}}),
-            await on.database("approval").accounts.count_documents(where),
+            await on.database("wsfed").accounts.count_documents({**where, "upn": {"$regex": "^zz"}}),
+            await on.database("approval").accounts.count_documents(
+                {"upn": {"$regex": "^zz"}, "version": version}
+            ),
         ]
         await asyncio.sleep(2)  # to count costs mongod something too
-        return found == [wanted, wanted] or None
+        return found == [count, count] or None
 
-    async def until_known(wanted: int, version: int) -> None:
+    async def until_known(version: int) -> None:
         try:
-            await eventually(
-                lambda: known(wanted, version), f"everybody knows {wanted} accounts", within=within
-            )
+            await eventually(lambda: known(version), f"everybody knows {count} accounts", within=within)
         except TimeoutError as error:
-            raise TimeoutError(f"wsfed and approval know {found} of {wanted} after {within} s") from error
+            raise TimeoutError(f"wsfed and approval know {found} of {count} after {within} s") from error
 
     async def make() -> None:
         url = on.running_system.settings.mongo_url
@@ -154,20 +152,17 @@ async def at_scale(on: FaultSystem, count: int, changed: int, within: float) -> 
         seal = load_sealer(settings.keys, "notify").seal
         contact = partial(contact_changed, seal=seal, language="en")
         accounts = AccountRepository(database, open_platform(settings).signer("admin"), contact)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         for first in range(0, count, BATCH):
-            await asyncio.sleep(began + first / IMPORTED_A_SECOND - loop.time())
             await accounts.add_many([an_account(n, on) for n in range(first, min(first + BATCH, count))])
         await database.close()
-        await until_known(count, 1)
+        await until_known(1)
 
     async def change() -> None:
         await collection.update_many(
-            {"upn": {"$gte": "zz", "$lt": f"zz{changed:06d}"}},
+            {"upn": {"$regex": "^zz"}},
             {"$inc": {"version": 1}, "$currentDate": {"changed": {"$type": "timestamp"}}},
         )
-        await until_known(changed, 2)
+        await until_known(2)
 
     async def sent_again() -> None:
         """Until a pull is complete that began after this: recent pulls bring each change twice.
@@ -190,11 +185,11 @@ async def at_scale(on: FaultSystem, count: int, changed: int, within: float) -> 
             await on.database(service).subscriptions.update_one(
                 {"_id": "admin"}, {"$set": {"full_at": None, "full": None}, "$inc": {"revision": 1}}
             )
-        await until_known(count, 1)
+        await until_known(2)
 
-    await measured(on, f"{count} accounts imported, {IMPORTED_A_SECOND} a second", probe, make)
-    await measured(on, f"{changed} accounts changed at once", probe, change)
-    await measured(on, f"the change of {changed} accounts sent again", probe, sent_again)
+    await measured(on, f"{count} accounts made at once", probe, make)
+    await measured(on, f"{count} accounts changed at once", probe, change)
+    await measured(on, f"the change of {count} accounts sent again", probe, sent_again)
     await measured(on, f"a first pull of {count} accounts", probe, pull_anew)
     await on.sign_in(probe.person)
     assert await lapsed(on) == 0
@@ -206,5 +201,6 @@ async def lapsed(on: FaultSystem) -> Any:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1500)
-async def test_100000_accounts_while_people_sign_in(on: FaultSystem) -> None:
-    await at_scale(on, 100_000, changed=40_000, within=450)
+async def test_40000_accounts_while_people_sign_in(on: FaultSystem) -> None:
+    """After 300 s without a complete pull sign-ins would wait: docs/performance.md says how near so many come to it."""
+    await at_scale(on, 40_000, within=450)
