@@ -606,7 +606,7 @@ async def test_licences_are_changed_and_taken_back_and_the_second_administrator_
     path = f"{BASE}/people/{ada.id}/licences"
     page = await browser.get(path)
     assert "2 left" in page.words
-    assert "as of the last test of the connection, 2 Mar 2026," in page.words
+    assert "Counted at the last connection test, and not since: 2 Mar 2026" in page.words
     given = await browser.press(page, path, **{f"licence.{SKU}": "yes", "location": "FR"})
     assert given.status == 303
     late = await browser.press(page, path, location="DE")

@@ -67,7 +67,9 @@ async def test_steps_8_to_11_an_invitation_arrives_by_mail_and_enrols_a_phone(po
     assert (await post.flow.account()).status.value == "active"
     (notice,) = post.mails("device_added")
     assert notice["Subject"] == "Contoso: a phone was added to your account"
-    assert "Ada's new phone" in notice.as_string()
+    text = notice.get_body(("plain",))
+    assert text is not None
+    assert "Ada's new phone" in text.get_content()
 
 
 async def test_step_8_a_new_invitation_withdraws_the_one_before_and_both_are_mails(post: Post) -> None:

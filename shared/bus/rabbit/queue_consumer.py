@@ -93,11 +93,12 @@ class QueueConsumer:
                 async with connection.channel(publisher_confirms=False) as channel:
                     try:
                         queue = await channel.declare_queue(self._dispatcher.service, passive=True)
-                        consumers = queue.declaration_result.consumer_count or 0
+                        consumers, pause = queue.declaration_result.consumer_count or 0, 0.0
                     except ChannelNotFoundEntity:
-                        consumers = 0
+                        consumers, pause = 0, DELETED_FOR
                 if not consumers:
                     log.error("bus.queue_without_consumer", service=self._dispatcher.service)
+                    await self._clock.sleep(pause)
                     lost()
                     return
 
