@@ -64,16 +64,26 @@ class Compiled(jinja2.BytecodeCache):
 
 setattr(frame, "Environment", partial(jinja2.Environment, bytecode_cache=Compiled()))  # noqa: B010 - not exported
 # structlog's own default draws every traceback with all its locals: seconds each. Not cached, for capture_logs.
-structlog.configure(
-    processors=[
+LOGGING: dict[str, Any] = {
+    "processors": [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ],
-    wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-    cache_logger_on_first_use=False,
-)
+    "wrapper_class": structlog.make_filtering_bound_logger(logging.WARNING),
+    "logger_factory": structlog.PrintLoggerFactory(),
+    "cache_logger_on_first_use": False,
+}
+_configure = structlog.configure
+
+
+def _uncached(**settings: Any) -> None:
+    _configure(**{**settings, "cache_logger_on_first_use": False})
+
+
+setattr(structlog, "configure", _uncached)  # noqa: B010 - mypy would have it written otherwise
+structlog.configure(**LOGGING)
 
 REAL = frozenset({"mongo_url", "mongo_database", "rabbit", "own_mongod", "own_rabbit", "broker", "chromium"})
 
@@ -203,6 +213,16 @@ class _Workers:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         node.workerinput["blok365_folder"] = str(node.config.stash[_run].folder)
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """A program that a test runs in this process logs to that test's standard error, which is closed afterwards.
+    Whoever logged there later would raise, and the task that makes RabbitMQ's connections, for one, would be over.
+    """
+    yield
+    if structlog.get_config()["logger_factory"] is not LOGGING["logger_factory"]:
+        structlog.configure(**LOGGING)
 
 
 @pytest.fixture(scope="session")
