@@ -118,6 +118,7 @@ async def test_a_sub_domain_follows_its_root_until_it_is_a_domain_of_its_own(sys
     assert await without(system, "emea.contoso.example") == (1, ["eve@emea.contoso.example"])
 
 
+@pytest.mark.long
 async def test_everybody_is_looked_at_however_many_there_are(system: AdminSystem) -> None:
     new = (
         handlers.NewAccount(f"p{n:04}@contoso.example", "P", str(n), f"p{n}@home.example") for n in range(450)

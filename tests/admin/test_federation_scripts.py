@@ -287,6 +287,7 @@ def test_any_text_arrives_as_it_is(name: str) -> None:
 
 
 @given(ANY_TEXT)
+@pytest.mark.long
 def test_no_name_changes_anything_but_the_name(name: str) -> None:
     script = federation_script(replace(OURS, display_name=name))
     plain = federation_script(OURS).splitlines()

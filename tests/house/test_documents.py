@@ -256,6 +256,7 @@ def test_code_names_pages_that_exist() -> None:
 RAISES = re.compile(r"\bRaises ((?:[\w.]+(?:\s\([^)]*\))?(?:,\s(?:or\s)?|\sor\s|\sand\s)?)+)")
 
 
+@pytest.mark.long
 def test_exceptions_that_docstrings_say_are_raised_exist() -> None:
     nodes = [
         node for file, text in sources().items() if file.suffix == ".py" for node in ast.walk(ast.parse(text))
