@@ -192,6 +192,7 @@ def guarded_gets() -> list[TenantRoute | OwnRoute]:
     return [each for each in GUARDED if each.method == "GET"]
 
 
+@pytest.mark.long
 async def test_no_page_of_the_console_is_kept_or_framed_and_none_has_a_script_in_it(
     system: AdminSystem,
 ) -> None:

@@ -172,6 +172,7 @@ async def test_thousand_pushes_at_once_notify_exactly_what_each_class_may(flood:
     assert {c.browser_known for c in shown} == {True}
 
 
+@pytest.mark.long
 async def test_thousand_approvals_at_once_of_one_request_are_one(flood: Flood) -> None:
     (asked,) = await flood.asked(1)
     await flood.open(asked, flood.replicas[0])

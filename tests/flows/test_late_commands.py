@@ -124,6 +124,7 @@ async def flood(flow: Flow, count: int) -> None:
         await (await flow.begin(browser=browser)).push()
 
 
+@pytest.mark.long
 async def test_open_challenge_replayed_after_a_flood_does_not_reopen_what_has_ended(flow: Flow) -> None:
     """Superseded, so the phone's answer keeps no place for it; the flood then takes its tombstone's."""
     await flow.phone()
@@ -140,6 +141,7 @@ async def test_open_challenge_replayed_after_a_flood_does_not_reopen_what_has_en
     assert flow.reasons("approval")[-2:] == ["rejected: as old as requests that are forgotten"] * 2
 
 
+@pytest.mark.long
 async def test_a_strangers_flood_does_not_have_a_known_browsers_late_request_refused(flow: Flow) -> None:
     phone = await flow.phone()
     home = await flow.begin()

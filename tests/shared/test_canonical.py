@@ -21,6 +21,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 @given(st.dictionaries(NAMES, VALUES, max_size=6))
 @settings(max_examples=150, deadline=None)
+@pytest.mark.long
 def test_writes_the_octets_of_rfc_8785(value: dict[str, Any]) -> None:
     assert canonical(value) == rfc8785.dumps(value)
 

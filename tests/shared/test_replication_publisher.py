@@ -83,6 +83,7 @@ async def test_the_events_of_one_row_stay_on_one_page(admin: Owner) -> None:
     assert [len(page.items) for page in await admin.pages()] == [200, 200]
 
 
+@pytest.mark.long
 async def test_rows_that_say_nothing_do_not_hold_up_a_page_for_ever(admin: Owner) -> None:
     """A hundred thousand accounts without a phone have no event for those who follow phones: the answer must come
     within its handler's time all the same, and lead on.

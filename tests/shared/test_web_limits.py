@@ -55,6 +55,7 @@ def test_a_network_gets_a_minutes_share_at_once_and_then_as_much_in_each_minute(
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), max_size=30))
+@pytest.mark.long
 def test_never_more_than_one_share_and_what_time_has_added(turns: list[tuple[int, int]]) -> None:
     door, taken, passed = Door(per_minute=30), 0, 0
     for seconds, requests in turns:
@@ -99,6 +100,7 @@ def test_wait_that_is_told_is_long_enough() -> None:
     assert door.ask("198.51.100.1") == 1
 
 
+@pytest.mark.long
 def test_memory_is_bounded_and_who_asked_last_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_NETWORKS", 50)
     door = Door(per_minute=1)

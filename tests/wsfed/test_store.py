@@ -191,6 +191,7 @@ async def test_a_step_on_what_another_replica_has_changed_is_not_taken_and_read_
     assert (now.username, now.state) == ("bob@contoso.example", TransactionState.STARTED)
 
 
+@pytest.mark.long
 async def test_memory_stays_small_whatever_strangers_begin() -> None:
     clock = ManualClock(START)
     store = TransactionRepository(MemoryDatabase(clock=clock), clock)
