@@ -39,7 +39,7 @@ dev: setup-run ## As run, and starts again when a file changes
 test: setup ## Every test but those that take minutes, with real MongoDB, RabbitMQ, Chromium and checkers
 	@$(PY) -m pytest -n 3 --dist loadgroup -m "not slow and not soak" $(ARGS)
 
-test-long: setup ## The tests that take minutes: many pages in Chromium, 25,000 accounts, 10,000 messages, the bench
+test-long: setup ## The tests that take minutes: many pages in Chromium, 100,000 accounts, 10,000 messages, the bench
 	@failed=0; \
 	$(PY) -m pytest -n 3 --dist loadgroup -m slow $(ARGS) || failed=1; \
 	$(PY) -m pytest -s -m soak $(ARGS) || failed=1; \

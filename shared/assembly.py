@@ -114,6 +114,7 @@ class Assembly:
                 clock=platform.clock,
                 ids=platform.ids,
                 max_age=timedelta(seconds=platform.settings.projection_max_age),
+                patient=not row.mounts,
             )
             if row.follows
             else None

@@ -32,6 +32,8 @@ AT_ONCE = 16
 """Items of a page that are handled at the same time: their writes share the disk's flushes."""
 UNCONFIRMED = (0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds after which a question is sent again that the bus did not take on: services that start together."""
+PATIENCE, LONGEST_PATIENCE = 2, 5.0
+"""A patient follower rests that many times as long as a page has taken it, and at most so many seconds."""
 REASON_LENGTH = 200
 NAME_LENGTH = 80
 """Of a tenant, as far as it is recorded of an item that was refused: its owner may say anything."""
@@ -49,7 +51,8 @@ class Subscriptions:
     """Follows `owners`, in that order: the state of one may refer to what the ones before it own.
 
     `projections`: what this service keeps of each owner. `max_age`: after so long without a complete pull `fresh`
-    says no.
+    says no. `patient`: nobody waits for what this service knows, so it rests between the pages of a long answer and
+    leaves database and processor to those for whose copies people's sign-ins wait.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Subscriptions:
         clock: Clock,
         ids: Ids,
         max_age: timedelta,
+        patient: bool = False,
     ) -> None:
         self._owners = tuple(owners)
         self._database = database
@@ -70,6 +74,7 @@ class Subscriptions:
         self._clock = clock
         self._ids = ids
         self._max_age = max_age
+        self._patient = patient
         self._store = SubscriptionStore(database)
         self._handlers: dict[str, tuple[type[Message], Handler]] = {}
         self._projections: dict[str, Sequence[Lapsing]] = {}
@@ -164,14 +169,18 @@ class Subscriptions:
                 log.info("state.full_pull", service=self._signer.service, owner=seen.owner)
             self._send_soon(seen.owner, asked.pull(origin))
 
-    def _send_soon(self, owner: str, pull: Pull | None) -> None:
-        """Send the question in a task of its own: on the memory bus, to send is to wait for the answer's handler."""
+    def _send_soon(self, owner: str, pull: Pull | None, *, rest: float = 0) -> None:
+        """Send the question, after `rest` seconds, in a task of its own: on the memory bus, to send is to wait for the
+        answer's handler.
+        """
         assert pull is not None
-        task = asyncio.create_task(self._send(owner, pull), name=f"pull {owner}")
+        task = asyncio.create_task(self._send(owner, pull, rest), name=f"pull {owner}")
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    async def _send(self, owner: str, pull: Pull) -> None:
+    async def _send(self, owner: str, pull: Pull, rest: float) -> None:
+        if rest:
+            await self._clock.sleep(rest)
         question = pull_of(owner)(request=pull.request, since=pull.since, after=pull.after, until=pull.until)
         for delay in UNCONFIRMED:
             if await self._bus.publish([self._signer.sign(question, tenant=NO_TENANT)]):
@@ -198,7 +207,7 @@ class Subscriptions:
 
     async def _pulled(self, owner: str, received: VerifiedMessage[StatePulled]) -> None:
         """Steps 6 and 7: handle the items, record the page, ask for the next. Raises Reject, Unavailable."""
-        page = received.message
+        page, began = received.message, self._clock.monotonic()
         if page.to != self._signer.service:
             raise Reject(f"a page for {page.to[:40]}")
         subscription = await self._store.load(owner)
@@ -231,7 +240,9 @@ class Subscriptions:
             if origin is Origin.FULL_PULL and awaited.hurried:
                 await self.look()  # the owner after this one need not wait
         elif following is not None and following.request == page.request and following.hurried:
-            self._send_soon(owner, following)
+            took = self._clock.monotonic() - began
+            rest = min(PATIENCE * took, LONGEST_PATIENCE) if self._patient else 0
+            self._send_soon(owner, following, rest=rest)
 
     async def _handle_items(
         self, owner: str, received: VerifiedMessage[StatePulled], origin: Origin, pull: Pull

@@ -164,6 +164,7 @@ class Replica:
             clock=stage.clock,
             ids=self.ids,
             max_age=timedelta(seconds=300),
+            patient=stage.patient,
         )
         handlers: Handlers = {
             AccountChanged: self._handler(stage, self._account),
@@ -203,7 +204,8 @@ class Replica:
 class Stage:
     """The three of them. `fault(received)`: what wsfed's handler of that event raises."""
 
-    def __init__(self, replicas: int = 1) -> None:
+    def __init__(self, replicas: int = 1, *, patient: bool = False) -> None:
+        self.patient = patient
         self.clock = ManualClock(START)
         self.data: dict[str, dict[str, Document]] = {}
         """wsfed's documents."""

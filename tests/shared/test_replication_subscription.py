@@ -224,6 +224,20 @@ async def test_a_doubled_page_counts_once(stage: Stage) -> None:
     assert len(stage.rows()) == 301
 
 
+@pytest.mark.parametrize("patient", [True, False])
+async def test_a_patient_follower_rests_between_two_pages(patient: bool) -> None:
+    """Twice as long as the page took it, here 250 items of 4 ms."""
+    stage = Stage(patient=patient)
+    page = await stage.answer(await asked(stage, 300))
+    stage.fault = lambda received: stage.clock.advance(0.004)
+    await stage.take(page)
+    assert len(await stage.questions()) == (0 if patient else 1)
+    stage.clock.advance(1.9)
+    assert await stage.questions() == []
+    stage.clock.advance(0.2)
+    assert len(await stage.questions()) == (1 if patient else 0)
+
+
 async def test_a_late_page_of_a_pull_that_is_over_changes_nothing(stage: Stage) -> None:
     question = await asked(stage)
     await stage.admin.say("ada", account("ada", 2, status=AccountStatus.SUSPENDED), source=1)
