@@ -1,6 +1,6 @@
 """Use cases of accounts: create, list, change, suspend, resume, sign out everywhere. Removal is in `removals.py`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from services.admin.domain import accounts as rules
@@ -176,22 +176,16 @@ async def rename(
     tenant = await show_tenant(deps, slug)
     account = await show_account(deps, slug, name)
     checked = rules.check_upn(upn, tenant)
-
-    def step(before: Account) -> Account:
-        if expected_version is not None and before.version != expected_version:
-            raise Conflict("admin.account.changed", upn=before.upn)
-        return rules.rename(before, checked)
-
     try:
-        changed = await deps.accounts.change(
-            slug,
-            account.id,
-            step,
-            busy=Conflict("admin.account.being_changed", account=name),
+        return await change_account(
+            deps,
+            account,
+            lambda before: rules.rename(before, checked),
+            name=name,
+            expected_version=expected_version,
         )
     except NotUnique as error:
         raise await _taken(deps, slug, checked) from error
-    return _found(changed, slug, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,13 +263,31 @@ async def _end_what_was_begun(deps: Dependencies, slug: str, name: str, action: 
 
 async def _act(deps: Dependencies, slug: str, name: str, action: AccountAction) -> Account:
     account = await show_account(deps, slug, name)
-    changed = await deps.accounts.change(
-        slug,
-        account.id,
-        lambda before: apply_action(before, action),
-        busy=Conflict("admin.account.being_changed", account=name),
-    )
-    return _found(changed, slug, name)
+    return await change_account(deps, account, lambda before: apply_action(before, action), name=name)
+
+
+async def change_account(
+    deps: Dependencies,
+    account: Account,
+    step: Callable[[Account], Account],
+    *,
+    name: str,
+    expected_version: int | None = None,
+) -> Account:
+    """The account after a step that is taken on it as it is stored now. `name`: as the administrator named it.
+    `expected_version`: what the administrator had on the screen.
+
+    Raises what the step raises, NotFound, NotUnique, Conflict (changed meanwhile).
+    """
+
+    def checked(before: Account) -> Account:
+        if expected_version is not None and before.version != expected_version:
+            raise Conflict("admin.account.changed", upn=before.upn)
+        return step(before)
+
+    busy = Conflict("admin.account.being_changed", account=name)
+    changed = await deps.accounts.change(account.tenant, account.id, checked, busy=busy)
+    return _found(changed, account.tenant, name)
 
 
 def _found(account: Account | None, slug: str, name: str) -> Account:

@@ -7,7 +7,7 @@ from datetime import datetime
 from services.admin.domain.accounts import Account, check_location
 from services.admin.domain.devices import AdminCommand
 from services.admin.domain.directory import DirectorySettings, read_licence, read_properties
-from services.admin.handlers.accounts import show_account
+from services.admin.handlers.accounts import change_account, show_account
 from services.admin.handlers.common import checked_limit
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
@@ -25,7 +25,7 @@ from shared.contracts.provisioning import (
     WhenSuspended,
     connection_associated_data,
 )
-from shared.errors import BadInput, Conflict, NotFound
+from shared.errors import BadInput, Conflict
 from shared.ids import new_id
 
 
@@ -201,8 +201,6 @@ async def set_licences(
     skus = None if licences is None else chosen_licences(licences, known)
 
     def step(before: Account) -> Account:
-        if expected_version is not None and before.version != expected_version:
-            raise Conflict("admin.account.changed", upn=before.upn)
         return replace(
             before,
             usage_location=before.usage_location if location is None else location,
@@ -210,9 +208,4 @@ async def set_licences(
             version=before.version + 1,
         )
 
-    changed = await deps.accounts.change(
-        slug, account.id, step, busy=Conflict("admin.account.being_changed", account=name)
-    )
-    if changed is None:
-        raise NotFound("admin.account.unknown", account=name[:120], tenant=slug[:40])
-    return changed
+    return await change_account(deps, account, step, name=name, expected_version=expected_version)

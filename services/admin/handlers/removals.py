@@ -8,12 +8,11 @@ from services.admin.domain import accounts as rules
 from services.admin.domain.accounts import Account
 from services.admin.domain.authenticators import Reason
 from services.admin.domain.devices import ListedDevice
-from services.admin.handlers.accounts import show_account
+from services.admin.handlers.accounts import change_account, show_account
 from services.admin.handlers.common import withdraw_open
 from services.admin.handlers.devices import list_devices, revoke
 from services.admin.handlers.tenants import show_tenant
 from services.admin.ports import Dependencies
-from shared.errors import Conflict, NotFound
 
 log = structlog.get_logger(__name__)
 
@@ -27,14 +26,9 @@ async def remove(deps: Dependencies, slug: str, name: str) -> Account:
     user name stays taken; phones and the open invitation are gone at once. Raises NotFound, Conflict.
     """
     account = await show_account(deps, slug, name)
-    removed = await deps.accounts.change(
-        slug,
-        account.id,
-        lambda before: rules.remove(before, deps.clock.now()),
-        busy=Conflict("admin.account.being_changed", account=name),
+    removed = await change_account(
+        deps, account, lambda before: rules.remove(before, deps.clock.now()), name=name
     )
-    if removed is None:
-        raise NotFound("admin.account.unknown", account=name[:120], tenant=slug[:40])
     await withdraw_open(deps, removed)
     await _end_phones(deps, removed, await list_devices(deps, slug, removed.id))
     return removed
@@ -55,15 +49,9 @@ async def restore(deps: Dependencies, slug: str, name: str) -> Account:
     rules.check_upn(removed.upn, tenant)
     await withdraw_open(deps, removed)
     await _end_phones(deps, removed, phones)
-    restored = await deps.accounts.change(
-        slug,
-        removed.id,
-        lambda before: rules.restore(before, deps.clock.now()),
-        busy=Conflict("admin.account.being_changed", account=name),
+    return await change_account(
+        deps, removed, lambda before: rules.restore(before, deps.clock.now()), name=name
     )
-    if restored is None:
-        raise NotFound("admin.account.unknown", account=name[:120], tenant=slug[:40])
-    return restored
 
 
 async def _end_phones(deps: Dependencies, account: Account, phones: Sequence[ListedDevice]) -> None:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from services.wsfed.domain.authentication import Method
 from services.wsfed.domain.options import policy_allows
 from services.wsfed.domain.own_page import APPLICATION
+from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.session import Session, session_id
 from services.wsfed.domain.token import FederatedDomain
-from services.wsfed.domain.transaction import Transaction
+from services.wsfed.domain.transaction import LIFETIME, Transaction, browser_digest
 from services.wsfed.domain.trial import APPLICATION as TRIAL
 from services.wsfed.ports import Account, Dependencies, Tenant
 from shared.contracts.admin import Application
 from shared.errors import Forbidden, Gone, NotFound, Unavailable
+from shared.ids import new_id
 
 
 class HeldSession:
@@ -50,6 +52,40 @@ async def find_tenant(deps: Dependencies, slug: str) -> Tenant:
     if tenant is None or tenant.configured.removed:
         raise NotFound("wsfed.tenant.unknown")
     return tenant
+
+
+async def begin_with_us(
+    deps: Dependencies,
+    slug: str,
+    address: str,
+    username: str,
+    browser_secret: str,
+    *,
+    from_entra: bool,
+    application: str = "",
+    own_page: str = "",
+    trial: str = "",
+) -> Transaction:
+    """A sign-in in this browser that ends at a page of our own, at `address`, and never at Entra. Raises Unavailable.
+
+    `own_page` or `trial`: what the phone calls it, in the person's language. `username`: the user name, or empty.
+    """
+    now = deps.clock.now()
+    transaction = Transaction(
+        id=new_id(deps.ids),
+        tenant=slug,
+        application=application,
+        request=SignInRequest(wreply=address, wtrealm=address, username=username or None),
+        username=username,
+        browser=browser_digest(browser_secret),
+        created_at=now,
+        expires_at=now + LIFETIME,
+        from_entra=from_entra,
+        own_page=own_page,
+        trial=trial,
+    )
+    await deps.transactions.add(transaction)
+    return transaction
 
 
 def federated_domains(tenant: Tenant) -> list[FederatedDomain]:

@@ -22,16 +22,13 @@ from services.wsfed.domain.own_page import (
     outcome,
     visit_end,
 )
-from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.session import session_id
 from services.wsfed.domain.transaction import (
-    LIFETIME,
     DeviceProof,
     Transaction,
     TransactionState,
-    browser_digest,
 )
-from services.wsfed.handlers.common import find_tenant, require_fresh
+from services.wsfed.handlers.common import begin_with_us, find_tenant, require_fresh
 from services.wsfed.handlers.token_issuance import NotApproved
 from services.wsfed.ports import Account, Dependencies, Tenant
 from shared.contracts.admin import (
@@ -45,7 +42,7 @@ from shared.contracts.approval import Proof
 from shared.contracts.envelope import SignedMessage
 from shared.crypto.visit import own_page
 from shared.errors import BadInput, Conflict, Gone, NotFound
-from shared.ids import b64u, new_id
+from shared.ids import b64u
 from shared.text import clean_line
 
 log = structlog.get_logger(__name__)
@@ -72,21 +69,15 @@ async def begin_visit(
     `name`: of the page, in the person's language, as the phone will show it. `username`: the user name, or empty.
     """
     await find_tenant(deps, slug)
-    now = deps.clock.now()
-    address = own_page(deps.origin, slug)
-    transaction = Transaction(
-        id=new_id(deps.ids),
-        tenant=slug,
-        application="",
-        request=SignInRequest(wreply=address, wtrealm=address, username=username or None),
-        username=username,
-        browser=browser_digest(browser_secret),
-        created_at=now,
-        expires_at=now + LIFETIME,
+    transaction = await begin_with_us(
+        deps,
+        slug,
+        own_page(deps.origin, slug),
+        username,
+        browser_secret,
         from_entra=from_entra,
         own_page=name,
     )
-    await deps.transactions.add(transaction)
     log.info("own_page.begun", tenant=slug, transaction=transaction.id)
     return transaction
 

@@ -4,11 +4,10 @@ import asyncio
 
 import structlog
 
-from services.wsfed.domain.request import SignInRequest
 from services.wsfed.domain.token import new_assertion_id
-from services.wsfed.domain.transaction import LIFETIME, Transaction, TransactionState, browser_digest
+from services.wsfed.domain.transaction import Transaction, TransactionState
 from services.wsfed.domain.trial import Expected, TrialResult, examine, trial_address
-from services.wsfed.handlers.common import find_tenant
+from services.wsfed.handlers.common import begin_with_us, find_tenant
 from services.wsfed.handlers.token_issuance import (
     AlreadyIssued,
     Evidence,
@@ -19,7 +18,6 @@ from services.wsfed.handlers.token_issuance import (
 )
 from services.wsfed.ports import Dependencies
 from shared.errors import NotFound
-from shared.ids import new_id
 
 log = structlog.get_logger(__name__)
 
@@ -34,20 +32,16 @@ async def begin_trial(
     tenant = await find_tenant(deps, slug)
     if not tenant.configured.applications:
         raise NotFound("wsfed.application.none")
-    now, address = deps.clock.now(), trial_address(deps.origin, slug)
-    transaction = Transaction(
-        id=new_id(deps.ids),
-        tenant=slug,
-        application=tenant.configured.applications[0].id,
-        request=SignInRequest(wreply=address, wtrealm=address, username=username or None),
-        username=username,
-        browser=browser_digest(browser_secret),
-        created_at=now,
-        expires_at=now + LIFETIME,
+    transaction = await begin_with_us(
+        deps,
+        slug,
+        trial_address(deps.origin, slug),
+        username,
+        browser_secret,
         from_entra=from_entra,
+        application=tenant.configured.applications[0].id,
         trial=name,
     )
-    await deps.transactions.add(transaction)
     log.info("trial.begun", tenant=slug, transaction=transaction.id)
     return transaction
 
